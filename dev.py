@@ -1,0 +1,201 @@
+"""Everything a contributor runs, on a machine that has only Python and this checkout.
+
+    python3 dev.py demo [ARGUMENTS]    try gatepass against its own sandbox
+    python3 dev.py check               lint, format, types, documentation
+    python3 dev.py test                the checks, then all tests
+    python3 dev.py test ARGUMENTS      pytest alone, with these arguments
+
+It keeps a virtual environment in `.venv`. On Debian and Ubuntu, `test` also installs the servers
+that the tests talk to, where it may: as root, or with a sudo that asks for no password. Without
+them, those tests skip.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# All of this file must parse on Python 3.6, so that an old Python gets as far as this line.
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit(f"dev.py needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+WINDOWS = os.name == "nt"
+BIN = VENV / ("Scripts" if WINDOWS else "bin")
+PYTHON = BIN / ("python.exe" if WINDOWS else "python")
+
+TEST_EXTRAS = "[test,docs]"
+CHECKS = {
+    "lint": ["ruff", "check"],
+    "format": ["ruff", "format", "--check"],
+    "types": ["mypy"],
+    "documentation": ["sphinx", "-q", "-W", "-b", "html", "docs"],  # and where the pages go
+}
+# What the tests' servers and desktops need. apache2-bin is Apache without its service.
+PEERS = [
+    "apache2-bin",
+    "curl",
+    "dbus-bin",
+    "dbus-daemon",
+    "gnome-keyring",
+    "gss-ntlmssp",
+    "krb5-admin-server",
+    "krb5-kdc",
+    "krb5-user",
+    "libapache2-mod-auth-gssapi",
+    "python3",  # for the programs that Apache runs
+    "squid",
+]
+
+
+def main(arguments: list[str]) -> int:
+    verb, rest = (arguments or [""])[0], arguments[1:]
+    if verb == "demo":
+        prepare("")
+        return demo(rest)
+    if verb == "check" and not rest:
+        prepare(TEST_EXTRAS)
+        return check()
+    if verb == "test":
+        prepare(TEST_EXTRAS)
+        install_peers()
+        failed = 0 if rest else check()
+        # Tests come last, so that the last line is pytest's own summary.
+        return run("pytest", *rest) or failed
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+def demo(arguments: list[str]) -> int:
+    # The script, not `-m gatepass`: that one looks for modules in the caller's folder first.
+    command = [str(BIN / "gatepass"), "demo", *arguments]
+    if not WINDOWS:
+        # In our place, so that Ctrl-C reaches the demo alone.
+        os.execv(command[0], command)  # noqa: S606
+    return subprocess.call(command)
+
+
+def check() -> int:
+    """Run every check, also after one has failed; return 1 if any has."""
+    failed = []
+    with tempfile.TemporaryDirectory() as pages:
+        for name, command in CHECKS.items():
+            say(name)
+            if run(*command, *([pages] if name == "documentation" else [])):
+                failed.append(name)
+    say("failed: " + ", ".join(failed) if failed else "all checks passed")
+    return int(bool(failed))
+
+
+def run(module: str, *arguments: str) -> int:
+    """Run a module of the virtual environment, in the checkout."""
+    return subprocess.call([str(PYTHON), "-m", module, *arguments], cwd=ROOT)
+
+
+def say(line: str) -> None:
+    print("dev.py:", line, file=sys.stderr, flush=True)
+
+
+# --- the virtual environment ---
+
+
+def prepare(extras: str) -> None:
+    """Make the virtual environment and install the project, unless nothing has changed."""
+    wanted = fingerprint()
+    complete, small = VENV / "installed-for-tests", VENV / "installed"
+    enough = [complete] if extras else [complete, small]
+    if venv_works() and any(path.exists() and path.read_text() == wanted for path in enough):
+        return
+    make_venv()
+    say("installing gatepass and what it needs (the first time takes a minute)")
+    pip = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    code = subprocess.call([*pip, "--editable", f"{ROOT}{extras}"])
+    if code:
+        sys.exit(code)
+    enough[-1].write_text(wanted)
+
+
+def fingerprint() -> str:
+    """Return what an installation depends on: the project file, Python, and the place."""
+    parts = [(ROOT / "pyproject.toml").read_bytes(), sys.version.encode(), os.fsencode(ROOT)]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def venv_works() -> bool:
+    """Tell whether `.venv` has pip and runs the Python that runs this file."""
+    if not PYTHON.exists():
+        return False
+    code = "import pip, sys; print(*sys.version_info[:2])"
+    done = subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.split() == [str(number) for number in sys.version_info[:2]]
+
+
+def make_venv() -> None:
+    if venv_works():
+        return
+    if importlib.util.find_spec("ensurepip") is None:
+        # Debian packs it apart from Python.
+        package = f"python3.{sys.version_info[1]}-venv"
+        if not apt_install([package]):
+            sys.exit(f"dev.py: Python has no ensurepip here. Run: sudo apt-get install {package}")
+    code = subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)])
+    if code:
+        sys.exit(code)
+
+
+# --- Debian packages ---
+
+
+def install_peers() -> None:
+    """Install the tests' servers, or say in one line which are missing."""
+    if not is_debian():
+        say("the servers for the tests come from Debian packages; without them, their tests skip")
+        return
+    missing = [name for name in PEERS if name not in installed_packages()]
+    if missing and not apt_install(missing):
+        say("some tests skip without these Debian packages: " + " ".join(missing))
+
+
+def is_debian() -> bool:
+    return bool(shutil.which("dpkg-query") and shutil.which("apt-get"))
+
+
+def installed_packages() -> set[str]:
+    """Return those of the tests' packages that are installed."""
+    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *PEERS]
+    # It fails where one is unknown, and still names the others.
+    lines = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    return {line.split()[0] for line in lines if line.endswith(" installed")}
+
+
+def apt_install(packages: list[str]) -> bool:
+    """Install Debian packages if that needs no password; tell whether they are there."""
+    if sys.platform == "win32" or not is_debian():
+        return False
+    rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if rights and (not shutil.which("sudo") or quiet([*rights, "true"])):
+        return False
+    say("apt-get install " + " ".join(packages))
+    # Run level 1 asks Debian's scripts not to start services; the tests start their own.
+    settings = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
+    apt = [*rights, *settings, "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
+    quiet([*apt, "update"])  # without it the known packages may still do
+    return quiet([*apt, "install", "-y", "--no-install-recommends", *packages]) == 0
+
+
+def quiet(command: list[str]) -> int:
+    """Run a command that asks nothing and shows only its errors."""
+    silent = subprocess.DEVNULL
+    return subprocess.call(command, stdin=silent, stdout=silent)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,146 @@
+"""gatepass: a profile name in, an authenticated session out.
+
+    from gatepass import Session
+
+    mi = Session.from_profile("prod")
+
+Names are loaded when they are first used, so that ``import gatepass`` costs next to nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gatepass._profiles import Profile, profiles
+    from gatepass._session import CheckResult, Session
+    from gatepass._transport import (
+        LoginRefused,
+        ProxyRefused,
+        SchemeNotOffered,
+        TimedOut,
+        TLSFailed,
+        Unreachable,
+    )
+    from gatepass.auth import AuthContext, Scheme, SchemeBase
+    from gatepass.errors import (
+        GatepassError,
+        GatepassWarning,
+        LoginRequired,
+        NobodyThere,
+        PluginError,
+        Problem,
+        ProfileError,
+        ProfileNotFound,
+        SecretUnavailable,
+        TokenLockTimeout,
+        TokenNotPersisted,
+        UnsafePermissions,
+        UntrustedFile,
+        VaultError,
+    )
+    from gatepass.secrets import (
+        Secret,
+        SecretContext,
+        SecretField,
+        SecretRef,
+        SecretSource,
+        TextField,
+        ref,
+    )
+
+    __version__: str
+
+_HOME = {
+    "_profiles": ("Profile", "profiles"),
+    "_session": ("CheckResult", "Session"),
+    "_transport": (
+        "LoginRefused",
+        "ProxyRefused",
+        "SchemeNotOffered",
+        "TLSFailed",
+        "TimedOut",
+        "Unreachable",
+    ),
+    "auth": ("AuthContext", "Scheme", "SchemeBase"),
+    "errors": (
+        "GatepassError",
+        "GatepassWarning",
+        "LoginRequired",
+        "NobodyThere",
+        "PluginError",
+        "Problem",
+        "ProfileError",
+        "ProfileNotFound",
+        "SecretUnavailable",
+        "TokenLockTimeout",
+        "TokenNotPersisted",
+        "UnsafePermissions",
+        "UntrustedFile",
+        "VaultError",
+    ),
+    "secrets": (
+        "Secret",
+        "SecretContext",
+        "SecretField",
+        "SecretRef",
+        "SecretSource",
+        "TextField",
+        "ref",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "AuthContext",
+    "CheckResult",
+    "GatepassError",
+    "GatepassWarning",
+    "LoginRefused",
+    "LoginRequired",
+    "NobodyThere",
+    "PluginError",
+    "Problem",
+    "Profile",
+    "ProfileError",
+    "ProfileNotFound",
+    "ProxyRefused",
+    "Scheme",
+    "SchemeBase",
+    "SchemeNotOffered",
+    "Secret",
+    "SecretContext",
+    "SecretField",
+    "SecretRef",
+    "SecretSource",
+    "SecretUnavailable",
+    "Session",
+    "TLSFailed",
+    "TextField",
+    "TimedOut",
+    "TokenLockTimeout",
+    "TokenNotPersisted",
+    "Unreachable",
+    "UnsafePermissions",
+    "UntrustedFile",
+    "VaultError",
+    "profiles",
+    "ref",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("gatepass")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

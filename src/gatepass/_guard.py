@@ -1,0 +1,363 @@
+"""The guard: the profile's credentials go to the profile's server, and nowhere else.
+
+Credentials never stand in a request that a caller, a hook or a redirect can see. When a request
+of the profile is about to leave for home, the guard makes a copy, lets the scheme log on with it,
+and gives back the answer with the original request. A redirect starts from that original, so
+nothing that must not travel can travel.
+
+Who logs on is decided per request, and each kind has connections of its own:
+
+- *profile*: to the server of the profile, with the profile's login;
+- *guest*: to the same server, with what the caller brought, or with nothing;
+- *abroad*: to any other server.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter
+from requests.hooks import dispatch_hook
+from requests.utils import check_header_validity
+
+from gatepass._address import Target, prepared, target
+from gatepass._challenge import Challenge, Unanswered, offered
+from gatepass._failures import SECRET_HEADERS, LoginRefused, without_secrets
+from gatepass._refusals import explain_refusal
+from gatepass._transport import Network, Transport
+from gatepass.errors import GatepassError
+
+if TYPE_CHECKING:
+    from gatepass._profiles import Profile
+    from gatepass._tls import ClientCertificate
+    from gatepass._unlocked import Unlocked
+    from gatepass.auth import Authenticator
+
+_REFUSED: Final = 401
+_PROXY_ASKS: Final = 407
+# Answers that come before a server looks at the credentials, or instead of that.
+_UNDECIDED: Final = frozenset({_PROXY_ASKS, 408, 421, 425, 429, 431})
+_MARK: Final = "_gatepass"
+
+PROFILE, GUEST, ABROAD = "profile", "guest", "abroad"
+
+
+def mark(request: PreparedRequest, *, login: bool) -> None:
+    """Note on a request whether the profile's login belongs to it while it is at home."""
+    request.__dict__[_MARK] = login
+
+
+def is_marked(request: PreparedRequest) -> bool:
+    """Return what :func:`mark` noted; False for a copy, and for a request from elsewhere."""
+    return bool(request.__dict__.get(_MARK))
+
+
+class _OwnHook:
+    """A hook that the caller's ``auth=`` registered; it may answer one server only."""
+
+    def __init__(self, hook: Any) -> None:
+        self._hook = hook
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._hook(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        # An auth that takes its hook away again looks for the one that it registered.
+        return bool(self._hook == (other._hook if isinstance(other, _OwnHook) else other))
+
+    def __hash__(self) -> int:
+        return hash(self._hook)
+
+
+def tell_own_hooks(request: PreparedRequest) -> None:
+    """Note that all hooks of a request so far come from the caller's ``auth=``."""
+    request.hooks["response"] = [_OwnHook(hook) for hook in request.hooks["response"]]
+
+
+def without_own_hooks(request: PreparedRequest) -> dict[str, Any]:
+    """Return a request's hooks without those of the caller's ``auth=``."""
+    hooks = [hook for hook in request.hooks["response"] if not isinstance(hook, _OwnHook)]
+    return {**request.hooks, "response": hooks}
+
+
+class Lanes(BaseAdapter):
+    """Three transports that share no connection."""
+
+    def __init__(self, network: Network, certificate: "ClientCertificate | None") -> None:
+        super().__init__()
+        self._network = network
+        self._certificate = certificate
+        self.transports = {
+            PROFILE: Transport(network, certificate),
+            GUEST: Transport(network),
+            ABROAD: Transport(network),
+        }
+
+    def read_files(self) -> None:
+        """Read the certificates that the profile names, so that a mistake shows early.
+
+        Raises:
+            ProfileError: one of them cannot be used.
+        """
+        self.transports[PROFILE].read_files()
+
+    def renewed(self) -> "Lanes":
+        """Return the same without connections, for a process that was forked."""
+        return Lanes(self._network, self._certificate)
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:  # type: ignore[override]
+        """Send a request that did not come through the guard: without anything of the profile."""
+        return self.transports[ABROAD].send(request, **kwargs)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for transport in self.transports.values():
+            transport.close()
+
+
+class Login:
+    """Whether the server takes the profile's credentials: not known yet, proven or refused."""
+
+    def __init__(self) -> None:
+        self._proven = False
+        self._refusal: LoginRefused | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Take a new lock; in a forked process the old one may be held for ever."""
+        # Reentrant: a body may be a generator that uses the same session.
+        self._lock = RLock()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until credentials may be sent; alone, as long as nothing is proven.
+
+        Raises:
+            LoginRefused: the server refused them before.
+        """
+        lock = self._lock
+        alone = not self._proven and lock.acquire()
+        try:
+            if alone and self._proven:
+                lock.release()
+                alone = False
+            if self._refusal is not None:
+                raise self._refusal.again()
+            yield
+        finally:
+            if alone:
+                lock.release()
+
+    def prove(self, status: int) -> None:
+        """Note an answer to a request with credentials."""
+        if status < 300 or (400 <= status < 500 and status not in _UNDECIDED):  # noqa: PLR2004
+            self._proven = True
+
+    def refuse(self, refusal: LoginRefused) -> None:
+        """Note a refusal: from now on each :meth:`turn` raises it."""
+        self._refusal = refusal
+
+    def reset(self) -> None:
+        """Forget the past, after a new login."""
+        self._proven = False
+        self._refusal = None
+
+
+class Guard:
+    """Sends requests, and decides which of them the profile's login belongs to.
+
+    Attributes:
+        base: the profile's URL as requests sends it, ending in a slash.
+        login: whether the server takes the credentials.
+        challenges: what the server offered when it last asked for a login.
+    """
+
+    def __init__(
+        self, profile: "Profile", authenticator: "Authenticator", unlocked: "Unlocked"
+    ) -> None:
+        self.base = prepared(profile.url)
+        self.login = Login()
+        self.challenges: tuple[Challenge, ...] = ()
+        self._profile = profile
+        self._authenticator = authenticator
+        self._unlocked = unlocked
+        self._home: Target | None = target(self.base)
+
+    def is_home(self, url: str | None) -> bool:
+        """Whether requests connects to the profile's server for a prepared URL."""
+        return self._home is not None and target(url) == self._home
+
+    def leave_behind(self, request: PreparedRequest, kept: Mapping[str, Any]) -> None:
+        """Remove the profile's headers from a request to another server.
+
+        Args:
+            request: loses them; where requests has a default of that name, it returns.
+            kept: headers that the caller gave with this very request.
+        """
+        own = {name.lower() for name in kept}
+        defaults = requests.utils.default_headers()
+        for name, value in self._profile.headers.items():
+            if name.lower() not in own and request.headers.get(name) == value:
+                del request.headers[name]
+                if name in defaults:
+                    request.headers[name] = defaults[name]
+
+    def send(self, request: PreparedRequest, adapter: BaseAdapter, **kwargs: Any) -> Response:
+        """Send one request over the connections where it belongs.
+
+        Args:
+            request: what to send.
+            adapter: our own lanes, or an adapter that the caller mounted.
+            kwargs: as for an adapter of requests.
+
+        Raises:
+            LoginRefused: the server refuses the profile's login, or did so before.
+            Unreachable: and its kinds.
+        """
+        lane = self._lane(request)
+        if isinstance(adapter, Lanes):
+            adapter = adapter.transports[lane]
+        if lane != PROFILE:
+            return adapter.send(request, **kwargs)
+        return self._send_home(request, adapter, kwargs)
+
+    def _lane(self, request: PreparedRequest) -> str:
+        if not self.is_home(request.url):
+            return ABROAD
+        # A header that was added after the request had been prepared is the caller's own.
+        return PROFILE if is_marked(request) and "Authorization" not in request.headers else GUEST
+
+    def _send_home(
+        self, request: PreparedRequest, adapter: BaseAdapter, kwargs: dict[str, Any]
+    ) -> Response:
+        with self.login.turn():
+            sent = self._logged_on(request)
+            if _carries(sent, request):
+                return self._answered(request, sent, adapter.send(sent, **kwargs), kwargs)
+        # The scheme sends nothing before the server asks, so nobody needs to wait.
+        response = adapter.send(sent, **kwargs)
+        try:
+            with self.login.turn() if response.status_code == _REFUSED else nullcontext():
+                return self._answered(request, sent, response, kwargs)
+        except BaseException:
+            response.close()
+            raise
+
+    def _logged_on(self, request: PreparedRequest) -> PreparedRequest:
+        """Return a copy of the request that the scheme has prepared."""
+        sent = request.copy()
+        sent.hooks = {"response": []}
+        try:
+            sent.prepare_auth(self._authenticator)
+        except Unanswered as unanswered:
+            refused = unanswered.response
+        else:
+            self._check_headers(sent, request)
+            return sent
+        raise self._refusal(refused)
+
+    def _check_headers(self, sent: PreparedRequest, request: PreparedRequest) -> None:
+        """Refuse headers of a scheme that cannot be sent: the errors below would repeat them."""
+        for name, value in sent.headers.items():
+            if request.headers.get(name) != value and not _can_be_sent(name, value):
+                raise GatepassError(
+                    f"the scheme {self._profile.scheme} made a header {name} that cannot be sent",
+                    hint="look for a line break or an odd character in its secret",
+                )
+
+    def _answered(
+        self,
+        request: PreparedRequest,
+        sent: PreparedRequest,
+        response: Response,
+        kwargs: dict[str, Any],
+    ) -> Response:
+        """Let the scheme answer a challenge, then judge the last answer."""
+        if response.status_code == _REFUSED:
+            self.challenges = offered(response.headers.get("WWW-Authenticate"))
+        if response.status_code != _PROXY_ASKS:  # a proxy must not get the server's credentials
+            response = _dispatched(sent, response, kwargs)
+        carried = _carries(response.request, request)
+        for earlier in response.history:
+            earlier.request = without_secrets(earlier.request)
+        response.request = request
+        if response.status_code != _REFUSED:
+            if carried:
+                self.login.prove(response.status_code)
+            return response
+        refusal = self._refusal(response, carried=carried)
+        if carried:
+            self.login.refuse(refusal)
+        raise refusal
+
+    def _refusal(self, response: Response, *, carried: bool = False) -> LoginRefused:
+        with suppress(requests.RequestException):
+            _ = response.content  # now, while there is a connection
+        return explain_refusal(response, self._profile, self._unlocked.user, carried=carried)
+
+
+class Guarded(BaseAdapter):
+    """What requests takes for the adapter of a URL; lives for one request."""
+
+    def __init__(self, guard: Guard, adapter: BaseAdapter) -> None:
+        super().__init__()
+        self._guard = guard
+        self._adapter = adapter
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:  # type: ignore[override]
+        """Send through the guard."""
+        return self._guard.send(request, self._adapter, **kwargs)
+
+    def close(self) -> None:
+        """Close the adapter below."""
+        self._adapter.close()
+
+
+# What requests itself may change when a scheme has looked at a request, or an answer came.
+_NOT_OF_A_SCHEME: Final = ("Cookie", "Content-Length", "Transfer-Encoding")
+
+
+def _carries(sent: PreparedRequest, request: PreparedRequest) -> bool:
+    """Whether a request holds something that the scheme added to the original."""
+    before, after = request.headers.copy(), sent.headers.copy()
+    for headers in (before, after):
+        for name in _NOT_OF_A_SCHEME:
+            headers.pop(name, None)
+    return sent.url != request.url or sent.body is not request.body or before != after
+
+
+def _dispatched(sent: PreparedRequest, response: Response, kwargs: dict[str, Any]) -> Response:
+    """Let the hooks that a scheme registered answer a response."""
+    found: Response = dispatch_hook("response", sent.hooks, response, **kwargs)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _can_be_sent(name: str, value: Any) -> bool:
+    try:
+        check_header_validity((name, value))
+        return isinstance(value, bytes) or bool(value.encode("latin-1"))
+    except (ValueError, AttributeError):
+        return False
+
+
+def cleaned(response: Response) -> Response:
+    """Replace the requests of an answer and its history by copies without credentials."""
+    for each in (*response.history, response):
+        each.request = _cleaned(each.request)
+        following = each.__dict__.get("_next")
+        if following is not None:
+            each.__dict__["_next"] = _cleaned(following)
+    return response
+
+
+def _cleaned(request: PreparedRequest) -> PreparedRequest:
+    hooks = without_own_hooks(request)
+    if hooks == request.hooks and not any(name in request.headers for name in SECRET_HEADERS):
+        return request
+    bare = without_secrets(request)
+    bare.hooks = hooks
+    mark(bare, login=is_marked(request))
+    return bare

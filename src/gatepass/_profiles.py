@@ -1,0 +1,672 @@
+"""Layers → Profile: the gate.
+
+Everything that a profile may hold is a field of a dataclass here or of a scheme; the gate checks
+a merged table against those fields, one by one, with pydantic. It knows no key of its own, so a
+stranger's scheme gets the same strictness as ours. All complaints of a profile come at once, each
+with its file, line and column. No secret is read, no connection opened.
+"""
+
+import dataclasses
+import functools
+import os
+import re
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from gatepass import _plugins, _settings
+from gatepass._places import Key
+from gatepass._settings import ConfigFile, Layers, Locations, Origin, Taken
+from gatepass.auth import Scheme
+from gatepass.errors import GatepassWarning, PluginError, Problem, ProfileError
+from gatepass.secrets import ReferenceSyntaxError, Secret, SecretField, SecretRef, TextField
+
+_LONGEST: Final = 1_000_000_000  # seconds; more than any socket takes
+_MOST_RETRIES: Final = 20
+
+
+class _Timeout:
+    """Tells pydantic that a timeout is one number or two, in seconds."""
+
+    @staticmethod
+    def _pair(value: float | list[float]) -> tuple[float, float]:
+        connect, read = value if isinstance(value, list) else (value, value)
+        return connect, read
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Any:
+        from pydantic_core import core_schema
+
+        seconds = core_schema.float_schema(gt=0, lt=_LONGEST, allow_inf_nan=False)
+        pair = core_schema.list_schema(seconds, min_length=2, max_length=2)
+        return core_schema.no_info_after_validator_function(
+            cls._pair,
+            core_schema.custom_error_schema(
+                core_schema.union_schema([seconds, pair]),
+                custom_error_type="timeout",
+                custom_error_message="should be seconds: one positive number, or [connect, read]",
+            ),
+        )
+
+
+class _Retries:
+    """Tells pydantic how often a request may be tried again."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.custom_error_schema(
+            core_schema.int_schema(ge=0, le=_MOST_RETRIES),
+            custom_error_type="retries",
+            custom_error_message=f"should be a whole number from 0 to {_MOST_RETRIES}",
+        )
+
+
+Timeout = typing.Annotated[tuple[float, float], _Timeout()]
+Retries = typing.Annotated[int, _Retries()]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """How the server is trusted, and how the client proves itself.
+
+    Attributes:
+        ca_file: certificates of the authorities to trust, PEM; instead of the system's.
+        verify: false accepts any server; warns each time.
+        client_cert: the client's certificate, PEM; may hold the key too.
+        client_key: its private key, PEM.
+        client_key_password: a reference to the key's passphrase.
+    """
+
+    ca_file: str | None = None
+    verify: bool = True
+    client_cert: str | None = None
+    client_key: str | None = None
+    client_key_password: SecretField | None = None
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The way out.
+
+    Attributes:
+        url: the proxy's URL, without user and password; or ``"none"`` for no proxy at all.
+        user_name: plain or a reference.
+        password: a reference.
+    """
+
+    url: str
+    user_name: TextField | None = None
+    password: SecretField | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Settings of the machine, from the user's and the system's file and variables alone.
+
+    Attributes:
+        vault: where tokens are kept; None is the user's state folder.
+        vault_key: a reference to the key that seals them; None is the keyring.
+        allow_commands: whether ``{ command = [...] }`` may run from files other than the user's.
+        allow_insecure_keyring: whether a keyring that stores plain text may be used.
+    """
+
+    vault: str | None = None
+    vault_key: SecretField | None = None
+    allow_commands: bool = False
+    allow_insecure_keyring: bool = False
+
+
+@dataclass(frozen=True)
+class ProfileKeys:
+    """The keys of ``[profiles.NAME]``, apart from ``auth``: the table that the gate knows.
+
+    Attributes:
+        url: the server; http or https, without user, query or fragment.
+        auth: how to log on: ``scheme`` and the keys of that scheme.
+        extends: a profile of the same group of files whose keys are taken over.
+        protected: never chosen by default, only by name; inherited unless set.
+        description: one line for people.
+        check_path: what ``check`` requests, below the URL.
+        timeout: seconds to connect and to wait for an answer, or one number for both.
+        retries: how often a request that can be repeated is tried again.
+        headers: sent with each request to the server; no credentials.
+        proxy: a URL, ``"none"``, or a table; by default what the environment says.
+        tls: certificates.
+        allow_http: permits credentials over plain http to another machine.
+    """
+
+    url: str
+    auth: dict[str, Any]
+    extends: str | None = None
+    protected: bool = False
+    description: str = ""
+    check_path: str = ""
+    timeout: Timeout = (10.0, 60.0)
+    retries: Retries = 3
+    headers: dict[str, str] = field(default_factory=dict)
+    proxy: Proxy | None = None
+    tls: Tls = field(default_factory=Tls)
+    allow_http: bool = False
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One profile, checked: a server's URL and how to log on. Holds references, no secrets.
+
+    Attributes:
+        name: the profile's name; empty for one built without a file.
+        url: the server's URL, ending in a slash.
+        scheme: the word in ``auth.scheme``.
+        auth: the scheme with its keys.
+        machine: the machine settings.
+        origins: where each key was written.
+
+    The others are the keys of ``[profiles.NAME]``, see :class:`ProfileKeys`.
+    """
+
+    name: str
+    url: str
+    scheme: str
+    auth: Scheme
+    description: str = ""
+    protected: bool = False
+    extends: str | None = None
+    check_path: str = ""
+    timeout: tuple[float, float] = (10.0, 60.0)
+    retries: int = 3
+    headers: Mapping[str, str] = field(default_factory=dict)
+    proxy: Proxy | None = None
+    tls: Tls = field(default_factory=Tls)
+    allow_http: bool = False
+    machine: Machine = field(default_factory=Machine)
+    origins: Mapping[Key, Origin] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def load(
+        cls,
+        name: str | None = None,
+        *,
+        config_file: ConfigFile | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        locations: Locations | None = None,
+    ) -> "Profile":
+        """Load one profile; see :func:`load`."""
+        return load(
+            name,
+            config_file=config_file,
+            overrides=overrides,
+            environ=environ,
+            locations=locations,
+        )
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the server, the port only where it is not the usual one."""
+        return origin_of(self.url)
+
+    def references(self) -> Iterator[tuple[str, SecretRef | Secret]]:
+        """Yield each field that is a reference, as (dotted key, reference)."""
+        for above, holder in (("auth", self.auth), ("proxy", self.proxy), ("tls", self.tls)):
+            if holder is not None:
+                for name, value in _values(holder):
+                    if isinstance(value, SecretRef | Secret):
+                        yield f"{above}.{name}", value
+
+
+def load(
+    name: str | None = None,
+    *,
+    config_file: ConfigFile | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    locations: Locations | None = None,
+) -> Profile:
+    """Read files and variables, choose one profile and check it.
+
+    Reads files; no secret, no network. Odd but harmless things (a skipped file, a variable that
+    matches nothing) are :class:`~gatepass.errors.GatepassWarning`.
+
+    Args:
+        name: the profile; None follows ``GATEPASS_PROFILE``, then the default.
+        config_file: a file, or several in rising order of precedence, instead of the search.
+        overrides: keys of the profile, above files and variables. A ``str`` in a secret field is
+            the secret itself here; a reference is ``gatepass.ref("env:X")``.
+        environ: the environment variables; ``os.environ`` when not given.
+        locations: where files are looked for; this process's when not given.
+
+    Raises:
+        ProfileError: and its kinds; names every complaint with its place.
+        PluginError: the scheme belongs to a package that cannot be loaded.
+    """
+    import warnings
+
+    layers = read_layers(
+        config_file=config_file, overrides=overrides, environ=environ, locations=locations
+    )
+    for notice in layers.notices:
+        warnings.warn(notice, GatepassWarning, stacklevel=3)
+    chosen = _settings.select(layers, name)
+    return check(_settings.take(layers, chosen), machine(layers))
+
+
+def read_layers(
+    *,
+    config_file: ConfigFile | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    locations: Locations | None = None,
+) -> Layers:
+    """Read all layers of this process, or of the world that is passed in; see :func:`load`."""
+    return _settings.read(
+        config_file=config_file,
+        overrides=overrides,
+        environ=os.environ if environ is None else environ,
+        locations=locations or Locations.of_this_process(),
+    )
+
+
+def profiles(
+    *,
+    config_file: ConfigFile | None = None,
+    environ: Mapping[str, str] | None = None,
+    locations: Locations | None = None,
+) -> tuple[str, ...]:
+    """List the names of all profiles that can be chosen, sorted. Reads files only.
+
+    Raises:
+        ProfileError: a file is not usable.
+    """
+    return read_layers(config_file=config_file, environ=environ, locations=locations).names
+
+
+def unnamed(url: str, auth: Mapping[str, Any], **keys: Any) -> Profile:
+    """Build a profile without a file, through the same gate.
+
+    Args:
+        url: the server.
+        auth: ``scheme`` and its keys. A ``str`` in a secret field is the secret itself.
+        keys: other keys of a profile.
+
+    Raises:
+        ProfileError: names every complaint.
+    """
+    arguments = _settings.Source("argument", "arguments", {"url": url, "auth": dict(auth), **keys})
+    part = _settings.Contribution(arguments, arguments.tables, ())
+    return check(Taken("", arguments.tables, (part,)), Machine())
+
+
+def machine(layers: Layers) -> Machine:
+    """Check the machine settings.
+
+    Raises:
+        ProfileError: a wrong type, or a literal where a reference belongs.
+    """
+    complaints: list[Problem] = []
+    table = {key: value for key, (value, _) in layers.machine.items()}
+    gate = _Gate(lambda key: layers.machine[key[0]][1], complaints)
+    values = gate.fields(Machine, table, ())
+    if complaints:
+        raise ProfileError(problems=complaints)
+    return Machine(**values)
+
+
+def check(taken: Taken, machine: Machine) -> Profile:
+    """Check one profile's merged table.
+
+    Raises:
+        ProfileError: every complaint, in the order of places.
+        PluginError: the scheme's package cannot be loaded.
+    """
+    complaints = list(taken.problems)
+    gate = _Gate(taken.origin, complaints)
+    complaints += gate.control_characters(taken.table, ())
+    named = any(part.above for part in taken.contributions)
+    if named and not _settings.NAME.fullmatch(taken.name):
+        complaints.append(gate.complaint((), _BAD_NAME))
+    table = dict(taken.table)
+    if isinstance(table.get("proxy"), str):
+        table["proxy"] = {"url": table["proxy"]}
+    if taken.problems:
+        table.setdefault("auth", {"scheme": "anonymous"})  # its absence was complained about
+    keys = gate.fields(ProfileKeys, table, ())
+    scheme, auth = gate.scheme(keys.pop("auth", None))
+    if "url" in keys:
+        keys["url"] = gate.url(keys["url"], auth, allow_http=keys.get("allow_http", False))
+    _check_rest(gate, keys)
+    if complaints or auth is None:
+        raise ProfileError(problems=_in_order(complaints))
+    return Profile(
+        name=taken.name,
+        scheme=scheme,
+        auth=auth,
+        machine=machine,
+        origins=_origins(taken),
+        **keys,
+    )
+
+
+_BAD_NAME: Final = (
+    "a profile's name is made of a-z, 0-9, - and _, begins with a letter or digit, "
+    "and holds no double _"
+)
+
+
+def _in_order(complaints: list[Problem]) -> list[Problem]:
+    def position(problem: Problem) -> tuple[str, int, int]:
+        file, line, column = [*problem.place.rsplit(":", 2), "0", "0"][:3]
+        return (file, int(line), int(column)) if line.isdigit() else (problem.place, 0, 0)
+
+    return sorted(dict.fromkeys(complaints), key=position)
+
+
+def _origins(taken: Taken) -> dict[Key, Origin]:
+    def leaves(table: Mapping[str, Any], above: Key) -> Iterator[Key]:
+        for name, value in table.items():
+            if isinstance(value, dict) and value and "command" not in value:
+                yield from leaves(value, (*above, name))
+            else:
+                yield (*above, name)
+
+    return {key: taken.origin(key) for key in leaves(taken.table, ())}
+
+
+def _values(holder: object) -> Iterator[tuple[str, Any]]:
+    """The fields of a dataclass with their values, unlike ``asdict`` without copying them."""
+    for each in dataclasses.fields(holder):  # type: ignore[arg-type]  # any scheme is a dataclass
+        yield each.name, getattr(holder, each.name)
+
+
+def hints(kind: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, with their annotations."""
+    resolved = typing.get_type_hints(kind, include_extras=True)
+    return {each.name: resolved[each.name] for each in dataclasses.fields(kind)}
+
+
+@functools.cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+class _Gate:
+    """Checks tables against dataclasses and collects complaints."""
+
+    def __init__(self, origin: Callable[[Key], Origin], complaints: list[Problem]) -> None:
+        self._origin = origin
+        self._complaints = complaints
+
+    def complaint(self, key: Key, message: str, *, hint: str = "") -> Problem:
+        """Return a complaint about a key, with the place where it was written."""
+        origin = self._origin(key)
+        # The key that is named may be missing: the place is then the table around it.
+        return origin.problem(message, hint=hint, key=(*origin.above, *key))
+
+    def base_dir(self, key: Key) -> Path | None:
+        """Return where a relative path that a key holds starts."""
+        return self._origin(key).source.base_dir
+
+    def say(self, key: Key, message: str, *, hint: str = "") -> None:
+        """Add a complaint."""
+        self._complaints.append(self.complaint(key, message, hint=hint))
+
+    def fields(self, kind: Any, table: Mapping[str, Any], above: Key) -> dict[str, Any]:
+        """Check a table against the fields of a dataclass; return those that are right."""
+        types = hints(kind)
+        for name in table:
+            if name not in types:
+                self.say((*above, name), _settings.unknown(name, types, "key"))
+        for each in dataclasses.fields(kind):
+            if each.name not in table and _is_required(each):
+                self.say((*above, each.name), "missing")
+        values = {}
+        for name in types:
+            if name in table:
+                found = self._value(types[name], table[name], (*above, name))
+                if found is not _BAD:
+                    values[name] = found
+        return values
+
+    def _value(self, kind: Any, value: Any, key: Key) -> Any:
+        nested = _dataclass_in(kind)
+        if nested is not None:
+            return self._nested(nested, value, key)
+        origin = self._origin(key)
+        if origin.source.layer == "argument" and isinstance(value, str) and _is_secret(kind):
+            return Secret(value)
+        if origin.source.layer == "argument" and isinstance(value, str) and _is_text(kind):
+            return value  # what Python says is meant literally
+        checked = self._by_pydantic(kind, value, key, lenient=origin.source.layer == "variable")
+        if isinstance(checked, SecretRef) and origin.source.layer != "argument":
+            return checked.placed(origin.source.layer, origin.source.base_dir)
+        return checked
+
+    def _nested(self, kind: Any, value: Any, key: Key) -> Any:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, Mapping):
+            self.say(key, "should be a table")
+            return _BAD
+        before = len(self._complaints)
+        values = self.fields(kind, value, key)
+        return kind(**values) if len(self._complaints) == before else _BAD
+
+    def _by_pydantic(self, kind: Any, value: Any, key: Key, *, lenient: bool) -> Any:
+        from pydantic import ValidationError
+
+        adapter = _adapter(kind)
+        try:
+            if lenient and isinstance(value, str):
+                return adapter.validate_strings(value)
+            return adapter.validate_python(value, strict=True)
+        except ValidationError as error:
+            details = error.errors(include_input=False, include_context=False, include_url=False)
+        messages = dict.fromkeys(_plain_words(each["msg"]) for each in details)
+        self.say(key, " or ".join(messages), hint=self._move_hint(kind, value, key))
+        return _BAD
+
+    def _move_hint(self, kind: Any, value: Any, key: Key) -> str:
+        """How a literal secret moves out of a file, without repeating it."""
+        origin = self._origin(key)
+        if not (_is_secret(kind) and isinstance(value, str) and len(origin.key) > 1):
+            return ""
+        name = origin.key[1]
+        return (
+            f"if this is the secret itself: take it out, run   gatepass secret set {name} "
+            f"{'.'.join(key[1:] if key[0] == 'auth' else key)}\n"
+            f'and write   {key[-1]} = "keyring:"'
+        )
+
+    def scheme(self, auth: Any) -> tuple[str, Scheme | None]:
+        """Find the scheme that an ``auth`` table names, and check its keys."""
+        if not isinstance(auth, Mapping):
+            return "", None  # complained about before
+        name = auth.get("scheme")
+        if not isinstance(name, str):
+            listed = ", ".join(_plugins.names(_plugins.AUTH))
+            self.say(("auth", "scheme"), f"missing or not a text; one of {listed}")
+            return "", None
+        if not _plugins.is_known(_plugins.AUTH, name):
+            known = _plugins.names(_plugins.AUTH)
+            self.say(("auth", "scheme"), _settings.unknown(name, known, "scheme"))
+            return name, None
+        kind = make = _plugins.load(_plugins.AUTH, name)
+        if not dataclasses.is_dataclass(kind):
+            raise PluginError(f"the scheme {name!r} is not a dataclass; ask its author")
+        table = {key: value for key, value in auth.items() if key != "scheme"}
+        before = len(self._complaints)
+        values = self.fields(kind, table, ("auth",))
+        if len(self._complaints) > before:
+            return name, None
+        try:
+            return name, typing.cast("Scheme", make(**values))
+        except ReferenceSyntaxError as error:
+            self.say(("auth",), str(error))
+        except (TypeError, ValueError) as error:  # a scheme's own rule about its keys
+            self.say(("auth",), str(error))
+        return name, None
+
+    def url(self, url: str, auth: Scheme | None, *, allow_http: bool) -> str:
+        """Check a profile's URL; return it in its normal form, ending in a slash."""
+        problem = url_problem(url)
+        if problem:
+            self.say(("url",), problem)
+            return url
+        parts = urlsplit(url)
+        plain = parts.scheme.lower() == "http" and not _is_loopback(parts.hostname or "")
+        sends = auth is not None and getattr(auth, "sends_credentials", True)
+        if plain and sends and not allow_http:
+            self.say(
+                ("url",),
+                "plain http would send credentials unprotected to another machine",
+                hint="use https, or set allow_http = true where the network is trusted",
+            )
+        path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
+        return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), path, "", ""))
+
+    def control_characters(self, table: Mapping[str, Any], above: Key) -> Iterator[Problem]:
+        r"""Find values that hold a control character, as ``"CORP\bob"`` does."""
+        for name, value in table.items():
+            key = (*above, str(name))
+            if isinstance(value, Mapping):
+                yield from self.control_characters(value, key)
+                continue
+            if isinstance(value, str) and self._origin(key).source.layer == "argument":
+                continue  # a secret given in Python may hold anything; its scheme decides
+            texts = value if isinstance(value, list) else [value]
+            if any(isinstance(text, str) and _CONTROL.search(text) for text in texts):
+                in_file = bool(self._origin(key).source.text)
+                hint = _SINGLE_QUOTES if in_file else "look for a line break or a tab in it"
+                yield self.complaint(key, "holds a control character", hint=hint)
+
+
+class _Bad:
+    """The value of a field that was complained about."""
+
+
+_BAD: Final = _Bad()
+_SINGLE_QUOTES: Final = (
+    r"in double quotes \b, \t, \f ... are such characters; write it in single quotes: 'DOMAIN\bob'"
+)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x80-\x9f]")
+_FORBIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token of RFC 9110, 5.6.2
+
+
+def _is_required(each: "dataclasses.Field[Any]") -> bool:
+    return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+
+
+def _dataclass_in(kind: Any) -> Any:
+    """The dataclass that a field holds, also as ``X | None``; None when it holds none."""
+    choices = typing.get_args(kind) or (kind,)
+    found = [each for each in choices if dataclasses.is_dataclass(each) and each is not SecretRef]
+    return found[0] if found else None
+
+
+def _is_secret(kind: Any) -> bool:
+    return bool({SecretField, SecretRef} & {kind, *typing.get_args(kind)})
+
+
+def _is_text(kind: Any) -> bool:
+    return TextField in {kind, *typing.get_args(kind)}
+
+
+def _plain_words(message: str) -> str:
+    message = message.removeprefix("Value error, ").replace("Input should be", "should be")
+    return message.replace("a valid boolean", "true or false").replace("a valid ", "a ")
+
+
+def url_problem(url: str) -> str:
+    """Say what is wrong with a server's URL; empty when nothing is. Never repeats it."""
+    if not url.isprintable() or any(character in url for character in ' \\<>"{}|^`'):
+        return "holds a character that no URL may hold"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return _MALFORMED
+    if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
+        return "should be a URL such as https://mi.example.com/mi_servicelayer"
+    if "@" in parts.netloc:
+        return "holds a user name or password; they belong into auth, as references"
+    if "?" in url or "#" in url:
+        return "should end before any ? or #"
+    good = port != 0 and "%" not in parts.netloc and _HOST.fullmatch(parts.hostname)
+    return "" if good else _MALFORMED
+
+
+_MALFORMED: Final = "is not a URL: its host or port is malformed"
+_HOST: Final = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+")
+
+
+def _is_loopback(host: str) -> bool:
+    import ipaddress
+
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of a URL (RFC 6454): scheme, host and port, in lower case."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    scheme = parts.scheme.lower()
+    usual = {"http": 80, "https": 443}.get(scheme)
+    port = "" if parts.port in {None, usual} else f":{parts.port}"
+    return f"{scheme}://{host}{port}"
+
+
+def _check_rest(gate: _Gate, keys: dict[str, Any]) -> None:
+    """The rules that no type can say, about keys that have their right types."""
+    for name, value in keys.get("headers", {}).items():
+        key = ("headers", name)
+        if name.lower() in _FORBIDDEN_HEADERS:
+            gate.say(key, "not here: credentials belong into auth and proxy, as references")
+        elif not _HEADER_NAME.fullmatch(name):
+            gate.say(key, "is not the name of a header (RFC 9110, section 5.1)")
+        elif not value.isascii():
+            gate.say(key, "should be plain ASCII: other characters arrive differently everywhere")
+    proxy = keys.get("proxy")
+    if proxy is not None:
+        _check_proxy(gate, proxy)
+    tls = keys.get("tls")
+    if tls is not None:
+        keys["tls"] = _placed(gate, tls)
+    check_path = keys.get("check_path", "")
+    if "://" in check_path or check_path.startswith("//"):
+        gate.say(("check_path",), "should be a path below the url")
+
+
+def _check_proxy(gate: _Gate, proxy: Proxy) -> None:
+    if proxy.url == "none":
+        return
+    problem = url_problem(proxy.url)
+    if problem:
+        gate.say(("proxy", "url"), problem.replace("auth, as", "user_name and password, as"))
+    if (proxy.user_name is None) != (proxy.password is None):
+        gate.say(("proxy",), "user_name and password belong together")
+
+
+def _placed(gate: _Gate, tls: Tls) -> Tls:
+    """The same with absolute paths: relative ones start at the file that holds them."""
+    if tls.client_key and not tls.client_cert:
+        gate.say(("tls", "client_key"), "needs client_cert too")
+    absolute: dict[str, Any] = {}
+    for name in ("ca_file", "client_cert", "client_key"):
+        value = getattr(tls, name)
+        if value:
+            base = gate.base_dir(("tls", name))
+            absolute[name] = str((base or Path.cwd()) / Path(value).expanduser())
+    return dataclasses.replace(tls, **absolute)

@@ -1,0 +1,81 @@
+"""Explains a refused login from what the server offers."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from requests import Response
+
+from gatepass import _plugins
+from gatepass._challenge import Challenge, configuration, offered
+from gatepass._failures import LoginRefused, SchemeNotOffered
+from gatepass._profiles import Profile, origin_of
+
+_WRITTEN: Final = {
+    "basic": "Basic",
+    "bearer": "Bearer",
+    "digest": "Digest",
+    "negotiate": "Negotiate",
+    "ntlm": "NTLM",
+}
+_MOST: Final = 8  # schemes of a hostile server that are repeated
+_LONGEST: Final = 30  # characters of each
+
+
+def explain_refusal(
+    response: Response, profile: Profile, user: str | None, *, carried: bool
+) -> LoginRefused:
+    """Return the error for a 401.
+
+    Args:
+        response: the server's answer; its request carries no credentials.
+        profile: whose login was refused.
+        user: who wanted to log on; None when not known.
+        carried: whether credentials were sent.
+    """
+    challenges = offered(response.headers.get("WWW-Authenticate"))
+    names = {challenge.scheme for challenge in challenges}
+    answers: frozenset[str] = getattr(profile.auth, "answers", frozenset())
+    sends = getattr(profile.auth, "sends_credentials", True)
+    if names and (not sends or (answers and not answers & names)):
+        return SchemeNotOffered(
+            f"this server offers {describe(challenges)}; the profile uses "
+            f"{profile.scheme}. {_advice(names)}",
+            request=response.request,
+            response=response,
+        )
+    origin = origin_of(response.url)
+    if not sends:
+        message, hint = f"{origin} asks for a login (401)", "use another scheme than anonymous"
+    elif carried:
+        whom = f" of {user}" if user else ""
+        message = f"{origin} refused the login{whom} (401); the profile uses {profile.scheme}"
+        hint = (
+            "check the user name and the secret, and whether the account is locked;\n"
+            "this session does not send them again: build a new one"
+        )
+    else:
+        message = f"{origin} asks for a login (401) when the body is already sent"
+        hint = "make any other request first, such as session.check(), or send a body of bytes"
+    return LoginRefused(message, hint=hint, request=response.request, response=response)
+
+
+def describe(challenges: Iterable[Challenge]) -> str:
+    """Write what a server offers: ``Negotiate, NTLM (Windows mode)``."""
+    challenges = tuple(challenges)
+    names = dict.fromkeys(challenge.scheme for challenge in challenges)
+    text = ", ".join(_WRITTEN.get(name, name[:_LONGEST]) for name in [*names][:_MOST])
+    mode = configuration(challenges)
+    return f"{text} ({mode} mode)" if mode else text
+
+
+def _advice(names: set[str]) -> str:
+    """Name the schemes of this installation that can answer."""
+    fitting = [
+        scheme
+        for scheme in _plugins.BUILT_IN[_plugins.AUTH]
+        if names & _plugins.load(_plugins.AUTH, scheme).answers
+    ]
+    if not fitting:
+        return "No scheme of this version of gatepass can answer that."
+    *others, last = sorted(fitting)
+    return f"Use {', '.join(others)} or {last}." if others else f"Use {last}."

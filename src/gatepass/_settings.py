@@ -1,0 +1,838 @@
+"""Files, variables and arguments → layers, with the origin of each key.
+
+Two groups of files take part. *Own*: the system's, then the user's. *Project*: ``gatepass.toml``,
+then ``gatepass.local.toml`` beside it. Within a group tables merge key by key. Between the groups
+nothing merges: a project's profile replaces an own one of that name whole, so that no secret of
+the user meets the URL of a project. Above the files stand variables and arguments.
+
+pydantic-settings does the merging; this module decides what is merged, and can tell for each key
+of the result where it was written.
+"""
+
+import difflib
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from gatepass import _trust
+from gatepass._places import Key, Places, syntax_error
+from gatepass.errors import (
+    Problem,
+    ProfileError,
+    ProfileNotFound,
+    UnsafePermissions,
+    UntrustedFile,
+)
+from gatepass.secrets import Layer
+
+Table = dict[str, Any]
+
+NAME: Final = re.compile(r"[a-z0-9](?!.*__)[a-z0-9_-]*")
+PROJECT_FILE: Final = "gatepass.toml"
+LOCAL_FILE: Final = "gatepass.local.toml"
+TOP_KEYS: Final = ("default_profile", "root", "profiles")
+MACHINE_KEYS: Final = ("vault", "vault_key", "allow_commands", "allow_insecure_keyring")
+_OWN: Final = frozenset({"system", "user"})
+_PREFIX: Final = "GATEPASS_PROFILES__"
+_SWITCHES: Final = frozenset(
+    {
+        "GATEPASS_PROFILE",
+        "GATEPASS_CONFIG_FILE",
+        "GATEPASS_NO_INPUT",
+        *(f"GATEPASS_{key.upper()}" for key in MACHINE_KEYS),
+    }
+)
+
+ConfigFile = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """Where files are looked for.
+
+    Attributes:
+        system: the files of the system, in rising order of precedence.
+        user: the user's file.
+        state: the folder for what gatepass remembers.
+        working: the working directory; None when it no longer exists.
+        home: the user's home folder; None when there is none.
+    """
+
+    system: tuple[Path, ...]
+    user: Path
+    state: Path
+    working: Path | None
+    home: Path | None
+
+    @classmethod
+    def of_this_process(cls) -> "Locations":
+        """Return where the files of this process belong, after the habits of its system."""
+        import platformdirs
+
+        dirs = platformdirs.PlatformDirs("gatepass", appauthor=False, multipath=True)
+        site = [] if sys.platform == "win32" else dirs.site_config_dir.split(os.pathsep)
+        try:
+            working = Path.cwd()
+        except OSError:
+            working = None
+        try:
+            home = Path.home()
+        except RuntimeError:
+            home = None
+        return cls(
+            system=tuple(Path(folder) / "profiles.toml" for folder in reversed(site)),
+            user=dirs.user_config_path / "profiles.toml",
+            state=dirs.user_state_path,
+            working=working,
+            home=home,
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """One layer: a file, the variables, or the arguments.
+
+    Attributes:
+        layer: which kind of place.
+        label: how messages name it: a path, or ``overrides``.
+        tables: what it says, as parsed; for variables and arguments below ``profiles``.
+        base_dir: where relative paths start.
+        text: the bytes of the file; empty for others.
+        variables: for the layer of variables, which variable gave a key.
+    """
+
+    layer: Layer
+    label: str
+    tables: Table
+    base_dir: Path | None = None
+    text: bytes = field(default=b"", repr=False)
+    variables: Mapping[Key, str] = field(default_factory=dict)
+
+    @cached_property
+    def places(self) -> Places:
+        """The positions of the keys of the file, found at the first question."""
+        return Places(self.text)
+
+    def profile(self, name: str) -> Table | None:
+        """Return this layer's table of a profile; None when it has none."""
+        profiles = self.tables.get("profiles")
+        table = profiles.get(name) if isinstance(profiles, dict) else None
+        return table if isinstance(table, dict) else None
+
+    def names(self) -> Iterable[str]:
+        """List the profiles that this layer says something about."""
+        profiles = self.tables.get("profiles")
+        return profiles if isinstance(profiles, dict) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one key was written.
+
+    Attributes:
+        source: the layer.
+        key: the key within that layer's text, such as ``("profiles", "prod", "url")``.
+        above: the part of it that names the table, such as ``("profiles", "prod")``.
+    """
+
+    source: Source
+    key: Key
+    above: Key = ()
+
+    @property
+    def where(self) -> str:
+        """The place in the form ``file:line:column``, the variable's name, or ``overrides``."""
+        variable = self.source.variables.get(self.key)
+        if variable is not None:
+            return variable
+        place = self.source.places.of(self.key) if self.source.text else None
+        return f"{self.source.label}:{place.line}:{place.column}" if place else self.source.label
+
+    def problem(self, message: str, *, hint: str = "", key: Key | None = None) -> Problem:
+        """Return a complaint about this place; ``key`` is what it names, when not this key."""
+        place = self.source.places.of(self.key) if self.source.text else None
+        shown = _trust.printable(".".join(key or self.key))
+        return Problem(self.where, shown, message, place.excerpt if place else "", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeen:
+    """One file that was looked for: for messages, ``--origin`` and ``validate``.
+
+    Attributes:
+        path: the file.
+        layer: its kind.
+        state: ``read``, ``absent``, ``skipped: not trusted`` ...
+    """
+
+    path: Path
+    layer: Layer
+    state: str
+
+
+@dataclass(frozen=True)
+class Layers:
+    """All that may take part in choosing and taking a profile.
+
+    Attributes:
+        sources: the files that take part, in rising order of precedence.
+        variables: the layer of ``GATEPASS_PROFILES__*``.
+        arguments: the layer of ``overrides=``.
+        untrusted: project files that take no part.
+        machine: the machine settings, each with its origin.
+        files: every file that was looked for.
+        notices: warnings, one sentence each.
+        wanted: the value of ``GATEPASS_PROFILE``; None when unset or empty.
+        stray: a ``profiles.toml`` in the working directory that is not read.
+    """
+
+    sources: tuple[Source, ...]
+    variables: Source
+    arguments: Source
+    untrusted: tuple[Source, ...] = ()
+    machine: Mapping[str, tuple[Any, Origin]] = field(default_factory=dict)
+    files: tuple[FileSeen, ...] = ()
+    notices: tuple[str, ...] = ()
+    wanted: str | None = None
+    stray: Path | None = None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every profile that can be chosen, sorted. One that only variables name needs a URL."""
+        named = {name for source in self.sources for name in source.names()}
+        alone = (
+            name for name in self.variables.names() if "url" in (self.variables.profile(name) or {})
+        )
+        return tuple(sorted(named.union(alone)))
+
+    def group_of(self, name: str) -> tuple[Source, ...]:
+        """Return the files that define a profile's content: one group, never both."""
+        project = [source for source in self.sources if source.layer not in _OWN]
+        if any(name in source.names() for source in project):
+            return tuple(project)
+        return tuple(source for source in self.sources if source.layer in _OWN)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one layer says about a profile, or about a parent of it.
+
+    Attributes:
+        source: the layer.
+        table: its keys.
+        above: the path of the table in the layer's text.
+    """
+
+    source: Source
+    table: Table
+    above: Key
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One profile's keys, merged, before they are checked.
+
+    Attributes:
+        name: the profile.
+        table: the merged keys.
+        contributions: what was merged, in rising order of precedence; keys that lost because
+            another scheme was chosen are gone from their tables.
+        problems: complaints about the merging itself.
+    """
+
+    name: str
+    table: Table
+    contributions: tuple[Contribution, ...]
+    problems: tuple[Problem, ...] = ()
+
+    def origin(self, key: Key) -> Origin:
+        """Return where a key of the merged table was written, else the table around it."""
+        for length in range(len(key), 0, -1):
+            for part in reversed(self.contributions):
+                if _has(part.table, key[:length]):
+                    return Origin(part.source, (*part.above, *key[:length]), part.above)
+        # Nobody mentions it: a file that holds the profile is the place to add it.
+        in_files = [part for part in self.contributions if part.source.text]
+        part = (in_files or self.contributions)[-1]
+        return Origin(part.source, part.above, part.above)
+
+
+def _has(table: Any, key: Key) -> bool:
+    for name in key:
+        if not isinstance(table, dict) or name not in table:
+            return False
+        table = table[name]
+    return True
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read(
+    *,
+    config_file: ConfigFile | None,
+    overrides: Mapping[str, Any] | None,
+    environ: Mapping[str, str],
+    locations: Locations,
+) -> Layers:
+    """Read every layer. Reads files; no secret, no network.
+
+    Args:
+        config_file: one file or several, in rising order of precedence, that replace the search;
+            before the variable ``GATEPASS_CONFIG_FILE``.
+        overrides: keys of the chosen profile, above all else.
+        environ: the environment variables.
+        locations: where files are looked for.
+
+    Raises:
+        ProfileError: a file is malformed, unreadable or misplaced; all complaints of one file.
+        UnsafePermissions: others may write to a file.
+    """
+    reader = _Reader(locations)
+    own: list[tuple[Path, Layer]] = [(path, "system") for path in locations.system]
+    own.append((locations.user, "user"))
+    own_sources = [found for path, layer in own if (found := reader.own(path, layer)) is not None]
+    named = _named_files(config_file, environ)
+    if named is not None:
+        sources = [reader.named(path) for path in named]
+    else:
+        sources = [*own_sources, *reader.project()]
+    variables, notices = _variables(environ, sources)
+    return Layers(
+        sources=tuple(sources),
+        variables=variables,
+        arguments=_arguments(overrides),
+        untrusted=tuple(reader.untrusted),
+        machine=_machine(own_sources, environ),
+        files=tuple(reader.files),
+        notices=(*reader.notices, *notices),
+        wanted=environ.get("GATEPASS_PROFILE") or None,
+        stray=_stray(locations, reader.files),
+    )
+
+
+def _named_files(config_file: ConfigFile | None, environ: Mapping[str, str]) -> list[Path] | None:
+    if config_file is None:
+        listed = environ.get("GATEPASS_CONFIG_FILE", "")
+        paths: Sequence[str | os.PathLike[str]] = [
+            part for part in listed.split(os.pathsep) if part
+        ]
+        if not paths:
+            return None
+    elif isinstance(config_file, str | os.PathLike):
+        paths = [config_file]
+    else:
+        paths = config_file
+    return [Path(path).expanduser().absolute() for path in paths]
+
+
+class _Reader:
+    """Reads files one by one and keeps what is to be told about them."""
+
+    def __init__(self, locations: Locations) -> None:
+        self._locations = locations
+        self._store = _trust.TrustStore(locations.state)
+        self.files: list[FileSeen] = []
+        self.untrusted: list[Source] = []
+        self.notices: list[str] = []
+
+    def own(self, path: Path, layer: Layer) -> Source | None:
+        """Read a file of the user or the system."""
+        return self._safe(path, layer, own=True)
+
+    def named(self, path: Path) -> Source:
+        """Read a file that was named explicitly: it must exist."""
+        source = self._safe(path, "file", own=False)
+        if source is None:
+            raise ProfileError(
+                problems=[Problem(str(path), "", "no such file")],
+                hint="it was named by config_file=, --config-file or GATEPASS_CONFIG_FILE",
+            )
+        return source
+
+    def _safe(self, path: Path, layer: Layer, *, own: bool) -> Source | None:
+        file = _trust.read(path)
+        if file is None:
+            self.files.append(FileSeen(path, layer, "absent"))
+            return None
+        problem = _trust.unsafe(file, own=own)
+        if problem is not None and not self._store.holds(file):
+            raise UnsafePermissions(problems=[problem])
+        self.files.append(FileSeen(path, layer, "read"))
+        return parse(file, layer)
+
+    def project(self) -> list[Source]:
+        """Find and read the project's files; the untrusted ones are kept apart."""
+        folder = project_folder(self._locations)
+        if folder is None:
+            return []
+        sources = []
+        pairs: list[tuple[str, Layer]] = [(PROJECT_FILE, "project"), (LOCAL_FILE, "local")]
+        for name, layer in pairs:
+            file = _trust.read(folder / name)
+            if file is None:
+                self.files.append(FileSeen(folder / name, layer, "absent"))
+            elif self._store.holds(file):
+                self.files.append(FileSeen(file.path, layer, "read"))
+                sources.append(parse(file, layer))
+            else:
+                self.files.append(FileSeen(file.path, layer, "skipped: not trusted"))
+                self.untrusted.append(parse(file, layer, strict=False))
+                self.notices.append(
+                    f"{file.path} is not trusted and was skipped; look at it with: "
+                    f"gatepass trust {file.path}"
+                )
+        return sources
+
+
+def project_folder(locations: Locations) -> Path | None:
+    """Return the nearest folder upward that holds a project file.
+
+    The folder that holds ``.git`` is the last one looked at; the home folder and all above it
+    are never looked at.
+    """
+    if locations.working is None:
+        return None
+    barred = {Path(locations.working.anchor)}
+    if locations.home is not None:
+        for home in (locations.home, Path(os.path.realpath(locations.home))):
+            barred |= {home, *home.parents}
+    for folder in (locations.working, *locations.working.parents):
+        if folder in barred:
+            return None
+        if any(os.path.lexists(folder / name) for name in (PROJECT_FILE, LOCAL_FILE)):
+            return folder
+        if (folder / ".git").exists():
+            return None
+    return None
+
+
+def _stray(locations: Locations, files: Iterable[FileSeen]) -> Path | None:
+    if locations.working is None:
+        return None
+    path = locations.working / "profiles.toml"
+    return path if path.is_file() and path not in {file.path for file in files} else None
+
+
+def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Source:
+    """Turn a file's bytes into a layer and check its top level.
+
+    Args:
+        file: the file as read.
+        layer: its kind.
+        strict: whether unknown or misplaced top-level keys are errors; a file that takes no part
+            is parsed only to see which names it holds.
+
+    Raises:
+        ProfileError: not UTF-8, not TOML, or an unknown or misplaced key at the top level.
+    """
+    text = _decode(file)
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, place = syntax_error(text, error)
+        hint = ""
+        if "\\" in message:
+            hint = r"write DOMAIN\user and Windows paths in single quotes: 'DOMAIN\user'"
+        raise ProfileError(
+            problems=[
+                Problem(
+                    f"{file.path}:{place.line}:{place.column}", "", message, place.excerpt, hint
+                )
+            ]
+        ) from None
+    except RecursionError:
+        raise ProfileError(problems=[Problem(str(file.path), "", "nested too deeply")]) from None
+    source = Source(layer, str(file.path), tables, file.path.parent, text.encode())
+    problems = list(_top_level(source)) if strict else []
+    if problems:
+        raise ProfileError(problems=problems)
+    return source
+
+
+def _decode(file: _trust.FileBytes) -> str:
+    data = file.data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return data.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        good = data[: error.start].decode().split("\n")
+        utf16 = data[:2] in {b"\xff\xfe", b"\xfe\xff"}
+        raise ProfileError(
+            problems=[
+                Problem(
+                    f"{file.path}:{len(good)}:{len(good[-1]) + 1}",
+                    "",
+                    "not UTF-8" + (" but UTF-16, as PowerShell writes by default" * utf16),
+                    hint="save the file as UTF-8",
+                )
+            ]
+        ) from None
+
+
+def _top_level(source: Source) -> Iterator[Problem]:
+    machine_here = source.layer in _OWN
+    allowed = (*TOP_KEYS, *MACHINE_KEYS) if machine_here else TOP_KEYS
+    for key, value in source.tables.items():
+        origin = Origin(source, (key,))
+        if key in MACHINE_KEYS and not machine_here:
+            yield origin.problem(
+                "a machine setting, which only the user's and the system's own file may hold",
+                hint=f"move it there, or set GATEPASS_{key.upper()}",
+            )
+        elif key not in allowed:
+            yield origin.problem(unknown(key, allowed, "key"))
+        elif key == "profiles" and not (
+            isinstance(value, dict) and all(isinstance(table, dict) for table in value.values())
+        ):
+            yield origin.problem("holds a table for each profile: [profiles.NAME]")
+        elif key == "default_profile" and not isinstance(value, str):
+            yield origin.problem("should be the name of a profile, in quotes")
+        elif key == "root" and not isinstance(value, bool):
+            yield origin.problem("should be true or false")
+
+
+def unknown(word: str, allowed: Iterable[str], kind: str) -> str:
+    """Return the sentence about a word that is not one of those allowed, with a guess."""
+    choices = sorted(allowed)
+    near = difflib.get_close_matches(word, choices, n=1)
+    guess = f'; did you mean "{near[0]}"?' if near else ""
+    return f"unknown {kind}{guess} (allowed here: {', '.join(choices)})"
+
+
+def _variables(environ: Mapping[str, str], sources: Iterable[Source]) -> tuple[Source, list[str]]:
+    """Turn ``GATEPASS_PROFILES__PROD__URL`` and the like into a layer, and warn of odd ones."""
+    known = {name.replace("-", "_"): name for source in sources for name in source.names()}
+    profiles: Table = {}
+    origins: dict[Key, str] = {}
+    notices = []
+    for variable, value in environ.items():
+        if not variable.startswith("GATEPASS_") or variable in _SWITCHES:
+            continue
+        name, *path = variable.removeprefix(_PREFIX).lower().split("__")
+        if not variable.startswith(_PREFIX) or not path or not all((name, *path)):
+            near = difflib.get_close_matches(variable, _SWITCHES, n=1)
+            guess = f"; did you mean {near[0]}?" if near else ""
+            notices.append(f"the variable {variable} matches nothing{guess}")
+            continue
+        key = ("profiles", known.get(name, name), *path)
+        origins[key] = variable
+        table = profiles
+        for part in key[1:-1]:
+            inner = table.setdefault(part, {})
+            if not isinstance(inner, dict):
+                inner = table[part] = {}
+            table = inner
+        table[key[-1]] = value
+    notices += [
+        f"the variables {_PREFIX}{name.upper()}__* match no profile; "
+        + unknown(name, known.values(), "profile")
+        for name, table in profiles.items()
+        if name not in known.values() and "url" not in table
+    ]
+    return Source("variable", "variables", {"profiles": profiles}, None, b"", origins), notices
+
+
+def _arguments(overrides: Mapping[str, Any] | None) -> Source:
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise ProfileError("overrides= takes a mapping of profile keys")
+    return Source("argument", "overrides", _plain(overrides or {}))
+
+
+def _plain(mapping: Mapping[str, Any]) -> Table:
+    return {
+        str(key): _plain(value) if isinstance(value, Mapping) else value
+        for key, value in mapping.items()
+    }
+
+
+def _machine(own: Iterable[Source], environ: Mapping[str, str]) -> Mapping[str, tuple[Any, Origin]]:
+    found: dict[str, tuple[Any, Origin]] = {}
+    for source in own:
+        for key in MACHINE_KEYS:
+            if key in source.tables:
+                found[key] = (source.tables[key], Origin(source, (key,)))
+    for key in MACHINE_KEYS:
+        value = environ.get(variable := f"GATEPASS_{key.upper()}")
+        if value:
+            source = Source("variable", variable, {key: value}, None, b"", {(key,): variable})
+            found[key] = (value, Origin(source, (key,)))
+    return found
+
+
+# ---------------------------------------------------------------- choosing
+
+
+def select(layers: Layers, name: str | None) -> str:
+    """Return the name of the profile to take.
+
+    The order: the argument, ``GATEPASS_PROFILE``, the project's ``default_profile``, the own
+    one, the only profile that is not protected.
+
+    Raises:
+        ProfileNotFound: no such profile, or none can be chosen; lists the names.
+        UntrustedFile: a file that nobody trusts would decide.
+    """
+    if name is not None:
+        return _existing(layers, name, "the argument")
+    if layers.wanted is not None:
+        return _existing(layers, layers.wanted, "GATEPASS_PROFILE")
+    _refuse_untrusted_default(layers)
+    for source in reversed(layers.sources):
+        default = source.tables.get("default_profile")
+        if default is not None:
+            where = Origin(source, ("default_profile",)).where
+            chosen = _existing(layers, default, where)
+            if protected(layers, chosen):
+                raise ProfileNotFound(
+                    f"{where}: the default profile {chosen!r} is protected, and a protected "
+                    "profile is only taken by name",
+                    hint=f'name it: Session.from_profile("{chosen}"), or GATEPASS_PROFILE={chosen}',
+                )
+            return chosen
+    open_ones = [each for each in layers.names if not protected(layers, each)]
+    if len(open_ones) == 1:
+        return open_ones[0]
+    raise ProfileNotFound(
+        "no profile was named, and no default can be chosen",
+        hint=_listing(layers, "name one, or set GATEPASS_PROFILE or default_profile"),
+    )
+
+
+def _existing(layers: Layers, name: object, said_by: str) -> str:
+    if isinstance(name, str):
+        refuse_untrusted(layers, name)
+        if name in layers.names:
+            refuse_twins(layers, name)
+            return name
+    shown = _trust.printable(str(name)) if isinstance(name, str) else type(name).__name__
+    near = difflib.get_close_matches(str(name).lower(), layers.names, n=1)
+    guess = f'; did you mean "{near[0]}"?' if near else ""
+    raise ProfileNotFound(
+        f'there is no profile "{shown}" (named by {said_by}){guess}', hint=_listing(layers, "")
+    )
+
+
+def _listing(layers: Layers, advice: str) -> str:
+    lines = [advice] if advice else []
+    if layers.names:
+        shown = layers.names[:_MOST_NAMES]
+        more = f" and {len(layers.names) - len(shown)} more" * (len(layers.names) > len(shown))
+        lines.append(f"profiles: {', '.join(map(_trust.printable, shown))}{more}")
+    else:
+        looked = ", ".join(str(file.path) for file in layers.files) or "nowhere"
+        lines.append(f"no profile was found; looked for {looked}\nmake one with: gatepass init")
+    if layers.stray is not None:
+        lines.append(
+            f"{layers.stray} exists but is not read; name it with --config-file, or call it "
+            f"{PROJECT_FILE}"
+        )
+    return "\n".join(lines)
+
+
+_MOST_NAMES: Final = 50
+
+
+def _refuse_untrusted_default(layers: Layers) -> None:
+    for source in layers.untrusted:
+        if "default_profile" in source.tables:
+            raise _untrusted(source, "it would choose the default profile")
+
+
+def refuse_untrusted(layers: Layers, name: str) -> None:
+    """Refuse when a file that nobody trusts says something about a profile."""
+    for source in layers.untrusted:
+        if name in source.names():
+            raise _untrusted(source, f"it defines the profile {_trust.printable(name)!r}")
+
+
+def refuse_twins(layers: Layers, name: str) -> None:
+    """Refuse a name that differs from another only in ``-`` and ``_``: variables see one name."""
+    flat = name.replace("-", "_")
+    twins = [each for each in layers.names if each.replace("-", "_") == flat]
+    if len(twins) > 1:
+        raise ProfileError(
+            f"the profiles {' and '.join(twins)} are one name to variables, where - is _",
+            hint="rename one of them",
+        )
+
+
+def _untrusted(source: Source, why: str) -> UntrustedFile:
+    return UntrustedFile(
+        f"{source.label}: this file is not trusted, and {why}",
+        hint=f"read it and trust it:     gatepass trust {source.label}\n"
+        f"or name it for this run:  --config-file {source.label} (config_file= in Python)",
+    )
+
+
+def protected(layers: Layers, name: str) -> bool:
+    """Say whether a profile is protected, itself or by its parent."""
+    try:
+        table = take(layers, name).table
+    except ProfileError:
+        return False  # whoever chooses it learns what is broken
+    return table.get("protected", False) is not False
+
+
+# ---------------------------------------------------------------- merging
+
+
+def take(layers: Layers, name: str) -> Taken:
+    """Merge what every layer says about one profile.
+
+    Raises:
+        ProfileError: ``extends`` names no profile of the same group, or runs in a circle.
+        UntrustedFile: a file that nobody trusts says something about it or its parent.
+    """
+    refuse_untrusted(layers, name)
+    chain = _chain(layers, name)
+    base_table = merge([part.table for part in chain])
+    problems: list[Problem] = []
+    for source, above in ((layers.variables, ("profiles", name)), (layers.arguments, ())):
+        table = _copy(source.profile(name) if above else source.tables)
+        if not table:
+            continue
+        part = Contribution(source, table, above)
+        if "extends" in table:
+            problems.append(Origin(source, (*above, "extends")).problem("only a file may set it"))
+        chain, moved = _moved(chain, base_table, part)
+        problems += moved
+        chain = [*_yielding(chain, part), part]
+        base_table = merge([each.table for each in chain])
+    if not chain:
+        raise ProfileNotFound(f"there is no profile {name!r}")
+    return Taken(name, base_table, tuple(chain), tuple(problems))
+
+
+def _chain(layers: Layers, name: str) -> list[Contribution]:
+    """What files say about a profile and its parents, in rising order of precedence."""
+    group = layers.group_of(name)
+    lineage, current = [name], name
+    while (parent := _parent(group, current)) is not None:
+        value, origin = parent
+        if not isinstance(value, str):
+            break  # the gate complains about the type
+        if value in lineage:
+            circle = " -> ".join([*lineage, value])
+            raise ProfileError(problems=[origin.problem(f"extends runs in a circle: {circle}")])
+        if origin.source.layer not in _OWN:
+            refuse_untrusted(layers, value)
+        if not any(value in source.names() for source in group):
+            choices = {each for source in group for each in source.names()}
+            raise ProfileError(
+                problems=[
+                    origin.problem(
+                        unknown(value, choices, "profile"),
+                        hint="extends reaches only profiles of the same group of files "
+                        "(the project's, or your own)",
+                    )
+                ]
+            )
+        lineage.append(value)
+        current = value
+    chain: list[Contribution] = []
+    for member in reversed(lineage):
+        for source in group:
+            table = source.profile(member)
+            if table is not None:
+                inherited = member != name
+                own = {k: v for k, v in table.items() if not (inherited and k == "extends")}
+                part = Contribution(source, _copy(own), ("profiles", member))
+                chain = [*_yielding(chain, part), part]
+    return chain
+
+
+def _parent(group: Iterable[Source], name: str) -> tuple[Any, Origin] | None:
+    found = None
+    for source in group:
+        table = source.profile(name) or {}
+        if "extends" in table:
+            found = table["extends"], Origin(source, ("profiles", name, "extends"))
+    return found
+
+
+def _copy(table: Table | None) -> Table:
+    """A copy of the table and of the tables in it; lists and values are shared."""
+    return {
+        key: _copy(value) if isinstance(value, dict) else value
+        for key, value in (table or {}).items()
+    }
+
+
+def _yielding(chain: Iterable[Contribution], upper: Contribution) -> list[Contribution]:
+    """The lower layers without what the upper one makes void.
+
+    Another scheme voids the whole ``auth`` below it: its keys belong to the other scheme. A
+    variable or argument that sets another proxy voids the proxy's credentials.
+    """
+    chain = list(chain)
+    drop = set()
+    scheme = _scheme(upper.table)
+    lower = [found for part in chain if (found := _scheme(part.table)) is not None]
+    if scheme is not None and lower and lower[-1] != scheme:
+        drop.add("auth")
+    proxy = upper.table.get("proxy")
+    if upper.source.layer in {"variable", "argument"} and (
+        isinstance(proxy, str) or (isinstance(proxy, dict) and "url" in proxy)
+    ):
+        drop.add("proxy")
+    return [_without(part, drop) for part in chain] if drop else chain
+
+
+def _scheme(table: Table) -> Any:
+    auth = table.get("auth")
+    return auth.get("scheme") if isinstance(auth, dict) else None
+
+
+def _without(part: Contribution, keys: Iterable[str]) -> Contribution:
+    table = {key: value for key, value in part.table.items() if key not in keys}
+    return Contribution(part.source, table, part.above)
+
+
+def _moved(
+    chain: list[Contribution], below: Table, upper: Contribution
+) -> tuple[list[Contribution], list[Problem]]:
+    """Keep credentials at home: a variable or argument that moves ``url`` brings its own auth."""
+    new, old = upper.table.get("url"), below.get("url")
+    if not isinstance(new, str) or not isinstance(old, str) or _origin(new) == _origin(old):
+        return chain, []
+    stripped = [_without(part, {"auth"}) for part in chain]
+    if _scheme(upper.table) is not None:
+        return stripped, []
+    origin = Origin(upper.source, (*upper.above, "url"))
+    return stripped, [
+        origin.problem(
+            "moves the profile to another server, so the profile's own auth is not used there",
+            hint="set auth (scheme and its keys) in the same place, or add a profile",
+        )
+    ]
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme.lower())
+    except ValueError:
+        return None
+    return parts.scheme.lower(), (parts.hostname or "").lower(), port
+
+
+def merge(tables: Sequence[Table]) -> Table:
+    """Merge tables key by key, the last one strongest. pydantic-settings does it.
+
+    Two at a time from below: all at once, a table above a plain value would let the keys of a
+    table below that value come back.
+    """
+    merged = tables[0] if tables else {}
+    if len(tables) > 1:
+        from gatepass._layering import Layered
+
+        for table in tables[1:]:
+            merged = Layered.over(merged, table)
+    return merged

@@ -1,0 +1,292 @@
+"""How a session reaches its server: TLS, proxies, timeouts, retries."""
+
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+from urllib.parse import unquote, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+
+import requests
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies, select_proxy
+from urllib3 import Retry
+from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
+from urllib3.poolmanager import proxy_from_url
+
+from gatepass._failures import (
+    LoginRefused,
+    ProxyRefused,
+    SchemeNotOffered,
+    TimedOut,
+    TLSFailed,
+    Unreachable,
+    explained,
+    proxy_asks,
+)
+from gatepass._profiles import Proxy, origin_of
+from gatepass._tls import ClientCertificate, Contexts
+from gatepass.auth import basic_header
+from gatepass.secrets import Secret
+
+__all__ = [
+    "LoginRefused",
+    "Network",
+    "ProxyRefused",
+    "SchemeNotOffered",
+    "TLSFailed",
+    "TimedOut",
+    "Transport",
+    "Unreachable",
+]
+
+_PROXY_ASKS: Final = 407
+_CONNECTIONS: Final = 32  # kept open per server; a connection-bound login is lost with its one
+_LONGEST_WAIT: Final = 60  # seconds; where Retry-After says more, the answer is returned
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+_PASSING: Final = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The way to the server, as a profile and its secrets describe it.
+
+    Attributes:
+        environ: the environment variables, asked for proxies where the profile names none.
+        timeout: seconds to connect, seconds to wait for an answer.
+        retries: how often a request that can be repeated is tried again.
+        trust: a PEM file or folder of authorities; None is the system's store.
+        verify: false trusts anybody.
+        proxy: the profile's proxy; None follows the environment.
+        proxy_header: the Proxy-Authorization header for the profile's proxy; None sends none.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)
+    timeout: tuple[float, float] = (10.0, 60.0)
+    retries: int = 3
+    trust: str | None = None
+    verify: bool = True
+    proxy: Proxy | None = None
+    proxy_header: Secret | None = None
+
+    def proxies(self, url: str) -> dict[str, str]:
+        """Return the proxies for a URL in the form of requests."""
+        if self.proxy is None:
+            return _proxies_of_environ(url, self.environ)
+        return {} if self.proxy.url == "none" else {"all": self.proxy.url}
+
+    def split_proxy(self, url: str) -> tuple[str, dict[str, str]]:
+        """Split a proxy's URL into the URL without credentials and the headers that carry them.
+
+        urllib3 repeats a proxy's URL in its errors, so none with a password may reach it.
+
+        Raises:
+            GatepassError: name and password cannot be sent by HTTP Basic.
+        """
+        parts = urlsplit(url)
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        if "@" in parts.netloc:
+            header = basic_header(unquote(parts.username or ""), unquote(parts.password or ""))
+        elif self.proxy and self.proxy_header and origin_of(self.proxy.url) == origin_of(bare):
+            header = self.proxy_header.reveal()
+        else:
+            return bare, {}
+        return bare, {"Proxy-Authorization": header}
+
+    def plain_session(self) -> requests.Session:
+        """Return a session without any credential: no login, no netrc, no client certificate."""
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = self.verify
+        for prefix in ("https://", "http://"):
+            session.mount(prefix, Transport(self))
+        return session
+
+
+def _proxies_of_environ(url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    if environ is os.environ:
+        # Also asks the registry on Windows and the system configuration on macOS.
+        return get_environ_proxies(url)
+
+    def variable(name: str) -> str:
+        return environ.get(f"{name}_proxy") or environ.get(f"{name.upper()}_PROXY") or ""
+
+    found = {name: variable(name) for name in ("http", "https", "all")}
+    server = urlsplit(url).netloc.rpartition("@")[2]
+    if proxy_bypass_environment(server, {"no": variable("no")}):
+        return {}
+    return {name: proxy for name, proxy in found.items() if proxy}
+
+
+class _Retry(Retry):
+    """urllib3's retries, with our end to patience."""
+
+    RETRY_AFTER_STATUS_CODES = _PASSING
+
+    def get_retry_after(self, response: Any) -> float | None:
+        """Return the seconds that the server asks for; None when it asks for nothing readable."""
+        try:
+            return super().get_retry_after(response)
+        except (InvalidHeader, ValueError, OverflowError):
+            return None
+
+    def increment(
+        self, method: Any = None, url: Any = None, response: Any = None, *args: Any, **kwargs: Any
+    ) -> Self:
+        """Count one more attempt; a server that asks for too long a wait ends them."""
+        if response is not None and (self.get_retry_after(response) or 0) > _LONGEST_WAIT:
+            # With raise_on_status=False, urllib3 then returns the response.
+            raise MaxRetryError(kwargs["_pool"], url, ResponseError("Retry-After is too long"))
+        return super().increment(method, url, response, *args, **kwargs)
+
+
+def _retries(times: int) -> Retry:
+    """Connections that fail are tried again, and answers that say "not now" to some methods.
+
+    Not so when the server went silent after the request was sent: it may have acted on it.
+    """
+    return _Retry(
+        total=times,
+        read=False,
+        other=0,
+        redirect=False,
+        allowed_methods=_IDEMPOTENT,
+        status_forcelist=_PASSING,
+        raise_on_status=False,
+        backoff_factor=0.2,
+    )
+
+
+def _rewinds(request: PreparedRequest) -> bool:
+    """Whether the body can certainly be sent twice."""
+    if request.body is None or isinstance(request.body, bytes | bytearray | str):
+        return True
+    position = getattr(request, "_body_position", None)
+    seekable = getattr(request.body, "seekable", None)
+    return isinstance(position, int) and seekable is not None and bool(seekable())
+
+
+class _OneWayPool:
+    """A connection pool for a request that may be sent only once."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def urlopen(self, **kwargs: Any) -> Any:
+        """Send it; a connection that fails before is tried again, an answer ends it."""
+        retries = kwargs["retries"].new(status_forcelist=(), respect_retry_after_header=False)
+        return self._pool.urlopen(**kwargs | {"retries": retries})
+
+
+class Transport(HTTPAdapter):
+    """Connections as the profile describes them. Each has its own pools and TLS contexts.
+
+    Args:
+        network: the way to the server.
+        certificate: the client's certificate, for connections without ``cert=``.
+    """
+
+    def __init__(self, network: Network, certificate: ClientCertificate | None = None) -> None:
+        self._network = network
+        self._certificate = certificate
+        self._contexts = Contexts(network.trust)
+        super().__init__(pool_maxsize=_CONNECTIONS, max_retries=_retries(network.retries))
+
+    def read_files(self) -> None:
+        """Read the certificates that the profile names, so that a mistake shows early.
+
+        Raises:
+            ProfileError: one of them cannot be used.
+        """
+        self._contexts.get(self._network.verify, self._certificate)
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send one request.
+
+        Args:
+            request: what to send.
+            stream: leave the body of the answer unread.
+            timeout: seconds as in requests; None means those of the profile.
+            verify: True means what the profile says; False or a path as in requests.
+            cert: as in requests; None means the adapter's own certificate.
+            proxies: as in requests, above those of the profile.
+
+        Raises:
+            Unreachable: and its kinds.
+            ProfileError: a certificate file cannot be used.
+        """
+        route = {**self._network.proxies(request.url or ""), **(proxies or {})}
+        proxy = select_proxy(request.url or "", route) or ""
+        timeout = self._network.timeout if timeout is None else timeout
+        failure: requests.RequestException
+        try:
+            response = super().send(request, stream, timeout, verify, cert, route)
+        except requests.RequestException as error:
+            failure = explained(error, request, proxy=proxy)
+        else:
+            if response.status_code != _PROXY_ASKS or not proxy:
+                return response
+            response.close()
+            failure = proxy_asks(proxy, request)
+        raise failure  # outside of the handler: the original may hold credentials
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        """Choose the pool by server and TLS context."""
+        host, _ = super().build_connection_pool_key_attributes(request, True)
+        if host["scheme"] != "https":
+            return host, {}
+        certificate = self._certificate if cert is None else _certificate(cert)
+        context = self._contexts.get(True if verify is None else verify, certificate)
+        needed = "CERT_NONE" if context.verify_mode == ssl.CERT_NONE else "CERT_REQUIRED"
+        return host, {"ssl_context": context, "cert_reqs": needed}
+
+    def close(self) -> None:
+        """Close all idle connections, now; urllib3 would wait for the garbage collector."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated itself
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Do nothing: the context of the pool decides, and stays as it is."""
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the pool for a request."""
+        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return pool if _rewinds(request) else _OneWayPool(pool)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Return the pools behind a proxy; its credentials go to it alone."""
+        if proxy.lower().startswith("socks"):
+            return super().proxy_manager_for(proxy, **kwargs)
+        manager = self.proxy_manager.get(proxy)
+        if manager is None:
+            bare, headers = self._network.split_proxy(proxy)
+            tls = None
+            if bare.lower().startswith("https"):
+                tls = self._contexts.get(self._network.verify)
+            manager = self.proxy_manager[proxy] = proxy_from_url(
+                bare, proxy_headers=headers, proxy_ssl_context=tls, maxsize=_CONNECTIONS, **kwargs
+            )
+        return manager
+
+
+def _certificate(cert: Any) -> ClientCertificate:
+    chain, key = (cert, None) if isinstance(cert, str) else cert
+    return ClientCertificate(chain, key)

@@ -1,0 +1,266 @@
+"""May this file take part? Reading files once, permissions, and the record of trusted files.
+
+A project file travels with a repository: whoever cloned it has not read it. It takes part only
+after its owner has said so, for exactly these bytes, with ``gatepass trust``. Files of the user
+and the system, and files that are named explicitly, take part by that, unless others can write
+to them.
+"""
+
+import hashlib
+import json
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gatepass.errors import Problem, ProfileError, UnsafePermissions
+
+_MOST_BYTES: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FileBytes:
+    """A file as it was read, once: the same bytes are judged, hashed and parsed.
+
+    Attributes:
+        path: absolute; its folder with links resolved, its own name as it stands.
+        data: the content.
+        status: what the open file's descriptor said, not a second look at the path.
+    """
+
+    path: Path
+    data: bytes
+    status: os.stat_result
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the content, in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def read(path: Path) -> FileBytes | None:
+    """Read a file that holds profiles; None when there is none.
+
+    Raises:
+        ProfileError: it is a folder or a device, unreadable, or larger than 16 MiB.
+    """
+    path = Path(os.path.realpath(path.parent)) / path.name
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if path.is_dir():  # Windows refuses to open one
+            raise _unreadable(path, "is a folder, not a file") from None
+        raise _unreadable(path, f"cannot be read: {error.strerror}") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+        raise _unreadable(path, f"is {kind}, not a file")
+    with os.fdopen(descriptor, "rb") as stream:
+        data = stream.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise _unreadable(path, f"is larger than {_MOST_BYTES // 1024**2} MiB")
+    return FileBytes(path, data, status)
+
+
+def _unreadable(path: Path, message: str) -> ProfileError:
+    return ProfileError(problems=[Problem(str(path), "", message)])
+
+
+class TrustStore:
+    """The record of trusted files: one small file each, in the user's state folder.
+
+    Args:
+        folder: gatepass's state folder; made with mode 0700 at the first record.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "trust"
+
+    def holds(self, file: FileBytes) -> bool:
+        """Say whether exactly these bytes are trusted at this path.
+
+        Raises:
+            ProfileError: the record itself can be written by others, or is damaged.
+        """
+        return self._digest(self._record(file.path)) == file.digest
+
+    def add(self, file: FileBytes) -> None:
+        """Record that these bytes are trusted at this path. Writes to disk."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        entry = json.dumps({"path": str(file.path), "sha256": file.digest})
+        write_atomically(self._record(file.path), entry.encode())
+
+    def _record(self, path: Path) -> Path:
+        return self._folder / (hashlib.sha256(os.fsencode(path)).hexdigest() + ".json")
+
+    def _digest(self, record: Path) -> str | None:
+        found = read(record)
+        if found is None:
+            return None
+        problem = unsafe(found, own=True)
+        if problem is not None:
+            raise UnsafePermissions(problems=[problem])
+        try:
+            digest = json.loads(found.data)["sha256"]
+        except (ValueError, TypeError, KeyError):
+            digest = None
+        if not isinstance(digest, str):
+            raise ProfileError(
+                problems=[Problem(str(record), "", "damaged record of a trusted file")],
+                hint=f"delete {record} and run gatepass trust again",
+            )
+        return digest
+
+
+def unsafe(file: FileBytes, *, own: bool) -> Problem | None:
+    """Say what is wrong with a file's permissions; None when nothing is (always on Windows).
+
+    A file that decides where secrets go must not be writable by others. A group counts as others
+    unless it is the user's private one, as umask 002 of Ubuntu and Fedora makes: the primary
+    group, of the same name, without another member.
+
+    Args:
+        file: the file as read.
+        own: whether it is a file of the user or the system, which must also belong to the user
+            or to root.
+    """
+    if sys.platform == "win32":
+        return None
+    mode, place = file.status.st_mode, str(file.path)
+    if own and file.status.st_uid not in {0, os.getuid()}:
+        hint = f"    sudo chown {os.getuid()} {_quoted(place)}"
+        return Problem(place, "", "belongs to another user", hint=hint)
+    if mode & stat.S_IWOTH:
+        who = "anybody"
+    elif mode & stat.S_IWGRP and not _is_private_group(file.status.st_gid):
+        who = "its group"
+    else:
+        return None
+    return Problem(
+        place,
+        "",
+        f"can be written by {who}, who could send your secrets to another server",
+        hint=f"    chmod go-w {_quoted(place)}\nor, where that cannot be changed:\n"
+        f"    gatepass trust {_quoted(place)}",
+    )
+
+
+def _is_private_group(group: int) -> bool:
+    if sys.platform == "win32":
+        return True
+    import grp
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.getuid())
+        entry = grp.getgrgid(group)
+    except KeyError:  # a container without these names
+        return False
+    return (
+        user.pw_gid == group
+        and entry.gr_name == user.pw_name
+        and set(entry.gr_mem) <= {user.pw_name}
+    )
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace a file in one step: after a crash there is the old content or the new one.
+
+    Args:
+        path: the file.
+        data: its new content, in bytes.
+        mode: the permissions of the new file.
+    """
+    import tempfile
+
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def printable(text: str) -> str:
+    """Return a foreign text with control characters escaped, so that it cannot steer a terminal."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def abilities(tables: dict[str, object]) -> Iterable[str]:
+    """Describe what a file of profiles may do, one line each, before a person trusts it.
+
+    Names servers, issuers, references, commands, TLS files, proxies and plain http. A text that
+    is neither a reference nor one of the known harmless keys is not shown: it may be a secret.
+
+    Args:
+        tables: the parsed file.
+    """
+    default = tables.get("default_profile")
+    if default is not None:
+        yield f"chooses the default profile: {printable(str(default))}"
+    profiles = tables.get("profiles")
+    for name, profile in profiles.items() if isinstance(profiles, dict) else ():
+        yield f"profile {printable(str(name))}:"
+        for line in _told(profile, ()):
+            yield f"  {line}"
+
+
+# Keys that say where secrets go or how connections are made; their texts are shown.
+_SHOWN: Final = frozenset(
+    "url scheme extends issuer client_id redirect_uri audience account principal ca_file verify "
+    "client_cert client_key proxy allow_http user_name domain".split()
+)
+
+_USERINFO: Final = re.compile(r"//[^/?#]*@")
+
+
+def _told(value: object, key: tuple[str, ...]) -> Iterable[str]:
+    if isinstance(value, dict):
+        if set(value) == {"command"}:
+            yield f"{_dotted(key)} runs a command: {printable(json.dumps(value['command']))}"
+            return
+        for name, inner in value.items():
+            yield from _told(inner, (*key, str(name)))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _told(inner, key)
+    elif isinstance(value, str) and (_is_reference(value) or (key and key[-1] in _SHOWN)):
+        shown = _USERINFO.sub("//...@", value)
+        yield f"{_dotted(key)} = {printable(json.dumps(shown, ensure_ascii=False))}"
+    elif isinstance(value, bool | int | float):
+        yield f"{_dotted(key)} = {json.dumps(value)}"
+    elif key[-1:] != ("description",):
+        yield f"{_dotted(key)}: a text that is not shown"
+
+
+def _dotted(key: tuple[str, ...]) -> str:
+    return printable(".".join(key))
+
+
+def _is_reference(text: str) -> bool:
+    from gatepass import _plugins
+
+    source, colon, _ = text.partition(":")
+    return bool(colon) and _plugins.is_known(_plugins.SECRETS, source)

@@ -1,0 +1,133 @@
+"""The secrets of a profile: resolved once, when a session is built; all that is missing at once."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from gatepass._profiles import Profile
+from gatepass._terminal import Terminal
+from gatepass.auth import logon_name
+from gatepass.errors import NobodyThere, SecretUnavailable
+from gatepass.secrets import Secret, SecretContext, SecretRef
+
+Field = str | SecretRef | Secret | None
+Found = dict[tuple[str, Field], Secret]
+
+_NAMES: Final = ("user_name", "domain")  # of who logs on; the others are found by them
+
+
+class Unlocked:
+    """Resolves fields, remembers each answer, and collects what is missing.
+
+    An instance is what :attr:`gatepass.auth.AuthContext.resolve` promises.
+
+    Args:
+        profile: whose fields they are.
+        environ: the environment variables.
+        terminal: the way to a person.
+        found: what was resolved before, for a copy of a session.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        environ: Mapping[str, str],
+        terminal: Terminal,
+        found: Found | None = None,
+    ) -> None:
+        self.found: Found = dict(found or {})
+        self.user: str | None = None
+        self._profile = profile
+        self._environ = environ
+        self._terminal = terminal
+        self._missing: list[tuple[str, SecretUnavailable]] = []
+
+    def __call__(self, **fields: Field) -> Mapping[str, Secret]:
+        """Resolve the fields of a scheme, with names first.
+
+        Raises:
+            SecretUnavailable: names everything that is missing, also from :meth:`collect`.
+        """
+        found = self.collect("", fields)
+        if self.user is None and not isinstance(fields.get("user_name"), Secret):
+            self.user = _who(found)
+        self.raise_missing()
+        return found
+
+    def collect(self, above: str, fields: Mapping[str, Field]) -> dict[str, Secret]:
+        """Resolve fields and return those that answered; the others are told later.
+
+        Args:
+            above: the table that holds them, such as ``proxy.``; empty for ``auth``.
+            fields: by their names.
+        """
+        found: dict[str, Secret] = {}
+        for name in sorted(fields, key=lambda name: name not in _NAMES):
+            secret = self._one(above + name, fields[name], _who(found))
+            if secret is not None:
+                found[name] = secret
+        return found
+
+    def raise_missing(self) -> None:
+        """Raise when something is missing.
+
+        Raises:
+            SecretUnavailable: says what, and what each source answered. It is ``NobodyThere``
+                when all of it needs a person.
+        """
+        if not self._missing:
+            return
+        nobody = all(isinstance(error, NobodyThere) for _, error in self._missing)
+        kind = NobodyThere if nobody else SecretUnavailable
+        hints = dict.fromkeys(error.hint for _, error in self._missing if error.hint)
+        lines = [f"{name}: {error.message}" for name, error in self._missing]
+        if len(lines) > 1:
+            lines = [f"{len(lines)} secrets are missing:", *(f"  {line}" for line in lines)]
+        raise kind("\n".join(lines), hint="\n".join(hints))
+
+    def _one(self, name: str, value: Field, user: str | None) -> Secret | None:
+        if value is None or isinstance(value, Secret):
+            return value
+        if isinstance(value, str):
+            return Secret(value)
+        key = (name, value)
+        if key not in self.found:
+            if self._missing and _in_vain(value):
+                return None
+            try:
+                self.found[key] = value.resolve(self._context(name, user))
+            except SecretUnavailable as error:
+                self._missing.append((name, error))
+                return None
+        return self.found[key]
+
+    def _context(self, name: str, user: str | None) -> SecretContext:
+        return SecretContext(
+            origin=self._profile.origin,
+            field=name,
+            user_name=user,
+            base_dir=None,
+            layer="argument",
+            environ=self._environ,
+            terminal=self._terminal,
+            allow_commands=self._profile.machine.allow_commands,
+            allow_insecure_keyring=self._profile.machine.allow_insecure_keyring,
+        )
+
+
+def _in_vain(reference: SecretRef) -> bool:
+    """Whether to leave a field alone when another is missing already.
+
+    Nobody should be asked for a password that is thrown away, and ``keyring:`` alone may lack
+    nothing but the user name.
+    """
+    return any(
+        source == "prompt" or (source == "keyring" and not text)
+        for source, text in reference.alternatives
+    )
+
+
+def _who(found: Mapping[str, Secret]) -> str | None:
+    if "user_name" not in found:
+        return None
+    domain = found["domain"].reveal() if "domain" in found else None
+    return logon_name(found["user_name"].reveal(), domain)

@@ -1,0 +1,120 @@
+"""Authentication schemes: what a profile's ``auth`` table stands for.
+
+A scheme is a frozen dataclass. Its fields are the keys of ``[auth]`` in TOML, and its one method
+makes what requests calls an *auth*: a callable that gets the request before it is sent.
+
+To add a scheme, write the dataclass in a file of its own and name it in the entry-point group
+``gatepass.auth``. Fields that hold a secret are of type
+:data:`~gatepass.secrets.SecretField`, fields that may be plain or a reference of type
+:data:`~gatepass.secrets.TextField`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from gatepass._terminal import Terminal
+from gatepass.errors import GatepassError
+from gatepass.secrets import Secret, SecretRef
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Session
+
+    Authenticator = Callable[[PreparedRequest], PreparedRequest]
+
+
+class Resolver(Protocol):
+    """Turns the secret fields of a scheme into secrets, all at once."""
+
+    def __call__(self, **fields: str | SecretRef | Secret | None) -> Mapping[str, Secret]:
+        """Resolve each field that is given; see :attr:`AuthContext.resolve`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthContext:
+    """What a scheme may look at while a session is built, and later.
+
+    Attributes:
+        profile_name: the profile's name; empty for a session built without one.
+        url: the profile's URL, ending in a slash.
+        origin: scheme, host and port of that URL.
+        resolve: resolves fields: ``resolve(user_name=self.user_name, password=self.password)``.
+            Plain text passes through, None is left out. All that is missing is told at once, as
+            one ``SecretUnavailable``. Give all fields in one call: the keyring entry of a
+            password is found by ``user_name`` and ``domain``. Touches whatever the references
+            name.
+        http: returns a ``requests.Session`` without any credential, with the profile's TLS,
+            proxy and timeouts; made at the first call.
+        vault: the token store; None where no scheme needs one.
+        environ: the environment variables.
+        clock: the wall clock, in seconds since 1970.
+        terminal: the way to a person.
+    """
+
+    profile_name: str
+    url: str
+    origin: str
+    resolve: Resolver
+    http: "Callable[[], Session]"
+    vault: Any
+    environ: Mapping[str, str]
+    clock: Callable[[], float]
+    terminal: Terminal
+
+
+class Scheme(Protocol):
+    """One way to log on. A frozen dataclass; its fields are the TOML keys of ``[auth]``.
+
+    A scheme may carry two class variables that the session and ``check`` read:
+    ``sends_credentials`` (false only for ``anonymous``) and ``answers``, the names of the
+    WWW-Authenticate schemes that it can answer, in lower case.
+    """
+
+    def authenticator(self, context: AuthContext) -> "Authenticator":
+        """Return requests' *auth* for the profile's server. Resolves secrets, sends nothing.
+
+        Raises:
+            SecretUnavailable: a reference did not answer.
+            GatepassError: the scheme cannot be used here; says what to do.
+        """
+
+
+class SchemeBase:
+    """What our own schemes share: strict keys and the two class variables of :class:`Scheme`.
+
+    Strangers may use it too, and need not.
+    """
+
+    # Read by pydantic when the gate builds its adapter; a plain dict, so nothing is imported.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    sends_credentials: ClassVar[bool] = True
+    answers: ClassVar[frozenset[str]] = frozenset()
+
+
+def logon_name(user_name: str, domain: str | None) -> str:
+    r"""Join user and domain the way Windows does: ``DOMAIN\user``, or ``user`` alone."""
+    return f"{domain}\\{user_name}" if domain else user_name
+
+
+def basic_header(user_name: str, password: str) -> str:
+    """Return the Authorization header of HTTP Basic, in UTF-8 (RFC 7617).
+
+    Raises:
+        GatepassError: the name holds a colon, or either holds a control character: such a pair
+            cannot be sent (RFC 7617, section 2).
+    """
+    from base64 import b64encode
+
+    if ":" in user_name:
+        raise GatepassError(
+            "HTTP Basic cannot send a user name that holds a colon (RFC 7617)",
+            hint="use another user name, or a scheme other than basic",
+        )
+    pair = f"{user_name}:{password}"
+    if any(ord(character) < 32 or ord(character) == 127 for character in pair):  # noqa: PLR2004
+        raise GatepassError(
+            "the user name or the password holds a control character, which HTTP Basic cannot "
+            "send (RFC 7617)",
+            hint="look for a line break or a tab in the variable, file or keyring entry",
+        )
+    return "Basic " + b64encode(pair.encode()).decode("ascii")

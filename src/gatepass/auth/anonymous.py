@@ -1,0 +1,26 @@
+"""``scheme = "anonymous"``: send nothing."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from gatepass.auth import AuthContext, SchemeBase
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+    from gatepass.auth import Authenticator
+
+
+def _send_nothing(request: "PreparedRequest") -> "PreparedRequest":
+    return request
+
+
+@dataclass(frozen=True)
+class Anonymous(SchemeBase):
+    """No login. An *auth* all the same: without one, requests looks into ``~/.netrc``."""
+
+    sends_credentials: ClassVar[bool] = False
+
+    def authenticator(self, context: AuthContext) -> "Authenticator":  # noqa: ARG002 - the contract
+        """Return an auth that leaves the request as it is."""
+        return _send_nothing

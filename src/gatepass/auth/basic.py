@@ -1,0 +1,49 @@
+"""``scheme = "basic"``: HTTP Basic (RFC 7617), sent at once with the first request."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from gatepass.auth import AuthContext, SchemeBase, basic_header, logon_name
+from gatepass.secrets import Secret, SecretField, TextField
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+    from gatepass.auth import Authenticator
+
+
+@dataclass(frozen=True)
+class Basic(SchemeBase):
+    r"""User name and password in each request; safe over https only.
+
+    Attributes:
+        user_name: plain or a reference.
+        password: a reference.
+        domain: plain or a reference; sent as ``DOMAIN\user``.
+    """
+
+    user_name: TextField
+    password: SecretField
+    domain: TextField | None = None
+
+    answers: ClassVar[frozenset[str]] = frozenset({"basic"})
+
+    def authenticator(self, context: AuthContext) -> "Authenticator":
+        """Resolve name and password and return an auth that sets the header.
+
+        Raises:
+            SecretUnavailable: a reference did not answer.
+            GatepassError: the pair cannot be sent by HTTP Basic.
+        """
+        found = context.resolve(
+            user_name=self.user_name, password=self.password, domain=self.domain
+        )
+        domain = found["domain"].reveal() if "domain" in found else None
+        name = logon_name(found["user_name"].reveal(), domain)
+        header = Secret(basic_header(name, found["password"].reveal()))
+
+        def add_header(request: "PreparedRequest") -> "PreparedRequest":
+            request.headers["Authorization"] = header.reveal()
+            return request
+
+        return add_header

@@ -1,0 +1,161 @@
+"""Changing a file of profiles without losing a byte of it.
+
+The new text is the old bytes and what is added: byte-order mark, line ends, comments and a
+missing final newline stay as they were. It replaces the file in one step, only if nobody else
+has changed it meanwhile; permissions and owner stay, and a symbolic link stays a link. A file
+that was trusted stays trusted: its owner wrote the change.
+"""
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gatepass import _settings, _trust
+from gatepass._settings import LOCAL_FILE, PROJECT_FILE, Locations, Source
+from gatepass._trust import FileBytes, TrustStore
+from gatepass.errors import GatepassError, ProfileError
+from gatepass.secrets import Layer
+
+BOM: Final = b"\xef\xbb\xbf"
+_NOBODY: Final = os.stat_result((0,) * 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file as it was read, and what it may become.
+
+    Attributes:
+        path: as it was named.
+        layer: its kind.
+        old: as it was read; None when there is none.
+    """
+
+    path: Path
+    layer: Layer
+    old: FileBytes | None
+
+    @classmethod
+    def of(cls, path: Path, layer: Layer) -> "Draft":
+        """Read the file.
+
+        Raises:
+            ProfileError: it is unreadable.
+        """
+        return cls(path, layer, _trust.read(path))
+
+    @property
+    def data(self) -> bytes:
+        """The old content, in bytes."""
+        return self.old.data if self.old else b""
+
+    @property
+    def line_end(self) -> str:
+        """What ends the lines of the file: that of its first line."""
+        first, newline, _ = self.data.partition(b"\n")
+        return "\r\n" if newline and first.endswith(b"\r") else "\n"
+
+    def parsed(self, data: bytes) -> Source:
+        """Parse a content of this file, its top level checked.
+
+        Raises:
+            ProfileError: every complaint of the top level, or the syntax error.
+        """
+        return _settings.parse(FileBytes(self.path, data, _NOBODY), self.layer)
+
+    def appended(self, block: str) -> bytes:
+        """Return the old content with a block of lines added at its end."""
+        old = self.data
+        gap = ""
+        if old.removeprefix(BOM).strip():
+            gap = self.line_end if old.endswith(b"\n") else self.line_end * 2
+        return old + (gap + block.replace("\n", self.line_end)).encode()
+
+    def with_first_line(self, line: str) -> bytes:
+        """Return the old content with a line added before it; a byte-order mark stays first."""
+        mark = BOM if self.data.startswith(BOM) else b""
+        return mark + (line + self.line_end).encode() + self.data.removeprefix(BOM)
+
+    def replace(self, data: bytes, store: TrustStore) -> bool:
+        """Write the new content; return whether the file is trusted now.
+
+        Raises:
+            GatepassError: the file has changed meanwhile, or cannot be written.
+        """
+        new_project = self.old is None and self.layer in {"project", "local"}
+        author = new_project or (self.old is not None and store.holds(self.old))
+        try:
+            _write(self, data)
+        except OSError as error:
+            raise GatepassError(f"cannot write {self.path}: {error.strerror}") from None
+        new = _trust.read(self.path)
+        if author and new is not None and new.data == data:
+            store.add(new)
+        return author
+
+
+def layer_of(path: Path, locations: Locations) -> Layer:
+    """Return which kind of file a path is to the search; ``file`` where that would not find it."""
+    path = _resolved(path)
+    if path == _resolved(locations.user):
+        return "user"
+    if path in map(_resolved, locations.system):
+        return "system"
+    names: dict[str, Layer] = {PROJECT_FILE: "project", LOCAL_FILE: "local"}
+    return names.get(path.name, "file")
+
+
+def _resolved(path: Path) -> Path:
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
+def same(one: Any, other: Any) -> bool:
+    """Compare two parsed TOML values; unlike ``==``, a nan equals itself and 1 is not true."""
+    return repr(one) == repr(other)
+
+
+def _write(draft: Draft, data: bytes) -> None:
+    target = Path(os.path.realpath(draft.path))
+    if draft.old is None:
+        private = draft.layer == "user"
+        target.parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            _like_the_old_one(draft, descriptor, Path(temporary))
+            stream.flush()
+            os.fsync(descriptor)
+        _refuse_changed(draft)
+        Path(temporary).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def _like_the_old_one(draft: Draft, descriptor: int, temporary: Path) -> None:
+    """Give the new file the permissions and the owner of the old one."""
+    if draft.old is None:
+        # A project's file goes into git; the user's own one is nobody else's business.
+        temporary.chmod(0o644 if draft.layer == "project" else 0o600)
+        return
+    status = draft.old.status
+    if sys.platform != "win32":
+        mine = os.fstat(descriptor)
+        if (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+    temporary.chmod(stat.S_IMODE(status.st_mode))
+
+
+def _refuse_changed(draft: Draft) -> None:
+    now = _trust.read(draft.path)
+    before = draft.old.data if draft.old else None
+    if (now.data if now else None) != before:
+        raise ProfileError(
+            f"{draft.path} was changed by somebody else meanwhile", hint="run the command again"
+        )

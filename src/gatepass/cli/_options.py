@@ -1,0 +1,44 @@
+"""Arguments and options that several commands share, and the completion of names."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from gatepass.cli._world import World
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def example(*lines: str) -> str:
+    """Return the end of a help page: examples, one a line."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _names(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a profile. Reads files only, and never fails: a shell is waiting."""
+    found: tuple[str, ...] = ()
+    with contextlib.suppress(Exception):
+        world = ctx.obj if isinstance(ctx.obj, World) else World.of_this_process()
+        found = world.read(ctx.params.get("config_files") or ()).names
+    return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
+def name_argument(*, required: bool) -> Callable[[Command], Command]:
+    """Add the argument NAME."""
+    return click.argument("name", required=required, shell_complete=_names)
+
+
+config_file_option = click.option(
+    "--config-file",
+    "config_files",
+    multiple=True,
+    metavar="PATH",
+    type=click.Path(),
+    help="Read this file instead of searching; repeat it for several, the last one wins.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

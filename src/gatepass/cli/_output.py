@@ -1,0 +1,184 @@
+"""The only printer.
+
+The rules of the command line's looks:
+
+* Data goes to stdout, all else to stderr: ``gatepass ... > file`` holds data and nothing else.
+* ``--json`` where there is data, always plain ASCII, so that it survives every pipe.
+* Tables are drawn by rich when a person looks at a terminal, and are plain aligned text
+  otherwise; no style with ``NO_COLOR`` or ``TERM=dumb``, and never into a pipe.
+* An error is ``error: what is wrong``, then the next step; a warning ``warning: ...``, once each.
+* Foreign text cannot steer the terminal: what is not printable is shown as an escape.
+* A fault of our own is told by its kind and its places alone; its text may hold a secret.
+"""
+
+import contextlib
+import json as _json
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any, Final, TextIO
+
+from gatepass._trust import printable
+from gatepass.errors import GatepassError, GatepassWarning, Problem
+
+_BROKEN_PIPE: Final = 141  # 128 + SIGPIPE, what a shell reports of any program that it ended
+
+
+def prepare() -> None:
+    """Make the streams print every character somehow, whatever their encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def finish() -> None:
+    """Write out what is still held back, so that a broken pipe shows here and not at the exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def abandon() -> int:
+    """Give up on a pipe that nobody reads any more; return the exit code for that."""
+    for stream in (sys.stdout, sys.stderr):
+        # Python flushes at its exit once more, and would complain.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+    return _BROKEN_PIPE
+
+
+# ---------------------------------------------------------------- data
+
+
+def data(text: str = "") -> None:
+    """Print lines of data."""
+    for line in text.split("\n"):
+        print(printable(line))
+
+
+def toml(text: str) -> None:
+    r"""Print a TOML text; what is not printable becomes ``\u....``, which TOML reads back."""
+    for line in text.rstrip("\n").split("\n"):
+        print(toml_escaped(line))
+
+
+def toml_escaped(line: str) -> str:
+    r"""Return a line of TOML with ``\u....`` for each character that is not printable."""
+    return "".join(c if c.isprintable() else _escaped(ord(c)) for c in line)
+
+
+def _escaped(number: int) -> str:
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"  # noqa: PLR2004 - TOML's
+
+
+def json(value: Any) -> None:
+    """Print a value as JSON."""
+    print(_json.dumps(value, indent=2, default=str))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows below their headings."""
+    clean = [[printable(cell) for cell in row] for row in rows]
+    if _person_looks_at(sys.stdout):
+        _draw(header, clean)
+        return
+    everything = [[*header], *clean] if any(header) else clean
+    widths = [max(len(row[column]) for row in everything) for column in range(len(header))]
+    for row in everything:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _draw(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    style = "" if os.environ.get("NO_COLOR") else "bold"  # rich drops only the colours
+    drawing = Table(box=None, pad_edge=False, header_style=style, show_header=any(header))
+    for heading in header:
+        drawing.add_column(heading, overflow="fold")
+    for row in rows:
+        drawing.add_row(*map(Text, row))
+    Console(highlight=False).print(drawing)
+
+
+def _person_looks_at(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+# ---------------------------------------------------------------- all else
+
+
+def say(text: str = "") -> None:
+    """Print lines for the person."""
+    for line in text.split("\n"):
+        print(printable(line.expandtabs(4)), file=sys.stderr)
+
+
+def waiting(text: str) -> None:
+    """Tell a person, if one looks, what is waited for and for how long."""
+    if _person_looks_at(sys.stderr):
+        say(text)
+
+
+def error(failure: GatepassError) -> None:
+    """Print what is wrong, and the next step."""
+    say(f"error: {failure.message or type(failure).__name__}")
+    if failure.hint:
+        say(failure.hint)
+
+
+def problem(complaint: Problem) -> None:
+    """Print one complaint as data, with the line of the file and the next step."""
+    for line in str(complaint).split("\n"):
+        data(line.expandtabs(4))
+
+
+@contextlib.contextmanager
+def shown_warnings() -> Iterator[None]:
+    """Print our warnings as lines on stderr, once each, while the block lasts."""
+    told: set[str] = set()
+    python_shows = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, GatepassWarning):
+            python_shows(message, category, *place, **more)
+        elif str(message) not in told:
+            told.add(str(message))
+            say(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", GatepassWarning)
+        warnings.showwarning = show
+        yield
+
+
+def command_line(*argv: str) -> str:
+    """Write a command so that it can be pasted into the shell of this system."""
+    if sys.platform == "win32":
+        from subprocess import list2cmdline
+
+        return list2cmdline(argv)
+    from shlex import join
+
+    return join(argv)
+
+
+def bug(failure: BaseException) -> None:
+    """Print a fault of our own: its kind and where it happened, never its text or any value."""
+    say("error: this is a bug in gatepass, please report it with the lines below")
+    seen: set[int] = set()
+    link: BaseException | None = failure
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        say(f"{type(link).__module__}.{type(link).__qualname__}")
+        for frame, line in walk_tb(link.__traceback__):
+            say(f"  {Path(frame.f_code.co_filename)}:{line} {frame.f_code.co_name}")
+        link = link.__cause__ or link.__context__

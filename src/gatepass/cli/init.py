@@ -1,0 +1,289 @@
+"""``gatepass init``: write a new profile into a file, after a few questions."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from gatepass import _plugins, _profiles, _settings, _trust
+from gatepass._profiles import Machine
+from gatepass._settings import NAME, PROJECT_FILE, Layers, Source
+from gatepass.cli import _output
+from gatepass.cli._edit import Draft, layer_of, same
+from gatepass.cli._options import CONTEXT, example
+from gatepass.cli._world import World
+from gatepass.errors import GatepassError, ProfileError
+from gatepass.secrets import ReferenceSyntaxError, SecretField, SecretRef
+
+_DEFAULT_SCHEME: Final = "credentials"
+
+
+class _NotAppended(Exception):
+    """The profile cannot be added to the file; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the command line says; None and empty where it says nothing."""
+
+    name: str | None
+    url: str | None
+    scheme: str | None
+    user_name: str | None
+    domain: str | None
+    password_from: tuple[str, ...]
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog=example(
+        "gatepass init prod",
+        "gatepass init prod --url https://mi.example.com/mi_servicelayer --scheme credentials",
+        "    --user-name env:MI_USERNAME --password-from env:MI_PASSWORD --password-from keyring",
+    ),
+)
+@click.argument("name", required=False)
+@click.option("--url", help="The server.")
+@click.option("--scheme", help="The authentication scheme, such as credentials or anonymous.")
+@click.option("--user-name", help="Who logs on: a name, or a reference such as env:MI_USERNAME.")
+@click.option("--domain", help="The Windows domain of the user.")
+@click.option(
+    "--password-from",
+    multiple=True,
+    metavar="REFERENCE",
+    help="Where the secret comes from: keyring, prompt, env:NAME or file:PATH, never the secret "
+    "itself. Repeat it for alternatives; the first that answers counts.",
+)
+@click.option("--file", type=click.Path(path_type=Path), help="Write into this file.")
+@click.option(
+    "--project", is_flag=True, help=f"Write into {PROJECT_FILE} in the working directory."
+)
+@click.pass_obj
+def init(world: World, /, file: Path | None, project: bool, **given: Any) -> None:
+    """Add a profile to a file; asks for what is not given.
+
+    The file is your own profiles.toml, if no other is named. The profile holds no secret, only
+    references. Nothing else in the file changes.
+    """
+    if file is not None and project:
+        raise click.UsageError("--file and --project exclude each other")
+    draft = _draft(world, file, project=project)
+    name, meant = _questions(world, _Given(**given))
+    try:
+        data = _with_profile(draft, name, meant)
+    except _NotAppended as reason:
+        _output.toml(_snippet(name, meant))
+        raise ProfileError(
+            f"nothing was written: {reason}", hint=f"add the lines above to {draft.path} yourself"
+        ) from None
+    trusted = draft.replace(data, _trust.TrustStore(world.locations.state))
+    _tell(world, draft, name, trusted=trusted)
+
+
+def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
+    if file is not None:
+        return Draft.of(file.absolute(), layer_of(file.absolute(), world.locations))
+    if not project:
+        return Draft.of(world.locations.user, "user")
+    folder, home = world.locations.working, world.locations.home
+    if folder is None:
+        raise ProfileError("the working directory no longer exists")
+    real = folder.resolve()
+    if home is not None and real in {home.resolve(), *home.resolve().parents}:
+        raise ProfileError(
+            f"a {PROJECT_FILE} in {folder} is never read: the search ends below the home folder",
+            hint="make it in the project's own folder, or leave --project out",
+        )
+    return Draft.of(folder / PROJECT_FILE, "project")
+
+
+def _tell(world: World, draft: Draft, name: str, *, trusted: bool) -> None:
+    _output.say(f"wrote the profile {name} into {draft.path}")
+    named = () if _is_found(world, draft) else ("--config-file", str(draft.path))
+    if not named and draft.layer in {"project", "local"} and not trusted:
+        _output.say("nobody has trusted this file yet; look at it and do so:")
+        _output.say("    " + _output.command_line("gatepass", "trust", str(draft.path)))
+    _output.say("next:")
+    for verb in ("show", "check"):
+        _output.say("    " + _output.command_line("gatepass", verb, name, *named))
+
+
+def _is_found(world: World, draft: Draft) -> bool:
+    """Whether the search finds the file, so that it need not be named."""
+    if draft.layer == "file" or world.environ.get("GATEPASS_CONFIG_FILE"):
+        return False
+    if draft.layer not in {"project", "local"}:
+        return True
+    folder = _settings.project_folder(world.locations)
+    return folder is not None and folder.resolve() == draft.path.parent.resolve()
+
+
+# ---------------------------------------------------------------- questions
+
+
+class _Questions:
+    """Asks for what is not given; collects what nobody can be asked for."""
+
+    def __init__(self, world: World) -> None:
+        self.reason = world.why_not_ask()
+        self.missing: list[str] = []
+
+    def need(
+        self, given: str | None, option: str, question: str, default: str | None = None
+    ) -> str:
+        """Return what is given, else what the person answers; a missing one is told later."""
+        if given:
+            return given
+        if self.reason is not None:
+            self.missing.append(option)
+            return ""
+        answer: str = click.prompt(question, default=default, err=True)
+        return answer.strip()
+
+    def may(self, given: str | None, question: str) -> str | None:
+        """The same for what may be left out."""
+        if given is None and self.reason is None:
+            given = click.prompt(
+                f"{question} (may be empty)", default="", show_default=False, err=True
+            )
+        return (given or "").strip() or None
+
+    def refuse_missing(self) -> None:
+        """Name all options that are missing."""
+        if self.missing:
+            raise click.UsageError(
+                f"missing: {', '.join(self.missing)} (nobody can be asked: {self.reason})",
+            )
+
+
+def _questions(world: World, given: _Given) -> tuple[str, dict[str, Any]]:
+    """Return the name and the table of the new profile."""
+    ask = _Questions(world)
+    name = ask.need(given.name, "NAME", "name of the profile", "dev")
+    if name and not NAME.fullmatch(name):
+        raise click.UsageError(
+            "a profile's name is made of a-z, 0-9, - and _, begins with a letter or digit, and "
+            "holds no double _"
+        )
+    url = ask.need(given.url, "--url", "URL of the server")
+    problem = _profiles.url_problem(url) if url else ""
+    if problem:
+        raise click.UsageError(f"the URL {problem}")
+    known = _plugins.names(_plugins.AUTH)
+    scheme = ask.need(given.scheme, "--scheme", f"scheme ({', '.join(known)})", _DEFAULT_SCHEME)
+    if scheme and scheme not in known:
+        raise click.UsageError(f"scheme: {_settings.unknown(scheme, known, 'scheme')}")
+    auth = {"scheme": scheme, **(_login(ask, scheme, given) if scheme else {})}
+    ask.refuse_missing()
+    return name, {"url": url, "auth": auth}
+
+
+def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
+    """Ask for the keys of a scheme, as far as they are those that the options know."""
+    kind = _plugins.load(_plugins.AUTH, scheme)
+    fields = {each.name: each for each in dataclasses.fields(kind)}
+    hints = _profiles.hints(kind)
+    values: dict[str, Any] = {}
+    if "user_name" in fields:
+        values["user_name"] = ask.need(given.user_name, "--user-name", "user name")
+    if "domain" in fields:
+        domain = ask.may(given.domain, "Windows domain")
+        values |= {"domain": domain} if domain else {}
+    for name, each in fields.items():
+        required = (
+            each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+        )
+        if SecretField in {hints[name], *typing.get_args(hints[name])} and required:
+            values[name] = _reference(ask, name, given.password_from)
+    _refuse_unused(scheme, fields, values, given)
+    return values
+
+
+def _reference(ask: _Questions, name: str, given: tuple[str, ...]) -> Any:
+    label = name.replace("_", " ")
+    question = f"where the {label} comes from (keyring, prompt, env:NAME, file:PATH)"
+    words = given or (ask.need(None, "--password-from", question, "keyring"),)
+    forms = [f"{word}:" if word in {"keyring", "prompt"} else word for word in words]
+    if not any(forms):
+        return ""
+    try:
+        SecretRef.parse(forms)
+    except ReferenceSyntaxError as error:
+        # Whatever it is, it is not repeated: it may be the secret.
+        raise click.UsageError(f"--password-from: {error}") from None
+    return forms[0] if len(forms) == 1 else forms
+
+
+def _refuse_unused(
+    scheme: str, fields: Mapping[str, Any], values: Mapping[str, Any], given: _Given
+) -> None:
+    secret = any(name not in {"user_name", "domain"} for name in values)
+    unused = {
+        "--user-name": given.user_name and "user_name" not in fields,
+        "--domain": given.domain and "domain" not in fields,
+        "--password-from": given.password_from and not secret,
+    }
+    wrong = [option for option, is_wrong in unused.items() if is_wrong]
+    if wrong:
+        raise click.UsageError(f"the scheme {scheme} takes no {', '.join(wrong)}")
+
+
+# ---------------------------------------------------------------- writing
+
+
+def _snippet(name: str, meant: dict[str, Any]) -> str:
+    import tomli_w
+
+    return tomli_w.dumps({"profiles": {name: meant}})
+
+
+def _with_profile(draft: Draft, name: str, meant: dict[str, Any]) -> bytes:
+    """Return the file's content with the profile in it, proven to be what was meant.
+
+    Raises:
+        _NotAppended: the file is malformed, has such a profile, or has a form that cannot be
+            added to.
+        ProfileError: the gate refuses the profile.
+    """
+    try:
+        old = draft.parsed(draft.data)
+    except ProfileError as error:
+        raise _NotAppended(f"the file is not valid\n{error}") from None
+    _refuse_same_name(old, name)
+    data = draft.appended(_snippet(name, meant))
+    try:
+        new = draft.parsed(data)
+    except ProfileError:
+        raise _NotAppended("profiles is written in a form that cannot be added to") from None
+    rest = {key: dict(value) if key == "profiles" else value for key, value in new.tables.items()}
+    found = rest["profiles"].pop(name, None)
+    if "profiles" not in old.tables:
+        del rest["profiles"]
+    if not same(found, meant) or not same(rest, old.tables):
+        raise _NotAppended("the file would not mean the same any more")
+    _check(new, name)
+    return data
+
+
+def _refuse_same_name(old: Source, name: str) -> None:
+    for other in old.names():
+        if other == name:
+            raise _NotAppended(f"the file has a profile {name} already")
+        if other.replace("-", "_") == name.replace("-", "_"):
+            raise _NotAppended(f"{name} and its profile {other} are one name to variables")
+
+
+def _check(source: Source, name: str) -> None:
+    """Let the new profile through the gate, alone with its file."""
+    nothing = Source("variable", "variables", {})
+    layers = Layers((source,), nothing, Source("argument", "overrides", {}))
+    try:
+        _profiles.check(_settings.take(layers, name), Machine())
+    except GatepassError as error:
+        raise ProfileError(
+            "nothing was written: the profile is not valid\n" + error.message
+        ) from None

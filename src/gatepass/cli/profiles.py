@@ -1,0 +1,242 @@
+"""``gatepass profiles``, ``show`` and ``validate``: looking at profiles. No secret, no network."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from gatepass import _plugins, _profiles, _settings
+from gatepass._profiles import Machine
+from gatepass._settings import Layers, Origin
+from gatepass.cli import _output, _shown
+from gatepass.cli._complaints import all_complaints, complaints_of, twins
+from gatepass.cli._options import (
+    CONTEXT,
+    config_file_option,
+    example,
+    json_option,
+    name_argument,
+)
+from gatepass.cli._world import World
+from gatepass.errors import GatepassError, Problem, ProfileError
+
+# ---------------------------------------------------------------- profiles
+
+
+@click.command(context_settings=CONTEXT, epilog=example("gatepass profiles --json"))
+@config_file_option
+@json_option
+@click.pass_obj
+def profiles(world: World, config_files: tuple[str, ...], as_json: bool) -> None:
+    """List all profiles, also those that are broken or not trusted."""
+    layers = world.layers(config_files)
+    default, why = _default(layers)
+    entries = list(_entries(layers, default))
+    if as_json:
+        _output.json([entry.as_json(why) for entry in entries])
+        return
+    if not entries:
+        _tell_where(layers)
+        return
+    header = ("", "NAME", "SCHEME", "URL", "STATE", "DEFINED IN", "DESCRIPTION")
+    _output.table(header, [entry.as_row() for entry in entries])
+    _output.say(f"* default: {why}" if default else f"no default: {why}")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    url: str
+    scheme: str
+    description: str
+    protected: bool
+    problem: str
+    trusted: bool
+    default: bool
+    defined_in: tuple[tuple[str, str], ...]
+
+    def as_row(self) -> tuple[str, ...]:
+        states = {"protected": self.protected, "broken": bool(self.problem)}
+        state = ", ".join(name for name, holds in states.items() if holds)
+        return (
+            "*" if self.default else "",
+            self.name,
+            self.scheme,
+            self.url,
+            state if self.trusted else "not trusted",
+            ", ".join(place for _, place in self.defined_in),
+            self.problem or self.description,
+        )
+
+    def as_json(self, why: str) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "url": self.url or None,
+            "scheme": self.scheme or None,
+            "description": self.description,
+            "protected": self.protected,
+            "default": self.default,
+            "default_because": why if self.default else None,
+            "trusted": self.trusted,
+            "problem": self.problem or None,
+            "defined_in": [{"layer": layer, "place": place} for layer, place in self.defined_in],
+        }
+
+
+def _entries(layers: Layers, default: str | None) -> "list[_Entry]":
+    untrusted = {name for source in layers.untrusted for name in source.names()}
+    confused = {complaint.profile: complaint.problem for complaint in twins(layers)}
+    return [
+        _untrusted_entry(layers, name)
+        if name in untrusted
+        else _entry(layers, name, default, confused.get(name))
+        for name in sorted(untrusted.union(layers.names))
+    ]
+
+
+def _entry(layers: Layers, name: str, default: str | None, confused: Problem | None) -> _Entry:
+    profile, complaints = complaints_of(layers, name, Machine())
+    if confused is not None:
+        complaints = (*complaints, confused)
+    table = _table(layers, name)
+    first = str(complaints[0]).split("\n")[0] if complaints else ""
+    sources = [source for source in layers.group_of(name) if name in source.names()]
+    if not sources:
+        sources = [layers.variables]
+    return _Entry(
+        name=name,
+        url=profile.url if profile else _harmless_url(table.get("url")),
+        scheme=profile.scheme if profile else _known_scheme(table.get("auth")),
+        description=profile.description if profile else "",
+        protected=profile.protected if profile else table.get("protected", False) is not False,
+        problem=first,
+        trusted=True,
+        default=name == default,
+        defined_in=tuple((source.layer, source.label) for source in sources),
+    )
+
+
+def _untrusted_entry(layers: Layers, name: str) -> _Entry:
+    sources = [source for source in layers.untrusted if name in source.names()]
+    table = sources[-1].profile(name) or {}
+    return _Entry(
+        name=name,
+        url=_harmless_url(table.get("url")),
+        scheme=_known_scheme(table.get("auth")),
+        description="",
+        protected=False,
+        problem="",
+        trusted=False,
+        default=False,
+        defined_in=tuple((source.layer, source.label) for source in sources),
+    )
+
+
+def _table(layers: Layers, name: str) -> dict[str, Any]:
+    """What the layers say about a profile, as far as it can be merged."""
+    try:
+        return _settings.take(layers, name).table
+    except GatepassError:
+        return {}
+
+
+def _harmless_url(url: object) -> str:
+    """The URL of a profile that did not pass the gate: nothing that may hold a password."""
+    return url if isinstance(url, str) and not _profiles.url_problem(url) else ""
+
+
+def _known_scheme(auth: object) -> str:
+    scheme = auth.get("scheme") if isinstance(auth, dict) else None
+    known = isinstance(scheme, str) and _plugins.is_known(_plugins.AUTH, scheme)
+    return str(scheme) if known else ""
+
+
+def _default(layers: Layers) -> tuple[str | None, str]:
+    """The profile that would be taken when none is named, and why; or None, and why not."""
+    try:
+        name = _settings.select(layers, None)
+    except GatepassError as error:
+        return None, error.message
+    if layers.wanted is not None:
+        return name, "named by GATEPASS_PROFILE"
+    for source in reversed(layers.sources):
+        if "default_profile" in source.tables:
+            return name, f"default_profile at {Origin(source, ('default_profile',)).where}"
+    return name, "the only profile that is not protected"
+
+
+def _tell_where(layers: Layers) -> None:
+    _output.say("no profiles; looked for:")
+    for file in layers.files:
+        _output.say(f"  {file.path} ({file.state})")
+    if layers.stray is not None:
+        _output.say(f"{layers.stray} is not read; name it with --config-file")
+    _output.say("make one with: gatepass init")
+
+
+# ---------------------------------------------------------------- show
+
+
+@click.command(context_settings=CONTEXT, epilog=example("gatepass show prod --origin"))
+@name_argument(required=False)
+@click.option("--origin", is_flag=True, help="Tell for each key where it was written.")
+@config_file_option
+@json_option
+@click.pass_obj
+def show(
+    world: World, name: str | None, origin: bool, config_files: tuple[str, ...], as_json: bool
+) -> None:
+    """Print one profile, merged from all files and variables.
+
+    Without NAME it is the default profile. References are shown, secrets never.
+    """
+    layers = world.layers(config_files)
+    chosen = _settings.select(layers, name)
+    taken = _settings.take(layers, chosen)
+    profile = _profiles.check(taken, _profiles.machine(layers))
+    table = _shown.table(profile, taken)
+    if origin:
+        _print_origins(layers, chosen, _shown.keys(profile, table), as_json=as_json)
+    elif as_json:
+        _output.json({"name": chosen, "profile": table})
+    else:
+        import tomli_w
+
+        _output.toml(tomli_w.dumps({"profiles": {chosen: table}}))
+
+
+def _print_origins(
+    layers: Layers, name: str, keys: list[_shown.ShownKey], *, as_json: bool
+) -> None:
+    files = [(str(file.path), file.layer, file.state) for file in layers.files]
+    if as_json:
+        told = [{"key": key.dotted, "value": key.value, "origin": key.where} for key in keys]
+        looked = [dict(zip(("path", "layer", "state"), file, strict=True)) for file in files]
+        _output.json({"name": name, "keys": told, "files": looked})
+        return
+    _output.table(("", ""), [(key.where, f"{key.dotted} = {key.inline}") for key in keys])
+    _output.data()
+    _output.table(("", "", ""), files)
+
+
+# ---------------------------------------------------------------- validate
+
+
+@click.command(
+    context_settings=CONTEXT, epilog=example("gatepass validate", "gatepass validate prod --json")
+)
+@name_argument(required=False)
+@config_file_option
+@json_option
+@click.pass_obj
+def validate(world: World, name: str | None, config_files: tuple[str, ...], as_json: bool) -> int:
+    """Check all profiles, or one, and print every complaint."""
+    names, complaints = all_complaints(lambda: world.layers(config_files), name)
+    if as_json:
+        _output.json([complaint.as_json() for complaint in complaints])
+    else:
+        for complaint in complaints:
+            _output.problem(complaint.problem)
+        if not complaints:
+            _output.data(f"ok: {names} profile{'s' * (names != 1)}")
+    return ProfileError.exit_code if complaints else 0

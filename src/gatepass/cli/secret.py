@@ -1,0 +1,164 @@
+"""``gatepass secret``: what the keyring holds for a profile. No secret is ever printed."""
+
+import sys
+from dataclasses import asdict
+from typing import Final
+
+import click
+
+from gatepass import _profiles, _settings
+from gatepass._settings import Layers
+from gatepass.cli import _output, _shown
+from gatepass.cli._complaints import complaints_of
+from gatepass.cli._fields import Answer, Asking, Field, context, find
+from gatepass.cli._options import (
+    CONTEXT,
+    config_file_option,
+    example,
+    json_option,
+    name_argument,
+)
+from gatepass.cli._world import World
+from gatepass.errors import NobodyThere, ProfileError, SecretUnavailable
+
+_MOST_BYTES: Final = 65536  # a secret is short
+
+# One word too many may be the secret itself: click would repeat it in its error.
+_SILENT: Final = CONTEXT | {"allow_extra_args": True}
+
+
+@click.group(context_settings=CONTEXT, epilog=example("gatepass secret set prod"))
+def secret() -> None:
+    """Store, delete and list the secrets of profiles; never print one."""
+
+
+@secret.command(
+    "set", context_settings=_SILENT, epilog=example("gatepass secret set prod password")
+)
+@name_argument(required=True)
+@click.argument("field", default="password")
+@click.option("--stdin", "from_stdin", is_flag=True, help="Read one line from standard input.")
+@config_file_option
+@click.pass_context
+def set_(
+    ctx: click.Context, name: str, field: str, from_stdin: bool, config_files: tuple[str, ...]
+) -> None:
+    """Store the secret of a FIELD in the keyring.
+
+    FIELD is password, or such as token, proxy.password, tls.client_key_password. The value is
+    asked for, or comes from standard input; never from an argument, which other
+    users of the computer can see.
+    """
+    from gatepass.secrets import keyring
+
+    _refuse_extra(ctx)
+    world = ctx.find_object(World) or World.of_this_process()
+    found, service, account = _entry(world, name, field, config_files)
+    value = _value(world, f"{found.key.replace('_', ' ')} ({account}, {service})", from_stdin)
+    keyring.store(
+        service, account, value, context(found.profile, field, world, None, world.terminal)
+    )
+    _output.say(f"stored: entry {account} of service {service}")
+    if not found.stands:
+        _output.say(f'now write into {found.table} ({found.where}):\n    {found.key} = "keyring:"')
+
+
+@secret.command("delete", context_settings=_SILENT, epilog=example("gatepass secret delete prod"))
+@name_argument(required=True)
+@click.argument("field", default="password")
+@config_file_option
+@click.pass_context
+def delete(ctx: click.Context, name: str, field: str, config_files: tuple[str, ...]) -> None:
+    """Delete the secret of a FIELD from the keyring."""
+    from gatepass.secrets import keyring
+
+    _refuse_extra(ctx)
+    world = ctx.find_object(World) or World.of_this_process()
+    found, service, account = _entry(world, name, field, config_files)
+    keyring.remove(service, account, context(found.profile, field, world, None, world.terminal))
+    _output.say(f"deleted: entry {account} of service {service}")
+
+
+@secret.command("list", context_settings=CONTEXT, epilog=example("gatepass secret list prod"))
+@name_argument(required=False)
+@config_file_option
+@json_option
+@click.pass_obj
+def list_(world: World, name: str | None, config_files: tuple[str, ...], as_json: bool) -> None:
+    """List the references of profiles, and whether each answers.
+
+    Without NAME: of all profiles. Asks variables, files and the keyring; asks no person and
+    runs no program.
+    """
+    layers = world.layers(config_files)
+    names = layers.names if name is None else (_settings.select(layers, name),)
+    asking = Asking(world)
+    found = [answer for each in names for answer in _answers(asking, layers, each, named=name)]
+    if as_json:
+        _output.json([asdict(answer) for answer in found])
+    elif found:
+        header = ("PROFILE", "FIELD", "REFERENCE", "STATE", "NOTE")
+        _output.table(header, [tuple(asdict(answer).values()) for answer in found])
+    else:
+        _output.say("no references")
+
+
+def _answers(asking: Asking, layers: Layers, name: str, *, named: str | None) -> list[Answer]:
+    profile, problems = complaints_of(layers, name, _profiles.machine(layers))
+    if profile is not None:
+        return asking.answers(profile)
+    if named is not None:
+        raise ProfileError(problems=problems)
+    _output.say(f"{name} is broken; gatepass validate {name} tells why")
+    return []
+
+
+def _refuse_extra(ctx: click.Context) -> None:
+    if ctx.args:
+        raise click.UsageError("too many arguments; a secret is never given as one", ctx)
+
+
+def _entry(
+    world: World, name: str, field: str, config_files: tuple[str, ...]
+) -> tuple[Field, str, str]:
+    """Find the keyring entry that a field names."""
+    found = find(world.layers(config_files), name, field)
+    entry = found.entry(world)
+    if entry is None:
+        written = found.reference.as_written()
+        more = [*(written if isinstance(written, list) else [written]), "keyring:"]
+        raise ProfileError(
+            f"{found.where}: {found.name} of the profile {name} has no keyring reference, so "
+            "nothing would look there",
+            hint=f"write into {found.table}:\n    {found.key} = {_shown.inline(more)}",
+        )
+    return found, *entry
+
+
+def _value(world: World, label: str, from_stdin: bool) -> str:
+    """Ask the person for a secret, or read it from a pipe."""
+    piped = sys.stdin is not None and not sys.stdin.isatty()
+    if piped and not from_stdin:
+        _output.say("reading the secret from standard input")  # it may be a pipe that stays silent
+    value = _line_of_stdin() if from_stdin or piped else world.terminal.ask_secret(label)
+    if not value:
+        raise SecretUnavailable(
+            "the secret is empty; nothing was stored",
+            hint="run it in a terminal, or pipe one line into it",
+        )
+    return value
+
+
+def _line_of_stdin() -> str:
+    if sys.stdin is None:
+        raise NobodyThere("there is no standard input")
+    data = sys.stdin.buffer.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise SecretUnavailable(f"standard input holds more than {_MOST_BYTES} bytes")
+    first, _, rest = data.partition(b"\n")
+    if rest.strip():
+        raise SecretUnavailable("standard input holds more than one line; a secret is one line")
+    try:
+        return first.removesuffix(b"\r").decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SecretUnavailable("standard input is not UTF-8") from None

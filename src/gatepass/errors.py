@@ -1,0 +1,146 @@
+"""Every error that gatepass raises, in one tree.
+
+::
+
+    GatepassError                       exit code 1
+    ├── ProfileError                    2   a profile or its file is not usable
+    │   ├── ProfileNotFound
+    │   ├── UntrustedFile
+    │   └── UnsafePermissions
+    ├── PluginError                     2   a scheme or source from another package is not usable
+    ├── SecretUnavailable               3   a secret reference did not answer
+    │   └── NobodyThere                     ... because it needs a person
+    ├── LoginRequired                   3   a person must log in first
+    ├── VaultError                      3   the token store
+    │   ├── TokenLockTimeout
+    │   └── TokenNotPersisted
+    ├── LoginRefused                    4   also a requests.HTTPError, with .response
+    │   └── SchemeNotOffered                ... because the server takes another scheme
+    └── Unreachable                     5   also a requests.ConnectionError
+        ├── TLSFailed                       also a requests.exceptions.SSLError
+        ├── TimedOut                        also a requests.Timeout
+        └── ProxyRefused                    also a requests.exceptions.ProxyError
+
+The last two families are raised while a request runs and are at the same time what requests
+would have raised; they need requests, so they live in ``gatepass._transport``.
+
+Each error has ``hint`` (the next step, for a person) and ``exit_code`` (for the command line).
+No error ever holds a secret.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class GatepassError(Exception):
+    """The base of all errors of gatepass.
+
+    Attributes:
+        hint: the next step, one or more lines; empty when there is none.
+        exit_code: what the command line ends with.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One complaint about one place.
+
+    Attributes:
+        place: where, such as ``gatepass.toml:14:3`` or ``GATEPASS_PROFILES__PROD__URL``.
+        key: the dotted key, such as ``profiles.prod.auth.pasword``; may be empty.
+        message: what is wrong, never with a value that may be a secret.
+        excerpt: the line of the file up to its ``=``, and a caret below the key; may be empty.
+        hint: the next step; may be empty.
+    """
+
+    place: str
+    key: str
+    message: str
+    excerpt: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        head = ": ".join(part for part in (self.place, self.key, self.message) if part)
+        return "\n".join(part for part in (head, self.excerpt, self.hint) if part)
+
+
+class ProfileError(GatepassError):
+    """A profile, or a file that holds profiles, is not usable.
+
+    Attributes:
+        problems: every complaint, in the order of the file; may be empty.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self, message: str = "", *, hint: str = "", problems: Sequence[Problem] = ()
+    ) -> None:
+        self.problems = tuple(problems)
+        super().__init__(message or "\n".join(map(str, self.problems)), hint=hint)
+
+
+class ProfileNotFound(ProfileError):
+    """No profile of that name exists, or none can be chosen."""
+
+
+class UntrustedFile(ProfileError):
+    """A project file would take part, and nobody has trusted it yet."""
+
+
+class UnsafePermissions(ProfileError):
+    """Others may write to a file that decides where secrets go."""
+
+
+class PluginError(GatepassError):
+    """A scheme or a secret source of another package is missing, broken or claimed twice."""
+
+    exit_code = 2
+
+
+class SecretUnavailable(GatepassError):
+    """A secret reference did not answer.
+
+    Raised by a secret source with one sentence that says why, and by
+    :meth:`gatepass.SecretRef.resolve` with what each alternative said.
+    """
+
+    exit_code = 3
+
+
+class NobodyThere(SecretUnavailable):
+    """A secret needs a person, and nobody can answer here."""
+
+
+class LoginRequired(GatepassError):
+    """A person must log in first; says why and what to run."""
+
+    exit_code = 3
+
+
+class VaultError(GatepassError):
+    """The token store cannot be used."""
+
+    exit_code = 3
+
+
+class TokenLockTimeout(VaultError):
+    """Another process held the token for too long."""
+
+
+class TokenNotPersisted(VaultError):
+    """A new token could not be written down."""
+
+
+class GatepassWarning(UserWarning):
+    """Something is odd but not wrong: a skipped file, a variable that matches nothing."""

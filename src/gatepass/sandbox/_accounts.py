@@ -1,0 +1,62 @@
+"""Who may log on: names, passwords, wrong attempts, lock-out."""
+
+import hmac
+from collections import Counter
+from collections.abc import Mapping
+from enum import Enum
+from hashlib import sha256
+from threading import Lock
+
+
+class Outcome(Enum):
+    """What came of a name and a password."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    LOCKED = "locked"
+
+
+def _digest(text: str) -> bytes:
+    # Digests have one length, so the comparison tells nothing about the password's length.
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+class Accounts:
+    """Names and passwords, with counters.
+
+    Args:
+        users: name → password. Names are compared exactly; a domain is part of the name.
+        lock_after: so many wrong passwords in a row lock an account; None never locks.
+    """
+
+    def __init__(self, users: Mapping[str, str], lock_after: int | None) -> None:
+        self._digests = {name: _digest(password) for name, password in users.items()}
+        self._lock_after = lock_after
+        self._lock = Lock()
+        self._wrong: Counter[str] = Counter()
+        self._in_a_row: Counter[str] = Counter()
+
+    def check(self, user: str, password: str) -> Outcome:
+        """Compare in constant time and count.
+
+        As in Windows domains, a right password ends the row of wrong ones, and a locked account
+        refuses the right password too.
+        """
+        # The same comparison for a name that nobody has: the time must not tell which exist.
+        same = hmac.compare_digest(self._digests.get(user, _digest("")), _digest(password))
+        right = same and user in self._digests
+        with self._lock:
+            locked = self._lock_after is not None and self._in_a_row[user] >= self._lock_after
+            if not right:
+                self._wrong[user] += 1
+                self._in_a_row[user] += 1
+            elif not locked:
+                self._in_a_row[user] = 0
+        if locked:
+            return Outcome.LOCKED
+        return Outcome.RIGHT if right else Outcome.WRONG
+
+    def attempts(self, user: str) -> int:
+        """Return how many wrong passwords came for that name, also for one that nobody has."""
+        with self._lock:
+            return self._wrong[user]

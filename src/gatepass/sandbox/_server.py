@@ -1,0 +1,133 @@
+"""The server as a context manager."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Self
+
+from gatepass.sandbox._accounts import Accounts
+from gatepass.sandbox._login import MODES, LoginContext, login_for
+from gatepass.sandbox._record import Request
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from gatepass.sandbox._wire import Listener
+
+Certificate = tuple[str | Path, str | Path]
+"""Certificate chain and private key, both PEM files."""
+
+
+@dataclass(frozen=True, eq=False)
+class Server:
+    r"""A loopback server that stands in for a Granta Service Layer.
+
+    Runs inside ``with``; may be used again afterwards, then with empty records. What was recorded
+    stays readable after the end.
+
+    Attributes:
+        mode: ``standalone`` (HTTP Basic) or ``open`` (no login).
+        users: name → password; ``CORP\alice`` and ``alice`` are two names.
+        lock_after: so many wrong passwords in a row lock an account; None never locks.
+        port: the TCP port on 127.0.0.1; 0 takes a free one.
+        certificate: (certificate file, key file) for https; None is plain http.
+
+    Raises:
+        ValueError: no such mode, a name that HTTP Basic cannot send, or ``lock_after`` below 1.
+    """
+
+    mode: str = "standalone"
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lock_after: int | None = None
+    port: int = 0
+    certificate: Certificate | None = None
+    _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"no mode {self.mode!r}; there are {', '.join(MODES)}")
+        if any(":" in name for name in self.users):
+            raise ValueError("HTTP Basic cannot send a user name that holds a colon (RFC 7617)")
+        if self.lock_after is not None and self.lock_after < 1:
+            raise ValueError("lock_after is a number from 1, or None")
+        object.__setattr__(self, "users", MappingProxyType(dict(self.users)))
+
+    def __enter__(self) -> Self:
+        """Start to listen.
+
+        Raises:
+            OSError: the port is taken, or the certificate cannot be read.
+            RuntimeError: it runs already.
+        """
+        from gatepass.sandbox._wire import Listener
+
+        if self._runs and self._runs[-1].running:
+            raise RuntimeError("this server runs already")
+        accounts = Accounts(self.users, self.lock_after)
+        certificate = Path(self.certificate[0]) if self.certificate else None
+        login = login_for(self.mode, LoginContext(accounts, certificate))
+        listener = Listener(self.port, login, self._tls())
+        self._runs[:] = [_Run(listener, accounts)]
+        listener.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the listener and all connections, and wait for the threads. The port is free then.
+
+        Raises:
+            Exception: a mistake of the server itself, which must not be lost in its thread.
+        """
+        run = self._runs[-1]
+        try:
+            run.listener.stop()
+        finally:
+            run.running = False
+        if error is None and run.listener.failures:
+            raise run.listener.failures[0]
+
+    @property
+    def url(self) -> str:
+        """The service's URL, such as ``http://127.0.0.1:PORT/mi_servicelayer/``."""
+        from gatepass.sandbox._pages import PREFIX
+
+        scheme = "https" if self.certificate else "http"
+        return f"{scheme}://127.0.0.1:{self._run.listener.server_port}{PREFIX}"
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The requests so far, in the order in which they were answered."""
+        return self._run.listener.log.snapshot()
+
+    def attempts(self, user: str) -> int:
+        """Return how many wrong passwords came for that name, also for one that nobody has."""
+        return self._run.accounts.attempts(user)
+
+    @property
+    def _run(self) -> "_Run":
+        if not self._runs:
+            raise RuntimeError("the server has not been started: with Server(...) as server: ...")
+        return self._runs[-1]
+
+    def _tls(self) -> "SSLContext | None":
+        if self.certificate is None:
+            return None
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.certificate)
+        return context
+
+
+@dataclass
+class _Run:
+    """One run of a server, from ``with`` to its end and, for its records, beyond."""
+
+    listener: "Listener"
+    accounts: Accounts
+    running: bool = True

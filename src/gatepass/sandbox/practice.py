@@ -1,0 +1,277 @@
+"""Goes the whole way once for each secret source, against a server of its own; prints nothing.
+
+``gatepass demo`` renders what comes out of here. All of it lives in a temporary folder, on a
+loopback port and in a copy of the environment; nothing is left when the ``with`` block ends, also
+after Ctrl-C. ::
+
+    with practice() as steps:
+        for step in steps:
+            ...  # first an Introduction, then one Trial for each source
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from gatepass._terminal import Terminal
+from gatepass.errors import GatepassError, SecretUnavailable
+from gatepass.sandbox._server import Server
+from gatepass.secrets import SecretContext
+
+USER: Final = "alice"
+PASSWORD: Final = "sesame"  # noqa: S105 - of a server that lives for seconds and holds nothing
+VARIABLE: Final = "MI_PASSWORD"
+PAGE: Final = "Health/v2.svc"
+
+_SECRET_FILE: Final = "password.txt"  # noqa: S105 - a file's name
+_PRINT_FILE: Final = "import pathlib, sys; print(pathlib.Path(sys.argv[1]).read_text())"
+
+# The user's own profiles and variables must not change the exercise; these two say what the
+# user allows, and still count.
+_KEPT: Final = frozenset({"GATEPASS_NO_INPUT", "GATEPASS_ALLOW_INSECURE_KEYRING"})
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What was set up.
+
+    Attributes:
+        url: of the server.
+        config_file: the file of profiles; gone after the ``with`` block.
+        toml: its text.
+        python: the lines that a user would write, to run in the same environment.
+    """
+
+    url: str
+    config_file: Path
+    toml: str
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of one secret source.
+
+    Attributes:
+        source: such as ``env``; also the name of the profile.
+        reference: the line of the profile, such as ``password = "env:MI_PASSWORD"``.
+        status: HTTP status of the last answer; None when no request arrived.
+        user: who the server says was logged on; None for nobody.
+        requests: how many requests arrived at the server.
+        skipped: why it was not tried; empty when it was.
+        problem: what went wrong; empty when nothing did.
+        hint: the next step after either; may be empty.
+        note: what else is worth knowing; may be empty.
+    """
+
+    source: str
+    reference: str
+    status: int | None = None
+    user: str | None = None
+    requests: int = 0
+    skipped: str = ""
+    problem: str = ""
+    hint: str = ""
+    note: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server let the right user in."""
+        return self.status == 200 and self.user == USER  # noqa: PLR2004 - HTTP's OK
+
+
+@contextmanager
+def practice(
+    *,
+    environ: Mapping[str, str] | None = None,
+    terminal: Terminal | None = None,
+    ask: bool = False,
+) -> Iterator[Iterator[Introduction | Trial]]:
+    """Set up a server and its profiles; the steps run as they are taken from the iterator.
+
+    Writes to a temporary folder, listens on 127.0.0.1, starts one harmless program, and keeps an
+    entry in the keyring for the length of its step.
+
+    Args:
+        environ: the environment variables, copied; ``os.environ`` when not given.
+        terminal: the way to a person; made from ``environ`` when not given.
+        ask: whether a person may be asked for the password; waits for the answer.
+    """
+    variables = dict(os.environ if environ is None else environ)
+    person = Terminal(variables) if terminal is None else terminal
+    with (
+        TemporaryDirectory(prefix="gatepass-demo-") as name,  # 0700, as mkdtemp makes it
+        Server(mode="standalone", users={USER: PASSWORD}) as server,
+    ):
+        room = _Room(Path(name), server, _clean(variables), person, ask=ask)
+        room.write_files()
+        yield room.steps()
+
+
+def _clean(variables: Mapping[str, str]) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in variables.items()
+        if not name.upper().startswith("GATEPASS_") or name.upper() in _KEPT
+    }
+    # The exercise's own file holds a command, and nobody else can have written it.
+    return {**kept, VARIABLE: PASSWORD, "GATEPASS_ALLOW_COMMANDS": "1"}
+
+
+class _Room:
+    """The folder, the server and the world of one exercise."""
+
+    def __init__(
+        self,
+        folder: Path,
+        server: Server,
+        environ: Mapping[str, str],
+        terminal: Terminal,
+        *,
+        ask: bool,
+    ) -> None:
+        self._server = server
+        self._environ = environ
+        self._terminal = terminal
+        self._ask = ask
+        self._secret_file = folder / _SECRET_FILE
+        self._config_file = folder / "profiles.toml"
+        self._references: dict[str, Any] = {
+            "env": f"env:{VARIABLE}",
+            "file": f"file:{_SECRET_FILE}",
+            "keyring": "keyring:",
+            "command": {
+                "command": [sys.executable or "python", "-c", _PRINT_FILE, str(self._secret_file)]
+            },
+            "prompt": f"prompt:Password of {USER} at the practice server (it is: {PASSWORD})",
+        }
+
+    def write_files(self) -> None:
+        _write_private(self._secret_file, f"{PASSWORD}\n")
+        _write_private(self._config_file, self._toml())
+
+    def steps(self) -> Iterator[Introduction | Trial]:
+        yield Introduction(self._server.url, self._config_file, self._toml(), self._python())
+        yield self._try("env")
+        yield self._try("file")
+        yield self._try_keyring()
+        yield self._try_command()
+        yield self._try_prompt()
+
+    def _toml(self) -> str:
+        import tomli_w
+
+        profiles = {
+            source: {
+                "url": self._server.url,
+                "proxy": "none",  # loopback: a proxy of the environment would not find it
+                "auth": {"scheme": "basic", "user_name": USER, "password": reference},
+            }
+            for source, reference in self._references.items()
+        }
+        return tomli_w.dumps({"profiles": profiles})
+
+    def _python(self) -> str:
+        return (
+            "from gatepass import Session\n"
+            "\n"
+            f'mi = Session.from_profile("env", config_file={str(self._config_file)!r})\n'
+            f'print(mi.get("{PAGE}").json())\n'
+        )
+
+    def _plan(self, source: str) -> Trial:
+        import tomli_w
+
+        reference = self._references[source]
+        if not isinstance(reference, dict):
+            return Trial(source, tomli_w.dumps({"password": reference}).strip())
+        # On one line, as a person would write it; tomli_w makes a table of its own.
+        inner = " ".join(line.strip() for line in tomli_w.dumps(reference).splitlines())
+        return Trial(source, f"password = {{ {inner} }}")
+
+    def _try(self, source: str) -> Trial:
+        """Open a session on the profile and make one request, as a user's script would."""
+        from gatepass._session import Session
+
+        before = len(self._server.requests)
+        problem = hint = ""
+        try:
+            with Session.from_profile(
+                source,
+                config_file=self._config_file,
+                environ=self._environ,
+                terminal=self._terminal,
+            ) as session:
+                session.get(PAGE)
+        except GatepassError as error:
+            problem, hint = error.message, error.hint
+        arrived = self._server.requests[before:]
+        return replace(
+            self._plan(source),
+            status=arrived[-1].status if arrived else None,
+            user=arrived[-1].user if arrived else None,
+            requests=len(arrived),
+            problem=problem,
+            hint=hint,
+        )
+
+    def _try_command(self) -> Trial:
+        if not sys.executable:
+            return replace(self._plan("command"), skipped="this Python does not know its own path")
+        note = (
+            "a command runs only from your own file, or where allow_commands = true; "
+            "this exercise allows its own"
+        )
+        return replace(self._try("command"), note=note)
+
+    def _try_prompt(self) -> Trial:
+        if not self._ask:
+            return replace(self._plan("prompt"), skipped="gatepass demo --ask tries it")
+        reason = self._terminal.why_not_ask()
+        if reason is not None:
+            return replace(self._plan("prompt"), skipped=f"it needs a person, and {reason}")
+        return self._try("prompt")
+
+    def _try_keyring(self) -> Trial:
+        """Store an entry, use it, remove it; or say why this machine's keyring is not used."""
+        from gatepass.sandbox._lent import lent_entry
+        from gatepass.secrets import keyring
+
+        plan = self._plan("keyring")
+        try:
+            context = self._keyring_context()
+            service, account = keyring.entry("", context)
+            with lent_entry(service, account, PASSWORD, context):
+                trial = self._try("keyring")
+        except SecretUnavailable as error:
+            return replace(plan, skipped=error.message, hint=error.hint)
+        except GatepassError as error:
+            return replace(plan, problem=error.message, hint=error.hint)
+        return replace(trial, note=f"entry {account} of service {service}, removed again")
+
+    def _keyring_context(self) -> SecretContext:
+        """What the session will give to the keyring source; reads the profile, no secret."""
+        from gatepass._profiles import Profile
+
+        profile = Profile.load("keyring", config_file=self._config_file, environ=self._environ)
+        return SecretContext(
+            origin=profile.origin,
+            field="password",
+            user_name=USER,
+            base_dir=None,
+            layer="file",
+            environ=self._environ,
+            terminal=self._terminal,
+            allow_insecure_keyring=profile.machine.allow_insecure_keyring,
+        )
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a new file that only its owner can read."""
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(text, encoding="utf-8")

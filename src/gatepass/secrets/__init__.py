@@ -1,0 +1,325 @@
+"""Secret references: where a secret comes from, written so that it can be shared.
+
+A reference such as ``env:MI_PASSWORD`` stands in a profile in place of the secret. It is a value,
+safe to print; :meth:`SecretRef.resolve` turns it into a :class:`Secret`, which is not.
+
+To add a source, write one function ``(text, context) -> str`` in a file of its own and name it in
+the entry-point group ``gatepass.secrets``. It returns the secret or raises
+:class:`~gatepass.errors.SecretUnavailable` with one sentence that says why.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NoReturn
+
+from gatepass import _plugins
+from gatepass._terminal import Terminal
+from gatepass.errors import NobodyThere, SecretUnavailable
+
+Layer = Literal["system", "user", "project", "local", "file", "variable", "argument"]
+"""Which kind of place a value was written in; decides whether commands may run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretContext:
+    r"""What a secret source may look at.
+
+    Attributes:
+        origin: the server that the secret is for, such as ``https://mi.example.com``.
+        field: the key of the profile, such as ``password``.
+        user_name: who logs on, as ``user`` or ``DOMAIN\user``; None when not known.
+        base_dir: the folder of the file that holds the reference; relative paths start there.
+        layer: the kind of place that the reference was written in.
+        environ: the environment variables.
+        terminal: the way to a person.
+        allow_commands: the machine setting of that name.
+        allow_insecure_keyring: the machine setting of that name.
+    """
+
+    origin: str
+    field: str
+    user_name: str | None
+    base_dir: Path | None
+    layer: Layer
+    environ: Mapping[str, str]
+    terminal: Terminal
+    allow_commands: bool = False
+    allow_insecure_keyring: bool = False
+
+
+SecretSource = Callable[[str, SecretContext], str]
+"""The text after the colon and a context → the secret, or ``SecretUnavailable``."""
+
+
+class Secret:
+    """A secret value that does not print, compare loosely or travel in a pickle.
+
+    Only :meth:`reveal` gives the text; call it where it is sent, as late as possible.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __format__(self, spec: str) -> str:
+        return "Secret(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a secret given as a value cannot be pickled; "
+            'give a reference instead, such as gatepass.ref("env:MI_PASSWORD")'
+        )
+
+
+class ReferenceSyntaxError(ValueError):
+    """What stands in a secret field is not a reference. Never repeats the text."""
+
+
+_SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_NOT_A_REFERENCE: Final = (
+    "a secret field takes a reference, not the secret itself "
+    "(env:NAME, keyring:, prompt:Label, file:PATH, or a list of these)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """A secret reference: one or more alternatives, the first that answers wins.
+
+    Attributes:
+        alternatives: pairs of source name and text, such as ``("env", "MI_PASSWORD")``; the text
+            of ``command`` is its argument list as JSON.
+        layer: the kind of place that it was written in.
+        base_dir: the folder where relative paths start; None is the working directory.
+    """
+
+    alternatives: tuple[tuple[str, str], ...]
+    layer: Layer = "argument"
+    base_dir: str | None = None
+
+    @classmethod
+    def parse(cls, value: object) -> "SecretRef":
+        """Read a reference as it stands in a profile: a string, a table, or a list of these.
+
+        Reads no secret. A foreign source name costs a scan of the installed packages.
+
+        Raises:
+            ReferenceSyntaxError: it is not a reference; the message never repeats the value.
+        """
+        items = value if isinstance(value, list | tuple) else [value]
+        if not items:
+            raise ReferenceSyntaxError("an empty list names no secret")
+        return cls(tuple(_parse_one(item) for item in items))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        return _SecretGate.__get_pydantic_core_schema__(source, handler)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
+        return _SecretGate.__get_pydantic_json_schema__(schema, handler)
+
+    def __str__(self) -> str:
+        return " | ".join(_written(source, text) for source, text in self.alternatives)
+
+    def as_written(self) -> str | dict[str, list[str]] | list[Any]:
+        """Return the reference in the form that a profile holds, fit for TOML and JSON."""
+        forms: list[Any] = [
+            {"command": json.loads(text)} if source == "command" else f"{source}:{text}"
+            for source, text in self.alternatives
+        ]
+        return forms[0] if len(forms) == 1 else forms
+
+    def placed(self, layer: Layer, base_dir: Path | None) -> "SecretRef":
+        """Return the same reference with the place that it was written in."""
+        return replace(self, layer=layer, base_dir=str(base_dir) if base_dir else None)
+
+    def resolve(self, context: SecretContext) -> Secret:
+        """Ask each alternative in turn and return the first answer.
+
+        Touches whatever the sources touch: a variable, a file, the keyring, a person.
+
+        Raises:
+            SecretUnavailable: none answered; says what each one said. It is
+                :class:`~gatepass.errors.NobodyThere` when the last obstacle was that no person
+                can answer here.
+            PluginError: a foreign source cannot be loaded.
+        """
+        here = replace(
+            context, layer=self.layer, base_dir=Path(self.base_dir) if self.base_dir else None
+        )
+        refusals = []
+        for source, text in self.alternatives:
+            try:
+                return Secret(_ask(source, text, here))
+            except SecretUnavailable as error:
+                refusals.append((_written(source, text), error))
+        raise _all_refused(refusals)
+
+
+def _written(source: str, text: str) -> str:
+    if source == "command":
+        # The arguments may be long or private; the program's name tells which one it is.
+        return f"command {json.loads(text)[0]}"
+    return f"{source}:{text}"
+
+
+def _parse_one(item: object) -> tuple[str, str]:
+    if isinstance(item, dict):
+        return _parse_command(item)
+    if not isinstance(item, str):
+        raise ReferenceSyntaxError(_NOT_A_REFERENCE)
+    source, colon, text = item.partition(":")
+    if source == "command":
+        raise ReferenceSyntaxError(
+            'a command is written as a list of arguments: { command = ["op", "read", "..."] }'
+        )
+    if (
+        not colon
+        or not _SOURCE_NAME.fullmatch(source)
+        or not _plugins.is_known(_plugins.SECRETS, source)
+    ):
+        raise ReferenceSyntaxError(_NOT_A_REFERENCE)
+    if not text and source not in {"keyring", "prompt"}:
+        raise ReferenceSyntaxError(f"{source}: needs something after the colon")
+    return source, text
+
+
+def _parse_command(table: dict[str, Any]) -> tuple[str, str]:
+    argv = table.get("command")
+    good = (
+        set(table) == {"command"}
+        and isinstance(argv, list)
+        and argv
+        and all(isinstance(part, str) for part in argv)
+        and argv[0]
+    )
+    if not good:
+        raise ReferenceSyntaxError(
+            'a table here holds one key, a list of strings: { command = ["op", "read", "..."] }'
+        )
+    return "command", json.dumps(argv)
+
+
+def _ask(source: str, text: str, context: SecretContext) -> str:
+    function: SecretSource = _plugins.load(_plugins.SECRETS, source)
+    try:
+        secret = function(text, context)
+    except SecretUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - a stranger's source can fail in any way,
+        # and its message may hold the secret: only the kind of the error is told.
+        raise SecretUnavailable(f"the source failed with {type(error).__name__}") from None
+    if not isinstance(secret, str):
+        raise SecretUnavailable("the source answered with something that is not text")
+    if not secret:
+        raise SecretUnavailable("it is empty")
+    return secret
+
+
+def _all_refused(refusals: list[tuple[str, SecretUnavailable]]) -> SecretUnavailable:
+    nobody = isinstance(refusals[-1][1], NobodyThere)
+    kind = NobodyThere if nobody else SecretUnavailable
+    if len(refusals) == 1:
+        written, error = refusals[0]
+        return kind(f"{written}: {error.message}", hint=error.hint)
+    lines = "\n".join(f"  {written}: {error.message}" for written, error in refusals)
+    hints = list(dict.fromkeys(error.hint for _, error in refusals if error.hint))
+    return kind(f"no alternative answered:\n{lines}", hint="\n".join(hints))
+
+
+def ref(reference: str | list[Any] | dict[str, Any]) -> SecretRef:
+    """Make a secret reference in Python, where a plain ``str`` would be the secret itself.
+
+    Args:
+        reference: as in a profile: ``"env:MI_PASSWORD"``, a list of alternatives, or
+            ``{"command": ["op", "read", "op://..."]}``. Relative paths start at the working
+            directory of the moment when the secret is read.
+
+    Raises:
+        ReferenceSyntaxError: it is not a reference.
+    """
+    return SecretRef.parse(reference)
+
+
+class _SecretGate:
+    """Tells pydantic how a secret field is read, and JSON Schema how it looks."""
+
+    @staticmethod
+    def _check(value: object) -> "SecretRef | Secret":
+        return value if isinstance(value, SecretRef | Secret) else SecretRef.parse(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(cls._check)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
+        return reference_json_schema()
+
+
+class _TextGate(_SecretGate):
+    """The same for a field that may be plain text, such as ``user_name``."""
+
+    @staticmethod
+    def _check(value: object) -> Any:
+        if isinstance(value, SecretRef | Secret):
+            return value
+        if isinstance(value, str) and ":" not in value:
+            return value
+        if isinstance(value, str | list | dict):
+            try:
+                return SecretRef.parse(value)
+            except ReferenceSyntaxError:
+                raise ReferenceSyntaxError(
+                    "a text with a colon here must be a reference (env:NAME, keyring:S/A, ...)"
+                ) from None
+        raise ReferenceSyntaxError("takes a text or a reference")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
+        plain = {"type": "string", "pattern": "^[^:]*$"}
+        return {"anyOf": [plain, *reference_json_schema()["anyOf"]]}
+
+
+SecretField = Annotated[SecretRef | Secret, _SecretGate()]
+"""The type of a scheme's field that holds a secret: in files always a reference."""
+
+TextField = Annotated[str | SecretRef | Secret, _TextGate()]
+"""The type of a scheme's field that may be plain or a reference, such as ``user_name``."""
+
+
+def reference_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a secret reference, with the names of all installed sources."""
+    names = filter(_SOURCE_NAME.fullmatch, _plugins.names(_plugins.SECRETS))
+    sources = [name for name in names if name != "command"]
+    bare = "|".join(name for name in sources if name in {"keyring", "prompt"})
+    full = "|".join(name for name in sources if name not in {"keyring", "prompt"})
+    text = {
+        "type": "string",
+        "pattern": f"^(({bare}):.*|({full}):.+)$",
+        "description": "a secret reference, never the secret",
+    }
+    command = {
+        "type": "object",
+        "properties": {
+            "command": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        },
+        "required": ["command"],
+        "additionalProperties": False,
+    }
+    one = {"anyOf": [text, command]}
+    return {"anyOf": [text, command, {"type": "array", "items": one, "minItems": 1}]}

@@ -1,0 +1,55 @@
+"""``file:PATH``: the first line of a file, such as a mounted container or systemd secret."""
+
+import stat
+from pathlib import Path
+from typing import Final
+
+from gatepass.errors import SecretUnavailable
+from gatepass.secrets import SecretContext
+
+_MOST_BYTES: Final = 65536  # a secret is short; a device or a log file is not a secret
+_CREDENTIALS: Final = "$CREDENTIALS_DIRECTORY"
+
+
+def file(text: str, context: SecretContext) -> str:
+    """Return the first line of the file, without its line end.
+
+    A relative path starts at the folder of the file that holds the reference. Only a leading
+    ``~`` and ``$CREDENTIALS_DIRECTORY`` (systemd's LoadCredential) are expanded.
+
+    Raises:
+        SecretUnavailable: the file is missing, unreadable, not a file, not UTF-8 or too long.
+    """
+    path = _path(text, context)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            # A pipe or a device could keep an unattended run waiting for ever.
+            raise SecretUnavailable(f"{path} is not a regular file")
+        with path.open("rb") as stream:
+            line = stream.readline(_MOST_BYTES + 1)
+    except OSError as error:
+        raise SecretUnavailable(
+            f"cannot read {path}: {error.strerror}",
+            hint=f"put the secret into the first line of {path}, readable by you",
+        ) from None
+    if len(line) > _MOST_BYTES:
+        raise SecretUnavailable(f"the first line of {path} is longer than {_MOST_BYTES} bytes")
+    try:
+        return line.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise SecretUnavailable(f"{path} is not UTF-8") from None
+
+
+def _path(text: str, context: SecretContext) -> Path:
+    if text == _CREDENTIALS or text.startswith((f"{_CREDENTIALS}/", f"{_CREDENTIALS}\\")):
+        folder = context.environ.get(_CREDENTIALS[1:])
+        if not folder:
+            raise SecretUnavailable(
+                "CREDENTIALS_DIRECTORY is not set",
+                hint="systemd sets it for units with LoadCredential=",
+            )
+        return Path(folder + text.removeprefix(_CREDENTIALS))
+    if text == "~" or text.startswith(("~/", "~\\")):
+        home = context.environ.get("HOME") or context.environ.get("USERPROFILE")
+        return (Path(home) if home else Path.home()) / text[2:]
+    return (context.base_dir or Path.cwd()) / text

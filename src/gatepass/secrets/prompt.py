@@ -1,0 +1,14 @@
+"""``prompt:Label``: ask the person at the terminal, or in the notebook."""
+
+from gatepass.secrets import SecretContext
+
+
+def prompt(text: str, context: SecretContext) -> str:
+    """Ask with hidden input and return the answer. Waits for the person.
+
+    Raises:
+        NobodyThere: nobody can answer here; raised at once.
+    """
+    who = f" of {context.user_name}" if context.user_name else ""
+    label = text or f"{context.field.replace('_', ' ')}{who} at {context.origin}"
+    return context.terminal.ask_secret(label)

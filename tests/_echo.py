@@ -1,0 +1,218 @@
+"""A small server that keeps what it saw, credentials included, and answers as a test says."""
+
+import base64
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+    client: str  # common name of the client's certificate; empty without one
+
+    @property
+    def authorization(self) -> str | None:
+        return self.headers.get("authorization")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer."""
+
+    status: int = 200
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b"ok"
+    missing: int = 0  # so many bytes of the body are announced and never sent
+
+
+Answers = Callable[[Seen], Answer]
+
+
+@dataclass
+class Echo:
+    """A running server.
+
+    Attributes:
+        url: its address, with the path ``/mi/``.
+        seen: what arrived, in order.
+    """
+
+    url: str
+    answers: Answers
+    seen: list[Seen] = field(default_factory=list)
+    lock: Any = field(default_factory=Lock)
+    connections: int = 0
+
+    @property
+    def root(self) -> str:
+        """Its address without a path, and without a slash at the end."""
+        return self.url.removesuffix("/mi/")
+
+    @property
+    def authorizations(self) -> list[str | None]:
+        return [each.authorization for each in self.seen]
+
+    @property
+    def paths(self) -> list[str]:
+        return [each.path for each in self.seen]
+
+
+def ok(_: Seen) -> Answer:
+    return Answer()
+
+
+def refused(*challenges: str) -> Answer:
+    return Answer(401, [("WWW-Authenticate", challenge) for challenge in challenges], b"no")
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def wants(authorization: str, *challenges: str) -> Answers:
+    """Answer 200 to exactly this header, else 401 with these challenges."""
+
+    def answers(seen: Seen) -> Answer:
+        if seen.authorization == authorization:
+            return Answer()
+        return refused(*(challenges or ('Basic realm="x"',)))
+
+    return answers
+
+
+def redirects(routes: dict[str, str], otherwise: Answers = ok, code: int = 302) -> Answers:
+    """Redirect these paths to these URLs."""
+
+    def answers(seen: Seen) -> Answer:
+        to = routes.get(seen.path)
+        return Answer(code, [("Location", to)], b"") if to else otherwise(seen)
+
+    return answers
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: in two, each answer would wait 40 ms
+    echo: Echo
+
+    def setup(self) -> None:
+        super().setup()
+        with self.echo.lock:
+            self.echo.connections += 1
+            self.connection_number = self.echo.connections
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except OSError:  # the client went away
+            self.close_connection = True
+
+    def handle_any(self) -> None:
+        seen = Seen(
+            method=self.command,
+            path=self.path,
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self._body(),
+            connection=self.connection_number,
+            client=_common_name(self.connection),
+        )
+        with self.echo.lock:
+            self.echo.seen.append(seen)
+        answer = self.echo.answers(seen)
+        self.send_response(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body) + answer.missing))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_any  # noqa: N815
+
+    def do_CONNECT(self) -> None:
+        """Be a proxy: pass bytes on in both directions until one side ends."""
+        seen = Seen(self.command, self.path, dict(self.headers.items()), b"", 0, "")
+        self.echo.seen.append(seen)
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port))) as far:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.flush()
+            back = Thread(target=_pass_on, args=(far, self.connection), daemon=True)
+            back.start()
+            _pass_on(self.connection, far)
+            back.join()
+        self.close_connection = True
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature is theirs
+        """Say nothing."""
+
+
+def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def _common_name(connection: Any) -> str:
+    certificate: Any = getattr(connection, "getpeercert", dict)() or {}
+    names = dict(pair for part in certificate.get("subject", ()) for pair in part)
+    return str(names.get("commonName", ""))
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    tls: ssl.SSLContext | None = None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        # The handshake happens here, in the thread of the connection.
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        with self.tls.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Be silent about clients that break a handshake."""
+
+
+@contextmanager
+def echo(answers: Answers = ok, tls: ssl.SSLContext | None = None) -> Iterator[Echo]:
+    """Run a server on a free port of 127.0.0.1."""
+    running = Echo("", answers)
+    handler = type("Handler", (_Handler,), {"echo": running})
+    with _Server(("127.0.0.1", 0), handler) as server:
+        server.tls = tls
+        running.url = f"http{'s' if tls else ''}://localhost:{server.server_address[1]}/mi/"
+        thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield running
+        finally:
+            server.shutdown()
+            thread.join()

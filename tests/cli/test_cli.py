@@ -1,0 +1,414 @@
+"""The frame: exit codes, streams, help, what is imported, and what never leaks."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from gatepass.cli import _VERBS, _output, run
+from gatepass.errors import GatepassWarning
+from gatepass.sandbox._server import Server
+from tests.cli.home import ARGV, Home, ended
+
+CANARY = "Pa55-CANARY-w0rd"
+ANONYMOUS = '[profiles.{0}]\nurl = "https://mi.example.com/mi"\nauth = {{ scheme = "anonymous" }}\n'
+
+
+def _profile(url: str, password: str = "env:MI_PASSWORD", more: str = "") -> str:
+    return (
+        f'[profiles.prod]\nurl = "{url}"\nproxy = "none"\nretries = 0\n{more}'
+        f'[profiles.prod.auth]\nscheme = "basic"\nuser_name = "alice"\npassword = "{password}"\n'
+    )
+
+
+# ---------------------------------------------------------------- exit codes
+
+
+def test_a_login_that_works_ends_with_0(home: Home, server: Server) -> None:
+    home.user(_profile(server.url))
+
+    done = home.having(MI_PASSWORD="sesame").run("check", "prod")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("ok: ")
+    assert "alice" in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_answer_of_check_comes_as_json_too(home: Home, server: Server) -> None:
+    home.user(_profile(server.url))
+
+    done = home.having(MI_PASSWORD="sesame").run("check", "prod", "--json")
+
+    assert json.loads(done.stdout)["status"] == 200
+    assert json.loads(done.stdout)["ok"] is True
+
+
+def test_an_answer_that_is_no_success_ends_with_1(home: Home, server: Server) -> None:
+    home.user(_profile(server.url, more='check_path = "status?code=404"\n'))
+
+    done = home.having(MI_PASSWORD="sesame").run("check", "prod")
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("failed: ")
+
+
+def test_a_wrong_word_ends_with_2_and_a_guess(home: Home) -> None:
+    done = home.run("shwo")
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "did you mean 'show'?" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("secret",)])
+def test_half_a_command_shows_its_help_on_stderr_and_ends_with_2(
+    home: Home, arguments: tuple[str, ...]
+) -> None:
+    done = home.run(*arguments)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("Usage: gatepass")
+
+
+def test_an_unknown_option_ends_with_2(home: Home) -> None:
+    done = home.run("show", "--orign")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "gatepass show --help" in done.stderr
+
+
+def test_an_invalid_profile_ends_with_2(home: Home) -> None:
+    home.user('[profiles.dev]\nurl = "https://mi.example.com/mi"\n')
+
+    done = home.run("show", "dev")
+
+    assert done.returncode == 2
+    assert "profiles.dev.auth: missing" in done.stderr
+
+
+def test_a_missing_secret_ends_with_3(home: Home, server: Server) -> None:
+    home.user(_profile(server.url))
+
+    done = home.run("check", "prod")
+
+    assert done.returncode == 3
+    assert "MI_PASSWORD is not set" in done.stderr
+    assert server.requests == ()
+
+
+def test_a_refused_login_ends_with_4(home: Home, server: Server) -> None:
+    home.user(_profile(server.url))
+
+    done = home.having(MI_PASSWORD=CANARY).run("check", "prod")
+
+    assert done.returncode == 4
+    assert done.stderr.startswith("error: ")
+    assert CANARY not in done.stdout + done.stderr
+
+
+def test_a_server_that_is_not_there_ends_with_5(home: Home) -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        home.user(_profile(f"http://127.0.0.1:{taken.getsockname()[1]}/"))
+
+        done = home.having(MI_PASSWORD="sesame").run("check", "prod")
+
+    assert done.returncode == 5
+
+
+def _evil_package(folder: Path) -> None:
+    """A scheme of another package whose login fails in an unexpected way."""
+    info = folder / "evil-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[gatepass.auth]\nevil = evil:Evil\n")
+    (folder / "evil.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from gatepass.secrets import SecretField\n"
+        "@dataclass(frozen=True)\n"
+        "class Evil:\n"
+        "    token: SecretField\n"
+        "    def authenticator(self, context):\n"
+        "        token = context.resolve(token=self.token)['token'].reveal()\n"
+        "        try:\n"
+        "            int(token)\n"
+        "        except ValueError as error:\n"
+        "            raise RuntimeError(f'cannot use {token}') from error\n"
+    )
+
+
+def test_a_bug_ends_with_70_and_tells_kind_and_place_but_no_text(
+    home: Home, tmp_path: Path
+) -> None:
+    _evil_package(tmp_path / "packages")
+    home.path.append(str(tmp_path / "packages"))
+    home.user(
+        '[profiles.dev]\nurl = "https://mi.example.com/"\n'
+        'auth = { scheme = "evil", token = "env:TOKEN" }\n'
+    )
+
+    done = home.having(TOKEN=CANARY).run("check", "dev")
+
+    assert done.returncode == 70
+    assert done.stdout == ""
+    assert "this is a bug in gatepass, please report it" in done.stderr
+    assert "builtins.RuntimeError" in done.stderr
+    assert "builtins.ValueError" in done.stderr
+    assert "evil.py:11 authenticator" in done.stderr
+    assert CANARY not in done.stderr
+
+
+def test_ctrl_c_ends_with_130(home: Home) -> None:
+    home.project(ANONYMOUS.format("dev"))
+    with home.sit("trust") as child:
+        child.expect("trust this file")
+        child.sendintr()
+
+        assert ended(child) == 130
+
+
+# ---------------------------------------------------------------- streams
+
+
+def test_a_pipe_that_nobody_reads_ends_quietly(home: Home) -> None:
+    """As in ``gatepass profiles --json | head -0``: more output than any buffer holds."""
+    home.user("".join(ANONYMOUS.format(f"p{number}") for number in range(200)))
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with os.fdopen(writer, "wb") as stdout:
+        done = subprocess.run(
+            [*ARGV, "profiles", "--json"],
+            env=home._environ(),
+            cwd=home.work,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    assert done.returncode == 141
+    assert done.stderr == b""
+
+
+def test_a_stream_that_cannot_print_a_character_shows_its_escape(home: Home) -> None:
+    home.user(ANONYMOUS.format("dev") + 'description = "Größe"\n')
+
+    done = home.having(PYTHONIOENCODING="ascii:strict").run("profiles")
+
+    assert done.returncode == 0
+    assert r"Gr\xf6\xdfe" in done.stdout
+
+
+def test_foreign_text_cannot_steer_the_terminal(home: Home) -> None:
+    home.user(ANONYMOUS.format("dev") + 'description = "a\u202e\u009b2Jb"\n')
+    home.project('[profiles."\\u001b[2J"]\nurl = "https://x\\u001b[2J"\n')
+
+    everything = [home.run(*words) for words in (["profiles"], ["validate"], ["show"], ["trust"])]
+
+    for done in everything:
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "\u202e" not in done.stdout + done.stderr
+        assert "\x9b" not in done.stdout + done.stderr
+
+
+def test_a_table_is_coloured_for_a_person_only_and_never_with_no_color(home: Home) -> None:
+    home.user(ANONYMOUS.format("dev"))
+
+    piped = home.having(FORCE_COLOR="1").run("profiles")
+    with home.sit("profiles") as child:
+        ended(child)
+        seen = child.logfile_read.getvalue()
+    with home.having(NO_COLOR="1").sit("profiles") as child:
+        ended(child)
+        plain = child.logfile_read.getvalue()
+
+    assert "\x1b" not in piped.stdout
+    assert "\x1b[1m" in seen
+    assert "\x1b" not in plain
+    assert "dev" in plain
+
+
+def test_a_warning_is_one_line_on_stderr_told_once(home: Home) -> None:
+    home.user(ANONYMOUS.format("dev"))
+
+    done = home.having(GATEPASS_PROFIL="dev").run("profiles")
+
+    assert done.returncode == 0
+    assert done.stderr.count("warning: ") == 1
+    assert "did you mean GATEPASS_PROFILE?" in done.stderr
+
+
+def test_the_same_warning_twice_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with _output.shown_warnings():
+        for sentence in ("one", "two", "one"):
+            warnings.warn(sentence, GatepassWarning, stacklevel=1)
+
+    assert capsys.readouterr().err == "warning: one\nwarning: two\n"
+
+
+def test_errors_are_text_on_stderr_also_with_json(home: Home) -> None:
+    done = home.run("show", "nix", "--json")
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith('error: there is no profile "nix"')
+
+
+# ---------------------------------------------------------------- help and imports
+
+
+def _help_pages() -> list[tuple[str, ...]]:
+    return [(), *((verb,) for verb in _VERBS), *(("secret", v) for v in ("set", "delete", "list"))]
+
+
+@pytest.mark.parametrize("words", _help_pages(), ids=" ".join)
+def test_each_help_page_ends_in_an_example(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run([*words, "--help"])
+
+    page = capsys.readouterr().out
+    example = page[page.index("Example:") :].splitlines()[1:]
+    assert code == 0
+    assert example[0].startswith("    gatepass")
+    assert all(line.startswith("    ") and len(line) < 100 for line in example)
+
+
+def test_the_version_is_told(home: Home) -> None:
+    done = home.run("--version")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("gatepass ")
+
+
+LIGHT = ("pydantic", "pydantic_settings", "requests", "keyring", "rich", "tree_sitter")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["show", "-h"]])
+def test_version_and_help_import_nothing_heavy(home: Home, arguments: list[str]) -> None:
+    done = home.python(
+        f"import sys; from gatepass.cli import run; run({arguments!r}); "
+        f"print(sorted(set({LIGHT!r}) & set(sys.modules)))"
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["profiles"], ["show", "dev"], ["show", "dev", "--origin"]])
+def test_looking_at_profiles_never_imports_requests_or_keyring(
+    home: Home, arguments: list[str]
+) -> None:
+    home.user(_profile("https://mi.example.com") + ANONYMOUS.format("dev"))
+
+    done = home.python(
+        f"import sys; from gatepass.cli import run; assert run({arguments!r}) == 0; "
+        "print(sorted({'requests', 'keyring', 'rich', 'cryptography'} & set(sys.modules)))"
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+# ---------------------------------------------------------------- completion
+
+
+def _complete(home: Home, words: str) -> "subprocess.CompletedProcess[str]":
+    return home.having(
+        _GATEPASS_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(words.count(" "))
+    ).run()
+
+
+def test_the_shell_completes_names_of_profiles(home: Home) -> None:
+    home.user(ANONYMOUS.format("prod") + ANONYMOUS.format("preview") + ANONYMOUS.format("dev"))
+
+    done = _complete(home, "gatepass show pr")
+
+    assert done.stdout.splitlines() == ["plain,preview", "plain,prod"]
+    assert done.stderr == ""
+
+
+def test_the_shell_completes_verbs(home: Home) -> None:
+    assert _complete(home, "gatepass val").stdout.splitlines() == ["plain,validate"]
+
+
+def test_completion_reads_the_files_that_are_named(home: Home) -> None:
+    file = home.write(home.work / "other.toml", ANONYMOUS.format("elsewhere"))
+
+    done = _complete(home, f"gatepass show --config-file {file} e")
+
+    assert done.stdout.splitlines() == ["plain,elsewhere"]
+
+
+def test_completion_never_fails_noisily(home: Home) -> None:
+    home.user("this is [ no TOML")
+    home.project(ANONYMOUS.format("dev"))
+
+    done = _complete(home, "gatepass show ")
+
+    assert done.returncode == 0
+    assert done.stdout.strip() == ""
+    assert done.stderr == ""
+
+
+# ---------------------------------------------------------------- no secret anywhere
+
+
+EVERY_VERB = (
+    ("profiles",),
+    ("profiles", "--json"),
+    ("show", "prod"),
+    ("show", "prod", "--origin"),
+    ("show", "keyed"),
+    ("show", "keyed", "--origin", "--json"),
+    ("validate",),
+    ("validate", "--json"),
+    ("check", "prod"),
+    ("secret", "set", "prod"),
+    ("secret", "delete", "prod"),
+    ("secret", "list"),
+    ("secret", "list", "prod"),
+    ("trust", "literal.toml"),
+    ("trust", "--yes", "literal.toml"),
+    ("schema", "literal.toml"),
+    ("init", "prod", "--url", "https://x.y/", "--scheme", "basic", "--user-name", "alice",
+     "--password-from", CANARY),
+    ("init", "new", "--file", "literal.toml", "--url", f"https://u:{CANARY}@x.y/",
+     "--scheme", "anonymous"),
+    ("secret", "set", "prod", "password", CANARY),
+    ("secret", "set", "prod", CANARY),
+    ("secret", "set", "prod", "--value", CANARY),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", EVERY_VERB, ids=" ".join)
+def test_no_verb_prints_a_secret_that_stands_in_a_profile(
+    home: Home, arguments: tuple[str, ...]
+) -> None:
+    text = (
+        _profile("https://mi.example.com", CANARY)
+        + f'[profiles.proxied]\nurl = "https://mi.example.com"\nproxy = "http://u:{CANARY}@p:1"\n'
+        f'auth = {{ scheme = "bearer", token = ["env:X", "{CANARY}"] }}\n'
+        f'[profiles.split]\nurl = "https://u:{CANARY}@mi.example.com"\n'
+        f'headers = {{ Authorization = "{CANARY}" }}\nauth = {{ scheme = "anonymous" }}\n'
+        f'[profiles.keyed]\nurl = "https://mi.example.com"\n'
+        f'headers = {{ X-Api-Key = "{CANARY}" }}\nauth = {{ scheme = "anonymous" }}\n'
+    )
+    home.user(text)
+    home.write(home.work / "literal.toml", text)
+
+    done = home.run(*arguments, stdin=f"{CANARY}\n")
+
+    assert CANARY not in done.stdout + done.stderr
+    assert done.returncode != 70
+
+
+def test_python_runs_the_command_without_an_installed_script(home: Home) -> None:
+    assert home.run("--help").stdout.startswith("Usage: gatepass ")
+    assert sys.executable == ARGV[0]

@@ -1,0 +1,436 @@
+"""``gatepass init``: a new profile, and not a byte of the file lost."""
+
+import os
+import re
+import shlex
+import stat
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatepass import _trust
+from gatepass._settings import Locations
+from gatepass._terminal import Terminal
+from gatepass.cli import run
+from gatepass.cli._edit import Draft
+from gatepass.cli._world import World
+from gatepass.errors import ProfileError
+from tests.cli.home import Home, ended, screen
+from tests.peers.environ import is_root
+
+NEW = ["init", "new", "--url", "https://mi.example.com/mi", "--scheme", "anonymous"]
+MEANT = {"url": "https://mi.example.com/mi", "auth": {"scheme": "anonymous"}}
+DEV = '[profiles.dev]\nurl = "https://dev.example.com/mi"\nauth = { scheme = "anonymous" }\n'
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+
+
+@pytest.fixture
+def world(locations: Locations) -> World:
+    return World({}, Terminal({}, interactive=False), locations)
+
+
+@pytest.fixture
+def user(world: World) -> Callable[[bytes], Path]:
+    def write(content: bytes) -> Path:
+        path = world.locations.user
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o600)
+        return path
+
+    return write
+
+
+# ---------------------------------------------------------------- questions
+
+
+def test_a_person_answers_a_few_questions(home: Home) -> None:
+    with home.sit("init") as child:
+        for question, answer in (
+            ("name of the profile", "prod"),
+            ("URL of the server", "https://mi.example.com/mi"),
+            ("scheme", "basic"),
+            ("user name", "alice"),
+            ("Windows domain", "CORP"),
+            ("where the password comes from", "env:MI_PASSWORD"),
+        ):
+            child.expect(question)
+            child.sendline(answer)
+        assert ended(child) == 0
+        shown = screen(child)
+
+    assert "gatepass show prod" in shown
+    assert "gatepass check prod" in shown
+    assert tomllib.loads(home.user_file.read_text()) == {
+        "profiles": {
+            "prod": {
+                "url": "https://mi.example.com/mi",
+                "auth": {
+                    "scheme": "basic",
+                    "user_name": "alice",
+                    "password": "env:MI_PASSWORD",
+                    "domain": "CORP",
+                },
+            }
+        }
+    }
+    assert home.run("show", "prod").returncode == 0
+
+
+def test_a_person_who_types_the_password_itself_does_not_see_it_again(home: Home) -> None:
+    arguments = ("prod", "--url", "https://x.y/", "--scheme", "bearer")
+    with home.sit("init", *arguments) as child:
+        child.expect("where the token comes from")
+        child.sendline("hunter2")
+        assert ended(child) == 2
+        shown = screen(child)
+
+    assert shown.count("hunter2") == 1  # the terminal's own echo
+    assert not home.user_file.exists()
+
+
+def test_where_nobody_is_all_missing_options_are_named(home: Home) -> None:
+    nothing = home.run("init")
+    half = home.run("init", "prod", "--url", "https://x.y/", "--scheme", "basic")
+
+    assert nothing.returncode == 2
+    assert "missing: NAME, --url, --scheme (" in nothing.stderr
+    assert half.returncode == 2
+    assert "missing: --user-name, --password-from (" in half.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["Prod", *NEW[2:]], "a profile's name is made of"),
+        (["a__b", *NEW[2:]], "no double _"),
+        (["new", "--url", "ftp://x", "--scheme", "anonymous"], "the URL should be"),
+        (["new", "--url", "https://x.y/", "--scheme", "bsic"], 'did you mean "basic"?'),
+        ([*NEW[1:], "--user-name", "alice"], "takes no --user-name"),
+        ([*NEW[1:], "--password-from", "keyring"], "takes no --password-from"),
+        ([*NEW[1:], "--project", "--file", "x.toml"], "exclude each other"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_written(
+    world: World, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert run(["init", *arguments], world) == 2
+    assert said in capsys.readouterr().err
+    assert not world.locations.user.exists()
+
+
+def test_a_profile_that_the_gate_refuses_is_not_written(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["init", "new", "--url", "http://far.example.com/", "--scheme", "bearer"]
+
+    assert run([*arguments, "--password-from", "env:X"], world) == 2
+
+    assert "plain http would send credentials" in capsys.readouterr().err
+    assert not world.locations.user.exists()
+
+
+def test_several_references_are_alternatives(world: World) -> None:
+    words = ["env:MI_PASSWORD", "keyring", "prompt", "prompt:MI password"]
+    arguments = ["init", "new", "--url", "https://x.y/", "--scheme", "bearer"]
+    for word in words:
+        arguments += ["--password-from", word]
+
+    assert run(arguments, world) == 0
+
+    written = tomllib.loads(world.locations.user.read_text())
+    assert written["profiles"]["new"]["auth"]["token"] == [
+        "env:MI_PASSWORD",
+        "keyring:",
+        "prompt:",
+        "prompt:MI password",
+    ]
+
+
+# ---------------------------------------------------------------- which file
+
+
+@posix
+def test_a_new_file_of_the_user_is_private_and_so_is_its_folder(world: World) -> None:
+    assert run(NEW, world) == 0
+
+    user = world.locations.user
+    assert stat.S_IMODE(user.stat().st_mode) == 0o600
+    assert stat.S_IMODE(user.parent.stat().st_mode) == 0o700
+
+
+def test_a_new_project_file_is_trusted_at_once(world: World) -> None:
+    assert run([*NEW, "--project"], world) == 0
+    assert run(["show", "new"], world) == 0
+
+
+def test_a_project_file_that_was_trusted_stays_so(world: World) -> None:
+    assert world.locations.working is not None
+    (world.locations.working / "gatepass.toml").write_text(DEV)
+    assert run(["trust", "--yes"], world) == 0
+
+    assert run([*NEW, "--project"], world) == 0
+
+    assert run(["show", "dev"], world) == 0
+
+
+def test_a_project_file_that_nobody_trusted_does_not_become_trusted(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert world.locations.working is not None
+    (world.locations.working / "gatepass.toml").write_text(DEV)
+
+    assert run([*NEW, "--project"], world) == 0
+    assert "gatepass trust" in capsys.readouterr().err
+    assert run(["show", "new"], world) == 2
+
+
+def test_no_project_file_is_made_where_none_is_ever_read(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = world.locations.home
+    places = Locations((), world.locations.user, world.locations.state, home, home)
+
+    assert run([*NEW, "--project"], World({}, world.terminal, places)) == 2
+    assert "never read" in capsys.readouterr().err
+
+
+def test_a_named_file_is_named_in_the_next_steps(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.toml"
+
+    assert run([*NEW, "--file", str(file)], world) == 0
+
+    commands = re.findall(r"gatepass (show .*)", capsys.readouterr().err)
+    assert run(commands[0].split(), world) == 0
+
+
+@pytest.mark.parametrize("name", ["gatepass.toml", "gatepass.local.toml", "with blank.toml"])
+def test_the_next_steps_work_as_they_are_printed(
+    world: World, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert world.locations.working is not None
+
+    for folder in (world.locations.working, world.locations.state / "elsewhere"):
+        assert run([*NEW, "--file", str(folder / name)], world) == 0
+        commands = re.findall(r"gatepass (show .*)", capsys.readouterr().err)
+        assert run(shlex.split(commands[0]), world) == 0
+
+
+def test_where_a_variable_names_the_files_the_new_one_is_named_in_the_next_steps(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World({"GATEPASS_CONFIG_FILE": "other.toml"}, world.terminal, world.locations)
+
+    assert run(NEW, world) == 0
+
+    assert f"--config-file {world.locations.user}" in capsys.readouterr().err
+
+
+def test_the_users_own_file_may_be_named_and_keeps_its_machine_settings(
+    world: World, user: Callable[[bytes], Path]
+) -> None:
+    path = user(b"allow_commands = true\n")
+
+    assert run([*NEW, "--file", str(path)], world) == 0
+
+
+# ---------------------------------------------------------------- not a byte lost
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"# a comment only",
+        DEV.encode(),
+        DEV.encode().rstrip(),
+        DEV.encode() + b"\n\n# the end",
+        DEV.replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + DEV.replace("\n", "\r\n").encode().rstrip(),
+        b'[profiles."quoted"]\nurl = "https://x.y/"\n',
+        b'profiles.dotted.url = "https://x.y/"\n',
+        b'profiles.dotted = { url = "https://x.y/" }\n',
+        b"vault_key = 'env:KEY'\n[profiles]\n",
+        b'[profiles.last]\ndescription = """\n[profiles.new]\n"""',
+    ],
+)
+def test_the_old_bytes_come_first_and_mean_the_same(
+    world: World, user: Callable[[bytes], Path], old: bytes
+) -> None:
+    path = user(old)
+
+    assert run(NEW, world) == 0
+
+    new = path.read_bytes()
+    before = tomllib.loads(old.decode("utf-8-sig").replace("\r\n", "\n"))
+    after = tomllib.loads(new.decode("utf-8-sig").replace("\r\n", "\n"))
+    assert new.startswith(old)
+    assert new.count(b"\xef\xbb\xbf") == old.count(b"\xef\xbb\xbf")
+    assert after["profiles"].pop("new") == MEANT
+    assert after == {"profiles": {}, **before}
+    if b"\r\n" in old:
+        assert new.count(b"\n") == new.count(b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "said"),
+    [
+        (b'profiles = { dev = { url = "https://x.y/" } }\n', "cannot be added to"),
+        (b"[profiles.dev\n", "not valid"),
+        (b"[other]\n", "unknown key"),
+        (DEV.replace("dev", "new").encode(), "has a profile new already"),
+        (b"\xff\xfe[\x00", "not UTF-8"),
+        (DEV.encode().replace(b"\n", b"\r"), "not valid"),
+    ],
+)
+def test_where_it_cannot_append_it_prints_the_lines_and_leaves_the_file_alone(
+    world: World,
+    user: Callable[[bytes], Path],
+    capsys: pytest.CaptureFixture[str],
+    old: bytes,
+    said: str,
+) -> None:
+    path = user(old)
+
+    assert run(NEW, world) == 2
+
+    told = capsys.readouterr()
+    assert tomllib.loads(told.out) == {"profiles": {"new": MEANT}}
+    assert said in told.err
+    assert str(path) in told.err
+    assert path.read_bytes() == old
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_twin_of_an_old_name_is_not_written(
+    world: World, user: Callable[[bytes], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = user(DEV.replace("dev", "a-b").encode())
+
+    assert run(["init", "a_b", *NEW[2:]], world) == 2
+    assert "one name to variables" in capsys.readouterr().err
+    assert b"a_b" not in path.read_bytes()
+
+
+_names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,8}", fullmatch=True).filter(lambda name: name != "new")
+_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=12)
+_values: Any = st.recursive(
+    st.one_of(
+        _text,
+        st.booleans(),
+        st.integers(-(2**63), 2**63 - 1),
+        st.floats(),
+        st.datetimes(),
+        st.dates(),
+        st.times(),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3),
+    max_leaves=6,
+)
+_files = st.fixed_dictionaries(
+    {"profiles": st.dictionaries(_names, st.dictionaries(_text, _values, max_size=3), max_size=3)},
+    optional={"default_profile": _text, "root": st.booleans()},
+)
+
+
+@given(
+    tables=_files,
+    head=st.sampled_from([b"", b"\xef\xbb\xbf", b"# comment\n", b"\n\n"]),
+    tail=st.sampled_from([b"", b"\n", b"# comment", b"  \t"]),
+    crlf=st.booleans(),
+    multiline=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_valid_file_keeps_its_bytes_and_its_meaning(
+    tables: dict[str, Any], head: bytes, tail: bytes, crlf: bool, multiline: bool
+) -> None:
+    old = head + tomli_w.dumps(tables, multiline_strings=multiline).encode() + tail
+    if crlf:
+        old = old.replace(b"\n", b"\r\n")
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "user", "profiles.toml")
+        path.parent.mkdir()
+        path.write_bytes(old)
+        places = Locations((), path, Path(name, "state"), None, None)
+
+        code = run(NEW, World({}, Terminal({}, interactive=False), places))
+        new = path.read_bytes()
+
+    before = tomllib.loads(old.decode("utf-8-sig").replace("\r\n", "\n"))
+    after = tomllib.loads(new.decode("utf-8-sig").replace("\r\n", "\n"))
+    assert code == 0
+    assert new.startswith(old)
+    assert after["profiles"].pop("new") == MEANT
+    assert repr(after) == repr(before if "profiles" in before else {**before, "profiles": {}})
+
+
+# ---------------------------------------------------------------- replacing the file
+
+
+@posix
+def test_permissions_stay_and_a_link_stays_a_link(
+    world: World, user: Callable[[bytes], Path], tmp_path: Path
+) -> None:
+    path = user(DEV.encode())
+    real = tmp_path / "dotfiles" / "real.toml"
+    real.parent.mkdir()
+    path.rename(real)
+    real.chmod(0o640)
+    path.symlink_to(real)
+
+    assert run(NEW, world) == 0
+
+    assert path.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert b"[profiles.new]" in real.read_bytes()
+
+
+@posix
+@pytest.mark.skipif(not is_root(), reason="only root can give files away")
+def test_the_owner_stays(world: World, user: Callable[[bytes], Path]) -> None:
+    path = user(DEV.encode())
+    os.chown(path, 12345, 54321)
+
+    assert run(NEW, world) == 0
+
+    assert (path.stat().st_uid, path.stat().st_gid) == (12345, 54321)
+
+
+@pytest.mark.parametrize("before", [None, DEV.encode()])
+def test_a_file_that_changed_meanwhile_is_left_alone(
+    world: World, user: Callable[[bytes], Path], before: bytes | None
+) -> None:
+    path = user(before or b"")
+    if before is None:
+        path.unlink()
+    draft = Draft.of(path, "user")
+    path.write_bytes(b"# somebody else was here\n")
+
+    with pytest.raises(ProfileError, match="changed by somebody else"):
+        draft.replace(b"mine", _trust.TrustStore(world.locations.state))
+
+    assert path.read_bytes() == b"# somebody else was here\n"
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_folder_that_cannot_be_written_is_told_as_an_error(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    code = run([*NEW, "--file", str(tmp_path / "file" / "profiles.toml")], world)
+
+    assert code == 1
+    assert "cannot write" in capsys.readouterr().err

@@ -1,0 +1,416 @@
+"""``gatepass profiles``, ``show`` and ``validate``."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gatepass._settings import Locations
+from gatepass._terminal import Terminal
+from gatepass.cli import run
+from gatepass.cli._shown import inline
+from gatepass.cli._world import World
+from tests.cli.home import Home
+
+DEV = '[profiles.dev]\nurl = "https://dev.example.com/mi"\nauth = { scheme = "anonymous" }\n'
+PROD = """\
+[profiles.prod]
+url = "https://mi.example.com/mi"
+protected = true
+description = "the real one"
+timeout = [1, 5]
+[profiles.prod.auth]
+scheme = "basic"
+user_name = "env:MI_USER"
+password = ["env:MI_PASSWORD", { command = ["op", "read", "op://x"] }, "keyring:"]
+"""
+BROKEN = '[profiles.broken]\nurl = "https://mi.example.com"\nauth = { scheme = "bsic" }\n'
+
+
+@pytest.fixture
+def world(locations: Locations) -> World:
+    environ: dict[str, str] = {}
+    return World(environ, Terminal(environ, interactive=False), locations)
+
+
+class Told:
+    """What one run in this process told."""
+
+    def __init__(self, world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
+        self.code = run(arguments, world)
+        self.out, self.err = capsys.readouterr()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def _user(world: World, text: str) -> Path:
+    path = world.locations.user
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def _project(world: World, text: str) -> Path:
+    assert world.locations.working is not None
+    path = world.locations.working / "gatepass.toml"
+    path.write_text(text)
+    return path
+
+
+# ---------------------------------------------------------------- profiles
+
+
+def test_without_any_file_it_tells_where_it_looked_and_how_to_begin(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = Told(world, capsys, "profiles")
+
+    assert told.code == 0
+    assert told.out == ""
+    assert f"{world.locations.user} (absent)" in told.err
+    assert "gatepass init" in told.err
+
+
+def test_without_any_file_json_is_an_empty_list(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Told(world, capsys, "profiles", "--json").json == []
+
+
+def test_each_profile_is_one_line_also_the_broken_ones(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _user(world, DEV + PROD + BROKEN)
+
+    told = Told(world, capsys, "profiles")
+
+    header, broken, dev, prod = told.out.splitlines()
+    assert told.code == 0
+    assert header.split()[:3] == ["NAME", "SCHEME", "URL"]
+    assert 'did you mean "basic"?' in broken
+    assert "https://dev.example.com/mi/" in dev
+    assert str(path) in dev
+    assert "protected" in prod
+    assert "the real one" in prod
+    assert all(line == line.rstrip() for line in told.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "why"),
+    [
+        (PROD + DEV, {}, "the only profile that is not protected"),
+        (PROD + DEV, {"GATEPASS_PROFILE": "prod"}, "named by GATEPASS_PROFILE"),
+        ('default_profile = "dev"\n' + DEV + BROKEN, {}, "default_profile at "),
+    ],
+)
+def test_the_default_is_marked_and_explained(
+    world: World,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    environ: dict[str, str],
+    why: str,
+) -> None:
+    _user(world, text)
+    world = World(environ, world.terminal, world.locations)
+
+    told = Told(world, capsys, "profiles")
+    entries = Told(world, capsys, "profiles", "--json").json
+
+    chosen = environ.get("GATEPASS_PROFILE", "dev")
+    assert why in told.err
+    assert [line.split()[1] for line in told.out.splitlines() if line[0] == "*"] == [chosen]
+    assert [each["name"] for each in entries if each["default"]] == [chosen]
+
+
+def test_where_no_default_can_be_chosen_it_says_so(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, PROD)
+
+    told = Told(world, capsys, "profiles")
+
+    assert told.code == 0
+    assert "no default: no profile was named" in told.err
+
+
+def test_a_file_that_nobody_trusts_is_listed_as_such(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, DEV)
+    path = _project(world, DEV.replace("dev", "theirs") + DEV)
+
+    told = Told(world, capsys, "profiles")
+    entries = Told(world, capsys, "profiles", "--json").json
+
+    assert [each["name"] for each in entries] == ["dev", "theirs"]
+    assert [each["trusted"] for each in entries] == [False, False]
+    assert entries[1]["defined_in"] == [{"layer": "project", "place": str(path)}]
+    assert told.out.count("not trusted") == 2
+
+
+def test_two_names_that_are_one_to_variables_are_marked(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, DEV.replace(".dev", ".a-b") + DEV.replace(".dev", ".a_b"))
+
+    entries = Told(world, capsys, "profiles", "--json").json
+
+    assert ["differs from a_b" in entries[0]["problem"], "a-b" in entries[1]["problem"]] == [
+        True
+    ] * 2
+
+
+def test_a_url_that_holds_a_password_is_not_listed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, DEV.replace("https://", "https://bob:hunter2@"))
+    _project(world, DEV.replace("https://", "https://bob:hunter2@").replace(".dev", ".theirs"))
+
+    told = Told(world, capsys, "profiles")
+
+    assert "hunter2" not in told.out + told.err
+    assert "holds a user name or password" in told.out
+
+
+# ---------------------------------------------------------------- show
+
+
+def test_show_prints_toml_that_means_the_merged_profile(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, PROD)
+
+    told = Told(world, capsys, "show", "prod")
+
+    assert told.code == 0
+    assert tomllib.loads(told.out) == tomllib.loads(PROD)
+
+
+def test_show_without_a_name_takes_the_default(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, PROD + DEV)
+
+    assert "[profiles.dev]" in Told(world, capsys, "show").out
+
+
+def test_what_variables_say_has_its_right_type(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, DEV)
+    environ = {
+        "GATEPASS_PROFILES__DEV__PROTECTED": "true",
+        "GATEPASS_PROFILES__DEV__RETRIES": "7",
+        "GATEPASS_PROFILES__DEV__DESCRIPTION": "7",
+    }
+
+    told = Told(World(environ, world.terminal, world.locations), capsys, "show", "dev", "--json")
+
+    profile = told.json["profile"]
+    assert profile["protected"] is True
+    assert profile["retries"] == 7
+    assert profile["description"] == "7"
+
+
+def test_origin_tells_file_line_and_column_or_the_variable(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _user(world, PROD)
+    variable = "GATEPASS_PROFILES__PROD__AUTH__DOMAIN"
+    world = World({variable: "CORP"}, world.terminal, world.locations)
+
+    told = Told(world, capsys, "show", "prod", "--origin")
+    as_json = Told(world, capsys, "show", "prod", "--origin", "--json").json
+
+    lines = told.out.splitlines()
+    assert lines[0].split() == [f"{path}:2:1", "url", "=", '"https://mi.example.com/mi"']
+    assert f"{variable}  " in told.out
+    assert 'auth.domain = "CORP"' in told.out
+    assert '{ command = ["op", "read", "op://x"] }' in told.out
+    assert lines[-1].split(maxsplit=2) == [str(path), "user", "read"]
+    assert as_json["files"][1] == {"path": str(path), "layer": "user", "state": "read"}
+    assert as_json["keys"][0] == {
+        "key": "url",
+        "value": "https://mi.example.com/mi",
+        "origin": f"{path}:2:1",
+    }
+
+
+def test_a_header_whose_name_speaks_of_a_secret_is_not_shown(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, DEV + 'headers = { X-Api-Key = "hunter2", Accept-Language = "de" }\n')
+
+    shown = Told(world, capsys, "show", "dev").out
+    origin = Told(world, capsys, "show", "dev", "--origin").out
+
+    assert "hunter2" not in shown + origin
+    assert 'Accept-Language = "de"' in shown
+
+
+@given(text=st.text())
+@settings(max_examples=200)
+def test_a_value_on_one_line_reads_back_as_itself(text: str) -> None:
+    text = text.encode("utf-8", "ignore").decode()
+    value = {"a b": [text, True, 1], "c": {"command": [text]}}
+
+    assert tomllib.loads(f"x = {inline(value)}")["x"] == value
+
+
+@given(description=st.text(st.characters(exclude_categories=["Cc", "Cs"])))
+@settings(max_examples=50, deadline=None)
+def test_any_description_is_shown_in_one_piece_and_reads_back(description: str) -> None:
+    import contextlib
+    import io
+    import tempfile
+
+    import tomli_w
+
+    profile = {"url": "https://x.y/", "auth": {"scheme": "anonymous"}, "description": description}
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name, "profiles.toml")
+        file.write_bytes(tomli_w.dumps({"profiles": {"dev": profile}}).encode())
+        locations = Locations((), Path(name, "user"), Path(name, "state"), None, None)
+        stream = io.StringIO()
+        with contextlib.redirect_stdout(stream):
+            world = World({}, Terminal({}, interactive=False), locations)
+            assert run(["show", "dev", "--config-file", str(file)], world) == 0
+
+    assert all(c.isprintable() or c == "\n" for c in stream.getvalue())
+    assert tomllib.loads(stream.getvalue())["profiles"]["dev"] == profile
+
+
+# ---------------------------------------------------------------- validate
+
+
+def test_validate_counts_what_is_right(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    _user(world, DEV + PROD)
+
+    told = Told(world, capsys, "validate")
+
+    assert told.code == 0
+    assert told.out == "ok: 2 profiles\n"
+
+
+def test_validate_tells_every_complaint_of_every_kind(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(
+        world,
+        'default_profile = "nix"\nvault_key = "literal"\n'
+        + BROKEN
+        + DEV.replace("dev", "Bad")
+        + DEV.replace(".dev", ".a-b")
+        + DEV.replace(".dev", ".a_b")
+        + '[profiles.child]\nextends = "nobody"\n'
+        + DEV
+        + "retires = 1\ntimeout = 0\n",
+    )
+
+    told = Told(world, capsys, "validate", "--json")
+
+    found = {(each["profile"], each["key"]) for each in told.json}
+    assert told.code == 2
+    assert found == {
+        ("", "default_profile"),
+        ("", "vault_key"),
+        ("broken", "profiles.broken.auth.scheme"),
+        ("Bad", "profiles.Bad"),
+        ("a-b", "profiles.a-b"),
+        ("a_b", "profiles.a_b"),
+        ("child", "profiles.child.extends"),
+        ("dev", "profiles.dev.retires"),
+        ("dev", "profiles.dev.timeout"),
+    }
+    assert set(told.json[0]) == {"place", "key", "message", "hint", "profile"}
+
+
+def test_the_complaints_are_text_with_file_line_and_caret(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _user(world, DEV + "retires = 1\n")
+
+    told = Told(world, capsys, "validate")
+
+    first, excerpt, caret = told.out.splitlines()
+    assert first.startswith(
+        f'{path}:4:1: profiles.dev.retires: unknown key; did you mean "retries"?'
+    )
+    assert (excerpt, caret) == ("    retires =", "    ^")
+
+
+def test_validate_of_one_profile_ignores_its_neighbours(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, DEV + BROKEN)
+
+    assert Told(world, capsys, "validate", "dev").code == 0
+    assert Told(world, capsys, "validate", "broken").code == 2
+    assert Told(world, capsys, "validate", "nix").code == 2
+
+
+def test_a_profile_that_a_project_hides_is_validated_too(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _user(world, DEV + "retires = 1\n")
+    _project(world, DEV)
+    assert run(["trust", "--yes"], world) == 0
+    capsys.readouterr()
+
+    told = Told(world, capsys, "validate", "--json")
+
+    assert [each["place"] for each in told.json] == [f"{path}:4:1"]
+
+
+def test_a_malformed_file_is_a_complaint_like_any_other(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _user(world, "[profiles.dev\n")
+
+    told = Told(world, capsys, "validate", "--json")
+
+    assert told.code == 2
+    assert told.json[0]["place"].startswith(f"{path}:1:")
+
+
+def test_a_protected_default_is_a_complaint(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, 'default_profile = "prod"\n' + PROD)
+
+    told = Told(world, capsys, "validate", "--json")
+
+    assert [each["key"] for each in told.json] == ["default_profile"]
+
+
+def test_a_file_that_nobody_trusts_is_only_a_note(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(world, DEV)
+    path = _project(world, BROKEN)
+
+    told = Told(world, capsys, "validate")
+
+    assert told.code == 0
+    assert f"warning: {path} is not trusted" in told.err
+
+
+def test_two_packages_that_claim_a_name_are_a_complaint(home: Home, tmp_path: Path) -> None:
+    for package in ("one", "two"):
+        info = tmp_path / "packages" / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[gatepass.auth]\nsaml = {package}:Saml\n")
+    home.path.append(str(tmp_path / "packages"))
+
+    done = home.run("validate", "--json")
+
+    assert done.returncode == 2
+    assert "claimed by more than one package: one, two" in json.loads(done.stdout)[0]["message"]

@@ -1,0 +1,69 @@
+"""What every test shares: an environment of its own, and the real peers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gatepass._settings import Locations
+
+pytest_plugins = ["tests.peers.fixtures"]
+
+# Whatever the machine says about certificates, proxies and people must not decide a test.
+_FOREIGN = (
+    "ALL_PROXY",
+    "CI",
+    "CREDENTIALS_DIRECTORY",
+    "CURL_CA_BUNDLE",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "PYTHON_KEYRING_BACKEND",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "WAYLAND_DISPLAY",
+)
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Give each test a home of its own and none of the machine's settings."""
+    import os
+
+    for name in list(os.environ):
+        if name.upper() in _FOREIGN or name.startswith(("GATEPASS_", "XDG_", "KRB5")):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+
+
+@pytest.fixture
+def locations(tmp_path: Path) -> Locations:
+    """Places for files of a user who has none yet; the working directory is a repository."""
+    work = tmp_path / "work"
+    (work / ".git").mkdir(parents=True)
+    return Locations(
+        system=(tmp_path / "etc" / "profiles.toml",),
+        user=tmp_path / "config" / "profiles.toml",
+        state=tmp_path / "state",
+        working=work,
+        home=tmp_path / "home",
+    )
+
+
+@pytest.fixture
+def write() -> Callable[[Path, str | bytes], Path]:
+    """Return a function that writes a file with its folders, mode 0644."""
+
+    def write_file(path: Path, content: str | bytes) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        path.chmod(0o644)
+        return path
+
+    return write_file

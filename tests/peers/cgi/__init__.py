@@ -1,0 +1,1 @@
+"""Programs that Apache runs; `tests.peers.apache` installs them without the `.py`."""

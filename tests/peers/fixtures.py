@@ -1,0 +1,101 @@
+"""The peers as pytest fixtures: servers once per run, keyrings once per test."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peers import apache as apache_peer
+from tests.peers import ca as ca_peer
+from tests.peers import kdc as kdc_peer
+from tests.peers import secret_service
+from tests.peers import squid as squid_peer
+from tests.peers.apache import Apache
+from tests.peers.ca import CertificateAuthority
+from tests.peers.kdc import Kdc, RealmFiles
+from tests.peers.squid import Squid
+
+
+@pytest.fixture(scope="session")
+def peers_folder() -> Iterator[Path]:
+    """The one folder of all peers: readable for the users to which servers step down."""
+    with tempfile.TemporaryDirectory(prefix="gatepass-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def ca(peers_folder: Path) -> CertificateAuthority:
+    """A private certificate authority; no system store knows it."""
+    return ca_peer.make(peers_folder / "ca")
+
+
+@pytest.fixture(scope="session")
+def realm_files(peers_folder: Path) -> RealmFiles:
+    """Where the Kerberos realm's files will lie."""
+    return RealmFiles(peers_folder / "kdc")
+
+
+@pytest.fixture(scope="session")
+def apache(
+    peers_folder: Path, ca: CertificateAuthority, realm_files: RealmFiles
+) -> Iterator[Apache]:
+    """Apache, for the rooms without Kerberos and NTLM."""
+    with apache_peer.apache(peers_folder / "apache", ca, realm_files) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kdc(realm_files: RealmFiles) -> Iterator[Kdc]:
+    """The Kerberos realm CORP.TEST."""
+    with kdc_peer.kdc(realm_files.folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def windows_apache(apache: Apache, kdc: Kdc) -> Apache:  # noqa: ARG001 (it must run)
+    """The same Apache, for the rooms with Kerberos and NTLM."""
+    apache_peer.need_gssapi()
+    return apache
+
+
+@pytest.fixture(scope="session")
+def squid(peers_folder: Path) -> Iterator[Squid]:
+    """A proxy that asks for a password."""
+    with squid_peer.squid(peers_folder / "squid") as running:
+        yield running
+
+
+@pytest.fixture
+def keyring_folder(peers_folder: Path) -> Path:
+    """A new home folder; its path is short enough for the names of sockets."""
+    return Path(tempfile.mkdtemp(prefix="home-", dir=peers_folder))
+
+
+@pytest.fixture
+def unlocked_keyring(keyring_folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of a desktop after the login."""
+    with secret_service.unlocked(keyring_folder) as environ:
+        yield environ
+
+
+@pytest.fixture
+def locked_keyring(keyring_folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of a desktop whose keyring is locked, with nobody to ask."""
+    with secret_service.locked(keyring_folder) as environ:
+        yield environ
+
+
+@pytest.fixture
+def absent_keyring(keyring_folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of a session bus without a keyring."""
+    with secret_service.absent(keyring_folder) as environ:
+        yield environ
+
+
+@pytest.fixture
+def no_dbus(keyring_folder: Path) -> dict[str, str]:
+    """The environment of a server without a session bus."""
+    return secret_service.no_dbus(keyring_folder)

@@ -1,0 +1,32 @@
+"""What to do where a peer is not installed: skip on a laptop, fail where peers are required."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+REQUIRED = os.environ.get("GATEPASS_TEST_PEERS") == "required"
+
+# An ordinary user's PATH may lack the sbin folders, where servers live.
+_SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
+
+
+def absent(reason: str) -> NoReturn:
+    """Skip the test, or fail it under `GATEPASS_TEST_PEERS=required`."""
+    if REQUIRED:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def need_program(name: str, package: str) -> str:
+    """Return the path of a program from that Debian package."""
+    found = shutil.which(name, path=_SEARCH)
+    return found or absent(f"{name} is not installed (Debian package: {package})")
+
+
+def need_file(pattern: str, package: str) -> Path:
+    """Return the first file that matches an absolute pattern, from that Debian package."""
+    found = next(Path("/").glob(pattern.removeprefix("/")), None)
+    return found or absent(f"{pattern} is not installed (Debian package: {package})")

@@ -1,0 +1,5 @@
+"""A back end whose import never ends."""
+
+import threading
+
+threading.Event().wait()

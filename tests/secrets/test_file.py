@@ -1,0 +1,110 @@
+"""The source `file:`."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from gatepass.errors import SecretUnavailable
+from gatepass.secrets.file import file
+from tests.secrets.world import context
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (b"hunter2", "hunter2"),
+        (b"hunter2\n", "hunter2"),
+        (b"hunter2\r\n", "hunter2"),
+        (b"hunter2\nsecond line\n", "hunter2"),
+        (b" with blanks \n", " with blanks "),
+        ("päss-€\n".encode(), "päss-€"),
+        (b"\xef\xbb\xbfwritten by Notepad\n", "written by Notepad"),
+        (b"", ""),
+    ],
+)
+def test_the_first_line_is_the_secret(tmp_path: Path, content: bytes, secret: str) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    assert file(str(tmp_path / "secret"), context()) == secret
+
+
+def test_a_relative_path_starts_where_the_reference_was_written(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2", encoding="utf-8")
+    assert file("secret", context(base_dir=tmp_path)) == "hunter2"
+
+
+def test_without_a_place_it_starts_at_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("hunter2", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert file("secret", context()) == "hunter2"
+
+
+@pytest.mark.parametrize("variable", ["HOME", "USERPROFILE"])
+def test_a_tilde_is_the_home_folder_of_the_context(tmp_path: Path, variable: str) -> None:
+    (tmp_path / "secret").write_text("hunter2", encoding="utf-8")
+    assert file("~/secret", context(environ={variable: str(tmp_path)})) == "hunter2"
+
+
+def test_the_credentials_folder_of_systemd_is_expanded(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2", encoding="utf-8")
+    here = context(environ={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert file("$CREDENTIALS_DIRECTORY/secret", here) == "hunter2"
+
+
+def test_without_systemd_there_is_no_credentials_folder() -> None:
+    with pytest.raises(SecretUnavailable, match="CREDENTIALS_DIRECTORY is not set") as caught:
+        file("$CREDENTIALS_DIRECTORY/secret", context())
+    assert "LoadCredential" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["$OTHER/secret", "${CREDENTIALS_DIRECTORY}/secret", "$CREDENTIALS_DIRECTORY_X/secret"]
+)
+def test_nothing_else_is_expanded(tmp_path: Path, text: str) -> None:
+    place = tmp_path / text
+    place.parent.mkdir()
+    place.write_text("as written", encoding="utf-8")
+    environ = {"OTHER": "/elsewhere", "CREDENTIALS_DIRECTORY": "/elsewhere"}
+    assert file(text, context(environ=environ, base_dir=tmp_path)) == "as written"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SecretUnavailable, match=r"cannot read .*secret: No such file") as caught:
+        file("secret", context(base_dir=tmp_path))
+    assert str(tmp_path / "secret") in caught.value.hint
+
+
+def test_a_folder_is_no_secret(tmp_path: Path) -> None:
+    with pytest.raises(SecretUnavailable, match="not a regular file"):
+        file(str(tmp_path), context())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SecretUnavailable, match="not a regular file"):
+        file("pipe", context(base_dir=tmp_path))
+
+
+def test_a_long_first_line_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"x" * 65537)
+    with pytest.raises(SecretUnavailable, match="longer than 65536 bytes"):
+        file("log", context(base_dir=tmp_path))
+
+
+def test_a_long_file_with_a_short_first_line_is_fine(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"hunter2\n" + b"x" * 100_000)
+    assert file("secret", context(base_dir=tmp_path)) == "hunter2"
+
+
+@pytest.mark.parametrize("content", ["hunter2".encode("utf-16"), b"hunter2\xff"])
+def test_what_is_not_utf_8_is_refused_and_not_repeated(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(SecretUnavailable, match="not UTF-8") as caught:
+        file("secret", context(base_dir=tmp_path))
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__suppress_context__

@@ -1,0 +1,41 @@
+"""The source `prompt:`; the terminal itself is tested in `tests/test_terminal.py`."""
+
+import pytest
+
+from gatepass._terminal import Terminal
+from gatepass.errors import NobodyThere
+from gatepass.secrets.prompt import prompt
+from tests.secrets.world import context
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "user_name", "shown"),
+    [
+        ("Granta MI password", "password", "bob", "Granta MI password: "),
+        ("", "password", None, "password at https://mi.example.com: "),
+        ("", "password", "CORP\\bob", "password of CORP\\bob at https://mi.example.com: "),
+        ("", "client_secret", None, "client secret at https://mi.example.com: "),
+    ],
+)
+def test_the_person_is_told_what_is_asked_for(
+    text: str, field: str, user_name: str | None, shown: str
+) -> None:
+    labels = []
+
+    def answer(label: str) -> str:
+        labels.append(label)
+        return "hunter2"
+
+    here = context(
+        field=field,
+        user_name=user_name,
+        terminal=Terminal({}, interactive=True, read_hidden=answer),
+    )
+    assert prompt(text, here) == "hunter2"
+    assert labels == [shown]
+
+
+def test_nobody_is_told_at_once() -> None:
+    with pytest.raises(NobodyThere, match="interactive=False forbids asking") as caught:
+        prompt("", context())
+    assert "env:NAME" in caught.value.hint

@@ -1,0 +1,236 @@
+"""The house rules of the layout, checked by machine."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+import gatepass
+from gatepass import _plugins
+
+PACKAGE = Path(gatepass.__file__).parent
+ROOT = PACKAGE.parent.parent
+
+# The floors of the house, from the roof down; a module imports from lower floors only, never from
+# its own.
+FLOORS = (
+    {"__main__"},
+    {"cli", "testing", "integrations"},
+    {"sandbox"},
+    {"_session"},
+    {"_guard", "_keywords", "_pickling"},
+    {"_refusals", "_transport"},
+    {"_address", "_failures", "_schema", "_tls", "_unlocked"},
+    {"_profiles"},
+    {"_settings"},
+    {"_trust", "_places", "_layering"},
+    {"auth"},
+    {"_oidc", "_challenge"},
+    {"secrets"},
+    {"_terminal", "_plugins"},
+    {"errors"},
+)
+
+HEAVY = (
+    "click",
+    "cryptography",
+    "filelock",
+    "joserfc",
+    "keyring",
+    "oauthlib",
+    "pydantic",
+    "pydantic_settings",
+    "requests",
+    "requests_ntlm",
+    "rich",
+    "spnego",
+    "tree_sitter",
+    "truststore",
+)
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def _floor(module: str) -> int:
+    top = module.split(".", maxsplit=1)[0]
+    return next(number for number, floor in enumerate(FLOORS) if top in floor)
+
+
+def _imports(path: Path) -> set[str]:
+    """The modules of the package that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        found |= {name.removeprefix("gatepass.") for name in names if name.startswith("gatepass")}
+    return found
+
+
+def test_every_module_stands_on_a_floor() -> None:
+    assert [module for module in _modules() if module] != []
+    for module in _modules():
+        if module:
+            _floor(module)
+
+
+def test_imports_go_downward_only() -> None:
+    wrong = []
+    for module, path in _modules().items():
+        if not module:
+            continue
+        top = module.split(".")[0]
+        for target in _imports(path):
+            other = target.split(".")[0]
+            if other == top:
+                continue
+            if _floor(other) <= _floor(module):
+                wrong.append(f"{module} imports {target}")
+
+    assert wrong == []
+
+
+def test_nothing_inside_imports_the_package_itself() -> None:
+    own = [module for module, path in _modules().items() if module and "gatepass" in _imports(path)]
+
+    assert own == []
+
+
+def test_only_the_scheme_oidc_looks_into_the_oidc_shelf() -> None:
+    curious = [
+        module
+        for module, path in _modules().items()
+        if not module.startswith("_oidc")
+        and any(target.startswith("_oidc") for target in _imports(path))
+    ]
+
+    assert set(curious) <= {"auth.oidc"}
+
+
+def test_one_file_is_one_entry_point() -> None:
+    """Module name, entry-point name and the word in the profile are the same."""
+    for group, shelf in ((_plugins.AUTH, "auth"), (_plugins.SECRETS, "secrets")):
+        files = {path.stem for path in (PACKAGE / shelf).glob("*.py")} - {"__init__"}
+
+        assert files == set(_plugins.BUILT_IN[group])
+        for name, target in _plugins.BUILT_IN[group].items():
+            assert target.startswith(f"gatepass.{shelf}.{name}:")
+
+
+def test_the_table_of_built_in_names_equals_the_entry_points() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+
+    assert declared == _plugins.BUILT_IN
+    for group, names in _plugins.BUILT_IN.items():
+        installed = {entry.name for entry in entry_points(group=group)}
+        assert set(names) <= installed or not installed
+
+
+def test_every_built_in_name_can_be_loaded() -> None:
+    for group, names in _plugins.BUILT_IN.items():
+        for name in names:
+            assert callable(_plugins.load(group, name))
+
+
+_LOUD = {"print", "sys.exit", "os._exit", "exit", "sys.stdout.write", "sys.stderr.write"}
+
+
+def test_only_cli_prints_or_exits() -> None:
+    loud = []
+    for module, path in _modules().items():
+        if module.split(".")[0] in {"cli", "__main__"}:
+            continue
+        loud += [
+            f"{module}:{node.lineno}"
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in _LOUD
+        ]
+
+    assert loud == []
+
+
+def test_only_the_terminal_talks_to_a_person() -> None:
+    curious = []
+    for module, path in _modules().items():
+        if module != "_terminal":
+            text = path.read_text()
+            curious += [f"{module}: {word}" for word in ("getpass", "input(") if word in text]
+
+    assert curious == []
+
+
+def test_public_names_are_declared_sorted_and_loadable() -> None:
+    assert gatepass.__all__ == sorted(gatepass.__all__)
+    assert set(gatepass.__all__) == set(gatepass._MODULE_OF)
+    for name in gatepass.__all__:
+        assert getattr(gatepass, name).__class__ is not None
+
+
+def test_type_checkers_see_the_public_names() -> None:
+    """What is imported under TYPE_CHECKING is exactly what __all__ declares."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    block = next(
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    seen = {
+        alias.name
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+    assert seen == set(gatepass.__all__)
+
+
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Sesion'"):
+        _ = gatepass.Sesion
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    script = f"import sys, gatepass; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_function_grows_past_sixty_lines() -> None:
+    """Past about 40 lines a function is probably two; 60 is where it certainly is."""
+    long = []
+    for module, path in _modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                docstring = (ast.get_docstring(node) or "").count("\n")
+                lines = (node.end_lineno or 0) - node.lineno + 1 - docstring
+                if lines > 60:
+                    long.append(f"{module}.{node.name}: {lines}")
+
+    assert long == []
+
+
+def test_the_error_tree_in_the_docstring_is_the_real_one() -> None:
+    from gatepass import _transport, errors
+
+    drawn = errors.__doc__ or ""
+    for module in (errors, _transport):
+        for name, value in vars(module).items():
+            public = isinstance(value, type) and issubclass(value, errors.GatepassError)
+            if public and not name.startswith("_") and value.__module__ == module.__name__:
+                assert name in drawn

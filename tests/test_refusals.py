@@ -1,0 +1,168 @@
+"""A refused login: explained, sent once, and never tried again."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+import requests
+
+from gatepass._session import Session
+from gatepass._transport import LoginRefused, SchemeNotOffered, Unreachable
+from gatepass.errors import (
+    GatepassError,
+)
+from gatepass.sandbox import Server
+from gatepass.secrets import ref
+from tests._echo import Answer, Seen, basic, echo, redirects, refused, wants
+from tests._sessions import PASSWORD, USER, session_for
+
+LOGIN = basic(USER, PASSWORD)
+
+
+def test_a_refused_login_raises_and_is_not_tried_again() -> None:
+    with echo(wants(LOGIN)) as server:
+        mi = session_for(server.url, environ={"MI_PASSWORD": "wrong"})
+        with pytest.raises(LoginRefused, match=r"refused the login of bob \(401\)") as first:
+            mi.get("x")
+        with pytest.raises(LoginRefused) as second:
+            mi.post("y", data=b"body")
+
+    assert len(server.seen) == 1
+    assert isinstance(first.value, requests.HTTPError)
+    assert isinstance(first.value, GatepassError)
+    assert first.value.exit_code == 4
+    assert first.value.response is not None
+    assert first.value.response.text == "no"
+    assert second.value is not first.value
+    assert str(second.value) == str(first.value)
+
+
+def test_a_refusal_later_stops_the_session_too() -> None:
+    with echo(wants(LOGIN)) as server:
+        mi = session_for(server.url)
+        assert mi.get("x").ok
+        server.answers = lambda _: refused("Basic")
+        for _ in range(2):
+            with pytest.raises(LoginRefused):
+                mi.get("x")
+
+    assert len(server.seen) == 2
+
+
+def test_a_wrong_scheme_is_explained_from_what_the_server_offers() -> None:
+    with echo(lambda _: refused("Negotiate", "NTLM")) as server:
+        mi = session_for(server.url)
+        for _ in range(2):
+            with pytest.raises(SchemeNotOffered) as caught:
+                mi.get("x")
+
+    assert len(server.seen) == 1
+    assert caught.value.message.startswith(
+        "this server offers Negotiate, NTLM (Windows mode); the profile uses basic. "
+    )
+
+
+def test_the_advice_names_the_schemes_that_can_answer() -> None:
+    with echo(lambda _: refused('Basic realm="x"')) as server:
+        auth, environ = {"token": ref("env:MI_TOKEN")}, {"MI_TOKEN": "abc"}
+        mi = session_for(server.url, "bearer", auth=auth, environ=environ)
+        with pytest.raises(SchemeNotOffered, match=r"Use basic or credentials\.$"):
+            mi.get("x")
+
+
+def test_a_hostile_challenge_cannot_fill_the_screen() -> None:
+    challenge = ", ".join(f"{'x' * 500}{number}" for number in range(30))
+    with echo(lambda _: refused(challenge)) as server, pytest.raises(SchemeNotOffered) as caught:
+        session_for(server.url).get("x")
+
+    assert len(str(caught.value)) < 500
+
+
+def test_an_anonymous_session_is_told_what_the_server_wants_each_time() -> None:
+    with echo(lambda _: refused('Basic realm="x"')) as server:
+        mi = session_for(server.url, "anonymous")
+        for _ in range(2):
+            with pytest.raises(SchemeNotOffered, match=r"offers Basic \(standalone mode\)"):
+                mi.get("x")
+
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_other_statuses_are_returned(status: int) -> None:
+    with echo(lambda _: Answer(status)) as server:
+        mi = session_for(server.url)
+        assert mi.get("x").status_code == status
+        assert mi.get("x").status_code == status
+
+
+def test_no_answer_proves_nothing() -> None:
+    """After a connection that broke the next request still goes alone."""
+
+    def answers(seen: Seen) -> Answer:
+        if seen.path == "/mi/broken":
+            raise ConnectionResetError
+        return refused("Basic")
+
+    with echo(answers) as server:
+        mi = session_for(server.url)
+        with pytest.raises(Unreachable, match="closed the connection without an answer"):
+            mi.get("broken")
+        assert _sixteen(mi) == {LoginRefused}
+
+    assert server.paths == ["/mi/broken", "/mi/x"]
+
+
+def _sixteen(mi: Session) -> set[type[Exception]]:
+    start = Barrier(16)
+
+    def attempt(_: int) -> type[Exception]:
+        start.wait()
+        with pytest.raises(requests.RequestException) as caught:
+            mi.get("x")
+        return type(caught.value)
+
+    with ThreadPoolExecutor(16) as pool:
+        return set(pool.map(attempt, range(16)))
+
+
+def test_a_wrong_password_is_sent_once_by_sixteen_threads() -> None:
+    with Server(mode="standalone", users={USER: PASSWORD}) as server:
+        mi = session_for(server.url, environ={"MI_PASSWORD": "wrong"})
+        assert _sixteen(mi) == {LoginRefused}
+        assert server.attempts(USER) == 1
+        assert len(server.requests) == 1
+
+
+def test_once_the_login_is_proven_requests_run_side_by_side() -> None:
+    together = Barrier(4)
+
+    def answers(seen: Seen) -> Answer:
+        if seen.path != "/mi/first":
+            together.wait(timeout=30)  # breaks unless four requests are here at once
+        return Answer()
+
+    with echo(answers) as server, ThreadPoolExecutor(4) as pool:
+        mi = session_for(server.url)
+        mi.get("first")
+        assert {each.status_code for each in pool.map(mi.get, ["x"] * 4)} == {200}
+
+
+def test_an_answer_that_came_before_the_login_was_looked_at_proves_nothing() -> None:
+    """As long as only redirects and 503 came, the next one still goes alone."""
+    with echo(redirects({"/mi/r": "/mi/s"}, lambda _: Answer(503))) as server:
+        mi = session_for(server.url, retries=0)
+        assert mi.get("r").status_code == 503
+        assert not mi._guard.login._proven
+        server.answers = lambda _: Answer(204)
+        mi.get("x")
+        assert mi._guard.login._proven
+
+
+def test_a_body_may_use_the_same_session() -> None:
+    """A generator that makes requests while it is sent does not wait for itself."""
+    with echo() as server:
+        mi = session_for(server.url)
+        assert mi.post("x", data=(mi.get("y").content for _ in range(1))).ok
+
+    assert sorted(server.paths) == ["/mi/x", "/mi/y"]

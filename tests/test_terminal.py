@@ -1,0 +1,270 @@
+"""Is anyone there, and how are they asked? Tried in real terminals, and without one."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from gatepass._terminal import Terminal
+from gatepass.errors import NobodyThere
+from tests.peers.environ import clean_environ
+from tests.peers.terminal import terminal, without_terminal
+from tests.secrets.world import PYTHONPATH
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+
+ANSWER = "hunter2 päss-€"
+
+# Never prints the answer itself, so that the screen shows only what the terminal echoed.
+ASK = f"""
+from gatepass._terminal import Terminal
+from gatepass.errors import NobodyThere
+try:
+    answer = Terminal().ask_secret("Word")
+    print("RIGHT" if answer == {ANSWER!a} else "WRONG" + str(len(answer)), flush=True)
+except NobodyThere as error:
+    print("NOBODY", error.message, flush=True)
+except KeyboardInterrupt:
+    print("STOPPED", flush=True)
+"""
+WHY_NOT_ASK = "from gatepass._terminal import Terminal; print(Terminal().why_not_ask())"
+WHY_NOT_BROWSE = "from gatepass._terminal import Terminal; print(Terminal().why_not_browse())"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """Variables of an ordinary shell."""
+    return clean_environ(tmp_path, PYTHONPATH=PYTHONPATH)
+
+
+def python(code: str) -> list[str]:
+    """Return the command that runs some Python code."""
+    return [sys.executable, "-c", code]
+
+
+# --- asking --------------------------------------------------------------------------------
+
+
+@posix
+def test_a_person_is_asked_and_the_answer_is_hidden(environ: dict[str, str]) -> None:
+    with terminal(python(ASK), environ) as child:
+        child.expect_exact("Word: ")
+        assert child.waitnoecho()
+        child.sendline(ANSWER)
+        child.expect_exact("RIGHT")
+        assert "hunter2" not in child.logfile_read.getvalue()
+
+
+@posix
+def test_a_piped_input_is_left_alone_and_the_terminal_is_asked(environ: dict[str, str]) -> None:
+    code = ASK + "import sys; print('THEN', sys.stdin.read())"
+    with terminal(
+        ["/bin/sh", "-c", 'echo piped | "$0" -c "$1"', sys.executable, code], environ
+    ) as (child):
+        child.expect_exact("Word: ")
+        assert child.waitnoecho()
+        child.sendline(ANSWER)
+        child.expect_exact("RIGHT")
+        child.expect_exact("THEN piped")
+
+
+@posix
+def test_a_redirected_output_does_not_get_the_question(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    argv = ["/bin/sh", "-c", '"$0" -c "$1" >out 2>err; cat out', sys.executable, ASK]
+    with terminal(argv, environ, cwd=tmp_path) as child:
+        child.expect_exact("Word: ")
+        assert child.waitnoecho()
+        child.sendline(ANSWER)
+        child.expect_exact("RIGHT")
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "RIGHT\n"
+    assert (tmp_path / "err").read_text(encoding="utf-8") == ""
+
+
+@posix
+def test_streams_may_be_none(environ: dict[str, str], tmp_path: Path) -> None:
+    """As in a program without a console, here before a terminal all the same."""
+    code = (
+        "import sys; sys.stdin = sys.stdout = sys.stderr = None\n"
+        "from gatepass._terminal import Terminal\n"
+        "answer = Terminal().ask_secret('Word')\n"
+        f"open('right', 'w').write(str(answer == {ANSWER!a}))"
+    )
+    with terminal(python(code), environ, cwd=tmp_path) as child:
+        child.expect_exact("Word: ")
+        assert child.waitnoecho()
+        child.sendline(ANSWER)
+        child.wait()
+    assert (tmp_path / "right").read_text(encoding="utf-8") == "True"
+
+
+@posix
+def test_ctrl_c_at_the_question_is_ctrl_c(environ: dict[str, str]) -> None:
+    with terminal(python(ASK), environ) as child:
+        child.expect_exact("Word: ")
+        assert child.waitnoecho()
+        child.sendintr()
+        child.expect_exact("STOPPED")
+
+
+@posix
+def test_the_end_of_the_input_is_no_answer(environ: dict[str, str]) -> None:
+    with terminal(python(ASK), environ) as child:
+        child.expect_exact("Word: ")
+        assert child.waitnoecho()
+        child.sendeof()
+        child.expect_exact("NOBODY the input ended before an answer")
+
+
+# --- nobody there --------------------------------------------------------------------------
+
+
+@posix
+def test_without_a_terminal_the_refusal_comes_at_once(environ: dict[str, str]) -> None:
+    """Also where an answer waits on the piped input."""
+    done = without_terminal(python(ASK), environ, stdin=f"{ANSWER}\n")
+    assert "NOBODY it needs a person, and there is no terminal to ask on" in done.stdout
+    assert "GATEPASS_NO_INPUT=0" in done.stdout
+    assert "Word" not in done.stdout + done.stderr
+
+
+@posix
+def test_a_background_job_is_refused_and_not_stopped(environ: dict[str, str]) -> None:
+    """Reading from the terminal would stop it by SIGTTIN until somebody runs `fg`."""
+    code = (
+        "import subprocess, sys\n"
+        f"argv = [sys.executable, '-c', {ASK!r}]\n"
+        "done = subprocess.run(argv, process_group=0, capture_output=True, text=True)\n"
+        "print(done.stdout)"
+    )
+    with terminal(python(code), environ) as child:
+        child.expect_exact("NOBODY it needs a person, and there is no terminal to ask on")
+
+
+@posix
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"CI": "true"}, "CI is set"),
+        ({"GATEPASS_NO_INPUT": "1"}, "GATEPASS_NO_INPUT forbids asking"),
+    ],
+)
+def test_a_variable_forbids_asking_even_before_a_terminal(
+    environ: dict[str, str], variables: dict[str, str], reason: str
+) -> None:
+    with terminal(python(ASK), environ | variables) as child:
+        child.expect_exact(f"NOBODY it needs a person, and {reason}")
+
+
+@posix
+def test_a_terminal_in_ci_is_asked_when_the_switch_says_so(environ: dict[str, str]) -> None:
+    with terminal(python(ASK), environ | {"CI": "true", "GATEPASS_NO_INPUT": "0"}) as child:
+        child.expect_exact("Word: ")
+        assert child.waitnoecho()
+        child.sendline(ANSWER)
+        child.expect_exact("RIGHT")
+
+
+@posix
+@pytest.mark.parametrize("before", ["", "import sys; sys.stdin = sys.stderr = None\n"])
+def test_an_answer_that_would_be_seen_is_not_read(environ: dict[str, str], before: str) -> None:
+    """Told to ask where echo cannot be switched off: refused, and nothing is read."""
+    done = without_terminal(
+        python(before + ASK), environ | {"GATEPASS_NO_INPUT": "0"}, stdin=f"{ANSWER}\n"
+    )
+    assert done.stdout == "NOBODY the terminal cannot hide what is typed\n"
+
+
+# --- the order of the answers --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("yes", ["1", "true", "YES", " on ", "2", "whatever"])
+def test_no_input_is_any_word_but_no(yes: str) -> None:
+    environ = {"GATEPASS_NO_INPUT": yes}
+    assert Terminal(environ).why_not_ask() == "GATEPASS_NO_INPUT forbids asking"
+
+
+@pytest.mark.parametrize("no", ["0", "false", "NO", " off "])
+def test_no_input_0_overrides_ci(no: str) -> None:
+    assert Terminal({"CI": "true", "GATEPASS_NO_INPUT": no}).why_not_ask() is None
+
+
+@pytest.mark.parametrize("true", ["true", "1", "yes", "GitHub"])
+def test_a_true_ci_forbids_asking_and_names_the_switch(true: str) -> None:
+    reason = Terminal({"CI": true, "GATEPASS_NO_INPUT": ""}).why_not_ask()
+    assert reason == "CI is set (GATEPASS_NO_INPUT=0 allows asking)"
+
+
+@posix
+@pytest.mark.parametrize("false", ["", "false", "0", " No "])
+def test_a_false_ci_says_nothing(environ: dict[str, str], false: str) -> None:
+    done = without_terminal(python(WHY_NOT_ASK), environ | {"CI": false})
+    assert done.stdout.startswith("there is no terminal")
+
+
+def test_the_argument_overrides_every_variable() -> None:
+    forbidden = {"CI": "true", "GATEPASS_NO_INPUT": "1"}
+    assert Terminal(forbidden, interactive=True).why_not_ask() is None
+    allowed = {"GATEPASS_NO_INPUT": "0"}
+    reason = "interactive=False forbids asking"
+    assert Terminal(allowed, interactive=False).why_not_ask() == reason
+
+
+def test_who_may_not_ask_does_not_read() -> None:
+    def refuse(label: str) -> str:
+        raise AssertionError(label)
+
+    silent = Terminal({}, interactive=False, read_hidden=refuse)
+    with pytest.raises(NobodyThere, match="interactive=False forbids asking") as caught:
+        silent.ask_secret("Word")
+    assert "ends in prompt:" in caught.value.hint
+
+
+# --- browsers and notebooks ----------------------------------------------------------------
+
+
+@posix
+def test_who_is_asked_also_sees_a_browser(environ: dict[str, str]) -> None:
+    with terminal(python(WHY_NOT_BROWSE), environ) as child:
+        child.expect_exact("None")
+
+
+@posix
+@pytest.mark.parametrize("variable", ["PYCHARM_HOSTED", "SPYDER_ARGS", "VSCODE_PID"])
+def test_before_a_development_environment_a_browser_is_seen(
+    environ: dict[str, str], variable: str
+) -> None:
+    """Its console is no terminal: nothing can be asked there, but somebody looks at it."""
+    inside = environ | {variable: "1"}
+    assert without_terminal(python(WHY_NOT_BROWSE), inside).stdout == "None\n"
+    assert "no terminal" in without_terminal(python(WHY_NOT_ASK), inside).stdout
+    assert "no terminal" in without_terminal(python(WHY_NOT_BROWSE), environ).stdout
+
+
+def test_what_forbids_asking_forbids_a_browser() -> None:
+    """Also before a development environment."""
+    ide = {"PYCHARM_HOSTED": "1"}
+    reason = "interactive=False forbids asking"
+    assert Terminal(ide, interactive=False).why_not_browse() == reason
+    assert "CI is set" in str(Terminal(ide | {"CI": "1"}).why_not_browse())
+    assert Terminal({}, interactive=True).why_not_browse() is None
+
+
+@posix
+@pytest.mark.parametrize(("allowed", "answer"), [("True", "None"), ("False", "there is no")])
+def test_a_notebook_is_asked_when_its_front_end_answers(
+    environ: dict[str, str], tmp_path: Path, allowed: str, answer: str
+) -> None:
+    """The modules of a kernel are written here; what they say is what ipykernel 6 says."""
+    (tmp_path / "ipykernel.py").touch()
+    (tmp_path / "IPython.py").write_text(
+        "from types import SimpleNamespace as N\n"
+        f"def get_ipython(): return N(kernel=N(_allow_stdin={allowed}))\n",
+        encoding="utf-8",
+    )
+    environ["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    assert without_terminal(python(WHY_NOT_ASK), environ).stdout.startswith("there is no")
+    in_kernel = without_terminal(python("import ipykernel\n" + WHY_NOT_ASK), environ)
+    assert in_kernel.stdout.startswith(answer)
