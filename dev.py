@@ -49,6 +49,7 @@ PEERS = [
     "krb5-user",
     "libapache2-mod-auth-gssapi",
     "python3",  # for the programs that Apache runs
+    "python3-gssapi",  # Kerberos for autologon; from PyPI it would be compiled
     "squid",
 ]
 
@@ -64,6 +65,7 @@ def main(arguments: list[str]) -> int:
     if verb == "test":
         prepare(TEST_EXTRAS)
         install_peers()
+        provide_gssapi()
         failed = 0 if rest else check()
         # Tests come last, so that the last line is pytest's own summary.
         return run("pytest", *rest) or failed
@@ -159,6 +161,28 @@ def install_peers() -> None:
     missing = [name for name in PEERS if name not in installed_packages()]
     if missing and not apt_install(missing):
         say("some tests skip without these Debian packages: " + " ".join(missing))
+
+
+def provide_gssapi() -> None:
+    """Give the virtual environment GSSAPI: Debian's, if it is built for this Python."""
+    if (
+        sys.platform == "win32"
+        or subprocess.call([str(PYTHON), "-c", "import gssapi"], stderr=-3) == 0
+    ):
+        return
+    debian = Path("/usr/lib/python3/dist-packages")
+    module = next(debian.glob(f"gssapi/raw/misc.cpython-3{sys.version_info[1]}-*.so"), None)
+    if module is not None:
+        code = "import sysconfig; print(sysconfig.get_path('platlib'))"
+        done = subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True, check=True)
+        for source in debian.glob("gssapi*"):
+            target = Path(done.stdout.strip()) / source.name
+            target.unlink(missing_ok=True)
+            target.symlink_to(source)
+        return
+    if apt_install(["gcc", "libkrb5-dev"]):
+        say("compiling gssapi for this Python (about a minute)")
+        run("pip", "install", "-qq", "--disable-pip-version-check", f"{ROOT}[kerberos]")
 
 
 def is_debian() -> bool:

@@ -7,9 +7,8 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-import requests
 
-from gatepass._transport import LoginRefused, SchemeNotOffered
+from gatepass._failures import LoginRefused, SchemeNotOffered
 from gatepass.errors import GatepassError, SecretUnavailable
 from tests._echo import Answer, Seen, basic, echo, ok, refused, wants
 from tests._sessions import PASSWORD, USER, session_for
@@ -51,10 +50,11 @@ def test_a_body_is_never_sent_into_the_question(kind: str) -> None:
         assert session_for(server.url, "credentials").post("a", data=bodies[kind]).ok
 
     assert [(seen.method, seen.path, seen.body) for seen in server.seen] == [
-        ("GET", "/mi/a", b""),
+        ("HEAD", "/mi/a", b""),
+        ("HEAD", "/mi/a", b""),
         ("POST", "/mi/a", BODY),
     ]
-    assert server.authorizations == [None, LOGIN]
+    assert server.authorizations == [None, LOGIN, LOGIN]
 
 
 def _only_posts_need_a_login(seen: Seen) -> Answer:
@@ -84,19 +84,19 @@ def test_a_server_that_asks_nobody_gets_no_password() -> None:
         assert mi.get("a").ok
         assert mi.post("a", data=BODY).ok
 
+    assert not mi._guard.login._proven, "what was not sent is not proven"
     assert set(server.authorizations) == {None}
 
 
 @pytest.mark.parametrize(
     ("challenges", "message"),
     [
-        (["Negotiate", "NTLM"], r"this server offers Negotiate, NTLM \(Windows mode\)"),
         (["Bearer authority=https://idp/"], r"this server offers Bearer \(OIDC mode\)"),
         (['Digest realm="x"'], "this server offers Digest; the profile uses credentials"),
     ],
 )
 @pytest.mark.parametrize("body", [None, BODY])
-def test_what_it_cannot_answer_yet_is_explained_and_nothing_is_sent(
+def test_what_it_cannot_answer_is_explained_and_nothing_is_sent(
     challenges: list[str], message: str, body: bytes | None
 ) -> None:
     with echo(lambda _: refused(*challenges)) as server:
@@ -186,9 +186,10 @@ def test_apache_takes_every_name_and_password(
     assert [line.status for line in apache.wait_for_lines(mark, 3)] == [401, 200, 200]
 
 
-def test_mixed_mode_gets_the_password_by_basic(
+def test_mixed_mode_gets_ntlm_and_never_the_password(
     windows_apache: Apache, ca: CertificateAuthority
 ) -> None:
+    mark = windows_apache.mark()
     mi = session_for(
         windows_apache.mixed.https,
         "credentials",
@@ -197,12 +198,19 @@ def test_mixed_mode_gets_the_password_by_basic(
         tls={"ca_file": str(ca.ca_file)},
     )
 
-    assert mi.get("cgi/whoami").json()["auth"] == "Basic"
+    assert mi.get("cgi/whoami").json()["auth"] == "NTLM"
     assert mi.check().server_configuration == "mixed"
+    sent = {line.authorization for line in windows_apache.log_since(mark)}
+    assert not any("basic" in (word or "").lower() for word in sent)
 
 
-def test_windows_mode_is_explained(windows_apache: Apache, ca: CertificateAuthority) -> None:
-    mi = session_for(windows_apache.windows.https, "credentials", tls={"ca_file": str(ca.ca_file)})
+def test_a_server_that_offers_less_than_before_does_not_get_the_password() -> None:
+    """NTLM was offered; then somebody strips it and asks for Basic."""
+    offers = iter(["NTLM", "Basic", "Basic"])
+    with echo(lambda _: refused(next(offers))) as server:
+        mi = session_for(server.url, "credentials")
+        for _ in range(2):
+            with pytest.raises(GatepassError):
+                mi.get("a")
 
-    with pytest.raises(requests.HTTPError, match=r"Negotiate, NTLM \(Windows mode\)"):
-        mi.post("cgi/whoami", data=BODY)
+    assert not any(str(sent).startswith("Basic") for sent in server.authorizations)

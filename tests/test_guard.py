@@ -109,6 +109,7 @@ def test_netrc_is_never_read() -> None:
             for url in ("x", "away", other.url):
                 assert mi.get(url).ok
         mi.get("x", headers={"Authorization": None})
+        mi._http().get(other.url)
 
     assert plain.request.headers["Authorization"] == basic("net", "rc"), "the trap is set"
     assert set(other.authorizations[1:]) == {None}
@@ -232,6 +233,16 @@ def test_a_prepared_request_that_is_turned_to_another_server_gets_no_login() -> 
         mi.send(prepared)
 
     assert other.authorizations == [None]
+
+
+def test_a_header_that_is_added_to_a_prepared_request_is_the_callers_own() -> None:
+    with echo() as home:
+        mi = session_for(home.url)
+        prepared = mi.prepare_request(requests.Request("GET", "x"))
+        prepared.headers["Authorization"] = "Token own"
+        mi.send(prepared)
+
+    assert home.authorizations == ["Token own"]
 
 
 def test_an_adapter_of_the_caller_still_gets_the_login_for_home_only() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from gatepass._failures import LoginRefused
 from gatepass._session import Session
 from gatepass._terminal import Terminal
-from gatepass._transport import LoginRefused
 from gatepass.errors import (
     NobodyThere,
 )
@@ -154,7 +154,9 @@ def test_an_error_survives_a_pickle_without_credentials() -> None:
     with echo(wants("nobody")) as server:
         mi = session_for(server.url)
         with pytest.raises(LoginRefused) as caught:
-            mi.post("x", data=iter([b"body"]))
+            mi.post(
+                "x", data=(part for part in [b"body"]), hooks={"response": lambda *_, **__: None}
+            )
 
     content = pickle.dumps(caught.value)
     again = reopened(content)
@@ -180,28 +182,58 @@ def test_a_forked_process_makes_connections_of_its_own() -> None:
         mi = session_for(server.url)
         slow = pool.submit(mi.get, "slow")
         arrived.wait(timeout=60)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                status = 0 if mi.get("child").ok else 1
-            finally:
-                os._exit(status)
-        _, status = os.waitpid(child, 0)
+        assert _exit_code_of_child(lambda: mi.get("child").ok) == 0
         go_on.set()
         assert slow.result().ok
         assert mi.get("parent").ok
 
-    assert os.waitstatus_to_exitcode(status) == 0
     assert server.paths == ["/mi/slow", "/mi/child", "/mi/parent"]
     assert [seen.connection for seen in server.seen] == [1, 2, 1]
 
 
-def test_a_closed_session_can_be_used_again() -> None:
+def _exit_code_of_child(work: Callable[[], bool]) -> int:
+    """Do something in a forked process; 0 means that it went well."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if work() else 1
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_leaves_idle_connections_to_its_parent() -> None:
     with echo() as server:
         mi = session_for(server.url)
-        mi.get("x")
-        mi.close()
-        mi.get("x")
+        for client in (mi, mi._http()):
+            assert client.get(f"{server.url}parent").ok
 
-    assert [seen.connection for seen in server.seen] == [1, 2]
+        def work() -> bool:
+            return all(client().get(f"{server.url}child").ok for client in (lambda: mi, mi._http))
+
+        assert _exit_code_of_child(work) == 0
+        for client in (mi, mi._http()):
+            assert client.get(f"{server.url}parent").ok
+
+    assert [(seen.path, seen.connection) for seen in server.seen] == [
+        ("/mi/parent", 1),
+        ("/mi/parent", 2),
+        ("/mi/child", 3),
+        ("/mi/child", 4),
+        ("/mi/parent", 1),
+        ("/mi/parent", 2),
+    ]
+
+
+def test_a_closed_session_can_be_used_again() -> None:
+    """Closing also closes what its scheme uses."""
+    with echo() as server:
+        mi = session_for(server.url)
+        for _ in range(2):
+            mi.get("x")
+            mi._http().get(server.url)
+            mi.close()
+
+    assert [seen.connection for seen in server.seen] == [1, 2, 3, 4]

@@ -1,18 +1,20 @@
 """A refused login: explained, sent once, and never tried again."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Semaphore
+from typing import Any
 
 import pytest
 import requests
 
+from gatepass._failures import LoginRefused, SchemeNotOffered, Unreachable
+from gatepass._guard import Login
 from gatepass._session import Session
-from gatepass._transport import LoginRefused, SchemeNotOffered, Unreachable
 from gatepass.errors import (
     GatepassError,
 )
 from gatepass.sandbox import Server
-from gatepass.secrets import ref
+from gatepass.secrets import Secret, ref
 from tests._echo import Answer, Seen, basic, echo, redirects, refused, wants
 from tests._sessions import PASSWORD, USER, session_for
 
@@ -35,6 +37,13 @@ def test_a_refused_login_raises_and_is_not_tried_again() -> None:
     assert first.value.response.text == "no"
     assert second.value is not first.value
     assert str(second.value) == str(first.value)
+
+
+def test_a_user_name_given_as_a_secret_is_not_shown() -> None:
+    with echo(wants("nobody")) as server, pytest.raises(LoginRefused) as caught:
+        session_for(server.url, auth={"user_name": Secret("canary")}).get("x")
+
+    assert "canary" not in str(caught.value)
 
 
 def test_a_refusal_later_stops_the_session_too() -> None:
@@ -146,6 +155,36 @@ def test_once_the_login_is_proven_requests_run_side_by_side() -> None:
         mi = session_for(server.url)
         mi.get("first")
         assert {each.status_code for each in pool.map(mi.get, ["x"] * 4)} == {200}
+
+
+class _NotingLock:
+    """A lock that tells who is about to wait for it."""
+
+    def __init__(self, lock: Any, arrived: Semaphore) -> None:
+        self._lock = lock
+        self._arrived = arrived
+        self.release = lock.release
+
+    def acquire(self) -> bool:
+        self._arrived.release()
+        return bool(self._lock.acquire())
+
+
+def test_who_waited_for_the_proof_does_not_wait_again() -> None:
+    login, arrived, together = Login(), Semaphore(0), Barrier(2)
+
+    def wait_and_meet(_: int) -> None:
+        with login.turn():
+            together.wait(timeout=30)  # breaks unless both are inside
+
+    with ThreadPoolExecutor(2) as pool:
+        with login.turn():
+            login._lock = _NotingLock(login._lock, arrived)  # type: ignore[assignment]
+            meeting = pool.map(wait_and_meet, range(2))
+            for _ in range(2):
+                assert arrived.acquire(timeout=30)
+            login.prove(200)
+        assert list(meeting) == [None, None]
 
 
 def test_an_answer_that_came_before_the_login_was_looked_at_proves_nothing() -> None:

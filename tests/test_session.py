@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from gatepass import _plugins
+from gatepass._failures import LoginRefused, Unreachable
 from gatepass._session import Session
-from gatepass._transport import LoginRefused, Unreachable
 from gatepass.auth import AuthContext, SchemeBase
 from gatepass.errors import (
     GatepassError,

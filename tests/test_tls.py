@@ -12,8 +12,9 @@ import pytest
 import requests
 from urllib3.exceptions import InsecureRequestWarning
 
+from gatepass._failures import TLSFailed, Unreachable
 from gatepass._session import Session
-from gatepass._transport import TLSFailed, Unreachable
+from gatepass._tls import ClientCertificate, Contexts
 from gatepass.errors import ProfileError
 from gatepass.secrets import ref
 from tests._echo import Echo, echo, redirects
@@ -101,6 +102,19 @@ def test_the_ca_file_of_the_profile_comes_first(
         pass
 
 
+def test_the_ca_file_comes_before_the_variables_of_this_process_too(
+    server: Echo,
+    ca: CertificateAuthority,
+    other_ca: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where requests itself would put the variable above ``session.verify``."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other_ca.ca_file))
+    mi = Session(server.url, anonymous=True, tls={"ca_file": str(ca.ca_file)})
+
+    assert mi.get("x").ok
+
+
 def test_the_variables_come_next_that_of_requests_first(
     server: Echo, ca: CertificateAuthority, other_ca: CertificateAuthority
 ) -> None:
@@ -149,8 +163,9 @@ def test_verify_false_for_one_request_does_not_reach_the_next(
 
 def test_tls_verify_false_trusts_anybody(server: Echo) -> None:
     mi = anonymous(server.url, tls={"verify": False})
-    with pytest.warns(InsecureRequestWarning):
-        assert mi.get("x").ok
+    for client in (mi, mi._http()):
+        with pytest.warns(InsecureRequestWarning):
+            assert client.get(f"{server.url}x").ok
     with pytest.raises(TLSFailed):
         mi.get("x", verify=True)
 
@@ -200,6 +215,22 @@ def test_a_scheme_asks_without_the_clients_certificate(
     anonymous(server.url, tls=_client_tls(ca))._http().get(server.url)
 
     assert [seen.client for seen in server.seen] == [""]
+
+
+def test_a_server_may_ask_for_the_certificate_after_the_handshake(
+    ca: CertificateAuthority,
+) -> None:
+    """As IIS does, which first looks at the path."""
+    certificate = ClientCertificate(str(ca.client.chain), str(ca.client.key))
+
+    assert Contexts(str(ca.ca_file)).get(True, certificate).post_handshake_auth
+
+
+def test_a_failed_handshake_is_not_tried_again(
+    server: Echo, caplog: pytest.LogCaptureFixture
+) -> None:
+    with refused_by(server.url, "unknown authority"):
+        assert [each for each in caplog.records if "Retrying" in each.getMessage()] == []
 
 
 def test_apache_takes_the_certificate(apache: Apache, ca: CertificateAuthority) -> None:

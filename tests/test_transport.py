@@ -14,9 +14,15 @@ import requests
 from requests.exceptions import ConnectTimeout
 
 from gatepass import _failures
-from gatepass._failures import explained
+from gatepass._failures import (
+    LoginRefused,
+    ProxyRefused,
+    TimedOut,
+    TLSFailed,
+    Unreachable,
+    explained,
+)
 from gatepass._session import Session
-from gatepass._transport import LoginRefused, ProxyRefused, TimedOut, TLSFailed, Unreachable
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.secrets import ref
 from tests._echo import Answer, Answers, Echo, Seen, basic, echo, redirects
@@ -160,8 +166,9 @@ def test_the_profiles_proxy_login_goes_to_that_proxy_only() -> None:
 
 def test_a_missing_password_of_the_proxy_shows_when_the_session_is_built() -> None:
     own = {"url": "http://proxy:3128", "user_name": "p", "password": ref("env:PROXY")}
-    with pytest.raises(SecretUnavailable, match=r"proxy\.password: env:PROXY"):
-        session_for(NOWHERE, proxy=own)
+    for scheme in ("basic", "anonymous"):
+        with pytest.raises(SecretUnavailable, match=r"proxy\.password: env:PROXY"):
+            session_for(NOWHERE, scheme, proxy=own)
 
 
 def test_a_proxy_behind_tls_is_verified_and_sees_no_client_certificate(

@@ -10,9 +10,7 @@ Names are loaded when they are first used, so that ``import gatepass`` costs nex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gatepass._profiles import Profile, profiles
-    from gatepass._session import CheckResult, Session
-    from gatepass._transport import (
+    from gatepass._failures import (
         LoginRefused,
         ProxyRefused,
         SchemeNotOffered,
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
         TLSFailed,
         Unreachable,
     )
+    from gatepass._profiles import Profile, profiles
+    from gatepass._session import CheckResult, Session
     from gatepass.auth import AuthContext, Scheme, SchemeBase
     from gatepass.errors import (
         GatepassError,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _HOME = {
     "_profiles": ("Profile", "profiles"),
     "_session": ("CheckResult", "Session"),
-    "_transport": (
+    "_failures": (
         "LoginRefused",
         "ProxyRefused",
         "SchemeNotOffered",

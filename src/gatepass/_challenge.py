@@ -12,12 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gatepass.errors import GatepassError
-
-if TYPE_CHECKING:
-    from requests import Response
 
 _LONGEST: Final = 16_384  # characters; a real challenge has a few hundred
 
@@ -35,20 +32,6 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)")
 
 class ChallengeError(GatepassError):
     """A WWW-Authenticate header cannot be read. Never repeats it."""
-
-
-class Unanswered(GatepassError):
-    """A scheme asked the server beforehand and cannot answer what it offers.
-
-    Raised by a scheme before it sends anything; the session explains the challenge.
-
-    Attributes:
-        response: the server's 401.
-    """
-
-    def __init__(self, response: "Response") -> None:
-        super().__init__("the server offers no way to log on that the scheme can answer")
-        self.response = response
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,6 @@ Credentials never stand in a request that a caller, a hook or a redirect can see
 of the profile is about to leave for home, the guard makes a copy, lets the scheme log on with it,
 and gives back the answer with the original request. A redirect starts from that original, so
 nothing that must not travel can travel.
-
-Who logs on is decided per request, and each kind has connections of its own:
-
-- *profile*: to the server of the profile, with the profile's login;
-- *guest*: to the same server, with what the caller brought, or with nothing;
-- *abroad*: to any other server.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,16 +17,16 @@ from requests.adapters import BaseAdapter
 from requests.hooks import dispatch_hook
 from requests.utils import check_header_validity
 
-from gatepass._address import Target, prepared, target
-from gatepass._challenge import Challenge, Unanswered, offered
+from gatepass._address import prepared, target
+from gatepass._challenge import Challenge, offered
 from gatepass._failures import SECRET_HEADERS, LoginRefused, without_secrets
+from gatepass._handshake import closes
+from gatepass._lanes import ABROAD, GUEST, PROFILE, Lanes, Line
 from gatepass._refusals import explain_refusal
-from gatepass._transport import Network, Transport
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from gatepass._profiles import Profile
-    from gatepass._tls import ClientCertificate
     from gatepass._unlocked import Unlocked
     from gatepass.auth import Authenticator
 
@@ -41,8 +35,6 @@ _PROXY_ASKS: Final = 407
 # Answers that come before a server looks at the credentials, or instead of that.
 _UNDECIDED: Final = frozenset({_PROXY_ASKS, 408, 421, 425, 429, 431})
 _MARK: Final = "_gatepass"
-
-PROFILE, GUEST, ABROAD = "profile", "guest", "abroad"
 
 
 def mark(request: PreparedRequest, *, login: bool) -> None:
@@ -83,41 +75,6 @@ def without_own_hooks(request: PreparedRequest) -> dict[str, Any]:
     return {**request.hooks, "response": hooks}
 
 
-class Lanes(BaseAdapter):
-    """Three transports that share no connection."""
-
-    def __init__(self, network: Network, certificate: "ClientCertificate | None") -> None:
-        super().__init__()
-        self._network = network
-        self._certificate = certificate
-        self.transports = {
-            PROFILE: Transport(network, certificate),
-            GUEST: Transport(network),
-            ABROAD: Transport(network),
-        }
-
-    def read_files(self) -> None:
-        """Read the certificates that the profile names, so that a mistake shows early.
-
-        Raises:
-            ProfileError: one of them cannot be used.
-        """
-        self.transports[PROFILE].read_files()
-
-    def renewed(self) -> "Lanes":
-        """Return the same without connections, for a process that was forked."""
-        return Lanes(self._network, self._certificate)
-
-    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:  # type: ignore[override]
-        """Send a request that did not come through the guard: without anything of the profile."""
-        return self.transports[ABROAD].send(request, **kwargs)
-
-    def close(self) -> None:
-        """Close all connections."""
-        for transport in self.transports.values():
-            transport.close()
-
-
 class Login:
     """Whether the server takes the profile's credentials: not known yet, proven or refused."""
 
@@ -144,12 +101,20 @@ class Login:
             if alone and self._proven:
                 lock.release()
                 alone = False
-            if self._refusal is not None:
-                raise self._refusal.again()
+            self.raise_refusal()
             yield
         finally:
             if alone:
                 lock.release()
+
+    def raise_refusal(self) -> None:
+        """Raise when the server has refused the credentials before.
+
+        Raises:
+            LoginRefused: a copy of the first refusal.
+        """
+        if self._refusal is not None:
+            raise self._refusal.again()
 
     def prove(self, status: int) -> None:
         """Note an answer to a request with credentials."""
@@ -184,11 +149,11 @@ class Guard:
         self._profile = profile
         self._authenticator = authenticator
         self._unlocked = unlocked
-        self._home: Target | None = target(self.base)
+        self._home = target(self.base)
 
     def is_home(self, url: str | None) -> bool:
         """Whether requests connects to the profile's server for a prepared URL."""
-        return self._home is not None and target(url) == self._home
+        return target(url) == self._home
 
     def leave_behind(self, request: PreparedRequest, kept: Mapping[str, Any]) -> None:
         """Remove the profile's headers from a request to another server.
@@ -218,11 +183,17 @@ class Guard:
             Unreachable: and its kinds.
         """
         lane = self._lane(request)
-        if isinstance(adapter, Lanes):
-            adapter = adapter.transports[lane]
+        if not isinstance(adapter, Lanes):  # the caller mounted another one
+            if lane != PROFILE:
+                return adapter.send(request, **kwargs)
+            return self._exchange(request, self._logged_on(request), adapter, kwargs)
         if lane != PROFILE:
-            return adapter.send(request, **kwargs)
-        return self._send_home(request, adapter, kwargs)
+            return adapter.transports[lane].send(request, **kwargs)
+        if not getattr(self._profile.auth, "connection_bound", False):
+            transport = adapter.transports[lane]
+            return self._exchange(request, self._logged_on(request), transport, kwargs)
+        with adapter.line() as line:
+            return self._over_line(request, line, kwargs)
 
     def _lane(self, request: PreparedRequest) -> str:
         if not self.is_home(request.url):
@@ -230,13 +201,47 @@ class Guard:
         # A header that was added after the request had been prepared is the caller's own.
         return PROFILE if is_marked(request) and "Authorization" not in request.headers else GUEST
 
-    def _send_home(
-        self, request: PreparedRequest, adapter: BaseAdapter, kwargs: dict[str, Any]
+    def _over_line(self, request: PreparedRequest, line: Line, kwargs: dict[str, Any]) -> Response:
+        """Send a request over a connection that must be logged on itself.
+
+        A body is sent over a connection that is logged on already. Sent into a handshake it
+        would go out with each message, or be lost with the first: a stream can be read once.
+        """
+        sent = self._logged_on(request)
+        if request.body is not None and not _carries(sent, request):
+            repeatable = isinstance(request.body, bytes | str)
+            if not (line.logged_on and repeatable):
+                self._prime(request, line, kwargs)
+                sent = self._logged_on(request)
+        line.logged_on = False
+        response = self._exchange(request, sent, line.transport, kwargs)
+        line.took(response)
+        line.logged_on = not closes(response)
+        return response
+
+    def _prime(self, request: PreparedRequest, line: Line, kwargs: dict[str, Any]) -> None:
+        """Log the connection on by a request for the same URL without a body."""
+        question = request.copy()
+        question.method, question.body = "HEAD", None
+        question.hooks = {"response": []}
+        for name in _OF_A_BODY:
+            question.headers.pop(name, None)
+        sent = self._logged_on(question)
+        answer = self._exchange(question, sent, line.transport, {**kwargs, "stream": False})
+        _ = answer.content  # read to the end, so that the connection serves again
+
+    def _exchange(
+        self,
+        request: PreparedRequest,
+        sent: PreparedRequest,
+        adapter: BaseAdapter,
+        kwargs: dict[str, Any],
     ) -> Response:
-        with self.login.turn():
-            sent = self._logged_on(request)
-            if _carries(sent, request):
+        """Send what the scheme prepared, let it answer, and judge the last answer."""
+        if _carries(sent, request):
+            with self.login.turn():
                 return self._answered(request, sent, adapter.send(sent, **kwargs), kwargs)
+        self.login.raise_refusal()
         # The scheme sends nothing before the server asks, so nobody needs to wait.
         response = adapter.send(sent, **kwargs)
         try:
@@ -248,16 +253,12 @@ class Guard:
 
     def _logged_on(self, request: PreparedRequest) -> PreparedRequest:
         """Return a copy of the request that the scheme has prepared."""
+        self.login.raise_refusal()
         sent = request.copy()
         sent.hooks = {"response": []}
-        try:
-            sent.prepare_auth(self._authenticator)
-        except Unanswered as unanswered:
-            refused = unanswered.response
-        else:
-            self._check_headers(sent, request)
-            return sent
-        raise self._refusal(refused)
+        sent.prepare_auth(self._authenticator)
+        self._check_headers(sent, request)
+        return sent
 
     def _check_headers(self, sent: PreparedRequest, request: PreparedRequest) -> None:
         """Refuse headers of a scheme that cannot be sent: the errors below would repeat them."""
@@ -281,8 +282,6 @@ class Guard:
         if response.status_code != _PROXY_ASKS:  # a proxy must not get the server's credentials
             response = _dispatched(sent, response, kwargs)
         carried = _carries(response.request, request)
-        for earlier in response.history:
-            earlier.request = without_secrets(earlier.request)
         response.request = request
         if response.status_code != _REFUSED:
             if carried:
@@ -317,6 +316,7 @@ class Guarded(BaseAdapter):
 
 
 # What requests itself may change when a scheme has looked at a request, or an answer came.
+_OF_A_BODY: Final = ("Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding")
 _NOT_OF_A_SCHEME: Final = ("Cookie", "Content-Length", "Transfer-Encoding")
 
 
@@ -359,5 +359,4 @@ def _cleaned(request: PreparedRequest) -> PreparedRequest:
         return request
     bare = without_secrets(request)
     bare.hooks = hooks
-    mark(bare, login=is_marked(request))
     return bare

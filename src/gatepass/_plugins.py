@@ -24,9 +24,11 @@ SECRETS = "gatepass.secrets"
 BUILT_IN: dict[str, dict[str, str]] = {
     AUTH: {
         "anonymous": "gatepass.auth.anonymous:Anonymous",
+        "autologon": "gatepass.auth.autologon:Autologon",
         "basic": "gatepass.auth.basic:Basic",
         "bearer": "gatepass.auth.bearer:Bearer",
         "credentials": "gatepass.auth.credentials:Credentials",
+        "ntlm": "gatepass.auth.ntlm:Ntlm",
     },
     SECRETS: {
         "command": "gatepass.secrets.command:command",

@@ -1,5 +1,6 @@
 """Explains a refused login from what the server offers."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -17,6 +18,12 @@ _WRITTEN: Final = {
     "negotiate": "Negotiate",
     "ntlm": "NTLM",
 }
+_STATES: Final = re.compile(
+    r"\b(?:account|password|user)\s+(?:is\s+|has\s+been\s+|has\s+|was\s+)?"
+    r"(?:temporarily\s+)?(?:locked(?:\s+out)?|expired|disabled|suspended)\b",
+    re.IGNORECASE,
+)
+_MOST_OF_A_PAGE: Final = 20_000  # characters
 _MOST: Final = 8  # schemes of a hostile server that are repeated
 _LONGEST: Final = 30  # characters of each
 
@@ -49,6 +56,9 @@ def explain_refusal(
     elif carried:
         whom = f" of {user}" if user else ""
         message = f"{origin} refused the login{whom} (401); the profile uses {profile.scheme}"
+        told = _account_state(response)
+        if told:
+            message = f"{message}. The server says: {told}"
         hint = (
             "check the user name and the secret, and whether the account is locked;\n"
             "this session does not send them again: build a new one"
@@ -57,6 +67,15 @@ def explain_refusal(
         message = f"{origin} asks for a login (401) when the body is already sent"
         hint = "make any other request first, such as session.check(), or send a body of bytes"
     return LoginRefused(message, hint=hint, request=response.request, response=response)
+
+
+def _account_state(response: Response) -> str:
+    """Return the words with which a server says that an account cannot log on; else nothing.
+
+    Only these words are repeated: the rest of the page is foreign text.
+    """
+    found = _STATES.findall(response.text[:_MOST_OF_A_PAGE])
+    return ", ".join(dict.fromkeys(" ".join(each.lower().split()) for each in found))
 
 
 def describe(challenges: Iterable[Challenge]) -> str:

@@ -4,7 +4,7 @@ import copy
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -20,7 +20,6 @@ from gatepass._failures import explained, without_secrets
 from gatepass._guard import (
     Guard,
     Guarded,
-    Lanes,
     cleaned,
     is_marked,
     mark,
@@ -28,6 +27,7 @@ from gatepass._guard import (
     without_own_hooks,
 )
 from gatepass._keywords import auth_table, check_url
+from gatepass._lanes import Lanes
 from gatepass._pickling import portable, restored
 from gatepass._profiles import Profile, origin_of
 from gatepass._settings import ConfigFile
@@ -297,7 +297,6 @@ class Session(requests.Session):
             LoginRefused: the server refuses the profile's login, or did so before.
             Unreachable: and its kinds.
         """
-        between = kwargs.pop("_between", False)
         self._renew_after_fork()
         failure: requests.RequestException
         try:
@@ -309,12 +308,8 @@ class Session(requests.Session):
             if failure.response is not None:
                 cleaned(failure.response)
         else:
-            return response if between else cleaned(response)
+            return cleaned(response)
         raise failure  # outside of the handler: the original may hold credentials
-
-    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Follow redirects; the caller's own credentials are cleaned away at the end only."""
-        yield from super().resolve_redirects(*args, **kwargs, _between=True)
 
     def check(self) -> CheckResult:
         """Make one request, to the profile's ``check_path``, and explain the answer.

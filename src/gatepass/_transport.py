@@ -16,31 +16,11 @@ from urllib3 import Retry
 from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.poolmanager import proxy_from_url
 
-from gatepass._failures import (
-    LoginRefused,
-    ProxyRefused,
-    SchemeNotOffered,
-    TimedOut,
-    TLSFailed,
-    Unreachable,
-    explained,
-    proxy_asks,
-)
+from gatepass._failures import explained, proxy_asks
 from gatepass._profiles import Proxy, origin_of
 from gatepass._tls import ClientCertificate, Contexts
 from gatepass.auth import basic_header
 from gatepass.secrets import Secret
-
-__all__ = [
-    "LoginRefused",
-    "Network",
-    "ProxyRefused",
-    "SchemeNotOffered",
-    "TLSFailed",
-    "TimedOut",
-    "Transport",
-    "Unreachable",
-]
 
 _PROXY_ASKS: Final = 407
 _CONNECTIONS: Final = 32  # kept open per server; a connection-bound login is lost with its one
@@ -186,13 +166,21 @@ class Transport(HTTPAdapter):
     Args:
         network: the way to the server.
         certificate: the client's certificate, for connections without ``cert=``.
+        connections: how many are kept open for each server.
     """
 
-    def __init__(self, network: Network, certificate: ClientCertificate | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        certificate: ClientCertificate | None = None,
+        *,
+        connections: int = _CONNECTIONS,
+    ) -> None:
+        self._connections = connections
         self._network = network
         self._certificate = certificate
         self._contexts = Contexts(network.trust)
-        super().__init__(pool_maxsize=_CONNECTIONS, max_retries=_retries(network.retries))
+        super().__init__(pool_maxsize=connections, max_retries=_retries(network.retries))
 
     def read_files(self) -> None:
         """Read the certificates that the profile names, so that a mistake shows early.
@@ -282,7 +270,11 @@ class Transport(HTTPAdapter):
             if bare.lower().startswith("https"):
                 tls = self._contexts.get(self._network.verify)
             manager = self.proxy_manager[proxy] = proxy_from_url(
-                bare, proxy_headers=headers, proxy_ssl_context=tls, maxsize=_CONNECTIONS, **kwargs
+                bare,
+                proxy_headers=headers,
+                proxy_ssl_context=tls,
+                maxsize=self._connections,
+                **kwargs,
             )
         return manager
 

@@ -1,5 +1,6 @@
 """``gatepass demo``: the whole way, and nothing left."""
 
+import re
 from pathlib import Path
 
 from tests.cli.home import Home, ended, screen
@@ -19,6 +20,54 @@ def test_it_logs_on_with_each_source_and_leaves_nothing(home: Home, tmp_path: Pa
     assert 'password = "env:MI_PASSWORD"' in done.stdout
     assert "Session.from_profile(" in done.stdout
     assert list(temporary.iterdir()) == []
+
+
+def _results(output: str) -> str:
+    """What follows the texts that hold paths, which may be long."""
+    return output.partition("What came of it")[2]
+
+
+def test_it_shows_which_scheme_works_at_which_server(home: Home) -> None:
+    done = home.run("demo")
+
+    rows = [re.split(" {2,}", line) for line in done.stdout.splitlines()]
+    start = rows.index(["SCHEME", "STANDALONE", "MIXED", "WINDOWS"])
+    assert rows[start + 1 : start + 4] == [
+        ["basic", "200, 1 request", "200, 1 request", "no"],
+        ["ntlm", "no", "200, 3 requests", "200, 3 requests"],
+        ["credentials", "200, 2 requests", "200, 3 requests", "200, 3 requests"],
+    ]
+    told = " ".join(_results(done.stdout).split())
+    assert "basic, windows: this server offers Negotiate, NTLM (Windows mode); the profile" in told
+    assert "uses basic. Use autologon, credentials or ntlm." in told
+    assert "ntlm, standalone: this server offers Basic (standalone mode); the profile" in told
+    assert "uses ntlm. Use basic or credentials." in told
+
+
+def test_its_results_fit_into_eighty_columns_and_its_output_on_two_screens(home: Home) -> None:
+    done = home.run("demo")
+
+    assert [line for line in _results(done.stdout).splitlines() if len(line) > 80] == []
+    assert len(done.stdout.splitlines()) < 90
+
+
+def test_into_a_pipe_it_needs_no_rich(home: Home, tmp_path: Path) -> None:
+    broken = home.write(tmp_path / "without" / "rich.py", "raise ImportError")
+    home.path.append(str(broken.parent))
+
+    done = home.run("demo")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+
+
+def test_a_person_sees_both_tables(home: Home) -> None:
+    with home.having(NO_COLOR="1").sit("demo") as child:
+        assert ended(child) == 0
+        shown = screen(child)
+
+    assert re.search(r"SOURCE +STATUS +USER +REQUESTS +REFERENCE", shown)
+    assert re.search(r"SCHEME +STANDALONE +MIXED +WINDOWS", shown)
 
 
 def test_a_person_is_asked_on_request(home: Home) -> None:

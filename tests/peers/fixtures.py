@@ -8,11 +8,13 @@ import pytest
 
 from tests.peers import apache as apache_peer
 from tests.peers import ca as ca_peer
+from tests.peers import epa as epa_peer
 from tests.peers import kdc as kdc_peer
 from tests.peers import secret_service
 from tests.peers import squid as squid_peer
 from tests.peers.apache import Apache
 from tests.peers.ca import CertificateAuthority
+from tests.peers.epa import EpaServer
 from tests.peers.kdc import Kdc, RealmFiles
 from tests.peers.squid import Squid
 
@@ -59,6 +61,27 @@ def windows_apache(apache: Apache, kdc: Kdc) -> Apache:  # noqa: ARG001 (it must
     """The same Apache, for the rooms with Kerberos and NTLM."""
     apache_peer.need_gssapi()
     return apache
+
+
+@pytest.fixture(scope="session")
+def running_epa_server(
+    peers_folder: Path, ca: CertificateAuthority, kdc: Kdc
+) -> Iterator[EpaServer]:
+    """A server that demands channel binding."""
+    with epa_peer.epa(
+        peers_folder / "epa",
+        chain=ca.server.chain,
+        key=ca.server.key,
+        krb5_conf=kdc.files.krb5_conf,
+        service_keytab=kdc.files.service_keytab,
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def epa_server(running_epa_server: EpaServer) -> EpaServer:
+    """The server that demands channel binding, with counters of this test alone."""
+    return running_epa_server.from_now_on()
 
 
 @pytest.fixture(scope="session")

@@ -65,9 +65,10 @@ class AuthContext:
 class Scheme(Protocol):
     """One way to log on. A frozen dataclass; its fields are the TOML keys of ``[auth]``.
 
-    A scheme may carry two class variables that the session and ``check`` read:
-    ``sends_credentials`` (false only for ``anonymous``) and ``answers``, the names of the
-    WWW-Authenticate schemes that it can answer, in lower case.
+    A scheme may carry three class variables that the session and ``check`` read:
+    ``sends_credentials`` (false only for ``anonymous``), ``answers``, the names of the
+    WWW-Authenticate schemes that it can answer, in lower case, and ``connection_bound``, true
+    where the login takes several messages or belongs to a connection.
     """
 
     def authenticator(self, context: AuthContext) -> "Authenticator":
@@ -80,7 +81,7 @@ class Scheme(Protocol):
 
 
 class SchemeBase:
-    """What our own schemes share: strict keys and the two class variables of :class:`Scheme`.
+    """What our own schemes share: strict keys and the class variables of :class:`Scheme`.
 
     Strangers may use it too, and need not.
     """
@@ -89,6 +90,7 @@ class SchemeBase:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     sends_credentials: ClassVar[bool] = True
     answers: ClassVar[frozenset[str]] = frozenset()
+    connection_bound: ClassVar[bool] = False
 
 
 def logon_name(user_name: str, domain: str | None) -> str:

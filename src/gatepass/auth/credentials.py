@@ -1,40 +1,41 @@
-"""``scheme = "credentials"``: asks the server once which scheme it takes, then remembers."""
+"""``scheme = "credentials"``: a user name and a password, in the way that the server asks for."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from gatepass._challenge import Challenge, Unanswered, offered
+from gatepass._handshake import again, may_answer, offered_schemes
 from gatepass.auth import AuthContext, SchemeBase, basic_header, logon_name
+from gatepass.auth.ntlm import NtlmAnswer
 from gatepass.secrets import Secret, SecretField, TextField
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response, Session
+    from requests import PreparedRequest, Response
 
     from gatepass.auth import Authenticator
-
-_REFUSED: Final = 401
 
 
 @dataclass(frozen=True)
 class Credentials(SchemeBase):
-    r"""User name and password, sent in the way that the server asks for.
+    r"""User name and password, by NTLM where the server offers it, else by HTTP Basic.
 
     Attributes:
         user_name: plain or a reference.
         password: a reference.
         domain: plain or a reference; sent as ``DOMAIN\user``.
+        channel_binding: for NTLM: binds the login to the TLS connection, which servers may demand
+            (Extended Protection); false where a balancer in between ends TLS.
     """
 
     user_name: TextField
     password: SecretField
     domain: TextField | None = None
+    channel_binding: bool = True
 
-    # "ntlm" belongs here as soon as _Asking.choose knows it.
-    answers: ClassVar[frozenset[str]] = frozenset({"basic"})
+    answers: ClassVar[frozenset[str]] = frozenset({"basic", "ntlm", "negotiate"})
+    connection_bound: ClassVar[bool] = True
 
     def authenticator(self, context: AuthContext) -> "Authenticator":
-        """Resolve name and password and return an auth that asks first.
+        """Resolve name and password and return an auth that asks the server first.
 
         Raises:
             SecretUnavailable: a reference did not answer.
@@ -44,72 +45,54 @@ class Credentials(SchemeBase):
         )
         domain = found["domain"].reveal() if "domain" in found else None
         name = logon_name(found["user_name"].reveal(), domain)
-        return _Asking(name, found["password"], context.http)
+        return _Asking(name, found["password"], channel_binding=self.channel_binding)
 
 
 class _Asking:
-    """Logs on when the server asks; from then on at once.
+    """Logs on when the server asks, and remembers how for the session.
 
-    A request without a body is sent as it is, and the server's 401 tells the scheme. A body would
-    be lost there, so a request that has one is preceded by a question without.
+    What was chosen once stays: a server, or somebody in between, that later offers less than
+    NTLM does not get the password in clear.
     """
 
-    def __init__(self, name: str, password: Secret, http: "Callable[[], Session]") -> None:
+    def __init__(self, name: str, password: Secret, *, channel_binding: bool) -> None:
         self._name = name
         self._password = password
-        self._http = http
-        self._chosen: Authenticator | None = None
+        self._ntlm = NtlmAnswer(name, password, channel_binding=channel_binding)
+        self._header: Secret | None = None  # of Basic, once that is chosen
+        self._chosen: str | None = None
 
     def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
-        if self._chosen is None and request.body is not None:
-            self._ask(request)
-        if self._chosen is not None:
-            return self._chosen(request)
-        request.register_hook("response", self._answer)  # type: ignore[no-untyped-call]
+        if self._header is not None:
+            request.headers["Authorization"] = self._header.reveal()
+        else:
+            request.register_hook("response", self._answer)  # type: ignore[no-untyped-call]
         return request
 
-    def choose(self, challenges: Iterable[Challenge]) -> "Authenticator | None":
-        """Return the way to log on that fits what the server offers; None when none does."""
-        names = {challenge.scheme for challenge in challenges}
-        # NTLM belongs here, before Basic: it does not show the password to the server.
-        if "basic" in names:
-            return self._basic()
-        return None
-
-    def _basic(self) -> "Authenticator":
-        header = Secret(basic_header(self._name, self._password.reveal()))
-
-        def add_header(request: "PreparedRequest") -> "PreparedRequest":
-            request.headers["Authorization"] = header.reveal()
-            return request
-
-        return add_header
-
-    def _ask(self, request: "PreparedRequest") -> None:
-        """Ask for the same URL without body and credentials; the 401 tells the scheme.
-
-        Raises:
-            Unanswered: the server offers nothing that fits.
-        """
-        response = self._http().get(request.url or "", allow_redirects=False, stream=True)
-        with response:
-            if response.status_code != _REFUSED:
-                return
-            self._chosen = self.choose(offered(response.headers.get("WWW-Authenticate")))
-            if self._chosen is None:
-                raise Unanswered(response)
-
     def _answer(self, response: "Response", **kwargs: Any) -> "Response":
-        """Answer the server's question by sending the request again, with credentials."""
-        if response.status_code != _REFUSED:
+        """Answer the server's question by sending the request again, with credentials.
+
+        A body that cannot be sent again ends here; what the server offers is kept all the same.
+        """
+        offered = offered_schemes(response)
+        if not offered:
             return response
-        chosen = self.choose(offered(response.headers.get("WWW-Authenticate")))
-        if chosen is None:
+        self._chosen = self._chosen or _choose(offered)
+        if self._chosen == "ntlm":
+            return self._ntlm.answer(response, **kwargs)
+        if self._chosen != "basic" or "basic" not in offered:
             return response
-        self._chosen = chosen
-        request = response.request.copy()
-        if request.body is not None and not isinstance(request.body, bytes | str):
-            return response  # a stream is spent; the next request logs on at once
-        _ = response.content  # read to the end, so that the connection serves again
-        response.close()
-        return response.connection.send(chosen(request), **kwargs)
+        self._header = Secret(basic_header(self._name, self._password.reveal()))
+        return again(response, self._header.reveal(), kwargs) if may_answer(response) else response
+
+
+def _choose(offered: frozenset[str]) -> str | None:
+    """Return the scheme to use: NTLM does not show the password, Basic always works.
+
+    Negotiate alone may or may not take NTLM, so it comes last.
+    """
+    if "ntlm" in offered:
+        return "ntlm"
+    if "basic" in offered:
+        return "basic"
+    return "ntlm" if "negotiate" in offered else None

@@ -233,8 +233,8 @@ def _all_refused(refusals: list[tuple[str, SecretUnavailable]]) -> SecretUnavail
     kind = NobodyThere if nobody else SecretUnavailable
     if len(refusals) == 1:
         written, error = refusals[0]
-        return kind(f"{written}: {error.message}", hint=error.hint)
-    lines = "\n".join(f"  {written}: {error.message}" for written, error in refusals)
+        return kind(f"{written.rstrip(':')}: {error.message}", hint=error.hint)
+    lines = "\n".join(f"  {written.rstrip(':')}: {error.message}" for written, error in refusals)
     hints = list(dict.fromkeys(error.hint for _, error in refusals if error.hint))
     return kind(f"no alternative answered:\n{lines}", hint="\n".join(hints))
 

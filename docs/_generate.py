@@ -1,0 +1,284 @@
+"""Writes those parts of the reference that the code knows best.
+
+    python docs/_generate.py
+
+A page holds them between ``<!-- generated: NAME -->`` and ``<!-- end -->``; they are made from
+the dataclasses that the gate checks with, from click, and from the tree of errors. A test compares
+the pages with what this writes.
+"""  # noqa: INP001 - a script beside the pages
+
+import dataclasses
+import importlib
+import inspect
+import re
+import sys
+import textwrap
+import typing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+import gatepass
+from gatepass import _failures, _plugins, _profiles, _schema, cli, errors
+from gatepass._profiles import Machine, ProfileKeys, Proxy, Retries, Timeout, Tls
+from gatepass.cli._options import CONTEXT
+from gatepass.secrets import SecretField, TextField
+
+DOCS: Final = Path(__file__).resolve().parent
+FILES: Final = (
+    DOCS.parent / "README.md",
+    DOCS / "explanation" / "how-it-works.md",
+    *sorted((DOCS / "reference").glob("*.md")),
+)
+
+NOTHING: Final = "–"  # noqa: RUF001 - a dash that is seen in a narrow column
+
+_PART: Final = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Yield each page with the text that it should have."""
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        yield path, _PART.sub(lambda match: f"{match[1]}\n{PARTS[match[2]]()}\n\n{match[3]}", text)
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    cells = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _first_line(thing: object) -> str:
+    """The summary of a docstring, from RST to Markdown."""
+    summary = (inspect.getdoc(thing) or "").split("\n\n")[0]
+    return _markdown(" ".join(summary.split()))
+
+
+def _prose(text: str) -> str:
+    """Paragraphs of a docstring, wrapped."""
+    return "\n\n".join(textwrap.fill(_markdown(part), 99) for part in text.split("\n\n"))
+
+
+def _markdown(text: str) -> str:
+    text = re.sub(r":\w+:`~?([\w.]+)`", r"`\1`", text)
+    return text.replace("``", "`")
+
+
+# ---------------------------------------------------------------- keys
+
+
+_WORDS: Final = {
+    str: "text",
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    SecretField: "reference",
+    TextField: "text or reference",
+    Timeout: "seconds, or [connect, read]",
+    Retries: f"whole number, 0 to {_profiles._MOST_RETRIES}",  # noqa: SLF001 - of the house
+    Proxy: "text or table",
+}
+
+
+def _type(hint: Any) -> str:
+    if hint in _WORDS:
+        return _WORDS[hint]
+    choices = [each for each in typing.get_args(hint) if each is not type(None)]
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return " or ".join(f'"{each}"' for each in choices)
+    if origin in {list, tuple}:
+        return f"list of {_type(choices[0])}"
+    if origin is dict or dataclasses.is_dataclass(hint):
+        return "table"
+    return " or ".join(map(_type, choices)) if choices else "text"
+
+
+def _default(each: "dataclasses.Field[Any]") -> str:
+    if each.default is dataclasses.MISSING:
+        return "required" if each.default_factory is dataclasses.MISSING else NOTHING
+    if each.default is None or each.default == "":
+        return NOTHING
+    if isinstance(each.default, bool):
+        return f"`{str(each.default).lower()}`"
+    if isinstance(each.default, tuple):
+        return f"`[{', '.join(f'{number:g}' for number in each.default)}]`"
+    return f"`{each.default!r}`".replace("'", '"')
+
+
+def _meaning(text: str | None) -> str:
+    return (text or "").replace("None is", "by default").removesuffix(".")
+
+
+def _keys(kind: Any) -> str:
+    described, hints = _schema._described(kind), _profiles.hints(kind)  # noqa: SLF001 - of the house
+    rows = [
+        (
+            f"`{each.name}`",
+            _type(hints[each.name]),
+            _default(each),
+            _meaning(described.get(each.name)),
+        )
+        for each in dataclasses.fields(kind)
+    ]
+    return _table(("key", "type", "default", "meaning"), rows) if rows else "It has no keys."
+
+
+def _schemes() -> str:
+    rows = []
+    for name in sorted(_plugins.BUILT_IN[_plugins.AUTH]):
+        kind = _plugins.load(_plugins.AUTH, name)
+        keys = ", ".join(f"`{each.name}`" for each in dataclasses.fields(kind))
+        rows.append((f"`{name}`", _first_line(kind), keys or NOTHING))
+    return _table(("scheme", "what it does", "keys"), rows)
+
+
+def _scheme_sections() -> str:
+    sections = []
+    for name in sorted(_plugins.BUILT_IN[_plugins.AUTH]):
+        kind = _plugins.load(_plugins.AUTH, name)
+        sections.append(f"### {name}\n\n{_first_line(kind)}\n\n{_keys(kind)}")
+    return "\n\n".join(sections)
+
+
+def _sources() -> str:
+    sections = []
+    for name in sorted(_plugins.BUILT_IN[_plugins.SECRETS]):
+        source = _plugins.load(_plugins.SECRETS, name)
+        module = _first_line(inspect.getmodule(source))
+        text = inspect.getdoc(source) or ""
+        body = re.split(r"\n\n(?:Args|Raises):", text)[0]
+        sections.append(f"### {name}\n\n{module}\n\n{_prose(body)}")
+    return "\n\n".join(sections)
+
+
+# ---------------------------------------------------------------- commands
+
+
+def _commands() -> str:
+    return "\n\n".join(_command(cli._gatepass, ("gatepass",)))  # noqa: SLF001 - of the house
+
+
+def _command(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
+    context = click.Context(command, info_name=" ".join(path), **CONTEXT)  # type: ignore[arg-type] # for click too
+    usage = " ".join([*path, *command.collect_usage_pieces(context)])
+    text = _prose(inspect.cleandoc(command.help or ""))
+    parts = [f"## {' '.join(path)}", f"```text\n{usage}\n```", text]
+    options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
+    rows = [
+        (", ".join(f"`{name}`" for name in each.opts) + _value(each, context), each.help or "")
+        for each in options
+    ]
+    parts.append(_table(("option", "meaning"), rows))
+    example = (command.epilog or "").partition("Example:\n")[2]
+    parts.append("```text\n" + inspect.cleandoc(example) + "\n```")
+    yield "\n\n".join(parts)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None:
+                yield from _command(inner, (*path, name))
+
+
+def _value(option: click.Option, context: click.Context) -> str:
+    if option.is_flag or option.is_eager:
+        return ""
+    several = ", may be repeated" if option.multiple else ""
+    return f" {option.make_metavar(context)}{several}"
+
+
+# ---------------------------------------------------------------- errors
+
+
+def _public_errors() -> list[type[BaseException]]:
+    found = [
+        value
+        for module in (errors, _failures)
+        for name, value in vars(module).items()
+        if name in gatepass.__all__ and isinstance(value, type) and issubclass(value, BaseException)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _tree() -> str:
+    tree = (errors.__doc__ or "").partition("::\n\n")[2].partition("\n\n")[0]
+    return f"```text\n{inspect.cleandoc(tree)}\n```"
+
+
+def _errors() -> str:
+    rows = []
+    for kind in _public_errors():
+        code = getattr(kind, "exit_code", None)
+        shown = NOTHING if code is None else str(code)
+        rows.append((f"`{kind.__name__}`", shown, _first_line(kind)))
+    return _table(("class", "exit code", "meaning"), rows)
+
+
+_NOT_AN_ERROR: Final = {
+    0: "all is well",
+    1: "a check failed, or you said no",
+    70: "a bug of gatepass; please report it",
+    130: "stopped with Ctrl-C",
+    141: "whoever read the output has gone",
+}
+
+
+def _exit_codes() -> str:
+    codes: dict[int, list[str]] = {code: [] for code in _NOT_AN_ERROR}
+    for kind in _public_errors():
+        if hasattr(kind, "exit_code"):
+            codes.setdefault(kind.exit_code, []).append(f"`{kind.__name__}`")
+    told = dict(re.findall(r"(\d+) ([^·.]+)", (cli.__doc__ or "").partition("Exit codes:")[2]))
+    rows = []
+    for code, names in sorted(codes.items()):
+        meaning = _NOT_AN_ERROR.get(code) or " ".join(told[str(code)].split())
+        rows.append((str(code), meaning, ", ".join(names) or NOTHING))
+    return _table(("code", "meaning", "errors"), rows)
+
+
+# ---------------------------------------------------------------- rooms
+
+
+def _rooms() -> str:
+    """Every module at the top and every shelf, with the first line of its docstring."""
+    package = Path(gatepass.__file__).parent
+    names = [
+        path.stem for path in package.glob("*.py") if path.stem not in {"__init__", "__main__"}
+    ]
+    names += [path.parent.name for path in package.glob("*/__init__.py")]
+    rows = []
+    for name in sorted(names, key=lambda name: name.strip("_")):
+        module = importlib.import_module(f"gatepass.{name}")
+        rows.append((f"`{name}`", _first_line(module)))
+    return _table(("module", "what it is for"), rows)
+
+
+PARTS: Final = {
+    "rooms": _rooms,
+    "schemes": _schemes,
+    "profile": lambda: _keys(ProfileKeys),
+    "tls": lambda: _keys(Tls),
+    "proxy": lambda: _keys(Proxy),
+    "machine": lambda: _keys(Machine),
+    "scheme-keys": _scheme_sections,
+    "sources": _sources,
+    "commands": _commands,
+    "tree": _tree,
+    "errors": _errors,
+    "exit-codes": _exit_codes,
+}
+
+
+def main() -> None:
+    """Write every page that has changed."""
+    for path, text in pages():
+        if path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"wrote {path.relative_to(DOCS.parent)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""How Sphinx builds these pages: ``sphinx-build -W -n -b html docs OUT``."""
+
+import tomllib
+from pathlib import Path
+from typing import Final
+
+_PROJECT: Final = tomllib.loads(
+    (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+)["project"]
+
+project = "gatepass"
+copyright = "the gatepass authors"
+author = "the gatepass authors"
+release = _PROJECT["version"]
+version = release
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+source_suffix = {".md": "markdown"}
+
+html_theme = "furo"
+html_title = f"gatepass {release}"
+html_copy_source = False
+html_show_sourcelink = False
+
+myst_heading_anchors = 3
+# Values such as "..." would become one character.
+smartquotes = False
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+# Names of other projects, and our own that no page describes, need no link.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(collections|os|pathlib|requests|typing|types)\..*"),
+    (r"py:.*", r"gatepass\._.*"),
+    (r"py:.*", r"(gatepass\.auth\.Resolver|Authenticator|ProfileKeys|ReferenceSyntaxError)"),
+    (r"py:.*", r"tuple\[.*"),  # an alias that is written out
+]

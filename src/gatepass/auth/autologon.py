@@ -1,0 +1,317 @@
+"""``scheme = "autologon"``: the logged-on user, by Negotiate (RFC 4559).
+
+SSPI on Windows: Kerberos, or NTLM where Windows falls back to it. GSSAPI elsewhere: Kerberos with
+a ticket of ``kinit`` or a keytab.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from gatepass._handshake import (
+    REFUSED,
+    again,
+    certificate_binding,
+    may_answer,
+    offered_schemes,
+    token_of,
+    written,
+)
+from gatepass.auth import AuthContext, SchemeBase
+from gatepass.errors import GatepassError, LoginRequired
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+    from gatepass.auth import Authenticator
+
+_T = TypeVar("_T")
+_MOST_MESSAGES: Final = 6  # NTLM within Negotiate takes two
+_KERBEROS_FAILS: Final = "Kerberos cannot make a ticket for"
+
+
+class _Context(Protocol):
+    """One login in progress; pyspnego and gssapi agree on these names."""
+
+    @property
+    def complete(self) -> bool: ...
+
+    def step(self, token: bytes | None = None) -> bytes | None: ...
+
+
+class _Begin(Protocol):
+    """Starts a login at a host, bound to a TLS connection."""
+
+    def __call__(self, host: str, binding: bytes | None) -> _Context: ...
+
+
+@dataclass(frozen=True)
+class Autologon(SchemeBase):
+    """No name and no password: who is logged on at this computer logs on at the server.
+
+    Attributes:
+        principal: whose Kerberos ticket or keytab entry, such as ``robot@EXAMPLE.COM``; by
+            default the first. Not on Windows.
+        delegate: lets the server act in the user's name at other servers.
+        channel_binding: binds the login to the TLS connection, which servers may demand
+            (Extended Protection); false where a balancer in between ends TLS.
+    """
+
+    principal: str | None = None
+    delegate: bool = False
+    channel_binding: bool = True
+
+    answers: ClassVar[frozenset[str]] = frozenset({"negotiate"})
+    connection_bound: ClassVar[bool] = True
+
+    def authenticator(self, context: AuthContext) -> "Authenticator":  # noqa: ARG002 - no secret
+        """Return an auth that answers the server's challenge.
+
+        Raises:
+            GatepassError: what it needs is not installed, or not for this system.
+        """
+        begin = _sspi(self) if sys.platform == "win32" else _gssapi(self)
+        return _Negotiating(begin, channel_binding=self.channel_binding)
+
+
+class _Negotiating:
+    """Answers Negotiate.
+
+    The first request of a session asks the server. Once the server has accepted a Kerberos
+    ticket, one goes along with each request: it costs no round trip, it works with servers that
+    ask for each request anew, and no body meets a 401.
+    """
+
+    def __init__(self, begin: _Begin, *, channel_binding: bool) -> None:
+        self._begin = begin
+        self._channel_binding = channel_binding
+        self._at_once = False
+        self._binding: bytes | None = None
+
+    def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
+        context = None
+        if self._at_once:
+            binding = self._binding
+            context = self._begin(_host(request), binding)
+            token = context.step() or b""
+            if _is_ntlm(token):  # it would take more messages
+                context = None
+            else:
+                request.headers["Authorization"] = written("Negotiate", token)
+        request.register_hook("response", partial(self._answer, context))  # type: ignore[no-untyped-call]
+        return request
+
+    def _answer(self, context: _Context | None, response: "Response", **kwargs: Any) -> "Response":
+        if context is not None and response.status_code != REFUSED:
+            try:
+                _verify(context, response)
+            except GatepassError:
+                response.close()
+                raise
+            return response
+        binding = certificate_binding(response) if self._channel_binding else None
+        if context is not None and binding == self._binding:
+            return response  # refused; another attempt would be the same
+        if not may_answer(response) or "negotiate" not in offered_schemes(response):
+            return response
+        return self._shake(response, binding, kwargs)
+
+    def _shake(
+        self, response: "Response", binding: bytes | None, kwargs: dict[str, Any]
+    ) -> "Response":
+        context = self._begin(_host(response.request), binding)
+        first = message = context.step() or b""
+        for _ in range(_MOST_MESSAGES):
+            response = again(response, written("Negotiate", message), kwargs)
+            try:
+                if response.status_code != REFUSED:
+                    _verify(context, response)
+                    self._binding = binding
+                    self._at_once = not _is_ntlm(first)
+                    return response
+                token = token_of(response, "negotiate")
+                if token is None or context.complete:
+                    return response
+                message = context.step(token) or b""
+            except GatepassError:
+                response.close()
+                raise
+        return response
+
+
+def _verify(context: _Context, response: "Response") -> None:
+    """Let the server prove itself by its last token (mutual authentication).
+
+    Raises:
+        GatepassError: it does not, although it claims success.
+    """
+    token = token_of(response, "negotiate")
+    if token is not None and not context.complete:
+        context.step(token)
+    if not context.complete and response.ok:
+        raise GatepassError(
+            f"{_host(response.request)} answers, but does not prove that it is the right server "
+            "(Kerberos mutual authentication)",
+            hint="a balancer or proxy in between may remove the WWW-Authenticate header",
+        )
+
+
+def _is_ntlm(token: bytes) -> bool:
+    return b"NTLMSSP\0" in token
+
+
+def _host(request: "PreparedRequest") -> str:
+    return urlsplit(request.url or "").hostname or ""
+
+
+# ---------------------------------------------------------------- Windows
+
+
+def _sspi(scheme: Autologon) -> _Begin:
+    if scheme.principal is not None:
+        raise GatepassError(
+            "principal is for Kerberos outside of Windows; here autologon is the logged-on user",
+            hint="remove principal, and run the task as the user who is to log on",
+        )
+    import spnego
+    from spnego.channel_bindings import GssChannelBindings
+
+    flags = spnego.ContextReq.mutual_auth | spnego.ContextReq.sequence_detect
+    if scheme.delegate:
+        flags |= spnego.ContextReq.delegate
+
+    def begin(host: str, binding: bytes | None) -> _Context:
+        bindings = GssChannelBindings(application_data=binding) if binding else None
+        context: _Context = spnego.client(
+            hostname=host,
+            service="HTTP",
+            protocol="negotiate",
+            channel_bindings=bindings,
+            context_req=flags,
+        )
+        return _Explained(context, spnego.exceptions.SpnegoError, host)
+
+    return begin
+
+
+class _Explained:
+    """A login whose errors are ours."""
+
+    def __init__(self, context: _Context, kind: type[Exception], host: str) -> None:
+        self._context = context
+        self._kind = kind
+        self._host = host
+
+    @property
+    def complete(self) -> bool:
+        """Whether both sides are content. May raise as :meth:`step` does, for the step before."""
+        return self._ours(lambda: self._context.complete)
+
+    def step(self, token: bytes | None = None) -> bytes | None:
+        """Take the other side's message, return ours.
+
+        Raises:
+            LoginRequired: there is no ticket, or it has expired.
+            GatepassError: anything else that the library says.
+        """
+        return self._ours(lambda: self._context.step(token))
+
+    def _ours(self, action: Callable[[], _T]) -> _T:
+        failure: GatepassError
+        try:
+            return action()
+        except self._kind as error:
+            failure = _explain(error, self._host)
+        except Exception as error:  # noqa: BLE001 - a hostile server brings any error out of it
+            failure = GatepassError(
+                f"the Negotiate messages of {self._host} cannot be understood "
+                f"({type(error).__name__})"
+            )
+        raise failure
+
+
+# ---------------------------------------------------------------- elsewhere
+
+
+def _gssapi(scheme: Autologon) -> _Begin:
+    gssapi = _import_gssapi()
+    flags = [
+        gssapi.RequirementFlag.mutual_authentication,
+        gssapi.RequirementFlag.out_of_sequence_detection,
+    ]
+    if scheme.delegate:
+        flags.append(gssapi.RequirementFlag.delegate_to_peer)
+
+    def begin(host: str, binding: bytes | None) -> _Context:
+        bindings = gssapi.raw.ChannelBindings(application_data=binding) if binding else None
+        try:
+            context: _Context = gssapi.SecurityContext(
+                name=gssapi.Name(f"HTTP@{host}", gssapi.NameType.hostbased_service),
+                creds=_credentials(gssapi, scheme.principal),
+                flags=flags,
+                mech=gssapi.OID.from_int_seq("1.3.6.1.5.5.2"),  # SPNEGO
+                channel_bindings=bindings,
+                usage="initiate",
+            )
+        except gssapi.exceptions.GSSError as error:
+            failure = _explain(error, host)
+        else:
+            return _Explained(context, gssapi.exceptions.GSSError, host)
+        raise failure
+
+    return begin
+
+
+def _credentials(gssapi: Any, principal: str | None) -> Any:
+    """The ticket to use: of a ticket cache, or of the keytab that KRB5_CLIENT_KTNAME names."""
+    name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)
+    kerberos = gssapi.MechType.kerberos
+    found = gssapi.Credentials(name=name, usage="initiate", mechs=[kerberos])
+    _ = found.lifetime  # raises where the ticket has expired
+    # SPNEGO credentials limited to Kerberos: with other mechanisms installed, GSSAPI might offer
+    # them too.
+    spnego = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
+    credentials = gssapi.Credentials(name=name, usage="initiate", mechs=[spnego])
+    gssapi.raw.set_neg_mechs(credentials, [kerberos])
+    return credentials
+
+
+def _import_gssapi() -> Any:
+    try:
+        import gssapi
+    except (ImportError, OSError):
+        raise GatepassError(
+            "autologon needs GSSAPI for Kerberos, which is not installed",
+            hint="pip install 'gatepass[kerberos]'   (compiles; needs libkrb5-dev and a C "
+            "compiler)\nor, without compiling, on Debian and Ubuntu:   sudo apt-get install "
+            "python3-gssapi   and a virtual environment made with --system-site-packages",
+        ) from None
+    return gssapi
+
+
+def _explain(error: Exception, host: str) -> GatepassError:
+    """Turn an error of GSSAPI or SSPI into one with a next step. It holds names, no secret."""
+    text = " ".join(str(error).split())
+    lower = text.lower()
+    if "expired" in lower:
+        return LoginRequired(f"the Kerberos ticket has expired ({text})", hint="run: kinit")
+    none = ("no credentials", "no kerberos credentials", "cache file", "credentials cache")
+    if any(sign in lower for sign in none) or type(error).__name__ == "MissingCredentialsError":
+        return LoginRequired(
+            f"there is no Kerberos ticket here ({text})",
+            hint="run: kinit USER@REALM\nor, for a run without a person, name a keytab: "
+            "KRB5_CLIENT_KTNAME=FILE:/path/to/robot.keytab",
+        )
+    if "server not found" in lower or "unknown" in lower:
+        return GatepassError(
+            f"{_KERBEROS_FAILS} HTTP/{host}: {text}",
+            hint="use the name under which the server is known to Kerberos in the url, or ask "
+            "the administrator for a service principal of that name",
+        )
+    return GatepassError(
+        f"{_KERBEROS_FAILS} HTTP/{host}: {text}",
+        hint="check the clock, the network to the domain controller, and krb5.conf",
+    )

@@ -1,0 +1,575 @@
+r"""The documentation is run: profiles pass the gate, scripts and commands do what the pages say.
+
+Each page is a story, told in a home folder of its own, with two servers of the sandbox behind the
+names that the page uses. Its fenced blocks are taken in their order:
+
+- ``toml`` is a whole file of profiles, and every profile in it passes the gate;
+- ``python`` is run as a script of its own;
+- ``console`` holds commands after ``$``, run by a shell, and the lines that they print. Each line
+  shown must come, in that order; ``...`` stands for anything. A command ends with 0, unless
+  ``echo $?`` follows.
+
+Other languages are only read. What differs is said in a hidden comment before the block,
+``<!-- docs: WORDS; WORDS -->``:
+
+===================  ===========================================================================
+``not run: REASON``  do not run it
+``file PATH``        write it to that file of the home or the working folder; Python is not run then
+``in TABLE``         lines of that table of a file, each tried on its own
+``wrong``            the gate refuses it; the ``text`` block that follows shows with which complaint
+``raises NAME``      the script ends with that error, which the following ``output`` shows
+``continue``         the script follows the one before
+``output``           (``text``) what the script before it prints
+``types A | (B)``    the command runs in a terminal; what a person types, hidden in parentheses
+``set A=B``          a variable for this block and all that follow
+``keyring``          it needs a keyring
+``installs``         (``toml``) the entry points of a package, which is installed from here on
+``fresh``            first forget all files and variables of the page
+===================  ===========================================================================
+"""
+
+import ast
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import click
+import pytest
+import tomli_w
+
+import gatepass
+from gatepass import _plugins, _profiles, _settings, errors
+from gatepass._profiles import Profile
+from gatepass._settings import Locations
+from gatepass.cli import _gatepass
+from gatepass.errors import ProfileError
+from gatepass.sandbox import Server
+from tests.peers.environ import clean_environ
+from tests.peers.terminal import terminal, without_terminal
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGE: Final = Path(gatepass.__file__).parent
+PAGES: Final = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts),
+]
+RUN: Final = frozenset({"toml", "python", "console"})
+READ: Final = frozenset({"text", "ini", "{eval-rst}", "{toctree}"})
+WORDS: Final = frozenset(
+    "not file in wrong raises continue output types set keyring fresh installs".split()
+)
+
+_BLOCK: Final = re.compile(
+    r"(?:^<!-- docs: (?P<marks>.*?) -->\n+)?^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block, with what its comment says."""
+
+    language: str
+    text: str
+    line: int
+    marks: dict[str, str]
+
+    def __contains__(self, word: str) -> bool:
+        return word in self.marks
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in _BLOCK.finditer(text):
+        said = [part.strip().partition(" ") for part in (match["marks"] or "").split(";")]
+        marks = {word: rest.strip() for word, _, rest in said if word}
+        line = text[: match.start("text")].count("\n") + 1
+        found.append(Block(match["language"], match["text"], line, marks))
+    return found
+
+
+# ---------------------------------------------------------------- the rules of the blocks
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_has_a_known_language_and_known_marks(page: Path) -> None:
+    for block in blocks_of(page):
+        where = f"{name_of(page)}:{block.line}"
+        assert block.language in RUN | READ, where
+        assert set(block.marks) <= WORDS, where
+        if "not" in block:
+            assert re.fullmatch(r"run: .{10,}", block.marks["not"]), f"{where}: give the reason"
+    text = page.read_text(encoding="utf-8")
+    assert text.count("```") == 2 * len(blocks_of(page)), "a fence that is not understood"
+    assert text.count("<!-- docs:") == sum(bool(block.marks) for block in blocks_of(page))
+
+
+def test_most_blocks_are_run() -> None:
+    blocks = [block for page in PAGES for block in blocks_of(page) if block.language in RUN]
+    run = [block for block in blocks if "not" not in block]
+
+    assert len(run) > 50
+    assert len(run) / len(blocks) > 0.85
+
+
+# ---------------------------------------------------------------- a page as a story
+
+
+@dataclass
+class Story:
+    """The home folder, the servers and the variables in which a page is run."""
+
+    environ: dict[str, str]
+    servers: dict[str, Server]
+    bin: Path
+    variables: dict[str, str] = field(default_factory=dict)
+    installed: bool = False
+    script: str = ""
+    printed: str = ""
+    complaint: str = ""
+
+    @property
+    def home(self) -> Path:
+        return Path(self.environ["HOME"])
+
+    @property
+    def work(self) -> Path:
+        return self.home / "project"
+
+    def forget(self) -> None:
+        for folder in (self.work, self.home / ".config", self.home / ".local/state"):
+            shutil.rmtree(folder, ignore_errors=True)
+        (self.work / ".git").mkdir(parents=True)
+        self.variables.clear()
+
+    def real(self, text: str) -> str:
+        """Put the sandbox's servers in the place of the names on the page."""
+        for name, server in self.servers.items():
+            text = text.replace(name, server.url.removesuffix("/mi_servicelayer/"))
+        return text
+
+    def shown(self, text: str) -> str:
+        """Put the names on the page in the place of what this run has."""
+        for name, server in self.servers.items():
+            text = text.replace(server.url.removesuffix("/mi_servicelayer/"), name)
+        return text.replace(str(self.home), "/home/alice").replace("\r", "")
+
+    def path(self, written: str) -> Path:
+        return self.home / written[2:] if written.startswith("~/") else self.work / written
+
+    def surroundings(self) -> dict[str, str]:
+        path = os.pathsep.join([str(self.bin), self.environ["PATH"]])
+        python = {"PYTHONPATH": str(PACKAGE.parent), "PYTHONWARNINGS": "error"}
+        return {**self.environ, **python, "PATH": path, **self.variables}
+
+    def write(self, block: Block) -> Path:
+        path = self.path(block.marks["file"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.real(block.text), encoding="utf-8")
+        path.chmod(0o600)
+        return path
+
+    # ------------------------------------------------------------ toml
+
+    def toml(self, block: Block) -> None:
+        if "installs" in block:
+            self._install(block)
+            return
+        if "in" in block:
+            for line in block.text.splitlines():
+                if line.strip():
+                    self._gate(tomli_w.dumps(_merged(line, block.marks["in"])), block)
+            return
+        if "file" in block:
+            self.write(block)
+        if self.installed:  # only another process sees the package
+            status, printed = self._piped("gatepass validate", "", block)
+            assert status == 0, printed
+            return
+        self._gate(block.text, block)
+
+    def _install(self, block: Block) -> None:
+        """Install the modules in the working folder, as a package with these entry points."""
+        info = self.work / "example-1.0.dist-info"
+        info.mkdir()
+        lines = []
+        for group, entries in tomllib.loads(block.text)["project"]["entry-points"].items():
+            lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        self.installed = True
+
+    def _gate(self, text: str, block: Block) -> None:
+        """Let each profile of a text through the gate, together with the files around it."""
+        problem = self._problem(text, block.marks.get("file", ""))
+        if "wrong" in block:
+            assert problem
+            self.complaint = problem
+        else:
+            assert not problem
+
+    def _problem(self, text: str, file: str) -> str:
+        """What the gate says against a text; a project's files are judged together."""
+        project = [self.work / name for name in ("gatepass.toml", "gatepass.local.toml")]
+        named: list[Path] | None = [path for path in project if path.exists()]
+        user = self.home / "profiles.toml"
+        if self.work / file not in project:
+            named = None
+            user.write_text(self.real(text), encoding="utf-8")
+            user.chmod(0o600)
+        locations = Locations((), user, self.home / "state", None, self.home)
+        try:
+            for name in tomllib.loads(text).get("profiles", {}):
+                Profile.load(name, config_file=named, locations=locations, environ={})
+        except ProfileError as error:
+            return self.shown(str(error)).replace("/home/alice/profiles.toml", "profiles.toml")
+        return ""
+
+    # ------------------------------------------------------------ python
+
+    def python(self, block: Block) -> None:
+        if "file" in block:
+            self.write(block)
+            ast.parse(block.text)
+            return
+        self.script = (self.script if "continue" in block else "") + self.real(block.text)
+        argv = (sys.executable, "-c", self.script)
+        done = without_terminal(argv, self.surroundings(), cwd=self.work)
+        self.printed = self.shown(done.stdout)
+        if "raises" not in block:
+            assert done.returncode == 0, done.stderr
+            return
+        _, found, last = self.shown(done.stderr).rpartition(f".{block.marks['raises']}: ")
+        assert found, done.stderr
+        self.printed += f"{block.marks['raises']}: {last}"
+
+    def text(self, block: Block) -> None:
+        if "output" in block:
+            _compare(block.text, self.printed)
+        elif self.complaint:
+            _compare(block.text, self.complaint)
+            self.complaint = ""
+
+    # ------------------------------------------------------------ console
+
+    def console(self, block: Block) -> None:
+        status = 0
+        pairs = list(_commands(block.text))
+        for index, (command, output) in enumerate(pairs):
+            following = pairs[index + 1][0] if index + 1 < len(pairs) else ""
+            if command.startswith("export "):
+                for word in shlex.split(self.real(command))[1:]:
+                    name, _, value = word.partition("=")
+                    self.variables[name] = value
+                continue
+            if command.startswith("unset "):
+                self.variables.pop(command.split()[1])
+                continue
+            run = self._typed if "types" in block else self._piped
+            status, printed = run(f"(exit {status}); {self.real(command)}", output, block)
+            _compare(output, self.shown(printed))
+            assert status == 0 or following == "echo $?", f"{command}\n{printed}"
+
+    def _piped(self, command: str, _output: str, _block: Block) -> tuple[int, str]:
+        argv = ("sh", "-c", f"{{ {command}\n}} 2>&1")
+        done = without_terminal(argv, self.surroundings(), cwd=self.work)
+        return done.returncode, done.stdout
+
+    def _typed(self, command: str, output: str, block: Block) -> tuple[int, str]:
+        """Run a command before a person who answers its questions as the page shows."""
+        import pexpect
+
+        lines = iter(output.splitlines())
+        with terminal(("sh", "-c", command), self.surroundings(), cwd=self.work) as child:
+            for each in block.marks["types"].split("|"):
+                answer = each.strip()
+                hidden = answer.startswith("(")
+                ending = ":" if hidden or not answer else f": {answer}"
+                line = next(line for line in lines if line.rstrip().endswith(ending))
+                asked = self.real(line.rstrip().removesuffix(ending)) + ":"
+                parts = [r"\s+".join(map(re.escape, part.split())) for part in asked.split("...")]
+                child.expect(".*".join(parts))
+                child.sendline(self.real(answer.strip("()")))
+            child.expect(pexpect.EOF)
+            child.close()
+            screen = str(child.logfile_read.getvalue())
+        return int(child.exitstatus or 0), screen
+
+
+def _merged(line: str, where: str) -> dict[str, Any]:
+    """A file that holds a good profile, with one line put into a table of it."""
+    login = {"scheme": "basic", "user_name": "alice", "password": "env:MI_PASSWORD"}
+    file: dict[str, Any] = {
+        "profiles": {"prod": {"url": "https://mi.example.com/mi_servicelayer", "auth": login}}
+    }
+    table = file
+    for name in where.split("."):
+        table = table.setdefault(name, {})
+    new = tomllib.loads(line)
+    if "scheme" in new:
+        table.clear()
+    table |= new
+    return file
+
+
+def _commands(text: str) -> Iterator[tuple[str, str]]:
+    """Split a console block into commands and what follows each."""
+    for part in re.split(r"^\$ ", text.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield " ".join(command.split("   ")), output
+
+
+def _compare(expected: str, actual: str) -> None:
+    """Each line of the page stands in the output, in that order; ``...`` is anything."""
+    rest = [" ".join(line.split()) for line in actual.splitlines()]
+    for line in expected.splitlines():
+        wanted = " ".join(line.split())
+        if wanted in {"", "..."}:
+            continue
+        pattern = re.compile(".*".join(map(re.escape, wanted.split("..."))))
+        found = next((i for i, each in enumerate(rest) if pattern.fullmatch(each)), None)
+        assert found is not None, f"not printed: {line}\n--- but:\n{actual}"
+        rest = rest[found + 1 :]
+
+
+@pytest.fixture
+def story(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Story]]:
+    """Return what makes a story for a page, with a keyring where the page needs one."""
+    if shutil.which("sh") is None or sys.platform == "win32":
+        pytest.skip("the pages are written for a POSIX shell")
+    with ExitStack() as stack:
+
+        def make(page: Path) -> Story:
+            if any("keyring" in block for block in blocks_of(page)):
+                environ = dict(request.getfixturevalue("unlocked_keyring"))
+            else:
+                environ = clean_environ(tmp_path / "alice")
+            users = {"alice": "sesame", "CORP\\alice": "sesame"}
+            servers = {
+                "https://mi.example.com": Server(mode="standalone", users=users),
+                "https://mi-dev.example.com": Server(mode="open"),
+            }
+            for server in servers.values():
+                stack.enter_context(server)
+            made = Story(environ, servers, _programs(tmp_path / "bin"))
+            made.forget()
+            return made
+
+        yield make
+
+
+def _programs(folder: Path) -> Path:
+    """The commands that a user has after the installation."""
+    folder.mkdir()
+    for name, call in {
+        "gatepass": "-m gatepass",
+        "keyring": "-m keyring",
+        "python": "",
+        "python3": "",
+    }.items():
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {call} "$@"\n')
+        program.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(block.language in RUN for block in blocks_of(page))],
+    ids=name_of,
+)
+def test_a_page_does_what_it_says(page: Path, story: Callable[[Path], Story]) -> None:
+    told = story(page)
+    for block in blocks_of(page):
+        if "fresh" in block:
+            told.forget()
+        for pair in block.marks.get("set", "").split():
+            name, _, value = pair.partition("=")
+            told.variables[name] = value
+        step = getattr(told, block.language, None)
+        if "not" in block or step is None:
+            continue
+        try:
+            step(block)
+        except (AssertionError, StopIteration) as error:
+            raise AssertionError(f"{name_of(page)}:{block.line}: {error}") from error
+    assert told.complaint == "", "a wrong file without the text block that shows its complaint"
+
+
+# ---------------------------------------------------------------- nothing is forgotten
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("_generate", ROOT / "docs" / "_generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_generated_is_up_to_date(generator: ModuleType) -> None:
+    """Run ``python docs/_generate.py`` after a change of keys, commands, errors or schemes."""
+    old = [name_of(page) for page, text in generator.pages() if page.read_text("utf-8") != text]
+
+    assert old == []
+
+
+def _page(name: str) -> str:
+    return (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def test_every_key_of_a_profile_is_described() -> None:
+    text = _page("profile-keys")
+    for kind in (_profiles.ProfileKeys, _profiles.Tls, _profiles.Proxy, _profiles.Machine):
+        for name in _profiles.hints(kind):
+            assert f"| `{name}` |" in text
+    for name in (*_settings.TOP_KEYS, *_settings.MACHINE_KEYS):
+        assert f"| `{name}` |" in text
+
+
+def test_every_scheme_and_its_keys_are_described() -> None:
+    text = _page("profile-keys")
+    for scheme in _plugins.BUILT_IN[_plugins.AUTH]:
+        _, found, section = text.partition(f"\n### {scheme}\n")
+        assert found
+        section = section.partition("\n#")[0]
+        for name in _profiles.hints(_plugins.load(_plugins.AUTH, scheme)):
+            assert f"| `{name}` |" in section
+
+
+def test_the_readme_names_the_schemes_of_this_version_and_no_other() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| scheme |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+
+    assert named == set(_plugins.BUILT_IN[_plugins.AUTH])
+    for later in re.findall(r"`(\w+)`", text.partition("in a later version:")[2].split(".")[0]):
+        assert later not in _plugins.BUILT_IN[_plugins.AUTH]
+
+
+def test_every_secret_source_is_described() -> None:
+    text = _page("references")
+    for source in _plugins.BUILT_IN[_plugins.SECRETS]:
+        assert f"\n### {source}\n" in text
+
+
+def test_every_error_is_described() -> None:
+
+    text = _page("errors")
+    from gatepass import _failures
+
+    for module in (errors, _failures):
+        for name in set(gatepass.__all__) & set(vars(module)):
+            if issubclass(vars(module)[name], BaseException):
+                assert f"| `{name}` |" in text
+
+
+def test_every_variable_in_the_code_is_described() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", _page("environment-variables"), re.MULTILINE)
+    found = {f"GATEPASS_{key.upper()}" for key in _settings.MACHINE_KEYS}
+    for path in PACKAGE.rglob("*.py"):
+        found |= set(re.findall(r"_?GATEPASS_[A-Z_]*[A-Z]", path.read_text(encoding="utf-8")))
+    keys = {name for name in found if name.startswith("GATEPASS_PROFILES")}
+
+    assert keys
+    assert found - keys | {"GATEPASS_PROFILES__NAME__KEY"} <= set(rows)
+
+
+def test_every_public_name_is_in_the_page_of_the_python_interface() -> None:
+    text = _page("python-api")
+    for name in gatepass.__all__:
+        assert f":: gatepass.{name}\n" in text
+
+
+def test_every_exit_code_is_described() -> None:
+    text = _page("exit-codes")
+    codes = {getattr(value, "exit_code", 0) for value in vars(errors).values()} | {70, 130}
+    for code in codes:
+        assert f"| {code} |" in text
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def _walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command, info_name=path[-1])
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from _walk(inner, (*path, name))
+
+
+COMMANDS: Final = dict(_walk(_gatepass, ("gatepass",)))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_and_its_options_are_described(path: tuple[str, ...]) -> None:
+    text = _page("commands")
+    _, found, section = text.partition(f"\n## {' '.join(path)}\n")
+    assert found
+    section = section.partition("\n## ")[0]
+    for parameter in COMMANDS[path].params:
+        for name in parameter.opts if isinstance(parameter, click.Option) else ():
+            assert f"`{name}" in section
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_help_of_a_command_ends_in_an_example_that_parses(path: tuple[str, ...]) -> None:
+    _, found, lines = (COMMANDS[path].epilog or "").partition("Example:\n")
+    assert found
+    examples = re.sub(r"\n {4,}", " ", lines).splitlines()
+    for line in examples:
+        program, *arguments = shlex.split(line)
+        assert program == "gatepass"
+        _parse(arguments)
+    assert any(line.split()[: len(path)] == list(path) for line in examples)
+
+
+def _parse(arguments: list[str]) -> None:
+    """Parse a command line as click does, without running it."""
+    command: click.Command = _gatepass
+    context = command.make_context("gatepass", arguments)
+    while isinstance(command, click.Group):
+        name, inner, rest = command.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
+        assert inner is not None
+        context = inner.make_context(name, list(rest), parent=context)
+        command = inner
+
+
+# ---------------------------------------------------------------- links and words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
+def test_a_page_has_one_title(page: Path) -> None:
+    outside = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+
+    assert len(re.findall(r"^# .+$", outside, re.MULTILINE)) == 1
