@@ -12,14 +12,17 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from gatepass.errors import Problem, ProfileError, UnsafePermissions
 
+T = TypeVar("T")
+
 _MOST_BYTES: Final = 16 * 1024 * 1024
+_SECONDS_FOR_OTHERS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,9 @@ def read(path: Path) -> FileBytes | None:
     """
     path = Path(os.path.realpath(path.parent)) / path.name
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+        descriptor = _patiently(path, lambda: os.open(path, flags))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -194,10 +198,30 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
+        _patiently(path, lambda: Path(temporary).replace(path))
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _patiently(path: Path, action: Callable[[], T]) -> T:
+    """Do something with a file; on Windows again for a second, while others are in the way.
+
+    There a file that anybody has open cannot be replaced, and one that is being replaced cannot
+    be opened: "access denied" and "sharing violation", both over in a moment.
+    """
+    if sys.platform != "win32":
+        return action()
+    import time
+
+    deadline = time.monotonic() + _SECONDS_FOR_OTHERS
+    while True:
+        try:
+            return action()
+        except PermissionError:
+            if path.is_dir() or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
 
 
 def printable(text: str) -> str:

@@ -51,6 +51,25 @@ def test_its_results_fit_into_eighty_columns_and_its_output_on_two_screens(home:
     assert len(done.stdout.splitlines()) < 90
 
 
+_BROKEN = """
+class HttpNtlmAuth:
+    def __init__(self, *arguments, **keywords): ...
+    def response_hook(self, response, **keywords):
+        raise ValueError
+"""
+
+
+def test_a_scheme_that_fails_is_shown_and_told_by_the_exit_code(home: Home, tmp_path: Path) -> None:
+    broken = home.write(tmp_path / "broken" / "requests_ntlm.py", _BROKEN)
+    home.path.append(str(broken.parent))
+
+    done = home.run("demo")
+
+    assert done.returncode == 1
+    assert re.search(r"^credentials  200, 2 requests +failed \(401\) ", done.stdout, re.MULTILINE)
+    assert "ntlm, windows: the server's NTLM messages cannot be understood" in done.stdout
+
+
 def test_into_a_pipe_it_needs_no_rich(home: Home, tmp_path: Path) -> None:
     broken = home.write(tmp_path / "without" / "rich.py", "raise ImportError")
     home.path.append(str(broken.parent))

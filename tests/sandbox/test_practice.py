@@ -24,18 +24,21 @@ NULL = "keyring.backends.null.Keyring"
 PROGRAM = """
 import dataclasses, json, os, sys
 from gatepass._terminal import Terminal
-from gatepass.sandbox.practice import practice
+from gatepass.sandbox.practice import Pairing, practice
 
 ask, answer = json.loads(sys.argv[1])
 terminal = Terminal(interactive=answer is not None, read_hidden=lambda label: answer)
 before = dict(os.environ)
 with practice(terminal=terminal, ask=ask) as steps:
-    introduction, *trials = steps
+    introduction, *rest = steps
+    trials = [each for each in rest if not isinstance(each, Pairing)]
+    pairings = rest[len(trials):]
     folder = introduction.config_file.parent
     modes = {each.name: oct(each.stat().st_mode & 0o777) for each in [folder, *folder.iterdir()]}
 print(json.dumps({
     "introduction": dataclasses.asdict(introduction),
     "trials": {each.source: {**dataclasses.asdict(each), "ok": each.ok} for each in trials},
+    "pairings": [{**dataclasses.asdict(each), "ok": each.ok} for each in pairings],
     "modes": list(modes.values()),
     "left": folder.exists() or dict(os.environ) != before,
 }, default=str))
@@ -95,6 +98,7 @@ def test_nothing_is_left_and_only_the_owner_can_look_meanwhile(environ: dict[str
 def test_each_reference_is_shown_as_the_file_has_it(environ: dict[str, str]) -> None:
     told = go(environ)
     profiles = tomllib.loads(told["introduction"]["toml"])["profiles"]
+    assert all(each.get("extends", "env") == "env" for each in profiles.values())
     assert list(profiles) == list(told["trials"]) == ["env", "file", "keyring", "command", "prompt"]
     for source, trial in told["trials"].items():
         shown = tomllib.loads(trial["reference"])
@@ -145,6 +149,27 @@ def test_the_user_s_own_profiles_and_variables_do_not_take_part(environ: dict[st
         "http_proxy": "http://127.0.0.1:1",
     }
     assert go(environ)["trials"]["env"]["ok"]
+
+
+def test_each_scheme_meets_each_mode_and_works_or_says_what_does(environ: dict[str, str]) -> None:
+    told = {(each["scheme"], each["mode"]): each for each in go(environ)["pairings"]}
+    assert len(told) == 9
+    for (scheme, mode), pairing in told.items():
+        fits = {"basic": mode != "windows", "ntlm": mode != "standalone", "credentials": True}
+        assert (pairing["problem"], pairing["ok"]) == ("", fits[scheme])
+        assert (pairing["not_offered"] == "") is fits[scheme]
+        assert (pairing["status"], pairing["user"]) == (
+            (200, "alice") if fits[scheme] else (401, None)
+        )
+    assert "Negotiate, NTLM (Windows mode)" in told["basic", "windows"]["not_offered"]
+    assert "Use basic or credentials." in told["ntlm", "standalone"]["not_offered"]
+
+
+def test_the_login_of_each_scheme_takes_its_number_of_messages(environ: dict[str, str]) -> None:
+    told = {(each["scheme"], each["mode"]): each["requests"] for each in go(environ)["pairings"]}
+    assert [told["basic", mode] for mode in ("standalone", "mixed", "windows")] == [1, 1, 1]
+    assert [told["ntlm", mode] for mode in ("standalone", "mixed", "windows")] == [1, 3, 3]
+    assert [told["credentials", mode] for mode in ("standalone", "mixed", "windows")] == [2, 3, 3]
 
 
 def test_the_python_lines_do_what_they_say(environ: dict[str, str]) -> None:
@@ -261,7 +286,7 @@ def test_an_entry_that_was_not_kept_as_it_was_written_is_removed_too(
 import backend, json
 from gatepass.sandbox.practice import practice
 with practice() as steps:
-    skipped = {step.source: step.skipped for step in list(steps)[1:]}
+    skipped = {step.source: step.skipped for step in list(steps)[1:6]}
 print(json.dumps([skipped["keyring"], len(backend.entries)]))
 """
     reason, entries = run(program, own_keyring)
@@ -277,12 +302,12 @@ def test_an_entry_that_cannot_be_removed_is_told(own_keyring: dict[str, str]) ->
     assert "sesame" not in json.dumps(trial)
 
 
-@pytest.mark.parametrize("steps_before", [0, 1, 3])
+@pytest.mark.parametrize("steps_before", [0, 1, 3, 5, 8])
 def test_ctrl_c_between_the_steps_leaves_nothing(
     environ: dict[str, str], steps_before: int
 ) -> None:
     program = f"""
-import json, signal, socket
+import json, signal, socket, threading
 from urllib.parse import urlsplit
 from gatepass.sandbox.practice import practice
 try:
@@ -294,6 +319,7 @@ try:
 except KeyboardInterrupt:
     with socket.socket() as probe:
         refused = probe.connect_ex(("127.0.0.1", urlsplit(introduction.url).port)) != 0
-    print(json.dumps([introduction.config_file.parent.exists(), refused]))
+    threads = [each.name for each in threading.enumerate() if "sandbox" in each.name]
+    print(json.dumps([introduction.config_file.parent.exists(), refused, threads]))
 """
-    assert run(program, environ) == [False, True]
+    assert run(program, environ) == [False, True, []]

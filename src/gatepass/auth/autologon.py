@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from gatepass.auth import Authenticator
 
 _T = TypeVar("_T")
+_Explain = Callable[[Exception, str], GatepassError]  # an error, and the host
 _MOST_MESSAGES: Final = 6  # NTLM within Negotiate takes two
+_NAME_HINT: Final = (
+    "use the name under which the server is known to Kerberos in the url, or ask the "
+    "administrator for a service principal of that name"
+)
 _KERBEROS_FAILS: Final = "Kerberos cannot make a ticket for"
 
 
@@ -185,25 +190,60 @@ def _sspi(scheme: Autologon) -> _Begin:
 
     def begin(host: str, binding: bytes | None) -> _Context:
         bindings = GssChannelBindings(application_data=binding) if binding else None
-        context: _Context = spnego.client(
-            hostname=host,
-            service="HTTP",
-            protocol="negotiate",
-            channel_bindings=bindings,
-            context_req=flags,
-        )
-        return _Explained(context, spnego.exceptions.SpnegoError, host)
+        try:
+            context: _Context = spnego.client(
+                hostname=host,
+                service="HTTP",
+                protocol="negotiate",
+                channel_bindings=bindings,
+                context_req=flags,
+            )
+        except spnego.exceptions.SpnegoError as error:  # no credentials may show already here
+            failure = _explain_sspi(error, host)
+        else:
+            return _Explained(context, spnego.exceptions.SpnegoError, host, _explain_sspi)
+        raise failure
 
     return begin
+
+
+def _explain_sspi(error: Exception, host: str) -> GatepassError:
+    """Turn an error of SSPI into one with a next step. It holds names, no secret.
+
+    By its code (winerror.h), since Windows writes the text in its own language.
+    """
+    code = getattr(getattr(error, "base_error", None), "winerror", None) or 0
+    text = " ".join(str(error).split())
+    if code & 0xFFFFFFFF in _NO_LOGON:
+        return LoginRequired(
+            f"Windows has no credentials for the network in this kind of logon ({text})",
+            hint='in the Task Scheduler do not tick "Do not store password"; over SSH or WinRM use '
+            "the scheme ntlm or credentials, with a user name and a password",
+        )
+    hint = _NAME_HINT if code & 0xFFFFFFFF in _NO_SUCH_NAME else _LOGON_HINT
+    return GatepassError(f"Windows cannot log on at HTTP/{host}: {text}", hint=hint)
+
+
+_LOGON_HINT: Final = (
+    "check the clock, the network to the domain controller (VPN), and whether your password has "
+    "changed since you logged on: lock the screen and unlock it"
+)
+# SEC_E_UNKNOWN_CREDENTIALS, SEC_E_NO_CREDENTIALS; ERROR_NO_SUCH_LOGON_SESSION, also as HRESULT.
+_NO_LOGON: Final = frozenset({0x8009030D, 0x8009030E, 1312, 0x80070520})
+# SEC_E_TARGET_UNKNOWN, SEC_E_WRONG_PRINCIPAL
+_NO_SUCH_NAME: Final = frozenset({0x80090303, 0x80090322})
 
 
 class _Explained:
     """A login whose errors are ours."""
 
-    def __init__(self, context: _Context, kind: type[Exception], host: str) -> None:
+    def __init__(
+        self, context: _Context, kind: type[Exception], host: str, explain: _Explain
+    ) -> None:
         self._context = context
         self._kind = kind
         self._host = host
+        self._explain = explain
 
     @property
     def complete(self) -> bool:
@@ -224,7 +264,7 @@ class _Explained:
         try:
             return action()
         except self._kind as error:
-            failure = _explain(error, self._host)
+            failure = self._explain(error, self._host)
         except Exception as error:  # noqa: BLE001 - a hostile server brings any error out of it
             failure = GatepassError(
                 f"the Negotiate messages of {self._host} cannot be understood "
@@ -259,7 +299,7 @@ def _gssapi(scheme: Autologon) -> _Begin:
         except gssapi.exceptions.GSSError as error:
             failure = _explain(error, host)
         else:
-            return _Explained(context, gssapi.exceptions.GSSError, host)
+            return _Explained(context, gssapi.exceptions.GSSError, host, _explain)
         raise failure
 
     return begin
@@ -293,7 +333,7 @@ def _import_gssapi() -> Any:
 
 
 def _explain(error: Exception, host: str) -> GatepassError:
-    """Turn an error of GSSAPI or SSPI into one with a next step. It holds names, no secret."""
+    """Turn an error of GSSAPI into one with a next step. It holds names, no secret."""
     text = " ".join(str(error).split())
     lower = text.lower()
     if "expired" in lower:
@@ -308,8 +348,7 @@ def _explain(error: Exception, host: str) -> GatepassError:
     if "server not found" in lower or "unknown" in lower:
         return GatepassError(
             f"{_KERBEROS_FAILS} HTTP/{host}: {text}",
-            hint="use the name under which the server is known to Kerberos in the url, or ask "
-            "the administrator for a service principal of that name",
+            hint=_NAME_HINT,
         )
     return GatepassError(
         f"{_KERBEROS_FAILS} HTTP/{host}: {text}",

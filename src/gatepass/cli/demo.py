@@ -1,4 +1,8 @@
-"""``gatepass demo``: the whole way for each secret source, against a server on this computer."""
+"""``gatepass demo``: the whole way for each secret source, against servers on this computer."""
+
+from collections.abc import Sequence
+from textwrap import TextWrapper, shorten
+from typing import TYPE_CHECKING
 
 import click
 
@@ -6,55 +10,103 @@ from gatepass.cli import _output
 from gatepass.cli._options import CONTEXT, example
 from gatepass.cli._world import World
 
+if TYPE_CHECKING:
+    from gatepass.sandbox.practice import Introduction, Pairing, Trial
+
 _FAILED = 1
+_WIDTH = 80  # columns, also into a pipe
+_REFERENCE = 44  # columns that are left of these for the reference
 
 
 @click.command(context_settings=CONTEXT, epilog=example("gatepass demo"))
 @click.option("--ask", is_flag=True, help="Also try the source that asks a person.")
 @click.pass_obj
 def demo(world: World, ask: bool) -> int:
-    """Log on to a practice server, with each secret source.
+    """Log on to a practice server, with each secret source, and each server configuration.
 
     Everything happens on this computer, in a temporary folder; nothing is left behind.
     """
-    from gatepass.sandbox.practice import Introduction, Trial, practice
+    from gatepass.sandbox.practice import Introduction, Pairing, Trial, practice
 
-    trials: list[Trial] = []
     with practice(environ=world.environ, terminal=world.terminal, ask=ask) as steps:
+        trials: list[Trial] = []
+        pairings: list[Pairing] = []
         for step in steps:
-            if isinstance(step, Introduction):
-                _introduce(step.url, step.toml, step.python)
-            else:
-                trials.append(step)
-    header = ("SOURCE", "STATUS", "USER", "REQUESTS", "REFERENCE")
+            match step:
+                case Introduction():
+                    _introduce(step)
+                case Trial():
+                    trials.append(step)
+                case Pairing():
+                    pairings.append(step)
+    _show_sources(trials)
+    _show_schemes(pairings)
+    fine = all(trial.ok or trial.skipped for trial in trials)
+    fitting = all(pairing.ok or pairing.not_offered for pairing in pairings)
+    return 0 if fine and fitting else _FAILED
+
+
+def _introduce(introduction: "Introduction") -> None:
+    _output.data(
+        f"A server of this exercise listens at {introduction.url}\n\n"
+        "The profiles, as in profiles.toml:\n"
+    )
+    _output.data(_indented(introduction.toml))
+    _output.data("The script:\n")
+    _output.data(_indented(introduction.python))
+    _output.data("What came of it:\n")
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}\n" if line else "\n" for line in text.splitlines())
+
+
+def _show_sources(trials: "Sequence[Trial]") -> None:
     rows = [
         (
             trial.source,
             "skipped" if trial.skipped else str(trial.status or "-"),
             trial.user or "-",
             str(trial.requests),
-            trial.reference,
+            shorten(trial.reference, _REFERENCE, placeholder=" ..."),
         )
         for trial in trials
     ]
-    _output.table(header, rows)
+    _output.table(("SOURCE", "STATUS", "USER", "REQUESTS", "REFERENCE"), rows)
     _output.data()
     for trial in trials:
         for text in (trial.skipped, trial.problem, trial.hint, trial.note):
-            if text:
-                _output.data(f"{trial.source}: {text}")
-    return 0 if all(trial.ok or trial.skipped for trial in trials) else _FAILED
+            _remark(trial.source, text)
 
 
-def _introduce(url: str, toml: str, python: str) -> None:
+def _show_schemes(pairings: "Sequence[Pairing]") -> None:
+    """Draw a column for each configuration of a server."""
     _output.data(
-        f"A server of this exercise listens at {url}\n\nThe profiles, as in profiles.toml:\n"
+        "\nThe same page with three schemes, at servers in three modes. What is more than\n"
+        "one request is the login; the next page takes one again:\n"
     )
-    _output.data(_indented(toml))
-    _output.data("The script:\n")
-    _output.data(_indented(python))
-    _output.data("What came of it:\n")
+    cells = {(pairing.scheme, pairing.mode): _cell(pairing) for pairing in pairings}
+    modes = dict.fromkeys(pairing.mode for pairing in pairings)
+    schemes = dict.fromkeys(pairing.scheme for pairing in pairings)
+    rows = [(scheme, *(cells[scheme, mode] for mode in modes)) for scheme in schemes]
+    _output.table(("SCHEME", *(mode.upper() for mode in modes)), rows)
+    _output.data()
+    for pairing in pairings:
+        for text in (pairing.not_offered, pairing.problem, pairing.hint):
+            _remark(f"{pairing.scheme}, {pairing.mode}", text)
 
 
-def _indented(text: str) -> str:
-    return "".join(f"    {line}\n" if line else "\n" for line in text.splitlines())
+def _cell(pairing: "Pairing") -> str:
+    if not pairing.ok:
+        return "no" if pairing.not_offered else f"failed ({pairing.status or '-'})"
+    plural = "" if pairing.requests == 1 else "s"
+    return f"{pairing.status}, {pairing.requests} request{plural}"
+
+
+def _remark(about: str, text: str) -> None:
+    if text:
+        # Commands and paths stay in one piece, so that they can be copied.
+        whole = TextWrapper(
+            _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        _output.data(whole.fill(f"{about}: {text}"))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import Enum
 from hashlib import sha256
 from threading import Lock
+from types import MappingProxyType
+from typing import Final
 
 
 class Outcome(Enum):
@@ -14,6 +16,15 @@ class Outcome(Enum):
     RIGHT = "right"
     WRONG = "wrong"
     LOCKED = "locked"
+
+
+REASONS: Final[Mapping[Outcome, str]] = MappingProxyType(
+    {
+        Outcome.WRONG: "wrong user name or password",
+        Outcome.LOCKED: "the account is locked after too many wrong passwords",
+    }
+)
+"""Why somebody is not let in, for the 401's body."""
 
 
 def _digest(text: str) -> bytes:
@@ -30,21 +41,29 @@ class Accounts:
     """
 
     def __init__(self, users: Mapping[str, str], lock_after: int | None) -> None:
+        self._passwords = dict(users)
         self._digests = {name: _digest(password) for name, password in users.items()}
         self._lock_after = lock_after
         self._lock = Lock()
         self._wrong: Counter[str] = Counter()
         self._in_a_row: Counter[str] = Counter()
 
+    def password(self, user: str) -> str | None:
+        """Return a password, for a login that is never told the client's; None for no such user."""
+        return self._passwords.get(user)
+
     def check(self, user: str, password: str) -> Outcome:
-        """Compare in constant time and count.
+        """Compare in constant time and count."""
+        # The same comparison for a name that nobody has: the time must not tell which exist.
+        same = hmac.compare_digest(self._digests.get(user, _digest("")), _digest(password))
+        return self.note(user, right=same and user in self._digests)
+
+    def note(self, user: str, *, right: bool) -> Outcome:
+        """Count a password that was compared elsewhere.
 
         As in Windows domains, a right password ends the row of wrong ones, and a locked account
         refuses the right password too.
         """
-        # The same comparison for a name that nobody has: the time must not tell which exist.
-        same = hmac.compare_digest(self._digests.get(user, _digest("")), _digest(password))
-        right = same and user in self._digests
         with self._lock:
             locked = self._lock_after is not None and self._in_a_row[user] >= self._lock_after
             if not right:

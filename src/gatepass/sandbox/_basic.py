@@ -4,14 +4,10 @@ import binascii
 from base64 import b64decode
 from typing import Final
 
-from gatepass.sandbox._accounts import Accounts, Outcome
+from gatepass.sandbox._accounts import REASONS, Accounts, Outcome
 from gatepass.sandbox._login import Conversation, Login, LoginContext, Verdict
 
-_CHALLENGE: Final = 'Basic realm="gatepass sandbox", charset="UTF-8"'
-_REASONS: Final = {
-    Outcome.WRONG: "wrong user name or password",
-    Outcome.LOCKED: "the account is locked after too many wrong passwords",
-}
+CHALLENGE: Final = 'Basic realm="gatepass sandbox", charset="UTF-8"'
 
 
 def credentials(authorization: str | None) -> tuple[str, str] | None:
@@ -45,11 +41,11 @@ class Basic:
         outcome = self._accounts.check(*pair)
         if outcome is Outcome.RIGHT:
             return Verdict(admitted=True, user=pair[0])
-        return _refuse(_REASONS[outcome])
+        return _refuse(REASONS[outcome])
 
 
 def _refuse(reason: str) -> Verdict:
-    return Verdict(admitted=False, challenges=(_CHALLENGE,), reason=reason)
+    return Verdict(admitted=False, challenges=(CHALLENGE,), reason=reason)
 
 
 def basic(context: LoginContext) -> Login:

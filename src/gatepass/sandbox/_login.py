@@ -17,6 +17,8 @@ from gatepass.sandbox._accounts import Accounts
 MODES: Final = {
     "open": "gatepass.sandbox._open:open_to_all",
     "standalone": "gatepass.sandbox._basic:basic",
+    "mixed": "gatepass.sandbox._mixed:mixed",
+    "windows": "gatepass.sandbox._windows:windows",
 }
 
 
@@ -26,11 +28,13 @@ class LoginContext:
 
     Attributes:
         accounts: names, passwords and counters.
-        certificate: the server's certificate, PEM; None over plain http. For channel binding.
+        certificate: the server's certificate, PEM; None over plain http.
+        channel_binding: whether a login must be bound to the TLS connection (RFC 5929).
     """
 
     accounts: Accounts
     certificate: Path | None
+    channel_binding: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox._login import MODES, LoginContext, login_for
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Certificate = tuple[str | Path, str | Path]
 """Certificate chain and private key, both PEM files."""
 
+_BINDING: Final = ("windows", "mixed")
+
 
 @dataclass(frozen=True, eq=False)
 class Server:
@@ -27,14 +29,18 @@ class Server:
     stays readable after the end.
 
     Attributes:
-        mode: ``standalone`` (HTTP Basic) or ``open`` (no login).
+        mode: ``standalone`` (HTTP Basic), ``windows`` (Negotiate and NTLM), ``mixed`` (all three)
+            or ``open`` (no login).
         users: name → password; ``CORP\alice`` and ``alice`` are two names.
         lock_after: so many wrong passwords in a row lock an account; None never locks.
         port: the TCP port on 127.0.0.1; 0 takes a free one.
         certificate: (certificate file, key file) for https; None is plain http.
+        channel_binding: refuses a login by NTLM that is not bound to the TLS connection, as
+            Windows does where Extended Protection is required; not HTTP Basic.
 
     Raises:
-        ValueError: no such mode, a name that HTTP Basic cannot send, or ``lock_after`` below 1.
+        ValueError: no such mode, a name that HTTP Basic cannot send, ``lock_after`` below 1, or
+            ``channel_binding`` where nothing can be bound.
     """
 
     mode: str = "standalone"
@@ -42,6 +48,7 @@ class Server:
     lock_after: int | None = None
     port: int = 0
     certificate: Certificate | None = None
+    channel_binding: bool = False
     _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +58,10 @@ class Server:
             raise ValueError("HTTP Basic cannot send a user name that holds a colon (RFC 7617)")
         if self.lock_after is not None and self.lock_after < 1:
             raise ValueError("lock_after is a number from 1, or None")
+        if self.channel_binding and not (self.certificate and self.mode in _BINDING):
+            raise ValueError(
+                f"channel_binding takes a certificate and {' or '.join(_BINDING)} mode"
+            )
         object.__setattr__(self, "users", MappingProxyType(dict(self.users)))
 
     def __enter__(self) -> Self:
@@ -66,7 +77,7 @@ class Server:
             raise RuntimeError("this server runs already")
         accounts = Accounts(self.users, self.lock_after)
         certificate = Path(self.certificate[0]) if self.certificate else None
-        login = login_for(self.mode, LoginContext(accounts, certificate))
+        login = login_for(self.mode, LoginContext(accounts, certificate, self.channel_binding))
         listener = Listener(self.port, login, self._tls())
         self._runs[:] = [_Run(listener, accounts)]
         listener.start()

@@ -1,4 +1,6 @@
-"""Goes the whole way once for each secret source, against a server of its own; prints nothing.
+"""Goes the whole way once for each secret source, against servers of its own; prints nothing.
+
+Then it tries the schemes that take a password at each configuration of a server.
 
 ``gatepass demo`` renders what comes out of here. All of it lives in a temporary folder, on a
 loopback port and in a copy of the environment; nothing is left when the ``with`` block ends, also
@@ -6,13 +8,13 @@ after Ctrl-C. ::
 
     with practice() as steps:
         for step in steps:
-            ...  # first an Introduction, then one Trial for each source
+            ...  # an Introduction, one Trial for each source, the Pairings
 """
 
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,12 +23,14 @@ from typing import Any, Final
 from gatepass._terminal import Terminal
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.sandbox._server import Server
-from gatepass.secrets import SecretContext
+from gatepass.secrets import SecretContext, ref
 
 USER: Final = "alice"
 PASSWORD: Final = "sesame"  # noqa: S105 - of a server that lives for seconds and holds nothing
 VARIABLE: Final = "MI_PASSWORD"
 PAGE: Final = "Health/v2.svc"
+MODES: Final = ("standalone", "mixed", "windows")
+SCHEMES: Final = ("basic", "ntlm", "credentials")
 
 _SECRET_FILE: Final = "password.txt"  # noqa: S105 - a file's name
 _PRINT_FILE: Final = "import pathlib, sys; print(pathlib.Path(sys.argv[1]).read_text())"
@@ -85,14 +89,45 @@ class Trial:
         return self.status == 200 and self.user == USER  # noqa: PLR2004 - HTTP's OK
 
 
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """What came of one scheme at one configuration of a server.
+
+    Attributes:
+        mode: of the server.
+        scheme: of the profile.
+        status: HTTP status of the last answer; None when no request arrived.
+        user: who the server says was logged on; None for nobody.
+        requests: how many requests arrived at the server, for one page.
+        not_offered: why the scheme and the server do not fit, and which scheme does; empty
+            where they do.
+        problem: what went wrong; empty when nothing did.
+        hint: the next step after that; may be empty.
+    """
+
+    mode: str
+    scheme: str
+    status: int | None = None
+    user: str | None = None
+    requests: int = 0
+    not_offered: str = ""
+    problem: str = ""
+    hint: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server let the right user in."""
+        return self.status == 200 and self.user == USER  # noqa: PLR2004 - HTTP's OK
+
+
 @contextmanager
 def practice(
     *,
     environ: Mapping[str, str] | None = None,
     terminal: Terminal | None = None,
     ask: bool = False,
-) -> Iterator[Iterator[Introduction | Trial]]:
-    """Set up a server and its profiles; the steps run as they are taken from the iterator.
+) -> Iterator[Iterator[Introduction | Trial | Pairing]]:
+    """Set up servers and profiles; the steps run as they are taken from the iterator.
 
     Writes to a temporary folder, listens on 127.0.0.1, starts one harmless program, and keeps an
     entry in the keyring for the length of its step.
@@ -104,11 +139,13 @@ def practice(
     """
     variables = dict(os.environ if environ is None else environ)
     person = Terminal(variables) if terminal is None else terminal
-    with (
-        TemporaryDirectory(prefix="gatepass-demo-") as name,  # 0700, as mkdtemp makes it
-        Server(mode="standalone", users={USER: PASSWORD}) as server,
-    ):
-        room = _Room(Path(name), server, _clean(variables), person, ask=ask)
+    with ExitStack() as stack:
+        # 0700, as mkdtemp makes it
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="gatepass-demo-")))
+        servers = {
+            mode: stack.enter_context(Server(mode=mode, users={USER: PASSWORD})) for mode in MODES
+        }
+        room = _Room(folder, servers, _clean(variables), person, ask=ask)
         room.write_files()
         yield room.steps()
 
@@ -124,18 +161,19 @@ def _clean(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 class _Room:
-    """The folder, the server and the world of one exercise."""
+    """The folder, the servers and the world of one exercise."""
 
     def __init__(
         self,
         folder: Path,
-        server: Server,
+        servers: Mapping[str, Server],
         environ: Mapping[str, str],
         terminal: Terminal,
         *,
         ask: bool,
     ) -> None:
-        self._server = server
+        self._servers = servers
+        self._server = servers["standalone"]
         self._environ = environ
         self._terminal = terminal
         self._ask = ask
@@ -155,32 +193,39 @@ class _Room:
         _write_private(self._secret_file, f"{PASSWORD}\n")
         _write_private(self._config_file, self._toml())
 
-    def steps(self) -> Iterator[Introduction | Trial]:
+    def steps(self) -> Iterator[Introduction | Trial | Pairing]:
         yield Introduction(self._server.url, self._config_file, self._toml(), self._python())
         yield self._try("env")
         yield self._try("file")
         yield self._try_keyring()
         yield self._try_command()
         yield self._try_prompt()
+        for scheme in SCHEMES:
+            for mode in MODES:
+                yield self._pair(mode, scheme)
 
     def _toml(self) -> str:
         import tomli_w
 
-        profiles = {
-            source: {
+        (first, reference), *others = self._references.items()
+        profiles: dict[str, Any] = {
+            first: {
                 "url": self._server.url,
                 "proxy": "none",  # loopback: a proxy of the environment would not find it
                 "auth": {"scheme": "basic", "user_name": USER, "password": reference},
             }
-            for source, reference in self._references.items()
         }
+        for source, another in others:
+            profiles[source] = {"extends": first, "auth": {"password": another}}
         return tomli_w.dumps({"profiles": profiles})
 
     def _python(self) -> str:
         return (
             "from gatepass import Session\n"
             "\n"
-            f'mi = Session.from_profile("env", config_file={str(self._config_file)!r})\n'
+            "mi = Session.from_profile(\n"
+            f'    "env", config_file={str(self._config_file)!r}\n'
+            ")\n"
             f'print(mi.get("{PAGE}").json())\n'
         )
 
@@ -195,30 +240,41 @@ class _Room:
         return Trial(source, f"password = {{ {inner} }}")
 
     def _try(self, source: str) -> Trial:
-        """Open a session on the profile and make one request, as a user's script would."""
+        """Get the page with the profile of a source."""
+        plan, visit = self._plan(source), _Visit(self._server)
+        try:
+            self._get_page(source)
+        except GatepassError as error:
+            plan = replace(plan, problem=error.message, hint=error.hint)
+        return replace(plan, **visit.outcome())
+
+    def _pair(self, mode: str, scheme: str) -> Pairing:
+        """Use the first profile at a server of that mode, with that scheme."""
+        from gatepass._failures import SchemeNotOffered
+
+        pairing, server = Pairing(mode, scheme), self._servers[mode]
+        visit = _Visit(server)
+        auth = {"scheme": scheme, "user_name": USER, "password": ref(f"env:{VARIABLE}")}
+        try:
+            self._get_page("env", {"url": server.url, "auth": auth})
+        except SchemeNotOffered as error:
+            pairing = replace(pairing, not_offered=error.message)
+        except GatepassError as error:
+            pairing = replace(pairing, problem=error.message, hint=error.hint)
+        return replace(pairing, **visit.outcome())
+
+    def _get_page(self, profile: str, overrides: Mapping[str, Any] | None = None) -> None:
+        """Open a session and make one request, as a user's script would."""
         from gatepass._session import Session
 
-        before = len(self._server.requests)
-        problem = hint = ""
-        try:
-            with Session.from_profile(
-                source,
-                config_file=self._config_file,
-                environ=self._environ,
-                terminal=self._terminal,
-            ) as session:
-                session.get(PAGE)
-        except GatepassError as error:
-            problem, hint = error.message, error.hint
-        arrived = self._server.requests[before:]
-        return replace(
-            self._plan(source),
-            status=arrived[-1].status if arrived else None,
-            user=arrived[-1].user if arrived else None,
-            requests=len(arrived),
-            problem=problem,
-            hint=hint,
-        )
+        with Session.from_profile(
+            profile,
+            config_file=self._config_file,
+            overrides=overrides,
+            environ=self._environ,
+            terminal=self._terminal,
+        ) as session:
+            session.get(PAGE)
 
     def _try_command(self) -> Trial:
         if not sys.executable:
@@ -269,6 +325,24 @@ class _Room:
             terminal=self._terminal,
             allow_insecure_keyring=profile.machine.allow_insecure_keyring,
         )
+
+
+class _Visit:
+    """What arrives at a server from now on."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._before = len(server.requests)
+
+    def outcome(self) -> dict[str, Any]:
+        """Return the last status and user, and the number of requests."""
+        arrived = self._server.requests[self._before :]
+        last = arrived[-1] if arrived else None
+        return {
+            "status": last and last.status,
+            "user": last and last.user,
+            "requests": len(arrived),
+        }
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -1,0 +1,429 @@
+r"""Modes `windows` and `mixed`: logins of connections, by real sessions and by single messages."""
+
+import hashlib
+import io
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+import requests
+import spnego
+from hypothesis import given
+from hypothesis import strategies as st
+from spnego._ntlm_raw.crypto import desl
+from spnego._ntlm_raw.messages import Authenticate, Challenge, NegotiateFlags
+from spnego._spnego import NegTokenInit
+from spnego.exceptions import OperationNotAvailableError
+
+from gatepass._failures import LoginRefused, SchemeNotOffered
+from gatepass._session import Session
+from gatepass.sandbox import Server
+from gatepass.sandbox._accounts import Accounts
+from gatepass.sandbox._login import Conversation, LoginContext, Verdict, login_for
+from tests._sessions import profile_for
+from tests.sandbox.test_login import basic
+
+USERS = {
+    "alice": "sesame",
+    r"CORP\alice": "pässwörd: ☃",
+    r"CORP\zoë": "zoë's",
+    "gus@corp.test": "gus:gus",
+}
+PAGE = "Health/v2.svc"
+OFFER = ("Negotiate", "NTLM")
+KERBEROS = "1.2.840.113554.1.2.2"
+
+
+def session(url: str, scheme: str, name: str = "alice", password: str | None = None) -> Session:
+    """Return a session of a user, by default with the right password."""
+    *domain, user = name.split("\\")
+    auth = {"user_name": user, "password": USERS[name] if password is None else password}
+    if domain:
+        auth["domain"] = domain[0]
+    return Session._from_checked(profile_for(url, scheme, auth=auth), environ={})
+
+
+def begin(mode: str = "windows", *, lock_after: int | None = None) -> tuple[Accounts, Conversation]:
+    """Return the accounts and a connection of a server without a wire."""
+    accounts = Accounts(USERS, lock_after)
+    return accounts, login_for(mode, LoginContext(accounts, None)).conversation()
+
+
+def client(name: str, password: str, word: str = "NTLM") -> Any:
+    options = spnego.NegotiateOptions
+    kind = {"NTLM": options.use_ntlm, "Negotiate": options.use_negotiate}[word]
+    return spnego.client(name, password, hostname="localhost", protocol=word, options=kind)
+
+
+def header(word: str, token: bytes | None) -> str:
+    return f"{word} {b64encode(token or b'').decode()}"
+
+
+def token_in(verdict: Verdict) -> bytes:
+    (challenge,) = verdict.challenges
+    return b64decode(challenge.partition(" ")[2])
+
+
+def log_on(conversation: Conversation, context: Any, word: str = "NTLM") -> Verdict:
+    """Exchange the messages of a login and return the last verdict."""
+    asked = conversation.judge(header(word, context.step()))
+    return conversation.judge(header(word, context.step(token_in(asked))))
+
+
+# ------------------------------------------------------------- sessions
+
+
+@pytest.mark.parametrize("mode", ["windows", "mixed"])
+@pytest.mark.parametrize("scheme", ["ntlm", "credentials"])
+@pytest.mark.parametrize("name", USERS)
+def test_ten_requests_take_one_connection_and_two_messages_more(
+    mode: str, scheme: str, name: str
+) -> None:
+    with Server(mode=mode, users=USERS) as server, session(server.url, scheme, name) as mi:
+        users = [mi.get(PAGE).json()["user"] for _ in range(10)]
+        seen = server.requests
+
+    assert users == [name] * 10
+    assert [each.status for each in seen] == [401, 401] + [200] * 10
+    assert [each.scheme for each in seen] == [None, "ntlm", "ntlm"] + [None] * 9
+    assert [each.user for each in seen] == [None, None] + [name] * 10
+    assert {each.connection for each in seen} == {1}
+
+
+def test_credentials_at_a_standalone_server_take_one_message_more() -> None:
+    with Server(users=USERS) as server, session(server.url, "credentials") as mi:
+        for _ in range(10):
+            assert mi.get(PAGE).ok
+        assert [each.status for each in server.requests] == [401] + [200] * 10
+
+
+@pytest.mark.parametrize(
+    ("mode", "challenges"),
+    [
+        ("windows", "Negotiate, NTLM"),
+        ("mixed", 'Negotiate, NTLM, Basic realm="gatepass sandbox", charset="UTF-8"'),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, basic("alice", "wrong"), {"Authorization": "NTLM TlRM"}])
+def test_who_is_not_let_in_is_offered_everything(
+    client: requests.Session, mode: str, challenges: str, headers: dict[str, str]
+) -> None:
+    with Server(mode=mode, users=USERS) as server:
+        answer = client.get(server.url, headers=headers)
+
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, challenges)
+
+
+@pytest.mark.parametrize("mode", ["windows", "mixed"])
+def test_basic_gets_in_where_it_is_offered_and_is_explained_elsewhere(mode: str) -> None:
+    with (
+        Server(mode=mode, users=USERS) as server,
+        session(server.url, "basic", r"CORP\alice") as mi,
+    ):
+        if mode == "mixed":
+            assert mi.get(PAGE).json()["user"] == r"CORP\alice"
+            return
+        with pytest.raises(SchemeNotOffered, match=r"Negotiate, NTLM \(Windows mode\)"):
+            mi.get(PAGE)
+        assert server.attempts(r"CORP\alice") == 0
+
+
+@pytest.mark.parametrize("mode", ["windows", "mixed"])
+@pytest.mark.parametrize("scheme", ["ntlm", "credentials"])
+def test_a_wrong_password_is_one_attempt_of_eight_threads(mode: str, scheme: str) -> None:
+    start = Barrier(8)
+    with (
+        Server(mode=mode, users=USERS) as server,
+        session(server.url, scheme, r"CORP\alice", "wrong") as mi,
+    ):
+
+        def attempt(_: int) -> str:
+            start.wait()
+            with pytest.raises(LoginRefused) as caught:
+                mi.get(PAGE)
+            assert caught.value.response is not None
+            return str(caught.value.response.json()["error"])
+
+        with ThreadPoolExecutor(8) as pool:
+            reasons = set(pool.map(attempt, range(8)))
+        assert server.attempts(r"CORP\alice") == 1
+        assert server.attempts("alice") == 0
+        assert [each.scheme for each in server.requests if each.scheme] == ["ntlm", "ntlm"]
+
+    assert reasons == {"wrong user name or password"}
+
+
+@pytest.mark.parametrize("scheme", ["ntlm", "credentials"])
+def test_eight_threads_log_on_and_get_their_own_answers(scheme: str) -> None:
+    start = Barrier(8)
+    with Server(mode="windows", users=USERS) as server, session(server.url, scheme) as mi:
+
+        def ask(number: int) -> list[tuple[str, str]]:
+            start.wait()
+            paths = [f"{number}/{turn}" for turn in range(5)]
+            answers = [(path, mi.get(path).json()) for path in paths]
+            return [(answer["user"], answer["path"].partition(path)[1]) for path, answer in answers]
+
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(ask, range(8)))
+        seen = server.requests
+
+    assert told == [[("alice", f"{number}/{turn}") for turn in range(5)] for number in range(8)]
+    connections = {each.connection for each in seen}
+    assert len(connections) <= 8
+    assert len(seen) == 40 + 2 * len(connections)
+
+
+BODIES: dict[str, Callable[[bytes], Any]] = {
+    "bytes": lambda data: data,
+    "file": io.BytesIO,
+    "generator": lambda data: (data[at : at + 70_000] for at in range(0, len(data), 70_000)),
+}
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize(
+    ("scheme", "mode"),
+    [("ntlm", "windows"), ("credentials", "windows"), ("credentials", "standalone")],
+)
+def test_a_body_arrives_whole_and_once(scheme: str, mode: str, kind: str, used: bool) -> None:
+    data = bytes(range(256)) * 4096
+    with Server(mode=mode, users=USERS) as server, session(server.url, scheme) as mi:
+        if used:
+            mi.get(PAGE)
+        told = mi.post("upload", data=BODIES[kind](data)).json()
+        posts = [each for each in server.requests if each.method == "POST"]
+
+    assert (told["user"], told["body_length"]) == ("alice", len(data))
+    assert told["body_sha256"] == hashlib.sha256(data).hexdigest()
+    assert [(each.status, each.body_length) for each in posts] == [(200, len(data))]
+
+
+def test_wrong_passwords_in_a_row_lock_the_account_for_both_ways_to_log_on() -> None:
+    with Server(mode="mixed", users=USERS, lock_after=2) as server:
+        for scheme in ("ntlm", "basic"):
+            with session(server.url, scheme, password="wrong") as mi, pytest.raises(LoginRefused):
+                mi.get(PAGE)
+        with session(server.url, "ntlm") as mi, pytest.raises(LoginRefused) as caught:
+            mi.get(PAGE)
+        assert caught.value.response is not None
+        assert "locked" in caught.value.response.json()["error"]
+        assert server.attempts("alice") == 2
+        with session(server.url, "ntlm", r"CORP\alice") as mi:
+            assert mi.get(PAGE).ok
+
+
+def test_neither_the_environment_nor_other_users_of_pyspnego_notice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NTLM_USER_FILE", raising=False)
+    before = dict(os.environ)
+    with Server(mode="windows", users=USERS) as server, session(server.url, "ntlm") as mi:
+        assert mi.get(PAGE).ok
+        assert dict(os.environ) == before
+        with pytest.raises(OperationNotAvailableError):
+            spnego.server(protocol="ntlm", options=spnego.NegotiateOptions.use_ntlm)
+
+
+def test_two_servers_have_two_sets_of_accounts() -> None:
+    with (
+        Server(mode="windows", users={"alice": "one"}) as first,
+        Server(mode="windows", users={"alice": "two"}) as second,
+        session(first.url, "ntlm", password="one") as at_first,
+        session(second.url, "ntlm", password="two") as at_second,
+    ):
+        assert at_first.get(PAGE).ok
+        assert at_second.get(PAGE).ok
+
+
+# ------------------------------------------------------------- messages
+
+
+@pytest.mark.parametrize("name", USERS)
+@pytest.mark.parametrize(("word", "inner"), [("Negotiate", "Negotiate"), ("Negotiate", "NTLM")])
+def test_negotiate_takes_ntlm_wrapped_and_as_it_is(name: str, word: str, inner: str) -> None:
+    """... and ends with the server's proof where it is wrapped."""
+    _, conversation = begin()
+    context = client(name, USERS[name], inner)
+
+    verdict = log_on(conversation, context, word)
+
+    assert (verdict.admitted, verdict.user) == (True, name)
+    if inner == "Negotiate":
+        assert not context.complete
+        context.step(token_in(verdict))
+    assert context.complete
+    assert conversation.judge(None) == Verdict(admitted=True, user=name)
+
+
+@pytest.mark.parametrize("word", OFFER)
+def test_the_right_password_of_a_locked_account_does_not_log_the_connection_on(word: str) -> None:
+    accounts, conversation = begin(lock_after=1)
+    assert not log_on(conversation, client("alice", "wrong", word), word).admitted
+
+    verdict = log_on(conversation, client("alice", "sesame", word), word)
+
+    assert (verdict.admitted, verdict.challenges, "locked" in verdict.reason) == (
+        False,
+        OFFER,
+        True,
+    )
+    assert not conversation.judge(None).admitted
+    assert accounts.attempts("alice") == 1
+
+
+@pytest.mark.parametrize("word", OFFER)
+@pytest.mark.parametrize(
+    ("name", "password"), [("bob", ""), (r"EVIL\alice", "sesame"), ("Alice", "sesame")]
+)
+def test_a_name_that_nobody_has_is_a_wrong_attempt(word: str, name: str, password: str) -> None:
+    accounts, conversation = begin()
+
+    verdict = log_on(conversation, client(name, password, word), word)
+
+    assert (verdict.admitted, verdict.reason) == (False, "wrong user name or password")
+    assert (accounts.attempts(name), accounts.attempts("alice")) == (1, 0)
+
+
+def test_a_request_in_between_ends_the_handshake_and_is_no_attempt() -> None:
+    accounts, conversation = begin()
+    context = client("alice", "sesame")
+    asked = conversation.judge(header("NTLM", context.step()))
+
+    assert conversation.judge(None).challenges == OFFER
+    assert not conversation.judge(header("NTLM", context.step(token_in(asked)))).admitted
+    assert accounts.attempts("alice") == 0
+
+
+def test_a_message_on_another_connection_is_refused() -> None:
+    accounts = Accounts(USERS, None)
+    login = login_for("windows", LoginContext(accounts, None))
+    first, second = login.conversation(), login.conversation()
+    context = client("alice", "sesame")
+    asked = first.judge(header("NTLM", context.step()))
+    second.judge(header("NTLM", client("alice", "sesame").step()))
+
+    assert not second.judge(header("NTLM", context.step(token_in(asked)))).admitted
+    assert not second.judge(None).admitted
+
+
+def test_a_handshake_does_not_change_its_word() -> None:
+    _, conversation = begin()
+    context = client("alice", "sesame")
+    asked = conversation.judge(header("NTLM", context.step()))
+
+    assert not conversation.judge(header("Negotiate", context.step(token_in(asked)))).admitted
+
+
+@pytest.mark.parametrize("mode", ["windows", "mixed"])
+def test_credentials_of_their_own_are_not_covered_by_the_login_of_the_connection(
+    mode: str,
+) -> None:
+    accounts, conversation = begin(mode)
+    assert log_on(conversation, client("alice", "sesame")).admitted
+
+    own = basic("alice", "wrong")["Authorization"]
+    assert not conversation.judge(own).admitted
+    assert accounts.attempts("alice") == (1 if mode == "mixed" else 0)
+    assert conversation.judge(None).user == "alice"
+
+
+def test_another_login_on_the_connection_ends_the_first() -> None:
+    _, conversation = begin()
+    assert log_on(conversation, client("alice", "sesame")).user == "alice"
+
+    assert not log_on(conversation, client("alice", "wrong")).admitted
+    assert not conversation.judge(None).admitted
+    assert log_on(conversation, client(r"CORP\zoë", USERS[r"CORP\zoë"])).user == r"CORP\zoë"
+    assert conversation.judge(None).user == r"CORP\zoë"
+
+
+def test_a_login_by_basic_is_of_its_request_alone() -> None:
+    _, conversation = begin("mixed")
+
+    assert conversation.judge(basic("alice", "sesame")["Authorization"]).user == "alice"
+    assert not conversation.judge(None).admitted
+
+
+def test_negotiate_without_ntlm_is_refused() -> None:
+    _, conversation = begin()
+    ticket = NegTokenInit([KERBEROS], mech_token=b"ticket").pack()
+
+    verdict = conversation.judge(header("Negotiate", ticket))
+
+    assert (verdict.admitted, verdict.challenges) == (False, OFFER)
+    assert "not of NTLM" in verdict.reason
+
+
+def last_message(user: str, lm: bytes, nt: bytes | None) -> str:
+    *domain, name = user.split("\\")
+    message = Authenticate(
+        NegotiateFlags.unicode, lm, nt, domain_name="".join(domain), username=name
+    )
+    return header("NTLM", message.pack())
+
+
+@pytest.mark.parametrize("nobody", ["", "CORP\\"])
+def test_nobody_logs_on_without_a_name(nobody: str) -> None:
+    _, conversation = begin()
+    conversation.judge(header("NTLM", client("alice", "sesame").step()))
+
+    verdict = conversation.judge(last_message(nobody, bytes(24), bytes(24)))
+
+    assert not verdict.admitted
+    assert "malformed" in verdict.reason
+
+
+def test_nobody_logs_on_by_the_hash_of_lan_manager() -> None:
+    """... which the server has not got; one of zeros is none that a client could guess."""
+    accounts, conversation = begin()
+    asked = conversation.judge(header("NTLM", client("alice", "sesame").step()))
+    challenge = Challenge.unpack(token_in(asked)).server_challenge
+
+    verdict = conversation.judge(last_message("alice", desl(bytes(16), challenge), None))
+
+    assert (verdict.admitted, accounts.attempts("alice")) == (False, 1)
+
+
+foreign = st.one_of(
+    st.text(),
+    st.builds(header, st.sampled_from(OFFER), st.binary()),
+    st.builds(
+        lambda word, kind, rest: header(word, b"NTLMSSP\0" + bytes([kind, 0, 0, 0]) + rest),
+        st.sampled_from(OFFER),
+        st.integers(0, 4),
+        st.binary(max_size=200),
+    ),
+)
+
+
+@given(st.lists(foreign, max_size=4), st.sampled_from(["windows", "mixed"]))
+def test_foreign_messages_are_refused_and_never_an_exception(texts: list[str], mode: str) -> None:
+    _, conversation = begin(mode)
+    for text in texts:
+        assert not conversation.judge(text).admitted
+    assert not conversation.judge(None).admitted
+
+
+@pytest.fixture
+def asked() -> tuple[Conversation, bytearray]:
+    """A connection that waits for the last message, and that message."""
+    _, conversation = begin()
+    context = client("alice", "sesame")
+    verdict = conversation.judge(header("NTLM", context.step()))
+    return conversation, bytearray(context.step(token_in(verdict)))
+
+
+@pytest.mark.parametrize("place", [-1, -20, 20, 88])
+def test_a_message_that_was_changed_on_its_way_is_refused(
+    asked: tuple[Conversation, bytearray], place: int
+) -> None:
+    conversation, message = asked
+    message[place] ^= 1
+
+    assert not conversation.judge(header("NTLM", bytes(message))).admitted
