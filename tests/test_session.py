@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import requests
 
-from gatepass import _plugins
 from gatepass._failures import LoginRefused, Unreachable
 from gatepass._session import Session
 from gatepass.auth import AuthContext, SchemeBase
@@ -15,7 +14,6 @@ from gatepass.errors import (
     GatepassError,
     GatepassWarning,
     NobodyThere,
-    PluginError,
     ProfileError,
     SecretUnavailable,
 )
@@ -126,15 +124,6 @@ def test_other_text_instead_of_a_url_is_not_repeated() -> None:
 def test_credentials_over_plain_http_to_another_machine_are_refused() -> None:
     with pytest.raises(ProfileError, match="plain http"):
         Session("http://mi.example.com", user_name=USER, password=PASSWORD)
-
-
-def test_a_scheme_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = dict(_plugins.BUILT_IN[_plugins.AUTH])
-    known.pop("autologon", None)
-    monkeypatch.setitem(_plugins.BUILT_IN, _plugins.AUTH, known)
-
-    with pytest.raises(PluginError, match="no installed package provides 'autologon'"):
-        Session("https://mi.example.com", autologon=True)
 
 
 def test_building_sends_nothing() -> None:

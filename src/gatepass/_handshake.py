@@ -56,6 +56,20 @@ def may_answer(response: "Response") -> bool:
     return response.status_code == REFUSED and (body is None or isinstance(body, bytes | str))
 
 
+def rewound(request: "PreparedRequest") -> bool:
+    """Make a request's body ready to be sent again; say whether it is."""
+    if request.body is None or isinstance(request.body, bytes | str):
+        return True
+    from requests.exceptions import UnrewindableBodyError
+    from requests.utils import rewind_body
+
+    try:
+        rewind_body(request)
+    except UnrewindableBodyError:
+        return False
+    return True
+
+
 def closes(response: "Response") -> bool:
     """Say whether the server closes the connection after this answer."""
     return response.headers.get("Connection", "").strip().lower() == "close"

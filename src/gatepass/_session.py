@@ -13,7 +13,7 @@ from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 from requests.utils import get_auth_from_url
 
-from gatepass import _plugins, _profiles
+from gatepass import _profiles
 from gatepass._address import below, target
 from gatepass._challenge import configuration
 from gatepass._failures import explained, without_secrets
@@ -34,7 +34,7 @@ from gatepass._settings import ConfigFile
 from gatepass._terminal import Terminal
 from gatepass._tls import ClientCertificate, trusted
 from gatepass._transport import Network
-from gatepass._unlocked import Found, Unlocked
+from gatepass._unlocked import Found, Unlocked, vault_place
 from gatepass.auth import AuthContext, basic_header
 from gatepass.errors import GatepassError, GatepassWarning
 from gatepass.secrets import Secret, SecretRef
@@ -135,7 +135,6 @@ class Session(requests.Session):
             {"user_name": user_name, "password": password, "domain": domain},
             {"use_stored_token": use_stored_token or None, "refresh_token": refresh_token},
         )
-        _plugins.load(_plugins.AUTH, auth["scheme"])  # says better than the gate what is missing
         self._open(_profiles.unnamed(url, auth, **keys), environ, interactive, terminal)
         _warn_if_unverified(self.profile)
 
@@ -231,7 +230,7 @@ class Session(requests.Session):
             origin=self.profile.origin,
             resolve=self._unlocked,
             http=self._http,
-            vault=None,
+            vault=vault_place(self.profile, self._environ, self._terminal, time.time),
             environ=self._environ,
             clock=time.time,
             terminal=self._terminal,

@@ -11,6 +11,7 @@ To add a scheme, write the dataclass in a file of its own and name it in the ent
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from gatepass._terminal import Terminal
@@ -31,6 +32,29 @@ class Resolver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class VaultPlace:
+    """Where tokens are kept, and what opens them. Looking at it touches nothing.
+
+    Attributes:
+        folder: returns the folder.
+        key: the reference to the key; None is the keyring.
+        key_file: the key's file, where the reference is one.
+        resolve_key: asks the reference; raises ``SecretUnavailable``.
+        terminal: the way to a person who may unlock the keyring.
+        allow_insecure_keyring: the machine setting of that name.
+        clock: the wall clock, in seconds since 1970.
+    """
+
+    folder: Callable[[], Path]
+    key: SecretRef | Secret | None
+    key_file: Path | None
+    resolve_key: Callable[[], Secret]
+    terminal: Terminal
+    allow_insecure_keyring: bool
+    clock: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
 class AuthContext:
     """What a scheme may look at while a session is built, and later.
 
@@ -45,7 +69,7 @@ class AuthContext:
             name.
         http: returns a ``requests.Session`` without any credential, with the profile's TLS,
             proxy and timeouts; made at the first call.
-        vault: the token store; None where no scheme needs one.
+        vault: where tokens are kept, for schemes that keep any.
         environ: the environment variables.
         clock: the wall clock, in seconds since 1970.
         terminal: the way to a person.
@@ -56,7 +80,7 @@ class AuthContext:
     origin: str
     resolve: Resolver
     http: "Callable[[], Session]"
-    vault: Any
+    vault: VaultPlace
     environ: Mapping[str, str]
     clock: Callable[[], float]
     terminal: Terminal

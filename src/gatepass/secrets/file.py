@@ -20,7 +20,7 @@ def file(text: str, context: SecretContext) -> str:
     Raises:
         SecretUnavailable: the file is missing, unreadable, not a file, not UTF-8 or too long.
     """
-    path = _path(text, context)
+    path = path_of(text, context)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             # A pipe or a device could keep an unattended run waiting for ever.
@@ -40,7 +40,12 @@ def file(text: str, context: SecretContext) -> str:
         raise SecretUnavailable(f"{path} is not UTF-8") from None
 
 
-def _path(text: str, context: SecretContext) -> Path:
+def path_of(text: str, context: SecretContext) -> Path:
+    """Return the file that a reference names. Touches nothing.
+
+    Raises:
+        SecretUnavailable: a variable in it is not set.
+    """
     if text == _CREDENTIALS or text.startswith((f"{_CREDENTIALS}/", f"{_CREDENTIALS}\\")):
         folder = context.environ.get(_CREDENTIALS[1:])
         if not folder:
