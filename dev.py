@@ -5,9 +5,9 @@
     python3 dev.py test                the checks, then all tests
     python3 dev.py test ARGUMENTS      pytest alone, with these arguments
 
-It keeps a virtual environment in `.venv`. On Debian and Ubuntu, `test` also installs the servers
-that the tests talk to, where it may: as root, or with a sudo that asks for no password. Without
-them, those tests skip.
+It keeps a virtual environment in `.venv`, and the tests' npm packages in there. On Debian and
+Ubuntu, `test` also installs the servers that the tests talk to, where it may: as root, or with a
+sudo that asks for no password. Without them, those tests skip.
 """
 
 import hashlib
@@ -39,6 +39,7 @@ CHECKS = {
 # What the tests' servers and desktops need. apache2-bin is Apache without its service.
 PEERS = [
     "apache2-bin",
+    "chromium",
     "curl",
     "dbus-bin",
     "dbus-daemon",
@@ -48,10 +49,15 @@ PEERS = [
     "krb5-kdc",
     "krb5-user",
     "libapache2-mod-auth-gssapi",
+    "libapache2-mod-auth-openidc",
     "python3",  # for the programs that Apache runs
     "python3-gssapi",  # Kerberos for autologon; from PyPI it would be compiled
     "squid",
 ]
+# Also from elsewhere: many have a newer Node than Debian's.
+PEER_PROGRAMS = {"node": "nodejs", "npm": "npm"}
+# Names and versions of the npm packages for the tests' Node programs.
+NPM_PACKAGES = ROOT / "tests" / "peers" / "node" / "package.json"
 
 
 def main(arguments: list[str]) -> int:
@@ -65,6 +71,7 @@ def main(arguments: list[str]) -> int:
     if verb == "test":
         prepare(TEST_EXTRAS)
         install_peers()
+        install_npm_packages()
         provide_gssapi()
         failed = 0 if rest else check()
         # Tests come last, so that the last line is pytest's own summary.
@@ -158,9 +165,30 @@ def install_peers() -> None:
     if not is_debian():
         say("the servers for the tests come from Debian packages; without them, their tests skip")
         return
-    missing = [name for name in PEERS if name not in installed_packages()]
+    installed = installed_packages()
+    missing = [name for name in PEERS if name not in installed]
+    missing += [package for name, package in PEER_PROGRAMS.items() if not shutil.which(name)]
     if missing and not apt_install(missing):
         say("some tests skip without these Debian packages: " + " ".join(missing))
+
+
+def install_npm_packages() -> None:
+    """Install what the tests' Node programs import, beside the Python packages."""
+    folder, wanted = VENV / "npm", NPM_PACKAGES.read_text()
+    marker, npm = folder / "installed", shutil.which("npm")
+    if marker.exists() and marker.read_text() == wanted:
+        return
+    if npm is None:
+        say("some tests skip without npm, which brings an OpenID provider for them")
+        return
+    folder.mkdir(exist_ok=True)
+    shutil.copy(NPM_PACKAGES, folder)
+    say("npm install")
+    options = ["--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--silent"]
+    if quiet([npm, "install", "--prefix", str(folder), *options]):
+        say("some tests skip without the npm packages of " + str(NPM_PACKAGES.relative_to(ROOT)))
+    else:
+        marker.write_text(wanted)
 
 
 def provide_gssapi() -> None:

@@ -2,7 +2,11 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
 
 import pytest
 
@@ -10,6 +14,7 @@ from gatepass._terminal import Terminal
 from gatepass.errors import NobodyThere
 from tests.peers.environ import clean_environ
 from tests.peers.terminal import terminal, without_terminal
+from tests.peers.waiting import wait_for
 from tests.secrets.world import PYTHONPATH
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
@@ -268,3 +273,249 @@ def test_a_notebook_is_asked_when_its_front_end_answers(
     assert without_terminal(python(WHY_NOT_ASK), environ).stdout.startswith("there is no")
     in_kernel = without_terminal(python("import ipykernel\n" + WHY_NOT_ASK), environ)
     assert in_kernel.stdout.startswith(answer)
+
+
+# --- telling -------------------------------------------------------------------------------
+
+
+def test_a_person_is_told_on_stderr_even_where_nobody_may_be_asked(
+    environ: dict[str, str],
+) -> None:
+    code = "from gatepass._terminal import Terminal; Terminal().tell('open this\\nand that')"
+    done = without_terminal(python(code), environ | {"CI": "true"})
+    assert (done.stdout, done.stderr) == ("", "open this\nand that\n")
+
+
+def test_what_is_told_cannot_steer_the_terminal() -> None:
+    told: list[str] = []
+    Terminal({}, write=told.append).tell("a\x1b[2J\r\u202eb\nc ä €")
+    assert told == ["a\\x1b[2J\\r\\u202eb\nc ä €\n"]
+
+
+@pytest.mark.parametrize("stream", ["None", "open(os.devnull)", "closed"])
+def test_where_nothing_can_be_told_nothing_breaks(environ: dict[str, str], stream: str) -> None:
+    code = (
+        "import os, sys\n"
+        "closed = open(os.devnull, 'w'); closed.close()\n"
+        f"sys.stderr = {stream}\n"
+        "from gatepass._terminal import Terminal\n"
+        "Terminal().tell('x'); print('fine')"
+    )
+    assert without_terminal(python(code), environ).stdout == "fine\n"
+
+
+# --- opening a browser ---------------------------------------------------------------------
+
+
+def test_a_browser_gets_the_address() -> None:
+    opened: SimpleQueue[str] = SimpleQueue()
+    person = Terminal({}, interactive=True, open_url=opened.put)
+    assert person.open_browser("https://idp.example/a?b=c") is None
+    assert opened.get(timeout=20) == "https://idp.example/a?b=c"
+
+
+def test_a_browser_that_blocks_or_breaks_is_not_waited_for() -> None:
+    release, entered = Event(), Event()
+
+    def hang(_: str) -> None:
+        entered.set()
+        release.wait(20)
+        raise OSError
+
+    person = Terminal({}, interactive=True, open_url=hang)
+    assert person.open_browser("https://idp.example/") is None
+    assert entered.wait(20)
+    assert not release.is_set()
+    release.set()
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "javascript:alert(1)", "-remote", "", "HTTPS:x", "C:\\evil.exe"]
+)
+def test_only_web_addresses_are_opened(url: str) -> None:
+    opened: list[str] = []
+    person = Terminal({}, interactive=True, open_url=opened.append)
+    assert person.open_browser(url) == "it is not a web address"
+    assert opened == []
+
+
+def test_where_nobody_sees_it_no_browser_is_opened() -> None:
+    opened: list[str] = []
+    person = Terminal({"CI": "1"}, open_url=opened.append)
+    assert "CI is set" in str(person.open_browser("https://idp.example/"))
+    assert opened == []
+
+
+@pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="these always have a browser")
+def test_without_a_display_no_text_browser_takes_the_terminal_away() -> None:
+    reason = Terminal({}, interactive=True).open_browser("https://idp.example/")
+    assert reason == "no browser is known here (no display, and BROWSER is not set)"
+
+
+@posix
+def test_the_variable_browser_counts_and_what_it_prints_stays_out_of_our_data(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """One that runs in the foreground: webbrowser waits for it, we do not."""
+    browser, address = tmp_path / "browser", tmp_path / "address"
+    browser.write_text(
+        f'#!/bin/sh\necho noise; echo noise >&2\nprintf %s "$1" >{address}.new\n'
+        f"mv {address}.new {address}\n",
+        encoding="utf-8",
+    )
+    browser.chmod(0o755)
+    code = (
+        "import time; from pathlib import Path; from gatepass._terminal import Terminal\n"
+        "print(Terminal(interactive=True).open_browser('https://idp.example/?a=b&c=d'))\n"
+        f"while not Path({str(address)!r}).exists(): time.sleep(0.01)"
+    )
+    done = without_terminal(python(code), environ | {"BROWSER": str(browser)})
+    assert (done.stdout, done.stderr) == ("None\n", "")
+    wait_for(address.exists, 20, "the browser")
+    assert address.read_text(encoding="utf-8") == "https://idp.example/?a=b&c=d"
+
+
+# --- the line that waits -------------------------------------------------------------------
+
+
+class Typist:
+    """A console on which somebody types a piece at each look."""
+
+    reads = True
+
+    def __init__(self, *pieces: str) -> None:
+        self.pieces = list(pieces)
+        self.drawn: list[str] = []
+        self.closed = False
+
+    def draw(self, text: str) -> None:
+        self.drawn.append(text)
+
+    def typed(self) -> str:
+        return self.pieces.pop(0) if self.pieces else ""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def before(console: Typist) -> Terminal:
+    return Terminal({}, interactive=True, open_console=lambda _: console)
+
+
+def test_the_line_is_drawn_over_and_taken_away() -> None:
+    console = Typist()
+    with before(console).waiting(typing=True) as line:
+        line.show("10 left")
+        line.show("10 left")
+        line.show("9 left")
+    assert console.drawn == ["\r10 left", "\r9 left \b", "\r      \r"]
+    assert console.closed
+
+
+@pytest.mark.parametrize(
+    ("pieces", "answer"),
+    [
+        (["abc\n"], "abc"),
+        (["a", "b", "c\r"], "abc"),
+        (["ax\x7fbyy\b\bc\n"], "abc"),
+        (["\x7f\x7fabc\n"], "abc"),
+        (["  abc \n"], "abc"),
+        (["\n"], ""),
+        (["abc"], None),
+    ],
+)
+def test_what_is_typed_is_a_line_when_it_ends(pieces: Sequence[str], answer: str | None) -> None:
+    console = Typist(*pieces)
+    with before(console).waiting(typing=True) as line:
+        answers = [line.answer() for _ in pieces]
+    assert answers[-1] == answer
+    assert not any(answers[:-1])
+
+
+def test_who_is_typing_is_not_drawn_over() -> None:
+    console = Typist("https://")
+    with before(console).waiting(typing=True) as line:
+        line.show("10 left")
+        line.answer()
+        line.show("9 left")
+        assert console.drawn == ["\r10 left"]
+        console.pieces.append("x\n")
+        assert line.answer() == "https://x"
+        line.show("8 left")
+    assert console.drawn[1] == "\r8 left"
+
+
+def test_the_line_goes_away_with_the_block_whatever_happens() -> None:
+    console = Typist()
+    with suppress(ZeroDivisionError), before(console).waiting(typing=True) as line:
+        line.show("10 left\x1b[2J")
+        _ = 1 // 0
+    assert console.drawn[0] == "\r10 left\\x1b[2J"
+    assert console.closed
+
+
+def test_who_may_not_be_asked_gets_no_keyboard() -> None:
+    wanted: list[bool] = []
+    silent = Terminal({"CI": "1"}, open_console=wanted.append)
+    with silent.waiting(typing=True) as line:
+        assert not line.takes_answers
+        line.show("nobody looks")
+        assert line.answer() is None
+    assert wanted == [False]
+
+
+@posix
+def test_no_line_is_drawn_into_a_pipe(environ: dict[str, str]) -> None:
+    code = (
+        "from gatepass._terminal import Terminal\n"
+        "with Terminal(interactive=True).waiting(typing=True) as line: line.show('10 left')"
+    )
+    done = without_terminal(python(code), environ)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+ASK_LINE = """
+from gatepass._terminal import Terminal
+from gatepass.errors import NobodyThere
+try:
+    print("GOT", ascii(Terminal().ask_line("Address")), flush=True)
+except NobodyThere as error:
+    print("NOBODY", error.message, flush=True)
+except KeyboardInterrupt:
+    print("STOPPED", flush=True)
+print("THEN", input("Name? "), flush=True)
+"""
+
+
+@posix
+def test_a_line_is_asked_for_on_the_terminal_and_seen(environ: dict[str, str]) -> None:
+    """Also where the output is redirected; the keys for editing work, afterwards too."""
+    argv = ["/bin/sh", "-c", '"$0" -c "$1" 2>/dev/null', sys.executable, ASK_LINE]
+    with terminal(argv, environ) as child:
+        child.expect_exact("Address: ")
+        child.send("päss-€x\x7f\r")
+        child.expect_exact("GOT 'p\\xe4ss-\\u20ac'")
+        child.send("Mary\r")
+        child.expect_exact("THEN Mary")
+
+
+@posix
+def test_ctrl_c_at_a_line_is_ctrl_c_and_what_was_typed_is_not_left_over(
+    environ: dict[str, str],
+) -> None:
+    with terminal(python(ASK_LINE), environ) as child:
+        child.expect_exact("Address: ")
+        child.send("rm -rf x")
+        child.expect_exact("rm -rf x")
+        child.sendintr()
+        child.expect_exact("STOPPED")
+        child.send("Mary\r")
+        child.expect_exact("THEN Mary")
+
+
+@posix
+def test_without_a_terminal_no_line_is_asked_for(environ: dict[str, str]) -> None:
+    code = ASK_LINE.replace('input("Name? ")', "1")
+    for variables in ({}, {"GATEPASS_NO_INPUT": "0"}):
+        done = without_terminal(python(code), environ | variables, stdin="x\n")
+        assert "NOBODY it needs a person, and there is no terminal to ask on" in done.stdout

@@ -240,13 +240,24 @@ class Guard:
         """Send what the scheme prepared, let it answer, and judge the last answer."""
         if _carries(sent, request):
             with self.login.turn():
-                return self._answered(request, sent, adapter.send(sent, **kwargs), kwargs)
+                response = adapter.send(sent, **kwargs)
+                return self._closing(request, sent, response, kwargs)
         self.login.raise_refusal()
         # The scheme sends nothing before the server asks, so nobody needs to wait.
         response = adapter.send(sent, **kwargs)
+        with self.login.turn() if response.status_code == _REFUSED else nullcontext():
+            return self._closing(request, sent, response, kwargs)
+
+    def _closing(
+        self,
+        request: PreparedRequest,
+        sent: PreparedRequest,
+        response: Response,
+        kwargs: dict[str, Any],
+    ) -> Response:
+        """Answer and judge; where that fails, nobody will read the response."""
         try:
-            with self.login.turn() if response.status_code == _REFUSED else nullcontext():
-                return self._answered(request, sent, response, kwargs)
+            return self._answered(request, sent, response, kwargs)
         except BaseException:
             response.close()
             raise

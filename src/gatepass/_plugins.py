@@ -29,6 +29,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "bearer": "gatepass.auth.bearer:Bearer",
         "credentials": "gatepass.auth.credentials:Credentials",
         "ntlm": "gatepass.auth.ntlm:Ntlm",
+        "oidc": "gatepass.auth.oidc:Oidc",
     },
     SECRETS: {
         "command": "gatepass.secrets.command:command",

@@ -22,6 +22,7 @@ from gatepass.errors import Problem, ProfileError, UnsafePermissions
 T = TypeVar("T")
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
+_PIECE: Final = 65536
 _SECONDS_FOR_OTHERS: Final = 1.0
 
 
@@ -67,11 +68,15 @@ def read(path: Path) -> FileBytes | None:
         os.close(descriptor)
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
         raise _unreadable(path, f"is {kind}, not a file")
+    data = bytearray()
     with os.fdopen(descriptor, "rb") as stream:
-        data = stream.read(_MOST_BYTES + 1)
+        # In pieces, since on Windows nobody can replace the file meanwhile, and a buffer for the
+        # most that may come takes longer than to read what is there.
+        while len(data) <= _MOST_BYTES and (piece := stream.read(_PIECE)):
+            data += piece
     if len(data) > _MOST_BYTES:
         raise _unreadable(path, f"is larger than {_MOST_BYTES // 1024**2} MiB")
-    return FileBytes(path, data, status)
+    return FileBytes(path, bytes(data), status)
 
 
 def _unreadable(path: Path, message: str) -> ProfileError:

@@ -265,8 +265,11 @@ def test_errors_are_text_on_stderr_also_with_json(home: Home) -> None:
 # ---------------------------------------------------------------- help and imports
 
 
+_SECRET = ("set", "delete", "list", "new-key")
+
+
 def _help_pages() -> list[tuple[str, ...]]:
-    return [(), *((verb,) for verb in _VERBS), *(("secret", v) for v in ("set", "delete", "list"))]
+    return [(), *((verb,) for verb in _VERBS), *(("secret", v) for v in _SECRET)]
 
 
 @pytest.mark.parametrize("words", _help_pages(), ids=" ".join)

@@ -18,12 +18,20 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.peers.access_log import AccessLog
-from tests.peers.apache_conf import GSSAPI_MODULE, GSSAPI_ROOMS, PLAIN_ROOMS, configuration
+from tests.peers.apache_conf import (
+    GSSAPI_MODULE,
+    OIDC_MODULE,
+    OIDC_ROOMS,
+    Place,
+    configuration,
+    room_names,
+)
 from tests.peers.ca import CertificateAuthority
 from tests.peers.daemon import running
 from tests.peers.environ import clean_environ
 from tests.peers.kdc import RealmFiles
 from tests.peers.need import absent, need_file, need_program
+from tests.peers.oidc_provider import OidcAddress
 from tests.peers.waiting import accepts, free_ports, wait_for
 
 # For Basic, in `standalone` and `mixed`.
@@ -79,7 +87,9 @@ class Apache(AccessLog[Access]):
     def room(self, name: str) -> Room:
         """Return a room by its name."""
         if name not in self.ports:
-            absent(f"{GSSAPI_MODULE} is missing (Debian package: libapache2-mod-auth-gssapi)")
+            module = OIDC_MODULE if name in OIDC_ROOMS else GSSAPI_MODULE
+            package = "libapache2-" + module.stem.replace("_", "-")
+            absent(f"{module} is missing (Debian package: {package})")
         plain, tls = self.ports[name]
         return Room(http=f"http://localhost:{plain}", https=f"https://localhost:{tls}")
 
@@ -133,6 +143,11 @@ class Apache(AccessLog[Access]):
         """Offers NTLM and closes each connection, so that no login can ever succeed."""
         return self.room("ntlm_no_keepalive")
 
+    @property
+    def oidc(self) -> Room:
+        """Takes access tokens of `tests.peers.oidc_provider`; asks for one as Granta does."""
+        return self.room("oidc")
+
     @cached_property
     def _rooms_by_port(self) -> dict[int, str]:
         return {port: name for name, pair in self.ports.items() for port in pair}
@@ -166,19 +181,22 @@ class Apache(AccessLog[Access]):
 
 
 @contextmanager
-def apache(folder: Path, authority: CertificateAuthority, realm: RealmFiles) -> Iterator[Apache]:
-    """Run Apache with its files in `folder`, and with the keytab of a realm.
+def apache(
+    folder: Path, authority: CertificateAuthority, realm: RealmFiles, oidc: OidcAddress
+) -> Iterator[Apache]:
+    """Run Apache with its files in `folder`, the keytab of a realm, and a provider's keys.
 
-    The keytab is read per login, so the realm may start later, or never.
+    Both are read per login, so the realm and the provider may start later, or never.
     """
     server = need_program("apache2", "apache2-bin")
-    names = [*PLAIN_ROOMS, *(GSSAPI_ROOMS if GSSAPI_MODULE.exists() else ())]
+    names = room_names()
     numbers = iter(free_ports(2 * len(names) + 1))
     ports = {name: (next(numbers), next(numbers)) for name in names}
     status_port = next(numbers)
     _furnish(folder)
+    place = Place(folder, authority, ports, status_port, oidc)
     conf = folder / "httpd.conf"
-    conf.write_text(configuration(folder, authority, ports, status_port), encoding="utf-8")
+    conf.write_text(configuration(place), encoding="utf-8")
     environ = clean_environ(
         folder / "home",
         LC_ALL="C.UTF-8",

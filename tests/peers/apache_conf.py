@@ -1,12 +1,15 @@
 """The configuration of the test Apache: its rooms, each with its own way to ask who you are."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.peers.ca import CertificateAuthority
 from tests.peers.environ import is_root
+from tests.peers.oidc_provider import AUDIENCE, NATIVE, OidcAddress
 
 MODULES = Path("/usr/lib/apache2/modules")
 GSSAPI_MODULE = MODULES / "mod_auth_gssapi.so"
+OIDC_MODULE = MODULES / "mod_auth_openidc.so"
 
 _BASIC = """\
   AuthType Basic
@@ -52,6 +55,29 @@ GSSAPI_ROOMS = {
     "krb_unbound": _gssapi("krb_unbound", _KRB5),
     "ntlm_no_keepalive": _gssapi("ntlm_no_keepalive", _NTLM, _PER_CONNECTION),
 }
+
+# Takes access tokens, and asks for one as Granta does; for that the module must not be asked: its
+# own challenge cannot be replaced. A token that was refused gets it, with error="invalid_token".
+_OIDC = """\
+  AuthType oauth20
+  Require claim aud:{audience}
+  <If "-z %{{HTTP:Authorization}}">
+   AuthType None
+   Require all granted
+   RedirectMatch 401 ^
+   Header always set WWW-Authenticate "Bearer authority=\\"{issuer}\\", clientid=\\"{client}\\", \
+redirecturi=\\"{redirect_uri}\\", scope=\\"openid offline_access\\", \
+apiAudience=\\"{audience}\\""
+  </If>
+"""
+# Outside <Location />: the keys are fetched when the first token comes.
+_OIDC_KEYS = """\
+ OIDCOAuthVerifyJwksUri {issuer}/jwks
+ OIDCCABundlePath {ca_file}
+ OIDCOAuthRemoteUserClaim sub
+ OIDCOAuthAcceptTokenAs header
+"""
+OIDC_ROOMS = {"oidc": _OIDC}
 
 _HEAD = """\
 ServerRoot {folder}
@@ -104,28 +130,60 @@ _CLIENT_CERTIFICATE = """\
 """
 
 
-def configuration(
-    folder: Path,
-    authority: CertificateAuthority,
-    ports: dict[str, tuple[int, int]],
-    status_port: int,
-) -> str:
-    """Return the whole file; `ports` names the rooms and their http and https ports."""
-    text = _modules() + _HEAD.format(folder=folder) + _virtual_host(status_port, _STATUS)
+@dataclass(frozen=True)
+class Place:
+    """What the configuration depends on: the server's folder and ports, and who else is there.
+
+    `ports` names the rooms and their http and https ports.
+    """
+
+    folder: Path
+    authority: CertificateAuthority
+    ports: dict[str, tuple[int, int]]
+    status_port: int
+    oidc: OidcAddress
+
+
+def room_names() -> list[str]:
+    """Return the rooms that this machine's modules allow."""
+    gssapi = GSSAPI_ROOMS if GSSAPI_MODULE.exists() else ()
+    return [*PLAIN_ROOMS, *gssapi, *(OIDC_ROOMS if OIDC_MODULE.exists() else ())]
+
+
+def configuration(place: Place) -> str:
+    """Return the whole file."""
+    text = _modules() + _HEAD.format(folder=place.folder)
+    text += _virtual_host(place.status_port, _STATUS)
     if is_root():
         text += "User www-data\nGroup www-data\n"
-    for name, (http_port, https_port) in ports.items():
-        location = (PLAIN_ROOMS | GSSAPI_ROOMS)[name].format(folder=folder)
-        body = f" <Location />\n{location} </Location>\n"
-        if name == "ntlm_no_keepalive":
-            body += " KeepAlive Off\n"
+    for name, (http_port, https_port) in place.ports.items():
+        body = _room(name, place)
         text += _virtual_host(http_port, body)
-        text += _virtual_host(https_port, body + _tls(name, authority))
+        text += _virtual_host(https_port, body + _tls(name, place.authority))
     return text
 
 
+def _room(name: str, place: Place) -> str:
+    values = {
+        "folder": place.folder,
+        "ca_file": place.authority.ca_file,
+        "issuer": place.oidc.issuer,
+        "client": NATIVE,
+        "redirect_uri": place.oidc.redirect_uri,
+        "audience": AUDIENCE,
+    }
+    location = (PLAIN_ROOMS | GSSAPI_ROOMS | OIDC_ROOMS)[name].format(**values)
+    body = f" <Location />\n{location} </Location>\n"
+    if name == "ntlm_no_keepalive":
+        body += " KeepAlive Off\n"
+    if name in OIDC_ROOMS:
+        body += _OIDC_KEYS.format(**values)
+    return body
+
+
 def _modules() -> str:
-    names = _MODULE_NAMES.split() + ["auth_gssapi"] * GSSAPI_MODULE.exists()
+    names = _MODULE_NAMES.split()
+    names += ["auth_gssapi"] * GSSAPI_MODULE.exists() + ["auth_openidc"] * OIDC_MODULE.exists()
     return "".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so\n" for name in names)
 
 

@@ -7,15 +7,19 @@ from pathlib import Path
 import pytest
 
 from tests.peers import apache as apache_peer
+from tests.peers import browser as browser_peer
 from tests.peers import ca as ca_peer
 from tests.peers import epa as epa_peer
 from tests.peers import kdc as kdc_peer
+from tests.peers import oidc_provider as oidc_peer
 from tests.peers import secret_service
 from tests.peers import squid as squid_peer
 from tests.peers.apache import Apache
+from tests.peers.browser import Browser
 from tests.peers.ca import CertificateAuthority
 from tests.peers.epa import EpaServer
 from tests.peers.kdc import Kdc, RealmFiles
+from tests.peers.oidc_provider import OidcAddress, OidcProvider
 from tests.peers.squid import Squid
 
 
@@ -41,12 +45,44 @@ def realm_files(peers_folder: Path) -> RealmFiles:
 
 
 @pytest.fixture(scope="session")
+def oidc_address() -> OidcAddress:
+    """Where the OpenID provider will be."""
+    return OidcAddress.free()
+
+
+@pytest.fixture(scope="session")
 def apache(
-    peers_folder: Path, ca: CertificateAuthority, realm_files: RealmFiles
+    peers_folder: Path,
+    ca: CertificateAuthority,
+    realm_files: RealmFiles,
+    oidc_address: OidcAddress,
 ) -> Iterator[Apache]:
-    """Apache, for the rooms without Kerberos and NTLM."""
-    with apache_peer.apache(peers_folder / "apache", ca, realm_files) as running:
+    """Apache, for the rooms without Kerberos, NTLM and OpenID."""
+    with apache_peer.apache(peers_folder / "apache", ca, realm_files, oidc_address) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def oidc_provider(
+    peers_folder: Path, ca: CertificateAuthority, oidc_address: OidcAddress
+) -> Iterator[OidcProvider]:
+    """The OpenID provider: rotation, access tokens for a minute."""
+    with oidc_peer.oidc_provider(peers_folder / "oidc", ca, oidc_address) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def oidc_apache(apache: Apache, oidc_provider: OidcProvider) -> Apache:  # noqa: ARG001 (it must run)
+    """The same Apache, for the room that takes access tokens."""
+    return apache
+
+
+@pytest.fixture
+def browser(peers_folder: Path) -> Iterator[Browser]:
+    """A browser whose person is alice; its command is for the variable BROWSER."""
+    folder = Path(tempfile.mkdtemp(prefix="browser-", dir=peers_folder))
+    with browser_peer.browser(folder) as ready:
+        yield ready
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Final
 
 import click
@@ -49,10 +50,27 @@ def set_(
     asked for, or comes from standard input; never from an argument, which other
     users of the computer can see.
     """
-    from gatepass.secrets import keyring
-
     _refuse_extra(ctx)
     world = ctx.find_object(World) or World.of_this_process()
+    keep(world, name, field, config_files, from_stdin=from_stdin)
+
+
+def keep(
+    world: World,
+    name: str,
+    field: str,
+    config_files: tuple[str, ...],
+    *,
+    from_stdin: bool = False,
+) -> None:
+    """Ask for the secret of a field and store it in the keyring entry that the field names.
+
+    Raises:
+        ProfileError: the field does not exist, or names no keyring entry.
+        SecretUnavailable: there was no answer, or the keyring cannot be used.
+    """
+    from gatepass.secrets import keyring
+
     found, service, account = _entry(world, name, field, config_files)
     value = _value(world, f"{found.key.replace('_', ' ')} ({account}, {service})", from_stdin)
     keyring.store(
@@ -77,6 +95,30 @@ def delete(ctx: click.Context, name: str, field: str, config_files: tuple[str, .
     found, service, account = _entry(world, name, field, config_files)
     keyring.remove(service, account, context(found.profile, field, world, None, world.terminal))
     _output.say(f"deleted: entry {account} of service {service}")
+
+
+@secret.command(
+    "new-key", context_settings=CONTEXT, epilog=example("gatepass secret new-key ~/.gatepass-key")
+)
+@click.argument("path", type=click.Path(path_type=Path))
+@click.pass_obj
+def new_key(world: World, path: Path) -> None:
+    """Make a key file for the vault, on a computer without a keyring.
+
+    Only you can read the file. It is never replaced: what its key sealed would be lost.
+    """
+    from gatepass.auth.oidc import new_vault_key
+
+    path = path.absolute()
+    new_vault_key(path)
+    reference = f"file:{path}"
+    _output.say(
+        f"made: {path}\n"
+        f"write into {world.locations.user}, above its first table:\n"
+        f"    vault_key = {_shown.inline(reference)}\n"
+        "or set the variable:\n"
+        f"    GATEPASS_VAULT_KEY={_output.command_line(reference)}"
+    )
 
 
 @secret.command("list", context_settings=CONTEXT, epilog=example("gatepass secret list prod"))

@@ -9,9 +9,17 @@ It stands in for a Granta Service Layer: same path prefix, same ways to log on. 
     with Server(mode="standalone", users={"alice": "sesame"}) as server:
         ...  # requests to server.url
         server.requests  # what arrived
+
+With OpenID Connect it takes the tokens of an :class:`IdentityProvider`, which runs here too: see
+:mod:`gatepass.sandbox.provider`. ::
+
+    with IdentityProvider(users={"alice": "sesame"}) as idp:
+        with Server(mode="oidc", provider=idp) as server:
+            ...
 """
 
 from gatepass.sandbox._record import Request
 from gatepass.sandbox._server import Server
+from gatepass.sandbox.provider import IdentityProvider
 
-__all__ = ["Request", "Server"]
+__all__ = ["IdentityProvider", "Request", "Server"]

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gatepass.sandbox._accounts import Accounts
+
+if TYPE_CHECKING:
+    from gatepass.sandbox.provider import IdentityProvider
 
 # A table of places, not of functions: a mode is imported only when it is asked for.
 MODES: Final = {
@@ -19,6 +22,7 @@ MODES: Final = {
     "standalone": "gatepass.sandbox._basic:basic",
     "mixed": "gatepass.sandbox._mixed:mixed",
     "windows": "gatepass.sandbox._windows:windows",
+    "oidc": "gatepass.sandbox._oidc:oidc",
 }
 
 
@@ -30,11 +34,15 @@ class LoginContext:
         accounts: names, passwords and counters.
         certificate: the server's certificate, PEM; None over plain http.
         channel_binding: whether a login must be bound to the TLS connection (RFC 5929).
+        provider: whose access tokens are good; None where no mode asks.
+        redirect_uri: where clients of that provider have to listen; None for a free port.
     """
 
     accounts: Accounts
     certificate: Path | None
     channel_binding: bool = False
+    provider: "IdentityProvider | None" = None
+    redirect_uri: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from gatepass.sandbox._wire import Listener
+    from gatepass.sandbox.provider import IdentityProvider
 
 Certificate = tuple[str | Path, str | Path]
 """Certificate chain and private key, both PEM files."""
@@ -29,18 +30,22 @@ class Server:
     stays readable after the end.
 
     Attributes:
-        mode: ``standalone`` (HTTP Basic), ``windows`` (Negotiate and NTLM), ``mixed`` (all three)
-            or ``open`` (no login).
+        mode: ``standalone`` (HTTP Basic), ``windows`` (Negotiate and NTLM), ``mixed`` (all three),
+            ``oidc`` (access tokens) or ``open`` (no login).
         users: name → password; ``CORP\alice`` and ``alice`` are two names.
         lock_after: so many wrong passwords in a row lock an account; None never locks.
         port: the TCP port on 127.0.0.1; 0 takes a free one.
         certificate: (certificate file, key file) for https; None is plain http.
         channel_binding: refuses a login by NTLM that is not bound to the TLS connection, as
             Windows does where Extended Protection is required; not HTTP Basic.
+        provider: of mode ``oidc``: the identity provider whose access tokens are good. It must run
+            when the server starts.
+        redirect_uri: of mode ``oidc``: where clients are told to listen, such as
+            ``http://localhost:8765/``; None names a free port.
 
     Raises:
-        ValueError: no such mode, a name that HTTP Basic cannot send, ``lock_after`` below 1, or
-            ``channel_binding`` where nothing can be bound.
+        ValueError: no such mode, a name that HTTP Basic cannot send, ``lock_after`` below 1,
+            ``channel_binding`` where nothing can be bound, or mode ``oidc`` without a provider.
     """
 
     mode: str = "standalone"
@@ -49,6 +54,8 @@ class Server:
     port: int = 0
     certificate: Certificate | None = None
     channel_binding: bool = False
+    provider: "IdentityProvider | None" = None
+    redirect_uri: str | None = None
     _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +69,8 @@ class Server:
             raise ValueError(
                 f"channel_binding takes a certificate and {' or '.join(_BINDING)} mode"
             )
+        if (self.mode == "oidc") != (self.provider is not None):
+            raise ValueError("provider belongs to mode oidc, and mode oidc takes one")
         object.__setattr__(self, "users", MappingProxyType(dict(self.users)))
 
     def __enter__(self) -> Self:
@@ -77,8 +86,10 @@ class Server:
             raise RuntimeError("this server runs already")
         accounts = Accounts(self.users, self.lock_after)
         certificate = Path(self.certificate[0]) if self.certificate else None
-        login = login_for(self.mode, LoginContext(accounts, certificate, self.channel_binding))
-        listener = Listener(self.port, login, self._tls())
+        context = LoginContext(
+            accounts, certificate, self.channel_binding, self.provider, self.redirect_uri
+        )
+        listener = Listener(self.port, login_for(self.mode, context), self._tls())
         self._runs[:] = [_Run(listener, accounts)]
         listener.start()
         return self

@@ -1,0 +1,326 @@
+"""One refresh at a time, and never a lost token: the order in which a refresh is committed.
+
+Many providers give a refresh token that works once. Whoever uses it twice loses the login, and
+whoever loses the answer too. So a refresh holds a lock that all threads and processes share, reads
+the record again under it, writes the new token down before anything else is looked at, and only
+then judges the answer. The request and the write run in a thread of their own that no Ctrl-C ends.
+
+What a kill between the answer and the write costs is healed by the provider's grace period, if it
+has one; else the journal tells what happened.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
+
+from gatepass._oidc import answers, idtoken, wire
+from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, Tokens
+from gatepass._oidc.vault import Vault
+from gatepass.errors import GatepassError, LoginRequired, TokenNotPersisted, VaultError
+from gatepass.secrets import Secret
+
+if TYPE_CHECKING:
+    from requests import Session
+
+LOCK_SECONDS: Final = 60.0  # longer than two requests to the provider may take
+POST_SECONDS: Final = 25.0
+_AHEAD: Final = 60.0  # seconds before its end that a token is renewed ...
+_AHEAD_PART: Final = 0.1  # ... but at most this part of its life
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """An access token in memory, with both clocks: wall clocks jump, monotonic ones sleep.
+
+    Attributes:
+        token: for the API.
+        expires_at: wall clock, seconds since 1970; None when not known.
+        deadline: monotonic clock; None when not known.
+        ahead: seconds before the end at which it should be renewed.
+    """
+
+    token: Secret
+    expires_at: float | None
+    deadline: float | None
+    ahead: float
+
+    @classmethod
+    def of(cls, token: Secret, expires_at: float | None, clock: Callable[[], float]) -> "Live":
+        """Start the monotonic clock of a token."""
+        if expires_at is None:
+            return cls(token, None, None, 0.0)
+        left = max(expires_at - clock(), 0.0)
+        return cls(token, expires_at, time.monotonic() + left, min(_AHEAD, _AHEAD_PART * left))
+
+    def lasts(self, clock: Callable[[], float], *, ahead: bool = True) -> bool:
+        """Say whether it can be used now; with ``ahead``, without being close to its end."""
+        if self.expires_at is None or self.deadline is None:
+            return True
+        margin = self.ahead if ahead else 0.0
+        return clock() < self.expires_at - margin and time.monotonic() < self.deadline - margin
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a refresh needs beside the record.
+
+    Attributes:
+        http: a session without credentials.
+        client_secret: of a confidential client; None of a public one.
+        clock: the wall clock.
+        advice: what a person should run, such as ``gatepass login prod``.
+    """
+
+    http: "Session"
+    client_secret: Secret | None
+    clock: Callable[[], float]
+    advice: str
+
+
+def uninterrupted(action: Callable[[], Any]) -> Any:
+    """Run an action in a thread that outlives a Ctrl-C, and wait for it.
+
+    The wait can be interrupted; the action goes on to its end, and the process ends only then.
+    """
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:  # noqa: BLE001 - handed on to the waiting thread
+            future.set_exception(error)
+
+    Thread(target=run, name="gatepass-refresh", daemon=False).start()
+    return future.result()
+
+
+class Unsaved(TokenNotPersisted):
+    """A new refresh token exists in memory alone.
+
+    Attributes:
+        record: what could not be written.
+    """
+
+    def __init__(self, record: Record, why: str) -> None:
+        super().__init__(
+            f"a renewed token could not be stored: {why}",
+            hint="keep this process running until the cause is mended, or log in again afterwards",
+        )
+        self.record = record
+
+
+def stored(vault: Vault, identity: Identity, request: Request, *, refused: Secret | None) -> Record:
+    """Return a record with a usable access token, refreshing it where that is needed.
+
+    Args:
+        vault: the store.
+        identity: whose token.
+        request: what a refresh needs.
+        refused: an access token that the API has refused; it does not count as usable.
+
+    Raises:
+        LoginRequired: there is no record, or no token in it can be used.
+        TokenLockTimeout: another process holds the lock for too long.
+        Unsaved: the provider gave a new token, and it cannot be written.
+        GatepassError: the provider does not answer as it should; the record is kept.
+    """
+    record = vault.read(identity)
+    if record is not None and _usable(record, request, refused):
+        return record
+    done: Record = uninterrupted(lambda: _under_lock(vault, identity, request, refused))
+    return done
+
+
+def _usable(record: Record, request: Request, refused: Secret | None) -> bool:
+    token = record.access_token
+    if token is None or record.suspect or same(token, refused):
+        return False
+    if record.expires_at is None:
+        return True
+    life = max(record.expires_at - record.saved_at, 0.0)
+    return request.clock() < record.expires_at - min(_AHEAD, _AHEAD_PART * life)
+
+
+def same(one: Secret | None, other: Secret | None) -> bool:
+    """Compare two secrets without telling by the time how much of them agrees."""
+    import hmac
+
+    if one is None or other is None:
+        return False
+    return hmac.compare_digest(one.reveal().encode(), other.reveal().encode())
+
+
+def _under_lock(
+    vault: Vault, identity: Identity, request: Request, refused: Secret | None
+) -> Record:
+    with vault.lock(identity, seconds=LOCK_SECONDS):
+        record = vault.read(identity)
+        if record is None:
+            raise LoginRequired("nobody has logged in yet", hint=request.advice)
+        if _usable(record, request, refused):  # another thread or process was faster
+            return record
+        if record.suspect:
+            raise LoginRequired(
+                f"the stored token is suspect: {record.suspect}", hint=request.advice
+            )
+        if record.refresh_token is None:
+            raise LoginRequired(
+                "the stored login has ended and cannot be renewed", hint=request.advice
+            )
+        died = vault.in_flight(identity)
+        vault.begin(identity)
+        return _renew(vault, identity, record, request, died)
+
+
+def _renew(
+    vault: Vault, identity: Identity, record: Record, request: Request, died: InFlight | None
+) -> Record:
+    saved: VaultError | None = None
+    try:
+        reply = exchange(record.provider, record.client_id, record.refresh_token, request)
+        fresh = answers.refresh_token_of(reply)
+        if fresh is not None:
+            # Nothing of the answer is judged before the only token that still works is safe.
+            record = renewed(record, fresh, request)
+            try:
+                record = vault.write(identity, record)
+            except VaultError as error:
+                saved = error
+        tokens = answers.tokens(reply, clock=request.clock)
+    except answers.InvalidGrant as error:
+        if record.refresh_token is not None:
+            vault.forget_refresh_token(identity, record.refresh_token)
+        vault.done(identity)
+        raise LoginRequired(_why_refused(error, died), hint=request.advice) from None
+    except wire.NotSent:
+        vault.done(identity)  # the provider never saw the token
+        raise
+    if saved is not None:  # the journal stays: what is stored is spent
+        raise Unsaved(with_access(record, tokens, request), saved.message)
+    vault.done(identity)
+    return _judged(vault, identity, record, tokens, request)
+
+
+def renewed(record: Record, fresh: Secret, request: Request) -> Record:
+    """Return a record with a new refresh token, and without the old access token."""
+    return replace(
+        record,
+        refresh_token=fresh,
+        access_token=None,
+        expires_at=None,
+        saved_at=request.clock(),
+    )
+
+
+def with_access(record: Record, tokens: Tokens, request: Request) -> Record:
+    """Return a record with the access token of an answer."""
+    return replace(
+        record,
+        access_token=tokens.access_token,
+        expires_at=tokens.expires_at,
+        saved_at=request.clock(),
+    )
+
+
+def in_memory(record: Record, request: Request) -> Record:
+    """Refresh a record that is not stored.
+
+    Raises:
+        LoginRequired: the provider refuses the token.
+        GatepassError: the provider does not answer as it should.
+    """
+    try:
+        reply = exchange(record.provider, record.client_id, record.refresh_token, request)
+        tokens = answers.tokens(reply, clock=request.clock)
+    except answers.InvalidGrant as error:
+        raise LoginRequired(_why_refused(error, None), hint=request.advice) from None
+    fresh = answers.refresh_token_of(reply)
+    record = with_access(
+        record if fresh is None else renewed(record, fresh, request), tokens, request
+    )
+    return _named(record, _claims(record, tokens, request))
+
+
+def _named(record: Record, claims: "idtoken.Claims | None") -> Record:
+    """Return the record with who it is, where a token from elsewhere did not say it before."""
+    if claims is None or record.subject is not None:
+        return record
+    return replace(record, subject=claims.subject, user=claims.user)
+
+
+def _claims(record: Record, tokens: Tokens, request: Request) -> "idtoken.Claims | None":
+    if tokens.id_token is None:
+        return None
+    return idtoken.check(
+        tokens.id_token,
+        record.provider,
+        record.client_id,
+        http=request.http,
+        clock=request.clock,
+        subject=record.subject,
+    )
+
+
+def exchange(
+    provider: Provider, client_id: str, refresh_token: Secret | None, request: Request
+) -> wire.Reply:
+    """Send a refresh token to the provider that it belongs to, and to no other.
+
+    An answer that was lost on its way is asked for once more with the same token: if the provider
+    has used it up, nothing can get worse, and within a grace period it answers again.
+
+    Raises:
+        NotSent: the request certainly did not arrive.
+        Ambiguous: it may have arrived, twice.
+    """
+    client = Client(client_id, secret=request.client_secret)
+    fields = {
+        "grant_type": "refresh_token",
+        "refresh_token": refresh_token.reveal() if refresh_token else "",
+    }
+    for attempt in (1, 2):
+        try:
+            reply = wire.ask_token(request.http, provider, client, fields, seconds=POST_SECONDS)
+        except wire.Ambiguous:
+            if attempt == 2:  # noqa: PLR2004 - the second of two
+                raise
+        else:
+            if reply.status < 500 or attempt == 2:  # noqa: PLR2004 - the server's own mistakes
+                return reply
+    raise AssertionError("unreachable")
+
+
+def _why_refused(error: GatepassError, died: InFlight | None) -> str:
+    if died is not None:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(died.since))
+        return (
+            f"process {died.pid} on {died.host} died during a refresh at {when}; the identity "
+            "provider has since refused the token"
+        )
+    return (
+        "the identity provider refuses the stored login, which has expired or was revoked "
+        f"({error.message})"
+    )
+
+
+def _judged(
+    vault: Vault, identity: Identity, record: Record, tokens: Tokens, request: Request
+) -> Record:
+    """Check what came with a refresh, and write the access token down."""
+    try:
+        record = _named(record, _claims(record, tokens, request))
+    except idtoken.Unacceptable as error:
+        vault.write(identity, replace(record, suspect=error.message))
+        raise LoginRequired(
+            f"the identity provider's answer cannot be trusted: {error.message}",
+            hint=request.advice,
+        ) from None
+    fresh = with_access(record, tokens, request)
+    try:
+        return vault.write(identity, fresh)
+    except VaultError:
+        # The refresh token is safe already; without the access token others refresh once more.
+        return fresh

@@ -1,0 +1,143 @@
+"""The values that the parts of the OIDC scheme hand to each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gatepass.secrets import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose token a record is: what the profile says, not what a server says.
+
+    Attributes:
+        origin: the server that the token is for, such as ``https://mi.example.com``.
+        account: the profile's ``account``; tells several people or roles at one server apart.
+        issuer: as written in the profile; None where it is learnt.
+        client_id: as written in the profile; None where it is learnt.
+        audience: as written in the profile.
+        scopes: as written in the profile, sorted.
+    """
+
+    origin: str
+    account: str = ""
+    issuer: str | None = None
+    client_id: str | None = None
+    audience: str | None = None
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An identity provider, from its metadata (OpenID Discovery 4.3, RFC 8414).
+
+    Attributes:
+        issuer: its name; every token and answer must carry exactly this.
+        token_endpoint: where tokens are asked for.
+        authorization_endpoint: where a browser goes; None when there is none.
+        device_authorization_endpoint: of RFC 8628; None when there is none.
+        revocation_endpoint: of RFC 7009; None when there is none.
+        jwks_uri: its public keys; None when there are none.
+        auth_methods: how a client may prove itself at the token endpoint.
+        id_token_algorithms: how ID tokens may be signed; empty when it does not say.
+        answers_carry_iss: whether callbacks must carry ``iss`` (RFC 9207).
+    """
+
+    issuer: str
+    token_endpoint: str
+    authorization_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    jwks_uri: str | None = None
+    auth_methods: tuple[str, ...] = ("client_secret_basic",)
+    id_token_algorithms: tuple[str, ...] = ()
+    answers_carry_iss: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who we are at the identity provider, and what we ask for.
+
+    Attributes:
+        client_id: our name there.
+        secret: our secret; None for a public client.
+        scopes: what we ask for.
+        audience: which API the token is for; None when the provider knows.
+        redirect_uri: a fixed loopback address; None for any free port.
+        extra_params: further parameters of the authorization request.
+    """
+
+    client_id: str
+    secret: Secret | None = None
+    scopes: tuple[str, ...] = ("openid", "offline_access")
+    audience: str | None = None
+    redirect_uri: str | None = None
+    extra_params: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a token endpoint gave. Prints no token.
+
+    Attributes:
+        access_token: for the API.
+        expires_at: when it ends, in seconds since 1970; None when the provider does not say.
+        refresh_token: for the next access token; None when the answer held none.
+        id_token: who logged on; None when the answer held none.
+        scope: what was granted; None when the answer does not say.
+    """
+
+    access_token: Secret
+    expires_at: float | None = None
+    refresh_token: Secret | None = None
+    id_token: Secret | None = None
+    scope: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the vault keeps of one identity. Prints no token.
+
+    Attributes:
+        generation: grows by one with each write.
+        provider: the provider that the tokens belong to; pinned: never asked again, and a
+            challenge or metadata that says otherwise is refused.
+        client_id: pinned likewise.
+        scopes: what was asked for, as learnt.
+        audience: which API, as learnt.
+        refresh_token: None once the provider has refused it.
+        access_token: the last one; None when there is none.
+        expires_at: when the access token ends, in seconds since 1970; None when not known.
+        subject: ``sub`` of the ID token; None when there was none.
+        user: a name for people; None when not known.
+        suspect: why the tokens must not be used until a login; None when they may.
+        saved_at: when this was written, in seconds since 1970.
+    """
+
+    generation: int
+    provider: Provider
+    client_id: str
+    scopes: tuple[str, ...] = ()
+    audience: str | None = None
+    refresh_token: Secret | None = None
+    access_token: Secret | None = None
+    expires_at: float | None = None
+    subject: str | None = None
+    user: str | None = None
+    suspect: str | None = None
+    saved_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The journal: a refresh that has begun and not ended.
+
+    Attributes:
+        pid: the process.
+        host: its machine.
+        since: when, in seconds since 1970.
+    """
+
+    pid: int
+    host: str
+    since: float

@@ -1,0 +1,618 @@
+"""``scheme = "oidc"``: OpenID Connect. Log in once in a browser, run unattended ever after."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from gatepass._challenge import offered
+from gatepass._handshake import again, rewound
+from gatepass._oidc import (
+    answers,
+    authcode,
+    client_credentials,
+    device,
+    discovery,
+    idtoken,
+    keys,
+    wire,
+)
+from gatepass._oidc import refresh as refreshing
+from gatepass._oidc.refresh import Live, Unsaved
+from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, Tokens
+from gatepass._oidc.vault import Vault
+from gatepass.auth import AuthContext, SchemeBase, VaultPlace
+from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, VaultError
+from gatepass.secrets import Secret, SecretField
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+    from gatepass.auth import Authenticator
+
+Ask = Callable[[Mapping[str, str]], Mapping[str, Any]]
+
+_REFUSED: Final = 401
+_DEFAULT_SCOPES: Final = ("openid", "offline_access")
+_OLD_SERVICE: Final = "ansys-openapi-common-oidc"
+_NOT_RENEWABLE: Final = (
+    "the identity provider gave no refresh token, so this login ends with its access token; the "
+    "scope offline_access may be missing, or not permitted"
+)
+
+
+@dataclass(frozen=True)
+class Oidc(SchemeBase):
+    """A login at an identity provider: in a browser, on another device, or by a client's secret.
+
+    A stored token is used whenever there is one.
+
+    Attributes:
+        issuer: the identity provider; learnt from the server where it is not written.
+        client_id: our name there; learnt from the server where it is not written.
+        client_secret: a reference; for confidential clients.
+        scopes: what to ask for; by default what the server names, else openid offline_access.
+        audience: which API the token is for.
+        redirect_uri: the loopback address that is registered for the client; any port by default.
+        flow: ``browser``, ``device`` or ``client_credentials``.
+        account: tells several people or roles at one server apart.
+        refresh_token: a reference to a token from elsewhere, used when none is stored.
+        use_stored_token: never log in; a stored token or nothing.
+        login_timeout: seconds that a person has for a login.
+        extra_params: further parameters of the login's address.
+    """
+
+    issuer: str | None = None
+    client_id: str | None = None
+    client_secret: SecretField | None = None
+    scopes: list[str] | None = None
+    audience: str | None = None
+    redirect_uri: str | None = None
+    flow: Literal["browser", "device", "client_credentials"] = "browser"
+    account: str = ""
+    refresh_token: SecretField | None = None
+    use_stored_token: bool = False
+    login_timeout: float = 300
+    extra_params: dict[str, str] = field(default_factory=dict)
+
+    answers: ClassVar[frozenset[str]] = frozenset({"bearer"})
+
+    def __post_init__(self) -> None:
+        if self.flow == "client_credentials" and not (self.client_id and self.client_secret):
+            raise ValueError("flow = client_credentials needs client_id and client_secret")
+        if not 0 < self.login_timeout < 86_400:  # noqa: PLR2004 - a day
+            raise ValueError("login_timeout should be seconds: a positive number")
+
+    def authenticator(self, context: AuthContext) -> "Authenticator":
+        """Return an auth that brings an access token. Opens no connection, starts no login.
+
+        Raises:
+            SecretUnavailable: the client's secret did not answer.
+        """
+        return OidcLogin(self, context)
+
+    def identity(self, origin: str) -> Identity:
+        """Return whose token this is, as the profile says it."""
+        return Identity(
+            origin,
+            self.account,
+            self.issuer,
+            self.client_id,
+            self.audience,
+            tuple(sorted(self.scopes or ())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is known of a login without asking anybody. Holds no token.
+
+    Attributes:
+        stored: whether there is a record.
+        user: a name for people.
+        issuer: the identity provider.
+        client_id: our name there.
+        access_until: when the access token ends, in seconds since 1970.
+        renewable: whether a refresh token is stored.
+        saved_at: when the record was written, in seconds since 1970.
+        in_flight: a refresh that has begun and not ended.
+        suspect: why the tokens are not used.
+    """
+
+    stored: bool
+    user: str | None = None
+    issuer: str | None = None
+    client_id: str | None = None
+    access_until: float | None = None
+    renewable: bool = False
+    saved_at: float | None = None
+    in_flight: InFlight | None = None
+    suspect: str | None = None
+
+
+def vault_at(place: VaultPlace) -> Vault:
+    """Return the vault at a place. Touches nothing."""
+    if place.key is None:
+        key = keys.in_keyring(place)
+    else:
+        key = keys.behind(str(place.key), place.resolve_key, file=place.key_file)
+    return Vault(place.folder(), key, clock=place.clock)
+
+
+def status(scheme: Oidc, origin: str, place: VaultPlace) -> Status:
+    """Look up a login in the vault. Reads the vault and its key; no network, no person.
+
+    Raises:
+        VaultError: the record or the key cannot be read.
+    """
+    vault, identity = vault_at(place), scheme.identity(origin)
+    record = vault.read(identity)
+    if record is None:
+        return Status(stored=False, in_flight=vault.in_flight(identity))
+    return Status(
+        stored=True,
+        user=record.user or record.subject,
+        issuer=record.provider.issuer,
+        client_id=record.client_id,
+        access_until=record.expires_at,
+        renewable=record.refresh_token is not None,
+        saved_at=record.saved_at,
+        in_flight=vault.in_flight(identity),
+        suspect=record.suspect,
+    )
+
+
+class OidcLogin:
+    """Brings access tokens; logs in, refreshes and stores as the scheme says."""
+
+    def __init__(self, scheme: Oidc, context: AuthContext) -> None:
+        self._scheme = scheme
+        self._context = context
+        self._secret = context.resolve(client_secret=scheme.client_secret).get("client_secret")
+        self._identity = scheme.identity(context.origin)
+        self._vault = vault_at(context.vault)
+        self._lock = RLock()
+        self._live: Live | None = None
+        self._memory: Record | None = None  # a login that is not stored
+        self._is_unsaved = False  # ... although it should be
+
+    # ------------------------------------------------------------ requests
+
+    def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
+        """Add an access token; log in or refresh first where that is needed."""
+        token = self.access_token()
+        request.headers["Authorization"] = f"Bearer {token.reveal()}"
+
+        def answer(response: "Response", **kwargs: Any) -> "Response":
+            return self._answer(token, response, kwargs)
+
+        request.register_hook("response", answer)  # type: ignore[no-untyped-call]
+        return request
+
+    def _answer(self, sent: Secret, response: "Response", kwargs: dict[str, Any]) -> "Response":
+        """Renew a token that the server says is invalid, and send the request once more."""
+        if response.status_code != _REFUSED or not _token_is_invalid(response):
+            return response
+        fresh = self.access_token(refused=sent)
+        if not rewound(response.request):
+            response.close()
+            raise GatepassError(
+                "the access token had ended and is renewed; the body of this request can be read "
+                "only once, so it was not sent again",
+                hint="send the request again",
+            )
+        return again(response, f"Bearer {fresh.reveal()}", kwargs)
+
+    def access_token(self, *, refused: Secret | None = None) -> Secret:
+        """Return an access token that can be used now.
+
+        Args:
+            refused: one that the server has just refused; it is not returned again.
+
+        Raises:
+            LoginRequired: a person must log in, and none can or may.
+            GatepassError: the identity provider does not answer as it should.
+        """
+        with self._lock:
+            live = self._live
+            usable = live is not None and not refreshing.same(live.token, refused)
+            if live is not None and usable and live.lasts(self._context.clock):
+                return live.token
+            try:
+                record = self._renewed(refused)
+            except (wire.NotSent, wire.Ambiguous, answers.Retry) as error:
+                if live is None or not usable or not live.lasts(self._context.clock, ahead=False):
+                    raise
+                warnings.warn(f"no new token yet: {error.message}", GatepassWarning, stacklevel=2)
+                return live.token
+            return self._take(record).token
+
+    def _take(self, record: Record) -> Live:
+        if record.access_token is None:
+            raise LoginRequired("the login brought no access token", hint=self._advice())
+        self._live = Live.of(record.access_token, record.expires_at, self._context.clock)
+        return self._live
+
+    # ------------------------------------------------------------ tokens
+
+    def _renewed(self, refused: Secret | None) -> Record:
+        """Get a record with a usable access token, by the mildest means."""
+        if self._scheme.flow == "client_credentials":
+            return self._by_client_credentials()
+        self._save_late()
+        why: LoginRequired
+        try:
+            if self._memory is not None:
+                self._memory = refreshing.in_memory(self._memory, self._request())
+                self._save_late()
+                return self._memory
+            if self._stored() is not None:
+                return self._refreshed(refused)
+            carried = self._carried()
+            if carried is not None:
+                self._memory = refreshing.in_memory(carried, self._request())
+                return self._memory
+            why = LoginRequired("nobody has logged in yet", hint=self._advice())
+        except LoginRequired as error:
+            self._memory = None
+            why = error
+        return self._logged_in(why)
+
+    def _refreshed(self, refused: Secret | None) -> Record:
+        try:
+            return refreshing.stored(self._vault, self._identity, self._request(), refused=refused)
+        except Unsaved as unsaved:
+            warnings.warn(f"{unsaved.message}\n{unsaved.hint}", GatepassWarning, stacklevel=4)
+            self._memory, self._is_unsaved = unsaved.record, True
+            return unsaved.record
+
+    def _save_late(self) -> None:
+        """Try again to store what could not be stored."""
+        if self._is_unsaved and self._memory is not None:
+            try:
+                self._vault.write(self._identity, self._memory)
+                self._vault.done(self._identity)
+            except VaultError:
+                return
+            self._memory, self._is_unsaved = None, False
+
+    def _stored(self) -> Record | None:
+        return self._vault.read(self._identity)
+
+    def _carried(self) -> Record | None:
+        """The token of the key ``refresh_token``, as a record that is not stored."""
+        if self._scheme.refresh_token is None:
+            return None
+        found = self._context.resolve(refresh_token=self._scheme.refresh_token)
+        provider, client = self._discovered()
+        return Record(
+            0, provider, client.client_id, client.scopes, client.audience, found["refresh_token"]
+        )
+
+    def _by_client_credentials(self) -> Record:
+        provider, client = self._discovered()
+
+        def send(fields: Mapping[str, str]) -> Tokens:
+            reply = wire.ask_token(self._context.http(), provider, client, fields)
+            return answers.tokens(reply, clock=self._context.clock)
+
+        tokens = client_credentials.login(client, send=send)
+        return refreshing.with_access(
+            Record(0, provider, client.client_id), tokens, self._request()
+        )
+
+    def _request(self) -> refreshing.Request:
+        return refreshing.Request(
+            self._context.http(), self._secret, self._context.clock, self._advice()
+        )
+
+    def _advice(self) -> str:
+        name = self._context.profile_name
+        if name:
+            return f"run: gatepass login {name}"
+        return f'run: Session("{self._context.url}", oidc=True).persist_oidc_token()'
+
+    # ------------------------------------------------------------ discovery and login
+
+    def _discovered(self) -> tuple[Provider, Client]:
+        """Find the provider and who we are there: as written, else as the server says."""
+        scheme, http = self._scheme, self._context.http()
+        if scheme.issuer and scheme.client_id:
+            provider = discovery.metadata(http, scheme.issuer)
+            learnt = Client(scheme.client_id, scopes=_DEFAULT_SCOPES)
+        else:
+            response = http.get(self._context.url, allow_redirects=False)
+            challenges = offered(response.headers.get("WWW-Authenticate"))
+            provider, learnt = discovery.from_challenge(
+                http,
+                self._context.url,
+                challenges,
+                issuer=scheme.issuer,
+                client_id=scheme.client_id,
+            )
+        return provider, replace(
+            learnt,
+            secret=self._secret,
+            scopes=tuple(scheme.scopes) if scheme.scopes is not None else learnt.scopes,
+            audience=scheme.audience or learnt.audience,
+            redirect_uri=scheme.redirect_uri or learnt.redirect_uri,
+            extra_params=scheme.extra_params,
+        )
+
+    def _logged_in(self, why: LoginRequired) -> Record:
+        """Let a person log in, if one is there and may be asked."""
+        terminal = self._context.terminal
+        if self._scheme.use_stored_token:
+            raise LoginRequired(
+                f"{why.message}, and use_stored_token forbids a login", hint=why.hint
+            )
+        nobody = terminal.why_not_browse()
+        if nobody is not None:
+            raise LoginRequired(f"{why.message}, and {nobody}", hint=why.hint)
+        pinned = self._stored()
+        provider, client = self._discovered()
+        _check_pinned(pinned, provider, client)
+        record = self._by_person(provider, client)
+        if pinned is not None:
+            kept = self._vault.write(self._identity, record)
+            self._revoke(pinned)  # only now that the new one is safe
+            return kept
+        self._memory = record
+        return record
+
+    def _by_person(self, provider: Provider, client: Client) -> Record:
+        terminal, timeout = self._context.terminal, self._scheme.login_timeout
+        found: list[Record] = []
+
+        def send(fields: Mapping[str, str]) -> Tokens:
+            reply = wire.ask_token(self._context.http(), provider, client, fields)
+            return answers.tokens(reply, clock=self._context.clock)
+
+        def accept(tokens: Tokens, nonce: str | None) -> None:
+            found.append(self._record_of(provider, client, tokens, nonce))
+
+        no_browser = terminal.why_no_browser() is not None
+        if self._scheme.flow == "device" or (no_browser and provider.device_authorization_endpoint):
+            tokens = device.login(
+                provider,
+                client,
+                ask=self._asker(provider, client),
+                send=send,
+                terminal=terminal,
+                timeout=timeout,
+                advice=self._advice(),
+            )
+            accept(tokens, None)
+        else:
+            authcode.login(
+                provider,
+                client,
+                send=send,
+                terminal=terminal,
+                timeout=timeout,
+                accept=accept,  # the browser's page says success only after this
+                advice=self._advice(),
+            )
+        return found[0]
+
+    def _asker(self, provider: Provider, client: Client) -> Ask:
+        def ask(fields: Mapping[str, str]) -> Mapping[str, Any]:
+            own, auth = wire.identified(provider, client)
+            reply = wire.post_form(
+                self._context.http(),
+                provider.device_authorization_endpoint or "",
+                {**fields, **own},
+                auth=auth,
+            )
+            return answers.document(reply, clock=self._context.clock)
+
+        return ask
+
+    def _record_of(
+        self, provider: Provider, client: Client, tokens: Tokens, nonce: str | None
+    ) -> Record:
+        """Judge the tokens of a login and make a record of them."""
+        if tokens.refresh_token is None:
+            warnings.warn(_NOT_RENEWABLE, GatepassWarning, stacklevel=2)
+        bare = Record(
+            0, provider, client.client_id, client.scopes, client.audience, tokens.refresh_token
+        )
+        record = refreshing.with_access(bare, tokens, self._request())
+        if tokens.id_token is None:
+            if "openid" in client.scopes:
+                raise GatepassError("the identity provider sent no ID token, although asked to")
+            return record
+        claims = idtoken.check(
+            tokens.id_token,
+            provider,
+            client.client_id,
+            http=self._context.http(),
+            clock=self._context.clock,
+            nonce=nonce,
+            access_token=tokens.access_token,
+        )
+        return replace(record, subject=claims.subject, user=claims.user)
+
+    # ------------------------------------------------------------ what a session offers
+
+    @property
+    def refresh_token(self) -> str:
+        """The refresh token of this login. Never starts one.
+
+        Raises:
+            LoginRequired: there is none.
+        """
+        with self._lock:
+            record = self._memory or self._stored()
+            if record is None or record.refresh_token is None:
+                raise LoginRequired("there is no refresh token yet", hint=self._advice())
+            return record.refresh_token.reveal()
+
+    def login(self) -> None:
+        """Let a person log in now, whatever is stored.
+
+        Raises:
+            LoginRequired: nobody can or may.
+        """
+        with self._lock:
+            if self._scheme.flow == "client_credentials":
+                self._take(self._by_client_credentials())
+                return
+            why = LoginRequired("a login was asked for", hint=self._advice())
+            self._take(self._logged_in(why))
+
+    def persist_oidc_token(self) -> None:
+        """Store the login for later runs; logs in first where that is needed.
+
+        Raises:
+            LoginRequired: there is no login, and nobody can or may log in.
+            VaultError: it cannot be stored.
+        """
+        with self._lock:
+            self.access_token()
+            if self._memory is None:
+                return  # it is stored already
+            if self._memory.refresh_token is None:
+                raise VaultError(
+                    "there is no refresh token to store",
+                    hint="ask for the scope offline_access, which the provider may have to permit",
+                )
+            self._vault.write(self._identity, self._memory)
+            self._memory, self._is_unsaved = None, False
+
+    def logout(self) -> str:
+        """Revoke the tokens at the provider, if it can, and forget them.
+
+        Returns:
+            What was done, in one sentence.
+
+        Raises:
+            VaultError: the record cannot be read or removed.
+        """
+        with self._lock:
+            record = self._memory or self._stored()
+            self._memory = self._live = None
+            revoked = record is not None and self._revoke(record)
+            self._vault.forget(self._identity)
+            if record is None:
+                return "nobody was logged in"
+            return "logged out" if revoked else "logged out here; the provider was not told"
+
+    def _revoke(self, record: Record) -> bool:
+        if record.provider.revocation_endpoint is None or record.refresh_token is None:
+            return False
+        client = Client(record.client_id, secret=self._secret)
+        own, auth = wire.identified(record.provider, client)
+        fields = {
+            "token": record.refresh_token.reveal(),
+            "token_type_hint": "refresh_token",
+            **own,
+        }
+        try:
+            reply = wire.post_form(
+                self._context.http(), record.provider.revocation_endpoint, fields, auth=auth
+            )
+        except GatepassError:
+            return False
+        return reply.succeeded
+
+    def adopt(self, agreed: Callable[[str], bool] | None = None) -> str | None:
+        """Take over the token that ansys-openapi-common keeps for this server, and remove it there.
+
+        Two owners of a token that rotates end each other's login.
+
+        Args:
+            agreed: gets the identity provider that the token would be sent to, and says whether
+                it may be; everybody agrees when not given.
+
+        Returns:
+            The identity provider that the token belongs to; None when it was not agreed, and
+            nothing was changed.
+
+        Raises:
+            LoginRequired: there is none, or the provider refuses it.
+        """
+        from gatepass.secrets import keyring
+
+        place = self._context.vault
+        with self._lock:
+            for account in (self._context.url, self._context.url.rstrip("/")):
+                token = keyring.read(_OLD_SERVICE, account, place)
+                if token is not None:
+                    break
+            else:
+                raise LoginRequired(
+                    f"the keyring holds no entry {_OLD_SERVICE} for {self._context.url}",
+                    hint=self._advice(),
+                )
+            provider, client = self._discovered()
+            if agreed is not None and not agreed(provider.issuer):
+                return None
+            record = Record(
+                0, provider, client.client_id, client.scopes, client.audience, Secret(token)
+            )
+            self._vault.write(self._identity, record)
+            keyring.remove(_OLD_SERVICE, account, place)
+            self._take(self._refreshed(None))
+            return provider.issuer
+
+
+def _check_pinned(pinned: Record | None, provider: Provider, client: Client) -> None:
+    """Refuse a server that suddenly names another provider than the stored login's."""
+    if pinned is None:
+        return
+    before = (pinned.provider.issuer, pinned.client_id)
+    now = (provider.issuer, client.client_id)
+    if before != now:
+        raise GatepassError(
+            f"the server now names the identity provider {now[0]} (client {now[1]}); the stored "
+            f"login belongs to {before[0]} (client {before[1]})",
+            hint="if the server really has moved: gatepass logout, then gatepass login",
+        )
+
+
+def _token_is_invalid(response: "Response") -> bool:
+    """Whether a 401 says that the token has ended, or says nothing about it (RFC 6750, 3.1)."""
+    challenges = offered(response.headers.get("WWW-Authenticate"))
+    errors = {
+        challenge.params.get("error", "invalid_token")
+        for challenge in challenges
+        if challenge.scheme == "bearer"
+    }
+    return not challenges or "invalid_token" in errors
+
+
+# ---------------------------------------------------------------- what the command line needs
+
+
+def make_ready(scheme: Oidc, origin: str, place: VaultPlace) -> None:
+    """See that a login can be stored, before a person is asked for one. Makes key and folder.
+
+    Raises:
+        VaultError: the key or the folder cannot be used.
+    """
+    with vault_at(place).lock(scheme.identity(origin), seconds=refreshing.LOCK_SECONDS):
+        pass
+
+
+def forget(scheme: Oidc, origin: str, place: VaultPlace) -> bool:
+    """Remove a stored login, also one that cannot be read, without telling the provider.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        VaultError: it cannot be removed.
+    """
+    return vault_at(place).forget(scheme.identity(origin))
+
+
+def new_vault_key(path: Path) -> None:
+    """Make a key file for the vault, readable by its owner alone. Writes to disk.
+
+    Raises:
+        VaultError: a file of that name exists, or it cannot be written.
+    """
+    keys.write_key_file(path)

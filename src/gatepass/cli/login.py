@@ -1,0 +1,236 @@
+"""``gatepass login`` and ``logout``: what a later run needs, stored and deleted."""
+
+import typing
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from gatepass import _profiles
+from gatepass._profiles import Profile
+from gatepass.cli import _output
+from gatepass.cli._fields import context, user_of
+from gatepass.cli._logins import OIDC, moment, of_the_login, place_of, profile_of, session_of
+from gatepass.cli._options import CONTEXT, config_file_option, example, name_argument
+from gatepass.cli._world import World
+from gatepass.errors import (
+    GatepassError,
+    LoginRequired,
+    NobodyThere,
+    ProfileError,
+    SecretUnavailable,
+    VaultError,
+)
+from gatepass.secrets import SecretField, SecretRef
+
+if TYPE_CHECKING:
+    from gatepass.auth.oidc import Oidc, Status
+
+_DECLINED: Final = 1
+_NOT_TOLD: Final = "logged out here; the provider was not told"
+
+# ---------------------------------------------------------------- login
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog=example("gatepass login nightly", "gatepass login nightly --device"),
+)
+@name_argument(required=True)
+@click.option("--device", is_flag=True, help="Log in on another device, with a short code.")
+@click.option("--adopt", is_flag=True, help="Take over the token that ansys-openapi-common stored.")
+@click.option("--yes", is_flag=True, help="With --adopt: do not ask.")
+@config_file_option
+@click.pass_obj
+def login(
+    world: World, name: str, device: bool, adopt: bool, yes: bool, config_files: tuple[str, ...]
+) -> int:
+    """Log in once and store the login, so that later runs need nobody.
+
+    With the scheme oidc you log in at the identity provider, and its token goes into the vault,
+    also where the profile says use_stored_token. With a password or token that the profile looks
+    for in the keyring, it is asked for and stored there, as by gatepass secret set.
+    """
+    if device and adopt:
+        raise click.UsageError("--adopt takes over a login; --device makes a new one")
+    profile = profile_of(world, name, config_files)
+    if profile.scheme == OIDC:
+        return _at_the_provider(world, profile, device=device, adopt=adopt, yes=yes)
+    if device or adopt:
+        raise ProfileError(
+            f"--device and --adopt are for the scheme oidc; {name} uses {profile.scheme}"
+        )
+    _into_the_keyring(world, profile, config_files)
+    return 0
+
+
+def _at_the_provider(
+    world: World, profile: Profile, *, device: bool, adopt: bool, yes: bool
+) -> int:
+    scheme = _oidc(profile)
+    if scheme.flow == "client_credentials" and not device:
+        _output.say(f"{profile.name} logs on by client_secret: there is nothing to log in")
+        return 0
+    if not adopt:
+        _refuse_without_a_person(world)
+    _make_ready(world, profile)
+    flow = "device" if device else scheme.flow
+    with session_of(world, profile, flow=flow, use_stored_token=False) as session:
+        if adopt:
+            taken = of_the_login(session, "adopt")(
+                lambda issuer: _agreed(world, profile, issuer, yes=yes)
+            )
+            if taken is None:
+                _output.say("not taken over; nothing was changed")
+                return _DECLINED
+        else:
+            session.login()
+            session.persist_oidc_token()
+    _output.say(_outcome(_status(world, profile)))
+    return 0
+
+
+def _refuse_without_a_person(world: World) -> None:
+    reason = world.terminal.why_not_browse()
+    if reason is not None:
+        raise LoginRequired(
+            f"a person must log in, and {reason}",
+            hint="run it in a terminal; the browser may be on another computer",
+        )
+
+
+def _make_ready(world: World, profile: Profile) -> None:
+    """See that the login can be stored, before somebody takes the trouble."""
+    from gatepass.auth import oidc
+
+    place = place_of(profile, world, world.terminal)
+    oidc.make_ready(_oidc(profile), profile.origin, place)
+
+
+def _agreed(world: World, profile: Profile, issuer: str, *, yes: bool) -> bool:
+    """Show where a token would be sent, and have it confirmed."""
+    _output.say(
+        f"the stored token of ansys-openapi-common for {profile.origin} would be sent to the "
+        f"identity provider\n  {issuer}\nand be removed from where it is stored now"
+    )
+    if yes or _oidc(profile).issuer is not None:  # the profile names it: that is agreement
+        return True
+    reason = world.why_not_ask()
+    if reason is not None:
+        raise NobodyThere(
+            f"nobody can confirm that the token belongs to {issuer}: {reason}",
+            hint="where that is right: gatepass login --adopt --yes NAME; or write   issuer   "
+            "into the profile",
+        )
+    return click.confirm("take it over?", default=False, err=True)
+
+
+def _outcome(found: "Status") -> str:
+    who = f" as {found.user}" if found.user else ""
+    if found.renewable:
+        rest = "the token is renewed by itself as long as the provider allows"
+    elif found.access_until is not None:
+        rest = f"it ends at {moment(found.access_until)} and cannot be renewed"
+    else:
+        rest = "it cannot be renewed"
+    return f"logged in{who} at {found.issuer}; {rest}"
+
+
+def _oidc(profile: Profile) -> "Oidc":
+    from gatepass.auth.oidc import Oidc
+
+    assert isinstance(profile.auth, Oidc)  # noqa: S101 - a built-in name means the built-in
+    return profile.auth
+
+
+def _status(world: World, profile: Profile) -> "Status":
+    from gatepass.auth import oidc
+
+    return oidc.status(_oidc(profile), profile.origin, place_of(profile, world, world.terminal))
+
+
+# ---------------------------------------------------------------- logout
+
+
+@click.command(context_settings=CONTEXT, epilog=example("gatepass logout nightly"))
+@name_argument(required=True)
+@config_file_option
+@click.pass_obj
+def logout(world: World, name: str, config_files: tuple[str, ...]) -> None:
+    """Forget a login: revoke it at the provider where that is possible, and delete it here.
+
+    With a password or token in the keyring entry of the profile's server, that entry is deleted.
+    """
+    profile = profile_of(world, name, config_files)
+    if profile.scheme == OIDC:
+        _output.say(_logged_out(world, profile))
+    else:
+        _out_of_the_keyring(world, profile)
+
+
+def _logged_out(world: World, profile: Profile) -> str:
+    """Forget the login of a profile, whatever else is broken, and say what was done."""
+    from gatepass.auth import oidc
+
+    trouble: GatepassError
+    try:
+        with session_of(world, profile) as session:
+            return str(of_the_login(session, "logout")())
+    except (SecretUnavailable, VaultError) as error:
+        trouble = error  # no secret to revoke it with, or a record that cannot be read
+    place = place_of(profile, world, world.terminal)
+    was_there = oidc.forget(_oidc(profile), profile.origin, place)
+    _output.say(f"warning: {trouble.message}")
+    return _NOT_TOLD if was_there else "nobody was logged in"
+
+
+# ---------------------------------------------------------------- the keyring
+
+
+def _secret_fields(profile: Profile) -> Iterator[tuple[str, SecretRef]]:
+    """The secret fields of a profile's scheme that hold a reference."""
+    for name, hint in _profiles.hints(type(profile.auth)).items():
+        value = getattr(profile.auth, name)
+        if SecretField in {hint, *typing.get_args(hint)} and isinstance(value, SecretRef):
+            yield name, value
+
+
+def _into_the_keyring(world: World, profile: Profile, config_files: tuple[str, ...]) -> None:
+    from gatepass.cli.secret import keep
+
+    fields = dict(_secret_fields(profile))
+    if not fields:
+        _output.say(f"{profile.name} uses {profile.scheme}: there is nothing to log in")
+        return
+    kept = [
+        name
+        for name, reference in fields.items()
+        if any(source == "keyring" for source, _ in reference.alternatives)
+    ]
+    for name in kept or fields:  # without a keyring reference, it says what to write
+        keep(world, profile.name, name, config_files)
+    _output.say(f"see whether it works: gatepass check {profile.name}")
+
+
+def _out_of_the_keyring(world: World, profile: Profile) -> None:
+    fields = dict(_secret_fields(profile))
+    if not fields:
+        _output.say(f"{profile.name} uses {profile.scheme}: there is nothing to log out of")
+    for name, reference in fields.items():
+        if ("keyring", "") in reference.alternatives:
+            _output.say(_deleted(world, profile, name))
+        else:
+            _output.say(f"{name} stands in {reference}, which is not of this profile alone: kept")
+
+
+def _deleted(world: World, profile: Profile, field: str) -> str:
+    """Delete the keyring entry that is bound to the profile's server, and say what was done."""
+    from gatepass.secrets import keyring
+
+    user = user_of(profile, world, world.terminal) if field == "password" else None
+    access = context(profile, field, world, user, world.terminal)
+    service, account = keyring.entry("", access)
+    if keyring.read(service, account, access) is None:
+        return f"nobody was logged in: there is no entry {account} of service {service}"
+    keyring.remove(service, account, access)
+    return f"deleted: entry {account} of service {service}"

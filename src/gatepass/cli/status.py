@@ -1,0 +1,249 @@
+"""``gatepass status`` and ``token``: what is known of a stored login, and its access token."""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from gatepass import _profiles, _settings
+from gatepass._profiles import Profile
+from gatepass._settings import Layers
+from gatepass._terminal import Terminal
+from gatepass.cli import _output
+from gatepass.cli._complaints import complaints_of
+from gatepass.cli._logins import OIDC, moment, of_the_login, place_of, profile_of, session_of
+from gatepass.cli._options import (
+    CONTEXT,
+    config_file_option,
+    example,
+    json_option,
+    name_argument,
+)
+from gatepass.cli._world import World
+from gatepass.errors import LoginRequired, ProfileError, VaultError
+
+if TYPE_CHECKING:
+    from gatepass.auth.oidc import Oidc, Status
+
+_MISSING: Final = LoginRequired.exit_code
+_NOTHING: Final = "-"
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(text: str) -> float | None:
+    """Return the seconds of a length of time such as ``8h``, ``30m`` or ``3600``, or None."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
+    return float(int(found[1]) * _UNITS[found[2]]) if found else None
+
+
+def _checked(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+    seconds = None if text is None else seconds_of(text)
+    if text is not None and seconds is None:
+        raise click.BadParameter(f"{text!r} is not a time such as 8h, 30m or 3600 (seconds)")
+    return seconds
+
+
+# ---------------------------------------------------------------- status
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A profile and its login.
+
+    Attributes:
+        profile: the profile's name.
+        scheme: its scheme.
+        found: what the vault says; None when it cannot be read.
+        trouble: why not.
+    """
+
+    profile: str
+    scheme: "Oidc"
+    found: "Status | None"
+    trouble: VaultError | None = None
+
+    @property
+    def by_secret(self) -> bool:
+        """Whether the client's secret logs on, so that nobody must."""
+        return self.scheme.flow == "client_credentials"
+
+    def lasts(self, seconds: float, now: float) -> bool:
+        """Whether a run that begins in so many seconds will find a login."""
+        if self.by_secret:
+            return True
+        found = self.found
+        if found is None or not found.stored or found.suspect:
+            return False
+        ends = found.access_until
+        return found.renewable or (ends is not None and ends >= now + seconds)
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog=example("gatepass status", "gatepass status nightly --min-valid 8h"),
+)
+@name_argument(required=False)
+@click.option(
+    "--min-valid",
+    callback=_checked,
+    metavar="TIME",
+    help="End with 3 unless each login is renewed by itself or its access token lasts that long; "
+    "such as 8h, 30m or 3600 (seconds).",
+)
+@config_file_option
+@json_option
+@click.pass_obj
+def status(
+    world: World,
+    name: str | None,
+    min_valid: float | None,
+    config_files: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Show the stored logins of profiles with the scheme oidc.
+
+    Without NAME: of all of them. Looks into the vault and asks the keyring for its key; asks no
+    server and no person. Ends with 3 when nobody is logged in at the profile NAME.
+    """
+    layers = world.layers(config_files)
+    names = layers.names if name is None else (_settings.select(layers, name),)
+    rows = [row for each in names for row in _rows(world, layers, each, named=name is not None)]
+    now = time.time()
+    _show(rows, now, as_json=as_json)
+    if name is not None and not rows and min_valid is None:
+        return 0
+    if name is None and min_valid is None:
+        return VaultError.exit_code if any(row.trouble for row in rows) else 0
+    good = bool(rows) and all(row.lasts(min_valid or 0, now) for row in rows)
+    return 0 if good else _MISSING
+
+
+def _rows(world: World, layers: Layers, name: str, *, named: bool) -> Iterator[_Row]:
+    profile, problems = complaints_of(layers, name, _profiles.machine(layers))
+    if profile is None:
+        if named:
+            raise ProfileError(problems=problems)
+        _output.say(f"{name} is broken; gatepass validate {name} tells why")
+    elif profile.scheme == OIDC:
+        yield _row(world, profile)
+    elif named:
+        _output.say(
+            f"{name} uses {profile.scheme}, which has no login to store; where its secret comes "
+            f"from: gatepass secret list {name}"
+        )
+
+
+def _row(world: World, profile: Profile) -> _Row:
+    from gatepass.auth import oidc
+
+    scheme = profile.auth
+    assert isinstance(scheme, oidc.Oidc)  # noqa: S101 - a built-in name means the built-in
+    place = place_of(profile, world, Terminal(world.environ, interactive=False))
+    try:
+        return _Row(profile.name, scheme, oidc.status(scheme, profile.origin, place))
+    except VaultError as error:
+        return _Row(profile.name, scheme, None, error)
+
+
+def _show(rows: list[_Row], now: float, *, as_json: bool) -> None:
+    if as_json:
+        _output.json([_as_json(row) for row in rows])
+        return
+    if rows:
+        header = ("PROFILE", "LOGIN", "IDENTITY PROVIDER", "ACCESS TOKEN", "RENEWS", "SAVED")
+        _output.table(header, [_cells(row, now) for row in rows])
+        _output.finish()  # what is said about a row comes after it, also in a log
+    for row in rows:
+        for note in _notes(row):
+            _output.say(f"{row.profile}: {note}")
+    if not rows:
+        _output.say("no login to show")
+
+
+def _as_json(row: _Row) -> dict[str, Any]:
+    from gatepass.auth.oidc import Status
+
+    known = asdict(row.found or Status(stored=False))
+    return {"profile": row.profile, **known, "error": row.trouble.message if row.trouble else None}
+
+
+def _cells(row: _Row, now: float) -> tuple[str, ...]:
+    found = row.found
+    if found is None:
+        return (row.profile, "unreadable", *[_NOTHING] * 4)
+    if not found.stored:
+        return (row.profile, "by secret" if row.by_secret else "nobody", *[_NOTHING] * 4)
+    return (
+        row.profile,
+        found.user or "somebody",
+        found.issuer or _NOTHING,
+        _until(found.access_until, now),
+        "yes" if found.renewable else "no",
+        moment(found.saved_at) if found.saved_at is not None else _NOTHING,
+    )
+
+
+def _until(ends: float | None, now: float) -> str:
+    if ends is None:
+        return _NOTHING
+    if ends <= now:
+        return f"ended {moment(ends)}"
+    return f"until {moment(ends)} ({_length(ends - now)})"
+
+
+def _length(seconds: float) -> str:
+    """Return a length of time in its two largest units: ``2 d 3 h``, ``12 min``, ``45 s``."""
+    minutes, rest = divmod(int(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    first = next(number for number, (count, _) in enumerate(parts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
+
+
+def _notes(row: _Row) -> Iterator[str]:
+    """What a table has no room for."""
+    if row.trouble is not None:
+        yield f"error: {row.trouble}"
+    found = row.found
+    if found is None:
+        return
+    if not found.stored and row.scheme.refresh_token is not None:
+        yield "its own refresh_token is used where nobody is logged in"
+    elif not found.stored and not row.by_secret:
+        yield f"nobody is logged in; run: gatepass login {row.profile}"
+    if found.in_flight is not None:
+        flying = found.in_flight
+        yield (
+            f"process {flying.pid} on {flying.host} began to renew it at {moment(flying.since)} "
+            "and has not ended"
+        )
+    if found.suspect is not None:
+        yield f"not used: {found.suspect}; run: gatepass login {row.profile}"
+
+
+# ---------------------------------------------------------------- token
+
+
+@click.command(context_settings=CONTEXT, epilog=example("gatepass token nightly"))
+@name_argument(required=True)
+@config_file_option
+@click.pass_obj
+def token(world: World, name: str, config_files: tuple[str, ...]) -> None:
+    """Print an access token of the scheme oidc, and nothing else.
+
+    It is renewed first where that is needed. Whoever sees it can use it until it ends.
+    """
+    profile = profile_of(world, name, config_files)
+    if profile.scheme != OIDC:
+        raise ProfileError(
+            f"token is for the scheme oidc; {name} uses {profile.scheme}",
+            hint=f"where its secret comes from: gatepass secret list {name}",
+        )
+    with session_of(world, profile) as session:
+        _output.data(of_the_login(session, "access_token")().reveal())

@@ -1,0 +1,398 @@
+"""What the identity provider remembers: codes, families of refresh tokens, devices, counters.
+
+All of it lies under one lock, and each question is one step under that lock: two clients that come
+with the same refresh token at the same moment get two different answers, never half of one.
+"""
+
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http import HTTPStatus
+from threading import Lock
+from types import MappingProxyType
+from typing import Final
+
+_CODE_SECONDS: Final = 60.0
+_SLOWER: Final = 5.0  # seconds that slow_down adds (RFC 8628, section 3.5)
+_USER_CODE_LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628, section 6.1
+
+
+class Refusal(Exception):
+    """An error answer of RFC 6749, section 5.2.
+
+    Args:
+        error: the code, such as ``invalid_grant``.
+        description: one sentence without secrets.
+        status: HTTP status.
+    """
+
+    def __init__(
+        self, error: str, description: str = "", status: int = HTTPStatus.BAD_REQUEST
+    ) -> None:
+        super().__init__(error)
+        self.error = error
+        self.description = description
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How strict the provider is; the fields are explained at ``IdentityProvider``."""
+
+    rotation: bool
+    reuse_detection: bool
+    grace: float
+    refresh_token_seconds: float | None
+    refresh_token_bytes: int
+    device_seconds: float
+    device_interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a person, or nobody, allowed a client.
+
+    Attributes:
+        subject: ``sub`` of the tokens.
+        client_id: to whom.
+        scopes: what was asked for and granted.
+        audience: which API.
+        nonce: goes into the first ID token; None for none.
+    """
+
+    subject: str
+    client_id: str
+    scopes: tuple[str, ...]
+    audience: str
+    nonce: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a token request earned; ``refresh_token`` is None without ``offline_access``."""
+
+    grant: Grant
+    refresh_token: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The refresh tokens that came of one login.
+
+    Attributes:
+        user: who logged on.
+        client_id: for which client.
+        refresh_token: the one that was given out last.
+        rotations: how many were replaced.
+        revoked: whether none of them is good any more.
+    """
+
+    user: str
+    client_id: str
+    refresh_token: str = field(repr=False)
+    rotations: int = 0
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What happened so far.
+
+    Attributes:
+        token_requests: number of token requests by ``grant_type``, refused ones too.
+        logins: how often somebody logged on or approved a device.
+        rotations: refresh tokens that were replaced.
+        reuses: refresh tokens that came again after the grace.
+        forced_logins: families that ended by that: somebody has to log in again.
+    """
+
+    token_requests: Mapping[str, int]
+    logins: int
+    rotations: int
+    reuses: int
+    forced_logins: int
+
+    @property
+    def refreshes(self) -> int:
+        """Token requests with a refresh token."""
+        return self.token_requests.get("refresh_token", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCode:
+    """The answer to a device (RFC 8628, section 3.2)."""
+
+    device_code: str = field(repr=False)
+    user_code: str
+    expires_in: int
+    interval: float
+
+
+@dataclass(slots=True)
+class _Kin:
+    """A family: its tokens, each with the time of its first use."""
+
+    grant: Grant
+    tokens: dict[str, float | None]
+    last: str
+    ends_at: float | None
+    rotations: int = 0
+    revoked: bool = False
+
+
+@dataclass(slots=True)
+class _Code:
+    grant: Grant
+    redirect_uri: str
+    challenge: str
+    ends_at: float
+    used: bool = False
+    kin: _Kin | None = None
+
+
+@dataclass(slots=True)
+class _Device:
+    grant: Grant
+    user_code: str
+    ends_at: float
+    interval: float
+    asked_at: float | None = None
+    subject: str | None = None
+    denied: bool = False
+
+
+class Ledger:
+    """The books of one run of a provider.
+
+    Args:
+        rules: how strict it is.
+        clock: wall time in seconds; grace and expiry are measured with it.
+    """
+
+    def __init__(self, rules: Rules, clock: Callable[[], float]) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._lock = Lock()
+        self._codes: dict[str, _Code] = {}
+        self._families: list[_Kin] = []
+        self._by_token: dict[str, _Kin] = {}
+        self._devices: dict[str, _Device] = {}
+        self._requests: Counter[str] = Counter()
+        self._events: Counter[str] = Counter()
+
+    # --- counters ---
+
+    def note_request(self, grant_type: str) -> None:
+        """Count a token request."""
+        with self._lock:
+            self._requests[grant_type] += 1
+
+    def counts(self) -> Counts:
+        """Return what happened so far."""
+        with self._lock:
+            return Counts(
+                token_requests=MappingProxyType(dict(self._requests)),
+                logins=self._events["login"],
+                rotations=self._events["rotation"],
+                reuses=self._events["reuse"],
+                forced_logins=self._events["forced login"],
+            )
+
+    def families(self) -> tuple[Family, ...]:
+        """Return all families, in the order of their logins."""
+        with self._lock:
+            return tuple(
+                Family(
+                    user=kin.grant.subject,
+                    client_id=kin.grant.client_id,
+                    refresh_token=kin.last,
+                    rotations=kin.rotations,
+                    revoked=kin.revoked,
+                )
+                for kin in self._families
+            )
+
+    # --- authorization code (RFC 6749, 4.1; RFC 7636) ---
+
+    def new_code(self, grant: Grant, redirect_uri: str, challenge: str) -> str:
+        """Return a code for somebody who has just logged on."""
+        code = secrets.token_urlsafe(24)
+        ends_at = self._clock() + _CODE_SECONDS
+        with self._lock:
+            self._events["login"] += 1
+            self._codes[code] = _Code(grant, redirect_uri, challenge, ends_at)
+        return code
+
+    def redeem(self, code: str, client_id: str, redirect_uri: str, verifier: str) -> Allowed:
+        """Take a code.
+
+        Raises:
+            Refusal: it is not this client's, was used, ran out, or its proof is wrong. A code that
+                comes twice ends the tokens that it brought (RFC 6749, section 4.1.2).
+        """
+        with self._lock:
+            entry = self._codes.get(code)
+            if entry is None or entry.grant.client_id != client_id:
+                raise Refusal("invalid_grant", "no such code")
+            if entry.used:
+                if entry.kin is not None:
+                    entry.kin.revoked = True
+                raise Refusal("invalid_grant", "the code was used before")
+            entry.used = True
+            if self._clock() > entry.ends_at:
+                raise Refusal("invalid_grant", "the code has run out")
+            if redirect_uri != entry.redirect_uri:
+                raise Refusal("invalid_grant", "another redirect_uri than that of the login")
+            if not hmac.compare_digest(_challenge(verifier), entry.challenge):
+                raise Refusal("invalid_grant", "code_verifier does not fit (RFC 7636)")
+            return self._begin(entry.grant, entry)
+
+    # --- refresh (RFC 6749, 6; RFC 9700, 4.14) ---
+
+    def begin(self, grant: Grant) -> Allowed:
+        """Begin a family, as after a login."""
+        with self._lock:
+            self._events["login"] += 1
+            return self._begin(grant)
+
+    def refresh(
+        self, token: str, client_id: str, scopes: tuple[str, ...], *, rotate: bool = True
+    ) -> Allowed:
+        """Take a refresh token and give the next one.
+
+        A token that comes again within the grace brings a further one; later it ends the family.
+
+        Args:
+            token: the refresh token.
+            client_id: who brings it.
+            scopes: what is asked for; empty for all that was granted.
+            rotate: whether to replace it, where the rules say so.
+
+        Raises:
+            Refusal: it is not this client's, its family has ended, or it asks for more than before.
+        """
+        with self._lock:
+            kin = self._by_token.get(token)
+            if kin is None or kin.grant.client_id != client_id:
+                raise Refusal("invalid_grant", "no such refresh token")
+            now = self._clock()
+            self._check(kin, kin.tokens[token], now)
+            if not set(scopes) <= set(kin.grant.scopes):
+                raise Refusal("invalid_scope", "more scopes than were granted")
+            if self._rules.rotation and rotate:
+                if kin.tokens[token] is None:
+                    kin.tokens[token] = now
+                kin.rotations += 1
+                self._events["rotation"] += 1
+                self._add_token(kin)
+            return Allowed(kin.grant, kin.last)
+
+    def _check(self, kin: _Kin, used_at: float | None, now: float) -> None:
+        if kin.revoked:
+            raise Refusal("invalid_grant", "the login was revoked")
+        if kin.ends_at is not None and now > kin.ends_at:
+            raise Refusal("invalid_grant", "the refresh token has run out")
+        if used_at is None or now - used_at <= self._rules.grace:
+            return
+        self._events["reuse"] += 1
+        if self._rules.reuse_detection:
+            kin.revoked = True
+            self._events["forced login"] += 1
+        raise Refusal("invalid_grant", "the refresh token was used before")
+
+    def revoke(self, token: str, client_id: str) -> None:
+        """End a family (RFC 7009). A token that nobody knows is no error."""
+        with self._lock:
+            kin = self._by_token.get(token)
+            if kin is not None and kin.grant.client_id == client_id:
+                kin.revoked = True
+
+    def revoke_user(self, user: str) -> None:
+        """End all families of a user, as an administrator does."""
+        with self._lock:
+            for kin in self._families:
+                kin.revoked = kin.revoked or kin.grant.subject == user
+
+    def _begin(self, grant: Grant, code: _Code | None = None) -> Allowed:
+        if "offline_access" not in grant.scopes:
+            return Allowed(grant, None)
+        seconds = self._rules.refresh_token_seconds
+        kin = _Kin(grant, {}, "", None if seconds is None else self._clock() + seconds)
+        self._families.append(kin)
+        if code is not None:
+            code.kin = kin
+        self._add_token(kin)
+        return Allowed(grant, kin.last)
+
+    def _add_token(self, kin: _Kin) -> None:
+        kin.last = secrets.token_urlsafe(self._rules.refresh_token_bytes)
+        kin.tokens[kin.last] = None
+        self._by_token[kin.last] = kin
+
+    # --- devices (RFC 8628) ---
+
+    def new_device(self, grant: Grant) -> DeviceCode:
+        """Return the codes for a device; its grant has no subject yet."""
+        rules, code = self._rules, secrets.token_urlsafe(24)
+        letters = [secrets.choice(_USER_CODE_LETTERS) for _ in range(8)]
+        user_code = "".join(letters[:4]) + "-" + "".join(letters[4:])
+        with self._lock:
+            ends_at = self._clock() + rules.device_seconds
+            self._devices[code] = _Device(grant, user_code, ends_at, rules.device_interval)
+        return DeviceCode(code, user_code, int(rules.device_seconds), rules.device_interval)
+
+    def decide(self, user_code: str, subject: str | None) -> None:
+        """Approve a device in somebody's name, or deny it with None.
+
+        Raises:
+            KeyError: no device waits with that code.
+        """
+        wanted = _letters(user_code)
+        with self._lock:
+            for device in self._devices.values():
+                if _letters(device.user_code) == wanted:
+                    device.subject, device.denied = subject, subject is None
+                    self._events["login"] += subject is not None
+                    return
+        raise KeyError(user_code)
+
+    def poll(self, device_code: str, client_id: str) -> Allowed:
+        """Answer a device that asks whether it was approved; the code is good for one answer.
+
+        Raises:
+            Refusal: not yet, too often, too late, or no (RFC 8628, section 3.5).
+        """
+        with self._lock:
+            device = self._devices.get(device_code)
+            if device is None or device.grant.client_id != client_id:
+                raise Refusal("invalid_grant", "no such device code")
+            self._wait_for_approval(device)
+            del self._devices[device_code]
+            if device.subject is None:
+                raise Refusal("access_denied", "the device was denied")
+            grant = device.grant
+            return self._begin(Grant(device.subject, client_id, grant.scopes, grant.audience))
+
+    def _wait_for_approval(self, device: _Device) -> None:
+        now, last = self._clock(), device.asked_at
+        device.asked_at = now
+        if now > device.ends_at:
+            raise Refusal("expired_token", "the device code has run out")
+        if last is not None and now - last < device.interval:
+            device.interval += _SLOWER
+            raise Refusal("slow_down", f"ask every {device.interval:g} seconds")
+        if device.subject is None and not device.denied:
+            raise Refusal("authorization_pending", "nobody has approved the device yet")
+
+
+def _challenge(verifier: str) -> str:
+    digest = sha256(verifier.encode("utf-8", "surrogatepass")).digest()
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _letters(user_code: str) -> str:
+    return "".join(letter for letter in user_code.upper() if letter.isalpha())

@@ -1,0 +1,366 @@
+"""An identity provider on this machine, to practise and test OpenID Connect against.
+
+It listens on 127.0.0.1 only, prints nothing, and forgets everything at the end. It can be strict
+about refresh tokens, slow, and wrong in many ways. ::
+
+    from gatepass.sandbox.provider import CLIENT_ID, IdentityProvider
+
+    with IdentityProvider(users={"alice": "sesame"}) as idp:
+        ...  # discovery at idp.issuer, with client_id CLIENT_ID
+        idp.counts.rotations, idp.counts.forced_logins
+
+The login form lies at ``/authorize``: fields ``login``, ``password`` and ``decision`` (``allow`` or
+``deny``). With ``auto_login`` the browser comes back at once; ``sign_in`` does without a browser.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from gatepass.sandbox._provider_ledger import Counts, Family, Grant
+from gatepass.sandbox._provider_lies import Lie, Lies
+from gatepass.sandbox._provider_tokens import TokenRefused
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from gatepass.sandbox._provider_endpoints import Endpoints
+    from gatepass.sandbox._provider_wire import Gate, ProviderListener, ProviderRequest
+
+__all__ = [
+    "CLIENT_ID",
+    "SERVICE_ID",
+    "SERVICE_SECRET",
+    "IdentityProvider",
+    "Lie",
+    "TokenRefused",
+]
+
+CLIENT_ID: Final = "gatepass"
+"""A public client, as a script is: authorization code, refresh token, device code."""
+SERVICE_ID: Final = "service"
+"""A client with a secret: client credentials, and all else."""
+SERVICE_SECRET: Final = "se:c%41r+t /&=?~"  # noqa: S105 - of a provider that lives for seconds
+"""Holds every character that goes wrong where the encoding of RFC 6749, 2.3.1 is forgotten."""
+
+_CLIENTS: Final = MappingProxyType({CLIENT_ID: None, SERVICE_ID: SERVICE_SECRET})
+_SCOPES: Final = ("openid", "offline_access")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class IdentityProvider:
+    """A loopback OpenID provider. Runs inside ``with``.
+
+    Attributes:
+        users: name → password; the name is ``sub``.
+        clients: client_id → secret, None for a public client; any loopback redirect is theirs.
+        rotation: whether each refresh replaces the refresh token.
+        reuse_detection: whether a refresh token that comes again ends its whole family.
+        grace: so many seconds after its first use, a refresh token still brings a further one.
+        access_token_seconds: how long access tokens live.
+        refresh_token_seconds: how long a family lives; None for ever.
+        refresh_token_bytes: random bytes of a refresh token; 4 characters for 3 of them.
+        id_token: whether the scope ``openid`` brings an ID token.
+        audience: ``aud`` of access tokens where the client names none by ``audience`` or
+            ``resource``.
+        auto_login: this user is logged on already: the login form does not appear.
+        device_flow: whether devices may ask (RFC 8628).
+        device_seconds: how long a device's code lives.
+        device_interval: seconds between two questions of a device.
+        delay: seconds that each answer of the token endpoint takes.
+        lies: what it does wrong; :class:`Lie` names them.
+        path: of the issuer, such as ``/realms/demo``.
+        port: on 127.0.0.1; 0 takes a free one.
+        certificate: (certificate file, key file) for https; None is plain http.
+        clock: wall time in seconds; for expiry, grace and intervals.
+
+    Raises:
+        ValueError: no such lie or user, or a path that does not begin with a slash or ends in one.
+    """
+
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    clients: Mapping[str, str | None] = field(default_factory=lambda: _CLIENTS, repr=False)
+    rotation: bool = True
+    reuse_detection: bool = True
+    grace: float = 0.0
+    access_token_seconds: int = 60
+    refresh_token_seconds: float | None = None
+    refresh_token_bytes: int = 32
+    id_token: bool = True
+    audience: str = "https://api.example"
+    auto_login: str | None = None
+    device_flow: bool = True
+    device_seconds: float = 300.0
+    device_interval: float = 1.0
+    delay: float = 0.0
+    lies: frozenset[str] = frozenset()
+    path: str = ""
+    port: int = 0
+    certificate: tuple[str | Path, str | Path] | None = None
+    clock: Callable[[], float] = time.time
+    _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        Lies(self.lies)
+        if self.path and (not self.path.startswith("/") or self.path.endswith("/")):
+            raise ValueError("path begins with a slash and does not end in one, or is empty")
+        if self.auto_login is not None:
+            self._known(self.auto_login)
+        for name in ("users", "clients"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __enter__(self) -> Self:
+        """Start to listen. Makes a new key, which takes some tens of milliseconds.
+
+        Raises:
+            OSError: the port is taken, or the certificate cannot be read.
+            RuntimeError: it runs already.
+        """
+        from gatepass.sandbox._provider_wire import ProviderListener
+
+        if self._runs and self._runs[-1].running:
+            raise RuntimeError("this identity provider runs already")
+        listener = ProviderListener(self.port, self._tls(), self.delay)
+        scheme = "https" if self.certificate else "http"
+        issuer = f"{scheme}://127.0.0.1:{listener.server_port}{self.path}"
+        run = _Run(listener, _endpoints(self, issuer))
+        listener.answer = run.endpoints.answer
+        self._runs[:] = [run]
+        listener.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the listener and all connections, and wait for the threads.
+
+        Raises:
+            Exception: a mistake of the provider itself, which must not be lost in its thread.
+        """
+        run = self._runs[-1]
+        try:
+            run.listener.stop()
+        finally:
+            run.running = False
+        if error is None and run.listener.failures:
+            raise run.listener.failures[0]
+
+    # --- what to look at ---
+
+    @property
+    def issuer(self) -> str:
+        """Its name and address, such as ``http://127.0.0.1:PORT``."""
+        return self._run.endpoints.policy.issuer
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What it says of itself, lies included."""
+        return self._run.endpoints.metadata()
+
+    @property
+    def counts(self) -> Counts:
+        """What happened so far."""
+        return self._run.endpoints.books.ledger.counts()
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The refresh tokens of each login so far, the last login at the end."""
+        return self._run.endpoints.books.ledger.families()
+
+    @property
+    def requests(self) -> "tuple[ProviderRequest, ...]":
+        """The requests so far, in the order in which they were answered."""
+        listener = self._run.listener
+        with listener.seen_lock:
+            return tuple(listener.seen)
+
+    @property
+    def public_client(self) -> str:
+        """The first client without a secret.
+
+        Raises:
+            ValueError: each has one.
+        """
+        for name, secret in self.clients.items():
+            if secret is None:
+                return name
+        raise ValueError("this identity provider has no public client")
+
+    def user_of(self, access_token: str, audience: str | None = None) -> str:
+        """Check an access token as an API does, and say whose it is. Touches no network.
+
+        Args:
+            access_token: as it came.
+            audience: which API asks; the provider's ``audience`` by default.
+
+        Raises:
+            TokenRefused: it is not this provider's, not for that API, or has run out.
+        """
+        return self._run.endpoints.books.mint.subject_of(access_token, audience or self.audience)
+
+    # --- what a person or an administrator would do ---
+
+    def sign_in(self, authorization_url: str, user: str | None = None) -> str:
+        """Log on as in a browser that was sent to that address. Touches no network.
+
+        Args:
+            authorization_url: as the client made it.
+            user: who logs on; the first of ``users`` by default.
+
+        Returns:
+            The address at which the browser ends: the client's, with code, state and iss.
+
+        Raises:
+            ValueError: no such user, or the address is not this provider's.
+            Exception: the request was not right.
+        """
+        parts = urlsplit(authorization_url)
+        if f"{parts.scheme}://{parts.netloc}{parts.path}" != self.issuer + "/authorize":
+            raise ValueError("not this provider's authorization endpoint")
+        asked = dict(parse_qsl(parts.query, keep_blank_values=True))
+        return self._run.endpoints.callback(asked, self._known(user))
+
+    def issue(
+        self,
+        user: str | None = None,
+        *,
+        client_id: str = CLIENT_ID,
+        scopes: tuple[str, ...] = _SCOPES,
+        audience: str | None = None,
+    ) -> Mapping[str, Any]:
+        """Return tokens as after a login of that user: the JSON of the token endpoint."""
+        books = self._run.endpoints.books
+        grant = Grant(self._known(user), client_id, scopes, audience or self.audience)
+        return books.mint.answer(books.ledger.begin(grant))
+
+    def approve(self, user_code: str, user: str | None = None) -> None:
+        """Approve a device in somebody's name.
+
+        Raises:
+            KeyError: no device waits with that code.
+        """
+        self._run.endpoints.books.ledger.decide(user_code, self._known(user))
+
+    def deny(self, user_code: str) -> None:
+        """Refuse a device.
+
+        Raises:
+            KeyError: no device waits with that code.
+        """
+        self._run.endpoints.books.ledger.decide(user_code, None)
+
+    def revoke(self, user: str | None = None) -> None:
+        """End all logins of a user; access tokens stay good until they run out."""
+        self._run.endpoints.books.ledger.revoke_user(self._known(user))
+
+    # --- what a test wants ---
+
+    def tell(self, *lies: str) -> None:
+        """Tell these lies from now on, and no others.
+
+        Raises:
+            ValueError: there is no such lie.
+        """
+        self._run.endpoints.books.lies.replace(lies)
+
+    def answer_once(
+        self,
+        endpoint: str,
+        body: bytes = b"",
+        *,
+        status: int = 200,
+        content_type: str = "application/json",
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Give exactly this answer to the next request at an endpoint; nothing is used up.
+
+        Args:
+            endpoint: ``metadata``, ``authorize``, ``token``, ``device``, ``revoke`` or ``jwks``.
+            body: what is sent.
+            status: HTTP status.
+            content_type: of the body.
+            headers: further headers.
+        """
+        from gatepass.sandbox._provider_wire import Reply
+
+        reply = Reply(status, body, content_type, tuple(headers))
+        self._run.endpoints.plan(endpoint, reply)
+
+    @contextmanager
+    def hold(self) -> "Iterator[Gate]":
+        """Hold the answers of the token endpoint back until the block ends.
+
+        The requests themselves are carried out: a refresh token that came is used up.
+        ``wait_for(number)`` of what this returns waits until so many answers are held.
+        """
+        with self._run.listener.gate.closed() as gate:
+            yield gate
+
+    def _known(self, user: str | None) -> str:
+        if user is None and self.users:
+            return next(iter(self.users))
+        if user not in self.users or user is None:
+            raise ValueError("no such user")
+        return user
+
+    @property
+    def _run(self) -> "_Run":
+        if not self._runs:
+            raise RuntimeError(
+                "the provider has not been started: with IdentityProvider(...) as idp: ..."
+            )
+        return self._runs[-1]
+
+    def _tls(self) -> "SSLContext | None":
+        if self.certificate is None:
+            return None
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.certificate)
+        return context
+
+
+@dataclass
+class _Run:
+    """One run of a provider, from ``with`` to its end and, for its records, beyond."""
+
+    listener: "ProviderListener"
+    endpoints: "Endpoints"
+    running: bool = True
+
+
+def _endpoints(idp: IdentityProvider, issuer: str) -> "Endpoints":
+    from gatepass.sandbox._accounts import Accounts
+    from gatepass.sandbox._provider_clients import Clients
+    from gatepass.sandbox._provider_endpoints import Books, Endpoints, Policy
+    from gatepass.sandbox._provider_ledger import Ledger, Rules
+    from gatepass.sandbox._provider_tokens import Keys, Mint
+
+    rules = Rules(
+        rotation=idp.rotation,
+        reuse_detection=idp.reuse_detection,
+        grace=idp.grace,
+        refresh_token_seconds=idp.refresh_token_seconds,
+        refresh_token_bytes=idp.refresh_token_bytes,
+        device_seconds=idp.device_seconds,
+        device_interval=idp.device_interval,
+    )
+    lies = Lies(idp.lies)
+    mint = Mint(issuer, Keys(), lies, idp.clock, idp.access_token_seconds, idp.id_token)
+    books = Books(
+        accounts=Accounts(idp.users, lock_after=None),
+        clients=Clients(idp.clients),
+        ledger=Ledger(rules, idp.clock),
+        mint=mint,
+        lies=lies,
+    )
+    return Endpoints(Policy(issuer, idp.audience, idp.auto_login, idp.device_flow), books)

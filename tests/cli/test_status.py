@@ -1,0 +1,347 @@
+"""``gatepass status`` and ``token``: what they tell, what they keep to themselves."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepass.cli.status import _length, seconds_of
+from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET, IdentityProvider, Lie
+from tests.cli.home import Home
+from tests.cli.logins import USERS, Office, profile
+
+BEARER = '[profiles.api]\nurl = "https://x.y/"\nauth = { scheme = "bearer", token = "env:T" }\n'
+
+
+@pytest.fixture
+def idp() -> Iterator[IdentityProvider]:
+    """A provider whose access tokens live for an hour."""
+    with IdentityProvider(users=USERS, auto_login="alice", access_token_seconds=3600) as running:
+        yield running
+
+
+@pytest.fixture
+def office(home: Home, tmp_path: Path) -> Office:
+    return Office.furnished(home, tmp_path)
+
+
+def _log_in(office: Office, text: str) -> None:
+    office.home.user(text)
+    done = office.home.run("login", "nightly")
+    assert done.returncode == 0, done.stderr
+
+
+def _seen(office: Office, *arguments: str) -> tuple[int, list[dict[str, object]]]:
+    done = office.empty_office.run("status", "--json", *arguments)
+    return done.returncode, json.loads(done.stdout)
+
+
+# ---------------------------------------------------------------- status
+
+
+def test_it_tells_who_where_and_how_long_and_asks_no_server(
+    office: Office, idp: IdentityProvider
+) -> None:
+    _log_in(office, profile(idp.issuer))
+    asked = len(idp.requests)
+
+    done = office.empty_office.run("status", "nightly")
+    code, (row,) = _seen(office, "nightly")
+
+    assert (done.returncode, code) == (0, 0)
+    assert "alice" in done.stdout
+    assert idp.issuer in done.stdout
+    assert "(59 min)" in done.stdout
+    assert (row["profile"], row["user"], row["renewable"]) == ("nightly", "alice", True)
+    saved, until = row["saved_at"], row["access_until"]
+    assert isinstance(saved, float)
+    assert isinstance(until, float)
+    assert 3500 < until - saved < 3700
+    assert len(idp.requests) == asked
+
+
+def test_without_a_name_it_shows_the_profiles_with_oidc(
+    office: Office, idp: IdentityProvider
+) -> None:
+    _log_in(office, profile(idp.issuer) + BEARER + profile(idp.issuer, 'account = "b"\n', "other"))
+
+    code, rows = _seen(office)
+
+    assert code == 0
+    assert {row["profile"]: row["stored"] for row in rows} == {"nightly": True, "other": False}
+
+
+def test_a_named_profile_where_nobody_is_logged_in_ends_with_3(
+    office: Office, idp: IdentityProvider
+) -> None:
+    office.home.user(profile(idp.issuer))
+
+    everything, named = (office.empty_office.run("status", *name) for name in ([], ["nightly"]))
+
+    assert (everything.returncode, named.returncode) == (0, 3)
+    assert "nobody" in named.stdout
+    assert "gatepass login nightly" in named.stderr
+
+
+def test_a_login_that_renews_itself_lasts_as_long_as_one_likes(
+    office: Office, idp: IdentityProvider
+) -> None:
+    _log_in(office, profile(idp.issuer))
+
+    assert _seen(office, "nightly", "--min-valid", "8h")[0] == 0
+
+
+@pytest.mark.parametrize(("length", "code"), [("8h", 3), ("30m", 0), ("1800", 0)])
+def test_one_that_does_not_must_last_as_long_as_is_asked(
+    office: Office, idp: IdentityProvider, length: str, code: int
+) -> None:
+    _log_in(office, profile(idp.issuer))
+    idp.tell(Lie.NO_REFRESH_TOKEN)
+    _log_in(office, profile(idp.issuer))
+
+    assert _seen(office, "--min-valid", length)[0] == code
+
+
+@pytest.mark.parametrize("name", [[], ["nightly"]])
+def test_nobody_lasts_for_no_time(office: Office, idp: IdentityProvider, name: list[str]) -> None:
+    office.home.user(profile(idp.issuer))
+
+    assert _seen(office, *name, "--min-valid", "0")[0] == 3
+
+
+def test_where_no_profile_has_a_login_nothing_lasts(home: Home) -> None:
+    home.user(BEARER)
+
+    looked = home.run("status")
+    checked = home.run("status", "--min-valid", "8h")
+    named = home.run("status", "api")
+
+    assert (looked.returncode, checked.returncode, named.returncode) == (0, 3, 0)
+    assert "gatepass secret list api" in named.stderr
+
+
+def test_a_client_with_a_secret_needs_no_login(office: Office, idp: IdentityProvider) -> None:
+    more = 'flow = "client_credentials"\nclient_secret = "env:NOT_SET"\n'
+    office.home.user(profile(idp.issuer, more))
+
+    done = office.empty_office.run("status", "nightly", "--min-valid", "8h")
+
+    assert done.returncode == 0
+    assert "by secret" in done.stdout
+
+
+def test_a_token_of_the_profile_itself_is_mentioned(office: Office, idp: IdentityProvider) -> None:
+    office.home.user(profile(idp.issuer, 'refresh_token = "env:NOT_SET"\n'))
+
+    assert "its own refresh_token is used" in office.empty_office.run("status", "nightly").stderr
+
+
+def test_a_record_that_cannot_be_read_is_told_beside_the_others(
+    office: Office, idp: IdentityProvider
+) -> None:
+    text = profile(idp.issuer) + profile(idp.issuer, 'account = "b"\n', "other")
+    _log_in(office, text)
+    (record,) = office.vault.glob("*.token")
+    record.write_bytes(record.read_bytes()[:-1])
+
+    done = office.empty_office.run("status")
+    code, rows = _seen(office)
+
+    assert (done.returncode, code) == (3, 3)
+    assert "unreadable" in done.stdout
+    assert "nightly: error: " in done.stderr
+    assert [bool(row["error"]) for row in rows] == [True, False]
+
+
+def test_a_key_that_needs_a_person_is_not_asked_for(office: Office, idp: IdentityProvider) -> None:
+    _log_in(office, profile(idp.issuer))
+
+    there = office.home.having(GATEPASS_VAULT_KEY="prompt:The key")
+    done = there.run("status", "nightly", stdin="x\n")
+
+    assert done.returncode == 3
+    assert "it needs a person" in done.stderr
+
+
+def test_a_refresh_that_has_not_ended_is_told(office: Office, idp: IdentityProvider) -> None:
+    _log_in(office, profile(idp.issuer))
+    begun = office.home.python(
+        "from gatepass import Session; login = Session.from_profile('nightly')._authenticator; "
+        "login._vault.begin(login._identity); import os; print(os.getpid())"
+    )
+
+    done = office.empty_office.run("status", "nightly")
+    _, (row,) = _seen(office)
+
+    assert f"process {begun.stdout.strip()} on " in done.stderr
+    assert isinstance(row["in_flight"], dict)
+    assert row["in_flight"]["pid"] == int(begun.stdout)
+
+
+def test_a_token_that_is_suspect_is_told_with_the_reason(office: Office) -> None:
+    with IdentityProvider(users=USERS, auto_login="alice", access_token_seconds=0) as idp:
+        _log_in(office, profile(idp.issuer))
+        idp.tell(Lie.ID_TOKEN_ISS)
+        assert office.empty_office.run("token", "nightly").returncode == 3
+
+        done = office.empty_office.run("status", "nightly")
+
+    assert done.returncode == 3
+    assert "not used: " in done.stderr
+    assert "gatepass login nightly" in done.stderr
+
+
+def test_a_broken_neighbour_does_not_hide_the_others(office: Office, idp: IdentityProvider) -> None:
+    office.home.user(profile(idp.issuer) + profile(idp.issuer, "pasword = 1\n", "bad"))
+
+    everything, named = (office.empty_office.run("status", *name) for name in ([], ["bad"]))
+
+    assert "nightly" in everything.stdout
+    assert "gatepass validate bad" in everything.stderr
+    assert named.returncode == 2
+
+
+# ---------------------------------------------------------------- times
+
+
+@given(st.integers(0, 999_999_999), st.sampled_from([("", 1), ("s", 1), ("m", 60), ("h", 3600)]))
+def test_a_length_of_time_is_a_number_and_a_unit(number: int, unit: tuple[str, int]) -> None:
+    assert seconds_of(f"{number}{unit[0]}") == number * unit[1]
+
+
+@given(st.text())
+def test_what_is_no_length_of_time_is_none(text: str) -> None:
+    found = seconds_of(text)
+
+    assert found is None or (text.isascii() and text[0].isdigit())
+
+
+def test_a_wrong_length_of_time_is_a_wrong_use(home: Home) -> None:
+    done = home.run("status", "--min-valid", "8 hours")
+
+    assert done.returncode == 2
+    assert "'8 hours' is not a time such as 8h" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (7500, "2 h 5 min"), (7200, "2 h"),
+     (90_000, "1 d 1 h"), (86_460, "1 d")],
+)  # fmt: skip
+def test_a_length_is_shown_in_its_two_largest_units(seconds: float, shown: str) -> None:
+    assert _length(seconds) == shown
+
+
+# ---------------------------------------------------------------- token
+
+
+def test_a_stored_token_is_printed_alone_and_asks_nobody(
+    office: Office, idp: IdentityProvider
+) -> None:
+    _log_in(office, profile(idp.issuer))
+    asked = len(idp.requests)
+
+    done = office.empty_office.run("token", "nightly")
+
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+    assert done.stdout.count(".") == 2, "a JWT"
+    assert len(idp.requests) == asked
+
+
+def test_a_token_that_has_ended_is_renewed_first(office: Office) -> None:
+    with IdentityProvider(users=USERS, auto_login="alice", access_token_seconds=0) as idp:
+        _log_in(office, profile(idp.issuer))
+        before = idp.counts.refreshes
+
+        tokens = {office.empty_office.run("token", "nightly").stdout for _ in range(2)}
+
+        assert len(tokens) == 2
+        assert idp.counts.refreshes == before + 2
+
+
+def test_a_client_with_a_secret_gets_a_token_without_a_login(
+    office: Office, idp: IdentityProvider
+) -> None:
+    more = 'flow = "client_credentials"\nclient_secret = "env:CLIENT_SECRET"\n'
+    text = profile(idp.issuer, more).replace('"gatepass"', f'"{SERVICE_ID}"')
+    office.home.user(text)
+
+    done = office.empty_office.having(CLIENT_SECRET=SERVICE_SECRET).run("token", "nightly")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(".") == 2
+
+
+def test_where_nobody_is_logged_in_there_is_no_token(office: Office, idp: IdentityProvider) -> None:
+    office.home.user(profile(idp.issuer))
+
+    done = office.empty_office.run("token", "nightly")
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "gatepass login nightly" in done.stderr
+    assert idp.requests == ()
+
+
+def test_the_token_of_another_scheme_is_not_printed(home: Home) -> None:
+    home.user(BEARER)
+
+    done = home.having(T="some-token").run("token", "api")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "token is for the scheme oidc; api uses bearer" in done.stderr
+    assert "some-token" not in done.stderr
+
+
+NOT_NEEDED = ("rich", "keyring", "tree_sitter", "oauthlib", "joserfc", "http.server", "webbrowser")
+
+
+def test_a_stored_token_is_printed_without_what_it_does_not_need(
+    office: Office, idp: IdentityProvider
+) -> None:
+    _log_in(office, profile(idp.issuer))
+
+    done = office.empty_office.python(
+        "import sys; from gatepass.cli import run; assert run(['token', 'nightly']) == 0; "
+        f"print(sorted(set({NOT_NEEDED!r}) & set(sys.modules)))"
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("verb", ["status", "login", "logout"])
+def test_what_needs_no_network_does_not_import_it(home: Home, verb: str) -> None:
+    home.user('[profiles.dev]\nurl = "https://x.y/"\nauth = { scheme = "anonymous" }\n')
+
+    done = home.python(
+        f"import sys; from gatepass.cli import run; run([{verb!r}, 'dev']); "
+        "print(sorted({'requests', 'keyring', 'cryptography'} & set(sys.modules)))"
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+# ---------------------------------------------------------------- no token anywhere else
+
+
+def test_no_verb_but_token_prints_a_token(office: Office, idp: IdentityProvider) -> None:
+    office.home.user(profile(idp.issuer))
+    verbs = (["login", "nightly"], ["token", "nightly"], ["status"], ["status", "--json"],
+             ["show", "nightly"], ["profiles"], ["secret", "list"], ["validate"],
+             ["login", "nightly"], ["logout", "nightly"])  # fmt: skip
+
+    ran = [office.home.run(*verb) for verb in verbs]
+
+    access = ran[1].stdout.strip()
+    assert access
+    tokens = {access, *(family.refresh_token for family in idp.families)}
+    tokens.add(office.key.read_text().strip())
+    for verb, done in zip(verbs, ran, strict=True):
+        assert done.returncode == 0, verb
+        shown = done.stderr + (done.stdout if verb[0] != "token" else "")
+        assert not any(token in shown for token in tokens), verb
+    assert not any(token in ran[1].stdout for token in tokens - {access})

@@ -1,0 +1,1 @@
+"""Tests of the OIDC scheme and its parts."""

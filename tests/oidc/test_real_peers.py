@@ -1,0 +1,112 @@
+"""The whole way with a real identity provider, a real API and a real browser."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from gatepass._profiles import Machine
+from gatepass._session import Session
+from gatepass._terminal import Terminal
+from gatepass.auth.oidc import OidcLogin, new_vault_key
+from gatepass.errors import LoginRequired
+from gatepass.secrets import ref
+from tests._sessions import profile_for
+from tests.peers.apache import Apache
+from tests.peers.browser import Browser
+from tests.peers.ca import CertificateAuthority
+from tests.peers.oidc_provider import NATIVE, OidcProvider
+
+
+def _session(
+    folder: Path,
+    url: str,
+    ca: CertificateAuthority,
+    *,
+    terminal: Terminal | None = None,
+    **auth: Any,
+) -> Session:
+    profile = profile_for(url, "oidc", auth=auth, tls={"ca_file": str(ca.ca_file)})
+    machine = Machine(vault=str(folder / "vault"), vault_key=ref(f"file:{folder / 'key'}"))
+    return Session._from_checked(
+        dataclasses.replace(profile, machine=machine),
+        environ={},
+        terminal=terminal or Terminal({}, interactive=False),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    new_vault_key(tmp_path / "key")
+    return tmp_path
+
+
+def test_a_person_logs_in_by_chromium_once_and_a_batch_job_runs_ever_after(
+    folder: Path,
+    oidc_apache: Apache,
+    oidc_provider: OidcProvider,
+    browser: Browser,
+    ca: CertificateAuthority,
+) -> None:
+    told: list[str] = []
+    person = Terminal(
+        {"BROWSER": browser.command},
+        interactive=True,
+        write=told.append,
+        open_console=lambda _: None,
+    )
+    mi = _session(folder, oidc_apache.oidc.https, ca, terminal=person)
+    assert mi.get("cgi/whoami").json()["user"] == "alice"
+    assert oidc_provider.issuer in "".join(told)  # the address is always printed
+    page = browser.last_page()
+    assert "code=" not in page.text
+    mi.persist_oidc_token()
+
+    mark, api_mark = oidc_provider.mark(), oidc_apache.mark()
+    batch = _session(folder, oidc_apache.oidc.https, ca, use_stored_token=True)
+    assert batch.get("cgi/whoami").json()["user"] == "alice"
+
+    lines = oidc_apache.log_since(api_mark)
+    refreshes = oidc_provider.token_requests(mark, "refresh_token")
+    # Its access tokens live for seconds only; a warm start asks the provider at most once.
+    assert len(refreshes) <= 1
+    assert [line.status for line in lines if line.room == "oidc"] == [200]
+
+
+def test_sixteen_renewals_keep_the_family_alive(
+    folder: Path,
+    oidc_apache: Apache,
+    oidc_provider: OidcProvider,
+    ca: CertificateAuthority,
+) -> None:
+    """Each refresh token works once; the provider revokes the family when one comes again."""
+
+    def browse(url: str) -> None:
+        requests.get(oidc_provider.sign_in(url, "alice"), timeout=30)
+
+    person = Terminal(
+        {}, interactive=True, write=lambda _: None, open_url=browse, open_console=lambda _: None
+    )
+    mi = _session(folder, oidc_apache.oidc.https, ca, terminal=person)
+    mi.persist_oidc_token()
+    mark = oidc_provider.mark()
+    for _ in range(16):
+        job = _session(folder, oidc_apache.oidc.https, ca, use_stored_token=True)
+        login = job._authenticator
+        assert isinstance(login, OidcLogin)
+        login.access_token(refused=login.access_token())
+
+    assert set(oidc_provider.token_requests(mark, "refresh_token")) == {200}
+
+
+def test_without_a_login_the_batch_job_says_what_to_run(
+    folder: Path, oidc_apache: Apache, oidc_provider: OidcProvider, ca: CertificateAuthority
+) -> None:
+    mark = oidc_provider.mark()
+    with pytest.raises(LoginRequired, match="nobody has logged in"):
+        _session(folder, oidc_apache.oidc.https, ca, use_stored_token=True).get("cgi/whoami")
+
+    assert oidc_provider.log_since(mark) == []
+    assert NATIVE
