@@ -35,6 +35,7 @@ class Answer:
     headers: Sequence[tuple[str, str]] = ()
     body: bytes = b"ok"
     missing: int = 0  # so many bytes of the body are announced and never sent
+    closes: bool = False  # the connection, without saying so
 
 
 Answers = Callable[[Seen], Answer]
@@ -138,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)
+        self.close_connection |= answer.closes
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_any  # noqa: N815
 

@@ -9,14 +9,16 @@ one, and a body that can be read only once never takes part.
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._challenge import ChallengeError, parse
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
+    from requests import PreparedRequest, RequestException, Response
 
 REFUSED: Final = 401
+_HTTP_1_0: Final = 10  # as http.client writes it
 
 
 def offered_schemes(response: "Response") -> frozenset[str]:
@@ -71,8 +73,57 @@ def rewound(request: "PreparedRequest") -> bool:
 
 
 def closes(response: "Response") -> bool:
-    """Say whether the server closes the connection after this answer."""
-    return response.headers.get("Connection", "").strip().lower() == "close"
+    """Say whether the server closes the connection after this answer (RFC 9112, section 9.3)."""
+    words = {word.strip().lower() for word in response.headers.get("Connection", "").split(",")}
+    old = getattr(response.raw, "version", None) == _HTTP_1_0
+    return "close" in words or (old and "keep-alive" not in words)
+
+
+class OneConnection:
+    """Watches that all messages of a handshake take the same connection.
+
+    Where the server has closed it in between, the next message would go over a new one. There it
+    counts as a failed login, although the password is right.
+    """
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+        self._socket: Any = None
+
+    def send(self, send: "Callable[[], Response]") -> "Response":
+        """Send the next message.
+
+        Args:
+            send: sends it and returns the answer.
+
+        Raises:
+            requests.ConnectionError: the connection of the message before is lost.
+        """
+        if self._is_lost():
+            raise _broken_off()
+        response = send()
+        connection = getattr(response.raw, "connection", None)
+        taken = getattr(connection, "sock", None)
+        elsewhere = self._socket is not None and taken is not None and taken is not self._socket
+        if elsewhere and response.status_code == REFUSED:
+            response.close()
+            raise _broken_off()
+        self._connection, self._socket = connection, taken
+        return response
+
+    def _is_lost(self) -> bool:
+        from urllib3.util.connection import is_connection_dropped
+
+        if self._socket is None:
+            return False
+        lost = self._connection.sock is not self._socket
+        return lost or is_connection_dropped(self._connection)
+
+
+def _broken_off() -> "RequestException":
+    from requests import ConnectionError as NoConnection
+
+    return NoConnection(ConnectionResetError("closed in the middle of the login"))
 
 
 def again(response: "Response", authorization: str, kwargs: dict[str, Any]) -> "Response":

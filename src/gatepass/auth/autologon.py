@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from gatepass._handshake import (
     REFUSED,
+    OneConnection,
     again,
     certificate_binding,
     may_answer,
@@ -129,8 +130,10 @@ class _Negotiating:
     ) -> "Response":
         context = self._begin(_host(response.request), binding)
         first = message = context.step() or b""
+        connection = OneConnection()
         for _ in range(_MOST_MESSAGES):
-            response = again(response, written("Negotiate", message), kwargs)
+            header = written("Negotiate", message)
+            response = connection.send(partial(again, response, header, kwargs))
             try:
                 if response.status_code != REFUSED:
                     _verify(context, response)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gatepass._handshake import REFUSED, closes, may_answer, offered_schemes
+from gatepass._handshake import REFUSED, OneConnection, closes, may_answer, offered_schemes
 from gatepass.auth import AuthContext, SchemeBase, logon_name
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretField, TextField
@@ -48,6 +48,12 @@ class Ntlm(SchemeBase):
         return NtlmAnswer(name, found["password"], channel_binding=self.channel_binding)
 
 
+class _NoNtlmHere(GatepassError):
+    """The server cannot take NTLM; it has not seen the password."""
+
+    exit_code = 4
+
+
 class NtlmAnswer:
     """Answers a challenge by NTLM; the connection is logged on from then on.
 
@@ -86,6 +92,12 @@ class NtlmAnswer:
         except (GatepassError, requests.RequestException):
             legs.close()
             raise
+        except PermissionError:  # so requests-ntlm says that no message came back
+            legs.close()
+            raise _NoNtlmHere(
+                "the server does not answer NTLM with NTLM, whatever it offers",
+                hint="use autologon where it takes Kerberos alone, or ask its administrator",
+            ) from None
         except Exception as error:  # noqa: BLE001 - a hostile server brings any error out of it
             legs.close()
             raise GatepassError(
@@ -102,28 +114,33 @@ class _Legs:
     """What requests-ntlm takes for the connection: sends its messages.
 
     It mends one thing: requests-ntlm 1.3 replaces the Cookie header by the text of the server's
-    Set-Cookie, attributes and all, so the session's own cookies would be lost.
+    Set-Cookie, attributes and all, so the session's own cookies would be lost. And it watches
+    that both messages take the same connection.
     """
 
     def __init__(self, response: "Response") -> None:
         self.adapter: Any = response.connection
         self._last: Response | None = None
+        self._connection = OneConnection()
         self._cookie = response.request.headers.get("Cookie")
 
     def send(self, request: "PreparedRequest", **kwargs: Any) -> "Response":
         """Send one message over the connection.
 
         Raises:
-            GatepassError: the server does not keep the connection.
+            GatepassError: the server does not keep connections.
+            requests.ConnectionError: it did not keep this one.
         """
         request.headers.pop("Cookie", None)
         if self._cookie is not None:
             request.headers["Cookie"] = self._cookie
-        response: Response = self.adapter.send(request, **kwargs)
-        if response.status_code == REFUSED and closes(response):
+        is_first = self._last is None
+        response = self._connection.send(lambda: self.adapter.send(request, **kwargs))
+        # After the second message, a 401 is the server's verdict, however it treats connections.
+        if is_first and response.status_code == REFUSED and closes(response):
             response.close()
             # The second message would go over another connection, and count as a failed login.
-            raise GatepassError(
+            raise _NoNtlmHere(
                 "the server closes each connection after one answer, and NTLM logs on connections",
                 hint="ask its administrator for keep-alive, or use a scheme such as basic",
             )
