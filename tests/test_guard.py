@@ -1,6 +1,7 @@
 """Credentials go to the profile's server, and nowhere else."""
 
 import copy
+import io
 import logging
 import pickle
 import traceback
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
+from requests.exceptions import UnrewindableBodyError
 from urllib3.util import parse_url
 
 from gatepass import _guard
@@ -58,6 +60,21 @@ def test_a_redirect_to_another_server_takes_nothing_along(code: int) -> None:
     assert home.authorizations == [HOME_LOGIN]
     assert other.authorizations == [None]
     assert "x-tenant" not in other.seen[0].headers
+
+
+@pytest.mark.parametrize("code", [307, 308])
+@pytest.mark.parametrize("scheme", ["anonymous", "basic", "credentials"])
+def test_a_stream_is_never_sent_empty_after_a_redirect(scheme: str, code: int) -> None:
+    """It is spent by then; requests would send nothing, and get a 200."""
+    with echo(redirects({"/mi/a": "/mi/b"}, code=code)) as home:
+        mi = session_for(home.url, scheme)
+        with pytest.raises(UnrewindableBodyError, match="read only once"):
+            mi.post("a", data=iter([b"bo", b"dy"]))
+        assert mi.post("a", data=iter([b"body"]), allow_redirects=False).status_code == code
+        assert mi.post("a", data=io.BytesIO(b"body")).ok
+
+    arrived = [(seen.method, seen.body) for seen in home.seen if seen.path == "/mi/b"]
+    assert [body for method, body in arrived if method == "POST"] == [b"body"]
 
 
 def test_a_redirect_at_home_keeps_the_login() -> None:

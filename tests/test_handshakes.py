@@ -1,6 +1,7 @@
 """Logins that belong to a connection, against real servers: NTLM and Kerberos."""
 
 import hashlib
+import importlib
 import importlib.util
 import io
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import requests
 
 from gatepass._failures import LoginRefused, ProxyRefused, SchemeNotOffered
 from gatepass._session import Session
+from gatepass.auth import autologon
 from gatepass.errors import GatepassError, LoginRequired
 from gatepass.sandbox import Server
 from tests._echo import Answer, Seen, echo, refused
@@ -356,6 +358,62 @@ def test_a_server_proves_itself_with_each_ticket(make: Make, windows_apache: Apa
         with pytest.raises(GatepassError, match="does not prove that it is the right server"):
             mi.get("cgi/whoami")
     assert windows_apache.windows.http
+
+
+def test_a_ticket_is_sent_once_also_where_the_server_says_not_now(make: Make) -> None:
+    """A server that remembers tickets would refuse the same one again as stolen."""
+
+    def busy(seen: Seen) -> Answer:
+        return Answer(503, [("Retry-After", "0")]) if seen.authorization else refused("Negotiate")
+
+    assert make("autologon", "windows").get("cgi/whoami").ok
+    with echo(busy) as server:
+        profile = profile_for(server.url, "autologon", retries=2)
+        assert Session._from_checked(profile, environ={}).get("a").status_code == 503
+
+    tickets = [sent for sent in server.authorizations if sent]
+    assert len(tickets) == 3
+    assert len(set(tickets)) == 3
+
+
+@pytest.mark.parametrize("scheme", ["ntlm", "credentials"])
+@pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])
+def test_not_now_is_no_refusal(make: Make, windows_apache: Apache, scheme: str, used: bool) -> None:
+    """The last message of NTLM is not sent again: it would count as a failed login."""
+    mi = make(scheme, "windows", retries=2)
+    if used:
+        mi.get("cgi/whoami")
+    mark = windows_apache.mark()
+
+    answer = mi.get("cgi/status", params={"code": 503, "retry_after": 0})
+
+    assert answer.status_code == 503
+    assert mi.get("cgi/whoami").ok
+    statuses = [line.status for line in windows_apache.log_since(mark)]
+    assert statuses.count(503) == 3
+
+
+def test_a_server_that_takes_kerberos_alone_is_explained(make: Make) -> None:
+    for scheme in ("ntlm", "credentials"):
+        with pytest.raises(GatepassError, match="(?s)does not answer NTLM.*autologon") as caught:
+            make(scheme, "krb_unbound").get("cgi/whoami")
+        assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("delegate", [False, True])
+def test_the_ticket_is_lent_to_the_server_only_where_the_profile_says_so(
+    make: Make, delegate: bool
+) -> None:
+    gssapi = importlib.import_module("gssapi")
+    make("autologon", "windows")  # alice has a ticket
+    scheme = autologon.Autologon(delegate=True) if delegate else autologon.Autologon()
+    begin = autologon._gssapi(scheme)
+
+    context = begin("localhost", None)
+    context.step()
+
+    flags = context._context.actual_flags  # type: ignore[attr-defined]
+    assert (gssapi.RequirementFlag.delegate_to_peer in flags) is delegate
 
 
 def _always(challenge: str, _: Seen) -> Answer:

@@ -116,6 +116,20 @@ class ProxyRefused(Unreachable, requests.exceptions.ProxyError):
     """The proxy did not let the request through."""
 
 
+class _BodySpent(_WhileRequesting, requests.exceptions.UnrewindableBodyError):
+    """A body that can be read only once is asked for again."""
+
+
+def body_spent(request: PreparedRequest) -> GatepassError:
+    """Return the error for a redirected request whose stream is spent."""
+    return _BodySpent(
+        f"the server redirects to {origin_of(request.url or '')}, where the body should be sent "
+        "again; it can be read only once",
+        hint="send the request to the final address at once, or send bytes or a file",
+        request=request,
+    )
+
+
 def explained(
     error: requests.RequestException, request: Any, proxy: str = ""
 ) -> requests.RequestException:

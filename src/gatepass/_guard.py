@@ -20,7 +20,7 @@ from requests.utils import check_header_validity
 from gatepass._address import prepared, target
 from gatepass._challenge import Challenge, offered
 from gatepass._failures import SECRET_HEADERS, LoginRefused, without_secrets
-from gatepass._handshake import closes
+from gatepass._handshake import closes, rewound
 from gatepass._lanes import ABROAD, GUEST, PROFILE, Lanes, Line
 from gatepass._refusals import explain_refusal
 from gatepass.errors import GatepassError
@@ -35,6 +35,7 @@ _PROXY_ASKS: Final = 407
 # Answers that come before a server looks at the credentials, or instead of that.
 _UNDECIDED: Final = frozenset({_PROXY_ASKS, 408, 421, 425, 429, 431})
 _MARK: Final = "_gatepass"
+_SPENT: Final = "_gatepass_spent"
 
 
 def mark(request: PreparedRequest, *, login: bool) -> None:
@@ -45,6 +46,21 @@ def mark(request: PreparedRequest, *, login: bool) -> None:
 def is_marked(request: PreparedRequest) -> bool:
     """Return what :func:`mark` noted; False for a copy, and for a request from elsewhere."""
     return bool(request.__dict__.get(_MARK))
+
+
+def mark_spent(request: PreparedRequest) -> None:
+    """Note on a redirected request whether its body has been read and cannot be read again.
+
+    requests would send what is left of a stream: nothing.
+    """
+    stream = not isinstance(request.body, bytes | str | None)
+    # requests rewinds what has a position, or says that it cannot.
+    request.__dict__[_SPENT] = stream and getattr(request, "_body_position", None) is None
+
+
+def is_spent(request: PreparedRequest) -> bool:
+    """Return what :func:`mark_spent` noted."""
+    return bool(request.__dict__.get(_SPENT))
 
 
 class _OwnHook:
@@ -80,6 +96,7 @@ class Login:
 
     def __init__(self) -> None:
         self._proven = False
+        self._proofs = 0
         self._refusal: LoginRefused | None = None
         self.renew()
 
@@ -88,17 +105,30 @@ class Login:
         # Reentrant: a body may be a generator that uses the same session.
         self._lock = RLock()
 
+    @property
+    def proofs(self) -> int:
+        """How often the server has accepted the credentials."""
+        return self._proofs
+
+    def _is_proven(self, since: int | None) -> bool:
+        return self._proven and since != self._proofs
+
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self, since: int | None = None) -> Iterator[None]:
         """Wait until credentials may be sent; alone, as long as nothing is proven.
+
+        Args:
+            since: what :attr:`proofs` was when the request began, where an older proof does not
+                count: the password may have changed, and each new connection of many threads
+                would be one attempt.
 
         Raises:
             LoginRefused: the server refused them before.
         """
         lock = self._lock
-        alone = not self._proven and lock.acquire()
+        alone = not self._is_proven(since) and lock.acquire()
         try:
-            if alone and self._proven:
+            if alone and self._is_proven(since):
                 lock.release()
                 alone = False
             self.raise_refusal()
@@ -120,6 +150,7 @@ class Login:
         """Note an answer to a request with credentials."""
         if status < 300 or (400 <= status < 500 and status not in _UNDECIDED):  # noqa: PLR2004
             self._proven = True
+            self._proofs += 1
 
     def refuse(self, refusal: LoginRefused) -> None:
         """Note a refusal: from now on each :meth:`turn` raises it."""
@@ -204,6 +235,20 @@ class Guard:
     def _over_line(self, request: PreparedRequest, line: Line, kwargs: dict[str, Any]) -> Response:
         """Send a request over a connection that must be logged on itself.
 
+        Where the server says "not now", it begins anew: the message or ticket that met this answer
+        cannot be sent again.
+        """
+        patience = line.transport.patience(request)
+        while True:
+            response = self._once_over_line(request, line, kwargs)
+            if not patience.grants(response) or not rewound(request):
+                return response
+
+    def _once_over_line(
+        self, request: PreparedRequest, line: Line, kwargs: dict[str, Any]
+    ) -> Response:
+        """Send a request over a line, once.
+
         A body is sent over a connection that is logged on already. Sent into a handshake it
         would go out with each message, or be lost with the first: a stream can be read once.
         """
@@ -241,26 +286,15 @@ class Guard:
         if _carries(sent, request):
             with self.login.turn():
                 response = adapter.send(sent, **kwargs)
-                return self._closing(request, sent, response, kwargs)
+                with _closed_if_it_fails(response):
+                    return self._answered(request, sent, response, kwargs)
         self.login.raise_refusal()
+        proofs = self.login.proofs
         # The scheme sends nothing before the server asks, so nobody needs to wait.
         response = adapter.send(sent, **kwargs)
-        with self.login.turn() if response.status_code == _REFUSED else nullcontext():
-            return self._closing(request, sent, response, kwargs)
-
-    def _closing(
-        self,
-        request: PreparedRequest,
-        sent: PreparedRequest,
-        response: Response,
-        kwargs: dict[str, Any],
-    ) -> Response:
-        """Answer and judge; where that fails, nobody will read the response."""
-        try:
+        turn = self.login.turn(proofs) if response.status_code == _REFUSED else nullcontext()
+        with _closed_if_it_fails(response), turn:
             return self._answered(request, sent, response, kwargs)
-        except BaseException:
-            response.close()
-            raise
 
     def _logged_on(self, request: PreparedRequest) -> PreparedRequest:
         """Return a copy of the request that the scheme has prepared."""
@@ -307,6 +341,16 @@ class Guard:
         with suppress(requests.RequestException):
             _ = response.content  # now, while there is a connection
         return explain_refusal(response, self._profile, self._unlocked.user, carried=carried)
+
+
+@contextmanager
+def _closed_if_it_fails(response: Response) -> Iterator[None]:
+    """Close a response that nobody will read."""
+    try:
+        yield
+    except BaseException:
+        response.close()
+        raise
 
 
 class Guarded(BaseAdapter):

@@ -96,11 +96,14 @@ class Lanes(BaseAdapter):
             free = next((line for line in reversed(self._lines) if line.is_free), None)
             if free is not None:
                 self._lines.remove(free)
-        line = free or Line(Transport(self._network, self._certificate, connections=1))
+        line = free or Line(self._single())
         try:
             yield line
         finally:
             self._keep(line)
+
+    def _single(self) -> Transport:
+        return Transport(self._network, self._certificate, connections=1, patient=False)
 
     def _keep(self, line: Line) -> None:
         with self._lock:

@@ -16,13 +16,15 @@ from requests.utils import get_auth_from_url
 from gatepass import _profiles
 from gatepass._address import below, target
 from gatepass._challenge import configuration
-from gatepass._failures import explained, without_secrets
+from gatepass._failures import body_spent, explained, without_secrets
 from gatepass._guard import (
     Guard,
     Guarded,
     cleaned,
     is_marked,
+    is_spent,
     mark,
+    mark_spent,
     tell_own_hooks,
     without_own_hooks,
 )
@@ -277,6 +279,7 @@ class Session(requests.Session):
         The profile's login belongs to the redirected request while the chain has not left home.
         """
         before = response.request
+        mark_spent(prepared_request)
         if target(before.url) != target(prepared_request.url):
             prepared_request.headers.pop("Authorization", None)
             prepared_request.hooks = without_own_hooks(before)
@@ -295,8 +298,11 @@ class Session(requests.Session):
         Raises:
             LoginRefused: the server refuses the profile's login, or did so before.
             Unreachable: and its kinds.
+            GatepassError: a redirect wants a stream again, of which nothing is left.
         """
         self._renew_after_fork()
+        if is_spent(request):
+            raise body_spent(request)
         failure: requests.RequestException
         try:
             response = super().send(request, **kwargs)

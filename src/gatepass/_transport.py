@@ -122,10 +122,14 @@ class _Retry(Retry):
         return super().increment(method, url, response, *args, **kwargs)
 
 
-def _retries(times: int) -> Retry:
+def _retries(times: int, *, answers: bool = True) -> Retry:
     """Connections that fail are tried again, and answers that say "not now" to some methods.
 
     Not so when the server went silent after the request was sent: it may have acted on it.
+
+    Args:
+        times: how often.
+        answers: false for connections that fail, and nothing else.
     """
     return _Retry(
         total=times,
@@ -133,7 +137,8 @@ def _retries(times: int) -> Retry:
         other=0,
         redirect=False,
         allowed_methods=_IDEMPOTENT,
-        status_forcelist=_PASSING,
+        status_forcelist=_PASSING if answers else (),
+        respect_retry_after_header=answers,
         raise_on_status=False,
         backoff_factor=0.2,
     )
@@ -146,6 +151,37 @@ def _rewinds(request: PreparedRequest) -> bool:
     position = getattr(request, "_body_position", None)
     seekable = getattr(request.body, "seekable", None)
     return isinstance(position, int) and seekable is not None and bool(seekable())
+
+
+class Patience:
+    """The attempts of one request, for a transport that returns answers which say "not now".
+
+    A message of a handshake, or a Kerberos ticket, must not be sent twice: only the guard can try
+    such a request again, with a new one.
+    """
+
+    def __init__(self, times: int, request: PreparedRequest) -> None:
+        self._retries = _retries(times)
+        self._request = request
+
+    def grants(self, response: Response) -> bool:
+        """Wait as long as the server asks for; say whether to send the request again.
+
+        Where it is, the answer is read and closed.
+        """
+        method, url = (self._request.method or "").upper(), self._request.url
+        asks = "Retry-After" in response.headers
+        passing = self._retries.is_retry(method, response.status_code, has_retry_after=asks)
+        if not (passing and _rewinds(self._request)):
+            return False
+        try:
+            self._retries = self._retries.increment(method, url, response.raw, _pool=None)
+        except MaxRetryError:
+            return False
+        response.raw.drain_conn()
+        response.close()
+        self._retries.sleep(response.raw)
+        return True
 
 
 class _OneWayPool:
@@ -167,6 +203,7 @@ class Transport(HTTPAdapter):
         network: the way to the server.
         certificate: the client's certificate, for connections without ``cert=``.
         connections: how many are kept open for each server.
+        patient: whether to try again after an answer that says "not now".
     """
 
     def __init__(
@@ -175,12 +212,14 @@ class Transport(HTTPAdapter):
         certificate: ClientCertificate | None = None,
         *,
         connections: int = _CONNECTIONS,
+        patient: bool = True,
     ) -> None:
         self._connections = connections
         self._network = network
         self._certificate = certificate
         self._contexts = Contexts(network.trust)
-        super().__init__(pool_maxsize=connections, max_retries=_retries(network.retries))
+        retries = _retries(network.retries, answers=patient)
+        super().__init__(pool_maxsize=connections, max_retries=retries)
 
     def read_files(self) -> None:
         """Read the certificates that the profile names, so that a mistake shows early.
@@ -227,6 +266,10 @@ class Transport(HTTPAdapter):
             response.close()
             failure = proxy_asks(proxy, request)
         raise failure  # outside of the handler: the original may hold credentials
+
+    def patience(self, request: PreparedRequest) -> Patience:
+        """Return what counts the attempts of a request."""
+        return Patience(self._network.retries, request)
 
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: Any, cert: Any = None
