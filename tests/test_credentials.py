@@ -114,7 +114,7 @@ def test_what_it_cannot_answer_is_explained_and_nothing_is_sent(
 def test_a_challenge_that_tells_nothing_is_a_refusal(challenge: str) -> None:
     with (
         echo(lambda _: refused(challenge)) as server,
-        pytest.raises(LoginRefused, match="asks for a login"),
+        pytest.raises(LoginRefused, match="names no way to log on that can be read"),
     ):
         session_for(server.url, "credentials").get("a")
 
@@ -209,8 +209,9 @@ def test_a_server_that_offers_less_than_before_does_not_get_the_password() -> No
     offers = iter(["NTLM", "Basic", "Basic"])
     with echo(lambda _: refused(next(offers))) as server:
         mi = session_for(server.url, "credentials")
-        for _ in range(2):
-            with pytest.raises(GatepassError):
-                mi.get("a")
+        with pytest.raises(GatepassError):
+            mi.get("a")
+        with pytest.raises(LoginRefused, match=r"offers Basic \(.*\), less than before"):
+            mi.get("a")
 
     assert not any(str(sent).startswith("Basic") for sent in server.authorizations)

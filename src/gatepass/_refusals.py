@@ -64,9 +64,28 @@ def explain_refusal(
             "this session does not send them again: build a new one"
         )
     else:
-        message = f"{origin} asks for a login (401) when the body is already sent"
-        hint = "make any other request first, such as session.check(), or send a body of bytes"
+        message, hint = _not_answered(response, challenges, origin)
     return LoginRefused(message, hint=hint, request=response.request, response=response)
+
+
+def _not_answered(
+    response: Response, challenges: tuple[Challenge, ...], origin: str
+) -> tuple[str, str]:
+    """Say why a challenge got no answer: message and hint."""
+    if not isinstance(response.request.body, bytes | str | None):
+        return (
+            f"{origin} asks for a login (401) when the body is already sent",
+            "make any other request first, such as session.check(), or send a body of bytes",
+        )
+    if challenges:
+        return (
+            f"{origin} asks for a login (401) and offers {describe(challenges)}, less than before",
+            "no password was sent; if the server was changed on purpose, build a new session",
+        )
+    return (
+        f"{origin} asks for a login (401) and names no way to log on that can be read",
+        "look at the WWW-Authenticate header of its answer, and at proxies in between",
+    )
 
 
 def _account_state(response: Response) -> str:
