@@ -1,7 +1,7 @@
 """WWW-Authenticate headers, friendly and hostile."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gatepass._challenge import Challenge, ChallengeError, configuration, offered, parse
@@ -112,6 +112,7 @@ def headers(draw: st.DrawFn) -> tuple[list[tuple[str, str | None, dict[str, str]
     return expected, draw(st.sampled_from(["", ", "])) + commas.join(elements)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(headers())
 def test_what_was_written_correctly_is_read_back(
     case: tuple[list[tuple[str, str | None, dict[str, str]]], str],
