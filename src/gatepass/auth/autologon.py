@@ -4,6 +4,7 @@ SSPI on Windows: Kerberos, or NTLM where Windows falls back to it. GSSAPI elsewh
 a ticket of ``kinit`` or a keytab.
 """
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ _NAME_HINT: Final = (
     "use the name under which the server is known to Kerberos in the url, or ask the "
     "administrator for a service principal of that name"
 )
+# MIT: "Server HTTP/host@REALM not found in Kerberos database"; Heimdal: "Server (...) unknown".
+_NO_SUCH_SERVER: Final = re.compile(r"\bserver\b.*\b(?:not found|unknown)\b")
 _KERBEROS_FAILS: Final = "Kerberos cannot make a ticket for"
 
 
@@ -348,7 +351,7 @@ def _explain(error: Exception, host: str) -> GatepassError:
             hint="run: kinit USER@REALM\nor, for a run without a person, name a keytab: "
             "KRB5_CLIENT_KTNAME=FILE:/path/to/robot.keytab",
         )
-    if "server not found" in lower or "unknown" in lower:
+    if _NO_SUCH_SERVER.search(lower):
         return GatepassError(
             f"{_KERBEROS_FAILS} HTTP/{host}: {text}",
             hint=_NAME_HINT,
