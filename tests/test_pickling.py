@@ -19,6 +19,7 @@ from gatepass._terminal import Terminal
 from gatepass.errors import (
     NobodyThere,
 )
+from gatepass.sandbox import Server
 from gatepass.secrets import Secret, ref
 from tests._echo import Answer, Seen, basic, echo, wants
 from tests._sessions import ENVIRON, NOWHERE, PASSWORD, USER, person, profile_for, session_for
@@ -93,6 +94,18 @@ def test_a_file_reference_means_the_same_file_after_pickling(tmp_path: Path) -> 
     assert reference.alternatives == (("env", "NONE"), ("file", str(tmp_path / "pw")))
     assert reference.layer == "file"
     assert reference.base_dir is None
+
+
+def test_an_answer_after_a_handshake_travels_without_the_login() -> None:
+    """The requests of its history had hooks of the scheme, and those hold the password."""
+    with Server("windows", {USER: PASSWORD}) as server:
+        answer = Session(server.url, user_name=USER, password=PASSWORD).get("Health/v2.svc")
+
+    again = pickle.loads(pickle.dumps(answer))  # noqa: S301 - our own
+    assert [each.status_code for each in (*again.history, again)] == [401, 401, 200]
+    for each in (*answer.history, answer):
+        assert each.request.hooks == {"response": []}
+        assert "Authorization" not in each.request.headers
 
 
 def test_a_secret_given_as_a_value_stops_the_pickle() -> None:

@@ -327,7 +327,8 @@ class Guard:
         if response.status_code != _PROXY_ASKS:  # a proxy must not get the server's credentials
             response = _dispatched(sent, response, kwargs)
         carried = _carries(response.request, request)
-        response.request = request
+        for each in (*response.history, response):  # of a handshake; its hooks hold the secret
+            each.request = request
         if response.status_code != _REFUSED:
             if carried:
                 self.login.prove(response.status_code)
