@@ -63,7 +63,8 @@ def test_the_proxy_gets_its_own_login_and_the_server_its_own(
     with echo() as plain:
         for server in (secure, plain):
             mark = squid.mark()
-            mi = session_for(server.url, tls={"ca_file": str(ca.ca_file)}, **way(squid, user))
+            keys = {"tls": {"ca_file": str(ca.ca_file)}, "allow_http": True, **way(squid, user)}
+            mi = session_for(server.url, **keys)
             answer = mi.get("x")
             mi.close()
             (line,) = squid.wait_for_lines(mark, 1)
@@ -82,7 +83,8 @@ def test_a_proxy_that_asks_for_a_login_is_explained(
     environ = {**ENVIRON, "HTTPS_PROXY": url, "HTTP_PROXY": url}
     with echo() as plain:
         for server in (secure, plain):
-            mi = session_for(server.url, tls={"ca_file": str(ca.ca_file)}, environ=environ)
+            keys = {"tls": {"ca_file": str(ca.ca_file)}, "allow_http": True}
+            mi = session_for(server.url, environ=environ, **keys)
             with pytest.raises(ProxyRefused, match="asks for a login") as caught:
                 mi.get("x")
             assert server.seen == []
@@ -116,6 +118,17 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(secure: Echo) -
 def test_some_servers_are_reached_without_the_proxy(keys: dict[str, Any]) -> None:
     with echo() as server:
         assert session_for(server.url, "anonymous", **keys).get("x").ok
+
+
+def test_a_login_over_plain_http_to_this_computer_does_not_leave_it() -> None:
+    """It needs no ``allow_http``, so a proxy of the environment must not get to see it."""
+    with echo() as server, echo() as proxy:
+        environ = {**ENVIRON, "http_proxy": proxy.root}
+        session_for(server.url, environ=environ).get("direct")
+        session_for(server.url, environ=environ, allow_http=True).get("proxied")
+
+    assert server.authorizations == [LOGIN]
+    assert proxy.paths == [f"{server.url}proxied"]
 
 
 def test_the_proxies_of_this_process_are_used(monkeypatch: pytest.MonkeyPatch) -> None:

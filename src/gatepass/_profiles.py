@@ -519,7 +519,7 @@ class _Gate:
             self.say(("url",), problem)
             return url
         parts = urlsplit(url)
-        plain = parts.scheme.lower() == "http" and not _is_loopback(parts.hostname or "")
+        plain = parts.scheme.lower() == "http" and not is_loopback(parts.hostname or "")
         sends = auth is not None and getattr(auth, "sends_credentials", True)
         if plain and sends and not allow_http:
             self.say(
@@ -606,7 +606,8 @@ _MALFORMED: Final = "is not a URL: its host or port is malformed"
 _HOST: Final = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this computer, by its name alone."""
     import ipaddress
 
     if host.lower() == "localhost":

@@ -479,6 +479,8 @@ def _network(
         verify=tls.verify,
         proxy=proxy,
         proxy_header=header,
+        # Permitted without allow_http because it never leaves this computer: so it must not.
+        stays_here=getattr(profile.auth, "sends_credentials", True) and not profile.allow_http,
     )
     return network, certificate
 

@@ -17,7 +17,7 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.poolmanager import proxy_from_url
 
 from gatepass._failures import explained, proxy_asks
-from gatepass._profiles import Proxy, origin_of
+from gatepass._profiles import Proxy, is_loopback, origin_of
 from gatepass._tls import ClientCertificate, Contexts
 from gatepass.auth import basic_header
 from gatepass.secrets import Secret
@@ -41,6 +41,7 @@ class Network:
         verify: false trusts anybody.
         proxy: the profile's proxy; None follows the environment.
         proxy_header: the Proxy-Authorization header for the profile's proxy; None sends none.
+        stays_here: whether plain http to this computer passes by the environment's proxies.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -50,10 +51,13 @@ class Network:
     verify: bool = True
     proxy: Proxy | None = None
     proxy_header: Secret | None = None
+    stays_here: bool = False
 
     def proxies(self, url: str) -> dict[str, str]:
         """Return the proxies for a URL in the form of requests."""
         if self.proxy is None:
+            if self.stays_here and _is_plain_and_here(url):
+                return {}
             return _proxies_of_environ(url, self.environ)
         return {} if self.proxy.url == "none" else {"all": self.proxy.url}
 
@@ -98,6 +102,11 @@ def _proxies_of_environ(url: str, environ: Mapping[str, str]) -> dict[str, str]:
     if proxy_bypass_environment(server, {"no": variable("no")}):
         return {}
     return {name: proxy for name, proxy in found.items() if proxy}
+
+
+def _is_plain_and_here(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme.lower() == "http" and is_loopback(parts.hostname or "")
 
 
 class _Retry(Retry):
