@@ -4,6 +4,8 @@ import copy
 import io
 import logging
 import pickle
+import subprocess
+import sys
 import traceback
 import warnings
 from pathlib import Path
@@ -355,6 +357,29 @@ def test_the_password_is_nowhere_to_be_read(
     assert "localhost" in text
     for secret in (PASSWORD, "canary", HOME_LOGIN.split()[1]):
         assert secret not in text
+
+
+_TALKATIVE = """
+import http.client, logging
+logging.basicConfig(level=logging.DEBUG)
+http.client.HTTPConnection.debuglevel = 1
+from gatepass import Session
+from gatepass.sandbox import Server
+for mode, keys in (("standalone", {}), ("windows", {}), ("standalone", {"proxy": True})):
+    with Server(mode, {"bob": "canary"}) as server, Server("open") as proxy:
+        if keys:
+            keys = {"proxy": {"url": proxy.url, "user_name": "p", "password": "canary"}}
+        Session(server.url, user_name="bob", password="canary", **keys).get("Health/v2.svc")
+"""
+
+
+def test_debug_output_of_libraries_below_tells_no_login() -> None:
+    """http.client prints requests, and pyspnego logs tokens on which passwords can be tried."""
+    run = subprocess.run([sys.executable, "-c", _TALKATIVE], capture_output=True, check=True)
+
+    assert b"reply: 'HTTP/1.1 200" in run.stdout
+    for secret in (basic("bob", "canary"), basic("p", "canary"), "Basic ", "TlRMTVNTUAAD"):
+        assert secret.encode() not in (run.stdout + run.stderr).replace(b"Basic realm", b"")
 
 
 # Addresses. For any text, the login belongs to a request only when requests connects to home.

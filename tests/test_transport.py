@@ -83,7 +83,7 @@ def test_a_proxy_that_asks_for_a_login_is_explained(
     environ = {**ENVIRON, "HTTPS_PROXY": url, "HTTP_PROXY": url}
     with echo() as plain:
         for server in (secure, plain):
-            keys = {"tls": {"ca_file": str(ca.ca_file)}, "allow_http": True}
+            keys: dict[str, Any] = {"tls": {"ca_file": str(ca.ca_file)}, "allow_http": True}
             mi = session_for(server.url, environ=environ, **keys)
             with pytest.raises(ProxyRefused, match="asks for a login") as caught:
                 mi.get("x")

@@ -72,6 +72,18 @@ def rewound(request: "PreparedRequest") -> bool:
     return True
 
 
+def keep_tokens_out_of_logs() -> None:
+    """Stop pyspnego from writing the tokens of each login into logs of level DEBUG.
+
+    Who has one can try passwords on it in peace. A level that was set for its logger stays.
+    """
+    import logging
+
+    logger = logging.getLogger("spnego")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+
+
 def closes(response: "Response") -> bool:
     """Say whether the server closes the connection after this answer (RFC 9112, section 9.3)."""
     words = {word.strip().lower() for word in response.headers.get("Connection", "").split(",")}

@@ -12,7 +12,8 @@ import requests
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
-from urllib3 import Retry
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.poolmanager import proxy_from_url
 
@@ -193,6 +194,43 @@ class Patience:
         return True
 
 
+class _Unheard:
+    """A connection that does not tell the debug output of http.client what it sends.
+
+    With ``debuglevel`` set, http.client prints each request, and the login with it. What comes
+    back is still printed.
+    """
+
+    debuglevel: int
+
+    def send(self, data: Any) -> None:
+        """Send bytes or a stream."""
+        level, self.debuglevel = self.debuglevel, 0
+        try:
+            super().send(data)  # type: ignore[misc]  # http.client's
+        finally:
+            self.debuglevel = level
+
+
+class _Http(_Unheard, HTTPConnection):
+    """Plain."""
+
+
+class _Https(_Unheard, HTTPSConnection):
+    """With TLS."""
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+_POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
+
+
 class _OneWayPool:
     """A connection pool for a request that may be sent only once."""
 
@@ -229,6 +267,7 @@ class Transport(HTTPAdapter):
         self._contexts = Contexts(network.trust)
         retries = _retries(network.retries, answers=patient)
         super().__init__(pool_maxsize=connections, max_retries=retries)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def read_files(self) -> None:
         """Read the certificates that the profile names, so that a mistake shows early.
@@ -328,6 +367,7 @@ class Transport(HTTPAdapter):
                 maxsize=self._connections,
                 **kwargs,
             )
+            manager.pool_classes_by_scheme = _POOLS
         return manager
 
 

@@ -17,6 +17,7 @@ from gatepass._handshake import (
     OneConnection,
     again,
     certificate_binding,
+    keep_tokens_out_of_logs,
     may_answer,
     offered_schemes,
     token_of,
@@ -190,6 +191,7 @@ def _sspi(scheme: Autologon) -> _Begin:
     import spnego
     from spnego.channel_bindings import GssChannelBindings
 
+    keep_tokens_out_of_logs()
     flags = spnego.ContextReq.mutual_auth | spnego.ContextReq.sequence_detect
     if scheme.delegate:
         flags |= spnego.ContextReq.delegate

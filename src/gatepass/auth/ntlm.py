@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gatepass._handshake import REFUSED, OneConnection, closes, may_answer, offered_schemes
+from gatepass._handshake import (
+    REFUSED,
+    OneConnection,
+    closes,
+    keep_tokens_out_of_logs,
+    may_answer,
+    offered_schemes,
+)
 from gatepass.auth import AuthContext, SchemeBase, logon_name
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretField, TextField
@@ -84,6 +91,7 @@ class NtlmAnswer:
         import requests
         from requests_ntlm import HttpNtlmAuth
 
+        keep_tokens_out_of_logs()
         auth = HttpNtlmAuth(self._name, self._password.reveal(), send_cbt=self._channel_binding)
         legs: Any = _Legs(response)
         response.connection = legs
