@@ -36,6 +36,7 @@ class Answer:
     body: bytes = b"ok"
     missing: int = 0  # so many bytes of the body are announced and never sent
     closes: bool = False  # the connection, without saying so
+    reason: str | None = None  # the words after the status
 
 
 Answers = Callable[[Seen], Answer]
@@ -132,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.echo.lock:
             self.echo.seen.append(seen)
         answer = self.echo.answers(seen)
-        self.send_response(answer.status)
+        self.send_response(answer.status, answer.reason)
         for name, value in answer.headers:
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body) + answer.missing))

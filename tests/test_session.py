@@ -240,6 +240,19 @@ def test_check_is_not_content_with_the_login_page_of_another_server() -> None:
     assert f"redirects to {idp.root}" in result.sentence
 
 
+def test_a_server_cannot_steer_the_terminal_through_the_result_of_check() -> None:
+    with echo(lambda _: Answer(404, reason="\x1b[2Jgone\x9b31m")) as server:
+        sentence = session_for(server.url).check().sentence
+
+    assert r"404 \x1b[2Jgone\x9b31m" in sentence
+
+
+def test_a_redirect_to_something_that_is_no_url_is_an_error_of_requests() -> None:
+    malformed = pytest.raises(requests.exceptions.InvalidURL, match="redirects to a malformed URL")
+    with echo(redirects({"/mi/x": "http://e[vil/"})) as server, malformed:
+        session_for(server.url).get("x")
+
+
 def test_check_raises_what_a_request_raises() -> None:
     with pytest.raises(Unreachable):
         session_for(NOWHERE, retries=0).check()

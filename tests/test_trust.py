@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,13 @@ from gatepass import _trust
 from gatepass._profiles import Profile, load
 from gatepass._settings import Locations
 from gatepass._trust import TrustStore
-from gatepass.errors import ProfileError, ProfileNotFound, UnsafePermissions, UntrustedFile
+from gatepass.errors import (
+    GatepassWarning,
+    ProfileError,
+    ProfileNotFound,
+    UnsafePermissions,
+    UntrustedFile,
+)
 
 Write = Callable[[Path, str | bytes], Path]
 
@@ -54,6 +61,20 @@ def test_a_cloned_repository_cannot_choose_the_server_of_a_profile(
     assert str(evil) in str(caught.value)
     assert f"gatepass trust {evil}" in caught.value.hint
     assert f"--config-file {evil}" in caught.value.hint
+
+
+@posix
+def test_what_is_to_be_pasted_into_a_shell_is_quoted(locations: Locations, write: Write) -> None:
+    """The folder belongs to the repository: its name could be a command."""
+    folder = _project(locations).parent / "x; touch y"
+    evil = write(folder / "gatepass.toml", EVIL)
+    there = replace(locations, working=folder)
+
+    with pytest.raises(UntrustedFile) as caught, pytest.warns(GatepassWarning) as warned:
+        _load(there)
+
+    for text in (caught.value.hint, str(warned[0].message)):
+        assert f"gatepass trust '{evil}'" in text
 
 
 def test_an_untrusted_local_file_cannot_either(locations: Locations, write: Write) -> None:

@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
+from requests.exceptions import InvalidURL
 from requests.utils import get_auth_from_url
 
 from gatepass import _profiles
@@ -36,6 +38,7 @@ from gatepass._settings import ConfigFile
 from gatepass._terminal import Terminal
 from gatepass._tls import ClientCertificate, trusted
 from gatepass._transport import Network
+from gatepass._trust import printable
 from gatepass._unlocked import Found, Unlocked, vault_place
 from gatepass.auth import AuthContext, basic_header
 from gatepass.errors import GatepassError, GatepassWarning
@@ -288,6 +291,22 @@ class Session(requests.Session):
             self._guard.leave_behind(prepared_request, {})
         mark(prepared_request, login=is_marked(before) and home)
 
+    def get_redirect_target(self, resp: Response) -> str | None:
+        """Return where an answer redirects to; None when it does not.
+
+        Raises:
+            InvalidURL: to something that is no URL; requests lets a bare ValueError out.
+        """
+        place = super().get_redirect_target(resp)
+        try:
+            urlsplit(place or "")
+        except ValueError:
+            resp.close()
+            raise InvalidURL(
+                f"{origin_of(resp.url)} redirects to a malformed URL", response=resp
+            ) from None
+        return place
+
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for a URL, below the guard."""
         return Guarded(self._guard, super().get_adapter(url))
@@ -340,7 +359,7 @@ class Session(requests.Session):
         )
 
     def _sentence(self, response: Response, *, home: bool) -> str:
-        answer = f"{response.status_code} {response.reason or ''}".strip()
+        answer = printable(f"{response.status_code} {response.reason or ''}".strip())
         if not home:
             return (
                 f"{self.profile.origin} redirects to {origin_of(response.url)}, as a server does "

@@ -387,7 +387,7 @@ class _Reader:
                 self.untrusted.append(parse(file, layer, strict=False))
                 self.notices.append(
                     f"{file.path} is not trusted and was skipped; look at it with: "
-                    f"gatepass trust {file.path}"
+                    f"gatepass trust {_trust.quoted(str(file.path))}"
                 )
         return sources
 
@@ -664,10 +664,11 @@ def refuse_twins(layers: Layers, name: str) -> None:
 
 
 def _untrusted(source: Source, why: str) -> UntrustedFile:
+    path = _trust.quoted(source.label)
     return UntrustedFile(
         f"{source.label}: this file is not trusted, and {why}",
-        hint=f"read it and trust it:     gatepass trust {source.label}\n"
-        f"or name it for this run:  --config-file {source.label} (config_file= in Python)",
+        hint=f"read it and trust it:     gatepass trust {path}\n"
+        f"or name it for this run:  --config-file {path} (config_file= in Python)",
     )
 
 

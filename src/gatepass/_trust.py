@@ -145,7 +145,7 @@ def unsafe(file: FileBytes, *, own: bool) -> Problem | None:
         return None
     mode, place = file.status.st_mode, str(file.path)
     if own and file.status.st_uid not in {0, os.getuid()}:
-        hint = f"    sudo chown {os.getuid()} {_quoted(place)}"
+        hint = f"    sudo chown {os.getuid()} {quoted(place)}"
         return Problem(place, "", "belongs to another user", hint=hint)
     if mode & stat.S_IWOTH:
         who = "anybody"
@@ -157,8 +157,8 @@ def unsafe(file: FileBytes, *, own: bool) -> Problem | None:
         place,
         "",
         f"can be written by {who}, who could send your secrets to another server",
-        hint=f"    chmod go-w {_quoted(place)}\nor, where that cannot be changed:\n"
-        f"    gatepass trust {_quoted(place)}",
+        hint=f"    chmod go-w {quoted(place)}\nor, where that cannot be changed:\n"
+        f"    gatepass trust {quoted(place)}",
     )
 
 
@@ -180,7 +180,12 @@ def _is_private_group(group: int) -> bool:
     )
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Write a path so that it can be pasted into a shell: a folder may be called ``; rm -r ~``."""
+    if sys.platform == "win32":
+        from subprocess import list2cmdline
+
+        return list2cmdline([text])
     import shlex
 
     return shlex.quote(text)
