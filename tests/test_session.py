@@ -154,6 +154,23 @@ def test_all_missing_secrets_are_told_at_once() -> None:
     ]
 
 
+def test_a_missing_or_refused_secret_is_named_with_its_place(tmp_path: Path) -> None:
+    with echo(wants("nobody", "Basic")) as server:
+        path = tmp_path / "profiles.toml"
+        path.write_text(
+            f'[profiles.p]\nurl = "{server.url}"\n[profiles.p.auth]\nscheme = "basic"\n'
+            'user_name = "bob"\npassword = "env:MI_PASSWORD"\n'
+        )
+
+        with pytest.raises(SecretUnavailable) as missing:
+            Session.from_profile("p", config_file=path, environ={})
+        with pytest.raises(LoginRefused) as refused:
+            Session.from_profile("p", config_file=path, environ=ENVIRON).get("x")
+
+    assert f"{path}:6:1: profiles.p.auth.password: env:MI_PASSWORD" in missing.value.message
+    assert f"{path}:6:1: auth.password" in refused.value.hint
+
+
 def test_nobody_is_asked_for_a_password_when_something_else_is_missing() -> None:
     asked, terminal = person("x")
 

@@ -210,6 +210,15 @@ class Profile:
         """Scheme, host and port of the server, the port only where it is not the usual one."""
         return origin_of(self.url)
 
+    def place_of(self, *key: str) -> str:
+        """Say where a key of the profile was written; empty for a profile without a file.
+
+        Args:
+            key: such as ``"auth", "password"``.
+        """
+        origin = self.origins.get(key) if self.name else None
+        return origin.where if origin else ""
+
     def references(self) -> Iterator[tuple[str, SecretRef | Secret]]:
         """Yield each field that is a reference, as (dotted key, reference)."""
         for above, holder in (("auth", self.auth), ("proxy", self.proxy), ("tls", self.tls)):

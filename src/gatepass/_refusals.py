@@ -47,6 +47,7 @@ def explain_refusal(
         return SchemeNotOffered(
             f"this server offers {describe(challenges)}; the profile uses "
             f"{profile.scheme}. {_advice(names)}",
+            hint=_stands_at(profile, "scheme"),
             request=response.request,
             response=response,
         )
@@ -63,6 +64,8 @@ def explain_refusal(
             "check the user name and the secret, and whether the account is locked;\n"
             "this session does not send them again: build a new one"
         )
+        place = _stands_at(profile, "password", "token")
+        hint = f"{place}\n{hint}" if place else hint
     else:
         message, hint = _not_answered(response, challenges, origin)
     return LoginRefused(message, hint=hint, request=response.request, response=response)
@@ -86,6 +89,12 @@ def _not_answered(
         f"{origin} asks for a login (401) and names no way to log on that can be read",
         "look at the WWW-Authenticate header of its answer, and at proxies in between",
     )
+
+
+def _stands_at(profile: Profile, *names: str) -> str:
+    """Say where the first of these keys of ``auth`` was written; empty without a file."""
+    places = ((name, profile.place_of("auth", name)) for name in names)
+    return next((f"{place}: auth.{name} of this profile" for name, place in places if place), "")
 
 
 def _account_state(response: Response) -> str:

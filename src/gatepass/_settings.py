@@ -438,16 +438,9 @@ def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Sourc
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message, place = syntax_error(text, error)
-        hint = ""
-        if "\\" in message:
-            hint = r"write DOMAIN\user and Windows paths in single quotes: 'DOMAIN\user'"
-        raise ProfileError(
-            problems=[
-                Problem(
-                    f"{file.path}:{place.line}:{place.column}", "", message, place.excerpt, hint
-                )
-            ]
-        ) from None
+        position = f"{file.path}:{place.line}:{place.column}"
+        hint = next(hint for words, hint in _NEXT_STEPS if words in message)
+        raise ProfileError(problems=[Problem(position, "", message, place.excerpt, hint)]) from None
     except RecursionError:
         raise ProfileError(problems=[Problem(str(file.path), "", "nested too deeply")]) from None
     source = Source(layer, str(file.path), tables, file.path.parent, text.encode())
@@ -455,6 +448,20 @@ def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Sourc
     if problems:
         raise ProfileError(problems=problems)
     return source
+
+
+_NOT_CLOSED: Final = "the text is not closed: its last quote is missing"
+# Words of tomllib's messages → the next step; the first that fits.
+_NEXT_STEPS: Final = (
+    (r"Illegal character '\n'", _NOT_CLOSED),
+    ('Expected "\'"', _NOT_CLOSED),
+    ("\\", r"write DOMAIN\user and Windows paths in single quotes: 'DOMAIN\user'"),
+    ("Invalid value", 'write a text in quotes:   url = "https://mi.example.com"'),
+    ("Expected '=' after a key", "a line is   key = value   or   [profiles.NAME]   or   # words"),
+    ("twice", "merge the two tables, or give one of them another name"),
+    ("Cannot overwrite", "each key may stand once: remove one of them"),
+    ("", "correct the file there; how TOML is written: https://toml.io"),
+)
 
 
 def _decode(file: _trust.FileBytes) -> str:
@@ -487,7 +494,9 @@ def _top_level(source: Source) -> Iterator[Problem]:
                 hint=f"move it there, or set GATEPASS_{key.upper()}",
             )
         elif key not in allowed:
-            yield origin.problem(unknown(key, allowed, "key"))
+            hint = f"a profile is written [profiles.{_trust.printable(key)}]"
+            is_profile = isinstance(value, dict) and not {"url", "auth"}.isdisjoint(value)
+            yield origin.problem(unknown(key, allowed, "key"), hint=hint * is_profile)
         elif key == "profiles" and not (
             isinstance(value, dict) and all(isinstance(table, dict) for table in value.values())
         ):

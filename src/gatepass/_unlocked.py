@@ -7,6 +7,7 @@ from typing import Final
 
 from gatepass._profiles import Profile
 from gatepass._terminal import Terminal
+from gatepass._trust import printable
 from gatepass.auth import VaultPlace, logon_name
 from gatepass.errors import NobodyThere, SecretUnavailable
 from gatepass.secrets import Secret, SecretContext, SecretRef
@@ -81,10 +82,20 @@ class Unlocked:
         nobody = all(isinstance(error, NobodyThere) for _, error in self._missing)
         kind = NobodyThere if nobody else SecretUnavailable
         hints = dict.fromkeys(error.hint for _, error in self._missing if error.hint)
-        lines = [f"{name}: {error.message}" for name, error in self._missing]
+        lines = [f"{self._place(name)}{name}: {error.message}" for name, error in self._missing]
         if len(lines) > 1:
             lines = [f"{len(lines)} secrets are missing:", *(f"  {line}" for line in lines)]
         raise kind("\n".join(lines), hint="\n".join(hints))
+
+    def _place(self, name: str) -> str:
+        """Say where a field was written and in which table, to stand before its name."""
+        above = () if "." in name else ("auth",)
+        key = (*above, *name.split("."))
+        place = self._profile.place_of(*key)
+        if not place:
+            return ""
+        table = (*self._profile.origins[key].above, *above)
+        return f"{place}: {printable(''.join(f'{part}.' for part in table))}"
 
     def _one(self, name: str, value: Field, user: str | None) -> Secret | None:
         if value is None or isinstance(value, Secret):
