@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,26 @@ def test_the_first_line_is_the_secret(tmp_path: Path, content: bytes, secret: st
 def test_a_relative_path_starts_where_the_reference_was_written(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hunter2", encoding="utf-8")
     assert file("secret", context(base_dir=tmp_path)) == "hunter2"
+
+
+@pytest.mark.parametrize("layer", ["project", "local"])
+def test_a_link_in_a_project_does_not_reach_the_users_own_files(tmp_path: Path, layer: str) -> None:
+    """Trust covers the text of the profile; a link beside it can change with each ``git pull``."""
+    project = tmp_path / "project"
+    (project / "real").mkdir(parents=True)
+    (project / "real" / "token").write_text("inside", encoding="utf-8")
+    (tmp_path / "private").write_text("outside", encoding="utf-8")
+    (project / "in").symlink_to(project / "real")
+    (project / "out").symlink_to(tmp_path / "private")
+    (project / "up").symlink_to(tmp_path)
+    here = context(base_dir=project, layer=layer)
+
+    assert file("in/token", here) == "inside"
+    assert file("../private", here) == "outside", "is what gatepass trust shows"
+    for text in ("out", "up/private"):
+        with pytest.raises(SecretUnavailable, match="leads out of the project"):
+            file(text, here)
+        assert file(text, replace(here, layer="user")) == "outside"
 
 
 def test_without_a_place_it_starts_at_the_working_directory(

@@ -1,5 +1,6 @@
 """``file:PATH``: the first line of a file, such as a mounted container or systemd secret."""
 
+import os
 import stat
 from pathlib import Path
 from typing import Final
@@ -8,6 +9,7 @@ from gatepass.errors import SecretUnavailable
 from gatepass.secrets import SecretContext
 
 _MOST_BYTES: Final = 65536  # a secret is short; a device or a log file is not a secret
+_OF_PROJECTS: Final = ("project", "local")  # files that came with a repository
 _CREDENTIALS: Final = "$CREDENTIALS_DIRECTORY"
 
 
@@ -21,6 +23,8 @@ def file(text: str, context: SecretContext) -> str:
         SecretUnavailable: the file is missing, unreadable, not a file, not UTF-8 or too long.
     """
     path = path_of(text, context)
+    if context.layer in _OF_PROJECTS and path == (context.base_dir or path) / text:
+        _refuse_a_way_out(path, context)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             # A pipe or a device could keep an unattended run waiting for ever.
@@ -38,6 +42,17 @@ def file(text: str, context: SecretContext) -> str:
         return line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise SecretUnavailable(f"{path} is not UTF-8") from None
+
+
+def _refuse_a_way_out(path: Path, context: SecretContext) -> None:
+    """Refuse a link out of the project: ``gatepass trust`` showed the path, not where it leads."""
+    real, written = os.path.realpath(path), os.path.normpath(path)
+    folder = os.path.realpath(context.base_dir or path.parent)
+    if real != written and not Path(real).is_relative_to(folder):
+        raise SecretUnavailable(
+            f"{path} is a link that leads out of the project",
+            hint="write the path of the file itself, where it is meant",
+        )
 
 
 def path_of(text: str, context: SecretContext) -> Path:
