@@ -544,10 +544,10 @@ def test_without_a_terminal_but_before_a_screen_the_browser_alone_does_it(tmp_pa
         url = next(line.strip() for line in lines if line.startswith("  https://"))
         query = dict(parse_qsl(urlsplit(url).query))
         callback = urlencode({"code": "c0de", "state": query["state"]})
+        wait_for(address.exists, raw.SECONDS, "the browser")
+        address.unlink()  # closes it
         opened = raw.open_address(f"{query['redirect_uri']}?{callback}")
         out, err = process.communicate(timeout=raw.SECONDS)
-    wait_for(address.exists, raw.SECONDS, "the browser")
-    address.unlink()  # closes it
     assert opened.body == page("done").body
     assert out.splitlines()[1:] == ["DONE", "THEN 1"]
     assert "noise" not in out + err

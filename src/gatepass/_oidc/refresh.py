@@ -195,8 +195,8 @@ def _renew(
             vault.forget_refresh_token(identity, record.refresh_token)
         vault.done(identity)
         raise LoginRequired(_why_refused(error, died), hint=request.advice) from None
-    except wire.NotSent:
-        vault.done(identity)  # the provider never saw the token
+    except (wire.NotSent, answers.Denied, answers.Retry):
+        vault.done(identity)  # the provider never saw the token, or did not use it up
         raise
     if saved is not None:  # the journal stays: what is stored is spent
         raise Unsaved(with_access(record, tokens, request), saved.message)
