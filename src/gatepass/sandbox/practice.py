@@ -1,6 +1,7 @@
 """Goes the whole way once for each secret source, against servers of its own; prints nothing.
 
-Then it tries the schemes that take a password at each configuration of a server.
+Then it tries the schemes that take a password at each configuration of a server, and logs in with
+OpenID Connect: once, and never again.
 
 ``gatepass demo`` renders what comes out of here. All of it lives in a temporary folder, on a
 loopback port and in a copy of the environment; nothing is left when the ``with`` block ends, also
@@ -8,7 +9,7 @@ after Ctrl-C. ::
 
     with practice() as steps:
         for step in steps:
-            ...  # an Introduction, one Trial for each source, the Pairings
+            ...  # an Introduction, one Trial for each source, the Pairings, the Rounds
 """
 
 import os
@@ -16,14 +17,20 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from threading import enumerate as all_threads
+from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._terminal import Terminal
-from gatepass.errors import GatepassError, SecretUnavailable
+from gatepass.errors import GatepassError, PluginError, SecretUnavailable
 from gatepass.sandbox._server import Server
 from gatepass.secrets import SecretContext, ref
+
+if TYPE_CHECKING:
+    from gatepass._session import Session
+    from gatepass.sandbox.provider import IdentityProvider
 
 USER: Final = "alice"
 PASSWORD: Final = "sesame"  # noqa: S105 - of a server that lives for seconds and holds nothing
@@ -31,9 +38,27 @@ VARIABLE: Final = "MI_PASSWORD"
 PAGE: Final = "Health/v2.svc"
 MODES: Final = ("standalone", "mixed", "windows")
 SCHEMES: Final = ("basic", "ntlm", "credentials")
+ROUNDS: Final = ("first login", "warm start", "renewal")
 
 _SECRET_FILE: Final = "password.txt"  # noqa: S105 - a file's name
 _PRINT_FILE: Final = "import pathlib, sys; print(pathlib.Path(sys.argv[1]).read_text())"
+
+_HOUR: Final = 3600  # seconds; no access token ends by itself meanwhile
+_PATIENCE: Final = 30.0  # seconds for a login that takes a fraction of one
+_LOGIN: Final = """\
+from gatepass import Session
+
+# Once, in a browser; the same as: gatepass login nightly
+once = {"auth": {"use_stored_token": False}}
+Session.from_profile("nightly", overrides=once).persist_oidc_token()
+"""
+_RUN: Final = f"""\
+from gatepass import Session
+
+# In every run after that, without a person
+mi = Session.from_profile("nightly")
+print(mi.get("{PAGE}").json())
+"""
 
 # The user's own profiles and variables must not change the exercise; these two say what the
 # user allows, and still count.
@@ -120,13 +145,49 @@ class Pairing:
         return self.status == 200 and self.user == USER  # noqa: PLR2004 - HTTP's OK
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What came of one session with OpenID Connect.
+
+    Attributes:
+        name: ``first login``: a person logs in, and the login is stored; ``warm start``: another
+            session uses the stored login; ``renewal``: another one, whose access token has ended.
+        toml: the profile.
+        python: the lines that a user would write, beside that profile.
+        status: HTTP status of the last answer; None when no request arrived.
+        user: who the server says was logged on; None for nobody.
+        requests: how many requests arrived at the server.
+        provider_requests: how many the library sent to the identity provider; the person's
+            browser is not counted.
+        skipped: why it was not tried; empty when it was.
+        problem: what went wrong; empty when nothing did.
+        hint: the next step after either; may be empty.
+    """
+
+    name: str
+    toml: str = ""
+    python: str = ""
+    status: int | None = None
+    user: str | None = None
+    requests: int = 0
+    provider_requests: int = 0
+    skipped: str = ""
+    problem: str = ""
+    hint: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server let the right user in."""
+        return self.status == 200 and self.user == USER  # noqa: PLR2004 - HTTP's OK
+
+
 @contextmanager
 def practice(
     *,
     environ: Mapping[str, str] | None = None,
     terminal: Terminal | None = None,
     ask: bool = False,
-) -> Iterator[Iterator[Introduction | Trial | Pairing]]:
+) -> Iterator[Iterator[Introduction | Trial | Pairing | Round]]:
     """Set up servers and profiles; the steps run as they are taken from the iterator.
 
     Writes to a temporary folder, listens on 127.0.0.1, starts one harmless program, and keeps an
@@ -145,9 +206,10 @@ def practice(
         servers = {
             mode: stack.enter_context(Server(mode=mode, users={USER: PASSWORD})) for mode in MODES
         }
-        room = _Room(folder, servers, _clean(variables), person, ask=ask)
+        clean = _clean(variables)
+        room = _Room(folder, servers, clean, person, ask=ask)
         room.write_files()
-        yield room.steps()
+        yield chain(room.steps(), _oidc_rounds(folder, clean, stack))
 
 
 def _clean(variables: Mapping[str, str]) -> dict[str, str]:
@@ -343,6 +405,131 @@ class _Visit:
             "user": last and last.user,
             "requests": len(arrived),
         }
+
+
+# ---------------------------------------------------------------- OpenID Connect
+
+
+def _oidc_rounds(folder: Path, environ: Mapping[str, str], stack: ExitStack) -> Iterator[Round]:
+    """Go the rounds; where a part of gatepass is missing, one that says so stands for all.
+
+    Args:
+        folder: for the profile, the vault and its key.
+        environ: without settings of the user's own vault.
+        stack: of the exercise; the servers of this part end with it.
+    """
+    try:
+        place = _start_oidc(folder, environ, stack)
+        yield from map(place.go, ROUNDS)
+    except ImportError as error:
+        missing = error.name or str(error)
+        yield Round(ROUNDS[0], skipped=f"it needs {missing}, which cannot be imported here")
+    except PluginError as error:
+        yield Round(ROUNDS[0], skipped=error.message, hint=error.hint)
+
+
+def _start_oidc(folder: Path, environ: Mapping[str, str], stack: ExitStack) -> "_SignOn":
+    import joserfc.jwk  # noqa: F401 - before a port is taken by a provider that cannot do without
+
+    from gatepass.auth.oidc import new_vault_key
+    from gatepass.sandbox.provider import IdentityProvider
+
+    vault, key = folder / "vault", folder / "vault.key"
+    idp = stack.enter_context(
+        IdentityProvider(users={USER: PASSWORD}, access_token_seconds=_HOUR)
+    )
+    server = stack.enter_context(Server(mode="oidc", provider=idp))
+    stack.callback(_let_renewals_end)
+    new_vault_key(key)
+    place = _SignOn(
+        folder / "oidc.toml",
+        {**environ, "GATEPASS_VAULT": str(vault), "GATEPASS_VAULT_KEY": f"file:{key}"},
+        server,
+        idp,
+    )
+    _write_private(place.config_file, place.toml())
+    return place
+
+
+def _let_renewals_end() -> None:
+    """Wait for a renewal that outlives Ctrl-C: it writes to the folder that goes next."""
+    for thread in all_threads():
+        if thread.name == "gatepass-refresh":
+            thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class _SignOn:
+    """A server, its identity provider, and the profile for them."""
+
+    config_file: Path
+    environ: Mapping[str, str]
+    server: Server
+    idp: "IdentityProvider"
+
+    def toml(self) -> str:
+        return (
+            "[profiles.nightly]\n"
+            f'url = "{self.server.url}"\n'
+            'proxy = "none"\n'
+            'auth = { scheme = "oidc", use_stored_token = true }\n'
+        )
+
+    def go(self, name: str) -> Round:
+        """Go one round; each has a session of its own, as another process would."""
+        if name == "renewal":
+            self._end_access_token()
+        planned = Round(name, self.toml(), _LOGIN if name == ROUNDS[0] else _RUN)
+        visit, before = _Visit(self.server), len(self.idp.requests)
+        try:
+            with self._session(person=name == ROUNDS[0]) as session:
+                if name == ROUNDS[0]:
+                    session.persist_oidc_token()
+                session.get(PAGE)
+        except PluginError:
+            raise
+        except GatepassError as error:
+            planned = replace(planned, problem=error.message, hint=error.hint)
+        asked = len(self.idp.requests) - before
+        return replace(planned, **visit.outcome(), provider_requests=asked)
+
+    def _end_access_token(self) -> None:
+        """Log in once more, at a provider that says that the access token has ended already."""
+        self.idp.tell("expires_in_zero")
+        try:
+            with self._session(person=True) as session:
+                session.login()
+        finally:
+            self.idp.tell()
+
+    def _session(self, *, person: bool) -> "Session":
+        from gatepass._session import Session
+
+        overrides = {"use_stored_token": False, "login_timeout": _PATIENCE} if person else {}
+        return Session.from_profile(
+            "nightly",
+            config_file=self.config_file,
+            overrides={"auth": overrides},
+            environ=self.environ,
+            terminal=self._stand_in() if person else Terminal(self.environ, interactive=False),
+        )
+
+    def _stand_in(self) -> Terminal:
+        """A person who sees nothing and has a browser that logs in by itself."""
+        return Terminal(
+            self.environ,
+            interactive=True,
+            write=lambda _: None,
+            open_url=self._browse,
+            open_console=lambda _: None,
+        )
+
+    def _browse(self, url: str) -> None:
+        import requests
+
+        with requests.Session() as browser:
+            browser.trust_env = False  # a proxy of the environment would not find this machine
+            browser.get(self.idp.sign_in(url, USER), timeout=_PATIENCE)
 
 
 def _write_private(path: Path, text: str) -> None:
