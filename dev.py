@@ -13,6 +13,7 @@ sudo that asks for no password. Without them, those tests skip.
 import hashlib
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,7 @@ PEERS = [
 ]
 # Also from elsewhere: many have a newer Node than Debian's.
 PEER_PROGRAMS = {"node": "nodejs", "npm": "npm"}
+OLDEST_NODE = 20  # Debian 12 has 18
 # Names and versions of the npm packages for the tests' Node programs.
 NPM_PACKAGES = ROOT / "tests" / "peers" / "node" / "package.json"
 
@@ -185,10 +187,22 @@ def install_npm_packages() -> None:
     shutil.copy(NPM_PACKAGES, folder)
     say("npm install")
     options = ["--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--silent"]
-    if quiet([npm, "install", "--prefix", str(folder), *options]):
+    newer = newer_node()
+    if quiet([npm, "install", "--prefix", str(folder), *options, *newer]):
         say("some tests skip without the npm packages of " + str(NPM_PACKAGES.relative_to(ROOT)))
     else:
         marker.write_text(wanted)
+
+
+def newer_node() -> list[str]:
+    """Return the npm package that holds a newer Node, where Debian's is too old for the tests."""
+    node, kind = shutil.which("node"), platform.machine().lower()
+    arch = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(kind)
+    if node is None or arch is None or not sys.platform.startswith("linux"):
+        return []
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+    major = done.stdout.lstrip("v").partition(".")[0]
+    return [] if major.isdigit() and int(major) >= OLDEST_NODE else [f"node-linux-{arch}@22.21.1"]
 
 
 def provide_gssapi() -> None:

@@ -18,7 +18,8 @@ def need_node(folder: Path, script: str, package: str) -> list[str]:
 
     Node looks for packages beside the script, so they are linked there.
     """
-    node = need_program("node", "nodejs")
+    own = next(MODULES.glob("node-linux-*/bin/node"), None)  # where the system's is too old
+    node = str(own) if own else need_program("node", "nodejs")
     if _major_version(node) < OLDEST_NODE:
         absent(f"{node} is older than version {OLDEST_NODE}")
     if not (MODULES / package / "package.json").exists():
