@@ -44,11 +44,39 @@ def test_it_shows_which_scheme_works_at_which_server(home: Home) -> None:
     assert "uses ntlm. Use basic or credentials." in told
 
 
-def test_its_results_fit_into_eighty_columns_and_its_output_on_two_screens(home: Home) -> None:
+def test_it_shows_what_a_stored_login_costs_and_what_to_write_for_it(home: Home) -> None:
+    done = home.run("demo")
+
+    rows = [re.split(" {2,}", line) for line in done.stdout.splitlines()]
+    start = rows.index(["SESSION", "STATUS", "USER", "TO THE SERVER", "TO THE PROVIDER"])
+    assert rows[start + 1 : start + 4] == [
+        ["first login", "200", "alice", "2", "3"],
+        ["warm start", "200", "alice", "1", "0"],
+        ["renewal", "200", "alice", "1", "2"],
+    ]
+    assert 'auth = { scheme = "oidc", use_stored_token = true }' in done.stdout
+    assert done.stdout.count("persist_oidc_token()") == 1
+    assert done.stdout.count('Session.from_profile("nightly")') == 1
+
+
+def test_a_missing_part_of_openid_connect_is_told_and_is_no_failure(
+    home: Home, tmp_path: Path
+) -> None:
+    broken = home.write(tmp_path / "without" / "joserfc.py", "raise ImportError(name='joserfc')")
+    home.path.append(str(broken.parent))
+
+    done = home.run("demo")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^first login +skipped +- +0 +0$", done.stdout, re.MULTILINE)
+    assert "first login: it needs joserfc" in done.stdout
+
+
+def test_its_results_fit_into_eighty_columns_and_its_output_stays_short(home: Home) -> None:
     done = home.run("demo")
 
     assert [line for line in _results(done.stdout).splitlines() if len(line) > 80] == []
-    assert len(done.stdout.splitlines()) < 90
+    assert len(done.stdout.splitlines()) < 115
 
 
 _BROKEN = """
@@ -70,6 +98,27 @@ def test_a_scheme_that_fails_is_shown_and_told_by_the_exit_code(home: Home, tmp_
     assert "ntlm, windows: the server's NTLM messages cannot be understood" in done.stdout
 
 
+_BUSY = """
+class Timeout(TimeoutError): ...
+class FileLock:
+    def __init__(self, *arguments, **keywords): ...
+    def acquire(self, *arguments, **keywords):
+        raise Timeout
+"""
+
+
+def test_a_login_that_fails_is_shown_and_told_by_the_exit_code(home: Home, tmp_path: Path) -> None:
+    busy = home.write(tmp_path / "busy" / "filelock.py", _BUSY)
+    home.path.append(str(busy.parent))
+
+    done = home.run("demo")
+
+    assert done.returncode == 1
+    assert re.search(r"^first login +\S+ +\S+ +[12] +3$", done.stdout, re.MULTILINE)
+    assert "first login: the token is in use by another process" in done.stdout
+    assert "warm start" not in done.stdout  # it would fail only for want of the first
+
+
 def test_into_a_pipe_it_needs_no_rich(home: Home, tmp_path: Path) -> None:
     broken = home.write(tmp_path / "without" / "rich.py", "raise ImportError")
     home.path.append(str(broken.parent))
@@ -80,13 +129,14 @@ def test_into_a_pipe_it_needs_no_rich(home: Home, tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_a_person_sees_both_tables(home: Home) -> None:
+def test_a_person_sees_all_tables(home: Home) -> None:
     with home.having(NO_COLOR="1").sit("demo") as child:
         assert ended(child) == 0
         shown = screen(child)
 
     assert re.search(r"SOURCE +STATUS +USER +REQUESTS +REFERENCE", shown)
     assert re.search(r"SCHEME +STANDALONE +MIXED +WINDOWS", shown)
+    assert re.search(r"SESSION +STATUS +USER +TO THE SERVER +TO THE PROVIDER", shown)
 
 
 def test_a_person_is_asked_on_request(home: Home) -> None:

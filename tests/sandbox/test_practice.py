@@ -24,22 +24,26 @@ NULL = "keyring.backends.null.Keyring"
 PROGRAM = """
 import dataclasses, json, os, sys
 from gatepass._terminal import Terminal
-from gatepass.sandbox.practice import Pairing, practice
+from gatepass.sandbox.practice import Pairing, Round, Trial, practice
 
 ask, answer = json.loads(sys.argv[1])
 terminal = Terminal(interactive=answer is not None, read_hidden=lambda label: answer)
 before = dict(os.environ)
 with practice(terminal=terminal, ask=ask) as steps:
     introduction, *rest = steps
-    trials = [each for each in rest if not isinstance(each, Pairing)]
-    pairings = rest[len(trials):]
+    trials, pairings, rounds = (
+        [each for each in rest if isinstance(each, kind)] for kind in (Trial, Pairing, Round)
+    )
     folder = introduction.config_file.parent
-    modes = {each.name: oct(each.stat().st_mode & 0o777) for each in [folder, *folder.iterdir()]}
+    inside = [folder, *folder.rglob("*")]
+    modes = {each.name: oct(each.stat().st_mode & 0o777) for each in inside}
+    kinds = {each.name: each.is_dir() for each in inside}
 print(json.dumps({
     "introduction": dataclasses.asdict(introduction),
     "trials": {each.source: {**dataclasses.asdict(each), "ok": each.ok} for each in trials},
     "pairings": [{**dataclasses.asdict(each), "ok": each.ok} for each in pairings],
-    "modes": list(modes.values()),
+    "rounds": [{**dataclasses.asdict(each), "ok": each.ok} for each in rounds],
+    "modes": [[kinds[name], mode] for name, mode in modes.items()],
     "left": folder.exists() or dict(os.environ) != before,
 }, default=str))
 """
@@ -92,7 +96,9 @@ def test_nothing_is_left_and_only_the_owner_can_look_meanwhile(environ: dict[str
     told = go(environ)
     assert told["left"] is False
     if sys.platform != "win32":
-        assert sorted(told["modes"]) == ["0o600", "0o600", "0o700"]
+        assert len(told["modes"]) > 5
+        for is_folder, mode in told["modes"]:
+            assert mode == ("0o700" if is_folder else "0o600")
 
 
 def test_each_reference_is_shown_as_the_file_has_it(environ: dict[str, str]) -> None:
@@ -182,6 +188,102 @@ with practice() as steps:
     exec(lines)
 """
     assert run(program, environ) == {"status": "Healthy", "user": "alice"}
+
+
+def test_a_stored_login_costs_one_request_and_none_to_the_identity_provider(
+    environ: dict[str, str],
+) -> None:
+    first, warm, renewal = go(environ)["rounds"]
+    for each in (first, warm, renewal):
+        assert (each["problem"], each["skipped"]) == ("", "")
+        assert (each["status"], each["user"], each["ok"]) == (200, "alice", True)
+    assert (first["name"], warm["name"], renewal["name"]) == (
+        "first login",
+        "warm start",
+        "renewal",
+    )
+    # The API says where to log in; metadata, token and keys.
+    assert (first["requests"], first["provider_requests"]) == (2, 3)
+    assert (warm["requests"], warm["provider_requests"]) == (1, 0)
+    # The token, and the keys by which its ID token is checked.
+    assert (renewal["requests"], renewal["provider_requests"]) == (1, 2)
+
+
+def test_the_login_needs_no_person_no_proxy_and_no_vault_of_the_user(
+    environ: dict[str, str], home: Path
+) -> None:
+    environ |= {
+        "GATEPASS_NO_INPUT": "1",
+        "GATEPASS_VAULT": str(home / "own"),
+        "GATEPASS_VAULT_KEY": "env:NOT_SET",
+        "HTTP_PROXY": "http://127.0.0.1:1",
+        "http_proxy": "http://127.0.0.1:1",
+    }
+    before = sorted(home.rglob("*"))
+    assert all(each["ok"] for each in go(environ)["rounds"])
+    assert sorted(home.rglob("*")) == before
+
+
+def test_the_lines_for_openid_connect_do_what_they_say(environ: dict[str, str]) -> None:
+    """The later run's alone, that is: the login's would open a browser."""
+    program = """
+import os
+from gatepass import Session
+from gatepass.sandbox.practice import Round, practice
+with practice() as steps:
+    folder = next(steps).config_file.parent
+    first, warm = [step for step in steps if isinstance(step, Round)][:2]
+    compile(first.python, "first", "exec")
+    os.environ["GATEPASS_CONFIG_FILE"] = str(folder / "oidc.toml")
+    os.environ["GATEPASS_VAULT"] = str(folder / "vault")
+    os.environ["GATEPASS_VAULT_KEY"] = f"file:{folder / 'vault.key'}"
+    exec(warm.python.replace("print(", "print(__import__('json').dumps(") + ")")
+"""
+    assert run(program, environ) == {"status": "Healthy", "user": "alice"}
+
+
+@pytest.mark.parametrize("part", ["joserfc", "filelock"])
+def test_where_a_part_is_missing_the_rounds_say_so_and_all_else_goes_on(
+    environ: dict[str, str], part: str
+) -> None:
+    told = run(f"import sys; sys.modules[{part!r}] = None\n{PROGRAM}", environ, "[false, null]")
+    assert told["left"] is False
+    assert told["trials"]["env"]["ok"]
+    *_, last = told["rounds"]
+    assert last["skipped"].startswith(f"it needs {part}")
+    assert (last["ok"], last["problem"]) == (False, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a process cannot interrupt itself")
+def test_ctrl_c_during_a_renewal_leaves_nothing(environ: dict[str, str]) -> None:
+    """A renewal goes on after Ctrl-C; it is waited for, and the folder goes after it."""
+    program = """
+import json, os, signal, sys, threading
+from gatepass.sandbox.practice import Round, practice
+
+asked, ended = threading.Event(), threading.Event()
+
+def interrupt(event, arguments):
+    if event != "os.rename" or threading.current_thread().name != "gatepass-refresh":
+        return
+    if not asked.is_set():
+        asked.set()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        ended.wait(1)  # whoever does not wait for this write is at the end now
+
+sys.addaudithook(interrupt)
+rounds = []
+try:
+    with practice() as steps:
+        folder = next(steps).config_file.parent
+        for step in steps:
+            rounds += [step.name] if isinstance(step, Round) else []
+except KeyboardInterrupt:
+    alive = [each.name for each in threading.enumerate() if "refresh" in each.name]
+    ended.set()
+    print(json.dumps([rounds, alive, folder.exists()]))
+"""
+    assert run(program, environ) == [["first login", "warm start"], [], False]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the Secret Service is of Linux desktops")
@@ -302,23 +404,30 @@ def test_an_entry_that_cannot_be_removed_is_told(own_keyring: dict[str, str]) ->
     assert "sesame" not in json.dumps(trial)
 
 
-@pytest.mark.parametrize("steps_before", [0, 1, 3, 5, 8])
+@pytest.mark.parametrize("steps_before", [0, 1, 3, 5, 8, 15, 16, 17])
 def test_ctrl_c_between_the_steps_leaves_nothing(
     environ: dict[str, str], steps_before: int
 ) -> None:
     program = f"""
-import json, signal, socket, threading
+import json, signal, socket, threading, tomllib
 from urllib.parse import urlsplit
-from gatepass.sandbox.practice import practice
+from gatepass.sandbox.practice import Round, practice
+
+def refuses(url):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", urlsplit(url).port)) != 0
+
 try:
     with practice() as steps:
         introduction = next(steps)
+        urls = [introduction.url]
         for _ in range({steps_before}):
-            next(steps)
+            step = next(steps)
+            if isinstance(step, Round):
+                urls.append(tomllib.loads(step.toml)["profiles"]["nightly"]["url"])
         signal.raise_signal({int(signal.SIGINT)})
 except KeyboardInterrupt:
-    with socket.socket() as probe:
-        refused = probe.connect_ex(("127.0.0.1", urlsplit(introduction.url).port)) != 0
+    refused = all(map(refuses, urls))
     threads = [each.name for each in threading.enumerate() if "sandbox" in each.name]
     print(json.dumps([introduction.config_file.parent.exists(), refused, threads]))
 """

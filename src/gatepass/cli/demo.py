@@ -11,7 +11,7 @@ from gatepass.cli._options import CONTEXT, example
 from gatepass.cli._world import World
 
 if TYPE_CHECKING:
-    from gatepass.sandbox.practice import Introduction, Pairing, Trial
+    from gatepass.sandbox.practice import Introduction, Pairing, Round, Trial
 
 _FAILED = 1
 _WIDTH = 80  # columns, also into a pipe
@@ -24,13 +24,16 @@ _REFERENCE = 44  # columns that are left of these for the reference
 def demo(world: World, ask: bool) -> int:
     """Log on to a practice server, with each secret source, and each server configuration.
 
+    Then log in once with OpenID Connect, and show what later runs cost.
+
     Everything happens on this computer, in a temporary folder; nothing is left behind.
     """
-    from gatepass.sandbox.practice import Introduction, Pairing, Trial, practice
+    from gatepass.sandbox.practice import Introduction, Pairing, Round, Trial, practice
 
     with practice(environ=world.environ, terminal=world.terminal, ask=ask) as steps:
         trials: list[Trial] = []
         pairings: list[Pairing] = []
+        rounds: list[Round] = []
         for step in steps:
             match step:
                 case Introduction():
@@ -39,11 +42,15 @@ def demo(world: World, ask: bool) -> int:
                     trials.append(step)
                 case Pairing():
                     pairings.append(step)
+                case Round():
+                    rounds.append(step)
     _show_sources(trials)
     _show_schemes(pairings)
+    _show_rounds(rounds)
     fine = all(trial.ok or trial.skipped for trial in trials)
     fitting = all(pairing.ok or pairing.not_offered for pairing in pairings)
-    return 0 if fine and fitting else _FAILED
+    lasting = all(each.ok or each.skipped for each in rounds)
+    return 0 if fine and fitting and lasting else _FAILED
 
 
 def _introduce(introduction: "Introduction") -> None:
@@ -101,6 +108,32 @@ def _cell(pairing: "Pairing") -> str:
         return "no" if pairing.not_offered else f"failed ({pairing.status or '-'})"
     plural = "" if pairing.requests == 1 else "s"
     return f"{pairing.status}, {pairing.requests} request{plural}"
+
+
+def _show_rounds(rounds: "Sequence[Round]") -> None:
+    """Draw a line for each session with OpenID Connect, below what a user writes for it."""
+    _output.data(
+        "\nOpenID Connect: a person logs in once, and later runs use what is stored. Before\n"
+        "the last one the access token has ended:\n"
+    )
+    for text in dict.fromkeys(text for each in rounds for text in (each.toml, each.python)):
+        if text:
+            _output.data(_indented(text))
+    rows = [
+        (
+            each.name,
+            "skipped" if each.skipped else str(each.status or "-"),
+            each.user or "-",
+            str(each.requests),
+            str(each.provider_requests),
+        )
+        for each in rounds
+    ]
+    _output.table(("SESSION", "STATUS", "USER", "TO THE SERVER", "TO THE PROVIDER"), rows)
+    _output.data()
+    for each in rounds:
+        for text in (each.skipped, each.problem, each.hint):
+            _remark(each.name, text)
 
 
 def _remark(about: str, text: str) -> None:
