@@ -122,6 +122,22 @@ def logon_name(user_name: str, domain: str | None) -> str:
     return f"{domain}\\{user_name}" if domain else user_name
 
 
+def name_and_password(
+    context: AuthContext,
+    user_name: str | SecretRef | Secret,
+    password: SecretRef | Secret,
+    domain: str | SecretRef | Secret | None,
+) -> tuple[str, Secret]:
+    r"""Resolve the three fields of a password scheme: ``DOMAIN\user`` and the password.
+
+    Raises:
+        SecretUnavailable: names everything that is missing.
+    """
+    found = context.resolve(user_name=user_name, password=password, domain=domain)
+    of_domain = found["domain"].reveal() if "domain" in found else None
+    return logon_name(found["user_name"].reveal(), of_domain), found["password"]
+
+
 def basic_header(user_name: str, password: str) -> str:
     """Return the Authorization header of HTTP Basic, in UTF-8 (RFC 7617).
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from gatepass.auth import AuthContext, SchemeBase, basic_header, logon_name
+from gatepass.auth import AuthContext, SchemeBase, basic_header, name_and_password
 from gatepass.secrets import Secret, SecretField, TextField
 
 if TYPE_CHECKING:
@@ -35,12 +35,8 @@ class Basic(SchemeBase):
             SecretUnavailable: a reference did not answer.
             GatepassError: the pair cannot be sent by HTTP Basic.
         """
-        found = context.resolve(
-            user_name=self.user_name, password=self.password, domain=self.domain
-        )
-        domain = found["domain"].reveal() if "domain" in found else None
-        name = logon_name(found["user_name"].reveal(), domain)
-        header = Secret(basic_header(name, found["password"].reveal()))
+        name, password = name_and_password(context, self.user_name, self.password, self.domain)
+        header = Secret(basic_header(name, password.reveal()))
 
         def add_header(request: "PreparedRequest") -> "PreparedRequest":
             request.headers["Authorization"] = header.reveal()

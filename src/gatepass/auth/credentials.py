@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gatepass._handshake import again, may_answer, offered_schemes
-from gatepass.auth import AuthContext, SchemeBase, basic_header, logon_name
+from gatepass.auth import AuthContext, SchemeBase, basic_header, name_and_password
 from gatepass.auth.ntlm import NtlmAnswer
 from gatepass.secrets import Secret, SecretField, TextField
 
@@ -40,12 +40,8 @@ class Credentials(SchemeBase):
         Raises:
             SecretUnavailable: a reference did not answer.
         """
-        found = context.resolve(
-            user_name=self.user_name, password=self.password, domain=self.domain
-        )
-        domain = found["domain"].reveal() if "domain" in found else None
-        name = logon_name(found["user_name"].reveal(), domain)
-        return _Asking(name, found["password"], channel_binding=self.channel_binding)
+        name, password = name_and_password(context, self.user_name, self.password, self.domain)
+        return _Asking(name, password, channel_binding=self.channel_binding)
 
 
 class _Asking:

@@ -11,7 +11,7 @@ from gatepass._handshake import (
     may_answer,
     offered_schemes,
 )
-from gatepass.auth import AuthContext, SchemeBase, logon_name
+from gatepass.auth import AuthContext, SchemeBase, name_and_password
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretField, TextField
 
@@ -47,12 +47,8 @@ class Ntlm(SchemeBase):
         Raises:
             SecretUnavailable: a reference did not answer.
         """
-        found = context.resolve(
-            user_name=self.user_name, password=self.password, domain=self.domain
-        )
-        domain = found["domain"].reveal() if "domain" in found else None
-        name = logon_name(found["user_name"].reveal(), domain)
-        return NtlmAnswer(name, found["password"], channel_binding=self.channel_binding)
+        name, password = name_and_password(context, self.user_name, self.password, self.domain)
+        return NtlmAnswer(name, password, channel_binding=self.channel_binding)
 
 
 class _NoNtlmHere(GatepassError):
