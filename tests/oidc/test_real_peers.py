@@ -110,3 +110,29 @@ def test_without_a_login_the_batch_job_says_what_to_run(
 
     assert oidc_provider.log_since(mark) == []
     assert NATIVE
+
+
+def test_a_second_login_in_the_same_browser_outlives_the_first(
+    folder: Path,
+    oidc_apache: Apache,
+    oidc_provider: OidcProvider,
+    ca: CertificateAuthority,
+) -> None:
+    """Providers tie both to one grant: who revokes the first one's token ends the second."""
+    with oidc_provider.browser() as signed_on:
+
+        def browse(url: str) -> None:
+            requests.get(oidc_provider.sign_in(url, "alice", signed_on), timeout=30)
+
+        person = Terminal(
+            {}, interactive=True, write=lambda _: None, open_url=browse, open_console=lambda _: None
+        )
+        mi = _session(folder, oidc_apache.oidc.https, ca, terminal=person)
+        mi.persist_oidc_token()
+        login = mi._authenticator
+        assert isinstance(login, OidcLogin)
+        login.login()
+
+    job = _session(folder, oidc_apache.oidc.https, ca, use_stored_token=True)._authenticator
+    assert isinstance(job, OidcLogin)
+    assert job.access_token(refused=job.access_token())

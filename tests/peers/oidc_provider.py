@@ -105,18 +105,25 @@ class OidcProvider(AccessLog[Asked]):
 
     def metadata(self) -> dict[str, Any]:
         """Ask for the metadata."""
-        with self._client() as client:
+        with self.browser() as client:
             found = client.get(self.issuer + "/.well-known/openid-configuration")
             return dict(found.json())
 
-    def sign_in(self, authorization_url: str, user: str = "alice") -> str:
-        """Log on at the forms as a browser would; return the client's address with the code."""
-        with self._client() as client:
-            return self._walk(client, authorization_url, user, _is_loopback_callback)
+    def sign_in(
+        self, authorization_url: str, user: str = "alice", browser: requests.Session | None = None
+    ) -> str:
+        """Log on at the forms as a browser would; return the client's address with the code.
+
+        Without a browser, a new one does it, in which nobody is logged on yet.
+        """
+        if browser is not None:
+            return self._walk(browser, authorization_url, user, _is_loopback_callback)
+        with self.browser() as fresh:
+            return self._walk(fresh, authorization_url, user, _is_loopback_callback)
 
     def approve(self, verification_url: str, user: str = "alice") -> None:
         """Log on and approve a device; the address is `verification_uri_complete`."""
-        with self._client() as client:
+        with self.browser() as client:
             self._walk(client, verification_url, user, lambda _: False)
 
     def token_requests(self, mark: int, grant: str = "refresh_token") -> list[int]:
@@ -127,7 +134,8 @@ class OidcProvider(AccessLog[Asked]):
             if (line.path, line.grant) == ("/token", grant)
         ]
 
-    def _client(self) -> requests.Session:
+    def browser(self) -> requests.Session:
+        """Return something that keeps cookies and trusts the provider."""
         client = requests.Session()
         client.trust_env = False
         client.verify = str(self.ca_file)

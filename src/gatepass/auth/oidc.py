@@ -356,9 +356,9 @@ class OidcLogin:
         _check_pinned(pinned, provider, client)
         record = self._by_person(provider, client)
         if pinned is not None:
-            kept = self._vault.write(self._identity, record)
-            self._revoke(pinned)  # only now that the new one is safe
-            return kept
+            # The old token is not revoked: a second login in the same browser often belongs to the
+            # same grant, and providers end all of a grant (RFC 7009, section 2.1).
+            return self._vault.write(self._identity, record)
         self._memory = record
         return record
 
