@@ -135,4 +135,4 @@ def test_a_second_login_in_the_same_browser_outlives_the_first(
 
     job = _session(folder, oidc_apache.oidc.https, ca, use_stored_token=True)._authenticator
     assert isinstance(job, OidcLogin)
-    assert job.access_token(refused=job.access_token())
+    assert job.access_token(refused=job.access_token()).reveal()

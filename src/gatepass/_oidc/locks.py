@@ -23,7 +23,12 @@ _MOST_CHARACTERS: Final = 200
 
 @contextmanager
 def held(
-    path: Path, *, seconds: float, clock: Callable[[], float], what: str = "the token"
+    path: Path,
+    *,
+    seconds: float,
+    clock: Callable[[], float],
+    what: str = "the token",
+    given_up: Callable[[], bool] | None = None,
 ) -> Iterator[None]:
     """Hold a lock for the time of a block. Ctrl-C ends the wait; a fork does not hold it.
 
@@ -32,6 +37,7 @@ def held(
         seconds: how long to wait for it.
         clock: the wall time in seconds since 1970.
         what: what it guards, for the message.
+        given_up: says whether to end the wait early.
 
     Raises:
         TokenLockTimeout: somebody else held it all the time; names the process.
@@ -48,7 +54,7 @@ def held(
         on_acquired=lambda descriptor: _sign(descriptor, clock()),
     )
     try:
-        lock.acquire(timeout=seconds)
+        lock.acquire(timeout=seconds, cancel_check=given_up)
     except Timeout:
         raise _timeout(path, seconds, what) from None
     except OSError as error:

@@ -11,9 +11,9 @@ has one; else the journal tells what happened.
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._oidc import answers, idtoken, wire
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS: Final = 60.0  # longer than two requests to the provider may take
 POST_SECONDS: Final = 25.0
+_LOOK: Final = 0.2  # seconds; on Windows Ctrl-C is noticed only between two waits
 _AHEAD: Final = 60.0  # seconds before its end that a token is renewed ...
 _AHEAD_PART: Final = 0.1  # ... but at most this part of its life
 
@@ -80,20 +81,31 @@ class Request:
     advice: str
 
 
-def uninterrupted(action: Callable[[], Any]) -> Any:
+def uninterrupted(action: Callable[[Callable[[], bool]], Any]) -> Any:
     """Run an action in a thread that outlives a Ctrl-C, and wait for it.
 
     The wait can be interrupted; the action goes on to its end, and the process ends only then.
+
+    Args:
+        action: gets a function that says whether nobody waits any more; before it has begun what
+            must not be parted, it may stop.
     """
     future: Future[Any] = Future()
+    given_up = Event()
 
     def run() -> None:
         try:
-            future.set_result(action())
+            future.set_result(action(given_up.is_set))
         except BaseException as error:  # noqa: BLE001 - handed on to the waiting thread
             future.set_exception(error)
 
-    Thread(target=run, name="gatepass-refresh", daemon=False).start()
+    try:
+        Thread(target=run, name="gatepass-refresh", daemon=False).start()
+        while not wait([future], _LOOK).done:
+            pass
+    except BaseException:
+        given_up.set()
+        raise
     return future.result()
 
 
@@ -130,7 +142,9 @@ def stored(vault: Vault, identity: Identity, request: Request, *, refused: Secre
     record = vault.read(identity)
     if record is not None and _usable(record, request, refused):
         return record
-    done: Record = uninterrupted(lambda: _under_lock(vault, identity, request, refused))
+    done: Record = uninterrupted(
+        lambda given_up: _under_lock(vault, identity, request, refused, given_up)
+    )
     return done
 
 
@@ -154,9 +168,13 @@ def same(one: Secret | None, other: Secret | None) -> bool:
 
 
 def _under_lock(
-    vault: Vault, identity: Identity, request: Request, refused: Secret | None
+    vault: Vault,
+    identity: Identity,
+    request: Request,
+    refused: Secret | None,
+    given_up: Callable[[], bool],
 ) -> Record:
-    with vault.lock(identity, seconds=LOCK_SECONDS):
+    with vault.lock(identity, seconds=LOCK_SECONDS, given_up=given_up):
         record = vault.read(identity)
         if record is None:
             raise LoginRequired("nobody has logged in yet", hint=request.advice)
@@ -170,6 +188,8 @@ def _under_lock(
             raise LoginRequired(
                 "the stored login has ended and cannot be renewed", hint=request.advice
             )
+        if given_up():
+            raise KeyboardInterrupt  # nothing is sent yet, and nobody waits for it
         died = vault.in_flight(identity)
         vault.begin(identity)
         return _renew(vault, identity, record, request, died)
@@ -189,6 +209,8 @@ def _renew(
                 record = vault.write(identity, record)
             except VaultError as error:
                 saved = error
+        if saved is not None:  # the journal stays: what is stored is spent
+            raise _unsaved(record, reply, request, saved.message)
         tokens = answers.tokens(reply, clock=request.clock)
     except answers.InvalidGrant as error:
         if record.refresh_token is not None:
@@ -198,10 +220,20 @@ def _renew(
     except (wire.NotSent, answers.Denied, answers.Retry):
         vault.done(identity)  # the provider never saw the token, or did not use it up
         raise
-    if saved is not None:  # the journal stays: what is stored is spent
-        raise Unsaved(with_access(record, tokens, request), saved.message)
     vault.done(identity)
     return _judged(vault, identity, record, tokens, request)
+
+
+def _unsaved(record: Record, reply: wire.Reply, request: Request, why: str) -> Unsaved:
+    """Judge the rest of an answer whose refresh token is in memory alone, and never lose that."""
+    try:
+        tokens = answers.tokens(reply, clock=request.clock)
+        record = _named(record, _claims(record, tokens, request))
+    except idtoken.Unacceptable as error:
+        return Unsaved(replace(record, suspect=error.message), why)
+    except GatepassError as error:
+        return Unsaved(record, f"{why}; and {error.message}")
+    return Unsaved(with_access(record, tokens, request), why)
 
 
 def renewed(record: Record, fresh: Secret, request: Request) -> Record:
@@ -225,23 +257,35 @@ def with_access(record: Record, tokens: Tokens, request: Request) -> Record:
     )
 
 
-def in_memory(record: Record, request: Request) -> Record:
+def in_memory(record: Record, request: Request, *, keep: Callable[[Record], None]) -> Record:
     """Refresh a record that is not stored.
 
+    Args:
+        record: the record.
+        request: what a refresh needs.
+        keep: gets the record with the new refresh token before anything else is looked at.
+
     Raises:
-        LoginRequired: the provider refuses the token.
+        LoginRequired: the provider refuses the token, or it is suspect.
         GatepassError: the provider does not answer as it should.
     """
+    if record.suspect:
+        raise LoginRequired(f"the login is suspect: {record.suspect}", hint=request.advice)
+    if record.refresh_token is None:
+        raise LoginRequired("the login has ended and cannot be renewed", hint=request.advice)
     try:
         reply = exchange(record.provider, record.client_id, record.refresh_token, request)
+        fresh = answers.refresh_token_of(reply)
+        if fresh is not None:
+            record = renewed(record, fresh, request)
+            keep(record)
         tokens = answers.tokens(reply, clock=request.clock)
     except answers.InvalidGrant as error:
         raise LoginRequired(_why_refused(error, None), hint=request.advice) from None
-    fresh = answers.refresh_token_of(reply)
-    record = with_access(
-        record if fresh is None else renewed(record, fresh, request), tokens, request
-    )
-    return _named(record, _claims(record, tokens, request))
+    record = _named(record, _claims(record, tokens, request))
+    record = with_access(record, tokens, request)
+    keep(record)
+    return record
 
 
 def _named(record: Record, claims: "idtoken.Claims | None") -> Record:

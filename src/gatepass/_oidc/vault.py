@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from hmac import compare_digest
 from pathlib import Path
+from threading import get_ident
 from typing import Final
 
 from gatepass._oidc import contents, durable, keys, locks
@@ -80,8 +81,8 @@ class Vault:
     Building it touches nothing. The key is read once, at the first need; where the folder holds
     no record, reading needs none. It is made, where it may be, by the first lock or write.
 
-    Every change happens under the identity's lock: the one that this object's :meth:`lock` holds,
-    in whichever of its threads, else one that is taken for the time of the change.
+    Every change happens under the identity's lock: the one that this thread holds by :meth:`lock`,
+    else one that is taken for the time of the change.
 
     Args:
         folder: where the files lie; made with mode 0700.
@@ -104,7 +105,9 @@ class Vault:
         self._clock = clock
         self._patience = patience
         self._sealing: SealingKey | None = None
-        self._locked: set[tuple[int, bytes]] = set()  # process and name: a fork holds no lock
+        self._locked: set[tuple[int, int, bytes]] = (
+            set()
+        )  # process (a fork holds none), thread, name
 
     def read(self, identity: Identity) -> Record | None:
         """Return an identity's record; None when there is none. Reads from disk.
@@ -206,7 +209,9 @@ class Vault:
             return True
 
     @contextmanager
-    def lock(self, identity: Identity, *, seconds: float) -> Iterator[None]:
+    def lock(
+        self, identity: Identity, *, seconds: float, given_up: Callable[[], bool] | None = None
+    ) -> Iterator[None]:
         """Hold an identity's lock, against all processes and threads, for the time of a block.
 
         The same thread must not take it twice. Ctrl-C ends the wait. A fork does not hold it.
@@ -214,14 +219,15 @@ class Vault:
         Args:
             identity: whose.
             seconds: how long to wait for it.
+            given_up: says whether to end the wait early.
 
         Raises:
             TokenLockTimeout: somebody else held it all the time; names the process.
             VaultError: the key, the folder or the lock cannot be used.
         """
         place = self._place(self._needed_key(), identity)
-        with self._lock(place, seconds):
-            mark = os.getpid(), place.name
+        with self._lock(place, seconds, given_up):
+            mark = os.getpid(), get_ident(), place.name
             self._locked.add(mark)
             try:
                 yield
@@ -323,16 +329,18 @@ class Vault:
 
     @contextmanager
     def _changing(self, place: _Place) -> Iterator[None]:
-        if (os.getpid(), place.name) in self._locked:
+        if (os.getpid(), get_ident(), place.name) in self._locked:
             yield
         else:
             with self._lock(place, self._patience):
                 yield
 
     @contextmanager
-    def _lock(self, place: _Place, seconds: float) -> Iterator[None]:
+    def _lock(
+        self, place: _Place, seconds: float, given_up: Callable[[], bool] | None = None
+    ) -> Iterator[None]:
         self._make_folder()
-        with locks.held(place.lock, seconds=seconds, clock=self._clock):
+        with locks.held(place.lock, seconds=seconds, clock=self._clock, given_up=given_up):
             yield
 
     def _place(self, sealing: SealingKey, identity: Identity) -> _Place:

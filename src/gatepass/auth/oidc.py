@@ -1,10 +1,11 @@
 """``scheme = "oidc"``: OpenID Connect. Log in once in a browser, run unattended ever after."""
 
+import atexit
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import RLock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from gatepass._challenge import offered
@@ -138,7 +139,7 @@ def vault_at(place: VaultPlace) -> Vault:
         key = keys.in_keyring(place)
     else:
         key = keys.behind(str(place.key), place.resolve_key, file=place.key_file)
-    return Vault(place.folder(), key, clock=place.clock)
+    return Vault(place.folder(), key, clock=place.clock, patience=refreshing.LOCK_SECONDS)
 
 
 def status(scheme: Oidc, origin: str, place: VaultPlace) -> Status:
@@ -177,6 +178,7 @@ class OidcLogin:
         self._live: Live | None = None
         self._memory: Record | None = None  # a login that is not stored
         self._is_unsaved = False  # ... although it should be
+        self._turn = Lock()  # held while the login in memory is renewed, also after a Ctrl-C
 
     # ------------------------------------------------------------ requests
 
@@ -216,13 +218,14 @@ class OidcLogin:
             GatepassError: the identity provider does not answer as it should.
         """
         with self._lock:
+            self._save_late()
             live = self._live
             usable = live is not None and not refreshing.same(live.token, refused)
             if live is not None and usable and live.lasts(self._context.clock):
                 return live.token
             try:
                 record = self._renewed(refused)
-            except (wire.NotSent, wire.Ambiguous, answers.Retry) as error:
+            except (wire.NotSent, wire.Ambiguous, answers.Retry, VaultError) as error:
                 if live is None or not usable or not live.lasts(self._context.clock, ahead=False):
                     raise
                 warnings.warn(f"no new token yet: {error.message}", GatepassWarning, stacklevel=2)
@@ -241,42 +244,59 @@ class OidcLogin:
         """Get a record with a usable access token, by the mildest means."""
         if self._scheme.flow == "client_credentials":
             return self._by_client_credentials()
-        self._save_late()
         why: LoginRequired
         try:
-            if self._memory is not None:
-                self._memory = refreshing.in_memory(self._memory, self._request())
-                self._save_late()
-                return self._memory
-            if self._stored() is not None:
+            if self._memory is None and self._stored() is not None:
                 return self._refreshed(refused)
-            carried = self._carried()
-            if carried is not None:
-                self._memory = refreshing.in_memory(carried, self._request())
-                return self._memory
+            self._memory = self._memory or self._carried()
+            if self._memory is not None:
+                return self._renewed_in_memory()
             why = LoginRequired("nobody has logged in yet", hint=self._advice())
         except LoginRequired as error:
-            self._memory = None
+            self._memory, self._is_unsaved = None, False
             why = error
         return self._logged_in(why)
+
+    def _renewed_in_memory(self) -> Record:
+        def keep(record: Record) -> None:
+            self._memory = record
+
+        def renew(given_up: Callable[[], bool]) -> Record:
+            with self._turn:
+                if given_up() or self._memory is None:
+                    raise LoginRequired("the login was given up", hint=self._advice())
+                return refreshing.in_memory(self._memory, self._request(), keep=keep)
+
+        record: Record = refreshing.uninterrupted(renew)
+        self._save_late()
+        return record
 
     def _refreshed(self, refused: Secret | None) -> Record:
         try:
             return refreshing.stored(self._vault, self._identity, self._request(), refused=refused)
         except Unsaved as unsaved:
-            warnings.warn(f"{unsaved.message}\n{unsaved.hint}", GatepassWarning, stacklevel=4)
             self._memory, self._is_unsaved = unsaved.record, True
+            atexit.register(self._save_late)
+            if unsaved.record.access_token is None:  # nothing else of the answer can be used
+                raise
+            warnings.warn(f"{unsaved.message}\n{unsaved.hint}", GatepassWarning, stacklevel=4)
             return unsaved.record
 
     def _save_late(self) -> None:
-        """Try again to store what could not be stored."""
-        if self._is_unsaved and self._memory is not None:
-            try:
-                self._vault.write(self._identity, self._memory)
+        """Try again to store what could not be stored, unless a later login has taken its place."""
+        unsaved = self._memory
+        if not self._is_unsaved or unsaved is None:
+            return
+        try:
+            with self._vault.lock(self._identity, seconds=refreshing.LOCK_SECONDS):
+                self._vault.write_if(
+                    self._identity, unsaved, expected_generation=unsaved.generation
+                )
                 self._vault.done(self._identity)
-            except VaultError:
-                return
-            self._memory, self._is_unsaved = None, False
+        except VaultError:
+            return
+        self._memory, self._is_unsaved = None, False
+        atexit.unregister(self._save_late)
 
     def _stored(self) -> Record | None:
         return self._vault.read(self._identity)
@@ -358,8 +378,10 @@ class OidcLogin:
         if pinned is not None:
             # The old token is not revoked: a second login in the same browser often belongs to the
             # same grant, and providers end all of a grant (RFC 7009, section 2.1).
-            return self._vault.write(self._identity, record)
-        self._memory = record
+            kept = self._vault.write(self._identity, record)
+            self._memory, self._is_unsaved = None, False
+            return kept
+        self._memory, self._is_unsaved = record, False
         return record
 
     def _by_person(self, provider: Provider, client: Client) -> Record:

@@ -1,0 +1,269 @@
+"""The order in which a refresh is committed, where something goes wrong in the middle of it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from gatepass._oidc import refresh
+from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, TokenNotPersisted
+from tests.oidc.test_scheme import World, login_of
+from tests.oidc.test_scheme import make as make  # noqa: PLC0414 - a fixture
+from tests.peers.waiting import wait_for
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs limits and signals of POSIX")
+
+
+@contextmanager
+def disk_full_from_the_question_on(world: World) -> Iterator[None]:
+    """No file can grow any more, from the moment when the provider has used a token up."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    held = Event()
+
+    def fill() -> None:
+        with world.idp.hold() as gate:
+            held.set()
+            gate.wait_for(1)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+
+    filling = Thread(target=fill)
+    filling.start()
+    held.wait()
+    try:
+        yield
+    finally:
+        filling.join()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def at_its_end(world: World) -> Any:
+    """Return the login of a later run, whose stored access token the API does not take."""
+    login = login_of(world.session(use_stored_token=True))
+    world.dead.add(login.access_token().reveal())
+    return login
+
+
+@posix_only
+def test_a_token_that_cannot_be_stored_is_used_told_and_stored_later(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    world.logged_in()
+    mi = world.session(use_stored_token=True)
+    world.dead.add(login_of(mi).access_token().reveal())
+    with disk_full_from_the_question_on(world):
+        with pytest.warns(GatepassWarning, match="could not be stored"):
+            assert mi.get("x").ok
+        assert mi.get("y").ok  # in memory it goes on
+        new = mi.refresh_token
+        with pytest.raises(AssertionError):
+            assert world.session(use_stored_token=True).refresh_token == new
+
+    assert mi.get("z").ok
+
+    assert world.session(use_stored_token=True).refresh_token == new
+    assert world.session(use_stored_token=True).get("x").ok
+    assert not list(world.folder.glob("*.inflight"))
+    assert world.idp.counts.reuses == 0
+
+
+@posix_only
+@pytest.mark.parametrize("lie", ["other_token_type", "other_sub"])
+def test_what_cannot_be_stored_is_judged_as_well_and_its_token_survives(
+    make: Callable[..., World], lie: str
+) -> None:
+    world = make()
+    world.logged_in()
+    login = at_its_end(world)
+    world.idp.tell(lie)
+    with (
+        disk_full_from_the_question_on(world),
+        pytest.raises(TokenNotPersisted, match="could not be stored"),
+    ):
+        login.access_token(refused=login.access_token())
+    world.idp.tell()
+
+    if lie == "other_sub":
+        with pytest.raises(LoginRequired, match="suspect"):
+            login.access_token(refused=login._live.token)
+        return
+    assert login.access_token(refused=login._live.token).reveal()
+    assert world.session(use_stored_token=True).get("x").ok
+    assert world.idp.counts.reuses == 0
+
+
+@posix_only
+def test_what_is_stored_later_does_not_replace_a_later_login(make: Callable[..., World]) -> None:
+    world = make()
+    world.logged_in()
+    login = at_its_end(world)
+    with (
+        disk_full_from_the_question_on(world),
+        pytest.warns(GatepassWarning, match="could not be stored"),
+    ):
+        login.access_token(refused=login.access_token())
+
+    other = world.session(person=True)
+    login_of(other).login()
+    newest = other.refresh_token
+    login.access_token()
+
+    assert world.session(use_stored_token=True).refresh_token == newest
+    assert login.refresh_token == newest
+
+
+def test_a_login_in_memory_survives_an_odd_answer(make: Callable[..., World]) -> None:
+    """The new refresh token is kept although the access token beside it cannot be used."""
+    world = make()
+    mi = world.session(person=True)
+    assert mi.get("x").ok
+    login = login_of(mi)
+    token = login.access_token()
+    world.idp.tell("other_token_type")
+    with pytest.raises(GatepassError):
+        login.access_token(refused=token)
+    world.idp.tell()
+
+    assert login.access_token(refused=token).reveal()
+    assert world.idp.counts.reuses == 0
+    assert world.idp.counts.forced_logins == 0
+
+
+_INTERRUPTED = """
+import dataclasses, sys
+from gatepass._profiles import Machine, unnamed
+from gatepass._session import Session
+from gatepass.secrets import ref
+url, folder = sys.argv[1:]
+profile = unnamed(url, {"scheme": "oidc", "use_stored_token": True})
+machine = Machine(vault=folder, vault_key=ref(f"file:{folder}.key"))
+session = Session._from_checked(dataclasses.replace(profile, machine=machine), interactive=False)
+login = session._authenticator
+token = login.access_token()
+try:
+    print("ready", flush=True)
+    login.access_token(refused=token)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def _interruptible(world: World) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", _INTERRUPTED, world.api.url, str(world.folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def _next_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+@posix_only
+def test_ctrl_c_ends_the_wait_at_once_and_the_token_is_stored_nevertheless(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    before = world.logged_in().refresh_token
+    with world.idp.hold() as gate:
+        process = _interruptible(world)
+        gate.wait_for(1)
+        process.send_signal(signal.SIGINT)
+        assert _next_line(process) == "interrupted\n"  # while the answer is still held back
+        assert process.poll() is None
+    _, said = process.communicate(timeout=60)
+
+    assert (process.returncode, said) == (0, "")
+    later = world.session(use_stored_token=True)
+    assert later.refresh_token != before
+    assert login_of(later).access_token(refused=login_of(later).access_token()).reveal()
+    assert world.idp.counts.reuses == 0
+
+
+@posix_only
+def test_ctrl_c_while_another_process_refreshes_ends_the_process_without_a_request(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    mi = world.logged_in()
+    login = login_of(mi)
+    asked = world.token_requests
+    with login._vault.lock(login._identity, seconds=10):
+        process = _interruptible(world)
+        threads = Path(f"/proc/{process.pid}/task")
+        if threads.exists():  # Linux: it waits for the lock in a thread of its own
+            wait_for(lambda: len(list(threads.iterdir())) > 1, 30, "the wait for the lock")
+        process.send_signal(signal.SIGINT)
+        assert _next_line(process) == "interrupted\n"
+        _, said = process.communicate(timeout=30)  # the lock alone would last a minute
+
+    assert (process.returncode, said) == (0, "")
+    assert world.token_requests == asked
+
+
+def test_what_nobody_waits_for_is_not_begun(make: Callable[..., World]) -> None:
+    world = make()
+    mi = world.logged_in()
+    login = login_of(mi)
+    asked = world.token_requests
+    with pytest.raises(KeyboardInterrupt):
+        refresh._under_lock(
+            login._vault, login._identity, login._request(), login.access_token(), lambda: True
+        )
+
+    assert world.token_requests == asked
+    assert not list(world.folder.glob("*.inflight"))
+
+
+def test_a_logout_during_a_refresh_of_the_same_session_stays_a_logout(
+    make: Callable[..., World],
+) -> None:
+    """After a Ctrl-C the refresh goes on; its write must not bring the login back."""
+    world = make()
+    mi = world.logged_in()
+    login = login_of(mi)
+    vault, identity, request = login._vault, login._identity, login._request()
+    token = login.access_token()
+    with world.idp.hold() as gate:
+        refreshing = Thread(target=lambda: refresh.stored(vault, identity, request, refused=token))
+        refreshing.start()
+        gate.wait_for(1)
+        forgetting = Thread(target=lambda: vault.forget(identity))
+        forgetting.start()
+        forgetting.join(0.5)  # without the lock it would be over
+    refreshing.join()
+    forgetting.join()
+
+    assert vault.read(identity) is None
+
+
+def test_two_sessions_of_one_process_share_one_renewal(make: Callable[..., World]) -> None:
+    world = make()
+    world.logged_in()
+    logins = [login_of(world.session(use_stored_token=True)) for _ in range(8)]
+    token = logins[0].access_token()
+    before = world.token_requests
+    threads = [Thread(target=each.access_token, kwargs={"refused": token}) for each in logins]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {each.access_token().reveal() for each in logins} != {token.reveal()}
+    assert world.token_requests == before + 1
