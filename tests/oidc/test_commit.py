@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from traceback import TracebackException
 from typing import Any
 
 import pytest
@@ -267,3 +268,23 @@ def test_two_sessions_of_one_process_share_one_renewal(make: Callable[..., World
 
     assert {each.access_token().reveal() for each in logins} != {token.reveal()}
     assert world.token_requests == before + 1
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_no_local_variable_of_a_traceback_shows_a_token(
+    make: Callable[..., World], stored: bool
+) -> None:
+    """Error reporters such as Sentry send them along."""
+    world = make()
+    mi = world.logged_in() if stored else world.session(person=True)
+    login = login_of(mi)
+    sent = login.access_token()
+    world.idp.tell("other_token_type")
+    with pytest.raises(GatepassError) as caught:
+        login.access_token(refused=sent)
+
+    error = caught.value
+    frames = error.__traceback__.tb_next if error.__traceback__ else None
+    shown = "".join(TracebackException(type(error), error, frames, capture_locals=True).format())
+    assert mi.refresh_token not in shown
+    assert sent.reveal() not in shown

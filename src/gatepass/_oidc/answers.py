@@ -118,15 +118,26 @@ def tokens(reply: Reply, *, clock: Callable[[], float]) -> Tokens:
         Retry: not now.
         BadAnswer: it is neither tokens nor an error of OAuth.
     """
-    found = document(reply, clock=clock)
-    _check_token_type(found.get("token_type"))
-    return Tokens(
-        access_token=_access_token(found.get("access_token")),
-        expires_at=_expires_at(found.get("expires_in"), clock()),
-        refresh_token=_checked_refresh_token(found.get("refresh_token")),
-        id_token=_id_token(found.get("id_token")),
-        scope=_scope(found.get("scope")),
-    )
+    made = _tokens_or_fault(reply, clock)
+    if isinstance(made, Tokens):
+        return made
+    raise made
+
+
+def _tokens_or_fault(reply: Reply, clock: Callable[[], float]) -> Tokens | GatepassError:
+    """Read tokens; a fault is returned, so that no frame of its traceback leads to a token."""
+    try:
+        found = document(reply, clock=clock)
+        _check_token_type(found.get("token_type"))
+        return Tokens(
+            access_token=_access_token(found.get("access_token")),
+            expires_at=_expires_at(found.get("expires_in"), clock()),
+            refresh_token=_checked_refresh_token(found.get("refresh_token")),
+            id_token=_id_token(found.get("id_token")),
+            scope=_scope(found.get("scope")),
+        )
+    except GatepassError as error:
+        return error.with_traceback(None)
 
 
 def document(reply: Reply, *, clock: Callable[[], float]) -> dict[str, Any]:
