@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 from hypothesis import given
@@ -688,3 +688,12 @@ def test_nothing_that_is_sent_comes_back(listener: Listener) -> None:
         assert listener.wait(raw.SECONDS)
         listener.answer("failed")
         assert b"c4nary" not in raw.everything(browser)
+
+
+def test_a_redirect_address_without_a_port_takes_any_free_one() -> None:
+    """Providers ignore the port on loopback (RFC 8252, 7.3); port 80 needs an administrator."""
+    with Listener("state", "http://127.0.0.1/callback") as listener:
+        port = urlsplit(listener.redirect_uri).port
+
+        assert port not in {None, 0, 80}
+        assert listener.redirect_uri == f"http://127.0.0.1:{port}/callback"

@@ -138,8 +138,10 @@ class _Address:
             raise _unusable(redirect_uri, "it holds a user name, a query or a fragment")
         if not _REQUEST_LINE.fullmatch(f"GET {parts.path or '/'} HTTP/1.1".encode()):
             raise _unusable(redirect_uri, "its path holds a character that is not escaped")
-        fixed = redirect_uri if port != 0 else None
-        return cls(host, 80 if port is None else port, parts.path, fixed)
+        # Without a port any will do: providers ignore it on loopback (RFC 8252, section 7.3), and
+        # port 80 would need an administrator.
+        fixed = redirect_uri if port else None
+        return cls(host, port or 0, parts.path, fixed)
 
     def uri(self, port: int) -> str:
         """Return the address to send, with the port that was taken."""
@@ -164,7 +166,7 @@ class Listener:
 
     Args:
         state: what this login sends, and expects back.
-        redirect_uri: exactly as registered; its port 0 takes any free one. None is
+        redirect_uri: exactly as registered; without a port any free one is taken. None is
             ``http://127.0.0.1:PORT/callback`` on a free port.
         read_seconds: how long a connection may take to send its request.
 

@@ -343,8 +343,9 @@ class OidcLogin:
             provider = discovery.metadata(http, scheme.issuer)
             learnt = Client(scheme.client_id, scopes=_DEFAULT_SCOPES)
         else:
-            response = http.get(self._context.url, allow_redirects=False)
-            challenges = offered(response.headers.get("WWW-Authenticate"))
+            # Only the header counts: the body of a hostile server might have no end.
+            with http.get(self._context.url, allow_redirects=False, stream=True) as response:
+                challenges = offered(response.headers.get("WWW-Authenticate"))
             provider, learnt = discovery.from_challenge(
                 http,
                 self._context.url,
