@@ -1,6 +1,7 @@
 """The whole way with a real identity provider, a real API and a real browser."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,25 @@ def test_a_second_login_in_the_same_browser_outlives_the_first(
     job = _session(folder, oidc_apache.oidc.https, ca, use_stored_token=True)._authenticator
     assert isinstance(job, OidcLogin)
     assert job.access_token(refused=job.access_token()).reveal()
+
+
+def test_another_device_logs_in_at_the_real_provider(
+    folder: Path,
+    oidc_apache: Apache,
+    oidc_provider: OidcProvider,
+    ca: CertificateAuthority,
+) -> None:
+    """RFC 8628: the person opens the address elsewhere; we ask until that has happened."""
+    approved: list[str] = []
+
+    def tell(text: str) -> None:
+        found = re.search(r"https://\S+user_code=\S+", text)
+        if found and not approved:
+            approved.append(found[0])
+            oidc_provider.approve(found[0], "alice")
+
+    person = Terminal({}, interactive=True, write=tell, open_console=lambda _: None)
+    mi = _session(folder, oidc_apache.oidc.https, ca, terminal=person, flow="device")
+
+    assert mi.get("cgi/whoami").json()["user"] == "alice"
+    assert approved
