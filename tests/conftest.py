@@ -1,11 +1,17 @@
 """What every test shares: an environment of its own, and the real peers."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gatepass._settings import Locations
+
+# A shell starts what it puts in the background (`... &`, nohup) with Ctrl-C ignored, and children
+# inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.peers.fixtures"]
 

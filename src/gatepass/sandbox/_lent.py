@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.secrets import keyring
@@ -54,9 +54,11 @@ def _to_its_end(work: Callable[[], None]) -> None:
     Otherwise an entry could be written after it has been removed. The work has its own deadline.
     """
     failures: list[SecretUnavailable] = []
-    ended = Event()
+    begun, ended = Lock(), Event()
 
     def run() -> None:
+        if not begun.acquire(blocking=False):
+            return  # Ctrl-C came first
         try:
             work()
         except SecretUnavailable as error:
@@ -64,11 +66,13 @@ def _to_its_end(work: Callable[[], None]) -> None:
         finally:
             ended.set()
 
-    Thread(target=run, name="gatepass-demo-keyring", daemon=True).start()
     try:
+        # Ctrl-C can come while start() waits for a thread that is already at work.
+        Thread(target=run, name="gatepass-demo-keyring", daemon=True).start()
         ended.wait()
     finally:
         # Not Thread.join: up to Python 3.12 an interrupted one takes the thread for ended.
-        ended.wait()
+        if not begun.acquire(blocking=False):
+            ended.wait()
     if failures:
         raise failures[0]
