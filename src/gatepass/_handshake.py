@@ -117,7 +117,7 @@ class OneConnection:
         connection = getattr(response.raw, "connection", None)
         taken = getattr(connection, "sock", None)
         elsewhere = self._socket is not None and taken is not None and taken is not self._socket
-        if elsewhere and response.status_code == REFUSED:
+        if elsewhere:  # it closed between the look and the sending; what came says nothing
             response.close()
             raise _broken_off()
         self._connection, self._socket = connection, taken
