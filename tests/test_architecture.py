@@ -34,7 +34,7 @@ FLOORS = (
     {"_handshake", "_oidc"},
     {"_challenge"},
     {"secrets"},
-    {"_terminal", "_plugins"},
+    {"_terminal", "_plugins", "_findings"},
     {"errors"},
 )
 
