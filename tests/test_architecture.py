@@ -29,7 +29,7 @@ FLOORS = (
     {"_address", "_failures", "_schema", "_tls", "_unlocked"},
     {"_profiles"},
     {"_settings"},
-    {"_trust", "_places", "_layering"},
+    {"_trust", "_places", "_layering", "_evident"},
     {"auth"},
     {"_handshake", "_oidc"},
     {"_challenge"},

@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from gatepass import _plugins, _settings
+from gatepass._evident import NOT_EVIDENT, evident
 from gatepass._places import Key
 from gatepass._settings import ConfigFile, Layers, Locations, Origin, Taken
 from gatepass.auth import Scheme
@@ -37,6 +38,15 @@ class _Timeout:
         return connect, read
 
     @classmethod
+    def at_first_sight(cls, value: object) -> tuple[float, float]:
+        """Take what is plainly seconds; see ``_evident``."""
+        pair: list[Any] = value if isinstance(value, list) else [value, value]
+        numbers = [each for each in pair if type(each) in (int, float) and 0 < each < _LONGEST]
+        if len(pair) != 2 or len(numbers) != 2:  # noqa: PLR2004 - to connect, and to read
+            raise ValueError
+        return float(pair[0]), float(pair[1])
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Any:
         from pydantic_core import core_schema
 
@@ -54,6 +64,13 @@ class _Timeout:
 
 class _Retries:
     """Tells pydantic how often a request may be tried again."""
+
+    @classmethod
+    def at_first_sight(cls, value: object) -> int:
+        """Take what is plainly such a number; see ``_evident``."""
+        if type(value) is not int or not 0 <= value <= _MOST_RETRIES:
+            raise ValueError
+        return value
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Any:
@@ -467,6 +484,9 @@ class _Gate:
         return kind(**values) if len(self._complaints) == before else _BAD
 
     def _by_pydantic(self, kind: Any, value: Any, key: Key, *, lenient: bool) -> Any:
+        plain = evident(kind, value)
+        if plain is not NOT_EVIDENT:
+            return plain
         from pydantic import ValidationError
 
         adapter = _adapter(kind)

@@ -130,6 +130,11 @@ class SecretRef:
     def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
         return _SecretGate.__get_pydantic_json_schema__(schema, handler)
 
+    @classmethod
+    def at_first_sight(cls, value: object) -> Any:
+        """Read a reference without pydantic; raise ``ValueError`` where it is none."""
+        return _SecretGate.at_first_sight(value)
+
     def __str__(self) -> str:
         return " | ".join(_written(source, text) for source, text in self.alternatives)
 
@@ -259,6 +264,11 @@ class _SecretGate:
     @staticmethod
     def _check(value: object) -> "SecretRef | Secret":
         return value if isinstance(value, SecretRef | Secret) else SecretRef.parse(value)
+
+    @classmethod
+    def at_first_sight(cls, value: object) -> Any:
+        """Do what pydantic would have done, without importing it."""
+        return cls._check(value)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Any:

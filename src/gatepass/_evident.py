@@ -1,0 +1,119 @@
+"""Values that are right at first sight, so that the gate need not import pydantic for them.
+
+Importing pydantic costs about half as much as importing requests, and most profiles hold texts,
+numbers and references only. What is not evident here, right or wrong, is pydantic's to judge: this
+module refuses nothing, and says nothing about what it does not know. A test holds it to that: what
+it accepts, pydantic accepts, with the same result.
+"""
+
+import types
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from gatepass.secrets import SecretRef
+
+
+class _NotEvident:
+    """Says that pydantic must look."""
+
+
+NOT_EVIDENT: Final = _NotEvident()
+
+
+class SelfEvident(Protocol):
+    """What the annotation of a type may offer, beside its core schema for pydantic."""
+
+    @classmethod
+    def at_first_sight(cls, value: object) -> Any:
+        """Return the checked value, or raise ``ValueError`` to leave it to pydantic."""
+
+
+def evident(kind: Any, value: Any) -> Any:
+    """Return a value as pydantic would in strict mode, if that is plain to see.
+
+    Args:
+        kind: the type of a field, with its annotations.
+        value: what stands there; of exactly a type that TOML has.
+
+    Returns:
+        The checked value, or :data:`NOT_EVIDENT`.
+    """
+    if kind is float and type(value) is int:
+        return float(value) if abs(value) < _EXACT else NOT_EVIDENT
+    if kind in _SIMPLE:
+        return value if type(value) is kind and _is_sound(value) else NOT_EVIDENT
+    form = typing.get_origin(kind)
+    judge = _JUDGES.get(form)
+    if judge is not None:
+        return judge(kind, value)
+    return _at_first_sight(kind, value) if kind is SecretRef else NOT_EVIDENT
+
+
+_SIMPLE: Final = (str, bool, int, float)
+_EXACT: Final = 2**53  # up to here a float holds every whole number
+
+
+def _is_sound(value: object) -> bool:
+    """Whether a text holds characters only: half a surrogate pair is for pydantic to refuse."""
+    if isinstance(value, str) and not value.isascii():
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    return True
+
+
+def _annotated(kind: Any, value: Any) -> Any:
+    """A type of ours, which knows itself; one with annotations of others is not evident."""
+    _, *annotations = typing.get_args(kind)
+    if len(annotations) == 1 and hasattr(annotations[0], "at_first_sight"):
+        return _at_first_sight(annotations[0], value)
+    return NOT_EVIDENT
+
+
+def _at_first_sight(judge: SelfEvident, value: Any) -> Any:
+    try:
+        return judge.at_first_sight(value)
+    except ValueError:
+        return NOT_EVIDENT  # pydantic's complaint is the one that is told
+
+
+def _choice(kind: Any, value: Any) -> Any:
+    """One of several words."""
+    return value if type(value) is str and value in typing.get_args(kind) else NOT_EVIDENT
+
+
+def _optional(kind: Any, value: Any) -> Any:
+    """``X | None``; where several types may fit, which one is meant is for pydantic."""
+    others = [each for each in typing.get_args(kind) if each is not types.NoneType]
+    return evident(others[0], value) if len(others) == 1 else NOT_EVIDENT
+
+
+def _list(kind: Any, value: Any) -> Any:
+    (inner,) = typing.get_args(kind)
+    if type(value) is not list:
+        return NOT_EVIDENT
+    checked = [evident(inner, item) for item in value]
+    return checked if _all_evident(checked) else NOT_EVIDENT
+
+
+def _table(kind: Any, value: Any) -> Any:
+    key_kind, inner = typing.get_args(kind)
+    if type(value) is not dict or key_kind is not str:
+        return NOT_EVIDENT
+    if not all(type(key) is str and _is_sound(key) for key in value):
+        return NOT_EVIDENT
+    checked = {key: item if inner is Any else evident(inner, item) for key, item in value.items()}
+    return checked if _all_evident(checked.values()) else NOT_EVIDENT
+
+
+def _all_evident(values: Iterable[object]) -> bool:
+    return all(value is not NOT_EVIDENT for value in values)
+
+
+_JUDGES: Final[dict[Any, Callable[[Any, Any], Any]]] = {
+    typing.Annotated: _annotated,
+    typing.Literal: _choice,
+    typing.Union: _optional,
+    types.UnionType: _optional,
+    list: _list,
+    dict: _table,
+}
