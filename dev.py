@@ -4,6 +4,10 @@
     python3 dev.py check               lint, format, types, documentation
     python3 dev.py test                the checks, then all tests
     python3 dev.py test ARGUMENTS      pytest alone, with these arguments
+    python3 dev.py oldest [ARGUMENTS]  pytest with the oldest packages that pyproject.toml allows
+
+`test` without arguments builds the distributions, checks them, and tests the installed wheel; with
+arguments it tests the checkout as it lies there.
 
 It keeps a virtual environment in `.venv`, and the tests' npm packages in there. On Debian and
 Ubuntu, `test` also installs the servers that the tests talk to, where it may: as root, or with a
@@ -25,12 +29,14 @@ if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(f"dev.py needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}")
 
 ROOT = Path(__file__).resolve().parent
-VENV = ROOT / ".venv"
+OLDEST = sys.argv[1:2] == ["oldest"]
+VENV = ROOT / (".venv-oldest" if OLDEST else ".venv")
 WINDOWS = os.name == "nt"
 BIN = VENV / ("Scripts" if WINDOWS else "bin")
 PYTHON = BIN / ("python.exe" if WINDOWS else "python")
 
 TEST_EXTRAS = "[test,docs]"
+PIP_INSTALL = ("install", "-qq", "--disable-pip-version-check")
 CHECKS = {
     "lint": ["ruff", "check"],
     "format": ["ruff", "format", "--check"],
@@ -71,13 +77,13 @@ def main(arguments: list[str]) -> int:
         prepare(TEST_EXTRAS)
         return check()
     if verb == "test":
-        prepare(TEST_EXTRAS)
-        install_peers()
-        install_npm_packages()
-        provide_gssapi()
-        failed = 0 if rest else check()
+        prepare_tests()
+        failed = 0 if rest else check() or install_wheel()
         # Tests come last, so that the last line is pytest's own summary.
         return run("pytest", *rest) or failed
+    if verb == "oldest":
+        prepare_tests()
+        return run("pytest", *rest)
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -103,6 +109,20 @@ def check() -> int:
     return int(bool(failed))
 
 
+def install_wheel() -> int:
+    """Build the distributions, check them, and put the wheel in the place of the checkout."""
+    say("building and checking the distributions")
+    with tempfile.TemporaryDirectory() as folder:
+        failed = run("build", "--no-isolation", "--outdir", folder) or run(
+            "twine", "check", "--strict", *map(str, Path(folder).iterdir())
+        )
+        if not failed:
+            (VENV / "wheel").touch()
+            wheels = map(str, Path(folder).glob("*.whl"))
+            failed = run("pip", *PIP_INSTALL, "--no-deps", "--force-reinstall", *wheels)
+    return failed
+
+
 def run(module: str, *arguments: str) -> int:
     """Run a module of the virtual environment, in the checkout."""
     return subprocess.call([str(PYTHON), "-m", module, *arguments], cwd=ROOT)
@@ -115,20 +135,55 @@ def say(line: str) -> None:
 # --- the virtual environment ---
 
 
+def prepare_tests() -> None:
+    """Install what the tests need."""
+    prepare(TEST_EXTRAS)
+    install_peers()
+    install_npm_packages()
+    provide_gssapi()
+
+
 def prepare(extras: str) -> None:
-    """Make the virtual environment and install the project, unless nothing has changed."""
+    """Make the virtual environment and install the project, unless nothing has changed.
+
+    The project is installed such that the checkout is what runs.
+    """
     wanted = fingerprint()
     complete, small = VENV / "installed-for-tests", VENV / "installed"
     enough = [complete] if extras else [complete, small]
-    if venv_works() and any(path.exists() and path.read_text() == wanted for path in enough):
+    unchanged = venv_works() and any(
+        path.exists() and path.read_text() == wanted for path in enough
+    )
+    wheel = VENV / "wheel"
+    if unchanged and not wheel.exists():
         return
     make_venv()
     say("installing gatepass and what it needs (the first time takes a minute)")
-    pip = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    code = subprocess.call([*pip, "--editable", f"{ROOT}{extras}"])
+    code = run("pip", *PIP_INSTALL, *constraints(), "--editable", f"{ROOT}{extras}")
     if code:
         sys.exit(code)
+    wheel.unlink(missing_ok=True)
     enough[-1].write_text(wanted)
+
+
+def constraints() -> list[str]:
+    """Return pip's options that hold each dependency at its lower bound, where that is wanted."""
+    if not OLDEST:
+        return []
+    path = VENV / "oldest.txt"
+    names = requirements("dependencies") + requirements("optional-dependencies", "redis")
+    path.write_text("".join(f"{name.replace('>=', '==')}\n" for name in names))
+    return ["--constraint", str(path)]
+
+
+def requirements(*key: str) -> list[str]:
+    """Return what a list in `pyproject.toml` requires, without the conditions."""
+    import tomllib
+
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for name in key:
+        found = found[name]
+    return [line.partition(";")[0].strip() for line in found]
 
 
 def fingerprint() -> str:
@@ -224,7 +279,7 @@ def provide_gssapi() -> None:
         return
     if apt_install(["gcc", "libkrb5-dev"]):
         say("compiling gssapi for this Python (about a minute)")
-        run("pip", "install", "-qq", "--disable-pip-version-check", f"{ROOT}[kerberos]")
+        run("pip", *PIP_INSTALL, *requirements("optional-dependencies", "kerberos"))
 
 
 def is_debian() -> bool:

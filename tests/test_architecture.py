@@ -14,7 +14,7 @@ import gatepass
 from gatepass import _plugins
 
 PACKAGE = Path(gatepass.__file__).parent
-ROOT = PACKAGE.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 # The floors of the house, from the roof down; a module imports from lower floors only, never from
 # its own.

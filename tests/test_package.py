@@ -1,0 +1,77 @@
+"""What is released: the two distributions, built from this checkout as a release would be."""
+
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    return folder
+
+
+def _files(distributions: Path) -> list[str]:
+    return [str(path) for path in distributions.iterdir()]
+
+
+def test_the_package_index_would_take_both_distributions(distributions: Path) -> None:
+    check = [sys.executable, "-m", "twine", "check", "--strict", *_files(distributions)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("PASSED") == 2
+
+
+def test_the_wheel_holds_the_package_its_types_and_its_licence_and_nothing_else(
+    distributions: Path,
+) -> None:
+    (wheel,) = distributions.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    source = {path.relative_to(ROOT / "src") for path in (ROOT / "src" / "gatepass").rglob("*.py")}
+    assert source <= {Path(name) for name in names}
+    assert "gatepass/py.typed" in names
+    info = f"gatepass-{PROJECT['version']}.dist-info"
+    assert f"{info}/licenses/LICENSE" in names
+    assert {name.split("/")[0] for name in names} == {"gatepass", info}
+
+
+def test_the_source_distribution_can_run_its_own_tests(distributions: Path) -> None:
+    (archive,) = distributions.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    wanted = [name for name in tracked if not name.startswith(".")]
+    assert [name for name in wanted if name not in names] == []
+    assert "dev.py" in names
+
+
+def test_the_version_is_written_in_one_place() -> None:
+    """Only ``pyproject.toml`` says it; everything else asks the installed package."""
+    version = re.compile(rf"(?<![\d.]){re.escape(PROJECT['version'])}(?![\d.])")
+    python = [*(ROOT / "src").rglob("*.py"), ROOT / "docs" / "conf.py", ROOT / "dev.py"]
+    assert [path for path in python if version.search(path.read_text(encoding="utf-8"))] == []
+    shown = subprocess.run(
+        [sys.executable, "-m", "gatepass", "--version"], capture_output=True, text=True, check=True
+    )
+    assert PROJECT["version"] in shown.stdout
+
+
+def test_each_dependency_has_a_lower_bound_and_a_reason() -> None:
+    """``dev.py oldest`` tests with exactly these bounds."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for requirement in PROJECT["dependencies"]:
+        assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+", requirement)
+        assert re.search(rf'"{re.escape(requirement)}",\s+# \w', text), requirement
