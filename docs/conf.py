@@ -1,17 +1,11 @@
 """How Sphinx builds these pages: ``sphinx-build -W -n -b html docs OUT``."""
 
-import tomllib
-from pathlib import Path
-from typing import Final
-
-_PROJECT: Final = tomllib.loads(
-    (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-)["project"]
+import gatepass
 
 project = "gatepass"
 copyright = "the gatepass authors"
 author = "the gatepass authors"
-release = _PROJECT["version"]
+release = gatepass.__version__
 version = release
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]

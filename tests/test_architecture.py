@@ -35,7 +35,7 @@ FLOORS = (
     {"_challenge"},
     {"secrets"},
     {"_terminal", "_plugins", "_findings"},
-    {"errors"},
+    {"errors", "_version"},
 )
 
 HEAVY = (

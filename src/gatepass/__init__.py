@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from gatepass._profiles import Profile, profiles
     from gatepass._session import CheckResult, Session
+    from gatepass._version import __version__
     from gatepass.auth import AuthContext, Scheme, SchemeBase
     from gatepass.errors import (
         GatepassError,
@@ -47,9 +48,8 @@ if TYPE_CHECKING:
         ref,
     )
 
-    __version__: str
-
 _HOME = {
+    "_version": ("__version__",),
     "_profiles": ("Profile", "profiles"),
     "_session": ("CheckResult", "Session"),
     "_failures": (
@@ -122,6 +122,7 @@ __all__ = [
     "UnsafePermissions",
     "UntrustedFile",
     "VaultError",
+    "__version__",
     "profiles",
     "ref",
 ]
@@ -129,10 +130,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used (PEP 562)."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("gatepass")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -143,4 +140,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return list(__all__)

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from gatepass._version import __version__
 from gatepass.cli import _output
 from gatepass.cli._options import CONTEXT, example
 from gatepass.cli._world import World
@@ -73,13 +74,7 @@ class _Lazy(click.Group):
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        number = version("gatepass")
-    except PackageNotFoundError:  # run from a checkout
-        number = "(not installed)"
-    _output.data(f"gatepass {number}")
+    _output.data(f"gatepass {__version__}")
     ctx.exit()
 
 

@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from gatepass import _settings
-from gatepass._settings import Layers, Locations
 from gatepass._terminal import Terminal
 from gatepass.errors import GatepassWarning
+
+if TYPE_CHECKING:  # not every command reads files
+    from gatepass._settings import Layers, Locations
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class World:
 
     environ: Mapping[str, str]
     terminal: Terminal
-    places: Locations | None = field(default=None)
+    places: "Locations | None" = field(default=None)
 
     @classmethod
     def of_this_process(cls) -> "World":
@@ -33,11 +35,13 @@ class World:
         return cls(os.environ, Terminal(os.environ))
 
     @cached_property
-    def locations(self) -> Locations:
+    def locations(self) -> "Locations":
         """Where files are looked for."""
+        from gatepass._settings import Locations
+
         return self.places or Locations.of_this_process()
 
-    def read(self, config_files: Sequence[str] = ()) -> Layers:
+    def read(self, config_files: Sequence[str] = ()) -> "Layers":
         """Read all files and variables.
 
         Args:
@@ -47,6 +51,8 @@ class World:
         Raises:
             ProfileError: a file is not usable.
         """
+        from gatepass import _settings
+
         return _settings.read(
             config_file=list(config_files) or None,
             overrides=None,
@@ -54,7 +60,7 @@ class World:
             locations=self.locations,
         )
 
-    def layers(self, config_files: Sequence[str] = ()) -> Layers:
+    def layers(self, config_files: Sequence[str] = ()) -> "Layers":
         """Do the same, and warn of what is odd about them."""
         layers = self.read(config_files)
         for notice in layers.notices:
