@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from gatepass import _plugins, _settings
+from gatepass import _plugins, _settings, _stk
 from gatepass._evident import NOT_EVIDENT, evident
 from gatepass._places import Key
 from gatepass._settings import ConfigFile, Layers, Locations, Origin, Taken
+from gatepass._stk import StkArguments
+from gatepass._terminal import Terminal
+from gatepass._unlocked import Unlocked
 from gatepass.auth import Scheme
 from gatepass.errors import GatepassWarning, PluginError, Problem, ProfileError
 from gatepass.secrets import ReferenceSyntaxError, Secret, SecretField, SecretRef, TextField
@@ -235,6 +238,32 @@ class Profile:
         """
         origin = self.origins.get(key) if self.name else None
         return origin.where if origin else ""
+
+    def stk_arguments(
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        interactive: bool | None = None,
+        terminal: Terminal | None = None,
+    ) -> StkArguments:
+        """Return what ``mpy.Session(**arguments)`` of the MI Scripting Toolkit takes.
+
+        Resolves the profile's secrets, which may touch the keyring, files and a person, each time.
+        They are handed over in plain text, as ``mpy.Session`` takes them; only the URL and the
+        login, not ``tls``, ``proxy``, ``timeout``, ``retries`` or ``headers``.
+
+        Args:
+            environ: the environment variables; ``os.environ`` when not given.
+            interactive: whether a person may be asked; None looks.
+            terminal: the way to a person; made from ``environ`` and ``interactive`` by default.
+
+        Raises:
+            ProfileError: the Scripting Toolkit cannot log on as the profile says.
+            SecretUnavailable: names every reference that did not answer.
+        """
+        environ = os.environ if environ is None else environ
+        terminal = terminal or Terminal(environ, interactive=interactive)
+        return _stk.arguments(self, Unlocked(self, environ, terminal))
 
     def references(self) -> Iterator[tuple[str, SecretRef | Secret]]:
         """Yield each field that is a reference, as (dotted key, reference)."""

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from gatepass._profiles import Profile
+from gatepass._places import Key
+from gatepass._settings import Origin
 from gatepass._terminal import Terminal
 from gatepass._trust import printable
 from gatepass.auth import VaultPlace, logon_name
@@ -16,6 +17,31 @@ Field = str | SecretRef | Secret | None
 Found = dict[tuple[str, Field], Secret]
 
 _NAMES: Final = ("user_name", "domain")  # of who logs on; the others are found by them
+
+
+class MachineSettings(Protocol):
+    """What is asked of the machine settings here; they are checked above."""
+
+    @property
+    def vault(self) -> str | None: ...
+    @property
+    def vault_key(self) -> SecretRef | Secret | None: ...
+    @property
+    def allow_commands(self) -> bool: ...
+    @property
+    def allow_insecure_keyring(self) -> bool: ...
+
+
+class Described(Protocol):
+    """What is asked of a profile here; :class:`gatepass.Profile` lies above and uses this."""
+
+    @property
+    def origin(self) -> str: ...
+    @property
+    def origins(self) -> Mapping[Key, Origin]: ...
+    @property
+    def machine(self) -> MachineSettings: ...
+    def place_of(self, *key: str) -> str: ...
 
 
 class Unlocked:
@@ -32,7 +58,7 @@ class Unlocked:
 
     def __init__(
         self,
-        profile: Profile,
+        profile: Described,
         environ: Mapping[str, str],
         terminal: Terminal,
         found: Found | None = None,
@@ -147,7 +173,7 @@ def _who(found: Mapping[str, Secret]) -> str | None:
 
 
 def vault_place(
-    profile: Profile, environ: Mapping[str, str], terminal: Terminal, clock: Callable[[], float]
+    profile: Described, environ: Mapping[str, str], terminal: Terminal, clock: Callable[[], float]
 ) -> VaultPlace:
     """Describe where the tokens of a profile are kept. Touches nothing."""
     machine = profile.machine

@@ -204,12 +204,16 @@ def _old_entry(office: Office, account: str, value: str | None = None) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.parametrize("below", ["", "/", "/Health/v2.svc"])
 def test_the_token_of_ansys_openapi_common_is_taken_over_and_removed_there(
-    desk_office: Office, idp: IdentityProvider
+    desk_office: Office, idp: IdentityProvider, below: str
 ) -> None:
-    """A profile that names the provider has agreed to it, so nobody need be there."""
+    """A profile that names the provider has agreed to it, so nobody need be there.
+
+    The last one is where PyGranta's clients look.
+    """
     token = idp.issue()["refresh_token"]
-    _old_entry(desk_office, SERVER, token)
+    _old_entry(desk_office, SERVER + below, token)
     desk_office.home.user(profile(idp.issuer))
 
     done = desk_office.empty_office.run("login", "nightly", "--adopt")
@@ -218,7 +222,7 @@ def test_the_token_of_ansys_openapi_common_is_taken_over_and_removed_there(
     assert idp.issuer in done.stderr
     assert token not in done.stderr
     assert "is renewed by itself" in done.stderr.splitlines()[-1]
-    assert _old_entry(desk_office, SERVER) == ""
+    assert _old_entry(desk_office, SERVER + below) == ""
     assert idp.counts.rotations == 1
     assert desk_office.empty_office.run("token", "nightly").returncode == 0
 

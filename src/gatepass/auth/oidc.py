@@ -561,7 +561,9 @@ class OidcLogin:
 
         place = self._context.vault
         with self._lock:
-            for account in (self._context.url, self._context.url.rstrip("/")):
+            url = self._context.url
+            # PyGranta's clients ask by the URL at which they log on.
+            for account in (url, url.rstrip("/"), f"{url}Health/v2.svc"):
                 token = keyring.read(_OLD_SERVICE, account, place)
                 if token is not None:
                     break

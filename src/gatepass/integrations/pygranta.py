@@ -1,0 +1,243 @@
+"""PyGranta's clients over a gatepass session.
+
+::
+
+    from ansys.grantami.recordlists import Connection
+    from gatepass.integrations.pygranta import connect
+
+    client = connect(Connection, "prod")
+
+Works with each class that derives from ``ansys.openapi.common.ApiClientFactory``, and with that
+class itself. Login, guard, refresh, retries, TLS and proxies are those of the session; the
+``with_...`` methods of these classes, which log on by themselves, are never called.
+"""
+
+import copy
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final, Protocol, TypeVar
+
+import requests
+from requests import PreparedRequest, Request, Response
+from requests.structures import CaseInsensitiveDict
+
+from gatepass._session import Session
+from gatepass._settings import ConfigFile
+from gatepass._terminal import Terminal
+from gatepass.errors import GatepassError, PluginError, ProfileError
+
+Client = TypeVar("Client", covariant=True)  # noqa: PLC0105 - reads better without _co
+
+_COMMON: Final = "ansys-openapi-common"
+# All that we touch of ApiClientFactory although it is not public: where its ``with_...`` methods
+# put the session that they made, and how they say that there is one.
+_SESSION: Final = "_session"
+_CONFIGURED: Final = "_configured"
+
+
+class Builder(Protocol[Client]):
+    """What the Connection classes of PyGranta have in common."""
+
+    def connect(self) -> Client:
+        """Return the client."""
+
+
+def connect(
+    connection: Callable[..., Builder[Client]],
+    session: Session | str | None = None,
+    *,
+    config_file: ConfigFile | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    interactive: bool | None = None,
+    terminal: Terminal | None = None,
+) -> Client:
+    """Return a PyGranta client that uses a gatepass session.
+
+    Makes the requests that the client's own ``connect()`` makes, such as the one for the server's
+    version, and none before. With a profile's name it does what
+    :meth:`gatepass.Session.from_profile` does, and the session lives as long as the client:
+    ``client.rest_client.close()`` closes its connections. A session that is given stays the
+    caller's, who may share it between clients.
+
+    Args:
+        connection: the class, such as ``ansys.grantami.recordlists.Connection``.
+        session: a session, or the name of a profile; None follows ``GATEPASS_PROFILE``, then the
+            default.
+        config_file: as for :meth:`gatepass.Session.from_profile`; this and the following ones go
+            with a profile's name only.
+        overrides: likewise.
+        environ: likewise.
+        interactive: likewise.
+        terminal: likewise.
+
+    Raises:
+        ProfileError: and its kinds; the profile or an argument is not usable.
+        PluginError: the PyGranta package is missing, or does not fit.
+        SecretUnavailable: a reference did not answer.
+        LoginRefused: the server refuses the login.
+        Unreachable: and its kinds.
+    """
+    _check_class(connection)
+    if not isinstance(session, Session | str | None):
+        raise ProfileError(
+            f"the second argument is a {type(session).__name__}",
+            hint="give a gatepass.Session or the name of a profile",
+        )
+    keys: dict[str, Any] = {
+        "config_file": config_file,
+        "overrides": overrides,
+        "environ": environ,
+        "interactive": interactive,
+        "terminal": terminal,
+    }
+    if isinstance(session, Session):
+        given = [name for name, value in keys.items() if value is not None]
+        if given:
+            raise ProfileError(
+                f"{', '.join(given)}: too late for a session that exists already",
+                hint="give it to Session.from_profile, or give the profile's name here",
+            )
+        return _connected(connection, session)
+    own = Session.from_profile(session, **keys)
+    try:
+        return _connected(connection, own)
+    except BaseException:
+        own.close()
+        raise
+
+
+def _check_class(connection: object) -> None:
+    try:
+        from ansys.openapi.common import ApiClientFactory
+    except ImportError as error:
+        raise PluginError(
+            f"{_COMMON} cannot be imported: {error}",
+            hint=f"it comes along with each PyGranta client; alone: pip install {_COMMON}",
+        ) from None
+    if not (isinstance(connection, type) and issubclass(connection, ApiClientFactory)):
+        raise PluginError(
+            "the first argument is not a class that derives from "
+            "ansys.openapi.common.ApiClientFactory",
+            hint="give the class itself, such as ansys.grantami.recordlists.Connection",
+        )
+
+
+def _connected(connection: Callable[..., Builder[Client]], session: Session) -> Client:
+    from ansys.openapi.common import SessionConfiguration
+
+    # Made here, because it is the public way to the headers that the class wants to send.
+    configuration = SessionConfiguration()
+    builder = connection(session.profile.url.rstrip("/"), configuration)
+    shared = _Shared(session, configuration.headers)
+    _hand_over(builder, shared)
+    earlier = sys.exception()
+    try:
+        client = builder.connect()
+    except Exception as error:
+        failure = _ours(error, earlier)
+        if failure is None or failure is error:
+            raise
+    else:
+        if getattr(client, "rest_client", shared) is not shared:
+            raise _does_not_fit("its client uses a session of its own")
+        return client
+    # The client wraps each failure of a request into advice about certificates and log files.
+    raise failure
+
+
+def _hand_over(builder: object, session: requests.Session) -> None:
+    missing = [name for name in (_SESSION, _CONFIGURED) if not hasattr(builder, name)]
+    if missing:
+        raise _does_not_fit(f"{type(builder).__name__} has no {' and no '.join(missing)}")
+    setattr(builder, _SESSION, session)
+    setattr(builder, _CONFIGURED, True)
+
+
+def _does_not_fit(why: str) -> PluginError:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = version(_COMMON)
+    except PackageNotFoundError:
+        installed = "(of unknown version)"
+    return PluginError(
+        f"gatepass does not fit {_COMMON} {installed}: {why}",
+        hint=f"it is made for 2.x:   pip install '{_COMMON}<3'",
+    )
+
+
+def _ours(error: BaseException | None, earlier: BaseException | None) -> GatepassError | None:
+    """Find an error of gatepass behind another one, but none from before the call."""
+    while error is not None and error is not earlier:
+        if isinstance(error, GatepassError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+class _Shared(requests.Session):
+    """A session as one client uses it: with that client's own headers, otherwise the session.
+
+    So several clients can share one session, and each is known to the server by its own name.
+
+    Args:
+        session: does the work.
+        headers: sent with each request, below those of the request itself.
+    """
+
+    def __init__(self, session: Session, headers: MutableMapping[str, Any]) -> None:
+        # Not super().__init__: what requests keeps in a session, the other one has already.
+        vars(self).update(_session=session, headers=headers)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vars(self)["_session"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "headers":
+            vars(self)[name] = value
+        else:
+            setattr(self._session, name, value)
+
+    def _with_own(self, headers: Mapping[Any, Any] | None) -> CaseInsensitiveDict[Any]:
+        # A value of None stays: it tells the session to leave that header out.
+        merged: CaseInsensitiveDict[Any] = CaseInsensitiveDict(self.headers)
+        merged.update(headers or {})
+        return merged
+
+    def request(  # type: ignore[override]  # the rest of requests' arguments, as they come
+        self,
+        method: str,
+        url: str,
+        params: Any = None,
+        data: Any = None,
+        headers: Mapping[Any, Any] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Response:
+        """Send a request through the session."""
+        own = self._with_own(headers)
+        response: Response = self._session.request(method, url, params, data, own, *args, **kwargs)
+        return response
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """Prepare a request as the session does."""
+        asked = copy.copy(request)
+        asked.headers = self._with_own(request.headers)
+        prepared: PreparedRequest = self._session.prepare_request(asked)
+        return prepared
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        """Send a prepared request through the session."""
+        response: Response = self._session.send(request, **kwargs)
+        return response
+
+    def close(self) -> None:
+        """Close the session's connections; it may be used again."""
+        self._session.close()
+
+    def __repr__(self) -> str:
+        return repr(self._session)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Shared, (self._session, self.headers)
