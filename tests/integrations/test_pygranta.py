@@ -204,7 +204,7 @@ def test_only_the_clients_own_questions_are_asked() -> None:
     with service_layer("standalone", users=USERS) as server, session_for(server.url) as session:
         connect(ApiClientFactory, session)
         connect(OwnConnection, session)
-        assert server.requests == ()
+        assert list(server.requests) == []
 
         connect(recordlists.Connection, session)
         connect(BomConnection, session)
