@@ -54,6 +54,7 @@ from gatepass._settings import Locations
 from gatepass.cli import _gatepass
 from gatepass.errors import ProfileError
 from gatepass.sandbox import Server
+from tests.integrations.service_layer import offer_granta
 from tests.peers.environ import clean_environ
 from tests.peers.terminal import terminal, without_terminal
 
@@ -367,6 +368,7 @@ def story(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[
             }
             for server in servers.values():
                 stack.enter_context(server)
+                offer_granta(server)
             made = Story(environ, servers, _programs(tmp_path / "bin"))
             made.forget()
             return made

@@ -87,8 +87,13 @@ class _Granta(Pages):
 def service_layer(mode: str, **keys: Any) -> Iterator[Server]:
     """Run a Service Layer in one of the sandbox's modes."""
     with Server(mode=mode, **keys) as server:
-        server._run.listener.pages = _Granta()
+        offer_granta(server)
         yield server
+
+
+def offer_granta(server: Server) -> None:
+    """Let a running server of the sandbox answer as a Service Layer does, too."""
+    server._run.listener.pages = _Granta()
 
 
 def granta(seen: _echo.Seen) -> _echo.Answer:

@@ -394,16 +394,20 @@ def test_a_client_shows_the_session_that_it_uses() -> None:
 
 
 def test_a_request_may_replace_or_leave_out_a_header_of_its_client() -> None:
+    """Also one that is prepared and sent in two steps, which is logged on as well."""
     with echo() as server, session_for(server.url) as session:
         rest = connect(OwnConnection, session).rest_client
-        for value in ("mine", None):
-            headers = {"user-agent": value}
+        for headers in ({"user-agent": "mine"}, {"user-agent": None}, {}):
+            request = requests.Request("GET", server.url, headers=headers)
             rest.get(server.url, headers=headers)
-            rest.send(rest.prepare_request(requests.Request("GET", server.url, headers=headers)))
+            rest.send(rest.prepare_request(request))
+            assert request.headers is headers
         agents = [each.headers.get("user-agent", "") for each in server.seen]
 
     assert agents[:2] == ["mine", "mine"]
-    assert not any("ansys" in each for each in agents[2:])
+    assert not any("ansys" in each for each in agents[2:4])
+    assert all(each.startswith("ansys-openapi-common/") for each in agents[4:])
+    assert set(server.authorizations) == {basic(USER, PASSWORD)}
 
 
 def test_a_copy_and_a_pickle_of_it_are_good_and_hold_no_secret(
