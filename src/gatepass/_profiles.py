@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from gatepass import _plugins, _settings, _stk
+from gatepass import _plugins, _settings
 from gatepass._evident import NOT_EVIDENT, evident
 from gatepass._places import Key
 from gatepass._settings import ConfigFile, Layers, Locations, Origin, Taken
-from gatepass._stk import StkArguments
 from gatepass._terminal import Terminal
-from gatepass._unlocked import Unlocked
 from gatepass.auth import Scheme
 from gatepass.errors import GatepassWarning, PluginError, Problem, ProfileError
 from gatepass.secrets import ReferenceSyntaxError, Secret, SecretField, SecretRef, TextField
@@ -245,7 +243,7 @@ class Profile:
         environ: Mapping[str, str] | None = None,
         interactive: bool | None = None,
         terminal: Terminal | None = None,
-    ) -> StkArguments:
+    ) -> Mapping[str, Any]:
         """Return what ``mpy.Session(**arguments)`` of the MI Scripting Toolkit takes.
 
         Resolves the profile's secrets, which may touch the keyring, files and a person, each time.
@@ -261,6 +259,9 @@ class Profile:
             ProfileError: the Scripting Toolkit cannot log on as the profile says.
             SecretUnavailable: names every reference that did not answer.
         """
+        from gatepass import _stk
+        from gatepass._unlocked import Unlocked
+
         environ = os.environ if environ is None else environ
         terminal = terminal or Terminal(environ, interactive=interactive)
         return _stk.arguments(self, Unlocked(self, environ, terminal))

@@ -2,13 +2,13 @@
 
 import pickle
 import pprint
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gatepass._profiles import Profile, unnamed
-from gatepass._stk import StkArguments
 from gatepass.errors import NobodyThere, ProfileError, SecretUnavailable
 from gatepass.secrets import ref
 from tests._sessions import PASSWORD, person
@@ -32,7 +32,7 @@ def mpy_session(
     return {name: value for name, value in locals().items() if value not in {None, False}}
 
 
-def arguments(environ: dict[str, str] | None = None, **auth: Any) -> StkArguments:
+def arguments(environ: dict[str, str] | None = None, **auth: Any) -> Mapping[str, Any]:
     return unnamed(URL, auth).stk_arguments(environ=environ or {"MI_PASSWORD": PASSWORD})
 
 
