@@ -32,7 +32,7 @@ def portable(profile: Profile) -> dict[str, Any]:
     fields["headers"] = dict(profile.headers)
     for name in ("auth", "proxy", "tls", "machine"):
         fields[name] = _moved(fields[name])
-    del fields["origins"]
+    del fields["written"]
     return fields
 
 

@@ -26,6 +26,9 @@ from gatepass.auth import Scheme
 from gatepass.errors import GatepassWarning, PluginError, Problem, ProfileError
 from gatepass.secrets import ReferenceSyntaxError, Secret, SecretField, SecretRef, TextField
 
+if typing.TYPE_CHECKING:
+    from gatepass._provenance import Explanation, Fields, Sort
+
 _LONGEST: Final = 1_000_000_000  # seconds; more than any socket takes
 _MOST_RETRIES: Final = 20
 
@@ -182,7 +185,7 @@ class Profile:
         scheme: the word in ``auth.scheme``.
         auth: the scheme with its keys.
         machine: the machine settings.
-        origins: where each key was written.
+        written: what it was made from, for :meth:`explain`; None where that did not come along.
 
     The others are the keys of ``[profiles.NAME]``, see :class:`ProfileKeys`.
     """
@@ -202,7 +205,7 @@ class Profile:
     tls: Tls = field(default_factory=Tls)
     allow_http: bool = False
     machine: Machine = field(default_factory=Machine)
-    origins: Mapping[Key, Origin] = field(default_factory=dict, repr=False, compare=False)
+    written: Taken | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(
@@ -227,6 +230,34 @@ class Profile:
     def origin(self) -> str:
         """Scheme, host and port of the server, the port only where it is not the usual one."""
         return origin_of(self.url)
+
+    @functools.cached_property
+    def origins(self) -> Mapping[Key, Origin]:
+        """Where each key was written; empty where that did not come along."""
+        taken = self.written
+        keys = _settings.leaves(taken.table) if taken else ()
+        return {key: taken.origin(key) for key, _ in keys} if taken else {}
+
+    def explain(self) -> "Explanation":
+        """Say for each key where it was written, what that overrode, and why.
+
+        Also why it is this profile, where the machine settings come from, and which files were
+        looked for. Reads no secret and no file; looks whether project files exist, where
+        ``config_file`` had replaced the search. A profile that came out of a pickle knows its
+        values only.
+        """
+        from gatepass import _provenance
+
+        machine = _provenance.Fields(_sorts(Machine), functools.partial(_checked, self.machine))
+        return _provenance.explain(
+            self.name, self.written, fields_of(self), machine, _of_others(self)
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The files that it came from stay here: a pickle holds neither places nor other profiles.
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)} | {
+            "written": None
+        }
 
     def place_of(self, *key: str) -> str:
         """Say where a key of the profile was written; empty for a profile without a file.
@@ -307,8 +338,7 @@ def load(
     )
     for notice in layers.notices:
         warnings.warn(notice, GatepassWarning, stacklevel=3)
-    chosen = _settings.select(layers, name)
-    return check(_settings.take(layers, chosen), machine(layers))
+    return check(_settings.choose(layers, name), machine(layers))
 
 
 def read_layers(
@@ -402,7 +432,7 @@ def check(taken: Taken, machine: Machine) -> Profile:
         scheme=scheme,
         auth=auth,
         machine=machine,
-        origins=_origins(taken),
+        written=taken,
         **keys,
     )
 
@@ -421,15 +451,64 @@ def _in_order(complaints: list[Problem]) -> list[Problem]:
     return sorted(dict.fromkeys(complaints), key=position)
 
 
-def _origins(taken: Taken) -> dict[Key, Origin]:
-    def leaves(table: Mapping[str, Any], above: Key) -> Iterator[Key]:
-        for name, value in table.items():
-            if isinstance(value, dict) and value and "command" not in value:
-                yield from leaves(value, (*above, name))
-            else:
-                yield (*above, name)
+# ---------------------------------------------------------------- what may stand where
 
-    return {key: taken.origin(key) for key in leaves(taken.table, ())}
+
+def _sorts(kind: Any, above: Key = ()) -> dict[Key, "Sort"]:
+    """What each field of a dataclass holds, and of those in it."""
+    found: dict[Key, Sort] = {}
+    for name, hint in hints(kind).items():
+        key, nested = (*above, name), _dataclass_in(hint)
+        found[key] = _sort(hint)
+        if nested is not None:
+            found |= _sorts(nested, key)
+    return found
+
+
+def _sort(hint: Any) -> "Sort":
+    if _is_secret(hint):
+        return "secret"
+    if _is_text(hint):
+        return "text"
+    choices = typing.get_args(hint) or (hint,)
+    free = dict in {typing.get_origin(each) or each for each in (hint, *choices)}
+    return "table" if free else "plain"
+
+
+def fields_of(profile: Profile) -> "Fields":
+    """Return what may stand in a profile with its scheme, and the values that do."""
+    from gatepass import _provenance
+
+    return _provenance.Fields(_sorts_of(profile), functools.partial(_checked, profile))
+
+
+def _sorts_of(profile: Profile) -> dict[Key, "Sort"]:
+    found = _sorts(ProfileKeys)
+    del found["auth",]  # its keys are those of the scheme, and no others
+    return found | {("auth", "scheme"): "plain"} | _sorts(type(profile.auth), ("auth",))
+
+
+def _of_others(profile: Profile) -> dict[Key, "Sort"]:
+    """The same for keys that may have been meant for another scheme of ours.
+
+    What any of the schemes keeps a secret in counts as such.
+    """
+    found = _sorts_of(profile)
+    for name in _plugins.BUILT_IN[_plugins.AUTH]:
+        for key, sort in _sorts(_plugins.load(_plugins.AUTH, name), ("auth",)).items():
+            if sort == "secret" or key not in found:
+                found[key] = sort
+    return found
+
+
+def _checked(holder: object, key: Key) -> Any:
+    """The value of a key after the gate; None where it has another shape there."""
+    if key == ("auth", "scheme"):
+        key = ("scheme",)
+    value: Any = holder
+    for name in key:
+        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value
 
 
 def _values(holder: object) -> Iterator[tuple[str, Any]]:

@@ -15,10 +15,10 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from gatepass import _trust
@@ -110,7 +110,7 @@ class Source:
 
     layer: Layer
     label: str
-    tables: Table
+    tables: Table = field(repr=False)
     base_dir: Path | None = None
     text: bytes = field(default=b"", repr=False)
     variables: Mapping[Key, str] = field(default_factory=dict)
@@ -164,17 +164,20 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class FileSeen:
-    """One file that was looked for: for messages, ``--origin`` and ``validate``.
+    """One file that was looked for.
 
     Attributes:
         path: the file.
-        layer: its kind.
-        state: ``read``, ``absent``, ``skipped: not trusted`` ...
+        layer: its kind: ``system``, ``user``, ``project``, ``local``, or ``file`` for one that was
+            named explicitly.
+        state: ``read``, ``absent`` or ``skipped``.
+        why: what else is to be said, such as ``not trusted``; may be empty.
     """
 
     path: Path
     layer: Layer
-    state: str
+    state: Literal["read", "absent", "skipped"]
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,17 +194,24 @@ class Layers:
         notices: warnings, one sentence each.
         wanted: the value of ``GATEPASS_PROFILE``; None when unset or empty.
         stray: a ``profiles.toml`` in the working directory that is not read.
+        own: the system's and the user's file, also where they give machine settings alone.
+        replaced_by: what names the files instead of the search, ``config_file`` or
+            ``GATEPASS_CONFIG_FILE``; empty when they were searched.
+        locations: where files were looked for.
     """
 
     sources: tuple[Source, ...]
     variables: Source
     arguments: Source
     untrusted: tuple[Source, ...] = ()
-    machine: Mapping[str, tuple[Any, Origin]] = field(default_factory=dict)
+    machine: Mapping[str, tuple[Any, Origin]] = field(default_factory=dict, repr=False)
     files: tuple[FileSeen, ...] = ()
     notices: tuple[str, ...] = ()
     wanted: str | None = None
     stray: Path | None = None
+    own: tuple[Source, ...] = ()
+    replaced_by: str = ""
+    locations: Locations | None = None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -221,6 +231,21 @@ class Layers:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """Keys of one layer that a higher one made void, kept for whoever asks why.
+
+    Attributes:
+        table: the keys, in their table.
+        by: the key that did it.
+        why: a sentence that goes on after the place of that key.
+    """
+
+    table: Table = field(repr=False)
+    by: Origin
+    why: str
+
+
+@dataclass(frozen=True)
 class Contribution:
     """What one layer says about a profile, or about a parent of it.
 
@@ -228,11 +253,13 @@ class Contribution:
         source: the layer.
         table: its keys.
         above: the path of the table in the layer's text.
+        dropped: keys of this layer that do not count any more.
     """
 
     source: Source
-    table: Table
+    table: Table = field(repr=False)
     above: Key
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,12 +272,16 @@ class Taken:
         contributions: what was merged, in rising order of precedence; keys that lost because
             another scheme was chosen are gone from their tables.
         problems: complaints about the merging itself.
+        layers: what it was taken from; None for a profile without files.
+        asked: the name that the caller asked for; None where one had to be chosen.
     """
 
     name: str
-    table: Table
+    table: Table = field(repr=False)
     contributions: tuple[Contribution, ...]
     problems: tuple[Problem, ...] = ()
+    layers: Layers | None = field(default=None, repr=False)
+    asked: str | None = None
 
     def origin(self, key: Key) -> Origin:
         """Return where a key of the merged table was written, else the table around it."""
@@ -262,6 +293,20 @@ class Taken:
         in_files = [part for part in self.contributions if part.source.text]
         part = (in_files or self.contributions)[-1]
         return Origin(part.source, part.above, part.above)
+
+
+def leaves(table: Mapping[str, Any], above: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """Yield each key of a table that holds a value, with it; a command is one value."""
+    for name, value in table.items():
+        key = (*above, str(name))
+        if isinstance(value, dict) and value and not _is_command(value):
+            yield from leaves(value, key)
+        else:
+            yield key, value
+
+
+def _is_command(table: Table) -> bool:
+    return set(table) == {"command"} and isinstance(table["command"], list)
 
 
 def _has(table: Any, key: Key) -> bool:
@@ -315,6 +360,9 @@ def read(
         notices=(*reader.notices, *notices),
         wanted=environ.get("GATEPASS_PROFILE") or None,
         stray=_stray(locations, reader.files),
+        own=tuple(own_sources),
+        replaced_by=_replaced_by(config_file, named),
+        locations=locations,
     )
 
 
@@ -331,6 +379,12 @@ def _named_files(config_file: ConfigFile | None, environ: Mapping[str, str]) -> 
     else:
         paths = config_file
     return [Path(path).expanduser().absolute() for path in paths]
+
+
+def _replaced_by(config_file: ConfigFile | None, named: list[Path] | None) -> str:
+    if named is None:
+        return ""
+    return "GATEPASS_CONFIG_FILE" if config_file is None else "config_file"
 
 
 class _Reader:
@@ -383,7 +437,7 @@ class _Reader:
                 self.files.append(FileSeen(file.path, layer, "read"))
                 sources.append(parse(file, layer))
             else:
-                self.files.append(FileSeen(file.path, layer, "skipped: not trusted"))
+                self.files.append(FileSeen(file.path, layer, "skipped", "not trusted"))
                 self.untrusted.append(parse(file, layer, strict=False))
                 self.notices.append(
                     f"{file.path} is not trusted and was skipped; look at it with: "
@@ -578,6 +632,11 @@ def _machine(own: Iterable[Source], environ: Mapping[str, str]) -> Mapping[str, 
 # ---------------------------------------------------------------- choosing
 
 
+def choose(layers: Layers, name: str | None) -> Taken:
+    """Select a profile and merge what every layer says about it; see both."""
+    return replace(take(layers, select(layers, name)), asked=name)
+
+
 def select(layers: Layers, name: str | None) -> str:
     """Return the name of the profile to take.
 
@@ -717,7 +776,7 @@ def take(layers: Layers, name: str) -> Taken:
         base_table = merge([each.table for each in chain])
     if not chain:
         raise ProfileNotFound(f"there is no profile {name!r}")
-    return Taken(name, base_table, tuple(chain), tuple(problems))
+    return Taken(name, base_table, tuple(chain), tuple(problems), layers)
 
 
 def _chain(layers: Layers, name: str) -> list[Contribution]:
@@ -782,17 +841,22 @@ def _yielding(chain: Iterable[Contribution], upper: Contribution) -> list[Contri
     variable or argument that sets another proxy voids the proxy's credentials.
     """
     chain = list(chain)
-    drop = set()
     scheme = _scheme(upper.table)
     lower = [found for part in chain if (found := _scheme(part.table)) is not None]
     if scheme is not None and lower and lower[-1] != scheme:
-        drop.add("auth")
+        chain = _without(chain, "auth", upper, ("auth", "scheme"), _OTHER_SCHEME)
     proxy = upper.table.get("proxy")
-    if upper.source.layer in {"variable", "argument"} and (
-        isinstance(proxy, str) or (isinstance(proxy, dict) and "url" in proxy)
-    ):
-        drop.add("proxy")
-    return [_without(part, drop) for part in chain] if drop else chain
+    if upper.source.layer in {"variable", "argument"}:
+        if isinstance(proxy, str):
+            chain = _without(chain, "proxy", upper, ("proxy",), _OTHER_PROXY)
+        elif isinstance(proxy, dict) and "url" in proxy:
+            chain = _without(chain, "proxy", upper, ("proxy", "url"), _OTHER_PROXY)
+    return chain
+
+
+_OTHER_SCHEME: Final = "sets another auth.scheme, which starts with an empty auth table"
+_OTHER_PROXY: Final = "sets another proxy, which takes nothing over from this one"
+_OTHER_SERVER: Final = "moves url to another server, where this login must not go"
 
 
 def _scheme(table: Table) -> Any:
@@ -800,9 +864,21 @@ def _scheme(table: Table) -> Any:
     return auth.get("scheme") if isinstance(auth, dict) else None
 
 
-def _without(part: Contribution, keys: Iterable[str]) -> Contribution:
-    table = {key: value for key, value in part.table.items() if key not in keys}
-    return Contribution(part.source, table, part.above)
+def _without(
+    chain: Iterable[Contribution], name: str, upper: Contribution, key: Key, why: str
+) -> list[Contribution]:
+    """The layers without one key, which a key of the upper layer makes void."""
+    by = Origin(upper.source, (*upper.above, *key), upper.above)
+    return [
+        replace(
+            part,
+            table={other: value for other, value in part.table.items() if other != name},
+            dropped=(*part.dropped, Dropped({name: part.table[name]}, by, why)),
+        )
+        if name in part.table
+        else part
+        for part in chain
+    ]
 
 
 def _moved(
@@ -812,7 +888,7 @@ def _moved(
     new, old = upper.table.get("url"), below.get("url")
     if not isinstance(new, str) or not isinstance(old, str) or _origin(new) == _origin(old):
         return chain, []
-    stripped = [_without(part, {"auth"}) for part in chain]
+    stripped = _without(chain, "auth", upper, ("url",), _OTHER_SERVER)
     if _scheme(upper.table) is not None:
         return stripped, []
     origin = Origin(upper.source, (*upper.above, "url"))

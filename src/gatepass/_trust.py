@@ -270,6 +270,11 @@ _SHOWN: Final = frozenset(
 _USERINFO: Final = re.compile(r"//[^/?#]*@")
 
 
+def without_userinfo(text: str) -> str:
+    """Return a text without the user and password of the URL that it may be."""
+    return _USERINFO.sub("//...@", text)
+
+
 def _told(value: object, key: tuple[str, ...]) -> Iterable[str]:
     if isinstance(value, dict):
         if set(value) == {"command"}:
@@ -281,7 +286,7 @@ def _told(value: object, key: tuple[str, ...]) -> Iterable[str]:
         for inner in value:
             yield from _told(inner, key)
     elif isinstance(value, str) and (_is_reference(value) or (key and key[-1] in _SHOWN)):
-        shown = _USERINFO.sub("//...@", value)
+        shown = without_userinfo(value)
         yield f"{_dotted(key)} = {printable(json.dumps(shown, ensure_ascii=False))}"
     elif isinstance(value, bool | int | float):
         yield f"{_dotted(key)} = {json.dumps(value)}"

@@ -2,24 +2,21 @@
 
 import typing
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from gatepass import _plugins, _profiles, _settings
+from gatepass._asking import context, user_of
 from gatepass._profiles import Profile, Proxy, Tls
 from gatepass._settings import Layers, Taken
 from gatepass._terminal import Terminal
-from gatepass.auth import logon_name
 from gatepass.cli._world import World
-from gatepass.errors import GatepassError, ProfileError, SecretUnavailable
+from gatepass.errors import ProfileError
 from gatepass.secrets import (
     ReferenceSyntaxError,
     SecretContext,
     SecretField,
     SecretRef,
 )
-
-# What may be asked for another answer without disturbing anybody or starting anything.
-QUIET: Final = frozenset({"env", "file", "keyring"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,60 +68,6 @@ class Field:
     def context(self, world: World, user: str | None, terminal: Terminal) -> SecretContext:
         """Return what a source gets to see; as a session passes it."""
         return context(self.profile, self.name, world, user, terminal)
-
-
-def context(
-    profile: Profile, field: str, world: World, user: str | None, terminal: Terminal
-) -> SecretContext:
-    """Return what a source gets to see for a field of a profile; as a session passes it."""
-    return SecretContext(
-        origin=profile.origin,
-        field=field,
-        user_name=user,
-        base_dir=None,
-        layer="argument",
-        environ=world.environ,
-        terminal=terminal,
-        allow_commands=profile.machine.allow_commands,
-        allow_insecure_keyring=profile.machine.allow_insecure_keyring,
-    )
-
-
-def user_of(
-    profile: Profile, world: World, terminal: Terminal, *, only: frozenset[str] | None = None
-) -> str | None:
-    r"""Return who logs on, as ``user`` or ``DOMAIN\user``; None where the scheme has no user.
-
-    Args:
-        profile: the profile.
-        world: the surroundings.
-        terminal: the way to a person.
-        only: the sources that may be asked; None is all of them.
-
-    Raises:
-        SecretUnavailable: a reference did not answer.
-    """
-    found: dict[str, str | None] = {}
-    for name in ("user_name", "domain"):
-        value = getattr(profile.auth, name, None)
-        if isinstance(value, SecretRef):
-            reference = value if only is None else restricted(value, only)
-            value = reference.resolve(context(profile, name, world, None, terminal)).reveal()
-        found[name] = value
-    user, domain = found["user_name"], found["domain"]
-    return logon_name(user, domain) if user else None
-
-
-def restricted(reference: SecretRef, only: frozenset[str]) -> SecretRef:
-    """Return the reference with those alternatives alone that may be asked.
-
-    Raises:
-        SecretUnavailable: there are none.
-    """
-    kept = tuple(pair for pair in reference.alternatives if pair[0] in only)
-    if not kept:
-        raise SecretUnavailable(f"{reference} was not asked")
-    return replace(reference, alternatives=kept)
 
 
 # ---------------------------------------------------------------- finding
@@ -215,87 +158,3 @@ def _set(table: dict[str, Any], path: list[str], value: str) -> dict[str, Any]:
     if rest and inner is not None and not isinstance(inner, dict):
         return table  # a proxy that is a plain URL, or something for the gate to complain about
     return {**table, first: _set(inner or {}, rest, value) if rest else value}
-
-
-# ---------------------------------------------------------------- asking
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one alternative of a reference.
-
-    Attributes:
-        profile: the profile's name.
-        field: such as ``password``.
-        reference: such as ``env:MI_PASSWORD``.
-        state: ``answers``, ``no answer``, ``asks a person`` or ``not run``.
-        note: why, in one sentence; may be empty.
-    """
-
-    profile: str
-    field: str
-    reference: str
-    state: str
-    note: str = ""
-
-
-class Asking:
-    """Asks references for an answer and forgets it; asks no person and runs no program.
-
-    Args:
-        world: the surroundings.
-    """
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._silent = Terminal(world.environ, interactive=False)
-        self._refusals: list[str] | None = None
-
-    def answers(self, profile: Profile) -> list[Answer]:
-        """Return what became of each alternative of each reference of a profile."""
-        found = []
-        for dotted, reference in profile.references():
-            if isinstance(reference, SecretRef):
-                field = dotted.removeprefix("auth.")
-                for pair in reference.alternatives:
-                    one = replace(reference, alternatives=(pair,))
-                    state, note = self._answer(profile, field, one)
-                    found.append(Answer(profile.name, field, str(one), state, note))
-        return found
-
-    def _answer(self, profile: Profile, field: str, one: SecretRef) -> tuple[str, str]:
-        source, _ = one.alternatives[0]
-        if source == "prompt":
-            return "asks a person", self._world.terminal.why_not_ask() or ""
-        if source == "command":
-            allowed = one.layer in {"user", "argument"} or profile.machine.allow_commands
-            return "not run", "" if allowed else "and not allowed: your own file does not name it"
-        if source not in QUIET:
-            return "not run", "a source of another package"
-        try:
-            if source == "keyring":
-                self._refuse_without_keyring(profile)
-            user = self._user(profile, field, one)
-            one.resolve(context(profile, field, self._world, user, self._silent))
-        except GatepassError as error:
-            return "no answer", error.message.removeprefix(f"{one}: ")
-        return "answers", ""
-
-    def _user(self, profile: Profile, field: str, one: SecretRef) -> str | None:
-        if one.alternatives[0] != ("keyring", "") or field != "password":
-            return None
-        return user_of(profile, self._world, self._silent, only=QUIET)
-
-    def _refuse_without_keyring(self, profile: Profile) -> None:
-        """Judge the keyring once: one that hangs would cost its deadline for every reference."""
-        from gatepass.secrets import keyring
-
-        if self._refusals is None:
-            try:
-                access = context(profile, "", self._world, None, self._silent)
-                refusal = keyring.describe_backend(access).refusal
-            except SecretUnavailable as error:
-                refusal = error
-            self._refusals = [refusal.message] if refusal else []
-        if self._refusals:
-            raise SecretUnavailable(self._refusals[0])

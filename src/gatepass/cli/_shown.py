@@ -1,92 +1,16 @@
-"""A checked profile in the form in which it is shown: references, never secrets."""
+"""Profiles and where they come from, as text: references, never secrets."""
 
 import json
 import re
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from gatepass._places import Key
-from gatepass._profiles import Profile
-from gatepass._settings import Taken
+from gatepass._asking import Answer, Probed
+from gatepass._provenance import DEFAULT, ExplainedKey, Explanation, Overridden
 from gatepass.cli._output import toml_escaped
-from gatepass.secrets import Secret, SecretRef
 
-# The value of a header cannot be a reference, so some people write a secret there.
-_SECRET_NAME: Final = re.compile(
-    r"auth|cookie|credential|key|pass|secret|session|signature|token", re.IGNORECASE
-)
-_HIDDEN: Final = "(not shown)"
-
-
-@dataclass(frozen=True, slots=True)
-class ShownKey:
-    """One key of a profile.
-
-    Attributes:
-        dotted: such as ``auth.password``.
-        value: a value of TOML.
-        where: the place it was written at.
-    """
-
-    dotted: str
-    value: Any
-    where: str
-
-    @property
-    def inline(self) -> str:
-        """The value as it would stand after the ``=``."""
-        return inline(self.value)
-
-
-def table(profile: Profile, taken: Taken) -> dict[str, Any]:
-    """Return the merged table of a profile that passed the gate, fit for TOML and JSON.
-
-    What variables gave as texts has its right type here.
-    """
-    return {key: _value(profile, taken, (key,), value) for key, value in taken.table.items()}
-
-
-def keys(profile: Profile, shown: dict[str, Any]) -> list[ShownKey]:
-    """Return each key with its place, in the order of the table."""
-    found = []
-    for key, origin in profile.origins.items():
-        value: Any = shown
-        for name in key:
-            value = value[name]
-        found.append(ShownKey(".".join(map(_bare, key)), value, origin.where))
-    return found
-
-
-def _value(profile: Profile, taken: Taken, key: Key, value: Any) -> Any:
-    if isinstance(value, dict) and set(value) != {"command"}:
-        return {name: _value(profile, taken, (*key, name), inner) for name, inner in value.items()}
-    if key[0] == "headers" and _SECRET_NAME.search(key[-1]):
-        return _HIDDEN
-    if taken.origin(key).source.layer == "variable":
-        return _plain(_checked(profile, key), value)
-    return value
-
-
-def _checked(profile: Profile, key: Key) -> Any:
-    """The value of a key after the gate; None where it has another shape there."""
-    value: Any = profile
-    for name in key:
-        value = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
-    return value
-
-
-def _plain(value: Any, written: Any) -> Any:
-    if isinstance(value, SecretRef):
-        return value.as_written()
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, bool | int | float):
-        return value
-    return _HIDDEN if isinstance(value, Secret) else written
-
-
-def _bare(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else inline(name)
+_WIDTH: Final = 80  # columns of the narrowest terminal; a path that is longer stays in one piece
 
 
 def inline(value: Any) -> str:
@@ -98,3 +22,104 @@ def inline(value: Any) -> str:
     if isinstance(value, bool | str):
         return toml_escaped(json.dumps(value, ensure_ascii=False))  # JSON's escapes are TOML's
     return str(value)
+
+
+def _bare(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else inline(name)
+
+
+# ---------------------------------------------------------------- where it comes from
+
+
+def origins(told: Explanation, probed: Iterable[Probed]) -> Iterator[str]:
+    """Yield lines that tell where each key of a profile comes from.
+
+    Args:
+        told: the explanation.
+        probed: what became of its references; empty where nobody asked.
+    """
+    answers = {each.field: each for each in probed}
+    yield f"profile {told.name}: {told.chosen}"
+    for loser in told.passed_over:
+        yield from _overridden(loser, named=True)
+    yield ""
+    yield from _keys(told.keys, answers)
+    if told.unused:
+        yield from ("", "written, but without any effect:")
+        for loser in told.unused:
+            yield from _overridden(loser, named=True)
+    yield from ("", "machine settings:")
+    yield from _keys(told.machine, answers)
+    yield from ("", "files:")
+    for file in told.files:
+        yield from _labelled(file.state, f"{file.path} ({file.layer})")
+        if file.why:
+            yield from _labelled("", file.why)
+
+
+def _keys(keys: Iterable[ExplainedKey], answers: Mapping[str, Probed]) -> Iterator[str]:
+    """The keys that somebody wrote, then those that nobody did, in short."""
+    plain = []
+    for key in keys:
+        if key.origin == DEFAULT and not key.overrode:
+            plain.append(key)
+            continue
+        yield from _assignment(key.key, key.value)
+        yield from _labelled("from", key.origin)
+        for loser in key.overrode:
+            yield from _overridden(loser, named=loser.key != key.key)
+        if key.key in answers:
+            yield from _probed(answers[key.key])
+    for key in plain:
+        if key.value is not None:
+            yield f"{key.key} = {inline(key.value)}  # {DEFAULT}"
+    unset = ", ".join(key.key for key in plain if key.value is None)
+    if unset:
+        yield from textwrap.wrap(f"# not set: {unset}", _WIDTH, subsequent_indent="#   ")
+
+
+def _assignment(key: str, value: Any) -> Iterator[str]:
+    if value is None:
+        yield f"# not set: {key}"
+        return
+    line = f"{key} = {inline(value)}"
+    if len(line) <= _WIDTH or not isinstance(value, list):
+        yield line
+        return
+    yield f"{key} = ["
+    for each in value:
+        yield f"    {inline(each)},"
+    yield "]"
+
+
+def _overridden(loser: Overridden, *, named: bool) -> Iterator[str]:
+    name = f"{loser.key} = " * named
+    yield from _labelled("over", f"{name}{inline(loser.value)}")
+    yield from _labelled("at", loser.origin)
+    yield from _labelled("why", loser.why)
+
+
+def _probed(probed: Probed) -> Iterator[str]:
+    for answer in probed.answers:
+        mark = ">" if answer.reference == probed.used else "-"
+        yield from _labelled(mark, f"{answer.reference} ({_outcome(answer)})")
+    if probed.used is None:
+        end = "none would answer here" if probed.certain else "none is known to answer here"
+        yield from _labelled("", end)
+    elif not probed.certain:
+        yield from _labelled("", "unless one before it answers, which was not asked")
+
+
+def _outcome(answer: Answer) -> str:
+    words = "would ask a person" if answer.state == "asks a person" else answer.state
+    return f"{words}: {answer.note}" if answer.note else words
+
+
+def _labelled(label: str, text: str) -> Iterator[str]:
+    """Lines behind a label, which stands right-aligned; a text without blanks is never broken."""
+    indent = " " * 9
+    lines = textwrap.wrap(
+        text, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False
+    )
+    for number, line in enumerate(lines or [""]):
+        yield f"{label:>8} {line}" if number == 0 else f"{indent}{line}"

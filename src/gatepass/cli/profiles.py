@@ -1,13 +1,14 @@
 """``gatepass profiles``, ``show`` and ``validate``: looking at profiles. No secret, no network."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
 
-from gatepass import _plugins, _profiles, _settings
-from gatepass._profiles import Machine
-from gatepass._settings import Layers, Origin
+from gatepass import _plugins, _profiles, _provenance, _settings
+from gatepass._asking import Asking
+from gatepass._profiles import Machine, Profile
+from gatepass._settings import Layers
 from gatepass.cli import _output, _shown
 from gatepass.cli._complaints import all_complaints, complaints_of, twins
 from gatepass.cli._options import (
@@ -157,66 +158,77 @@ def _default(layers: Layers) -> tuple[str | None, str]:
         name = _settings.select(layers, None)
     except GatepassError as error:
         return None, error.message
-    if layers.wanted is not None:
-        return name, "named by GATEPASS_PROFILE"
-    for source in reversed(layers.sources):
-        if "default_profile" in source.tables:
-            return name, f"default_profile at {Origin(source, ('default_profile',)).where}"
-    return name, "the only profile that is not protected"
+    return name, _provenance.why_chosen(layers, None)
 
 
 def _tell_where(layers: Layers) -> None:
     _output.say("no profiles; looked for:")
-    for file in layers.files:
-        _output.say(f"  {file.path} ({file.state})")
-    if layers.stray is not None:
-        _output.say(f"{layers.stray} is not read; name it with --config-file")
+    for file in _provenance.files(layers):
+        _output.say(f"  {file.path} ({file.state}{': ' * bool(file.why)}{file.why})")
     _output.say("make one with: gatepass init")
 
 
 # ---------------------------------------------------------------- show
 
 
-@click.command(context_settings=CONTEXT, epilog=example("gatepass show prod --origin"))
+@click.command(
+    context_settings=CONTEXT,
+    epilog=example("gatepass show prod --origin", "gatepass show prod --origin --resolve"),
+)
 @name_argument(required=False)
-@click.option("--origin", is_flag=True, help="Tell for each key where it was written.")
+@click.option(
+    "--origin", is_flag=True, help="Tell for each key where it was written, and what that overrode."
+)
+@click.option(
+    "--resolve",
+    is_flag=True,
+    help="With --origin: ask each reference which alternative would be used here. "
+    "Asks no person; runs the commands that a session would run.",
+)
 @config_file_option
 @json_option
 @click.pass_obj
 def show(
-    world: World, name: str | None, origin: bool, config_files: tuple[str, ...], as_json: bool
+    world: World,
+    *,
+    name: str | None,
+    origin: bool,
+    resolve: bool,
+    config_files: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Print one profile, merged from all files and variables.
 
     Without NAME it is the default profile. References are shown, secrets never.
     """
+    if resolve and not origin:
+        raise click.UsageError("--resolve goes with --origin")
     layers = world.layers(config_files)
-    chosen = _settings.select(layers, name)
-    taken = _settings.take(layers, chosen)
+    taken = _settings.choose(layers, name)
     profile = _profiles.check(taken, _profiles.machine(layers))
-    table = _shown.table(profile, taken)
     if origin:
-        _print_origins(layers, chosen, _shown.keys(profile, table), as_json=as_json)
-    elif as_json:
-        _output.json({"name": chosen, "profile": table})
+        _print_origins(world, profile, resolve=resolve, as_json=as_json)
+        return
+    table = _provenance.table(taken, _profiles.fields_of(profile))
+    if as_json:
+        _output.json({"name": profile.name, "profile": table})
     else:
         import tomli_w
 
-        _output.toml(tomli_w.dumps({"profiles": {chosen: table}}))
+        _output.toml(tomli_w.dumps({"profiles": {profile.name: table}}))
 
 
-def _print_origins(
-    layers: Layers, name: str, keys: list[_shown.ShownKey], *, as_json: bool
-) -> None:
-    files = [(str(file.path), file.layer, file.state) for file in layers.files]
+def _print_origins(world: World, profile: Profile, *, resolve: bool, as_json: bool) -> None:
+    told = profile.explain()
+    probed = list(Asking(world).probed(profile, run_commands=True)) if resolve else []
     if as_json:
-        told = [{"key": key.dotted, "value": key.value, "origin": key.where} for key in keys]
-        looked = [dict(zip(("path", "layer", "state"), file, strict=True)) for file in files]
-        _output.json({"name": name, "keys": told, "files": looked})
+        whole = asdict(told)
+        if resolve:
+            whole["references"] = [asdict(each) for each in probed]
+        _output.json(whole)
         return
-    _output.table(("", ""), [(key.where, f"{key.dotted} = {key.inline}") for key in keys])
-    _output.data()
-    _output.table(("", "", ""), files)
+    for line in _shown.origins(told, probed):
+        _output.data(line)
 
 
 # ---------------------------------------------------------------- validate

@@ -8,10 +8,11 @@ from typing import Final
 import click
 
 from gatepass import _profiles, _settings
+from gatepass._asking import Answer, Asking, context
 from gatepass._settings import Layers
 from gatepass.cli import _output, _shown
 from gatepass.cli._complaints import complaints_of
-from gatepass.cli._fields import Answer, Asking, Field, context, find
+from gatepass.cli._fields import Field, find
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,

@@ -20,7 +20,7 @@ The package itself reads ``PYTHON_KEYRING_BACKEND`` and ``keyringrc.cfg``.
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from gatepass._terminal import Terminal
 from gatepass.errors import SecretUnavailable
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Door = Literal["open", "locked", "unknown"]
+"""Whether an entry can be read without a dialog."""
+
 _SECONDS: Final = 5.0
 _SECONDS_FOR_A_PERSON: Final = 60.0  # to see a dialog, and to type a password into it
 
@@ -40,8 +43,13 @@ _NULL: Final = "keyring.backends.null.Keyring"
 _CHAIN: Final = "keyring.backends.chainer.ChainerBackend"
 _WINDOWS: Final = "keyring.backends.Windows.WinVaultKeyring"
 
+_FREEDESKTOP: Final = "keyring.backends.SecretService.Keyring"
+_MACOS: Final = "keyring.backends.macOS.Keyring"
+_PLAIN_FILE: Final = "keyrings.alt.file.PlaintextKeyring"
+
 _WINDOWS_BYTES: Final = 2560  # CRED_MAX_CREDENTIAL_BLOB_SIZE of wincred.h; text is UTF-16
 _NO_SUCH_LOGON_SESSION: Final = 1312  # winerror.h
+_UNLOCKED: Final = 1  # kSecUnlockStateStatus of macOS' SecKeychain.h
 _INTERACTION_NOT_ALLOWED: Final = -25308  # errSecInteractionNotAllowed of macOS' SecBase.h
 
 _WITHOUT: Final = "on a computer without a keyring use env:NAME or file:PATH instead"
@@ -214,6 +222,57 @@ def describe_backend(access: Access, *, seconds: float | None = None) -> Backend
         return Backend(_name(backend), refusal)
 
     return _in_time(look, _patience(access, seconds))
+
+
+def door(access: Access, *, seconds: float | None = None) -> Door:
+    """Say whether an entry can be read without a dialog. Shows none, and reads no entry.
+
+    Args:
+        access: the way to a person, and the machine setting.
+        seconds: the deadline; None is 5, or 60 when a person can answer an unlock dialog.
+
+    Returns:
+        ``open``; ``locked``, where reading would ask a person to unlock it; or ``unknown``, where
+        the back end cannot be asked about that.
+
+    Raises:
+        SecretUnavailable: the keyring cannot be used.
+    """
+    return _in_time(lambda: _door(_usable(access)), _patience(access, seconds))
+
+
+def _door(backend: "KeyringBackend") -> Door:
+    ancestors = _ancestors(backend)
+    if _FREEDESKTOP in ancestors:
+        return "locked" if _collection_is_locked(backend) else "open"
+    if _MACOS in ancestors:
+        return "locked" if _keychain_is_locked() else "open"
+    return "open" if ancestors & {_WINDOWS, _PLAIN_FILE} else "unknown"
+
+
+def _collection_is_locked(backend: "KeyringBackend") -> bool:
+    """Look at the collection that the back end would open; its own method would unlock it."""
+    from contextlib import closing
+
+    import secretstorage
+    from secretstorage.collection import DEFAULT_COLLECTION
+
+    path = getattr(backend, "preferred_collection", DEFAULT_COLLECTION)
+    with closing(secretstorage.dbus_init()) as bus:
+        try:
+            return bool(secretstorage.Collection(bus, path).is_locked())
+        except secretstorage.ItemNotFoundException:
+            raise SecretUnavailable("the keyring has not been set up", hint=_UNLOCK) from None
+
+
+def _keychain_is_locked() -> bool:
+    """Ask macOS for the state of the default keychain (SecKeychainGetStatus of SecKeychain.h)."""
+    import ctypes
+
+    security = ctypes.CDLL("/System/Library/Frameworks/Security.framework/Security")
+    status = ctypes.c_uint32()
+    failed = security.SecKeychainGetStatus(None, ctypes.byref(status))
+    return bool(failed) or not status.value & _UNLOCKED
 
 
 def _patience(access: Access, seconds: float | None) -> float:
