@@ -236,7 +236,7 @@ class Asking:
         except GatepassError as error:
             note = error.message.removeprefix(f"{str(one).rstrip(':')}: ")
             return "no answer", note.replace(user, "(user_name)") if user else note
-        return "answers", ""
+        return "answers", "the program was run" * (source == "command")
 
     def _user(self, profile: Profile, field: str, one: SecretRef) -> str | None:
         if one.alternatives[0] != ("keyring", "") or field != "password":

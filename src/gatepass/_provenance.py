@@ -35,7 +35,7 @@ Sorts = Mapping[Key, Sort]
 
 DEFAULT: Final = "default"
 HIDDEN: Final = "(not shown)"
-_LITERAL: Final = "Secret(...)"
+LITERAL: Final = "Secret(...)"
 _ELSEWHERE: Final = "not known here"
 _OWN: Final = frozenset({"system", "user"})
 
@@ -191,8 +191,8 @@ def _story(
     for part in taken.contributions:
         for dropped in part.dropped:
             for key, value in _settings.leaves(dropped.table):
-                why = f"{dropped.by.where} {dropped.why}"
-                lost.append(_lost(key, value, part, dropped.by.where, why, strict))
+                by, why = dropped.by.where, dropped.why
+                lost.append(_lost(key, value, part, by, why, strict))
         for key, value in _settings.leaves(part.table):
             touched = [other for other in standing if _touch(other, key)]
             if value == {} and any(len(other) > len(key) for other in touched):
@@ -204,7 +204,8 @@ def _story(
                     lost.append(_lost(other, old, loser, by, _why(part, loser), strict))
             standing[key] = (value, part)
     lost = [*reversed(lost), *_replaced_whole(taken, strict)]
-    return [(key, _winner(key, *standing[key], fields)) for key in standing], lost
+    order = [key for key, _ in _settings.leaves(taken.table)]
+    return [(key, _winner(key, *standing[key], fields)) for key in order], lost
 
 
 def _touch(one: Key, other: Key) -> bool:
@@ -279,7 +280,7 @@ def _replaced_whole(taken: Taken, sorts: Sorts) -> Iterator[_Lost]:
         else:
             theirs = next(each for each in reversed(group) if taken.name in each.names())
             by = Origin(theirs, ("profiles", taken.name)).where
-            why = "the project's profile replaces your own one of that name whole"
+            why = "the project's profile replaces the own one of that name whole"
         part = Contribution(source, table, ("profiles", taken.name))
         for key, value in _settings.leaves(table):
             yield _lost(key, value, part, by, why, sorts)
@@ -352,7 +353,7 @@ def shown(
     sort = _sort(key, sorts)
     meant = literal and isinstance(value, str)
     if isinstance(value, Secret) or (sort == "secret" and meant):
-        return _LITERAL
+        return LITERAL
     if isinstance(value, SecretRef):
         return value.as_written()
     if value is None or (value == {} and isinstance(value, dict)):
@@ -439,19 +440,18 @@ def _chosen(name: str, taken: Taken | None) -> tuple[str, tuple[Overridden, ...]
     (value, origin), *others = candidates
     if value != name:
         return "taken by the program", ()
-    by = _said(origin)
     passed_over = [
         Overridden(
             other.key[-1],
             _scalar(told, checked=False),
             other.where,
             other.source.layer,
-            by,
+            origin.where,
             _why_this_name(origin, other),
         )
         for told, other in others
     ]
-    return by, tuple(passed_over)
+    return _said(origin), tuple(passed_over)
 
 
 _ONLY_ONE: Final = "the only profile that is not protected"

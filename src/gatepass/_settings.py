@@ -237,7 +237,7 @@ class Dropped:
     Attributes:
         table: the keys, in their table.
         by: the key that did it.
-        why: a sentence that goes on after the place of that key.
+        why: the rule, one sentence.
     """
 
     table: Table = field(repr=False)
@@ -854,9 +854,9 @@ def _yielding(chain: Iterable[Contribution], upper: Contribution) -> list[Contri
     return chain
 
 
-_OTHER_SCHEME: Final = "sets another auth.scheme, which starts with an empty auth table"
-_OTHER_PROXY: Final = "sets another proxy, which takes nothing over from this one"
-_OTHER_SERVER: Final = "moves url to another server, where this login must not go"
+_OTHER_SCHEME: Final = "another auth.scheme starts with an empty auth table"
+_OTHER_PROXY: Final = "another proxy gets no login that was meant for this one"
+_OTHER_SERVER: Final = "another server gets no login that was meant for this one"
 
 
 def _scheme(table: Table) -> Any:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from gatepass.errors import Problem, ProfileError, UnsafePermissions
 
@@ -83,6 +83,24 @@ def _unreadable(path: Path, message: str) -> ProfileError:
     return ProfileError(problems=[Problem(str(path), "", message)])
 
 
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """One file that is trusted.
+
+    Attributes:
+        path: the file.
+        sha256: the content that is trusted, in hexadecimal; empty for a damaged record.
+        since: when that was recorded, in seconds since 1970.
+        state: ``unchanged``, ``changed`` since then and so not trusted as it stands, ``absent``,
+            ``unreadable``, or ``damaged record``.
+    """
+
+    path: Path
+    sha256: str
+    since: float
+    state: Literal["unchanged", "changed", "absent", "unreadable", "damaged record"]
+
+
 class TrustStore:
     """The record of trusted files: one small file each, in the user's state folder.
 
@@ -107,6 +125,41 @@ class TrustStore:
         entry = json.dumps({"path": str(file.path), "sha256": file.digest})
         write_atomically(self._record(file.path), entry.encode())
 
+    def trusted(self) -> tuple[Trusted, ...]:
+        """List all files that are trusted, sorted. Reads each of them."""
+        records = self._folder.glob("*.json") if self._folder.is_dir() else ()
+        return tuple(sorted(filter(None, map(self._described, records)), key=lambda one: one.path))
+
+    def revoke(self, path: Path) -> bool:
+        """Forget a file, which need not exist any more; say whether it was trusted.
+
+        Args:
+            path: the file, or a damaged record as :meth:`trusted` lists it.
+        """
+        path = path.absolute()
+        real = Path(os.path.realpath(path.parent)) / path.name
+        records = {self._record(path), self._record(real)}
+        if path.parent == self._folder and path.suffix == ".json":
+            records.add(path)
+        found = [record for record in records if os.path.lexists(record)]
+        for record in found:
+            record.unlink(missing_ok=True)
+        return bool(found)
+
+    def _described(self, record: Path) -> Trusted | None:
+        try:
+            found = read(record)
+            if found is None:  # revoked in this moment
+                return None
+            since = found.status.st_mtime
+            entry = json.loads(found.data)
+            path, digest = Path(entry["path"]), entry["sha256"]
+        except (ProfileError, ValueError, TypeError, KeyError):
+            return Trusted(record, "", record.lstat().st_mtime, "damaged record")
+        if not isinstance(digest, str) or record != self._record(path) or unsafe(found, own=True):
+            return Trusted(record, "", since, "damaged record")
+        return Trusted(path, digest, since, _state(path, digest))
+
     def _record(self, path: Path) -> Path:
         return self._folder / (hashlib.sha256(os.fsencode(path)).hexdigest() + ".json")
 
@@ -127,6 +180,16 @@ class TrustStore:
                 hint=f"delete {record} and run gatepass trust again",
             )
         return digest
+
+
+def _state(path: Path, digest: str) -> Literal["unchanged", "changed", "absent", "unreadable"]:
+    try:
+        file = read(path)
+    except ProfileError:
+        return "unreadable"
+    if file is None:
+        return "absent"
+    return "unchanged" if file.digest == digest else "changed"
 
 
 def unsafe(file: FileBytes, *, own: bool) -> Problem | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from gatepass._asking import Answer, Probed
-from gatepass._provenance import DEFAULT, ExplainedKey, Explanation, Overridden
+from gatepass._provenance import DEFAULT, HIDDEN, LITERAL, ExplainedKey, Explanation, Overridden
 from gatepass.cli._output import toml_escaped
 
 _WIDTH: Final = 80  # columns of the narrowest terminal; a path that is longer stays in one piece
@@ -16,7 +16,11 @@ _WIDTH: Final = 80  # columns of the narrowest terminal; a path that is longer s
 def inline(value: Any) -> str:
     """Return a value of TOML on one line."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_bare(k)} = {inline(v)}" for k, v in value.items()) + " }"
+        return (
+            "{}"
+            if not value
+            else "{ " + ", ".join(f"{_bare(k)} = {inline(v)}" for k, v in value.items()) + " }"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(inline, value)) + "]"
     if isinstance(value, bool | str):
@@ -41,20 +45,20 @@ def origins(told: Explanation, probed: Iterable[Probed]) -> Iterator[str]:
     answers = {each.field: each for each in probed}
     yield f"profile {told.name}: {told.chosen}"
     for loser in told.passed_over:
-        yield from _overridden(loser, named=True)
+        yield from _overridden(loser, "", told.passed_over[0].by)
     yield ""
     yield from _keys(told.keys, answers)
     if told.unused:
         yield from ("", "written, but without any effect:")
         for loser in told.unused:
-            yield from _overridden(loser, named=True)
+            yield from _assignment(loser.key, loser.value)
+            yield from _lost(loser, "")
     yield from ("", "machine settings:")
     yield from _keys(told.machine, answers)
     yield from ("", "files:")
     for file in told.files:
-        yield from _labelled(file.state, f"{file.path} ({file.layer})")
-        if file.why:
-            yield from _labelled("", file.why)
+        yield f"{file.state:>8} {file.path} ({file.layer})"
+        yield from _words("", file.why)
 
 
 def _keys(keys: Iterable[ExplainedKey], answers: Mapping[str, Probed]) -> Iterator[str]:
@@ -65,49 +69,64 @@ def _keys(keys: Iterable[ExplainedKey], answers: Mapping[str, Probed]) -> Iterat
             plain.append(key)
             continue
         yield from _assignment(key.key, key.value)
-        yield from _labelled("from", key.origin)
+        yield f"{'from':>8} {key.origin}"
         for loser in key.overrode:
-            yield from _overridden(loser, named=loser.key != key.key)
+            yield from _overridden(loser, key.key, key.origin)
         if key.key in answers:
             yield from _probed(answers[key.key])
     for key in plain:
         if key.value is not None:
-            yield f"{key.key} = {inline(key.value)}  # {DEFAULT}"
+            yield f"{key.key} = {_text(key.value)}  # {DEFAULT}"
     unset = ", ".join(key.key for key in plain if key.value is None)
-    if unset:
-        yield from textwrap.wrap(f"# not set: {unset}", _WIDTH, subsequent_indent="#   ")
+    yield from textwrap.wrap(f"# not set: {unset}" * bool(unset), _WIDTH, subsequent_indent="#   ")
 
 
 def _assignment(key: str, value: Any) -> Iterator[str]:
     if value is None:
         yield f"# not set: {key}"
-        return
-    line = f"{key} = {inline(value)}"
+    else:
+        yield from _fitting(f"{key} = ", value, "")
+
+
+def _fitting(start: str, value: Any, indent: str) -> Iterator[str]:
+    """A value on one line; a list that is longer, on several."""
+    line = f"{start}{_text(value)}"
     if len(line) <= _WIDTH or not isinstance(value, list):
         yield line
         return
-    yield f"{key} = ["
+    yield f"{start}["
     for each in value:
-        yield f"    {inline(each)},"
-    yield "]"
+        yield f"{indent}    {inline(each)},"
+    yield f"{indent}]"
 
 
-def _overridden(loser: Overridden, *, named: bool) -> Iterator[str]:
-    name = f"{loser.key} = " * named
-    yield from _labelled("over", f"{name}{inline(loser.value)}")
-    yield from _labelled("at", loser.origin)
-    yield from _labelled("why", loser.why)
+def _text(value: Any) -> str:
+    return value if value in (HIDDEN, LITERAL) else inline(value)
+
+
+def _overridden(loser: Overridden, key: str, origin: str) -> Iterator[str]:
+    """What lost; its key and the winner's place only where they are not those above it."""
+    name = f"{loser.key} = " * (loser.key != key)
+    yield from _fitting(f"{'over':>8} {name}", loser.value, _INDENT)
+    yield from _lost(loser, origin)
+
+
+def _lost(loser: Overridden, origin: str) -> Iterator[str]:
+    yield f"{'at':>8} {loser.origin}"
+    if loser.by != origin:
+        yield f"{'by':>8} {loser.by}"
+    yield from _words("why", loser.why)
 
 
 def _probed(probed: Probed) -> Iterator[str]:
     for answer in probed.answers:
-        mark = ">" if answer.reference == probed.used else "-"
-        yield from _labelled(mark, f"{answer.reference} ({_outcome(answer)})")
+        mark = ">" if answer.state in {"answers", "asks a person"} else "-"
+        yield from _words(mark, f"{answer.reference} ({_outcome(answer)})")
     if probed.used is None:
         end = "none would answer here" if probed.certain else "none is known to answer here"
-        yield from _labelled("", end)
+        yield from _words("", end)
     elif not probed.certain:
-        yield from _labelled("", "unless one before it answers, which was not asked")
+        yield from _words("", "unless one before it answers, which was not asked")
 
 
 def _outcome(answer: Answer) -> str:
@@ -115,11 +134,13 @@ def _outcome(answer: Answer) -> str:
     return f"{words}: {answer.note}" if answer.note else words
 
 
-def _labelled(label: str, text: str) -> Iterator[str]:
-    """Lines behind a label, which stands right-aligned; a text without blanks is never broken."""
-    indent = " " * 9
+def _words(label: str, text: str) -> Iterator[str]:
+    """Words behind a label, which stands right-aligned, on as many lines as they need."""
     lines = textwrap.wrap(
-        text, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False
+        text, _WIDTH - len(_INDENT), break_long_words=False, break_on_hyphens=False
     )
-    for number, line in enumerate(lines or [""]):
-        yield f"{label:>8} {line}" if number == 0 else f"{indent}{line}"
+    for number, line in enumerate(lines):
+        yield f"{label:>8} {line}" if number == 0 else f"{_INDENT}{line}"
+
+
+_INDENT: Final = " " * 9

@@ -1,36 +1,93 @@
 """``gatepass trust``: let a project's file take part, after looking at it."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final, cast
 
 import click
 
 from gatepass import _settings, _trust
 from gatepass._settings import LOCAL_FILE, MACHINE_KEYS, PROJECT_FILE, Locations
-from gatepass._trust import FileBytes
+from gatepass._trust import FileBytes, TrustStore
 from gatepass.cli import _output
 from gatepass.cli._edit import layer_of
-from gatepass.cli._options import CONTEXT, example
+from gatepass.cli._logins import moment
+from gatepass.cli._options import CONTEXT, example, json_option
 from gatepass.cli._world import World
 from gatepass.errors import NobodyThere, ProfileNotFound
 
-_DECLINED = 1
+_DECLINED: Final = 1
+_SHORT: Final = 12  # digits of a digest, enough to compare by eye
 
 
 @click.command(
-    context_settings=CONTEXT, epilog=example("gatepass trust", "gatepass trust gatepass.toml")
+    context_settings=CONTEXT,
+    epilog=example("gatepass trust", "gatepass trust --list", "gatepass trust --revoke FILE"),
 )
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--list", "as_list", is_flag=True, help="List the files that are trusted.")
+@click.option("--revoke", is_flag=True, help="Trust FILE no longer; it need not exist any more.")
+@json_option
 @click.pass_obj
-def trust(world: World, file: Path | None, yes: bool) -> int:
+def trust(
+    world: World, *, file: Path | None, yes: bool, as_list: bool, revoke: bool, as_json: bool
+) -> int:
     """Show what a project file may do, and trust it.
 
     Trusted is exactly the content that is shown. Without FILE: gatepass.toml and
     gatepass.local.toml of the project around you.
     """
-    paths = [file.absolute()] if file else list(_project_files(world.locations))
+    if as_list + revoke + yes > 1:
+        raise click.UsageError("--list, --revoke and --yes do not go together")
+    if as_json and not as_list:
+        raise click.UsageError("--json goes with --list")
+    if as_list and file:
+        raise click.UsageError("--list takes no FILE")
+    if revoke and not file:
+        raise click.UsageError("--revoke needs a FILE")
     store = _trust.TrustStore(world.locations.state)
+    if as_list:
+        return _list(store, as_json=as_json)
+    if revoke:
+        return _revoke(store, cast("Path", file))
+    paths = [file.absolute()] if file else list(_project_files(world.locations))
+    return _trust_each(world, store, paths, yes=yes)
+
+
+def _list(store: TrustStore, *, as_json: bool) -> int:
+    found = store.trusted()
+    if as_json:
+        _output.json([asdict(each) | {"since": _iso(each.since)} for each in found])
+    elif found:
+        rows = [
+            (each.state, moment(each.since), each.sha256[:_SHORT], str(each.path)) for each in found
+        ]
+        _output.table(("STATE", "SINCE", "SHA-256", "FILE"), rows)
+    else:
+        _output.say("no file is trusted")
+    return 0
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _revoke(store: TrustStore, path: Path) -> int:
+    if store.revoke(path):
+        _output.say(f"not trusted any more: {path}")
+        return 0
+    names = [str(each.path) for each in store.trusted()]
+    listed = "\n".join(["trusted are:", *(f"    {name}" for name in names)])
+    raise ProfileNotFound(
+        f"{path} is not among the files that are trusted",
+        hint=listed if names else "no file is trusted",
+    )
+
+
+def _trust_each(world: World, store: TrustStore, paths: list[Path], *, yes: bool) -> int:
     declined = False
     for path in paths:
         found = _trust.read(path)
