@@ -10,6 +10,7 @@ Names are loaded when they are first used, so that ``import gatepass`` costs nex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gatepass._asking import Answer, Probed, probe
     from gatepass._failures import (
         LoginRefused,
         ProxyRefused,
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from gatepass._profiles import Profile, profiles
+    from gatepass._provenance import ExplainedKey, Explanation, Overridden
     from gatepass._session import CheckResult, Session
+    from gatepass._settings import FileSeen
     from gatepass._version import __version__
     from gatepass.auth import AuthContext, Scheme, SchemeBase
     from gatepass.errors import (
@@ -50,8 +53,11 @@ if TYPE_CHECKING:
 
 _HOME = {
     "_version": ("__version__",),
+    "_asking": ("Answer", "Probed", "probe"),
     "_profiles": ("Profile", "profiles"),
+    "_provenance": ("ExplainedKey", "Explanation", "Overridden"),
     "_session": ("CheckResult", "Session"),
+    "_settings": ("FileSeen",),
     "_failures": (
         "LoginRefused",
         "ProxyRefused",
@@ -90,14 +96,20 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Answer",
     "AuthContext",
     "CheckResult",
+    "ExplainedKey",
+    "Explanation",
+    "FileSeen",
     "GatepassError",
     "GatepassWarning",
     "LoginRefused",
     "LoginRequired",
     "NobodyThere",
+    "Overridden",
     "PluginError",
+    "Probed",
     "Problem",
     "Profile",
     "ProfileError",
@@ -123,6 +135,7 @@ __all__ = [
     "UntrustedFile",
     "VaultError",
     "__version__",
+    "probe",
     "profiles",
     "ref",
 ]

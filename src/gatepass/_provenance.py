@@ -222,9 +222,8 @@ def _winner(key: Key, value: Any, part: Contribution, fields: Fields) -> Explain
 
 def _typed(checked: Any, written: Any) -> Any:
     """What a variable means: its text after the gate, where that has another type."""
-    if isinstance(checked, tuple):
-        return list(checked)
-    return checked if isinstance(checked, bool | int | float | Secret | SecretRef) else written
+    kinds = (bool, int, float, tuple, Secret, SecretRef)
+    return checked if isinstance(checked, kinds) else written
 
 
 def _lost(key: Key, value: Any, part: Contribution, by: str, why: str, sorts: Sorts) -> _Lost:
@@ -278,7 +277,7 @@ def _replaced_whole(taken: Taken, sorts: Sorts) -> Iterator[_Lost]:
         if layers.replaced_by:
             by, why = layers.replaced_by, f"{layers.replaced_by} replaces the search for files"
         else:
-            theirs = next(each for each in reversed(group) if taken.name in each.names())
+            theirs = next(each for each in group if taken.name in each.names())
             by = Origin(theirs, ("profiles", taken.name)).where
             why = "the project's profile replaces the own one of that name whole"
         part = Contribution(source, table, ("profiles", taken.name))
@@ -389,7 +388,12 @@ def _copied(value: Any) -> Any:
 
 
 def _scalar(value: Any, *, checked: bool) -> Any:
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple):  # after the gate: seconds, which it makes floats
+        whole = (isinstance(each, float) and each.is_integer() for each in value)
+        value = [
+            int(each) if is_whole else each for each, is_whole in zip(value, whole, strict=True)
+        ]
+    if isinstance(value, list):
         told = [_scalar(each, checked=checked) for each in value]
         return HIDDEN if HIDDEN in told else told
     if isinstance(value, str) and not checked:

@@ -219,30 +219,6 @@ def test_what_variables_say_has_its_right_type(
     assert profile["description"] == "7"
 
 
-def test_origin_tells_file_line_and_column_or_the_variable(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = _user(world, PROD)
-    variable = "GATEPASS_PROFILES__PROD__AUTH__DOMAIN"
-    world = World({variable: "CORP"}, world.terminal, world.locations)
-
-    told = Told(world, capsys, "show", "prod", "--origin")
-    as_json = Told(world, capsys, "show", "prod", "--origin", "--json").json
-
-    lines = told.out.splitlines()
-    assert lines[0].split() == [f"{path}:2:1", "url", "=", '"https://mi.example.com/mi"']
-    assert f"{variable}  " in told.out
-    assert 'auth.domain = "CORP"' in told.out
-    assert '{ command = ["op", "read", "op://x"] }' in told.out
-    assert lines[-1].split(maxsplit=2) == [str(path), "user", "read"]
-    assert as_json["files"][1] == {"path": str(path), "layer": "user", "state": "read"}
-    assert as_json["keys"][0] == {
-        "key": "url",
-        "value": "https://mi.example.com/mi",
-        "origin": f"{path}:2:1",
-    }
-
-
 def test_a_header_whose_name_speaks_of_a_secret_is_not_shown(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,10 @@
 """``gatepass trust``: exactly the bytes that were shown."""
 
+import hashlib
+import json
+import os
+from pathlib import Path
+
 import pytest
 
 from gatepass._settings import Locations
@@ -136,3 +141,136 @@ def test_trusting_the_users_own_file_shows_its_machine_settings(
     assert run(["trust", "--yes", str(user)], world) == 0
     assert run(["show"], world) == 0
     assert "sets the machine setting allow_commands" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- list and revoke
+
+
+def _trusted(world: World, name: str, content: str = FILE) -> Path:
+    assert world.locations.working is not None
+    path = world.locations.working / name
+    path.write_text(content)
+    assert run(["trust", "--yes", str(path)], world) == 0
+    return path
+
+
+def _listed(world: World, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
+    capsys.readouterr()
+    assert run(["trust", "--list", "--json"], world) == 0
+    return {Path(each["path"]).name: each for each in json.loads(capsys.readouterr().out)}
+
+
+def test_the_list_tells_of_each_file_since_when_and_whether_it_is_still_the_same(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same, changed, gone, odd = (_trusted(world, f"{name}.toml") for name in "abcd")
+    changed.write_text(FILE + "\n")
+    gone.unlink()
+    odd.unlink()
+    odd.mkdir()
+    for record in (world.locations.state / "trust").iterdir():
+        os.utime(record, (1_000_000_000, 1_000_000_000))
+
+    listed = _listed(world, capsys)
+    assert run(["trust", "--list"], world) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    digest = hashlib.sha256(FILE.encode()).hexdigest()
+    assert listed["a.toml"] == {
+        "path": str(same),
+        "sha256": digest,
+        "since": "2001-09-09T01:46:40+00:00",
+        "state": "unchanged",
+    }
+    states = [each["state"] for each in listed.values()]
+    assert states == ["unchanged", "changed", "absent", "unreadable"]
+    assert lines[0].split() == ["STATE", "SINCE", "SHA-256", "FILE"]
+    assert [line.split()[0] for line in lines[1:]] == states
+    assert digest[:12] in lines[1]
+    assert lines[1].endswith(str(same))
+
+
+def test_a_record_that_is_damaged_or_lies_at_the_wrong_place_is_listed_and_can_go(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _trusted(world, "a.toml")
+    folder = world.locations.state / "trust"
+    (record,) = folder.iterdir()
+    (folder / f"{'0' * 64}.json").write_bytes(record.read_bytes())
+    record.write_text("{")
+
+    listed = _listed(world, capsys)
+    for name in listed:
+        assert run(["trust", "--revoke", str(folder / name)], world) == 0
+
+    assert [each["state"] for each in listed.values()] == ["damaged record"] * 2
+    assert _listed(world, capsys) == {}
+
+
+def test_where_nothing_is_trusted_the_list_is_empty(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["trust", "--list"], world) == 0
+    assert capsys.readouterr() == ("", "no file is trusted\n")
+    assert run(["trust", "--revoke", "x.toml"], world) == 2
+    assert "no file is trusted" in capsys.readouterr().err
+
+
+def test_a_revoked_file_takes_no_part_any_more(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _trusted(world, "gatepass.toml")
+    other = _trusted(world, "other.toml")
+    assert run(["show"], world) == 0
+
+    assert run(["trust", "--revoke", str(path)], world) == 0
+
+    assert run(["show"], world) == 2
+    assert list(_listed(world, capsys)) == [other.name]
+
+
+def test_a_file_that_is_gone_with_its_folder_can_be_revoked(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Also where the folder was a link: the list names the file as it was found."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / "real" / name).write_text(FILE)
+        assert run(["trust", "--yes", str(tmp_path / "link" / name)], world) == 0
+
+    assert run(["trust", "--revoke", str(tmp_path / "link" / "a.toml")], world) == 0
+    (tmp_path / "real" / "b.toml").unlink()
+    (tmp_path / "real" / "a.toml").unlink()
+    (tmp_path / "real").rmdir()
+    assert run(["trust", "--revoke", _listed(world, capsys)["b.toml"]["path"]], world) == 0
+
+    assert _listed(world, capsys) == {}
+
+
+def test_an_unknown_file_is_an_error_that_lists_the_others(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _trusted(world, "a.toml")
+
+    assert run(["trust", "--revoke", "b.toml"], world) == 2
+
+    told = capsys.readouterr().err
+    assert "b.toml is not among the files that are trusted" in told
+    assert f"trusted are:\n    {path}\n" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--list", "x.toml"], "--list takes no FILE"),
+        (["--revoke"], "--revoke needs a FILE"),
+        (["--list", "--revoke", "x.toml"], "do not go together"),
+        (["--json"], "--json goes with --list"),
+    ],
+)
+def test_words_that_do_not_go_together_are_refused(
+    world: World, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert run(["trust", *arguments], world) == 2
+    assert said in capsys.readouterr().err

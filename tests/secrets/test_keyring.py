@@ -198,6 +198,24 @@ def test_a_good_back_end_is_described(unlocked: dict[str, str]) -> None:
 # --- which back end ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("state", ["unlocked", "locked"])
+def test_a_keyring_tells_whether_it_would_ask_to_be_unlocked(
+    state: str, request: pytest.FixtureRequest
+) -> None:
+    environ: dict[str, str] = request.getfixturevalue(state)
+
+    assert ask(environ, ["door"]).answer == {"unlocked": "open", "locked": "locked"}[state]
+
+
+@pytest.mark.parametrize(("name", "door"), [("Vault", "open"), ("Memory", "unknown")])
+def test_of_other_keyrings_only_some_are_known_to_ask_nobody(
+    tmp_path: Path, name: str, door: str
+) -> None:
+    environ = clean_environ(tmp_path) | {"PYTHON_KEYRING_BACKEND": BACKENDS + name}
+
+    assert ask(environ, ["door"]).answer == door
+
+
 def test_the_back_end_that_the_variable_names_is_used(tmp_path: Path) -> None:
     environ = with_backend(tmp_path, "Memory")
     assert ask(environ, ["describe"]).answer == [BACKENDS + "Memory", None]
