@@ -12,8 +12,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gatepass import _trust
-from gatepass._profiles import Profile, load, unnamed
+from gatepass import _settings, _trust
+from gatepass._profiles import Machine, Profile, check, load, read_layers, unnamed
 from gatepass._provenance import ExplainedKey, Explanation
 from gatepass._session import Session
 from gatepass._settings import Locations
@@ -97,6 +97,26 @@ def test_a_plain_value_over_a_table_and_a_table_over_a_plain_value(
     ]
 
 
+def test_the_strongest_loser_comes_first(locations: Locations, write: Write) -> None:
+    write(locations.system[0], BEARER + "retries = 1\n")
+    write(locations.user, BEARER + "retries = 2\n")
+
+    told = _load(locations, environ={"GATEPASS_PROFILES__P__RETRIES": "3"}).explain()
+
+    assert [value for value, _, _ in _lost(told, "retries")] == [2, 1]
+
+
+def test_an_empty_table_takes_nothing_away_and_is_not_told(
+    locations: Locations, write: Write
+) -> None:
+    system = write(locations.system[0], BEARER + "headers = { X-A = '1' }\n")
+    write(locations.user, "[profiles.p]\nheaders = {}\n")
+
+    told = _load(locations).explain()
+
+    assert (_key(told, "headers.X-A").origin, _lost(told, "headers.X-A")) == (f"{system}:5:13", [])
+
+
 def test_what_named_files_replace_is_told_with_its_keys(
     locations: Locations, write: Write, tmp_path: Path
 ) -> None:
@@ -121,6 +141,17 @@ def test_what_named_files_replace_is_told_with_its_keys(
         "for machine settings alone: config_file replaces the search",
     )
     assert "GATEPASS_CONFIG_FILE replaces the search" in [file.why for file in by_variable.files]
+
+
+def test_a_project_file_that_is_named_is_not_told_as_skipped(
+    locations: Locations, write: Write
+) -> None:
+    assert locations.working is not None
+    project = write(locations.working / "gatepass.toml", BEARER)
+
+    told = _load(locations, config_file=project).explain()
+
+    assert [file.state for file in told.files if file.path == project] == ["read"]
 
 
 def test_an_untrusted_file_and_a_barred_one_are_listed(locations: Locations, write: Write) -> None:
@@ -180,6 +211,17 @@ def test_the_projects_default_comes_before_the_own_one(locations: Locations, wri
     assert [(each.value, each.origin, each.why) for each in told.passed_over] == [
         ("p", f"{user}:1:1", "a project's file comes before your own")
     ]
+
+
+def test_a_profile_that_was_not_chosen_by_these_rules_says_so(
+    locations: Locations, write: Write
+) -> None:
+    write(locations.user, "default_profile = 'q'\n" + BEARER)
+    layers = read_layers(environ={}, locations=locations)
+
+    told = check(_settings.take(layers, "p"), Machine()).explain()
+
+    assert (told.name, told.chosen) == ("p", "taken by the program")
 
 
 # ---------------------------------------------------------------- without files

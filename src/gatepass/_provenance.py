@@ -394,10 +394,11 @@ def _scalar(value: Any, *, checked: bool) -> Any:
             int(each) if is_whole else each for each, is_whole in zip(value, whole, strict=True)
         ]
     if isinstance(value, list):
-        told = [_scalar(each, checked=checked) for each in value]
-        return HIDDEN if HIDDEN in told else told
+        each_told = [_scalar(each, checked=checked) for each in value]
+        return HIDDEN if HIDDEN in each_told else each_told
     if isinstance(value, str) and not checked:
-        return _QUERY.sub(r"\1?...", without_userinfo(value))
+        told = _QUERY.sub(r"\1?...", without_userinfo(value))
+        return HIDDEN if "://" in told and "@" in told.replace("//...@", "") else told
     return value if value is None or isinstance(value, str | bool | int | float) else HIDDEN
 
 
@@ -406,20 +407,19 @@ def _strict(taken: Taken, sorts: Sorts) -> Sorts:
 
     Nobody here knows which of its fields are secret, so all of ``auth`` is.
     """
-    named = {
-        part["auth"].get("scheme")
-        for part in _all_tables(taken)
-        if isinstance(part.get("auth"), dict)
+    ours = {*_plugins.BUILT_IN[_plugins.AUTH], _scheme(taken.table)}
+    if all(_scheme(table) in ours for table in _all_tables(taken)):
+        return sorts
+    return {
+        key: "secret" if key[0] == "auth" and key != ("auth", "scheme") else sort
+        for key, sort in sorts.items()
     }
-    named.discard(None)
-    current = taken.table.get("auth")
-    named.discard(current.get("scheme") if isinstance(current, dict) else None)
-    if any(name not in _plugins.BUILT_IN[_plugins.AUTH] for name in map(str, named)):
-        return {
-            key: "secret" if key[0] == "auth" and key != ("auth", "scheme") else sort
-            for key, sort in sorts.items()
-        }
-    return sorts
+
+
+def _scheme(table: Mapping[str, Any]) -> str:
+    """The scheme that a table names; where it names none, one that has no secret."""
+    auth = table.get("auth")
+    return str(auth.get("scheme", "anonymous")) if isinstance(auth, dict) else "anonymous"
 
 
 def _all_tables(taken: Taken) -> Iterator[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,32 @@ def test_a_file_that_is_gone_with_its_folder_can_be_revoked(
     assert run(["trust", "--revoke", _listed(world, capsys)["b.toml"]["path"]], world) == 0
 
     assert _listed(world, capsys) == {}
+
+
+def test_a_file_whose_folder_was_replaced_by_a_link_can_be_revoked(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "old").mkdir()
+    file = tmp_path / "old" / "a.toml"
+    file.write_text(FILE)
+    assert run(["trust", "--yes", str(file)], world) == 0
+    (tmp_path / "old").rename(tmp_path / "new")
+    (tmp_path / "old").symlink_to(tmp_path / "new")
+
+    assert run(["trust", "--revoke", str(file)], world) == 0
+
+    assert _listed(world, capsys) == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_a_record_that_others_can_write_counts_as_damaged(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _trusted(world, "a.toml")
+    (record,) = (world.locations.state / "trust").iterdir()
+    record.chmod(0o666)
+
+    assert [each["state"] for each in _listed(world, capsys).values()] == ["damaged record"]
 
 
 def test_an_unknown_file_is_an_error_that_lists_the_others(
