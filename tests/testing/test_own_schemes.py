@@ -32,14 +32,14 @@ class TestBearer(SchemeContract):
 
 class TestCredentialsByBasic(SchemeContract):
     scheme = "credentials"
-    keys = {**LOGIN, "channel_binding": True}
+    keys: ClassVar = {**LOGIN, "channel_binding": True}
     secrets: ClassVar = {"password": PASSWORD}
     challenges = ('Basic realm="contract"',)
     messages = 2
 
 
 class _AtWindows(SchemeContract):
-    keys = {**LOGIN, "channel_binding": True}
+    keys: ClassVar = {**LOGIN, "channel_binding": True}
     secrets: ClassVar = {"password": PASSWORD}
     messages = 3
 
@@ -68,7 +68,7 @@ class TestOidc(SchemeContract):
     @pytest.fixture(autouse=True)
     def _at_a_provider(self) -> Iterator[None]:
         with IdentityProvider() as self.provider:
-            self.keys = {
+            type(self).keys = {
                 "issuer": self.provider.issuer,
                 "client_id": SERVICE_ID,
                 "flow": "client_credentials",

@@ -1,4 +1,5 @@
 """Our own secret sources keep the contract that strangers are held to."""
+# ruff: noqa: ARG002 - world() has the arguments of the contract
 
 import json
 import sys

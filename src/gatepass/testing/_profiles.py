@@ -41,6 +41,7 @@ class Profiles:
         self._root = root
         self._tables: dict[str, Any] = {}
         self._servers: dict[str, Server] = {}
+        self._default: str | None = None  # of the project
         self._write()
 
     def __repr__(self) -> str:
@@ -65,8 +66,9 @@ class Profiles:
         """Let a profile's name mean a server of the sandbox, in this test.
 
         What the project's ``gatepass.toml`` says about the profile is kept, apart from what
-        belongs to its server: ``url``, ``auth``, ``proxy`` and ``tls``. The person's own files
-        are not looked at, because they would decide the test. Writes into the test's folder.
+        belongs to its server: ``url``, ``auth``, ``proxy`` and ``tls``. Its default profile stays
+        the default, once it is replaced. The person's own files are not looked at, because they
+        would decide the test. Writes into the test's folder.
 
         Args:
             name: the profile, as the script names it.
@@ -164,6 +166,7 @@ class Profiles:
         if content is None:
             return {}
         source = _settings.parse(content, "file")
+        self._default = source.tables.get("default_profile", self._default)
         nothing = _settings.Source("variable", "variables", {})
         layers = _settings.Layers((source,), nothing, nothing)
         return _settings.take(layers, name).table if name in layers.names else {}
@@ -171,7 +174,8 @@ class Profiles:
     def _write(self) -> None:
         import tomli_w
 
-        _write_private(self.file, tomli_w.dumps({"profiles": self._tables}))
+        default = {"default_profile": self._default} if self._default in self._tables else {}
+        _write_private(self.file, tomli_w.dumps({**default, "profiles": self._tables}))
 
 
 @contextmanager

@@ -18,13 +18,14 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from threading import Barrier
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from urllib.parse import quote
 
 import pytest
 
 from gatepass import _plugins
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
+from gatepass.secrets import Secret
 from gatepass.testing._watch import fail, has_fork, shows, watching
 
 if TYPE_CHECKING:
@@ -73,11 +74,11 @@ class SchemeContract:
             once, 2 where the server asks first, more for a handshake.
     """
 
-    scheme: str
-    keys: Mapping[str, Any] = MappingProxyType({})
-    secrets: Mapping[str, str] = MappingProxyType({})
-    challenges: Sequence[str] = ()
-    messages: int = 1
+    scheme: ClassVar[str]
+    keys: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    secrets: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    challenges: ClassVar[Sequence[str]] = ()
+    messages: ClassVar[int] = 1
 
     def home(self, *, accepts: bool) -> AbstractContextManager[Home]:
         """Return a server to log on to, for a ``with`` block.
@@ -435,7 +436,8 @@ class SchemeContract:
         """The scheme with secrets that were given in Python as values."""
         from gatepass._profiles import unnamed
 
-        return unnamed(_NOWHERE, {"scheme": self.scheme, **self.keys, **self.secrets}).auth
+        values = {name: Secret(value) for name, value in self.secrets.items()}
+        return unnamed(_NOWHERE, {"scheme": self.scheme, **self.keys, **values}).auth
 
     def _pickled_values(self) -> bytes:
         if not self.secrets:

@@ -71,7 +71,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     elif event == "socket.getaddrinfo":
         _note_connection(f"{args[0]}:{args[1]}")
     elif event == "builtins.input":
-        _stop("input()")
+        _stop("input")
     elif event == "open" and args[0] in _CONSOLES:
         _stop(str(args[0]))
 
