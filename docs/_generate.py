@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from _pytest.fixtures import FixtureFunctionDefinition
 
 import gatepass
 from gatepass import _failures, _plugins, _profiles, _schema, cli, errors
 from gatepass._profiles import Machine, ProfileKeys, Proxy, Retries, Timeout, Tls
 from gatepass.cli._options import CONTEXT
 from gatepass.secrets import SecretField, TextField
+from gatepass.testing import SchemeContract, SourceContract, _plugin
 
 DOCS: Final = Path(__file__).resolve().parent
 FILES: Final = (
@@ -256,7 +258,26 @@ def _rooms() -> str:
     return _table(("module", "what it is for"), rows)
 
 
+# ---------------------------------------------------------------- testing
+
+
+def _fixtures() -> str:
+    return "\n\n".join(
+        f"### {name}\n\n{_prose(inspect.getdoc(value) or '')}"
+        for name, value in vars(_plugin).items()
+        if isinstance(value, FixtureFunctionDefinition)
+    )
+
+
+def _checks(contract: type) -> str:
+    names = [name for name in vars(contract) if name.startswith("test_")]
+    return "\n".join(f"- {name.removeprefix('test_').replace('_', ' ')}" for name in names)
+
+
 PARTS: Final = {
+    "fixtures": _fixtures,
+    "scheme-checks": lambda: _checks(SchemeContract),
+    "source-checks": lambda: _checks(SourceContract),
     "rooms": _rooms,
     "schemes": _schemes,
     "profile": lambda: _keys(ProfileKeys),

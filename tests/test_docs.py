@@ -54,6 +54,7 @@ from gatepass._settings import Locations
 from gatepass.cli import _gatepass
 from gatepass.errors import ProfileError
 from gatepass.sandbox import Server
+from tests.distribution import install
 from tests.integrations.service_layer import offer_granta
 from tests.peers.environ import clean_environ
 from tests.peers.terminal import terminal, without_terminal
@@ -176,7 +177,8 @@ class Story:
 
     def surroundings(self) -> dict[str, str]:
         path = os.pathsep.join([str(self.bin), self.environ["PATH"]])
-        python = {"PYTHONPATH": str(PACKAGE.parent), "PYTHONWARNINGS": "error"}
+        sources = os.pathsep.join([str(PACKAGE.parent), str(self.bin / "packages")])
+        python = {"PYTHONPATH": sources, "PYTHONWARNINGS": "error"}
         return {**self.environ, **python, "PATH": path, **self.variables}
 
     def write(self, block: Block) -> Path:
@@ -207,13 +209,7 @@ class Story:
 
     def _install(self, block: Block) -> None:
         """Install the modules in the working folder, as a package with these entry points."""
-        info = self.work / "example-1.0.dist-info"
-        info.mkdir()
-        lines = []
-        for group, entries in tomllib.loads(block.text)["project"]["entry-points"].items():
-            lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: example\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text("\n".join(lines))
+        install(self.work, "example", tomllib.loads(block.text)["project"]["entry-points"])
         self.installed = True
 
     def _gate(self, text: str, block: Block) -> None:
@@ -378,10 +374,12 @@ def story(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[
 
 def _programs(folder: Path) -> Path:
     """The commands that a user has after the installation."""
-    folder.mkdir()
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    install(folder / "packages", "gatepass", {"pytest11": declared["pytest11"]})
     for name, call in {
         "gatepass": "-m gatepass",
         "keyring": "-m keyring",
+        "pytest": "-m pytest",
         "python": "",
         "python3": "",
     }.items():

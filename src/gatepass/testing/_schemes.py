@@ -395,7 +395,7 @@ class SchemeContract:
             config_file=file,
             environ={
                 "GATEPASS_VAULT": str(self._folder / "vault"),
-                "GATEPASS_VAULT_KEY": "env:GATEPASS_CONTRACT_VAULT_KEY",
+                "GATEPASS_VAULT_KEY": "env:CONTRACT_VAULT_KEY",
             },
             locations=Locations((), nowhere, nowhere, None, None),
         )
@@ -403,7 +403,7 @@ class SchemeContract:
     def _session(self, url: str, environ: Mapping[str, str] | None = None) -> "Session":
         from gatepass._session import Session
 
-        key = {"GATEPASS_CONTRACT_VAULT_KEY": urlsafe_b64encode(bytes(range(32))).decode()}
+        key = {"CONTRACT_VAULT_KEY": urlsafe_b64encode(bytes(range(32))).decode()}
         return Session._from_checked(  # noqa: SLF001 - as from_profile does, without a search
             self._profile(url),
             environ={**key, **(self._environ() if environ is None else environ)},
