@@ -1,12 +1,27 @@
 """What every test shares: an environment of its own, and the real peers."""
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gatepass._settings import Locations
+
+# No property has a deadline: machines are slow for reasons of their own. In CI the same examples
+# come in each run, so that a change is judged by itself; to find new ones is the work of each
+# night, and of `pytest -m hypothesis --hypothesis-profile=nightly`.
+settings.register_profile("usual", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile(
+    "nightly",
+    deadline=None,
+    max_examples=2_000,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 # A shell starts what it puts in the background (`... &`, nohup) with Ctrl-C ignored, and children
 # inherit that.
@@ -37,8 +52,6 @@ _FOREIGN = (
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Give each test a home of its own and none of the machine's settings."""
-    import os
-
     for name in list(os.environ):
         if name.upper() in _FOREIGN or name.startswith(("GATEPASS_", "XDG_", "KRB5")):
             monkeypatch.delenv(name)

@@ -93,6 +93,13 @@ def test_a_refused_login_is_an_error_of_the_script(
     assert gatepass_server.attempts("alice") == 1
 
 
+@pytest.mark.gatepass_server(mode="windows", users={"CORP\\carol": "pw"})
+def test_a_user_may_have_a_domain(gatepass_server: Server, gatepass_profiles: Profiles) -> None:
+    gatepass_profiles.replace("prod", gatepass_server)
+
+    assert report() == "CORP\\carol"
+
+
 @pytest.mark.gatepass_server(users={"alice": "sesame", "bob": "pw-bob"})
 def test_another_user_may_log_on(gatepass_server: Server, gatepass_profiles: Profiles) -> None:
     gatepass_profiles.replace("prod", gatepass_server, user="bob")
@@ -242,6 +249,17 @@ def test_what_was_not_replaced_does_not_exist(
 
     assert profiles() == gatepass_profiles.names == ("prod",)
     assert repr(gatepass_profiles) == "<gatepass.testing.Profiles ['prod']>"
+
+
+def test_the_settings_of_this_machine_are_gone(
+    gatepass_server: Server, gatepass_profiles: Profiles
+) -> None:
+    """Neither the person's own file nor the system's says anything."""
+    gatepass_profiles.replace("prod", gatepass_server)
+
+    machine = Session.from_profile("prod").profile.machine
+    assert not machine.allow_commands
+    assert not machine.allow_insecure_keyring
 
 
 @pytest.mark.usefixtures("gatepass_profiles")

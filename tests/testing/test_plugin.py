@@ -1,6 +1,7 @@
 """The pytest plug-in, in runs of pytest as a user starts them."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,13 @@ url = "https://mi.example.com"
 description = "at night"
 auth = { scheme = "anonymous" }
 """
-OWN = '[profiles.mine]\nurl = "https://mine.example.com"\nauth = { scheme = "anonymous" }\n'
+OWN = """\
+allow_commands = true
+
+[profiles.mine]
+url = "https://mine.example.com"
+auth = { scheme = "anonymous" }
+"""
 UNREPLACED = """\
 from gatepass import Session
 
@@ -50,8 +57,12 @@ def project(tmp_path: Path) -> Project:
     made.write("gatepass.toml", SHARED)
     made.write("deploy/profiles.toml", DEPLOYED)
     (own / "profiles.toml").write_text(OWN)
-    (own / "profiles.toml").chmod(0o600)
-    return made
+    system = tmp_path / "etc" / "gatepass" / "profiles.toml"
+    system.parent.mkdir(parents=True)
+    system.write_text("allow_insecure_keyring = true\n")
+    for file in (own / "profiles.toml", system):
+        file.chmod(0o600)
+    return replace(made, environ={**made.environ, "XDG_CONFIG_DIRS": str(tmp_path / "etc")})
 
 
 def _suite(project: Project) -> None:
