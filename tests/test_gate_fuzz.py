@@ -37,7 +37,9 @@ proxy = {{ url = "http://proxy.test:3128", user_name = "env:U", password = "{CAN
 
 [profiles.p.tls]
 client_cert = "c.pem"
-client_key_password = '{CANARY}'
+client_key_password = '''
+{CANARY}==
+'''
 
 [profiles.p.auth]
 scheme = "basic"
@@ -178,8 +180,10 @@ def damaged(draw: st.DrawFn) -> bytes:
     """A file in which some bytes were changed, lost or added, as a bad merge or editor does."""
     content = COMPLETE.encode()
     for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(0, len(content)))
-        lost = draw(st.sampled_from([0, 0, 1, 2, 7]))
+        # Where TOML is built, damage does more than inside of a word.
+        joints = [at for at, byte in enumerate(content) if byte in b"\"'=\n[]{},"]
+        start = draw(st.sampled_from(joints or [0]) | st.integers(0, len(content)))
+        lost = draw(st.sampled_from([0, 1, 2, 3, 7]))
         token = draw(st.just(b"") | _TOKENS)
         if CANARY.encode() in content[start : start + lost + len(CANARY)]:
             lost = 0  # not half of a secret, which nobody could find again
