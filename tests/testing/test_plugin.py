@@ -1,12 +1,15 @@
 """The pytest plug-in, in runs of pytest as a user starts them."""
 
 import importlib.util
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.testing.pytests import Project, outcomes
+from tests.peers.terminal import without_terminal
+from tests.testing.pytests import SOURCES, Project, outcomes
 
 SHARED = """\
 default_profile = "dev"
@@ -143,3 +146,17 @@ def test_a_malformed_project_file_is_told_with_its_place(project: Project) -> No
     done = project.pytest()
 
     assert "gatepass.toml:2:" in done.stdout
+
+
+def test_only_what_is_for_tests_imports_pytest() -> None:
+    """Everything else works where pytest is not installed; so does naming the package."""
+    script = (
+        "import sys; sys.modules['pytest'] = None\n"
+        "import gatepass.testing, gatepass.sandbox.practice, gatepass._session, gatepass.cli\n"
+        "print(gatepass.testing.__all__)"
+    )
+    environ = {"PYTHONPATH": str(SOURCES), "PATH": os.environ["PATH"]}
+
+    done = without_terminal((sys.executable, "-c", script), environ)
+
+    assert done.stdout == "['Home', 'Profiles', 'SchemeContract', 'SourceContract']\n", done.stderr
