@@ -115,7 +115,7 @@ def test_the_own_references_can_be_kept(
     with pytest.raises(SecretUnavailable, match="MI_USERNAME is not set"):
         report()
     monkeypatch.setenv("MI_USERNAME", "alice")
-    with pytest.raises(NobodyThere):  # env:MI_PASSWORD, keyring: and prompt: in that order
+    with pytest.raises(NobodyThere, match="GATEPASS_NO_INPUT forbids"):  # the last one: prompt:
         report()
     origin = gatepass_server.url.removesuffix("/mi_servicelayer/")
     gatepass_profiles.keyring.set_password(f"gatepass:{origin}", "alice", "sesame")
@@ -206,7 +206,8 @@ def test_a_run_without_a_login_says_what_to_do(
 def test_a_login_serves_later_runs(
     gatepass_server: Server, gatepass_profiles: Profiles, gatepass_idp: IdentityProvider
 ) -> None:
-    gatepass_profiles.replace("nightly", gatepass_server)
+    stored = {"scheme": "oidc", "use_stored_token": True}
+    gatepass_profiles.replace("nightly", gatepass_server, auth=stored)
     gatepass_profiles.log_in("nightly", "bob")
     asked = len(gatepass_idp.requests)
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from keyring.errors import KeyringError
 
+from gatepass.testing._keyring import PrivateKeyring
 from tests.peers.terminal import without_terminal
 from tests.testing.pytests import SOURCES, Project, outcomes
 
@@ -146,6 +148,15 @@ def test_a_malformed_project_file_is_told_with_its_place(project: Project) -> No
     done = project.pytest()
 
     assert "gatepass.toml:2:" in done.stdout
+
+
+def test_a_keyring_that_belongs_to_no_test_keeps_nothing() -> None:
+    keyring = PrivateKeyring()
+
+    with pytest.raises(KeyringError, match="belongs to a test"):
+        keyring.set_password("s", "a", "x")
+    with pytest.raises(KeyringError, match="belongs to a test"):
+        keyring.get_password("s", "a")
 
 
 def test_only_what_is_for_tests_imports_pytest() -> None:

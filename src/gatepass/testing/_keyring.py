@@ -5,13 +5,12 @@ The keyring package loads it by its name, from ``PYTHON_KEYRING_BACKEND``, and t
 """
 
 import json
-import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from threading import Lock
 
 from keyring.backend import KeyringBackend
-from keyring.errors import PasswordDeleteError
+from keyring.errors import KeyringError, PasswordDeleteError
 
 _ONE_AT_A_TIME = Lock()
 
@@ -20,7 +19,7 @@ class PrivateKeyring(KeyringBackend):
     """Keeps the entries of one test."""
 
     priority = -1  # never chosen by itself
-    file = os.devnull
+    file = ""  # told by KEYRING_PROPERTY_FILE
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return an entry; None where there is none."""
@@ -47,14 +46,19 @@ class PrivateKeyring(KeyringBackend):
 
     def _entries(self) -> dict[str, dict[str, str]]:
         try:
-            content = Path(self.file).read_text(encoding="utf-8")
+            content = self._path().read_text(encoding="utf-8")
         except FileNotFoundError:
             content = ""
         return dict(json.loads(content or "{}"))
 
+    def _path(self) -> Path:
+        if not self.file:
+            raise KeyringError("this keyring belongs to a test, and none has said where it lies")
+        return Path(self.file)
+
     def _write(self, entries: dict[str, dict[str, str]]) -> None:
         """Replace the file in one step: another process may be reading."""
-        path = Path(self.file)
+        path = self._path()
         with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as new:
             json.dump(entries, new)
         Path(new.name).replace(path)

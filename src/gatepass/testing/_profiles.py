@@ -97,6 +97,8 @@ class Profiles:
             auth = found["auth"]
         if auth is None:
             auth = self._auth_for(server, user, password)
+        if server.mode == "oidc":
+            self._make_vault_key()
         own = {"url": server.url, "proxy": "none", "auth": auth}
         self._tables[name] = {**kept, **own, **keys}
         self._servers[name] = server
@@ -140,8 +142,7 @@ class Profiles:
         if server.mode == "open":
             return {"scheme": "anonymous"}
         if server.mode == "oidc":
-            self._make_vault_key()
-            return {"scheme": "oidc", "use_stored_token": True}
+            return {"scheme": "oidc"}
         name = user or next(iter(server.users))
         secret = server.users.get(name, "") if password is None else password
         file = self.folder / f"password-{len(list(self.folder.glob('password-*')))}"
