@@ -151,7 +151,7 @@ def test_a_malformed_project_file_is_told_with_its_place(project: Project) -> No
 
 
 def test_a_keyring_that_belongs_to_no_test_keeps_nothing() -> None:
-    keyring = PrivateKeyring()
+    keyring = PrivateKeyring()  # type: ignore[no-untyped-call] # keyring has no types there
 
     with pytest.raises(KeyringError, match="belongs to a test"):
         keyring.set_password("s", "a", "x")
