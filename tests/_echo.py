@@ -35,6 +35,7 @@ class Answer:
     headers: Sequence[tuple[str, str]] = ()
     body: bytes = b"ok"
     missing: int = 0  # so many bytes of the body are announced and never sent
+    endless: bool = False  # the body comes 500 times, and the end is missing
     closes: bool = False  # the connection, without saying so
     reason: str | None = None  # the words after the status
 
@@ -136,11 +137,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status, answer.reason)
         for name, value in answer.headers:
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body) + answer.missing))
+        if answer.endless:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(len(answer.body) + answer.missing))
         self.end_headers()
-        if self.command != "HEAD":
+        if answer.endless:
+            for _ in range(500):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(answer.body), answer.body))
+        elif self.command != "HEAD":
             self.wfile.write(answer.body)
-        self.close_connection |= answer.closes
+        self.close_connection |= answer.closes or answer.endless
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_any  # noqa: N815
 

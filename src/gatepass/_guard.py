@@ -20,7 +20,7 @@ from requests.utils import check_header_validity
 from gatepass._address import prepared, target
 from gatepass._challenge import Challenge, offered
 from gatepass._failures import SECRET_HEADERS, LoginRefused, without_secrets
-from gatepass._handshake import closes, rewound
+from gatepass._handshake import closes, drained, rewound
 from gatepass._lanes import ABROAD, GUEST, PROFILE, Lanes, Line
 from gatepass._refusals import explain_refusal
 from gatepass.errors import GatepassError
@@ -340,7 +340,7 @@ class Guard:
 
     def _refusal(self, response: Response, *, carried: bool = False) -> LoginRefused:
         with suppress(requests.RequestException):
-            _ = response.content  # now, while there is a connection
+            drained(response)  # now, while there is a connection
         return explain_refusal(response, self._profile, self._unlocked.user, carried=carried)
 
 

@@ -9,16 +9,19 @@ one, and a body that can be read only once never takes part.
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._challenge import ChallengeError, parse
+from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, RequestException, Response
 
 REFUSED: Final = 401
 _HTTP_1_0: Final = 10  # as http.client writes it
+_MOST: Final = 1 << 20  # bytes of the page that comes with a 401; real ones have some thousands
 
 
 def offered_schemes(response: "Response") -> frozenset[str]:
@@ -91,14 +94,32 @@ def closes(response: "Response") -> bool:
     return "close" in words or (old and "keep-alive" not in words)
 
 
+_STAYS: ContextVar[bool] = ContextVar("gatepass_stays", default=False)
+
+
+class _Gone(Exception):
+    """A login would need another connection. No OSError: urllib3 would wrap it, or try again."""
+
+
+def stay_here() -> None:
+    """Refuse to open a connection while this thread sends the next message of a login.
+
+    A transport calls it before it connects. So nothing that urllib3 does by itself (it opens a
+    closed connection anew) lets a message leave over another connection.
+    """
+    if _STAYS.get():
+        raise _Gone
+
+
 class OneConnection:
-    """Watches that all messages of a handshake take the same connection.
+    """Sees to it that all messages of a handshake take the same connection.
 
     Where the server has closed it in between, the next message would go over a new one. There it
     counts as a failed login, although the password is right.
     """
 
     def __init__(self) -> None:
+        self._begun = False
         self._connection: Any = None
         self._socket: Any = None
 
@@ -113,15 +134,26 @@ class OneConnection:
         """
         if self._is_lost():
             raise _broken_off()
-        response = send()
+        response = self._sent(send)
         connection = getattr(response.raw, "connection", None)
         taken = getattr(connection, "sock", None)
         elsewhere = self._socket is not None and taken is not None and taken is not self._socket
-        if elsewhere:  # it closed between the look and the sending; what came says nothing
+        if elsewhere:  # an adapter that is not ours opened another; what came says nothing
             response.close()
             raise _broken_off()
-        self._connection, self._socket = connection, taken
+        self._begun, self._connection, self._socket = True, connection, taken
         return response
+
+    def _sent(self, send: "Callable[[], Response]") -> "Response":
+        if not self._begun:  # the first message may take any connection
+            return send()
+        before = _STAYS.set(True)
+        try:
+            return send()
+        except _Gone:
+            raise _broken_off() from None
+        finally:
+            _STAYS.reset(before)
 
     def _is_lost(self) -> bool:
         from urllib3.util.connection import is_connection_dropped
@@ -138,6 +170,54 @@ def _broken_off() -> "RequestException":
     return NoConnection(ConnectionResetError("closed in the middle of the login"))
 
 
+def bound(response: "Response") -> None:
+    """Let an answer's content end after 1 MiB, and the connection with it, whoever reads it.
+
+    Without this a server that never stops would be read for ever: an answer in the middle of a
+    login must be read to its end, so that its connection serves again.
+    """
+    whole = response.iter_content
+
+    def bounded(chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
+        left = _MOST
+        for chunk in whole(chunk_size, decode_unicode):
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                response.raw.close()
+                break
+
+    response.iter_content = bounded  # type: ignore[method-assign]
+
+
+def drained(response: "Response") -> bool:
+    """Read an answer to its end, so that its connection serves again; say whether it does.
+
+    What is read stays as its content.
+
+    Raises:
+        requests.RequestException: it ends too early, or cannot be read.
+    """
+    bound(response)
+    return len(response.content or b"") < _MOST
+
+
+def serve_again(response: "Response") -> None:
+    """Read an answer in the middle of a login to its end, so that the next message can follow.
+
+    Raises:
+        GatepassError: it has no end. It is closed, and the login has not been tried.
+        requests.RequestException: it ends too early, or cannot be read.
+    """
+    if not drained(response):
+        response.close()
+        raise GatepassError(
+            "the server's answer in the middle of a login is longer than 1 MiB; the login was "
+            "broken off",
+            hint="ask its administrator, or use another scheme that it offers",
+        )
+
+
 def again(response: "Response", authorization: str, kwargs: dict[str, Any]) -> "Response":
     """Send the request of an answer again, over the same connection, with this header.
 
@@ -146,7 +226,7 @@ def again(response: "Response", authorization: str, kwargs: dict[str, Any]) -> "
         authorization: the value of the Authorization header.
         kwargs: as the hook got them from requests.
     """
-    _ = response.content  # only then does the connection serve again
+    drained(response)
     response.close()
     request: PreparedRequest = response.request.copy()
     request.headers["Authorization"] = authorization

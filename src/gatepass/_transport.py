@@ -18,6 +18,7 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.poolmanager import proxy_from_url
 
 from gatepass._failures import explained, proxy_asks
+from gatepass._handshake import stay_here
 from gatepass._profiles import Proxy, is_loopback, origin_of
 from gatepass._tls import ClientCertificate, Contexts
 from gatepass.auth import basic_header
@@ -194,14 +195,20 @@ class Patience:
         return True
 
 
-class _Unheard:
-    """A connection that does not tell the debug output of http.client what it sends.
+class _Ours:
+    """A connection that keeps logins to itself.
 
-    With ``debuglevel`` set, http.client prints each request, and the login with it. What comes
-    back is still printed.
+    It opens no other way while a login goes on over the one that it had. And it does not tell the
+    debug output of http.client what it sends: with ``debuglevel`` set, http.client prints each
+    request, and the login with it. What comes back is still printed.
     """
 
     debuglevel: int
+
+    def connect(self) -> None:
+        """Connect, unless the next message of a login is to go out."""
+        stay_here()
+        super().connect()  # type: ignore[misc]  # urllib3's
 
     def send(self, data: Any) -> None:
         """Send bytes or a stream."""
@@ -212,11 +219,11 @@ class _Unheard:
             self.debuglevel = level
 
 
-class _Http(_Unheard, HTTPConnection):
+class _Http(_Ours, HTTPConnection):
     """Plain."""
 
 
-class _Https(_Unheard, HTTPSConnection):
+class _Https(_Ours, HTTPSConnection):
     """With TLS."""
 
 

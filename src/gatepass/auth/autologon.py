@@ -20,6 +20,7 @@ from gatepass._handshake import (
     keep_tokens_out_of_logs,
     may_answer,
     offered_schemes,
+    serve_again,
     token_of,
     written,
 )
@@ -147,6 +148,7 @@ class _Negotiating:
                 token = token_of(response, "negotiate")
                 if token is None or context.complete:
                     return response
+                serve_again(response)
                 message = context.step(token) or b""
             except GatepassError:
                 response.close()

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gatepass._handshake import (
     REFUSED,
     OneConnection,
+    bound,
     closes,
     keep_tokens_out_of_logs,
     may_answer,
     offered_schemes,
+    serve_again,
 )
 from gatepass.auth import AuthContext, SchemeBase, name_and_password
 from gatepass.errors import GatepassError
@@ -89,6 +91,7 @@ class NtlmAnswer:
 
         keep_tokens_out_of_logs()
         auth = HttpNtlmAuth(self._name, self._password.reveal(), send_cbt=self._channel_binding)
+        bound(response)
         legs: Any = _Legs(response)
         response.connection = legs
         try:
@@ -132,7 +135,7 @@ class _Legs:
         """Send one message over the connection.
 
         Raises:
-            GatepassError: the server does not keep connections.
+            GatepassError: the server does not keep connections, or its question has no end.
             requests.ConnectionError: it did not keep this one.
         """
         request.headers.pop("Cookie", None)
@@ -148,6 +151,8 @@ class _Legs:
                 "the server closes each connection after one answer, and NTLM logs on connections",
                 hint="ask its administrator for keep-alive, or use a scheme such as basic",
             )
+        if is_first:
+            serve_again(response)
         carrier: Any = self
         response.connection = carrier
         self._last = response
