@@ -7,11 +7,13 @@ import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import pytest
 import requests
+from spnego.exceptions import NativeError, SpnegoError
 
 from gatepass._failures import LoginRefused, ProxyRefused, SchemeNotOffered
 from gatepass._session import Session
@@ -26,6 +28,8 @@ from tests.peers.kdc import Kdc
 from tests.peers.need import absent
 from tests.peers.squid import USERS as PROXY_USERS
 from tests.peers.squid import Squid
+
+_NTLMSSP = bytes.fromhex("2b06010401823702020a")  # 1.3.6.1.4.1.311.2.2.10
 
 Make = Callable[..., Session]
 SCHEMES = ("ntlm", "credentials", "autologon")
@@ -414,6 +418,51 @@ def test_the_ticket_is_lent_to_the_server_only_where_the_profile_says_so(
 
     flags = context._context.actual_flags  # type: ignore[attr-defined]
     assert (gssapi.RequirementFlag.delegate_to_peer in flags) is delegate
+
+
+def test_kerberos_alone_is_offered_whatever_else_gssapi_has(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """GSSAPI would offer NTLM too where it finds a password, and log on as somebody else."""
+    make("autologon", "windows")  # alice has a ticket
+    users = tmp_path / "ntlm-users"
+    users.write_text("CORP:mallory:pw\n")
+    monkeypatch.setenv("NTLM_USER_FILE", str(users))  # read by gss-ntlmssp, not by us
+
+    token = autologon._gssapi(autologon.Autologon())("localhost", None).step()
+
+    assert token is not None
+    assert _NTLMSSP not in token
+
+
+def _code(error: int) -> SpnegoError:
+    return SpnegoError(base_error=NativeError("ein Text von Windows", winerror=error))
+
+
+@pytest.mark.parametrize("error", [-2146893043, -2146893042, 0x8009030E, 1312, -2147023584])
+def test_no_logon_for_the_network_on_windows_is_a_login_that_is_missing(error: int) -> None:
+    """Whatever language Windows speaks, and whichever sign the code has."""
+    told = autologon._explain_sspi(_code(error), "mi.test")
+
+    assert isinstance(told, LoginRequired)
+    assert "ein Text von Windows" in told.message
+    assert "Do not store password" in told.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (-2146893053, "use the name under which the server is known to Kerberos"),
+        (-2146893022, "use the name under which the server is known to Kerberos"),
+        (-2146893039, "lock the screen and unlock it"),  # SEC_E_NO_AUTHENTICATING_AUTHORITY
+    ],
+)
+def test_other_errors_of_windows_name_the_server_and_what_to_look_at(error: int, hint: str) -> None:
+    told = autologon._explain_sspi(_code(error), "mi.test")
+
+    assert not isinstance(told, LoginRequired)
+    assert told.message.startswith("Windows cannot log on at HTTP/mi.test: ")
+    assert hint in told.hint
 
 
 def _always(challenge: str, _: Seen) -> Answer:

@@ -58,6 +58,28 @@ def test_a_refusal_later_stops_the_session_too() -> None:
     assert len(server.seen) == 2
 
 
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        (b"<p>Your account has expired.</p>", "account has expired"),
+        (b"401.1: the user's  ACCOUNT\r\n is expired; ask hr", "account is expired"),
+        (b"Password expired", "password expired"),
+        (b"account has been disabled. Account has been disabled.", "account has been disabled"),
+        (b"This session has expired, and the account of the department", None),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["basic", "credentials"])
+def test_what_a_server_says_of_the_account_is_repeated_and_nothing_else(
+    scheme: str, page: bytes, told: str | None
+) -> None:
+    answer = Answer(401, [("WWW-Authenticate", "Basic")], page)
+    with echo(lambda _: answer) as server, pytest.raises(LoginRefused) as caught:
+        session_for(server.url, scheme).get("x")
+
+    said = f". The server says: {told}" if told else ""
+    assert caught.value.message.partition("the profile uses ")[2] == f"{scheme}{said}"
+
+
 def test_a_wrong_scheme_is_explained_from_what_the_server_offers() -> None:
     with echo(lambda _: refused("Negotiate", "NTLM")) as server:
         mi = session_for(server.url)

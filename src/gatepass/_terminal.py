@@ -424,6 +424,9 @@ if sys.platform != "win32":
                 return False
 
 
+_FIRST_OF_TWO: Final = frozenset({"\x00", "\xe0"})
+
+
 class _WindowsConsole:
     """The console of Windows, key by key."""
 
@@ -438,22 +441,45 @@ class _WindowsConsole:
             self._out.flush()
 
     def typed(self) -> str:
-        keys = ""
         if sys.platform == "win32":
             import msvcrt
 
-            while msvcrt.kbhit():
-                key = msvcrt.getwche()
-                if key == "\x03":  # Ctrl-C that came in between two looks
-                    raise KeyboardInterrupt
-                if key in "\x00\xe0":  # an arrow or function key: a second code follows
-                    msvcrt.getwch()
-                    continue
-                keys += key
-        return keys
+            return _keys_of(msvcrt)
+        return ""
 
     def close(self) -> None:
         self._out.close()
+
+
+class _Keyboard(Protocol):
+    """What is used of msvcrt."""
+
+    def kbhit(self) -> bool: ...
+
+    def getwche(self) -> str: ...
+
+    def getwch(self) -> str: ...
+
+
+def _keys_of(keyboard: _Keyboard) -> str:
+    """Return what was typed on a console of Windows since the last look.
+
+    An arrow or function key is two codes, of which the first is also the letter à: only where
+    the second is there at once, it is such a key.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came in between two looks.
+    """
+    typed = ""
+    while keyboard.kbhit():
+        key = keyboard.getwche()
+        if key == "\x03":
+            raise KeyboardInterrupt
+        if key in _FIRST_OF_TWO and keyboard.kbhit():
+            keyboard.getwch()
+        elif key != "\x00":
+            typed += key
+    return typed
 
 
 def _foreground_on_tty() -> bool:
