@@ -13,7 +13,7 @@ import pytest
 from gatepass.cli import _VERBS, _output, run
 from gatepass.errors import GatepassWarning
 from gatepass.sandbox._server import Server
-from tests.cli.home import ARGV, Home, ended
+from tests.cli.home import ARGV, Home, ended, screen
 
 CANARY = "Pa55-CANARY-w0rd"
 ANONYMOUS = '[profiles.{0}]\nurl = "https://mi.example.com/mi"\nauth = {{ scheme = "anonymous" }}\n'
@@ -205,6 +205,92 @@ def test_a_stream_that_cannot_print_a_character_shows_its_escape(home: Home) -> 
 
     assert done.returncode == 0
     assert r"Gr\xf6\xdfe" in done.stdout
+
+
+# As on Windows: streams in a code page, unless somebody says otherwise.
+_CODE_PAGE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+def _raw(home: Home, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [*ARGV, *arguments],
+        env=home._environ() | _CODE_PAGE | variables,
+        cwd=home.work,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_data_and_messages_in_a_pipe_are_utf_8_whatever_the_code_page(home: Home) -> None:
+    home.user(ANONYMOUS.format("dev") + 'description = "Größe"\n')
+
+    shown = _raw(home, "show", "dev")
+    home.user(ANONYMOUS.format("dev") + '"größe" = 1\n')
+    wrong = _raw(home, "show", "dev")
+
+    assert 'description = "Größe"'.encode() in shown.stdout
+    assert "größe".encode() in wrong.stderr
+
+
+@pytest.mark.parametrize("wish", ["latin-1", "latin-1:strict"])
+def test_an_encoding_that_somebody_asks_for_is_taken(home: Home, wish: str) -> None:
+    home.user(ANONYMOUS.format("dev") + 'description = "Größe"\n')
+
+    assert "Größe".encode("latin-1") in _raw(home, "profiles", PYTHONIOENCODING=wish).stdout
+    assert "Größe".encode() in _raw(home, "profiles", PYTHONIOENCODING=":strict").stdout
+
+
+def _many(home: Home) -> list[str]:
+    names = [f"profile-number-{number}" for number in range(10)]
+    home.user("".join(ANONYMOUS.format(name) for name in names))
+    return names
+
+
+def test_a_long_message_is_folded_between_words_for_a_person(home: Home) -> None:
+    names = _many(home)
+
+    with home.sit("show", "nobody") as child:
+        assert ended(child) == 2
+        lines = screen(child).replace("\r", "").split("\n")
+
+    assert len(lines) > 2
+    assert all(len(line) < 100 for line in lines)
+    assert lines[0].startswith("error: ")
+    assert lines[1].startswith("profiles: ")
+    assert lines[2].startswith("  profile-number-")
+    for name in names:
+        assert any(name in line for line in lines)
+
+
+def test_a_long_message_is_one_line_in_a_pipe(home: Home) -> None:
+    names = _many(home)
+
+    done = home.having(COLUMNS="40").run("show", "nobody")
+
+    assert any(all(name in line for name in names) for line in done.stderr.splitlines())
+
+
+def test_the_width_may_be_said_by_a_variable(home: Home) -> None:
+    _many(home)
+
+    with home.having(COLUMNS="60").sit("show", "nobody") as child:
+        ended(child)
+        lines = screen(child).replace("\r", "").split("\n")
+
+    assert all(len(line) < 60 for line in lines)
+
+
+def test_what_validate_finds_is_folded_for_a_person_too(home: Home) -> None:
+    home.user(ANONYMOUS.format("dev") + "tiemout = 3   # " + "a long line " * 20 + "\n")
+
+    with home.having(COLUMNS="60").sit("validate", "dev") as child:
+        ended(child)
+        lines = screen(child).replace("\r", "").split("\n")
+
+    assert any(line.startswith("    tiemout") for line in lines), "the excerpt stays as it is"
+    assert not any(
+        "tiemout" in line and "did you mean" in line and len(line) > 60 for line in lines
+    )
 
 
 def test_foreign_text_cannot_steer_the_terminal(home: Home) -> None:

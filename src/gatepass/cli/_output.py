@@ -7,6 +7,10 @@ The rules of the command line's looks:
 * Tables are drawn by rich when a person looks at a terminal, and are plain aligned text
   otherwise; no style with ``NO_COLOR`` or ``TERM=dumb``, and never into a pipe.
 * An error is ``error: what is wrong``, then the next step; a warning ``warning: ...``, once each.
+* Messages are folded at the width of a person's terminal, never in what may be pasted; into a pipe
+  each stays one line.
+* Into a pipe or a file go UTF-8 (PEP 686), whatever the code page, unless PYTHONIOENCODING names
+  another encoding.
 * Foreign text cannot steer the terminal: what is not printable is shown as an escape.
 * A fault of our own is told by its kind and its places alone; its text may hold a secret.
 """
@@ -22,17 +26,24 @@ from traceback import walk_tb
 from typing import Any, Final, TextIO
 
 from gatepass._trust import printable
+from gatepass.cli._folding import folded
 from gatepass.errors import GatepassError, GatepassWarning, Problem
 
 _BROKEN_PIPE: Final = 141  # 128 + SIGPIPE, what a shell reports of any program that it ended
 
 
 def prepare() -> None:
-    """Make the streams print every character somehow, whatever their encoding."""
+    """Make the streams print every character somehow, and pipes and files UTF-8.
+
+    On Windows they would be in the code page of the system: a TOML file that ``show`` writes would
+    not be one.
+    """
+    named = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+            encoding = None if named or _person_looks_at(stream) else "utf-8"
+            reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def finish() -> None:
@@ -118,8 +129,30 @@ def _person_looks_at(stream: TextIO | None) -> bool:
 
 def say(text: str = "") -> None:
     """Print lines for the person."""
+    _print_folded(text, sys.stderr)
+
+
+def _print_folded(text: str, stream: TextIO | None) -> None:
+    if stream is None:  # print would take stdout instead
+        return
+    columns = _columns(stream)
     for line in text.split("\n"):
-        print(printable(line.expandtabs(4)), file=sys.stderr)
+        clean = printable(line.expandtabs(4))
+        for part in folded(clean, columns) if columns else [clean]:
+            print(part, file=stream)
+
+
+def _columns(stream: TextIO) -> int:
+    """How wide the terminal is that a person looks at; 0 where nobody does."""
+    if not _person_looks_at(stream):
+        return 0
+    wish = os.environ.get("COLUMNS", "")
+    if wish.isascii() and wish.isdigit():
+        return int(wish)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 0
 
 
 def waiting(text: str) -> None:
@@ -137,8 +170,7 @@ def error(failure: GatepassError) -> None:
 
 def problem(complaint: Problem) -> None:
     """Print one complaint as data, with the line of the file and the next step."""
-    for line in str(complaint).split("\n"):
-        data(line.expandtabs(4))
+    _print_folded(str(complaint), sys.stdout)
 
 
 @contextlib.contextmanager
