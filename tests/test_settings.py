@@ -344,6 +344,22 @@ def test_a_variable_that_matches_nothing_is_a_warning(
     assert said in str(warned[0].message)
 
 
+def test_a_variable_that_a_reference_names_is_no_stray(world: World) -> None:
+    """Whatever file or variable holds the reference, and whichever profile is taken."""
+    robot = profile(auth={"scheme": "bearer", "token": ["env:GATEPASS_ROBOT", "prompt:"]})
+    world.user({"vault_key": "env:GATEPASS_OWN_KEY", "profiles": {"p": profile(), "robot": robot}})
+    environ = {
+        "GATEPASS_ROBOT": "t0ken",
+        "GATEPASS_OWN_KEY": "key",
+        "GATEPASS_PROFILES__ROBOT__AUTH__TOKEN": "env:GATEPASS_PW",
+        "GATEPASS_PW": "pw",
+    }
+
+    assert world.load("p", environ=environ).name == "p"  # a warning would be an error
+    with pytest.warns(GatepassWarning, match="GATEPASS_PW2 matches nothing"):
+        world.load("p", environ={**environ, "GATEPASS_PW2": "pw"})
+
+
 def test_extends_is_set_by_files_only(world: World) -> None:
     world.user({"profiles": {"p": profile(), "other": profile()}})
 

@@ -349,7 +349,7 @@ def read(
         sources = [reader.named(path) for path in named]
     else:
         sources = [*own_sources, *reader.project()]
-    variables, notices = _variables(environ, sources)
+    variables, notices = _variables(environ, sources, references_in=(*own_sources, *sources))
     return Layers(
         sources=tuple(sources),
         variables=variables,
@@ -569,8 +569,13 @@ def unknown(word: str, allowed: Iterable[str], kind: str) -> str:
     return f"unknown {kind}{guess} (allowed here: {', '.join(choices)})"
 
 
-def _variables(environ: Mapping[str, str], sources: Iterable[Source]) -> tuple[Source, list[str]]:
-    """Turn ``GATEPASS_PROFILES__PROD__URL`` and the like into a layer, and warn of odd ones."""
+def _variables(
+    environ: Mapping[str, str], sources: Iterable[Source], *, references_in: Iterable[Source]
+) -> tuple[Source, list[str]]:
+    """Turn ``GATEPASS_PROFILES__PROD__URL`` and the like into a layer, and warn of odd ones.
+
+    A variable of the user's own is not odd where a reference names it: ``env:GATEPASS_ROBOT``.
+    """
     known = {name.replace("-", "_"): name for source in sources for name in source.names()}
     profiles: Table = {}
     origins: dict[Key, str] = {}
@@ -580,6 +585,9 @@ def _variables(environ: Mapping[str, str], sources: Iterable[Source]) -> tuple[S
             continue
         name, *path = variable.removeprefix(_PREFIX).lower().split("__")
         if not variable.startswith(_PREFIX) or not path or not all((name, *path)):
+            texts = (source.tables for source in references_in)
+            if f"env:{variable}" in _texts_in([*texts, *environ.values()]):
+                continue
             near = difflib.get_close_matches(variable, _SWITCHES, n=1)
             guess = f"; did you mean {near[0]}?" if near else ""
             notices.append(f"the variable {variable} matches nothing{guess}")
@@ -600,6 +608,14 @@ def _variables(environ: Mapping[str, str], sources: Iterable[Source]) -> tuple[S
         if name not in known.values() and "url" not in table
     ]
     return Source("variable", "variables", {"profiles": profiles}, None, b"", origins), notices
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(inner)
 
 
 def _arguments(overrides: Mapping[str, Any] | None) -> Source:

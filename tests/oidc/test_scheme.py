@@ -23,7 +23,7 @@ from gatepass._profiles import Machine
 from gatepass._session import Session
 from gatepass._terminal import Terminal
 from gatepass.auth.oidc import OidcLogin, new_vault_key
-from gatepass.errors import GatepassError, LoginRequired
+from gatepass.errors import GatepassError, LoginRequired, ProfileError
 from gatepass.sandbox.provider import IdentityProvider
 from gatepass.secrets import ref
 from tests._echo import Answer, Echo, Seen, echo
@@ -345,8 +345,53 @@ def test_a_spoofed_challenge_gets_no_stored_token(make: Callable[..., World]) ->
         world.idp.revoke("alice")
         for person in (False, True):
             with pytest.raises(GatepassError):
-                world.session(person=person).get("x")
-        assert sum(evil.counts.token_requests.values()) == 0
+                world.session(person=person, login_timeout=5.0).get("x")
+        assert evil.requests == ()
+
+
+@pytest.mark.parametrize("other", ["authority", "clientid"])
+def test_another_provider_than_the_stored_logins_is_not_even_asked(
+    make: Callable[..., World], other: str
+) -> None:
+    """Nor is the right one, for a client that is not ours."""
+    world = make()
+    world.logged_in()
+    world.idp.revoke("alice")
+    with echo() as evil:
+        named = {"authority": world.idp.issuer, "clientid": CLIENT}
+        named[other] = evil.root
+        challenge = ", ".join(f'{name}="{value}"' for name, value in named.items())
+        world.api.answers = lambda _: Answer(401, [("WWW-Authenticate", f"Bearer {challenge}")])
+        mi = world.session(person=True, login_timeout=5.0)
+        with pytest.raises(LoginRequired):  # the provider says that the login has ended
+            world.session().get("x")
+        asked = len(world.idp.requests)
+        with pytest.raises(GatepassError, match=f"(?s)now names .*{evil.root}.*gatepass logout"):
+            mi.login()
+
+        assert evil.connections == 0
+        assert len(world.idp.requests) == asked
+
+
+def test_a_carried_token_needs_a_written_issuer() -> None:
+    """Whoever answers for the server could have it sent anywhere."""
+    with pytest.raises(ProfileError, match="refresh_token needs issuer"):
+        profile_for("https://mi.test/", "oidc", auth={"refresh_token": ref("env:TOKEN")})
+
+    auth = {"refresh_token": ref("env:TOKEN"), "issuer": "https://login.test"}
+    assert profile_for("https://mi.test/", "oidc", auth=auth).scheme == "oidc"
+
+
+def test_a_carried_token_goes_nowhere_that_is_learnt_over_http(make: Callable[..., World]) -> None:
+    """Also where the profile allows http: anybody on the way could name the identity provider."""
+    world = make()
+    keys = {"proxy": world.api.root, "allow_http": True}
+    profile = profile_for("http://mi.test/mi", "oidc", auth={"refresh_token": "rt"}, **keys)
+
+    with pytest.raises(GatepassError, match=r"refresh_token .* is refused: it must begin with ht"):
+        Session._from_checked(profile, environ={}, interactive=False).get("x")
+
+    assert world.api.seen == []
 
 
 _LIES = [

@@ -6,7 +6,7 @@ what is odd is refused, with the way out.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -77,6 +77,7 @@ def from_challenge(
     *,
     issuer: str | None = None,
     client_id: str | None = None,
+    agreed: Callable[[str, str], None] | None = None,
     seconds: float = SECONDS,
 ) -> tuple[Provider, Client]:
     """Learn the provider and the client from the answer of the API. Touches the network.
@@ -89,6 +90,8 @@ def from_challenge(
         challenges: of that answer.
         issuer: what the profile says; it wins over the challenge.
         client_id: likewise.
+        agreed: gets issuer and client_id before anything is asked of the issuer, and raises where
+            they are not the right ones.
         seconds: for each of at most three requests.
 
     Returns:
@@ -113,12 +116,13 @@ def from_challenge(
         audience=_audience(said.get("apiaudience")),
         redirect_uri=_redirect_uri(said.get("redirecturi")),
     )
-    if "authority" in said:
-        # Known also where the profile names the issuer: it then only wins.
-        return metadata(http, issuer or said["authority"], seconds=seconds), client
-    if "scope" not in said:
+    if "authority" not in said and "scope" not in said:
         client = replace(client, scopes=Client(client_id).scopes)
-    issuer = issuer or _authorization_server(http, said["resource_metadata"], api_url, seconds)
+    issuer = issuer or said.get("authority")
+    if issuer is None:
+        issuer = _authorization_server(http, said["resource_metadata"], api_url, seconds)
+    if agreed is not None:
+        agreed(issuer, client_id)
     return metadata(http, issuer, seconds=seconds), client
 
 

@@ -4,6 +4,7 @@ import atexit
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
@@ -26,7 +27,7 @@ from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, 
 from gatepass._oidc.vault import Vault
 from gatepass.auth import AuthContext, SchemeBase, VaultPlace
 from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, VaultError
-from gatepass.secrets import Secret, SecretField
+from gatepass.secrets import Secret, SecretField, SecretRef
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -59,7 +60,8 @@ class Oidc(SchemeBase):
         redirect_uri: the loopback address that is registered for the client; any port by default.
         flow: ``browser``, ``device`` or ``client_credentials``.
         account: tells several people or roles at one server apart.
-        refresh_token: a reference to a token from elsewhere, used when none is stored.
+        refresh_token: a reference to a token from elsewhere, used when none is stored; needs
+            ``issuer``, where it is sent.
         use_stored_token: never log in; a stored token or nothing.
         login_timeout: seconds that a person has for a login.
         extra_params: further parameters of the login's address.
@@ -83,6 +85,11 @@ class Oidc(SchemeBase):
     def __post_init__(self) -> None:
         if self.flow == "client_credentials" and not (self.client_id and self.client_secret):
             raise ValueError("flow = client_credentials needs client_id and client_secret")
+        if isinstance(self.refresh_token, SecretRef) and not self.issuer:
+            # Otherwise whoever answers for the server could have the token sent anywhere.
+            raise ValueError(
+                "refresh_token needs issuer, the identity provider that gave the token"
+            )
         if not 0 < self.login_timeout < 86_400:  # noqa: PLR2004 - a day
             raise ValueError("login_timeout should be seconds: a positive number")
 
@@ -305,6 +312,10 @@ class OidcLogin:
         """The token of the key ``refresh_token``, as a record that is not stored."""
         if self._scheme.refresh_token is None:
             return None
+        if not self._scheme.issuer:
+            # A value given in Python. Over http anybody on the way can name the provider.
+            name = "the server that names the identity provider for refresh_token"
+            wire.check_endpoint(self._context.url, name)
         found = self._context.resolve(refresh_token=self._scheme.refresh_token)
         provider, client = self._discovered()
         return Record(
@@ -336,8 +347,12 @@ class OidcLogin:
 
     # ------------------------------------------------------------ discovery and login
 
-    def _discovered(self) -> tuple[Provider, Client]:
-        """Find the provider and who we are there: as written, else as the server says."""
+    def _discovered(self, pinned: Record | None = None) -> tuple[Provider, Client]:
+        """Find the provider and who we are there: as written, else as the server says.
+
+        Args:
+            pinned: a stored login; another provider than its own is not even asked.
+        """
         scheme, http = self._scheme, self._context.http()
         if scheme.issuer and scheme.client_id:
             provider = discovery.metadata(http, scheme.issuer)
@@ -352,6 +367,7 @@ class OidcLogin:
                 challenges,
                 issuer=scheme.issuer,
                 client_id=scheme.client_id,
+                agreed=partial(_check_pinned, pinned),
             )
         return provider, replace(
             learnt,
@@ -373,8 +389,7 @@ class OidcLogin:
         if nobody is not None:
             raise LoginRequired(f"{why.message}, and {nobody}", hint=why.hint)
         pinned = self._stored()
-        provider, client = self._discovered()
-        _check_pinned(pinned, provider, client)
+        provider, client = self._discovered(pinned)
         record = self._by_person(provider, client)
         if pinned is not None:
             # The old token is not revoked: a second login in the same browser often belongs to the
@@ -584,16 +599,16 @@ class OidcLogin:
             return provider.issuer
 
 
-def _check_pinned(pinned: Record | None, provider: Provider, client: Client) -> None:
+def _check_pinned(pinned: Record | None, issuer: str, client_id: str) -> None:
     """Refuse a server that suddenly names another provider than the stored login's."""
     if pinned is None:
         return
     before = (pinned.provider.issuer, pinned.client_id)
-    now = (provider.issuer, client.client_id)
-    if before != now:
+    if before != (issuer, client_id):
+        named = f"{wire.printable(issuer)} (client {wire.printable(client_id)})"
         raise GatepassError(
-            f"the server now names the identity provider {now[0]} (client {now[1]}); the stored "
-            f"login belongs to {before[0]} (client {before[1]})",
+            f"the server now names the identity provider {named}; the stored login belongs to "
+            f"{before[0]} (client {before[1]})",
             hint="if the server really has moved: gatepass logout, then gatepass login",
         )
 
