@@ -508,6 +508,28 @@ def test_in_a_real_terminal_ctrl_c_gives_up_and_gives_the_terminal_back(tmp_path
         child.expect_exact("THEN Mary")
 
 
+def _without_terminal(login: str, environ: dict[str, str]) -> "subprocess.Popen[str]":
+    """Run a login where nothing can be typed; it says what it does on stderr."""
+    code = login.replace('input("Your name? ")', "1")
+    return subprocess.Popen(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _shown_query(process: "subprocess.Popen[str]") -> dict[str, str]:
+    """Wait for the address that a login shows; return what stands behind its question mark."""
+    assert process.stderr
+    lines = iter(process.stderr.readline, "")
+    url = next(line.strip() for line in lines if line.startswith("  https://"))
+    return dict(parse_qsl(urlsplit(url).query))
+
+
 @posix
 def test_without_a_terminal_but_before_a_screen_the_browser_alone_does_it(tmp_path: Path) -> None:
     """As in the console of a development environment, or a notebook's kernel."""
@@ -522,27 +544,8 @@ def test_without_a_terminal_but_before_a_screen_the_browser_alone_does_it(tmp_pa
     environ = clean_environ(
         tmp_path, PYTHONPATH=PYTHONPATH, PYCHARM_HOSTED="1", BROWSER=str(browser)
     )
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-X",
-            "dev",
-            "-W",
-            "error",
-            "-c",
-            LOGIN.replace('input("Your name? ")', "1"),
-        ],
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stderr
-        lines = iter(process.stderr.readline, "")
-        url = next(line.strip() for line in lines if line.startswith("  https://"))
-        query = dict(parse_qsl(urlsplit(url).query))
+    with _without_terminal(LOGIN, environ) as process:
+        query = _shown_query(process)
         callback = urlencode({"code": "c0de", "state": query["state"]})
         wait_for(address.exists, raw.SECONDS, "the browser")
         address.unlink()  # closes it
@@ -558,28 +561,9 @@ def test_without_a_terminal_but_before_a_screen_the_browser_alone_does_it(tmp_pa
 def test_ctrl_c_while_the_token_is_asked_for_ends_it_and_the_page_says_so(tmp_path: Path) -> None:
     code = LOGIN.replace('    return Tokens(Secret("at"))', "    import time; time.sleep(600)")
     environ = clean_environ(tmp_path, PYTHONPATH=PYTHONPATH, PYCHARM_HOSTED="1")
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-X",
-            "dev",
-            "-W",
-            "error",
-            "-c",
-            code.replace('input("Your name? ")', "1"),
-        ],
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stderr
+    with _without_terminal(code, environ) as process:
         assert process.stdout
-        lines = iter(process.stderr.readline, "")
-        url = next(line.strip() for line in lines if line.startswith("  https://"))
-        query = dict(parse_qsl(urlsplit(url).query))
+        query = _shown_query(process)
         parts = urlsplit(query["redirect_uri"])
         target = f"{parts.path}?{urlencode({'code': 'c0de', 'state': query['state']})}"
         with raw.asked(parts.port or 0, raw.get(target, parts.netloc)) as browser:
@@ -611,10 +595,7 @@ def test_a_notebook_that_cannot_open_a_browser_asks_for_the_address(tmp_path: Pa
         text=True,
         start_new_session=True,
     ) as process:
-        assert process.stderr
-        lines = iter(process.stderr.readline, "")
-        url = next(line.strip() for line in lines if line.startswith("  https://"))
-        query = dict(parse_qsl(urlsplit(url).query))
+        query = _shown_query(process)
         answer = urlencode({"code": "c0de", "state": query["state"]})
         out, err = process.communicate(
             f"rubbish\n{query['redirect_uri']}?{answer}\n", timeout=raw.SECONDS

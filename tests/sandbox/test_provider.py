@@ -1,6 +1,7 @@
 """The sandbox's identity provider: strict where it should be, wrong where it is told to be."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -30,6 +31,8 @@ from gatepass.sandbox.provider import (
     IdentityProvider,
     Lie,
 )
+from tests.peers.environ import clean_environ
+from tests.secrets.world import PYTHONPATH
 
 USERS = {"alice": "sesame", "bob": "open <&> sésame"}
 REDIRECT = "http://127.0.0.1:5/callback"
@@ -820,6 +823,29 @@ def test_a_refresh_token_may_be_long(client: requests.Session) -> None:
         old = idp.issue()["refresh_token"]
         assert len(old) == 8000
         assert refresh(client, idp, old).ok
+
+
+def test_a_provider_that_cannot_make_its_key_opens_no_port(tmp_path: Path) -> None:
+    """As where joserfc is not installed."""
+    (tmp_path / "joserfc.py").write_text("raise ImportError('not installed')\n")
+    script = (
+        "import gc\n"
+        "from gatepass.sandbox.provider import IdentityProvider\n"
+        "try:\n    IdentityProvider().__enter__()\n"
+        "except ImportError:\n    print('said so')\n"
+        "gc.collect()\n"
+    )
+    sources = os.pathsep.join([str(tmp_path), PYTHONPATH])
+
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", script],
+        env=clean_environ(tmp_path / "home", PYTHONPATH=sources),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (done.stdout, done.stderr) == ("said so\n", "")
 
 
 def test_records_stay_readable_and_a_second_run_begins_anew(client: requests.Session) -> None:

@@ -3,27 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox._login import MODES, LoginContext, login_for
 from gatepass.sandbox._record import Request
+from gatepass.sandbox._running import Certificate, Running
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from gatepass.sandbox._wire import Listener
     from gatepass.sandbox.provider import IdentityProvider
-
-Certificate = tuple[str | Path, str | Path]
-"""Certificate chain and private key, both PEM files."""
 
 _BINDING: Final = ("windows", "mixed")
 
 
 @dataclass(frozen=True, eq=False)
-class Server:
+class Server(Running["_Run"]):
     r"""A loopback server that stands in for a Granta Service Layer.
 
     Runs inside ``with``; may be used again afterwards, then with empty records. What was recorded
@@ -47,6 +43,8 @@ class Server:
         ValueError: no such mode, a name that HTTP Basic cannot send, ``lock_after`` below 1,
             ``channel_binding`` where nothing can be bound, or mode ``oidc`` without a provider.
     """
+
+    what: ClassVar[str] = "server"
 
     mode: str = "standalone"
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -82,36 +80,15 @@ class Server:
         """
         from gatepass.sandbox._wire import Listener
 
-        if self._runs and self._runs[-1].running:
-            raise RuntimeError("this server runs already")
+        self._refuse_to_run_twice()
         accounts = Accounts(self.users, self.lock_after)
         certificate = Path(self.certificate[0]) if self.certificate else None
         context = LoginContext(
             accounts, certificate, self.channel_binding, self.provider, self.redirect_uri
         )
         listener = Listener(self.port, login_for(self.mode, context), self._tls())
-        self._runs[:] = [_Run(listener, accounts)]
-        listener.start()
+        self._begin(_Run(listener, accounts))
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the listener and all connections, and wait for the threads. The port is free then.
-
-        Raises:
-            Exception: a mistake of the server itself, which must not be lost in its thread.
-        """
-        run = self._runs[-1]
-        try:
-            run.listener.stop()
-        finally:
-            run.running = False
-        if error is None and run.listener.failures:
-            raise run.listener.failures[0]
 
     @property
     def url(self) -> str:
@@ -129,21 +106,6 @@ class Server:
     def attempts(self, user: str) -> int:
         """Return how many wrong passwords came for that name, also for one that nobody has."""
         return self._run.accounts.attempts(user)
-
-    @property
-    def _run(self) -> "_Run":
-        if not self._runs:
-            raise RuntimeError("the server has not been started: with Server(...) as server: ...")
-        return self._runs[-1]
-
-    def _tls(self) -> "SSLContext | None":
-        if self.certificate is None:
-            return None
-        import ssl
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.certificate)
-        return context
 
 
 @dataclass

@@ -80,8 +80,21 @@ class Introduction:
     python: str
 
 
+class _Outcome:
+    """What came of a request."""
+
+    __slots__ = ()
+    status: int | None
+    user: str | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server let the right user in."""
+        return self.status == 200 and self.user == USER  # noqa: PLR2004 - HTTP's OK
+
+
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(_Outcome):
     """What came of one secret source.
 
     Attributes:
@@ -106,14 +119,9 @@ class Trial:
     hint: str = ""
     note: str = ""
 
-    @property
-    def ok(self) -> bool:
-        """Whether the server let the right user in."""
-        return self.status == 200 and self.user == USER  # noqa: PLR2004 - HTTP's OK
-
 
 @dataclass(frozen=True, slots=True)
-class Pairing:
+class Pairing(_Outcome):
     """What came of one scheme at one configuration of a server.
 
     Attributes:
@@ -137,14 +145,9 @@ class Pairing:
     problem: str = ""
     hint: str = ""
 
-    @property
-    def ok(self) -> bool:
-        """Whether the server let the right user in."""
-        return self.status == 200 and self.user == USER  # noqa: PLR2004 - HTTP's OK
-
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class Round(_Outcome):
     """What came of one session with OpenID Connect.
 
     Attributes:
@@ -172,11 +175,6 @@ class Round:
     skipped: str = ""
     problem: str = ""
     hint: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the server let the right user in."""
-        return self.status == 200 and self.user == USER  # noqa: PLR2004 - HTTP's OK
 
 
 @contextmanager

@@ -17,18 +17,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from gatepass.sandbox._provider_ledger import Counts, Family, Grant
 from gatepass.sandbox._provider_lies import Lie, Lies
-from gatepass.sandbox._provider_tokens import TokenRefused
+from gatepass.sandbox._provider_tokens import Keys, Mint, TokenRefused
+from gatepass.sandbox._running import Certificate, Running
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from gatepass.sandbox._provider_endpoints import Endpoints
     from gatepass.sandbox._provider_wire import Gate, ProviderListener, ProviderRequest
 
@@ -53,7 +51,7 @@ _SCOPES: Final = ("openid", "offline_access")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class IdentityProvider:
+class IdentityProvider(Running["_Run"]):
     """A loopback OpenID provider. Runs inside ``with``.
 
     Attributes:
@@ -83,6 +81,8 @@ class IdentityProvider:
         ValueError: no such lie or user, or a path that does not begin with a slash or ends in one.
     """
 
+    what: ClassVar[str] = "identity provider"
+
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     clients: Mapping[str, str | None] = field(default_factory=lambda: _CLIENTS, repr=False)
     rotation: bool = True
@@ -101,7 +101,7 @@ class IdentityProvider:
     lies: frozenset[str] = frozenset()
     path: str = ""
     port: int = 0
-    certificate: tuple[str | Path, str | Path] | None = None
+    certificate: Certificate | None = None
     clock: Callable[[], float] = time.time
     _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
 
@@ -123,35 +123,15 @@ class IdentityProvider:
         """
         from gatepass.sandbox._provider_wire import ProviderListener
 
-        if self._runs and self._runs[-1].running:
-            raise RuntimeError("this identity provider runs already")
+        self._refuse_to_run_twice()
+        keys = Keys()  # before the port is opened, which nobody would close if joserfc is missing
         listener = ProviderListener(self.port, self._tls(), self.delay)
         scheme = "https" if self.certificate else "http"
         issuer = f"{scheme}://127.0.0.1:{listener.server_port}{self.path}"
-        run = _Run(listener, _endpoints(self, issuer))
+        run = _Run(listener, _endpoints(self, issuer, keys))
         listener.answer = run.endpoints.answer
-        self._runs[:] = [run]
-        listener.start()
+        self._begin(run)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the listener and all connections, and wait for the threads.
-
-        Raises:
-            Exception: a mistake of the provider itself, which must not be lost in its thread.
-        """
-        run = self._runs[-1]
-        try:
-            run.listener.stop()
-        finally:
-            run.running = False
-        if error is None and run.listener.failures:
-            raise run.listener.failures[0]
 
     # --- what to look at ---
 
@@ -311,23 +291,6 @@ class IdentityProvider:
             raise ValueError("no such user")
         return user
 
-    @property
-    def _run(self) -> "_Run":
-        if not self._runs:
-            raise RuntimeError(
-                "the provider has not been started: with IdentityProvider(...) as idp: ..."
-            )
-        return self._runs[-1]
-
-    def _tls(self) -> "SSLContext | None":
-        if self.certificate is None:
-            return None
-        import ssl
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.certificate)
-        return context
-
 
 @dataclass
 class _Run:
@@ -338,12 +301,11 @@ class _Run:
     running: bool = True
 
 
-def _endpoints(idp: IdentityProvider, issuer: str) -> "Endpoints":
+def _endpoints(idp: IdentityProvider, issuer: str, keys: Keys) -> "Endpoints":
     from gatepass.sandbox._accounts import Accounts
     from gatepass.sandbox._provider_clients import Clients
     from gatepass.sandbox._provider_endpoints import Books, Endpoints, Policy
     from gatepass.sandbox._provider_ledger import Ledger, Rules
-    from gatepass.sandbox._provider_tokens import Keys, Mint
 
     rules = Rules(
         rotation=idp.rotation,
@@ -355,7 +317,7 @@ def _endpoints(idp: IdentityProvider, issuer: str) -> "Endpoints":
         device_interval=idp.device_interval,
     )
     lies = Lies(idp.lies)
-    mint = Mint(issuer, Keys(), lies, idp.clock, idp.access_token_seconds, idp.id_token)
+    mint = Mint(issuer, keys, lies, idp.clock, idp.access_token_seconds, idp.id_token)
     books = Books(
         accounts=Accounts(idp.users, lock_after=None),
         clients=Clients(idp.clients),
