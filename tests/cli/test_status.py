@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,27 @@ def test_a_record_that_cannot_be_read_is_told_beside_the_others(
     assert "unreadable" in done.stdout
     assert "nightly: error: " in done.stderr
     assert [bool(row["error"]) for row in rows] == [True, False]
+
+
+def test_a_keyring_that_gives_no_key_is_asked_once_for_all_profiles(
+    office: Office, idp: IdentityProvider, tmp_path: Path
+) -> None:
+    """One that hangs costs seconds each time."""
+    names = ("nightly", "second", "third")
+    text = "".join(profile(idp.issuer, f'account = "{name}"\n', name) for name in names)
+    _log_in(office, text)
+    calls = tmp_path / "calls"
+    environ = dict(office.empty_office.environ, BACKEND_CALLS=str(calls))
+    del environ["GATEPASS_VAULT_KEY"]
+    environ["PYTHON_KEYRING_BACKEND"] = "tests.secrets.backends.CountsAndFails"
+    home = replace(office.empty_office, environ=environ, path=[str(Path(__file__).parents[2])])
+
+    done = home.run("status")
+
+    assert done.returncode == 3
+    assert calls.read_text().splitlines() == ["gatepass/vault-key"]
+    for name in names:
+        assert f"{name}: error: the vault's key cannot be read" in done.stderr
 
 
 def test_a_key_that_needs_a_person_is_not_asked_for(office: Office, idp: IdentityProvider) -> None:

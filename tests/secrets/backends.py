@@ -67,6 +67,15 @@ class HangsOnGet(Memory):
         return super().get_password(service, username)
 
 
+class CountsAndFails(Memory):
+    """Fails, and notes each call in a file."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        with open(os.environ["BACKEND_CALLS"], "a", encoding="utf-8") as calls:  # noqa: PTH123
+            calls.write(f"{service}/{username}\n")
+        raise KeyringError("no answer")
+
+
 class HangsAtChoice(Memory):
     """A D-Bus that never answers, asked before the first call."""
 

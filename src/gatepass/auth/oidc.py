@@ -155,10 +155,35 @@ def status(scheme: Oidc, origin: str, place: VaultPlace) -> Status:
     Raises:
         VaultError: the record or the key cannot be read.
     """
-    vault, identity = vault_at(place), scheme.identity(origin)
-    record = vault.read(identity)
+    return statuses(place)(scheme, origin)
+
+
+def statuses(place: VaultPlace) -> Callable[[Oidc, str], Status]:
+    """Return what looks up logins of one vault, as :func:`status` does.
+
+    The vault is opened once for all of them, also where that fails: a keyring that hangs costs
+    seconds each time.
+    """
+    vault = vault_at(place)
+    closed: list[VaultError] = []
+
+    def look(scheme: Oidc, origin: str) -> Status:
+        identity = scheme.identity(origin)
+        if closed:
+            raise closed[0]
+        try:
+            flying = vault.in_flight(identity)
+        except VaultError as error:  # the key or the place; what is wrong with a record comes later
+            closed.append(error)
+            raise
+        return _status_of(vault.read(identity), flying)
+
+    return look
+
+
+def _status_of(record: Record | None, flying: InFlight | None) -> Status:
     if record is None:
-        return Status(stored=False, in_flight=vault.in_flight(identity))
+        return Status(stored=False, in_flight=flying)
     return Status(
         stored=True,
         user=record.user or record.subject,
@@ -167,7 +192,7 @@ def status(scheme: Oidc, origin: str, place: VaultPlace) -> Status:
         access_until=record.expires_at,
         renewable=record.refresh_token is not None,
         saved_at=record.saved_at,
-        in_flight=vault.in_flight(identity),
+        in_flight=flying,
         suspect=record.suspect,
     )
 

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -81,6 +81,9 @@ class _Row:
         return found.renewable or (ends is not None and ends >= now + seconds)
 
 
+_Look = Callable[[Profile], _Row]
+
+
 @click.command(
     context_settings=CONTEXT,
     epilog=example("gatepass status", "gatepass status nightly --min-valid 8h"),
@@ -110,7 +113,8 @@ def status(
     """
     layers = world.layers(config_files)
     names = layers.names if name is None else (_settings.select(layers, name),)
-    rows = [row for each in names for row in _rows(world, layers, each, named=name is not None)]
+    look = _look(world)
+    rows = [row for each in names for row in _rows(look, layers, each, named=name is not None)]
     now = time.time()
     _show(rows, now, as_json=as_json)
     if name is not None and not rows and min_valid is None:
@@ -121,14 +125,14 @@ def status(
     return 0 if good else _MISSING
 
 
-def _rows(world: World, layers: Layers, name: str, *, named: bool) -> Iterator[_Row]:
+def _rows(look: _Look, layers: Layers, name: str, *, named: bool) -> Iterator[_Row]:
     profile, problems = complaints_of(layers, name, _profiles.machine(layers))
     if profile is None:
         if named:
             raise ProfileError(problems=problems)
         _output.say(f"{name} is broken; gatepass validate {name} tells why")
     elif profile.scheme == OIDC:
-        yield _row(world, profile)
+        yield look(profile)
     elif named:
         _output.say(
             f"{name} uses {profile.scheme}, which has no login to store; where its secret comes "
@@ -136,16 +140,24 @@ def _rows(world: World, layers: Layers, name: str, *, named: bool) -> Iterator[_
         )
 
 
-def _row(world: World, profile: Profile) -> _Row:
-    from gatepass.auth import oidc
+def _look(world: World) -> _Look:
+    """Return what looks up the login of a profile; the vault is opened once for all profiles."""
+    lookups: list[Any] = []
 
-    scheme = profile.auth
-    assert isinstance(scheme, oidc.Oidc)  # noqa: S101 - a built-in name means the built-in
-    place = place_of(profile, world, Terminal(world.environ, interactive=False))
-    try:
-        return _Row(profile.name, scheme, oidc.status(scheme, profile.origin, place))
-    except VaultError as error:
-        return _Row(profile.name, scheme, None, error)
+    def look(profile: Profile) -> _Row:
+        from gatepass.auth import oidc
+
+        scheme = profile.auth
+        assert isinstance(scheme, oidc.Oidc)  # noqa: S101 - a built-in name means the built-in
+        if not lookups:  # the vault is a setting of the machine, and so the same for all profiles
+            place = place_of(profile, world, Terminal(world.environ, interactive=False))
+            lookups.append(oidc.statuses(place))
+        try:
+            return _Row(profile.name, scheme, lookups[0](scheme, profile.origin))
+        except VaultError as error:
+            return _Row(profile.name, scheme, None, error)
+
+    return look
 
 
 def _show(rows: list[_Row], now: float, *, as_json: bool) -> None:
