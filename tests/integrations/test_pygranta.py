@@ -152,7 +152,8 @@ class Office:
         self.file = folder / "profiles.toml"
         self.file.write_text(
             f'[profiles.nightly]\nurl = "{self.server.url}"\n[profiles.nightly.auth]\n'
-            'scheme = "oidc"\nuse_stored_token = true\nrefresh_token = "env:TOKEN"\n'
+            f'scheme = "oidc"\nissuer = "{self.idp.issuer}"\nuse_stored_token = true\n'
+            'refresh_token = "env:TOKEN"\n'
         )
         self.file.chmod(0o600)
         key = folder / "vault.key"

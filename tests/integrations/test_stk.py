@@ -48,7 +48,11 @@ def arguments(environ: dict[str, str] | None = None, **auth: Any) -> Mapping[str
         ({"scheme": "oidc"}, {"oidc": True}),
         ({"scheme": "oidc", "use_stored_token": True}, {"oidc": True, "use_stored_token": True}),
         (
-            {"scheme": "oidc", "refresh_token": ref("env:MI_PASSWORD")},
+            {
+                "scheme": "oidc",
+                "issuer": "https://idp.test",
+                "refresh_token": ref("env:MI_PASSWORD"),
+            },
             {"oidc": True, "refresh_token": PASSWORD},
         ),
         (
