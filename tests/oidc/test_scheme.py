@@ -546,7 +546,7 @@ def test_a_process_that_died_in_a_refresh_is_named_when_the_login_is_gone(
         worker.send_signal(signal.SIGKILL)
         worker.communicate(timeout=60)
 
-    with pytest.raises(LoginRequired, match=f"process {worker.pid} on .* died during a refresh at"):
+    with pytest.raises(LoginRequired, match=f"process {worker.pid} on .* began a refresh at"):
         world.session(use_stored_token=True).get("x")
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gatepass._oidc import keys
 from gatepass._oidc.durable import patiently
+from gatepass._oidc.in_files import FileStore
 from gatepass._oidc.keys import VaultKey
 from gatepass._oidc.vault import Vault
 from gatepass.errors import SecretUnavailable, VaultError
@@ -102,7 +103,7 @@ def test_a_key_file_that_others_can_read_or_write_is_refused(tmp_path: Path, mod
     keys.write_key_file(path)
     path.chmod(mode)
     its = Vault(
-        tmp_path / "vault",
+        FileStore(tmp_path / "vault"),
         keys.behind(f"file:{path}", lambda: Secret(path.read_text().strip()), file=path),
     )
 
@@ -135,7 +136,7 @@ def test_a_reference_that_does_not_answer_says_why_and_makes_nothing(tmp_path: P
     def refuse() -> Secret:
         raise SecretUnavailable("the variable VAULT_KEY is not set", hint="set it")
 
-    its = Vault(tmp_path / "vault", keys.behind("env:VAULT_KEY", refuse))
+    its = Vault(FileStore(tmp_path / "vault"), keys.behind("env:VAULT_KEY", refuse))
 
     with pytest.raises(VaultError, match="the variable VAULT_KEY is not set") as caught:
         its.write(IDENTITY, RECORD)
@@ -153,7 +154,7 @@ def test_a_missing_key_is_made_only_where_no_record_exists(tmp_path: Path) -> No
         return kept[-1]
 
     key = VaultKey("keyring:gatepass/vault-key", lambda: kept[-1] if kept else None, make)
-    Vault(tmp_path / "vault", key).write(IDENTITY, RECORD)
+    Vault(FileStore(tmp_path / "vault"), key).write(IDENTITY, RECORD)
     assert len(kept) == 1
     kept.clear()
     only(tmp_path / "vault").write_bytes(b"")
@@ -161,13 +162,13 @@ def test_a_missing_key_is_made_only_where_no_record_exists(tmp_path: Path) -> No
     uses: list[Use] = [lambda its: its.read(IDENTITY), lambda its: its.write(IDENTITY, RECORD)]
     for use in uses:
         with pytest.raises(VaultError, match="1 record sealed with it") as caught:
-            use(Vault(tmp_path / "vault", key))
+            use(Vault(FileStore(tmp_path / "vault"), key))
         assert "keyring:gatepass/vault-key" in caught.value.message
         assert "no new key was made" in caught.value.hint
     assert kept == []
 
     with pytest.raises(VaultError, match="key is missing"):
-        Vault(tmp_path / "elsewhere", replace(key, make=None)).write(IDENTITY, RECORD)
+        Vault(FileStore(tmp_path / "elsewhere"), replace(key, make=None)).write(IDENTITY, RECORD)
 
 
 def test_a_key_that_is_not_one_is_refused_without_showing_it(tmp_path: Path) -> None:

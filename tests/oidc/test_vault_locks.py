@@ -193,9 +193,7 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_write(folder: Path) ->
     its = vault(folder)
     its.write(IDENTITY, RECORD)
     its.write(OTHER, RECORD)
-    mine, theirs = (
-        f".{its._place(its._needed_key(), i).record.name}.x.tmp" for i in (IDENTITY, OTHER)
-    )
+    mine, theirs = (f".{its._needed_key().name(i).hex()}.token.x.tmp" for i in (IDENTITY, OTHER))
     for name in (mine, theirs):
         (folder / name).write_bytes(b"half")
 

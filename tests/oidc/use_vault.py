@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gatepass._oidc.in_files import FileStore
 from gatepass._oidc.keys import in_keyring, write_key_file
 from gatepass._oidc.values import Identity
 from gatepass._oidc.vault import Vault
@@ -33,7 +34,7 @@ def _ready() -> None:
 
 def with_keyring_key(folder: str, number: str = "0") -> Any:
     """Write a record of its own with the key in the keyring."""
-    its = Vault(Path(folder), in_keyring(context()))
+    its = Vault(FileStore(Path(folder)), in_keyring(context()))
     _ready()
     try:
         its.write(Identity(f"https://server-{number}.example.com"), RECORD)
@@ -49,7 +50,7 @@ def removed_key(folder: str) -> Any:
     uses: list[Use] = [lambda its: its.read(IDENTITY), lambda its: its.write(IDENTITY, RECORD)]
     for use in uses:
         try:
-            use(Vault(Path(folder), in_keyring(context())))
+            use(Vault(FileStore(Path(folder)), in_keyring(context())))
         except GatepassError as error:
             said.append(_said(error))
     return [said, in_keyring(context()).read() is None]
@@ -189,7 +190,7 @@ def _kill_at_step(number: int) -> None:
 def read_only(folder: str) -> Any:
     """Read and write, without the rights of root, in a folder that cannot be written to."""
     path = Path(folder)
-    its = Vault(path, given(), clock=lambda: NOW)
+    its = Vault(FileStore(path), given(), clock=lambda: NOW)
     its.write(IDENTITY, with_token("old"))  # also loads every module that is needed
     path.chmod(0o500)
     if os.geteuid() == 0:

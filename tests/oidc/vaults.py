@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gatepass._oidc.in_files import FileStore
 from gatepass._oidc.keys import VaultKey, behind
 from gatepass._oidc.values import Identity, Provider, Record
 from gatepass._oidc.vault import Vault
@@ -60,7 +61,7 @@ def given(text: str = KEY) -> VaultKey:
 
 def vault(folder: Path, text: str = KEY, *, patience: float = 30.0) -> Vault:
     """Return a vault with a given key and a clock that stands still."""
-    return Vault(folder, given(text), clock=lambda: NOW, patience=patience)
+    return Vault(FileStore(folder), given(text), clock=lambda: NOW, patience=patience)
 
 
 def plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from gatepass._oidc.stores import Words
 from gatepass._oidc.values import InFlight
 from gatepass.errors import TokenLockTimeout, VaultError
 
@@ -26,7 +27,7 @@ def held(
     path: Path,
     *,
     seconds: float,
-    clock: Callable[[], float],
+    words: Words,
     what: str = "the token",
     given_up: Callable[[], bool] | None = None,
 ) -> Iterator[None]:
@@ -35,7 +36,7 @@ def held(
     Args:
         path: the lock's file; its folder exists.
         seconds: how long to wait for it.
-        clock: the wall time in seconds since 1970.
+        words: how it tells who holds it.
         what: what it guards, for the message.
         given_up: says whether to end the wait early.
 
@@ -51,12 +52,12 @@ def held(
         thread_local=False,  # taken in one thread, it may be given back in another
         fallback_to_soft=False,  # a lock by a file's existence outlives a killed holder
         preserve_lock_file=True,
-        on_acquired=lambda descriptor: _sign(descriptor, clock()),
+        on_acquired=lambda descriptor: _sign(descriptor, words.write()),
     )
     try:
         lock.acquire(timeout=seconds, cancel_check=given_up)
     except Timeout:
-        raise _timeout(path, seconds, what) from None
+        raise timeout(_holder(path, words), seconds, what) from None
     except OSError as error:
         raise VaultError(
             f"cannot lock {path}: {error.strerror}",
@@ -105,7 +106,16 @@ def described(holder: InFlight) -> str:
     return f"process {holder.pid} on {holder.host} since {since}"
 
 
-def _sign(descriptor: int, now: float) -> None:
+def in_clear(clock: Callable[[], float]) -> Words:
+    """Return the words of a lock that nobody else can look at.
+
+    Args:
+        clock: the wall time in seconds since 1970.
+    """
+    return Words(lambda: written(here(clock())), parsed)
+
+
+def _sign(descriptor: int, holder: bytes) -> None:
     """Write into the lock's file who holds it.
 
     The first byte is left blank: it is the one that Windows locks against readers.
@@ -113,14 +123,24 @@ def _sign(descriptor: int, now: float) -> None:
     with suppress(OSError):  # a full disk must not keep anybody from the lock
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, b" " + written(here(now)))
+        os.write(descriptor, b" " + holder)
 
 
-def _timeout(path: Path, seconds: float, what: str) -> TokenLockTimeout:
-    holder = None
+def _holder(path: Path, words: Words) -> InFlight | None:
     with suppress(OSError), path.open("rb", buffering=0) as stream:
         stream.seek(1)
-        holder = parsed(stream.read(_MOST_BYTES))
+        return words.read(stream.read(_MOST_BYTES))
+    return None
+
+
+def timeout(holder: InFlight | None, seconds: float, what: str) -> TokenLockTimeout:
+    """Return the error of those who waited in vain.
+
+    Args:
+        holder: who holds the lock; None when that cannot be told.
+        seconds: how long they waited.
+        what: what the lock guards.
+    """
     who = "another process" if holder is None else described(holder)
     return TokenLockTimeout(
         f"{what} is in use by {who}, and was not free within {seconds:g} s",

@@ -7,11 +7,17 @@ then judges the answer. The request and the write run in a thread of their own t
 
 What a kill between the answer and the write costs is healed by the provider's grace period, if it
 has one; else the journal tells what happened.
+
+In a shared vault the lock is a lease. Before the token is spent the lease is made to outlast the
+request; after it the write is tried whoever holds the lease by then, for a while also where the
+vault cannot be reached; and whoever gets the lease and finds that a refresh was begun and not ended
+first looks for a moment whether its holder still comes.
 """
 
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS: Final = 60.0  # longer than two requests to the provider may take
 POST_SECONDS: Final = 25.0
+WRITE_SECONDS: Final = 20.0  # for how long a shared vault that cannot be reached is tried again
+SETTLE_SECONDS: Final = 3.0  # how long the holder of an ended lease is waited for
 _LOOK: Final = 0.2  # seconds; on Windows Ctrl-C is noticed only between two waits
 _AHEAD: Final = 60.0  # seconds before its end that a token is renewed ...
 _AHEAD_PART: Final = 0.1  # ... but at most this part of its life
@@ -73,12 +81,14 @@ class Request:
         client_secret: of a confidential client; None of a public one.
         clock: the wall clock.
         advice: what a person should run, such as ``gatepass login prod``.
+        seconds: for each of at most two questions to the provider.
     """
 
     http: "Session"
     client_secret: Secret | None
     clock: Callable[[], float]
     advice: str
+    seconds: float = POST_SECONDS
 
 
 def uninterrupted(action: Callable[[Callable[[], bool]], Any]) -> Any:
@@ -114,17 +124,26 @@ class Unsaved(TokenNotPersisted):
 
     Attributes:
         record: what could not be written.
+        spent: the refresh token that was sent for it, which is still stored.
     """
 
-    def __init__(self, record: Record, why: str) -> None:
+    def __init__(self, record: Record, spent: Secret, why: str) -> None:
         super().__init__(
             f"a renewed token could not be stored: {why}",
             hint="keep this process running until the cause is mended, or log in again afterwards",
         )
         self.record = record
+        self.spent = spent
 
 
-def stored(vault: Vault, identity: Identity, request: Request, *, refused: Secret | None) -> Record:
+def stored(
+    vault: Vault,
+    identity: Identity,
+    request: Request,
+    *,
+    refused: Secret | None,
+    unsaved: Callable[[Unsaved], None] = lambda _: None,
+) -> Record:
     """Return a record with a usable access token, refreshing it where that is needed.
 
     Args:
@@ -132,6 +151,7 @@ def stored(vault: Vault, identity: Identity, request: Request, *, refused: Secre
         identity: whose token.
         request: what a refresh needs.
         refused: an access token that the API has refused; it does not count as usable.
+        unsaved: gets what cannot be written, also where nobody waits any more for the answer.
 
     Raises:
         LoginRequired: there is no record, or no token in it can be used.
@@ -142,9 +162,15 @@ def stored(vault: Vault, identity: Identity, request: Request, *, refused: Secre
     record = vault.read(identity)
     if record is not None and _usable(record, request, refused):
         return record
-    done: Record = uninterrupted(
-        lambda given_up: _under_lock(vault, identity, request, refused, given_up)
-    )
+
+    def renew(given_up: Callable[[], bool]) -> Record:
+        try:
+            return _under_lock(vault, identity, request, refused, given_up)
+        except Unsaved as error:
+            unsaved(error)
+            raise
+
+    done: Record = uninterrupted(renew)
     return done
 
 
@@ -176,6 +202,9 @@ def _under_lock(
 ) -> Record:
     with vault.lock(identity, seconds=LOCK_SECONDS, given_up=given_up):
         record = vault.read(identity)
+        before = vault.in_flight(identity)
+        if before is not None and vault.shared:
+            record = _settled(vault, identity, record, lambda each: _usable(each, request, refused))
         if record is None:
             raise LoginRequired("nobody has logged in yet", hint=request.advice)
         if _usable(record, request, refused):  # another thread or process was faster
@@ -190,50 +219,120 @@ def _under_lock(
             )
         if given_up():
             raise KeyboardInterrupt  # nothing is sent yet, and nobody waits for it
-        died = vault.in_flight(identity)
         vault.begin(identity)
-        return _renew(vault, identity, record, request, died)
+        return _renew(vault, identity, record, record.refresh_token, request, before)
+
+
+def _settled(
+    vault: Vault, identity: Identity, record: Record | None, usable: Callable[[Record], bool]
+) -> Record | None:
+    """Wait for a moment for the holder of an ended lease, who may have an answer in its hands."""
+    end = time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < end and record is not None and not usable(record):
+        time.sleep(_LOOK)
+        record = vault.read(identity)
+    return record
 
 
 def _renew(
-    vault: Vault, identity: Identity, record: Record, request: Request, died: InFlight | None
+    vault: Vault,
+    identity: Identity,
+    record: Record,
+    spent: Secret,
+    request: Request,
+    before: InFlight | None,
 ) -> Record:
-    saved: VaultError | None = None
+    why: str | None = None
     try:
-        reply = exchange(record.provider, record.client_id, record.refresh_token, request)
+        reply = _asked(vault, identity, record, spent, request)
         fresh = answers.refresh_token_of(reply)
         if fresh is not None:
             # Nothing of the answer is judged before the only token that still works is safe.
             record = renewed(record, fresh, request)
             try:
-                record = vault.write(identity, record)
+                record = _kept(vault, identity, record, spent, request)
             except VaultError as error:
-                saved = error
-        if saved is not None:  # the journal stays: what is stored is spent
-            raise _unsaved(record, reply, request, saved.message)
+                why = error.message
+        if why is not None:  # the journal stays: what is stored is spent
+            raise _unsaved(record, spent, reply, request, why)
         tokens = answers.tokens(reply, clock=request.clock)
     except answers.InvalidGrant as error:
-        if record.refresh_token is not None:
-            vault.forget_refresh_token(identity, record.refresh_token)
-        vault.done(identity)
-        raise LoginRequired(_why_refused(error, died), hint=request.advice) from None
-    except (wire.NotSent, answers.Denied, answers.Retry):
-        vault.done(identity)  # the provider never saw the token, or did not use it up
+        vault.forget_refresh_token(identity, spent)
+        _over(vault, identity)
+        raise LoginRequired(_why_refused(error, before), hint=request.advice) from None
+    except (wire.NotSent, answers.Denied, answers.Retry, _NotBegun):
+        # The provider never saw the token, or did not use it up.
+        _over(vault, identity, before=before)
         raise
-    vault.done(identity)
+    _over(vault, identity)
     return _judged(vault, identity, record, tokens, request)
 
 
-def _unsaved(record: Record, reply: wire.Reply, request: Request, why: str) -> Unsaved:
+class _NotBegun(VaultError):
+    """The lease cannot be made long enough, so nothing was sent."""
+
+
+def _asked(
+    vault: Vault, identity: Identity, record: Record, spent: Secret, request: Request
+) -> wire.Reply:
+    """Send the stored token; each question only under a lock that outlasts it."""
+
+    def hold() -> None:
+        vault.outlast(identity, request.seconds)
+
+    try:
+        hold()
+    except VaultError as error:
+        raise _NotBegun(error.message, hint=error.hint) from None
+    return exchange(record.provider, record.client_id, spent, request, again=hold)
+
+
+def _over(vault: Vault, identity: Identity, *, before: InFlight | None = None) -> None:
+    """Take the note away, or bring back the one before; it only explains, so it may fail."""
+    with suppress(VaultError):
+        vault.done(identity, before=before)
+
+
+def _kept(
+    vault: Vault, identity: Identity, record: Record, spent: Secret, request: Request
+) -> Record:
+    """Write a renewed token down, in a shared vault again and again for a while.
+
+    Returns:
+        The record as kept; where a later login is stored by now, ours, which is then used in
+        memory alone.
+
+    Raises:
+        LoginRequired: somebody has logged out.
+        VaultError: it cannot be written.
+    """
+    end = time.monotonic() + (WRITE_SECONDS if vault.shared else 0.0)
+    while True:
+        try:
+            kept = vault.keep(identity, record, spent=spent)
+        except VaultError:
+            if time.monotonic() >= end:
+                raise
+        else:
+            break
+        time.sleep(_LOOK)
+    if kept is None:
+        raise LoginRequired("somebody logged out while the login was renewed", hint=request.advice)
+    return kept if same(kept.refresh_token, record.refresh_token) else record
+
+
+def _unsaved(
+    record: Record, spent: Secret, reply: wire.Reply, request: Request, why: str
+) -> Unsaved:
     """Judge the rest of an answer whose refresh token is in memory alone, and never lose that."""
     try:
         tokens = answers.tokens(reply, clock=request.clock)
         record = _named(record, _claims(record, tokens, request))
     except idtoken.Unacceptable as error:
-        return Unsaved(replace(record, suspect=error.message), why)
+        return Unsaved(replace(record, suspect=error.message), spent, why)
     except GatepassError as error:
-        return Unsaved(record, f"{why}; and {error.message}")
-    return Unsaved(with_access(record, tokens, request), why)
+        return Unsaved(record, spent, f"{why}; and {error.message}")
+    return Unsaved(with_access(record, tokens, request), spent, why)
 
 
 def renewed(record: Record, fresh: Secret, request: Request) -> Record:
@@ -309,12 +408,24 @@ def _claims(record: Record, tokens: Tokens, request: Request) -> "idtoken.Claims
 
 
 def exchange(
-    provider: Provider, client_id: str, refresh_token: Secret | None, request: Request
+    provider: Provider,
+    client_id: str,
+    refresh_token: Secret | None,
+    request: Request,
+    *,
+    again: Callable[[], None] = lambda: None,
 ) -> wire.Reply:
     """Send a refresh token to the provider that it belongs to, and to no other.
 
     An answer that was lost on its way is asked for once more with the same token: if the provider
     has used it up, nothing can get worse, and within a grace period it answers again.
+
+    Args:
+        provider: whose token it is.
+        client_id: our name there.
+        refresh_token: the token.
+        request: what else is needed.
+        again: called before the token is sent once more; a ``VaultError`` keeps it from that.
 
     Raises:
         NotSent: the request certainly did not arrive.
@@ -327,22 +438,32 @@ def exchange(
     }
     for attempt in (1, 2):
         try:
-            reply = wire.ask_token(request.http, provider, client, fields, seconds=POST_SECONDS)
+            reply = wire.ask_token(request.http, provider, client, fields, seconds=request.seconds)
         except wire.Ambiguous:
-            if attempt == 2:  # noqa: PLR2004 - the second of two
+            if attempt == 2 or not _may(again):  # noqa: PLR2004 - the second of two
                 raise
         else:
-            if reply.status < 500 or attempt == 2:  # noqa: PLR2004 - the server's own mistakes
+            # The server's own mistakes are worth a second question.
+            if reply.status < 500 or attempt == 2 or not _may(again):  # noqa: PLR2004
                 return reply
     raise AssertionError("unreachable")
 
 
-def _why_refused(error: GatepassError, died: InFlight | None) -> str:
-    if died is not None:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(died.since))
+def _may(again: Callable[[], None]) -> bool:
+    try:
+        again()
+    except VaultError:
+        return False
+    return True
+
+
+def _why_refused(error: GatepassError, before: InFlight | None) -> str:
+    if before is not None:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(before.since))
         return (
-            f"process {died.pid} on {died.host} died during a refresh at {when}; the identity "
-            "provider has since refused the token"
+            f"process {before.pid} on {before.host} began a refresh at {when} and did not bring "
+            "it to an end (killed, or its answer was lost); the identity provider has since "
+            "refused the token"
         )
     return (
         "the identity provider refuses the stored login, which has expired or was revoked "
@@ -354,17 +475,19 @@ def _judged(
     vault: Vault, identity: Identity, record: Record, tokens: Tokens, request: Request
 ) -> Record:
     """Check what came with a refresh, and write the access token down."""
+    own = record.refresh_token or Secret("")
     try:
         record = _named(record, _claims(record, tokens, request))
     except idtoken.Unacceptable as error:
-        vault.write(identity, replace(record, suspect=error.message))
+        vault.keep(identity, replace(record, suspect=error.message), spent=own)
         raise LoginRequired(
             f"the identity provider's answer cannot be trusted: {error.message}",
             hint=request.advice,
         ) from None
     fresh = with_access(record, tokens, request)
     try:
-        return vault.write(identity, fresh)
+        kept = vault.keep(identity, fresh, spent=own)
     except VaultError:
         # The refresh token is safe already; without the access token others refresh once more.
         return fresh
+    return kept if kept is not None and same(kept.refresh_token, own) else fresh

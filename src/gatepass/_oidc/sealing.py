@@ -1,4 +1,4 @@
-"""What a file of the vault looks like, and the key that seals it.
+"""What a record of the vault looks like, and the key that seals it.
 
 ::
 
@@ -14,7 +14,6 @@ Sealed along with the content, though not inside, are the format, the key's id a
 import hmac
 import os
 import re
-from pathlib import Path
 from typing import Final, NoReturn
 
 from gatepass._oidc.contents import identity_text
@@ -62,7 +61,7 @@ class SealingKey:
         return hmac.digest(self._name, identity_text(identity), "sha256")
 
     def seal(self, content: bytes, name: bytes) -> bytes:
-        """Return a file's bytes.
+        """Return a record's bytes.
 
         Args:
             content: what to seal.
@@ -74,13 +73,13 @@ class SealingKey:
         sealed = AESGCM(self._seal).encrypt(nonce, content, self._bound(name))
         return _HEAD + self.id + nonce + sealed
 
-    def unseal(self, data: bytes, name: bytes, path: Path) -> bytes:
+    def unseal(self, data: bytes, name: bytes, where: str) -> bytes:
         """Return the content. The answer holds the tokens.
 
         Args:
-            data: a file's bytes.
+            data: a record's bytes.
             name: whose it should be.
-            path: the file, for messages.
+            where: what messages call it.
 
         Raises:
             VaultError: it is cut off, damaged, foreign, of a newer version, sealed with another
@@ -89,20 +88,20 @@ class SealingKey:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        _check_head(data, path)
-        self.check_key(data, path)
+        _check_head(data, where)
+        self.check_key(data, where)
         body = data[len(_HEAD) + _KEY_ID :]
         if len(body) < _NONCE + _PROOF:
-            raise VaultError(f"{path} is cut off", hint=_AGAIN)
+            raise VaultError(f"{where} is cut off", hint=_AGAIN)
         try:
             return AESGCM(self._seal).decrypt(body[:_NONCE], body[_NONCE:], self._bound(name))
         except InvalidTag:
             raise VaultError(
-                f"{path} is damaged, cut off, or the copy of another record", hint=_AGAIN
+                f"{where} is damaged, cut off, or the copy of another record", hint=_AGAIN
             ) from None
 
-    def check_key(self, data: bytes, path: Path) -> None:
-        """Refuse a file that was sealed with another key; anything else passes.
+    def check_key(self, data: bytes, where: str) -> None:
+        """Refuse a record that was sealed with another key; anything else passes.
 
         Raises:
             VaultError: it was.
@@ -110,24 +109,24 @@ class SealingKey:
         told = data[len(_HEAD) : len(_HEAD) + _KEY_ID]
         if data.startswith(_HEAD) and len(told) == _KEY_ID and told != self.id:
             raise VaultError(
-                f"{path} was sealed with another key than the one behind {self.shown}",
+                f"{where} was sealed with another key than the one behind {self.shown}",
                 hint="nothing was changed or lost: bring back the key that was in use at the "
-                f"login; only where it is gone for good, delete {path} and log in again",
+                f"login; only where it is gone for good, delete {where} and log in again",
             )
 
     def _bound(self, name: bytes) -> bytes:
         return _HEAD + self.id + name
 
 
-def _check_head(data: bytes, path: Path) -> None:
+def _check_head(data: bytes, where: str) -> None:
     head = _ANY_HEAD.match(data)
     if head is not None and head[0] == _HEAD:
         return
     if head is not None:
         raise VaultError(
-            f"{path} was written by a newer version of gatepass",
+            f"{where} was written by a newer version of gatepass",
             hint="nothing was changed or lost: use the newer version here too",
         )
     if _WORDS.startswith(data) or _PART_OF_HEAD.fullmatch(data):
-        raise VaultError(f"{path} is cut off", hint=_AGAIN)
-    raise VaultError(f"{path} is not a file of the vault, or damaged", hint=_AGAIN)
+        raise VaultError(f"{where} is cut off", hint=_AGAIN)
+    raise VaultError(f"{where} is not a file of the vault, or damaged", hint=_AGAIN)

@@ -1,40 +1,31 @@
-"""The vault: one sealed file for each identity, and beside it a lock and a journal.
+"""The vault: one sealed record for each identity, and beside it a lock and a journal.
 
-::
-
-    <name>.token      the record: ``sealing`` says how it looks, ``contents`` what it holds
-    <name>.lock       held while a record is changed, and around a whole refresh
-    <name>.inflight   a refresh has begun and not ended: process, host and time, in clear
-    key.lock          held while the key is made
-
-The name is a keyed hash of the identity, so that a copy of the folder does not tell which servers
-and accounts somebody has. No lock file is ever removed.
+Where these lie is for a store to say: in the files of one user (``in_files``), or in a redis that
+many computers share (``in_redis``). What is sealed, what is compared and what wins is the same for
+both, and decided here.
 
 A record that cannot be read is neither replaced nor removed, except by :meth:`Vault.forget`.
 """
 
 import os
-import shlex
-import stat
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from hmac import compare_digest
-from pathlib import Path
 from threading import get_ident
 from typing import Final
 
-from gatepass._oidc import contents, durable, keys, locks
+from gatepass._oidc import contents, keys, locks
 from gatepass._oidc.keys import VaultKey
 from gatepass._oidc.sealing import SealingKey
+from gatepass._oidc.stores import KEY, Hold, Store, Words
 from gatepass._oidc.values import Identity, InFlight, Record
 from gatepass.errors import TokenNotPersisted, VaultError
 from gatepass.secrets import Secret
 
-_RECORD: Final = ".token"
 _SECONDS_FOR_KEY: Final = 150.0  # the one before may be answering the keyring's dialogs
+_TURNS: Final = 20  # how often somebody else may be faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,49 +34,25 @@ class Listing:
 
     Attributes:
         readable: the records that open, with their identities.
-        unreadable: for each of the others, what is wrong; names the file.
+        unreadable: for each of the others, what is wrong; names the record.
     """
 
     readable: tuple[tuple[Identity, Record], ...]
     unreadable: tuple[VaultError, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The files of one identity.
-
-    Attributes:
-        folder: where they lie.
-        name: the identity's keyed hash.
-    """
-
-    folder: Path
-    name: bytes
-
-    @property
-    def record(self) -> Path:
-        return self.folder / (self.name.hex() + _RECORD)
-
-    @property
-    def lock(self) -> Path:
-        return self.folder / (self.name.hex() + ".lock")
-
-    @property
-    def journal(self) -> Path:
-        return self.folder / (self.name.hex() + ".inflight")
-
-
 class Vault:
     """The tokens of one user.
 
-    Building it touches nothing. The key is read once, at the first need; where the folder holds
+    Building it touches nothing. The key is read once, at the first need; where the store holds
     no record, reading needs none. It is made, where it may be, by the first lock or write.
 
     Every change happens under the identity's lock: the one that this thread holds by :meth:`lock`,
-    else one that is taken for the time of the change.
+    else one that is taken for the time of the change. The lock of a shared store may end early, so
+    there each write also compares what it replaces.
 
     Args:
-        folder: where the files lie; made with mode 0700.
+        store: where the records lie.
         key: where the key is.
         clock: the wall time in seconds since 1970.
         patience: for how many seconds a change waits for the lock that its caller does not hold;
@@ -94,36 +61,34 @@ class Vault:
 
     def __init__(
         self,
-        folder: Path,
+        store: Store,
         key: VaultKey,
         *,
         clock: Callable[[], float] = time.time,
         patience: float = 30.0,
     ) -> None:
-        self._folder = folder
+        self._store = store
         self._key = key
         self._clock = clock
         self._patience = patience
         self._sealing: SealingKey | None = None
-        self._locked: set[tuple[int, int, bytes]] = (
-            set()
-        )  # process (a fork holds none), thread, name
+        # By process (a fork holds none), thread and name.
+        self._holds: dict[tuple[int, int, bytes], Hold] = {}
+
+    @property
+    def shared(self) -> bool:
+        """Whether other computers use it, so that a lock may end before its holder does."""
+        return self._store.shared
 
     def read(self, identity: Identity) -> Record | None:
-        """Return an identity's record; None when there is none. Reads from disk.
+        """Return an identity's record; None when there is none. Reads from the store.
 
         Raises:
             VaultError: there is one, and it is cut off, damaged, foreign, of a newer version or
-                sealed with another key; or the key or the folder cannot be used.
+                sealed with another key; or the key or the store cannot be used.
         """
         sealing = self._known_key()
-        if sealing is None:
-            return None
-        found = self._open(self._place(sealing, identity).record, sealing)
-        if found is None:
-            self._refuse_other_keys(sealing)
-            return None
-        return found[1]
+        return None if sealing is None else self._look(sealing, identity)[0]
 
     def write(self, identity: Identity, record: Record) -> Record:
         """Keep a record, and return it as kept: one generation on, with the time of writing.
@@ -139,30 +104,49 @@ class Vault:
             VaultError: as for :meth:`read` and :meth:`lock`.
         """
         sealing = self._needed_key()
-        with self._changing(self._place(sealing, identity)):
-            return self._put(sealing, identity, record)
+        with self._changing(sealing, identity):
+            return self._put(sealing, identity, lambda _stored: record) or record
 
-    def write_if(self, identity: Identity, record: Record, *, expected_generation: int) -> bool:
-        """Keep a record like :meth:`write`, if the stored one is the one that was expected.
+    def keep(self, identity: Identity, record: Record, *, spent: Secret) -> Record | None:
+        """Keep what a refresh brought, unless somebody has logged in or out in the meantime.
+
+        In a shared store it is tried whoever holds the lock by now: what it replaces is compared.
+        It takes the place of a record
+
+        - whose refresh token is the spent one: nothing else can be done with that;
+        - without a refresh token: the provider has refused the spent one to somebody else;
+        - of an older generation, or a missing one that nobody removed: the store has lost writes.
+
+        Any other record is of a later login or refresh, and stays.
 
         Args:
             identity: whose it is.
-            record: what to keep.
-            expected_generation: the stored record's; 0 when there should be none.
+            record: what to keep, with the generation of the record that it was made from.
+            spent: the refresh token that was sent for it.
 
         Returns:
-            Whether it was written.
+            What is stored now: the record as kept, or the later one; None when somebody has logged
+            out.
 
         Raises:
             TokenNotPersisted: it could not be written; the old one is as it was.
             VaultError: as for :meth:`read` and :meth:`lock`.
         """
         sealing = self._needed_key()
-        with self._changing(self._place(sealing, identity)):
-            if self._generation(identity) != expected_generation:
-                return False
-            self._put(sealing, identity, record)
-            return True
+        later: list[Record | None] = []
+
+        def chosen(stored: Record | None) -> Record | None:
+            later[:] = [stored]
+            if stored is None:
+                lost = not self._store.was_removed(sealing.name(identity))
+                return record if lost else None
+            of_before = stored.refresh_token is None or _same(stored.refresh_token, spent)
+            return record if of_before or stored.generation < record.generation else None
+
+        unguarded: AbstractContextManager[None] = nullcontext()
+        with unguarded if self.shared else self._changing(sealing, identity):
+            kept = self._put(sealing, identity, chosen, after=record.generation)
+            return kept or later[0]
 
     def forget(self, identity: Identity) -> bool:
         """Remove an identity's record, also one that cannot be read, and its journal.
@@ -176,10 +160,8 @@ class Vault:
         sealing = self._known_key()
         if sealing is None:
             return False
-        place = self._place(sealing, identity)
-        with self._changing(place):
-            there_was = _remove(place.record)
-            _remove(place.journal)
+        with self._changing(sealing, identity):
+            there_was = self._store.remove(sealing.name(identity))
         if not there_was:
             self._refuse_other_keys(sealing)
         return there_was
@@ -201,12 +183,14 @@ class Vault:
         sealing = self._known_key()
         if sealing is None:
             return False
-        with self._changing(self._place(sealing, identity)):
-            record = self.read(identity)
-            if record is None or not _same(record.refresh_token, dead):
-                return False
-            self._put(sealing, identity, replace(record, refresh_token=None))
-            return True
+
+        def without(stored: Record | None) -> Record | None:
+            if stored is None or not _same(stored.refresh_token, dead):
+                return None
+            return replace(stored, refresh_token=None)
+
+        with self._changing(sealing, identity):
+            return self._put(sealing, identity, without) is not None
 
     @contextmanager
     def lock(
@@ -223,160 +207,173 @@ class Vault:
 
         Raises:
             TokenLockTimeout: somebody else held it all the time; names the process.
-            VaultError: the key, the folder or the lock cannot be used.
+            VaultError: the key, the store or the lock cannot be used.
         """
-        place = self._place(self._needed_key(), identity)
-        with self._lock(place, seconds, given_up):
-            mark = os.getpid(), get_ident(), place.name
-            self._locked.add(mark)
+        sealing = self._needed_key()
+        with self._lock(sealing, identity, seconds, given_up) as hold:
+            mark = self._mark(sealing, identity)
+            self._holds[mark] = hold
             try:
                 yield
             finally:
-                self._locked.discard(mark)
+                self._holds.pop(mark, None)
+
+    def outlast(self, identity: Identity, seconds: float) -> None:
+        """See that the lock, which this thread holds, does not end within that time.
+
+        Raises:
+            VaultError: it has ended already, or that cannot be made sure.
+        """
+        self._holds[self._mark(self._needed_key(), identity)].outlast(seconds)
 
     def in_flight(self, identity: Identity) -> InFlight | None:
         """Return the refresh that has begun and not ended; None when there is none.
 
-        While the caller holds the lock, that is one whose process died. A journal that cannot be
-        read counts as none: it only explains.
+        While the caller holds the lock, that is one whose process died or got no usable answer; in
+        a shared store it may still be at work. A journal that cannot be read counts as none: it
+        only explains.
 
         Raises:
-            VaultError: the key or the folder cannot be used.
+            VaultError: the key or the store cannot be used.
         """
         sealing = self._known_key()
         if sealing is None:
             return None
-        journal = self._place(sealing, identity).journal
-        try:
-            text = durable.read(journal)
-        except OSError:
-            return None
-        return None if text is None else locks.parsed(text)
+        name = sealing.name(identity)
+        data = self._store.note(name)
+        return None if data is None else self._words(sealing, name, b"note").read(data)
 
     def begin(self, identity: Identity) -> None:
-        """Note that a refresh begins, by this process. When it returns, the note is on disk.
+        """Note that a refresh begins, by this process. When it returns, the note is kept.
 
-        It also shows, before a token is spent, that the disk takes what is written.
+        It also shows, before a token is spent, that the store takes what is written.
 
         Raises:
             VaultError: it could not be written.
         """
-        place = self._place(self._needed_key(), identity)
-        try:
-            self._make_folder()
-            durable.replace(place.journal, locks.written(locks.here(self._clock())))
-        except OSError as error:
-            raise _not_written(VaultError, place.journal, error) from None
+        self._note(identity, locks.here(self._clock()))
 
-    def done(self, identity: Identity) -> None:
+    def done(self, identity: Identity, *, before: InFlight | None = None) -> None:
         """Note that the refresh has ended.
+
+        Args:
+            identity: whose.
+            before: the note of another process that still explains something; it comes back.
 
         Raises:
             VaultError: the note could not be removed.
         """
-        sealing = self._known_key()
-        if sealing is not None:
-            _remove(self._place(sealing, identity).journal)
+        if before is not None:
+            self._note(identity, before)
+        elif (sealing := self._known_key()) is not None:
+            self._store.set_note(sealing.name(identity), None)
 
     def entries(self) -> Listing:
-        """Open every record, those that do not open included. Reads from disk.
+        """Open every record, those that do not open included. Reads from the store.
 
         Raises:
-            VaultError: the key or the folder cannot be used.
+            VaultError: the key or the store cannot be used.
         """
         sealing = self._known_key()
         if sealing is None:
             return Listing((), ())
         readable, unreadable = [], []
-        for path in self._records():
+        for found in self._store.records():
             try:
-                found = self._open(path, sealing)
+                if isinstance(found.data, VaultError):
+                    raise found.data
+                readable.append(_opened(sealing, found.data, found.name, found.where))
             except VaultError as error:
                 unreadable.append(error)
-            else:
-                readable += [found] if found else []  # None: removed in this moment
         return Listing(tuple(readable), tuple(unreadable))
 
-    def _open(self, path: Path, sealing: SealingKey) -> tuple[Identity, Record] | None:
-        try:
-            data = durable.read(path)
-        except OSError as error:
-            raise VaultError(f"cannot read {path}: {error.strerror}") from None
+    def _look(self, sealing: SealingKey, identity: Identity) -> tuple[Record | None, bytes | None]:
+        """Return the record, and its sealed bytes; None twice when there is none."""
+        name = sealing.name(identity)
+        data = self._store.read(name)
         if data is None:
-            return None
-        # In one step, so that no local variable of a frame in a traceback holds the tokens.
-        found = contents.decoded(sealing.unseal(data, _name(path), path))
-        if found is None:
-            raise VaultError(
-                f"{path} holds something that this version of gatepass does not know",
-                hint="nothing was changed or lost: use the version that wrote it",
-            )
-        return found
+            self._refuse_other_keys(sealing)
+            return None, None
+        return _opened(sealing, data, name, self._store.where(name))[1], data
 
-    def _put(self, sealing: SealingKey, identity: Identity, record: Record) -> Record:
-        place = self._place(sealing, identity)
-        kept = replace(record, generation=self._generation(identity) + 1, saved_at=self._clock())
-        data = sealing.seal(contents.encoded(identity, kept), place.name)
-        try:
-            durable.replace(place.record, data)
-        except OSError as error:
-            raise _not_written(TokenNotPersisted, place.record, error) from None
-        return kept
+    def _put(
+        self,
+        sealing: SealingKey,
+        identity: Identity,
+        chosen: Callable[[Record | None], Record | None],
+        *,
+        after: int = 0,
+    ) -> Record | None:
+        """Write what is chosen in view of what is stored, and return it as kept.
 
-    def _generation(self, identity: Identity) -> int:
-        stored = self.read(identity)
-        return 0 if stored is None else stored.generation
+        Args:
+            sealing: the key.
+            identity: whose it is.
+            chosen: gets the stored record, and returns what takes its place; None for nothing.
+            after: a generation that has been; a store that lost writes must not bring it twice.
+        """
+        name = sealing.name(identity)
+        for _ in range(_TURNS):
+            stored, old = self._look(sealing, identity)
+            record = chosen(stored)
+            if record is None:
+                return None
+            generation = max(0 if stored is None else stored.generation, after) + 1
+            kept = replace(record, generation=generation, saved_at=self._clock())
+            data = sealing.seal(contents.encoded(identity, kept), name)
+            if self._store.put(name, data, old=old):
+                return kept
+        raise TokenNotPersisted(
+            f"{self._store.where(name)} is changed by others all the time",
+            hint="try again",
+        )
 
-    @contextmanager
-    def _changing(self, place: _Place) -> Iterator[None]:
-        if (os.getpid(), get_ident(), place.name) in self._locked:
-            yield
-        else:
-            with self._lock(place, self._patience):
-                yield
+    def _changing(
+        self, sealing: SealingKey, identity: Identity
+    ) -> "AbstractContextManager[Hold | None]":
+        if self._mark(sealing, identity) in self._holds:
+            return nullcontext()
+        return self._lock(sealing, identity, self._patience)
 
-    @contextmanager
     def _lock(
-        self, place: _Place, seconds: float, given_up: Callable[[], bool] | None = None
-    ) -> Iterator[None]:
-        self._make_folder()
-        with locks.held(place.lock, seconds=seconds, clock=self._clock, given_up=given_up):
-            yield
+        self,
+        sealing: SealingKey,
+        identity: Identity,
+        seconds: float,
+        given_up: Callable[[], bool] | None = None,
+    ) -> AbstractContextManager[Hold]:
+        name = sealing.name(identity)
+        words = self._words(sealing, name, b"lock")
+        return self._store.lock(name, seconds=seconds, words=words, given_up=given_up)
 
-    def _place(self, sealing: SealingKey, identity: Identity) -> _Place:
-        return _Place(self._folder, sealing.name(identity))
+    def _mark(self, sealing: SealingKey, identity: Identity) -> tuple[int, int, bytes]:
+        return os.getpid(), get_ident(), sealing.name(identity)
 
-    def _records(self) -> list[Path]:
-        """Every record, readable or not."""
-        self._check_folder()
-        try:
-            return sorted(path for path in self._folder.iterdir() if path.name.endswith(_RECORD))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise VaultError(f"cannot read {self._folder}: {error.strerror}") from None
+    def _note(self, identity: Identity, holder: InFlight) -> None:
+        sealing = self._needed_key()
+        name = sealing.name(identity)
+        text = locks.written(holder)
+        if self.shared:
+            text = sealing.seal(text, name + b"note")
+        self._store.set_note(name, text)
 
-    def _make_folder(self) -> None:
-        try:
-            durable.make_folder(self._folder)
-        except OSError as error:
-            raise VaultError(f"cannot make the folder {self._folder}: {error.strerror}") from None
-        self._check_folder()
+    def _words(self, sealing: SealingKey, name: bytes, what: bytes) -> Words:
+        """How a lock or a note names a process: sealed where strangers may look in."""
+        clear = locks.in_clear(self._clock)
+        if not self.shared:
+            return clear
 
-    def _check_folder(self) -> None:
-        """Refuse a folder in which others could put back an old record, or a lock of their own."""
-        with suppress(OSError):
-            mode = self._folder.stat().st_mode
-            if sys.platform != "win32" and mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise VaultError(
-                    f"others can write to the folder of the vault, {self._folder}",
-                    hint=f"    chmod 700 {shlex.quote(str(self._folder))}\nor name a folder inside "
-                    "it, which is then made with that mode",
-                )
+        def read(data: bytes) -> InFlight | None:
+            try:
+                return locks.parsed(sealing.unseal(data, name + what, what.decode()))
+            except VaultError:
+                return None
+
+        return Words(lambda: sealing.seal(clear.write(), name + what), read)
 
     def _known_key(self) -> SealingKey | None:
         """The key; None, without asking for it, when there is nothing that it could open."""
-        if self._sealing is None and not self._records():
+        if self._sealing is None and not self._store.count():
             return None
         return self._needed_key()
 
@@ -388,65 +385,57 @@ class Vault:
         return self._sealing
 
     def _made_key(self) -> Secret:
-        self._make_folder()
-        with locks.held(
-            self._folder / "key.lock",
-            seconds=_SECONDS_FOR_KEY,
-            clock=self._clock,
-            what="the vault's key",
-        ):
+        if self.shared:  # each host would make its own
+            raise VaultError(
+                f"the vault's key is missing: there is nothing behind {self._key.shown}",
+                hint=f"all hosts that share {self._store.shown} need the same key: make one with "
+                'gatepass secret new-key, copy it to each host, and name it: vault_key = "file:'
+                'PATH"',
+            )
+        words = locks.in_clear(self._clock)
+        with self._store.lock(KEY, seconds=_SECONDS_FOR_KEY, words=words, what="the vault's key"):
             text = self._key.read()  # another process may have made it by now
             if text is not None:
                 return text
-            if self._records() or self._key.make is None:
-                raise self._key_is_missing()
+            count = self._store.count()
+            if count or self._key.make is None:
+                raise self._key_is_missing(count)
             return self._key.make()
 
-    def _key_is_missing(self) -> VaultError:
-        count = len(self._records())
+    def _key_is_missing(self, count: int) -> VaultError:
         return VaultError(
             f"the vault's key is missing: there is nothing behind {self._key.shown}, and "
-            f"{self._folder} holds {count} {'record' if count == 1 else 'records'} sealed with it",
+            f"{self._store.shown} holds {count} {'record' if count == 1 else 'records'} sealed "
+            "with it",
             hint="nothing was changed or lost, and no new key was made: bring back the key, or "
             "use the keyring of the login; only where it is gone for good, delete "
-            f"{self._folder / ('*' + _RECORD)} and log in again",
+            f"{os.path.join(self._store.shown, '*.token')} and log in again",  # noqa: PTH118 - a text
         )
 
     def _refuse_other_keys(self, sealing: SealingKey) -> None:
         """Refuse to say that a record is missing when another key may have named it.
 
         Raises:
-            VaultError: a record in the folder was sealed with another key.
+            VaultError: a record in the store was sealed with another key.
         """
-        for path in self._records():
-            with suppress(OSError):
-                sealing.check_key(durable.read(path) or b"", path)
+        for found in self._store.records():
+            if isinstance(found.data, bytes):
+                sealing.check_key(found.data, found.where)
 
 
-def _name(path: Path) -> bytes:
-    """The identity's keyed hash, by a record's file name; foreign names give what opens nothing."""
-    try:
-        return bytes.fromhex(path.name.removesuffix(_RECORD))
-    except ValueError:
-        return b""
-
-
-def _remove(path: Path) -> bool:
-    try:
-        return durable.remove(path)
-    except OSError as error:
-        raise VaultError(f"cannot remove {path}: {error.strerror}") from None
+def _opened(sealing: SealingKey, data: bytes, name: bytes, where: str) -> tuple[Identity, Record]:
+    # In one step, so that no local variable of a frame in a traceback holds the tokens.
+    found = contents.decoded(sealing.unseal(data, name, where))
+    if found is None:
+        raise VaultError(
+            f"{where} holds something that this version of gatepass does not know",
+            hint="nothing was changed or lost: use the version that wrote it",
+        )
+    return found
 
 
 def _same(stored: Secret | None, dead: Secret) -> bool:
     return stored is not None and compare_digest(
         stored.reveal().encode(errors="surrogatepass"),
         dead.reveal().encode(errors="surrogatepass"),
-    )
-
-
-def _not_written(kind: type[VaultError], path: Path, error: OSError) -> VaultError:
-    return kind(
-        f"cannot write {path}: {error.strerror}",
-        hint=f"what was there before is unharmed; {path.parent} must be writable and have space",
     )

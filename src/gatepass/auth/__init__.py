@@ -19,6 +19,8 @@ from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from requests import PreparedRequest, Session
 
     Authenticator = Callable[[PreparedRequest], PreparedRequest]
@@ -29,6 +31,26 @@ class Resolver(Protocol):
 
     def __call__(self, **fields: str | SecretRef | Secret | None) -> Mapping[str, Secret]:
         """Resolve each field that is given; see :attr:`AuthContext.resolve`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisPlace:
+    """A redis in which tokens are kept. Looking at it touches nothing.
+
+    Attributes:
+        host: its name or address.
+        port: its port.
+        db: the number of the database.
+        tls: makes the TLS context; None is plain TCP.
+        credentials: returns the user's name and the password, each None where there is none;
+            raises ``VaultError``.
+    """
+
+    host: str
+    port: int
+    db: int
+    tls: "Callable[[], SSLContext] | None"
+    credentials: Callable[[], tuple[str | None, Secret | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +65,7 @@ class VaultPlace:
         terminal: the way to a person who may unlock the keyring.
         allow_insecure_keyring: the machine setting of that name.
         clock: the wall clock, in seconds since 1970.
+        redis: where tokens are kept instead of the folder; None is the folder.
     """
 
     folder: Callable[[], Path]
@@ -52,6 +75,7 @@ class VaultPlace:
     terminal: Terminal
     allow_insecure_keyring: bool
     clock: Callable[[], float]
+    redis: RedisPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """``scheme = "oidc"``: OpenID Connect. Log in once in a browser, run unattended ever after."""
 
 import atexit
+import os
+import socket
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +24,8 @@ from gatepass._oidc import (
     wire,
 )
 from gatepass._oidc import refresh as refreshing
+from gatepass._oidc.in_files import FileStore
+from gatepass._oidc.in_redis import RedisStore, Server
 from gatepass._oidc.refresh import Live, Unsaved
 from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, Tokens
 from gatepass._oidc.vault import Vault
@@ -146,7 +150,14 @@ def vault_at(place: VaultPlace) -> Vault:
         key = keys.in_keyring(place)
     else:
         key = keys.behind(str(place.key), place.resolve_key, file=place.key_file)
-    return Vault(place.folder(), key, clock=place.clock, patience=refreshing.LOCK_SECONDS)
+    return Vault(_store(place), key, clock=place.clock, patience=refreshing.LOCK_SECONDS)
+
+
+def _store(place: VaultPlace) -> FileStore | RedisStore:
+    server = place.redis
+    if server is None:
+        return FileStore(place.folder())
+    return RedisStore(Server(server.host, server.port, server.db, server.tls, server.credentials))
 
 
 def status(scheme: Oidc, origin: str, place: VaultPlace) -> Status:
@@ -209,7 +220,7 @@ class OidcLogin:
         self._lock = RLock()
         self._live: Live | None = None
         self._memory: Record | None = None  # a login that is not stored
-        self._is_unsaved = False  # ... although it should be
+        self._spent: Secret | None = None  # ... although it should be, in the place of this token
         self._turn = Lock()  # held while the login in memory is renewed, also after a Ctrl-C
 
     # ------------------------------------------------------------ requests
@@ -285,7 +296,7 @@ class OidcLogin:
                 return self._renewed_in_memory()
             why = LoginRequired("nobody has logged in yet", hint=self._advice())
         except LoginRequired as error:
-            self._memory, self._is_unsaved = None, False
+            self._memory = self._spent = None
             why = error
         return self._logged_in(why)
 
@@ -305,29 +316,37 @@ class OidcLogin:
 
     def _refreshed(self, refused: Secret | None) -> Record:
         try:
-            return refreshing.stored(self._vault, self._identity, self._request(), refused=refused)
+            return refreshing.stored(
+                self._vault,
+                self._identity,
+                self._request(),
+                refused=refused,
+                unsaved=self._keep_in_memory,
+            )
         except Unsaved as unsaved:
-            self._memory, self._is_unsaved = unsaved.record, True
-            atexit.register(self._save_late)
             if unsaved.record.access_token is None:  # nothing else of the answer can be used
                 raise
             warnings.warn(f"{unsaved.message}\n{unsaved.hint}", GatepassWarning, stacklevel=4)
             return unsaved.record
 
+    def _keep_in_memory(self, unsaved: Unsaved) -> None:
+        """Hold on to what could not be stored; also called after a Ctrl-C, by the thread behind."""
+        self._memory, self._spent = unsaved.record, unsaved.spent
+        atexit.register(self._save_late)
+
     def _save_late(self) -> None:
         """Try again to store what could not be stored, unless a later login has taken its place."""
-        unsaved = self._memory
-        if not self._is_unsaved or unsaved is None:
+        unsaved, spent = self._memory, self._spent
+        if unsaved is None or spent is None:
             return
         try:
-            with self._vault.lock(self._identity, seconds=refreshing.LOCK_SECONDS):
-                self._vault.write_if(
-                    self._identity, unsaved, expected_generation=unsaved.generation
-                )
+            self._vault.keep(self._identity, unsaved, spent=spent)
+            note = self._vault.in_flight(self._identity)
+            if note is not None and (note.pid, note.host) == (os.getpid(), socket.gethostname()):
                 self._vault.done(self._identity)
         except VaultError:
             return
-        self._memory, self._is_unsaved = None, False
+        self._memory = self._spent = None
         atexit.unregister(self._save_late)
 
     def _stored(self) -> Record | None:
@@ -420,9 +439,9 @@ class OidcLogin:
             # The old token is not revoked: a second login in the same browser often belongs to the
             # same grant, and providers end all of a grant (RFC 7009, section 2.1).
             kept = self._vault.write(self._identity, record)
-            self._memory, self._is_unsaved = None, False
+            self._memory = self._spent = None
             return kept
-        self._memory, self._is_unsaved = record, False
+        self._memory, self._spent = record, None
         return record
 
     def _by_person(self, provider: Provider, client: Client) -> Record:
@@ -543,7 +562,7 @@ class OidcLogin:
                     hint="ask for the scope offline_access, which the provider may have to permit",
                 )
             self._vault.write(self._identity, self._memory)
-            self._memory, self._is_unsaved = None, False
+            self._memory = self._spent = None
 
     def logout(self) -> str:
         """Revoke the tokens at the provider, if it can, and forget them.
@@ -555,10 +574,16 @@ class OidcLogin:
             VaultError: the record cannot be read or removed.
         """
         with self._lock:
-            record = self._memory or self._stored()
-            self._memory = self._live = None
-            revoked = record is not None and self._revoke(record)
-            self._vault.forget(self._identity)
+            memory, self._memory, self._live, self._spent = self._memory, None, None, None
+            if self._stored() is None:
+                self._vault.forget(self._identity)
+                record, revoked = memory, memory is not None and self._revoke(memory)
+            else:
+                # Nobody may renew the login between the revocation and the removal.
+                with self._vault.lock(self._identity, seconds=refreshing.LOCK_SECONDS):
+                    record = memory or self._stored()
+                    revoked = record is not None and self._revoke(record)
+                    self._vault.forget(self._identity)
             if record is None:
                 return "nobody was logged in"
             return "logged out" if revoked else "logged out here; the provider was not told"
