@@ -59,6 +59,7 @@ PEERS = [
     "libapache2-mod-auth-openidc",
     "python3",  # for the programs that Apache runs
     "python3-gssapi",  # Kerberos for autologon; from PyPI it would be compiled
+    "redis-tools",  # on Debian the server itself; redis-server would start a service
     "squid",
 ]
 # Also from elsewhere: many have a newer Node than Debian's.

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from gatepass._profiles import Profile
+from gatepass._profiles import Profile, RedisVault
 from gatepass.secrets import Secret, SecretRef
 
 
@@ -45,11 +45,13 @@ def _moved(holder: Any) -> Any:
     """The same with references that mean the same elsewhere."""
     if holder is None:
         return None
-    changes = {
-        each.name: _absolute(getattr(holder, each.name))
-        for each in dataclasses.fields(holder)
-        if isinstance(getattr(holder, each.name), SecretRef)
-    }
+    changes: dict[str, Any] = {}
+    for each in dataclasses.fields(holder):
+        value = getattr(holder, each.name)
+        if isinstance(value, SecretRef):
+            changes[each.name] = _absolute(value)
+        elif isinstance(value, RedisVault):
+            changes[each.name] = _moved(value)
     return dataclasses.replace(holder, **changes)
 
 

@@ -127,7 +127,7 @@ _SAFE_KEYS: Final = frozenset(
     "headers proxy tls allow_http scheme user_name password domain token principal issuer "
     "client_id client_secret scopes audience redirect_uri flow account refresh_token "
     "use_stored_token login_timeout extra_params ca_file verify client_cert client_key "
-    "client_key_password vault vault_key allow_commands allow_insecure_keyring".split()
+    "client_key_password vault vault_key allow_plain allow_commands allow_insecure_keyring".split()
 )
 _LINE_HEAD: Final = re.compile(r"\s*(?:\[+[A-Za-z0-9_.\- ]*\]*|([A-Za-z0-9_.\-]+)\s*=)")
 

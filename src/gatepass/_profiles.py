@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from gatepass import _plugins, _settings
 from gatepass._evident import NOT_EVIDENT, evident
 from gatepass._places import Key
+from gatepass._redis_vault import RedisAddress, RedisVault
 from gatepass._settings import ConfigFile, Layers, Locations, Origin, Taken
 from gatepass._terminal import Terminal
 from gatepass.auth import Scheme
@@ -130,13 +131,14 @@ class Machine:
     """Settings of the machine, from the user's and the system's file and variables alone.
 
     Attributes:
-        vault: where tokens are kept; None is the user's state folder.
+        vault: where tokens are kept: a folder, or a redis, as a URL or as a table; None is the
+            user's state folder.
         vault_key: a reference to the key that seals them; None is the keyring.
         allow_commands: whether ``{ command = [...] }`` may run from files other than the user's.
         allow_insecure_keyring: whether a keyring that stores plain text may be used.
     """
 
-    vault: str | None = None
+    vault: str | RedisVault | None = None
     vault_key: SecretField | None = None
     allow_commands: bool = False
     allow_insecure_keyring: bool = False
@@ -394,9 +396,22 @@ def machine(layers: Layers) -> Machine:
         ProfileError: a wrong type, or a literal where a reference belongs.
     """
     complaints: list[Problem] = []
-    table = {key: value for key, (value, _) in layers.machine.items()}
-    gate = _Gate(lambda key: layers.machine[key[0]][1], complaints)
+    table = {key: value for key, (value, _) in layers.machine.items() if "." not in key}
+    vault = table.get("vault")
+    if isinstance(vault, str) and _REDIS.match(vault):
+        table["vault"] = {"url": vault}
+
+    def origin(key: Key) -> Origin:
+        whole = layers.machine[key[0]][1]
+        part = layers.machine.get(".".join(key))
+        return part[1] if part else Origin(whole.source, key if whole.source.text else key[:1])
+
+    gate = _Gate(origin, complaints)
     values = gate.fields(Machine, table, ())
+    if isinstance(values.get("vault"), RedisVault):
+        values["vault"] = _checked_vault(gate, values["vault"])
+    elif "://" in str(values.get("vault", "")):
+        gate.say(("vault",), "should be a folder, or rediss://HOST:PORT/DB")
     if complaints:
         raise ProfileError(problems=complaints)
     return Machine(**values)
@@ -570,7 +585,7 @@ class _Gate:
 
     def _value(self, kind: Any, value: Any, key: Key) -> Any:
         nested = _dataclass_in(kind)
-        if nested is not None:
+        if nested is not None and not (isinstance(value, str) and str in typing.get_args(kind)):
             return self._nested(nested, value, key)
         origin = self._origin(key)
         if origin.source.layer == "argument" and isinstance(value, str) and _is_secret(kind):
@@ -782,7 +797,7 @@ def _check_rest(gate: _Gate, keys: dict[str, Any]) -> None:
         _check_proxy(gate, proxy)
     tls = keys.get("tls")
     if tls is not None:
-        keys["tls"] = _placed(gate, tls)
+        keys["tls"] = _placed(gate, tls, "tls")
     check_path = keys.get("check_path", "")
     if "://" in check_path or check_path.startswith("//"):
         gate.say(("check_path",), "should be a path below the url")
@@ -798,14 +813,43 @@ def _check_proxy(gate: _Gate, proxy: Proxy) -> None:
         gate.say(("proxy",), "user_name and password belong together")
 
 
-def _placed(gate: _Gate, tls: Tls) -> Tls:
+_REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
+def _checked_vault(gate: _Gate, vault: RedisVault) -> RedisVault:
+    """The rules of the table ``vault``; its paths become absolute. Never repeats the URL."""
+    address = RedisAddress.of(vault.url)
+    if address is None:
+        inside = "@" in vault.url
+        gate.say(
+            ("vault", "url"),
+            "holds a user name or password" if inside else "should be rediss://HOST:PORT/DB",
+            hint="they belong beside it, as references:   vault = { url = "
+            '"rediss://HOST:PORT/DB", user_name = "NAME", password = "env:REDIS_PASSWORD" }'
+            if inside
+            else "",
+        )
+        return vault
+    if not address.tls and not is_loopback(address.host) and not vault.allow_plain:
+        gate.say(
+            ("vault", "url"),
+            "redis:// would send the password unprotected to another machine",
+            hint="use rediss://, or set allow_plain = true where the network is trusted",
+        )
+    if vault.user_name is not None and vault.password is None:
+        gate.say(("vault", "user_name"), "needs password too")
+    return _placed(gate, vault, "vault")
+
+
+_Paths = typing.TypeVar("_Paths", Tls, RedisVault)
+
+
+def _placed(gate: _Gate, tls: _Paths, above: str) -> _Paths:
     """The same with absolute paths: relative ones start at the file that holds them."""
     if tls.client_key and not tls.client_cert:
-        gate.say(("tls", "client_key"), "needs client_cert too")
+        gate.say((above, "client_key"), "needs client_cert too")
     absolute: dict[str, Any] = {}
     for name in ("ca_file", "client_cert", "client_key"):
         value = getattr(tls, name)
         if value:
-            base = gate.base_dir(("tls", name))
+            base = gate.base_dir((above, name))
             absolute[name] = str((base or Path.cwd()) / Path(value).expanduser())
     return dataclasses.replace(tls, **absolute)

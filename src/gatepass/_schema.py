@@ -11,7 +11,7 @@ import typing
 from typing import Any, Final
 
 from gatepass import _plugins, _profiles
-from gatepass._profiles import Machine, ProfileKeys, Proxy, Tls
+from gatepass._profiles import Machine, ProfileKeys, Proxy, RedisVault, Tls
 from gatepass._settings import NAME
 from gatepass.errors import PluginError
 from gatepass.secrets import SecretField, SecretRef, reference_json_schema
@@ -20,6 +20,7 @@ Schema = dict[str, Any]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _URL: Final = r"^[hH][tT][tT][pP][sS]?://[^/?#@\s]+(/[^?#\s]*)?$"
+_REDIS: Final = r"^[rR][eE][dD][iI][sS][sS]?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:[0-9]+)?(/[0-9]*)?$"
 _BY_HAND: Final = frozenset({"auth", "proxy", "tls", "url"})
 
 
@@ -51,7 +52,8 @@ def document() -> Schema:
                 "propertyNames": {"pattern": f"^{NAME.pattern}$"},
                 "additionalProperties": {"$ref": "#/$defs/profile"},
             },
-            **_table(Machine)["properties"],
+            **_table(Machine, leave_out=frozenset({"vault"}))["properties"],
+            "vault": _vault(),
         },
         "additionalProperties": False,
         "$defs": definitions,
@@ -128,6 +130,15 @@ def _proxy() -> Schema:
     text = {"type": "string", "description": 'a URL, or "none"', "pattern": f"^none$|{_URL}"}
     table["properties"]["url"] |= {"pattern": text["pattern"]}
     return {"anyOf": [text, table]}
+
+
+def _vault() -> Schema:
+    """The machine setting ``vault``: a folder, or a redis as a URL or as a table."""
+    table = _table(RedisVault)
+    table["properties"]["url"] |= {"pattern": _REDIS}
+    folder = {"type": "string", "minLength": 1, "not": {"pattern": "^[rR][eE][dD][iI][sS][sS]?:"}}
+    url = {"type": "string", "pattern": _REDIS}
+    return {"anyOf": [folder, url, table], "description": _described(Machine)["vault"]}
 
 
 def _table(kind: Any, leave_out: frozenset[str] = frozenset()) -> Schema:

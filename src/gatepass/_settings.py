@@ -41,6 +41,7 @@ TOP_KEYS: Final = ("default_profile", "root", "profiles")
 MACHINE_KEYS: Final = ("vault", "vault_key", "allow_commands", "allow_insecure_keyring")
 _OWN: Final = frozenset({"system", "user"})
 _PREFIX: Final = "GATEPASS_PROFILES__"
+_VAULT_PREFIX: Final = "GATEPASS_VAULT__"
 _SWITCHES: Final = frozenset(
     {
         "GATEPASS_PROFILE",
@@ -189,7 +190,8 @@ class Layers:
         variables: the layer of ``GATEPASS_PROFILES__*``.
         arguments: the layer of ``overrides=``.
         untrusted: project files that take no part.
-        machine: the machine settings, each with its origin.
+        machine: the machine settings, each with its origin; a key of the table ``vault`` that a
+            variable gave is there once more, with its own origin, as ``vault.KEY``.
         files: every file that was looked for.
         notices: warnings, one sentence each.
         wanted: the value of ``GATEPASS_PROFILE``; None when unset or empty.
@@ -583,6 +585,8 @@ def _variables(
     for variable, value in environ.items():
         if not variable.startswith("GATEPASS_") or variable in _SWITCHES:
             continue
+        if variable.startswith(_VAULT_PREFIX):
+            continue  # a key of a machine setting
         name, *path = variable.removeprefix(_PREFIX).lower().split("__")
         if not variable.startswith(_PREFIX) or not path or not all((name, *path)):
             texts = (source.tables for source in references_in)
@@ -642,7 +646,30 @@ def _machine(own: Iterable[Source], environ: Mapping[str, str]) -> Mapping[str, 
         if value:
             source = Source("variable", variable, {key: value}, None, b"", {(key,): variable})
             found[key] = (value, Origin(source, (key,)))
-    return found
+    return found | _vault_parts(found.get("vault"), environ)
+
+
+def _vault_parts(
+    vault: tuple[Any, Origin] | None, environ: Mapping[str, str]
+) -> dict[str, tuple[Any, Origin]]:
+    """The keys of the table ``vault`` that come from variables, and the table with them.
+
+    They add to what the strongest file or ``GATEPASS_VAULT`` says: that replaces all of the table
+    below, so that the password of one server never goes to another.
+    """
+    table, origin = vault or ({}, None)
+    table = dict(table) if isinstance(table, dict) else {"url": table}
+    parts: dict[str, tuple[Any, Origin]] = {}
+    for variable, value in environ.items():
+        name = variable.removeprefix(_VAULT_PREFIX).lower()
+        if variable.startswith(_VAULT_PREFIX) and value:
+            key = ("vault", name)
+            source = Source("variable", variable, {"vault": {}}, None, b"", {key: variable})
+            parts[f"vault.{name}"] = (value, Origin(source, key))
+            table[name] = value
+    if not parts:
+        return {}
+    return {"vault": (table, origin or next(iter(parts.values()))[1]), **parts}
 
 
 # ---------------------------------------------------------------- choosing

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from gatepass._places import Key
+from gatepass._redis_vault import RedisVault, redis_place
 from gatepass._settings import Origin
 from gatepass._terminal import Terminal
 from gatepass._trust import printable
@@ -23,7 +24,7 @@ class MachineSettings(Protocol):
     """What is asked of the machine settings here; they are checked above."""
 
     @property
-    def vault(self) -> str | None: ...
+    def vault(self) -> str | RedisVault | None: ...
     @property
     def vault_key(self) -> SecretRef | Secret | None: ...
     @property
@@ -193,6 +194,7 @@ def vault_place(
     def resolve() -> Secret:
         return key.resolve(context) if isinstance(key, SecretRef) else key or Secret("")
 
+    redis = machine.vault if isinstance(machine.vault, RedisVault) else None
     return VaultPlace(
         folder=lambda: _folder(machine.vault),
         key=key,
@@ -201,11 +203,12 @@ def vault_place(
         terminal=terminal,
         allow_insecure_keyring=machine.allow_insecure_keyring,
         clock=clock,
+        redis=None if redis is None else redis_place(redis, context),
     )
 
 
-def _folder(written: str | None) -> Path:
-    if written:
+def _folder(written: str | RedisVault | None) -> Path:
+    if isinstance(written, str) and written:
         return Path(written).expanduser()
     from gatepass._settings import Locations
 

@@ -15,7 +15,6 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 
 from gatepass._oidc.contents import decoded, encoded, identity_text
-from gatepass._oidc.in_files import FileStore
 from gatepass._oidc.values import Identity, InFlight, Provider, Record
 from gatepass._oidc.vault import Vault
 from gatepass.errors import TokenNotPersisted, VaultError
@@ -28,10 +27,12 @@ from tests.oidc.vaults import (
     OTHER,
     RECORD,
     REFRESH,
+    Place,
     Use,
     answer,
     only,
     plain,
+    store_at,
     token,
     vault,
     with_token,
@@ -81,11 +82,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state" / "vault"
 
 
-def test_what_is_written_is_read_by_another_process_later(folder: Path) -> None:
-    """Every field comes back; only generation and time are the vault's own."""
-    kept = vault(folder).write(IDENTITY, RECORD)
+@pytest.fixture(params=["files", "redis"])
+def place(request: pytest.FixtureRequest, folder: Path) -> Place:
+    """Where a vault of either kind will be."""
+    return folder if request.param == "files" else request.getfixturevalue("redis").url
 
-    found = vault(folder).read(IDENTITY)
+
+def test_what_is_written_is_read_by_another_process_later(place: Place) -> None:
+    """Every field comes back; only generation and time are the vault's own."""
+    kept = vault(place).write(IDENTITY, RECORD)
+
+    found = vault(place).read(IDENTITY)
 
     assert plain(found) == plain(kept)
     assert plain(kept) == plain(replace(RECORD, generation=1, saved_at=NOW))
@@ -108,11 +115,11 @@ def test_two_identities_share_a_name_only_when_they_are_the_same(
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Identity)])
-def test_a_record_belongs_to_one_identity_alone(folder: Path, name: str) -> None:
-    vault(folder).write(IDENTITY, RECORD)
+def test_a_record_belongs_to_one_identity_alone(place: Place, name: str) -> None:
+    vault(place).write(IDENTITY, RECORD)
     change: Any = ("else",) if name == "scopes" else "else"
 
-    assert vault(folder).read(replace(IDENTITY, **{name: change})) is None
+    assert vault(place).read(replace(IDENTITY, **{name: change})) is None
 
 
 def test_a_time_may_be_a_whole_number() -> None:
@@ -162,8 +169,8 @@ def test_no_text_makes_the_reader_of_contents_raise(text: bytes) -> None:
     assert decoded(text) is None
 
 
-def test_each_write_is_one_generation_on_whatever_the_record_says(folder: Path) -> None:
-    its = vault(folder)
+def test_each_write_is_one_generation_on_whatever_the_record_says(place: Place) -> None:
+    its = vault(place)
 
     generations = [its.write(IDENTITY, replace(RECORD, generation=n)).generation for n in (9, 0, 2)]
 
@@ -171,8 +178,8 @@ def test_each_write_is_one_generation_on_whatever_the_record_says(folder: Path) 
     assert its.write(OTHER, RECORD).generation == 1
 
 
-def test_forgetting_removes_record_and_journal_of_one_identity(folder: Path) -> None:
-    its = vault(folder)
+def test_forgetting_removes_record_and_journal_of_one_identity(place: Place) -> None:
+    its = vault(place)
     for identity in (IDENTITY, OTHER):
         its.write(identity, RECORD)
         its.begin(identity)
@@ -186,8 +193,8 @@ def test_forgetting_removes_record_and_journal_of_one_identity(folder: Path) -> 
     assert its.in_flight(OTHER) is not None
 
 
-def test_a_refused_refresh_token_is_removed_and_the_rest_kept(folder: Path) -> None:
-    its = vault(folder)
+def test_a_refused_refresh_token_is_removed_and_the_rest_kept(place: Place) -> None:
+    its = vault(place)
     its.write(IDENTITY, RECORD)
 
     assert its.forget_refresh_token(IDENTITY, Secret(REFRESH))
@@ -198,8 +205,8 @@ def test_a_refused_refresh_token_is_removed_and_the_rest_kept(folder: Path) -> N
     assert not its.forget_refresh_token(IDENTITY, Secret(REFRESH))
 
 
-def test_a_fresh_refresh_token_outlives_the_refusal_of_an_old_one(folder: Path) -> None:
-    its = vault(folder)
+def test_a_fresh_refresh_token_outlives_the_refusal_of_an_old_one(place: Place) -> None:
+    its = vault(place)
     its.write(IDENTITY, with_token("fresh"))
 
     assert not its.forget_refresh_token(IDENTITY, Secret("dead"))
@@ -208,9 +215,9 @@ def test_a_fresh_refresh_token_outlives_the_refusal_of_an_old_one(folder: Path) 
     assert token(its.read(IDENTITY)) == "fresh"
 
 
-def test_a_token_that_is_no_text_to_utf_8_is_kept_and_compared(folder: Path) -> None:
+def test_a_token_that_is_no_text_to_utf_8_is_kept_and_compared(place: Place) -> None:
     """JSON may bring half a character; the provider that sent it takes it back."""
-    its = vault(folder)
+    its = vault(place)
     its.write(IDENTITY, with_token("\ud800"))
 
     assert token(its.read(IDENTITY)) == "\ud800"
@@ -218,13 +225,15 @@ def test_a_token_that_is_no_text_to_utf_8_is_kept_and_compared(folder: Path) -> 
     assert its.forget_refresh_token(IDENTITY, Secret("\ud800"))
 
 
-def test_nothing_is_made_or_asked_where_there_is_nothing_to_read(folder: Path) -> None:
+def test_nothing_is_made_or_asked_where_there_is_nothing_to_read(
+    place: Place, folder: Path
+) -> None:
     """An empty vault needs no key: `status` works where the keyring does not."""
 
     def ask() -> Secret:
         raise AssertionError("the key was asked for")
 
-    its = Vault(FileStore(folder), replace(vault(folder)._key, read=ask))
+    its = Vault(store_at(place), replace(vault(place)._key, read=ask))
 
     assert its.read(IDENTITY) is None
     assert its.in_flight(IDENTITY) is None
@@ -235,7 +244,7 @@ def test_nothing_is_made_or_asked_where_there_is_nothing_to_read(folder: Path) -
     assert not folder.exists()
 
 
-def test_the_key_is_asked_for_once(folder: Path) -> None:
+def test_the_key_is_asked_for_once(place: Place) -> None:
     """A keyring that locks in the middle of a run must not cost the new token."""
     asked = []
 
@@ -243,7 +252,7 @@ def test_the_key_is_asked_for_once(folder: Path) -> None:
         asked.append(1)
         return Secret(KEY)
 
-    its = Vault(FileStore(folder), replace(vault(folder)._key, read=ask))
+    its = Vault(store_at(place), replace(vault(place)._key, read=ask))
     for _ in range(3):
         its.write(IDENTITY, RECORD)
         its.read(IDENTITY)
@@ -268,19 +277,19 @@ def test_entries_lists_records_with_their_identities_and_what_does_not_open(fold
     )
 
 
-def test_the_journal_tells_who_refreshes_since_when(folder: Path) -> None:
-    its = vault(folder)
+def test_the_journal_tells_who_refreshes_since_when(place: Place) -> None:
+    its = vault(place)
     its.write(IDENTITY, RECORD)
     assert its.in_flight(IDENTITY) is None
 
     its.begin(IDENTITY)
 
-    journal = vault(folder).in_flight(IDENTITY)
+    journal = vault(place).in_flight(IDENTITY)
     assert isinstance(journal, InFlight)
     assert (journal.pid, journal.since) == (os.getpid(), NOW)
     assert its.in_flight(OTHER) is None
 
-    vault(folder).done(IDENTITY)
+    vault(place).done(IDENTITY)
 
     assert its.in_flight(IDENTITY) is None
     its.done(IDENTITY)
@@ -444,8 +453,8 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_vault(tmp_path: Path) -
         vault(tmp_path / "file" / "vault").write(IDENTITY, RECORD)
 
 
-def test_a_vault_with_its_key_in_memory_does_not_print_or_travel(folder: Path) -> None:
-    its = vault(folder)
+def test_a_vault_with_its_key_in_memory_does_not_print_or_travel(place: Place) -> None:
+    its = vault(place)
     its.write(IDENTITY, RECORD)
 
     assert repr(its._needed_key()) == "SealingKey(...)"

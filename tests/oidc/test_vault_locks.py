@@ -17,6 +17,7 @@ from tests.oidc.vaults import (
     IDENTITY,
     OTHER,
     RECORD,
+    Place,
     answer,
     finish,
     only,
@@ -34,14 +35,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "vault"
 
 
+@pytest.fixture(params=["files", "redis"])
+def place(request: pytest.FixtureRequest, folder: Path) -> Place:
+    """Where a vault of either kind will be."""
+    return folder if request.param == "files" else request.getfixturevalue("redis").url
+
+
 def line(process: "subprocess.Popen[str]") -> str:
     """Return the next line that a process prints."""
     assert process.stdout is not None
     return process.stdout.readline()
 
 
-def test_threads_of_one_process_take_turns(folder: Path) -> None:
-    its, counter = vault(folder), folder.parent / "counter"
+def test_threads_of_one_process_take_turns(place: Place, tmp_path: Path) -> None:
+    its, counter = vault(place), tmp_path / "counter"
     counter.write_text("0")
 
     def count(_number: int) -> None:
@@ -54,35 +61,36 @@ def test_threads_of_one_process_take_turns(folder: Path) -> None:
     assert counter.read_text() == "80"
 
 
-def test_no_write_of_many_processes_is_lost(folder: Path, tmp_path: Path) -> None:
-    together(4, tmp_path, "write", folder, 25, environ={})
+def test_no_write_of_many_processes_is_lost(place: Place, tmp_path: Path) -> None:
+    together(4, tmp_path, "write", place, 25, environ={})
 
-    record = vault(folder).read(IDENTITY)
+    record = vault(place).read(IDENTITY)
     assert record is not None
     assert record.generation == 100
 
 
-def test_a_wait_in_vain_names_the_holder(folder: Path, tmp_path: Path) -> None:
+def test_a_wait_in_vain_names_the_holder(place: Place, tmp_path: Path) -> None:
     """Process, host and time; and neither the server nor the account."""
-    vault(folder).write(IDENTITY, RECORD)
-    only(folder, "*.lock").write_bytes(b" " * 1000 + b"longer than a holder")
-    with start(tmp_path, "hold", folder) as holder:
+    vault(place).write(IDENTITY, RECORD)
+    if isinstance(place, Path):
+        only(place, "*.lock").write_bytes(b" " * 1000 + b"longer than a holder")
+    with start(tmp_path, "hold", place) as holder:
         assert line(holder) == "ready\n"
         with (
             pytest.raises(TokenLockTimeout) as caught,
-            vault(folder).lock(IDENTITY, seconds=0),
+            vault(place).lock(IDENTITY, seconds=0),
         ):
             raise AssertionError("two hold the lock")
         with pytest.raises(TokenLockTimeout):
-            vault(folder, patience=0).write(IDENTITY, RECORD)
-        with vault(folder).lock(OTHER, seconds=0):
+            vault(place, patience=0).write(IDENTITY, RECORD)
+        with vault(place).lock(OTHER, seconds=0):
             pass  # another identity is free
         finish(holder)
 
     assert f"process {holder.pid} on {socket.gethostname()} since 20" in caught.value.message
     assert "within 0 s" in caught.value.message
     assert "canary" not in str(caught.value)
-    with vault(folder).lock(IDENTITY, seconds=0):
+    with vault(place).lock(IDENTITY, seconds=0):
         pass
 
 
@@ -119,12 +127,12 @@ def test_a_holder_that_cannot_be_named_is_another_process(folder: Path, text: st
             raise AssertionError("two hold the lock")
 
 
-def test_an_error_in_the_block_frees_the_lock(folder: Path) -> None:
-    its = vault(folder, patience=0)
+def test_an_error_in_the_block_frees_the_lock(place: Place) -> None:
+    its = vault(place, patience=0)
     with pytest.raises(ZeroDivisionError), its.lock(IDENTITY, seconds=5):
         raise ZeroDivisionError
 
-    with vault(folder).lock(IDENTITY, seconds=0), pytest.raises(TokenLockTimeout):
+    with vault(place).lock(IDENTITY, seconds=0), pytest.raises(TokenLockTimeout):
         its.write(IDENTITY, RECORD)
 
 
@@ -140,10 +148,10 @@ def test_something_that_cannot_be_locked_is_an_error_of_the_vault(folder: Path) 
 
 
 @posix_only
-def test_ctrl_c_ends_the_wait(folder: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_wait(place: Place, tmp_path: Path) -> None:
     with (
-        vault(folder).lock(IDENTITY, seconds=5),
-        start(tmp_path, "wait_in_vain", folder) as waiting,
+        vault(place).lock(IDENTITY, seconds=5),
+        start(tmp_path, "wait_in_vain", place) as waiting,
     ):
         assert line(waiting) == "ready\n"
         waiting.send_signal(signal.SIGINT)
@@ -152,8 +160,8 @@ def test_ctrl_c_ends_the_wait(folder: Path, tmp_path: Path) -> None:
 
 
 @posix_only
-def test_a_fork_does_not_hold_the_lock_and_does_not_write(folder: Path, tmp_path: Path) -> None:
-    assert answer(tmp_path, "forked", folder) == {
+def test_a_fork_does_not_hold_the_lock_and_does_not_write(place: Place, tmp_path: Path) -> None:
+    assert answer(tmp_path, "forked", place) == {
         "refusals of the child": 2,
         "free afterwards": True,
     }
@@ -161,9 +169,9 @@ def test_a_fork_does_not_hold_the_lock_and_does_not_write(folder: Path, tmp_path
 
 @posix_only
 def test_a_fork_that_leaves_the_block_first_does_not_free_the_lock(
-    folder: Path, tmp_path: Path
+    place: Place, tmp_path: Path
 ) -> None:
-    assert answer(tmp_path, "forked_inside", folder) is True
+    assert answer(tmp_path, "forked_inside", place) is True
 
 
 @pytest.mark.parametrize("acknowledged", [1, 40, 150])

@@ -68,7 +68,7 @@ def new_key_file(path: str, _number: str) -> Any:
 
 def write(folder: str, count: str, _number: str = "") -> Any:
     """Write many times, and say after each write which generation is safe."""
-    its = vault(Path(folder))
+    its = vault(folder)
     _ready()
     for _ in range(int(count)):
         kept = its.write(IDENTITY, RECORD)
@@ -78,7 +78,7 @@ def write(folder: str, count: str, _number: str = "") -> Any:
 
 def hold(folder: str) -> Any:
     """Hold the lock until told to go on."""
-    with vault(Path(folder)).lock(IDENTITY, seconds=60):
+    with vault(folder).lock(IDENTITY, seconds=60):
         _ready()
     return os.getpid()
 
@@ -86,7 +86,7 @@ def hold(folder: str) -> Any:
 def wait_in_vain(folder: str) -> Any:
     """Wait for a lock that somebody else holds, until Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    its = vault(Path(folder))
+    its = vault(folder)
     try:
         print("ready", flush=True)  # noqa: T201 - this process talks to the test
         with its.lock(IDENTITY, seconds=600):
@@ -97,7 +97,7 @@ def wait_in_vain(folder: str) -> Any:
 
 def forked(folder: str) -> Any:
     """Fork while holding the lock: what can the child do, and does the parent still hold it?"""
-    its = vault(Path(folder), patience=0)
+    its = vault(folder, patience=0)
     with its.lock(IDENTITY, seconds=60):
         child = os.fork()
         if not child:
@@ -105,7 +105,7 @@ def forked(folder: str) -> Any:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         its.write(IDENTITY, RECORD)
     try:
-        with vault(Path(folder)).lock(IDENTITY, seconds=0):
+        with vault(folder).lock(IDENTITY, seconds=0):
             free = True
     except TokenLockTimeout:
         free = False
@@ -130,7 +130,7 @@ def _lock(its: Vault) -> None:
 
 def forked_inside(folder: str) -> Any:
     """Fork while holding the lock; the child leaves the block first, as a pool's worker may."""
-    its = vault(Path(folder))
+    its = vault(folder)
     with its.lock(IDENTITY, seconds=60):
         child = os.fork()
         if child:
@@ -141,7 +141,7 @@ def forked_inside(folder: str) -> Any:
 
 def _is_held_against_others(folder: str) -> bool:
     try:
-        with vault(Path(folder)).lock(IDENTITY, seconds=0):
+        with vault(folder).lock(IDENTITY, seconds=0):
             return False
     except TokenLockTimeout:
         return True

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from gatepass._oidc.in_files import FileStore
+from gatepass._oidc.in_redis import RedisStore, Server
 from gatepass._oidc.keys import VaultKey, behind
 from gatepass._oidc.values import Identity, Provider, Record
 from gatepass._oidc.vault import Vault
+from gatepass._profiles import RedisAddress
 from gatepass.secrets import Secret
 from tests.peers.environ import clean_environ
 from tests.secrets.world import PYTHONPATH
@@ -53,15 +55,26 @@ RECORD = Record(
 Use = Callable[[Vault], object]
 """Something that a test does with a vault."""
 
+Place = Path | str
+"""Where a vault is: a folder, or the URL of a redis on loopback."""
+
 
 def given(text: str = KEY) -> VaultKey:
     """Return a key that a person made."""
     return behind("env:VAULT_KEY", lambda: Secret(text))
 
 
-def vault(folder: Path, text: str = KEY, *, patience: float = 30.0) -> Vault:
+def store_at(place: Place) -> FileStore | RedisStore:
+    """Return the store at a place."""
+    address = RedisAddress.of(str(place))
+    if address is None:
+        return FileStore(Path(place))
+    return RedisStore(Server(address.host, address.port, address.db))
+
+
+def vault(place: Place, text: str = KEY, *, patience: float = 30.0) -> Vault:
     """Return a vault with a given key and a clock that stands still."""
-    return Vault(FileStore(folder), given(text), clock=lambda: NOW, patience=patience)
+    return Vault(store_at(place), given(text), clock=lambda: NOW, patience=patience)
 
 
 def plain(value: Any) -> Any:

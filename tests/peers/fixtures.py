@@ -12,6 +12,7 @@ from tests.peers import ca as ca_peer
 from tests.peers import epa as epa_peer
 from tests.peers import kdc as kdc_peer
 from tests.peers import oidc_provider as oidc_peer
+from tests.peers import redis_server as redis_peer
 from tests.peers import secret_service
 from tests.peers import squid as squid_peer
 from tests.peers.apache import Apache
@@ -20,6 +21,7 @@ from tests.peers.ca import CertificateAuthority
 from tests.peers.epa import EpaServer
 from tests.peers.kdc import Kdc, RealmFiles
 from tests.peers.oidc_provider import OidcAddress, OidcProvider
+from tests.peers.redis_server import Redis
 from tests.peers.squid import Squid
 
 
@@ -124,6 +126,27 @@ def epa_server(running_epa_server: EpaServer) -> EpaServer:
 def squid(peers_folder: Path) -> Iterator[Squid]:
     """A proxy that asks for a password."""
     with squid_peer.squid(peers_folder / "squid") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def running_redis(peers_folder: Path) -> Iterator[Redis]:
+    """A redis on loopback without a password."""
+    with redis_peer.redis_server(peers_folder / "redis") as running:
+        yield running
+
+
+@pytest.fixture
+def redis(running_redis: Redis) -> Redis:
+    """The redis on loopback, empty."""
+    running_redis.client().flushall()
+    return running_redis
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Redis]:
+    """A redis of this test alone, to be stopped and started."""
+    with redis_peer.redis_server(tmp_path / "redis") as running:
         yield running
 
 

@@ -78,6 +78,7 @@ class Server:
         tls: makes the TLS context; None is plain TCP.
         credentials: returns the user's name and the password, each None where there is none;
             raises ``VaultError``. Asked at each new connection.
+        seconds: for a connection, and for each answer.
     """
 
     host: str
@@ -85,6 +86,7 @@ class Server:
     db: int
     tls: "Callable[[], SSLContext] | None" = None
     credentials: Callable[[], tuple[str | None, Secret | None]] = lambda: (None, None)
+    seconds: float = SECONDS
 
     @property
     def shown(self) -> str:
@@ -332,8 +334,8 @@ def _client(server: Server) -> "Redis":
         port=server.port,
         db=server.db,
         credential_provider=Credentials() if any(server.credentials()) else None,
-        socket_connect_timeout=SECONDS,
-        socket_timeout=SECONDS,
+        socket_connect_timeout=server.seconds,
+        socket_timeout=server.seconds,
         retry=Retry(NoBackoff(), 0),
         protocol=2,  # the older one, which every redis speaks
     )
@@ -355,12 +357,13 @@ _REFUSALS: Final = (
     ("AuthenticationError", "refuses the login", _LOGIN),
     ("AuthenticationWrongNumberOfArgsError", "refuses the login", _LOGIN),
     ("BusyLoadingError", "is starting and reads its data", "try again in a moment"),
-    ("TimeoutError", f"did not answer within {SECONDS:g} s", _IS_IT_THERE),
+    ("TimeoutError", "did not answer within {seconds:g} s", _IS_IT_THERE),
     ("ConnectionError", "cannot be reached: {why}", _IS_IT_THERE),
     ("OSError", "cannot be reached: {why}", _IS_IT_THERE),
     ("NoPermissionError", "does not let this user do what the vault needs", _RIGHTS),
     ("ReadOnlyError", "is a replica, which takes no writes", "name the primary in vault"),
     ("OutOfMemoryError", "is full", "give it more memory (maxmemory), or take other things away"),
+    ("DB", "has no database of that number", "look at the end of the URL in the setting vault"),
     ("MISCONF", "cannot write to its disk, and so takes no writes", _LOOK),
     ("", "refuses: {what}", _LOOK),
 )
@@ -372,7 +375,8 @@ def _explained(error: Exception, server: Server) -> tuple[str, str]:
     word = word if word.isalpha() and word.isupper() else type(error).__name__
     names = {"", word, *(kind.__name__ for kind in type(error).__mro__)}
     told, hint = next((told, hint) for name, told, hint in _REFUSALS if name in names)
-    return f"the vault's {server.shown} {told.format(why=_why(error), what=word)}", hint
+    said = told.format(why=_why(error), what=word, seconds=server.seconds)
+    return f"the vault's {server.shown} {said}", hint
 
 
 def _why(error: BaseException) -> str:
