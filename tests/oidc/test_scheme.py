@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from gatepass._failures import LoginRefused
-from gatepass._profiles import Machine
+from gatepass._profiles import Machine, RedisVault
 from gatepass._session import Session
 from gatepass._terminal import Terminal
 from gatepass.auth.oidc import OidcLogin, new_vault_key
@@ -40,6 +40,7 @@ class World:
         self.api = api
         self.idp = idp
         self.folder = folder
+        self.vault: str | RedisVault = str(folder)
         self.dead: set[str] = set()  # access tokens that the API no longer takes
         self.status = 200
         api.answers = self._answer
@@ -58,7 +59,7 @@ class World:
     def session(self, *, person: bool = False, sees: str = "alice", **auth: Any) -> Session:
         """Return a session; with a person, a browser logs in as somebody."""
         profile = profile_for(self.api.url, "oidc", auth=auth)
-        machine = Machine(vault=str(self.folder), vault_key=ref(f"file:{self.folder}.key"))
+        machine = Machine(vault=self.vault, vault_key=ref(f"file:{self.folder}.key"))
 
         def browse(url: str) -> None:
             address = self.idp.sign_in(url, sees)
@@ -156,6 +157,7 @@ def test_the_guides_words_work(make: Callable[..., World]) -> None:
     world = make()
     carried = world.logged_in().refresh_token
     world.folder = world.folder.with_name("another")
+    world.vault = str(world.folder)
     new_vault_key(Path(f"{world.folder}.key"))
 
     mi = world.session(refresh_token=carried)

@@ -113,10 +113,12 @@ class _Lease:
             )
 
     def release(self) -> None:
-        """Give it back. A fork does not; without an answer it ends by itself."""
+        """Give it back, without an answer at the next write. A fork does not."""
         if os.getpid() == self._process:
-            with suppress(VaultError):
+            try:
                 self._store.released(self._name, self._value)
+            except VaultError:
+                self._store.owed[self._name] = self._value
 
 
 @dataclass(slots=True)
@@ -128,10 +130,12 @@ class RedisStore:
     Attributes:
         server: which redis.
         margin: seconds by which a lease outlasts what it was taken for.
+        owed: leases that could not be given back while redis was away.
     """
 
     server: Server
     margin: float = MARGIN
+    owed: dict[bytes, bytes] = field(default_factory=dict, init=False, repr=False)
     _client: "Redis | None" = field(default=None, init=False, repr=False)
 
     @property
@@ -159,7 +163,12 @@ class RedisStore:
         Whether it would survive a power cut is for redis' settings to say; ``examined`` looks.
         """
         keys = (_RECORDS, _key("gone", name))
-        return bool(self._run(_PUT, keys, name.hex(), old or b"", data, kind=TokenNotPersisted))
+        done = self._run(_PUT, keys, name.hex(), old or b"", data, kind=TokenNotPersisted)
+        lease = self.owed.pop(name, None)
+        if lease is not None:
+            with suppress(VaultError):
+                self.released(name, lease)
+        return bool(done)
 
     def remove(self, name: bytes) -> bool:
         """Remove a record and its note, and remember that. Returns whether there was a record."""

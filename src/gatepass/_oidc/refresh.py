@@ -82,6 +82,8 @@ class Request:
         clock: the wall clock.
         advice: what a person should run, such as ``gatepass login prod``.
         seconds: for each of at most two questions to the provider.
+        patience: seconds for which a shared vault that cannot be reached is tried again.
+        settle: seconds for which the holder of an ended lease is waited for.
     """
 
     http: "Session"
@@ -89,6 +91,8 @@ class Request:
     clock: Callable[[], float]
     advice: str
     seconds: float = POST_SECONDS
+    patience: float = WRITE_SECONDS
+    settle: float = SETTLE_SECONDS
 
 
 def uninterrupted(action: Callable[[Callable[[], bool]], Any]) -> Any:
@@ -204,7 +208,7 @@ def _under_lock(
         record = vault.read(identity)
         before = vault.in_flight(identity)
         if before is not None and vault.shared:
-            record = _settled(vault, identity, record, lambda each: _usable(each, request, refused))
+            record = _settled(vault, identity, record, request, refused)
         if record is None:
             raise LoginRequired("nobody has logged in yet", hint=request.advice)
         if _usable(record, request, refused):  # another thread or process was faster
@@ -224,11 +228,15 @@ def _under_lock(
 
 
 def _settled(
-    vault: Vault, identity: Identity, record: Record | None, usable: Callable[[Record], bool]
+    vault: Vault,
+    identity: Identity,
+    record: Record | None,
+    request: Request,
+    refused: Secret | None,
 ) -> Record | None:
     """Wait for a moment for the holder of an ended lease, who may have an answer in its hands."""
-    end = time.monotonic() + SETTLE_SECONDS
-    while time.monotonic() < end and record is not None and not usable(record):
+    end = time.monotonic() + request.settle
+    while record is not None and not _usable(record, request, refused) and time.monotonic() < end:
         time.sleep(_LOOK)
         record = vault.read(identity)
     return record
@@ -306,7 +314,7 @@ def _kept(
         LoginRequired: somebody has logged out.
         VaultError: it cannot be written.
     """
-    end = time.monotonic() + (WRITE_SECONDS if vault.shared else 0.0)
+    end = time.monotonic() + (request.patience if vault.shared else 0.0)
     while True:
         try:
             kept = vault.keep(identity, record, spent=spent)

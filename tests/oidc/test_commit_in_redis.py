@@ -1,0 +1,289 @@
+"""The order of a refresh where the vault is in a redis: leases that end, a redis that stops."""
+
+import dataclasses
+import pickle
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+
+from gatepass._oidc import refresh
+from gatepass._oidc.values import Record
+from gatepass._profiles import RedisVault
+from gatepass.errors import GatepassWarning, LoginRequired, VaultError
+from gatepass.secrets import ref
+from tests.oidc.test_scheme import World, login_of
+from tests.oidc.test_scheme import make as make  # noqa: PLC0414 - a fixture
+from tests.peers.redis_server import Redis
+from tests.peers.waiting import wait_for
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="redis runs on POSIX")
+
+
+class Shared:
+    """A world whose vault is in a redis, with a login in it."""
+
+    def __init__(self, world: World, redis: Redis) -> None:
+        self.world = world
+        self.redis = redis
+        world.vault = RedisVault(redis.url)
+        self.first = login_of(world.logged_in())
+        self.token = self.first.access_token()
+
+    def renew(self, **request: Any) -> Record:
+        """Renew the login as another session would, with times of our own."""
+        login = login_of(self.world.session(use_stored_token=True))
+        asked = dataclasses.replace(login._request(), **request)
+        return refresh.stored(
+            login._vault,
+            login._identity,
+            asked,
+            refused=self.token,
+            unsaved=login._keep_in_memory,
+        )
+
+    @property
+    def lock(self) -> str:
+        """The name of the login's lock in redis."""
+        return f"gatepass:lock:{self.first._vault._needed_key().name(self.first._identity).hex()}"
+
+    def good(self) -> None:
+        """What is stored works: nobody has to log in again."""
+        assert self.world.session(use_stored_token=True).get("x").ok
+        login = login_of(self.world.session(use_stored_token=True))
+        assert login.access_token(refused=login.access_token()).reveal()
+        assert self.world.idp.counts.forced_logins == 0
+        assert self.world.idp.counts.reuses == 0
+
+
+class Background(Thread):
+    """Does something in a thread of its own, and hands out what came of it."""
+
+    def __init__(self, action: Callable[[], Any]) -> None:
+        super().__init__()
+        self._action = action
+        self._came: Any = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._came = self._action()
+        except BaseException as error:  # noqa: BLE001 - handed on to the test
+            self._came = error
+
+    def result(self) -> Any:
+        """Wait for the end; raise what it raised."""
+        self.join(120)
+        if isinstance(self._came, BaseException):
+            raise self._came
+        return self._came
+
+
+@pytest.fixture
+def shared(make: Callable[..., World], redis: Redis) -> Shared:
+    """A login in a redis; no refresh token works twice."""
+    return Shared(make(), redis)
+
+
+@pytest.fixture
+def restartable(make: Callable[..., World], own_redis: Redis) -> Shared:
+    """The same in a redis that can be stopped."""
+    return Shared(make(), own_redis)
+
+
+def test_a_login_is_stored_used_and_renewed(shared: Shared) -> None:
+    before = shared.world.token_requests
+    assert shared.world.session(use_stored_token=True).get("x").ok
+    assert shared.world.token_requests == before
+
+    shared.good()
+
+
+def test_sixteen_sessions_share_one_renewal(shared: Shared) -> None:
+    logins = [login_of(shared.world.session(use_stored_token=True)) for _ in range(16)]
+    before, barrier = shared.world.token_requests, Barrier(16)
+
+    def run(number: int) -> str:
+        barrier.wait()
+        return logins[number].access_token(refused=shared.token).reveal()
+
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(run, range(16)))) == 1
+
+    assert shared.world.token_requests == before + 1
+
+
+def test_a_token_whose_lease_ended_during_the_request_is_stored_nevertheless(
+    shared: Shared,
+) -> None:
+    client = shared.redis.client()
+    with shared.world.idp.hold() as gate:
+        renewing = Background(shared.renew)
+        gate.wait_for(1)
+        client.set(shared.lock, b"another's")
+    renewing.result()
+
+    assert client.get(shared.lock) == b"another's"
+    client.delete(shared.lock)
+    shared.good()
+
+
+def test_without_a_lease_that_outlasts_the_request_no_token_is_spent(shared: Shared) -> None:
+    """And the note of a refresh that began is taken back."""
+    client, before = shared.redis.client(), shared.world.token_requests
+    login = shared.first
+
+    def lease_ends() -> bool:
+        client.delete(shared.lock)
+        return False
+
+    with pytest.raises(VaultError, match="ended before its holder was done"):
+        refresh._under_lock(
+            login._vault, login._identity, login._request(), shared.token, lease_ends
+        )
+
+    assert shared.world.token_requests == before
+    assert login._vault.in_flight(login._identity) is None
+    shared.good()
+
+
+def test_the_lease_outlasts_the_request_while_it_is_under_way(shared: Shared) -> None:
+    with shared.world.idp.hold() as gate:
+        renewing = Background(lambda: shared.renew(seconds=100.0))
+        gate.wait_for(1)
+        left = shared.redis.client().pttl(shared.lock)
+    renewing.result()
+
+    assert left > 50_000
+
+
+def test_who_gets_an_ended_lease_first_looks_whether_its_holder_still_comes(
+    shared: Shared,
+) -> None:
+    """Its holder has the only token that works in its hands, and is only late."""
+    client, before = shared.redis.client(), shared.world.token_requests
+    with shared.world.idp.hold() as gate:
+        late = Background(shared.renew)
+        gate.wait_for(1)
+        client.delete(shared.lock)
+        next_one = Background(lambda: shared.renew(settle=60.0))
+        wait_for(lambda: client.exists(shared.lock), 60, "the next one has the lease")
+    records = [late.result(), next_one.result()]
+
+    assert shared.world.token_requests == before + 1
+    assert len({record.access_token.reveal() for record in records}) == 1
+    shared.good()
+
+
+def test_a_login_during_a_renewal_wins_and_the_renewed_token_is_used_in_memory(
+    shared: Shared,
+) -> None:
+    with shared.world.idp.hold() as gate:
+        renewing = Background(shared.renew)
+        gate.wait_for(1)
+        shared.redis.client().delete(shared.lock)
+        gate.open()
+        newest = shared.world.logged_in().refresh_token
+    record = renewing.result()
+
+    assert record.access_token.reveal()
+    assert shared.world.session(use_stored_token=True).refresh_token in {
+        newest,
+        record.refresh_token.reveal(),
+    }
+
+
+def test_a_logout_during_a_renewal_whose_lease_ended_stays_a_logout(shared: Shared) -> None:
+    with shared.world.idp.hold() as gate:
+        renewing = Background(shared.renew)
+        gate.wait_for(1)
+        shared.redis.client().delete(shared.lock)
+        shared.first._vault.forget(shared.first._identity)
+    with pytest.raises(LoginRequired, match="somebody logged out while"):
+        renewing.result()
+
+    assert shared.first._vault.read(shared.first._identity) is None
+
+
+def test_a_redis_that_stops_in_the_middle_and_comes_back_costs_no_login(
+    restartable: Shared,
+) -> None:
+    redis = restartable.redis
+    with restartable.world.idp.hold() as gate:
+        renewing = Background(lambda: restartable.renew(patience=120.0))
+        gate.wait_for(1)
+        redis.stop()
+        with pytest.raises(VaultError, match="cannot be reached"):
+            restartable.first._vault.read(restartable.first._identity)
+    redis.start()
+    renewing.result()
+
+    restartable.good()
+
+
+def test_a_token_that_redis_does_not_take_in_time_is_told_and_stored_later(
+    restartable: Shared,
+) -> None:
+    redis, login = restartable.redis, restartable.first
+    request = dataclasses.replace(login._request(), patience=0.0)
+    login._request = lambda: request  # type: ignore[method-assign]  # times of our own
+    with restartable.world.idp.hold() as gate:
+        renewing = Background(lambda: login.access_token(refused=restartable.token))
+        gate.wait_for(1)
+        redis.stop()
+        gate.open()
+        with pytest.warns(GatepassWarning, match="could not be stored: the vault's redis at 127"):
+            new = renewing.result()
+    assert login.access_token().reveal() == new.reveal()  # in memory it goes on
+    assert login._spent is not None
+    redis.start()
+
+    assert login.access_token().reveal() == new.reveal()
+
+    assert login._spent is None
+    assert login._vault.in_flight(login._identity) is None
+    restartable.good()
+
+
+def test_a_redis_that_is_away_while_the_access_token_lasts_earns_a_warning(
+    restartable: Shared,
+) -> None:
+    login = restartable.first
+    assert login._live is not None
+    login._live = dataclasses.replace(login._live, ahead=10_000.0)  # it is time to renew it
+    restartable.redis.stop()
+
+    with pytest.warns(GatepassWarning, match="no new token yet: the vault's redis at"):
+        assert login.access_token().reveal() == restartable.token.reveal()
+    with pytest.raises(VaultError, match="cannot be reached"):
+        login.access_token(refused=restartable.token)
+
+
+def test_a_session_travels_with_its_redis_and_without_its_password(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To workers on other hosts; references are resolved there."""
+    world = shared.world
+    monkeypatch.setenv("CANARY_KEY", Path(f"{world.folder}.key").read_text().strip())
+    monkeypatch.setenv("CANARY_PASSWORD", "canary-password")
+    session = world.session(use_stored_token=True)
+    machine = dataclasses.replace(
+        session.profile.machine,
+        vault=RedisVault(shared.redis.url, password=ref("env:CANARY_PASSWORD")),
+        vault_key=ref("env:CANARY_KEY"),
+    )
+    session = type(session)._from_checked(
+        dataclasses.replace(session.profile, machine=machine), interactive=False
+    )
+
+    data = pickle.dumps(session)
+    place = login_of(pickle.loads(data))._context.vault.redis  # noqa: S301 - our own
+
+    assert b"canary-password" not in data
+    assert place is not None
+    user, password = place.credentials()
+    assert (user, password and password.reveal()) == (None, "canary-password")
