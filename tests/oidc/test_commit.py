@@ -1,9 +1,11 @@
 """The order in which a refresh is committed, where something goes wrong in the middle of it."""
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any
 import pytest
 
 from gatepass._oidc import refresh
+from gatepass._oidc.values import InFlight, Record
+from gatepass.auth.oidc import OidcLogin
 from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, TokenNotPersisted
 from tests.oidc.test_scheme import World, login_of
 from tests.oidc.test_scheme import make as make  # noqa: PLC0414 - a fixture
@@ -155,12 +159,14 @@ try:
     login.access_token(refused=token)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+    sys.stdin.readline()
 """
 
 
 def _interruptible(world: World) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [sys.executable, "-c", _INTERRUPTED, world.api.url, str(world.folder)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -288,3 +294,126 @@ def test_no_local_variable_of_a_traceback_shows_a_token(
     shown = "".join(TracebackException(type(error), error, frames, capture_locals=True).format())
     assert mi.refresh_token not in shown
     assert sent.reveal() not in shown
+
+
+def test_a_refresh_that_fails_while_the_access_token_lasts_is_told_and_the_token_used(
+    make: Callable[..., World],
+) -> None:
+    """A provider that is away for a moment must not stop a run that could go on."""
+    later = [0.0]
+    world = make(clock=lambda: time.time() + later[0])
+    world.logged_in()
+    mi = world.session(use_stored_token=True)
+    context = login_of(mi)._context
+    login = OidcLogin(
+        login_of(mi)._scheme, dataclasses.replace(context, clock=lambda: time.time() + later[0])
+    )
+    token = login.access_token().reveal()
+    later[0] = 3600 - 30.0  # it is time to renew it
+    world.idp.answer_once("token", status=503)
+    world.idp.answer_once("token", status=503)
+
+    with pytest.warns(GatepassWarning, match="no new token yet"):
+        assert login.access_token().reveal() == token
+    assert login.access_token().reveal() != token
+    assert world.idp.counts.forced_logins == 0
+
+
+def _note_of_another(world: World) -> InFlight:
+    """Leave the note of a process that died in a refresh."""
+    login, note = login_of(world.session(use_stored_token=True)), InFlight(4711, "elsewhere", 1e9)
+    login._vault._note(login._identity, note)
+    return note
+
+
+def test_a_refresh_that_never_arrived_leaves_the_note_of_the_one_that_died(
+    make: Callable[..., World],
+) -> None:
+    """It still explains what happens next."""
+    world = make()
+    world.logged_in()
+    note = _note_of_another(world)
+    login = at_its_end(world)
+    world.idp.answer_once("token", b'{"error": "temporarily_unavailable"}', status=400)
+    with pytest.raises(GatepassError) as caught:
+        login.access_token(refused=login.access_token())
+    assert not isinstance(caught.value, LoginRequired)
+    assert login._vault.in_flight(login._identity) == note
+    world.idp.revoke("alice")
+
+    with pytest.raises(LoginRequired, match="process 4711 on elsewhere began a refresh at"):
+        login.access_token(refused=login.access_token())
+
+
+def test_a_process_whose_answer_was_odd_is_not_called_dead(make: Callable[..., World]) -> None:
+    world = make()
+    world.logged_in()
+    login = at_its_end(world)
+    token = login.access_token()
+    world.idp.tell("token_html")
+    with pytest.raises(GatepassError):
+        login.access_token(refused=token)
+    world.idp.tell()
+    world.idp.revoke("alice")
+
+    with pytest.raises(LoginRequired, match="killed, or its answer was lost") as caught:
+        login.access_token(refused=token)
+    assert f"process {os.getpid()} on" in caught.value.message
+    assert "died" not in caught.value.message
+
+
+def test_a_logout_during_a_refresh_of_another_process_revokes_the_new_token(
+    make: Callable[..., World],
+) -> None:
+    """Read before the lock, the old one would be revoked, and the new one live on unseen."""
+    world = make()
+    mi = world.logged_in()
+    login, leaving = login_of(mi), login_of(world.session(use_stored_token=True))
+    token = login.access_token()
+    revoked: list[str] = []
+
+    def revoke(record: Record) -> bool:
+        revoked.append(record.refresh_token.reveal() if record.refresh_token else "")
+        return True
+
+    leaving._revoke = revoke  # type: ignore[method-assign]  # looks at what is revoked
+    with world.idp.hold() as gate:
+        refreshing = Thread(target=lambda: login.access_token(refused=token))
+        refreshing.start()
+        gate.wait_for(1)
+        forgetting = Thread(target=leaving.logout)
+        forgetting.start()
+        forgetting.join(0.5)  # without the lock it would be over
+    refreshing.join()
+    forgetting.join()
+
+    (family,) = world.idp.families
+    assert revoked == [family.refresh_token]
+    assert login._vault.read(login._identity) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit")
+def test_ctrl_c_on_a_full_disk_does_not_lose_the_token_that_came_after_it(
+    make: Callable[..., World],
+) -> None:
+    """Nobody waits for the answer any more; it is kept, and stored when the process ends."""
+    import resource
+
+    world = make()
+    world.logged_in()
+    with world.idp.hold() as gate:
+        process = _interruptible(world)
+        gate.wait_for(1)
+        _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, hard))
+        process.send_signal(signal.SIGINT)
+        assert _next_line(process) == "interrupted\n"
+    login = login_of(world.session(use_stored_token=True))
+    with login._vault.lock(login._identity, seconds=60):  # its write has failed by now
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    _, said = process.communicate(timeout=60)
+
+    assert (process.returncode, said) == (0, "")
+    assert login.refresh_token == world.idp.families[-1].refresh_token
+    assert login.access_token(refused=login.access_token()).reveal()
+    assert world.idp.counts.reuses == 0
