@@ -37,20 +37,18 @@ class Redis:
         folder: its files.
         port: of plain TCP, or of TLS where it has a certificate.
         tls: whether it speaks TLS.
-        host: where it listens, as clients name it.
     """
 
     folder: Path
     port: int
     tls: bool
-    host: str
     _run: Callable[[ExitStack], None]
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @property
     def url(self) -> str:
         """Its address for the setting `vault`."""
-        return f"redis{'s' * self.tls}://{self.host}:{self.port}/0"
+        return f"redis{'s' * self.tls}://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
         """Start it (again), with what its disk holds."""
@@ -63,7 +61,7 @@ class Redis:
     def client(self, **keys: Any) -> Any:
         """Return a client that looks past gatepass."""
         redis = pytest.importorskip("redis")
-        return redis.Redis(self.host, self.port, **keys)
+        return redis.Redis("127.0.0.1", self.port, **keys)
 
     def everything(self, **keys: Any) -> bytes:
         """Return all that it holds and all that it has written, names and values."""
@@ -118,7 +116,7 @@ def redis_server(
             running([str(name), str(conf)], environ=environ, log=log, ready=lambda: accepts(port))
         )
 
-    server = Redis(folder, port, certificate is not None, host, run)
+    server = Redis(folder, port, certificate is not None, run)
     try:
         server.start()
         yield server

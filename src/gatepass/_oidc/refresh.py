@@ -25,7 +25,13 @@ from typing import TYPE_CHECKING, Any, Final
 from gatepass._oidc import answers, idtoken, wire
 from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, Tokens
 from gatepass._oidc.vault import Vault
-from gatepass.errors import GatepassError, LoginRequired, TokenNotPersisted, VaultError
+from gatepass.errors import (
+    GatepassError,
+    LoginRequired,
+    TokenLockTimeout,
+    TokenNotPersisted,
+    VaultError,
+)
 from gatepass.secrets import Secret
 
 if TYPE_CHECKING:
@@ -168,8 +174,21 @@ def stored(
         return record
 
     def renew(given_up: Callable[[], bool]) -> Record:
+        renewed_elsewhere: list[Record] = []
+
+        def enough() -> bool:
+            """Look while waiting: what another brings is there for all who wait, at once."""
+            found = vault.read(identity)
+            if found is not None and _usable(found, request, refused):
+                renewed_elsewhere.append(found)
+            return given_up() or bool(renewed_elsewhere)
+
         try:
-            return _under_lock(vault, identity, request, refused, given_up)
+            return _under_lock(vault, identity, request, refused, given_up, enough)
+        except TokenLockTimeout:
+            if not renewed_elsewhere:
+                raise
+            return renewed_elsewhere[-1]
         except Unsaved as error:
             unsaved(error)
             raise
@@ -203,8 +222,9 @@ def _under_lock(
     request: Request,
     refused: Secret | None,
     given_up: Callable[[], bool],
+    enough: Callable[[], bool] | None = None,
 ) -> Record:
-    with vault.lock(identity, seconds=LOCK_SECONDS, given_up=given_up):
+    with vault.lock(identity, seconds=LOCK_SECONDS, given_up=enough or given_up):
         record = vault.read(identity)
         before = vault.in_flight(identity)
         if before is not None and vault.shared:
