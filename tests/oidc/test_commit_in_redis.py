@@ -2,10 +2,12 @@
 
 import dataclasses
 import pickle
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from threading import Barrier, Thread
 from typing import Any
 
@@ -287,3 +289,57 @@ def test_a_session_travels_with_its_redis_and_without_its_password(
     assert place is not None
     user, password = place.credentials()
     assert (user, password and password.reveal()) == (None, "canary-password")
+
+
+_WORKER = """
+import dataclasses, sys, time
+import requests
+from gatepass._oidc import refresh
+from gatepass._oidc.in_redis import RedisStore, Server
+from gatepass._oidc.keys import behind
+from gatepass._oidc.values import Identity
+from gatepass._oidc.vault import Vault
+from gatepass.errors import GatepassError
+from gatepass.secrets import Secret
+port, origin, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+store = RedisStore(Server("127.0.0.1", port, 0), margin=0.5)
+vault = Vault(store, behind("file:key", lambda: Secret(open(key).read().strip())))
+request = refresh.Request(requests.Session(), None, time.time, "", seconds=1.0, settle=0.1)
+token = None
+while True:
+    try:
+        token = refresh.stored(vault, Identity(origin), request, refused=token).access_token
+    except GatepassError as error:
+        print("trouble", type(error).__name__, error.message, flush=True)
+    print("ok", flush=True)
+"""
+
+
+def test_killed_workers_lose_no_login_within_the_providers_grace(
+    make: Callable[..., World], redis: Redis
+) -> None:
+    """Killed anywhere in a refresh, also while they hold the lease, which then ends by itself."""
+    shared = Shared(make(grace=3600.0), redis)
+    world = shared.world
+    argv = [str(redis.port), shared.first._identity.origin, f"{world.folder}.key"]
+    random = Random(11)  # noqa: S311 - chooses when to kill
+    for _ in range(5):
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", _WORKER, *argv],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(3)
+        ]
+        for worker in workers:
+            with worker:
+                assert worker.stdout is not None
+                for _ in range(random.randrange(1, 12)):
+                    assert not worker.stdout.readline().startswith("trouble LoginRequired")
+                worker.kill()
+        assert world.session(use_stored_token=True).get("x").ok
+
+    assert login_of(world.session(use_stored_token=True)).access_token(refused=shared.token)
+    assert world.idp.counts.forced_logins == 0
+    assert world.idp.counts.rotations > 5
