@@ -1,14 +1,18 @@
 """``gatepass check`` names the server's configuration, and each trouble with an exit code."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests._echo import echo, refused
+from gatepass.sandbox.provider import IdentityProvider
+from tests._echo import Answer, echo, refused
 from tests.cli.home import Home
+from tests.cli.logins import SERVER, USERS, Office, profile
 from tests.peers.apache import Apache
 from tests.peers.ca import CertificateAuthority
+from tests.peers.redis_server import Redis
 from tests.peers.squid import Squid
 
 _LOGIN = 'user_name = "alice"\npassword = "env:MI_PASSWORD"\n'
@@ -125,3 +129,47 @@ def test_a_proxy_that_asks_for_a_login_ends_with_5(
 
     assert done.returncode == 5
     assert "asks for a login (407)" in done.stderr
+
+
+@pytest.fixture
+def oidc_home(home: Home, tmp_path: Path) -> Iterator[Office]:
+    """A home with a login at an identity provider."""
+    with (
+        IdentityProvider(users=USERS, auto_login="alice") as idp,
+        echo(lambda seen: Answer() if seen.authorization else refused("Bearer")) as api,
+    ):
+        office = Office.furnished(home, tmp_path)
+        office.home.user(profile(idp.issuer).replace(SERVER, api.url))
+        assert office.home.run("login", "nightly").returncode == 0
+        yield office
+
+
+def test_check_examines_the_vault_of_a_scheme_that_keeps_tokens(oidc_home: Office) -> None:
+    done = oidc_home.home.run("check", "nightly")
+    found = json.loads(oidc_home.home.run("check", "nightly", "--json").stdout)["findings"]
+
+    assert done.returncode == 0, done.stderr
+    assert "ok: vault: locks hold between processes" in " ".join(done.stderr.split())
+    assert found[0]["verdict"] == "ok"
+    assert not [path for path in oidc_home.vault.iterdir() if "check" in path.name]
+
+
+def test_check_warns_of_a_redis_that_may_lose_a_login(oidc_home: Office, own_redis: Redis) -> None:
+    own_redis.client().config_set("appendfsync", "no")
+    home = oidc_home.home.having(GATEPASS_VAULT=own_redis.url)
+    assert home.run("login", "nightly").returncode == 0
+
+    done = home.run("check", "nightly")
+
+    assert done.returncode == 0, done.stderr
+    assert "warning: vault: redis at 127.0.0.1" in done.stderr
+    assert "    appendonly yes\n    appendfsync always\n" in done.stderr
+    assert max(map(len, done.stderr.splitlines())) <= 80
+
+
+def test_check_says_nothing_of_a_vault_that_nothing_is_kept_in(home: Home) -> None:
+    with echo(lambda _: Answer()) as server:
+        home.user(_profile(server.url, "anonymous"))
+        done = home.run("check", "prod")
+
+    assert "vault" not in done.stdout + done.stderr

@@ -12,6 +12,7 @@ from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from gatepass._challenge import offered
+from gatepass._findings import Finding
 from gatepass._handshake import again, rewound
 from gatepass._oidc import (
     answers,
@@ -685,6 +686,17 @@ def make_ready(scheme: Oidc, origin: str, place: VaultPlace) -> None:
     """
     with vault_at(place).lock(scheme.identity(origin), seconds=refreshing.LOCK_SECONDS):
         pass
+
+
+def vault_findings(place: VaultPlace) -> list[Finding]:
+    """Say whether the vault at a place keeps what it is given, as far as can be told from here.
+
+    Touches its disk or its network, starts a process to see whether locks hold, and leaves
+    nothing behind. Reads no token and no key; raises nothing.
+    """
+    from gatepass._oidc.examination import examined
+
+    return examined(_store(place))
 
 
 def forget(scheme: Oidc, origin: str, place: VaultPlace) -> bool:
