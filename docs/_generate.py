@@ -23,7 +23,7 @@ from _pytest.fixtures import FixtureFunctionDefinition
 
 import gatepass
 from gatepass import _failures, _plugins, _profiles, _schema, cli, errors
-from gatepass._profiles import Machine, ProfileKeys, Proxy, Retries, Timeout, Tls
+from gatepass._profiles import Machine, ProfileKeys, Proxy, RedisVault, Retries, Timeout, Tls
 from gatepass.cli._options import CONTEXT
 from gatepass.secrets import SecretField, TextField
 from gatepass.testing import SchemeContract, SourceContract, _plugin
@@ -284,6 +284,7 @@ PARTS: Final = {
     "tls": lambda: _keys(Tls),
     "proxy": lambda: _keys(Proxy),
     "machine": lambda: _keys(Machine),
+    "vault": lambda: _keys(RedisVault),
     "scheme-keys": _scheme_sections,
     "sources": _sources,
     "commands": _commands,

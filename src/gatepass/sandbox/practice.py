@@ -439,7 +439,11 @@ def _start_oidc(folder: Path, environ: Mapping[str, str], stack: ExitStack) -> "
     new_vault_key(key)
     place = _SignOn(
         folder / "oidc.toml",
-        {**environ, "GATEPASS_VAULT": str(vault), "GATEPASS_VAULT_KEY": f"file:{key}"},
+        {
+            **{name: environ[name] for name in environ if not name.startswith("GATEPASS_VAULT")},
+            "GATEPASS_VAULT": str(vault),
+            "GATEPASS_VAULT_KEY": f"file:{key}",
+        },
         server,
         idp,
     )
