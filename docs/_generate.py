@@ -23,7 +23,8 @@ from _pytest.fixtures import FixtureFunctionDefinition
 
 import gatepass
 from gatepass import _failures, _plugins, _profiles, _schema, cli, errors
-from gatepass._profiles import Machine, ProfileKeys, Proxy, RedisVault, Retries, Timeout, Tls
+from gatepass._profiles import Machine, ProfileKeys, Proxy, Retries, Timeout, Tls
+from gatepass._redis_vault import RedisVault
 from gatepass.cli._options import CONTEXT
 from gatepass.secrets import SecretField, TextField
 from gatepass.testing import SchemeContract, SourceContract, _plugin

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatepass import _profiles
-from gatepass._profiles import RedisAddress, RedisVault
+from gatepass._redis_vault import RedisAddress, RedisVault
 from gatepass._settings import Locations
 from gatepass._terminal import Terminal
 from gatepass._unlocked import vault_place

@@ -4,7 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from gatepass._profiles import Profile, RedisVault
+from gatepass._profiles import Profile
+from gatepass._redis_vault import RedisVault
 from gatepass.secrets import Secret, SecretRef
 
 

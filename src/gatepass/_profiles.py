@@ -814,6 +814,8 @@ def _check_proxy(gate: _Gate, proxy: Proxy) -> None:
 
 
 _REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
+
+
 def _checked_vault(gate: _Gate, vault: RedisVault) -> RedisVault:
     """The rules of the table ``vault``; its paths become absolute. Never repeats the URL."""
     address = RedisAddress.of(vault.url)

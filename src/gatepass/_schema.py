@@ -11,7 +11,8 @@ import typing
 from typing import Any, Final
 
 from gatepass import _plugins, _profiles
-from gatepass._profiles import Machine, ProfileKeys, Proxy, RedisVault, Tls
+from gatepass._profiles import Machine, ProfileKeys, Proxy, Tls
+from gatepass._redis_vault import RedisVault
 from gatepass._settings import NAME
 from gatepass.errors import PluginError
 from gatepass.secrets import SecretField, SecretRef, reference_json_schema

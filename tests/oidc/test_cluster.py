@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
-from gatepass._profiles import RedisVault
+from gatepass._redis_vault import RedisVault
 from gatepass.auth.oidc import new_vault_key
 from gatepass.sandbox.provider import IdentityProvider
 from gatepass.secrets import Secret, ref

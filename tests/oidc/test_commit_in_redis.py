@@ -15,7 +15,7 @@ import pytest
 
 from gatepass._oidc import refresh
 from gatepass._oidc.values import Record
-from gatepass._profiles import RedisVault
+from gatepass._redis_vault import RedisVault
 from gatepass.errors import GatepassWarning, LoginRequired, VaultError
 from gatepass.secrets import ref
 from tests.oidc.test_scheme import World, login_of

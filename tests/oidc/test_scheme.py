@@ -19,7 +19,8 @@ import pytest
 import requests
 
 from gatepass._failures import LoginRefused
-from gatepass._profiles import Machine, RedisVault
+from gatepass._profiles import Machine
+from gatepass._redis_vault import RedisVault
 from gatepass._session import Session
 from gatepass._terminal import Terminal
 from gatepass.auth.oidc import OidcLogin, new_vault_key

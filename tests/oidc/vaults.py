@@ -14,7 +14,7 @@ from gatepass._oidc.in_redis import RedisStore, Server
 from gatepass._oidc.keys import VaultKey, behind
 from gatepass._oidc.values import Identity, Provider, Record
 from gatepass._oidc.vault import Vault
-from gatepass._profiles import RedisAddress
+from gatepass._redis_vault import RedisAddress
 from gatepass.secrets import Secret
 from tests.peers.environ import clean_environ
 from tests.secrets.world import PYTHONPATH

@@ -71,6 +71,11 @@ class Redis:
         return shown + b"".join(path.read_bytes() for path in files if path.suffix != ".conf")
 
 
+def _ready(log: Path) -> int:
+    """Count how often a redis has said that it is ready."""
+    return log.read_bytes().count(b"Ready to accept connections") if log.exists() else 0
+
+
 @contextmanager
 def redis_server(
     folder: Path,
@@ -112,8 +117,15 @@ def redis_server(
     def run(stack: ExitStack) -> None:
         environ = clean_environ(folder)
         log = folder / "output.log"
+        runs = _ready(log)
+        # It listens before it has read its data, and then refuses what it is asked.
         stack.enter_context(
-            running([str(name), str(conf)], environ=environ, log=log, ready=lambda: accepts(port))
+            running(
+                [str(name), str(conf)],
+                environ=environ,
+                log=log,
+                ready=lambda: _ready(log) > runs and accepts(port),
+            )
         )
 
     server = Redis(folder, port, certificate is not None, run)
