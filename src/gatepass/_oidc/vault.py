@@ -25,7 +25,8 @@ from gatepass.errors import TokenNotPersisted, VaultError
 from gatepass.secrets import Secret
 
 _SECONDS_FOR_KEY: Final = 150.0  # the one before may be answering the keyring's dialogs
-_TURNS: Final = 20  # how often somebody else may be faster
+_TURNS: Final = 50  # how often somebody else may be faster
+_PAUSE: Final = 0.05  # seconds, at most, before the next turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +314,7 @@ class Vault:
             after: a generation that has been; a store that lost writes must not bring it twice.
         """
         name = sealing.name(identity)
-        for _ in range(_TURNS):
+        for turn in range(_TURNS):
             stored, old = self._look(sealing, identity)
             record = chosen(stored)
             if record is None:
@@ -323,6 +324,8 @@ class Vault:
             data = sealing.seal(contents.encoded(identity, kept), name)
             if self._store.put(name, data, old=old):
                 return kept
+            # The last byte is as good as a random one: not all come back at the same moment.
+            time.sleep(min(0.001 * 2**turn, _PAUSE) * data[-1] / 255)
         raise TokenNotPersisted(
             f"{self._store.where(name)} is changed by others all the time",
             hint="try again",
