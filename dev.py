@@ -52,6 +52,7 @@ PEERS = [
     "dbus-daemon",
     "gnome-keyring",
     "gss-ntlmssp",
+    "iproute2",
     "krb5-admin-server",
     "krb5-kdc",
     "krb5-user",

@@ -247,6 +247,7 @@ def test_a_token_that_redis_does_not_take_in_time_is_told_and_stored_later(
     assert login.access_token().reveal() == new.reveal()
 
     assert login._spent is None
+    assert not redis.client().exists(restartable.lock)  # it could not be given back before
     assert login._vault.in_flight(login._identity) is None
     restartable.good()
 
