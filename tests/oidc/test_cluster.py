@@ -54,9 +54,10 @@ class Cluster:
 
     def log_in(self) -> Path:
         """Log in anew on this host; return the pickled session for the others."""
-        self.redis.client(
+        with self.redis.client(
             password=PASSWORD, ssl=True, ssl_ca_certs=str(self.folder / "ca.pem")
-        ).flushall()
+        ) as client:
+            client.flushall()
         keys = RedisVault(
             f"rediss://127.0.0.1:{self.redis.port}/0",
             password=Secret(PASSWORD),

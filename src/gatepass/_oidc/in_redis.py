@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from weakref import finalize
 
 from gatepass._oidc import locks
 from gatepass._oidc.stores import Found, Hold, Words
@@ -121,7 +122,7 @@ class _Lease:
                 self._store.owed[self._name] = self._value
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class RedisStore:
     """The records in one database of a redis. Connects at the first question.
 
@@ -294,6 +295,8 @@ class RedisStore:
     def _connected(self) -> "Redis":
         if self._client is None:
             self._client = _client(self.server)
+            # Connections end with the store; at the exit a late write may still need them.
+            finalize(self, self._client.connection_pool.disconnect).atexit = False
         return self._client
 
 
