@@ -303,15 +303,34 @@ def test_a_loser_of_an_unknown_scheme_shows_references_only(
     assert "hunter2" not in repr(told)
 
 
-def test_a_machine_setting_hides_a_login_in_its_url(locations: Locations, write: Write) -> None:
+def test_a_machine_setting_refuses_a_login_in_its_url_and_repeats_none(
+    locations: Locations, write: Write
+) -> None:
     write(locations.user, "vault = '/v'\n" + BEARER)
+    with pytest.raises(ProfileError) as caught:
+        _load(locations, environ={"GATEPASS_VAULT": "rediss://:hunter2@b.test/0"})
+    assert "hunter2" not in str(caught.value)
 
-    told = _load(locations, environ={"GATEPASS_VAULT": "redis://:hunter2@b.test/0"}).explain()
+    told = _load(locations, environ={"GATEPASS_VAULT": "rediss://b.test/0"}).explain()
 
-    assert told.machine[0].value == "redis://...@b.test/0"
+    assert told.machine[0].value == "rediss://b.test/0"
     assert [(each.value, each.by) for each in told.machine[0].overrode] == [
         ("/v", "GATEPASS_VAULT")
     ]
+
+
+def test_a_part_of_the_vault_that_a_variable_gave_is_told_with_its_place(
+    locations: Locations, write: Write
+) -> None:
+    path = write(locations.user, "vault = { url = 'rediss://b.test' }\n" + BEARER)
+
+    told = _load(locations, environ={"GATEPASS_VAULT__PASSWORD": "env:P"}).explain()
+
+    found = {each.key: (each.value, each.origin) for each in told.machine[:2]}
+    assert found == {
+        "vault.url": ("rediss://b.test", f"{path}:1:11"),
+        "vault.password": ("env:P", "GATEPASS_VAULT__PASSWORD"),
+    }
 
 
 # ---------------------------------------------------------------- any layering

@@ -501,10 +501,12 @@ def _why_this_name(winner: Origin, loser: Origin) -> str:
 def _machine(layers: Layers | None, fields: Fields, *, known: bool) -> tuple[ExplainedKey, ...]:
     found = layers.machine if layers else {}
     keys = []
-    for name, (value, origin) in found.items():
-        table = {name: value}
-        variable = origin.source.layer == "variable"
-        for key, inner in _settings.leaves(table):
+    for name, (value, whole) in found.items():
+        if "." in name:  # a part of the table vault, told with it
+            continue
+        for key, inner in _settings.leaves({name: value}):
+            _, origin = found.get(".".join(key), (None, whole))
+            variable = origin.source.layer == "variable"
             typed = _typed(fields.value(key), inner) if variable else inner
             told = shown(key, typed, fields.sorts, checked=False)
             where = Origin(origin.source, key if origin.source.text else origin.key).where
