@@ -19,12 +19,13 @@ if TYPE_CHECKING:
         TLSFailed,
         Unreachable,
     )
+    from gatepass._findings import Finding
     from gatepass._profiles import Profile, profiles
     from gatepass._provenance import ExplainedKey, Explanation, Overridden
     from gatepass._session import CheckResult, Session
     from gatepass._settings import FileSeen
     from gatepass._version import __version__
-    from gatepass.auth import AuthContext, Scheme, SchemeBase
+    from gatepass.auth import AuthContext, Scheme, SchemeBase, UnattendedContext
     from gatepass.errors import (
         GatepassError,
         GatepassWarning,
@@ -66,7 +67,8 @@ _HOME = {
         "TimedOut",
         "Unreachable",
     ),
-    "auth": ("AuthContext", "Scheme", "SchemeBase"),
+    "_findings": ("Finding",),
+    "auth": ("AuthContext", "Scheme", "SchemeBase", "UnattendedContext"),
     "errors": (
         "GatepassError",
         "GatepassWarning",
@@ -102,6 +104,7 @@ __all__ = [
     "ExplainedKey",
     "Explanation",
     "FileSeen",
+    "Finding",
     "GatepassError",
     "GatepassWarning",
     "LoginRefused",
@@ -130,6 +133,7 @@ __all__ = [
     "TimedOut",
     "TokenLockTimeout",
     "TokenNotPersisted",
+    "UnattendedContext",
     "Unreachable",
     "UnsafePermissions",
     "UntrustedFile",

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.cli.status import _length, seconds_of
+from gatepass.cli._options import seconds_of
+from gatepass.cli.status import _length
 from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET, IdentityProvider, Lie
 from tests.cli.home import Home
 from tests.cli.logins import USERS, Office, profile

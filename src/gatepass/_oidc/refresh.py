@@ -170,7 +170,7 @@ def stored(
         GatepassError: the provider does not answer as it should; the record is kept.
     """
     record = vault.read(identity)
-    if record is not None and _usable(record, request, refused):
+    if record is not None and usable(record, request.clock(), refused):
         return record
 
     def renew(given_up: Callable[[], bool]) -> Record:
@@ -197,14 +197,21 @@ def stored(
     return done
 
 
-def _usable(record: Record, request: Request, refused: Secret | None) -> bool:
+def usable(record: Record, now: float, refused: Secret | None = None) -> bool:
+    """Say whether a record's access token can be used at a time, without being close to its end.
+
+    Args:
+        record: the record.
+        now: that time, in seconds since 1970.
+        refused: an access token that the API has refused.
+    """
     token = record.access_token
     if token is None or record.suspect or same(token, refused):
         return False
     if record.expires_at is None:
         return True
     life = max(record.expires_at - record.saved_at, 0.0)
-    return request.clock() < record.expires_at - min(_AHEAD, _AHEAD_PART * life)
+    return now < record.expires_at - min(_AHEAD, _AHEAD_PART * life)
 
 
 def same(one: Secret | None, other: Secret | None) -> bool:
@@ -231,7 +238,7 @@ def _under_lock(
             record = _settled(vault, identity, record, request, refused)
         if record is None:
             raise LoginRequired("nobody has logged in yet", hint=request.advice)
-        if _usable(record, request, refused):  # another thread or process was faster
+        if usable(record, request.clock(), refused):  # another thread or process was faster
             return record
         if record.suspect:
             raise LoginRequired(

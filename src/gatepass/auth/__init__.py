@@ -9,11 +9,12 @@ To add a scheme, write the dataclass in a file of its own and name it in the ent
 :data:`~gatepass.secrets.TextField`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from gatepass._findings import Finding
 from gatepass._terminal import Terminal
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
@@ -110,13 +111,45 @@ class AuthContext:
     terminal: Terminal
 
 
+class Predictor(Protocol):
+    """Says what references would lack in a run without a person."""
+
+    def __call__(self, **fields: object) -> tuple[Finding, ...]:
+        """Look at each field that is a reference; see :attr:`UnattendedContext.predict`."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnattendedContext:
+    """What a scheme may look at to predict a run without a person.
+
+    Attributes:
+        profile_name: the profile's name.
+        origin: scheme, host and port of its URL.
+        predict: says what fields would lack: ``predict(user_name=self.user_name)``. What is no
+            reference is passed over. Asks no person and shows no dialog.
+        vault: where tokens are kept, for schemes that keep any.
+        environ: the environment variables.
+        clock: the wall clock, in seconds since 1970.
+        until: how long what is there now has to last, in seconds since 1970.
+    """
+
+    profile_name: str
+    origin: str
+    predict: Predictor
+    vault: VaultPlace
+    environ: Mapping[str, str]
+    clock: Callable[[], float]
+    until: float
+
+
 class Scheme(Protocol):
     """One way to log on. A frozen dataclass; its fields are the TOML keys of ``[auth]``.
 
     A scheme may carry three class variables that the session and ``check`` read:
     ``sends_credentials`` (false only for ``anonymous``), ``answers``, the names of the
     WWW-Authenticate schemes that it can answer, in lower case, and ``connection_bound``, true
-    where the login takes several messages or belongs to a connection.
+    where the login takes several messages or belongs to a connection. And it may have a method
+    ``unattended``, as :class:`SchemeBase` has it.
     """
 
     def authenticator(self, context: AuthContext) -> "Authenticator":
@@ -139,6 +172,27 @@ class SchemeBase:
     sends_credentials: ClassVar[bool] = True
     answers: ClassVar[frozenset[str]] = frozenset()
     connection_bound: ClassVar[bool] = False
+
+    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
+        """Say what a run without a person would lack: by default what its references would.
+
+        Opens no connection to the server, asks no person, shows no dialog and changes nothing.
+        """
+        each = fields(self)  # type: ignore[arg-type] # any scheme is a dataclass
+        return context.predict(**{field.name: getattr(self, field.name) for field in each})
+
+
+def unloadable(module: str, scheme: str) -> tuple[Finding, ...]:
+    """Say that a scheme's package cannot be imported; nothing where it can. Imports it."""
+    from importlib import import_module
+
+    try:
+        import_module(module)
+    except (ImportError, OSError) as error:
+        message = f"{scheme} needs the package {module}, which fails with {type(error).__name__}"
+        hint = f"install it where the job runs: pip install {module.replace('_', '-')}"
+        return (Finding("lack", module, message, hint),)
+    return ()
 
 
 def logon_name(user_name: str, domain: str | None) -> str:

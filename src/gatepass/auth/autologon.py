@@ -4,14 +4,17 @@ SSPI on Windows: Kerberos, or NTLM where Windows falls back to it. GSSAPI elsewh
 a ticket of ``kinit`` or a keytab.
 """
 
+import os
 import re
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from gatepass._findings import Finding
 from gatepass._handshake import (
     REFUSED,
     OneConnection,
@@ -24,7 +27,7 @@ from gatepass._handshake import (
     token_of,
     written,
 )
-from gatepass.auth import AuthContext, SchemeBase
+from gatepass.auth import AuthContext, SchemeBase, UnattendedContext
 from gatepass.errors import GatepassError, LoginRequired
 
 if TYPE_CHECKING:
@@ -86,6 +89,12 @@ class Autologon(SchemeBase):
         """
         begin = _sspi(self) if sys.platform == "win32" else _gssapi(self)
         return _Negotiating(begin, channel_binding=self.channel_binding)
+
+    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
+        """Look for what logs on: the account on Windows; elsewhere a keytab, or a ticket."""
+        if sys.platform == "win32":
+            return _predicted_sspi(self)
+        return _predicted_gssapi(self, context)
 
 
 class _Negotiating:
@@ -364,3 +373,90 @@ def _explain(error: Exception, host: str) -> GatepassError:
         f"{_KERBEROS_FAILS} HTTP/{host}: {text}",
         hint="check the clock, the network to the domain controller, and krb5.conf",
     )
+
+
+# ---------------------------------------------------------------- without a person
+
+
+# Where MIT Kerberos looks by itself, as Debian and Fedora build it.
+_CLIENT_KEYTABS: Final = (
+    "/etc/krb5/user/{}/client.keytab",
+    "/var/kerberos/krb5/user/{}/client.keytab",
+)
+_ENDS_HINT: Final = (
+    "name a keytab: KRB5_CLIENT_KTNAME=FILE:/path/to/robot.keytab\nor let the job first run "
+    "kinit -R, if the ticket is renewable (flag R of klist -f)"
+)
+
+
+def _predicted_sspi(scheme: Autologon) -> Iterator[Finding]:
+    try:
+        _sspi(scheme)
+    except GatepassError as error:
+        yield Finding("lack", "principal", error.message, error.hint)
+    except ImportError:
+        yield Finding("lack", "spnego", "the package pyspnego is missing", "pip install pyspnego")
+    else:
+        message = (
+            "the account of the job logs on, so its password must be stored: in the Task "
+            'Scheduler do not tick "Do not store password"'
+        )
+        yield Finding("note", "account", message)
+
+
+def _predicted_gssapi(scheme: Autologon, context: UnattendedContext) -> Iterator[Finding]:
+    try:
+        gssapi = _import_gssapi()
+    except GatepassError as error:
+        yield Finding("lack", "gssapi", error.message, error.hint)
+        return
+    named = context.environ.get("KRB5_CLIENT_KTNAME", "")
+    usual = (path for path in (each.format(os.getuid()) for each in _CLIENT_KEYTABS))
+    keytabs = (named,) if named else usual
+    keytab = next((each for each in keytabs if _opens(gssapi, each, scheme.principal)), None)
+    variable = "KRB5_CLIENT_KTNAME" if keytab else "KRB5CCNAME"
+    if context.environ.get(variable):
+        yield Finding("note", variable, "it is set here; the job must set it too")
+    if keytab:
+        yield Finding("ok", "keytab", f"{keytab} logs on")
+        return
+    if named:
+        message = f"KRB5_CLIENT_KTNAME names {named}, which holds no key that can be used"
+        yield Finding("note", "keytab", message)
+    yield _ticket(gssapi, scheme, context)
+
+
+def _opens(gssapi: Any, keytab: str, principal: str | None) -> bool:
+    """Whether a keytab holds a key of whom is wanted. Asks no KDC for a ticket, as a login would.
+
+    Credentials that accept read a keytab and nothing else.
+    """
+    name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)
+    mechs = [gssapi.MechType.kerberos]
+    try:
+        gssapi.Credentials(name=name, usage="accept", mechs=mechs, store={"keytab": keytab})
+    except gssapi.exceptions.GSSError:
+        return False
+    return True
+
+
+def _ticket(gssapi: Any, scheme: Autologon, context: UnattendedContext) -> Finding:
+    name = scheme.principal and gssapi.Name(scheme.principal, gssapi.NameType.kerberos_principal)
+    try:
+        found = gssapi.Credentials(
+            name=name,
+            usage="initiate",
+            mechs=[gssapi.MechType.kerberos],
+            store={"client_keytab": "FILE:/nonexistent"},  # else it would get a ticket and keep it
+        )
+        left = found.lifetime
+    except gssapi.exceptions.GSSError as error:
+        failure = _explain(error, "")
+        return Finding("lack", "ticket", failure.message, failure.hint)
+    if left is None:
+        return Finding("ok", "ticket", f"a ticket of {found.name} is there")
+    ends = context.clock() + left
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ends))
+    if ends < context.until:
+        return Finding("lack", "ticket", f"the ticket of {found.name} ends at {when}", _ENDS_HINT)
+    return Finding("ok", "ticket", f"a ticket of {found.name} is there until {when}")

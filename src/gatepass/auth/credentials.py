@@ -1,10 +1,19 @@
 """``scheme = "credentials"``: a user name and a password, in the way that the server asks for."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gatepass._findings import Finding
 from gatepass._handshake import again, may_answer, offered_schemes
-from gatepass.auth import AuthContext, SchemeBase, basic_header, name_and_password
+from gatepass.auth import (
+    AuthContext,
+    SchemeBase,
+    UnattendedContext,
+    basic_header,
+    name_and_password,
+    unloadable,
+)
 from gatepass.auth.ntlm import NtlmAnswer
 from gatepass.secrets import Secret, SecretField, TextField
 
@@ -42,6 +51,10 @@ class Credentials(SchemeBase):
         """
         name, password = name_and_password(context, self.user_name, self.password, self.domain)
         return _Asking(name, password, channel_binding=self.channel_binding)
+
+    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
+        """Say what its references would lack, and whether it can speak NTLM."""
+        return (*super().unattended(context), *unloadable("requests_ntlm", "credentials"))
 
 
 class _Asking:

@@ -1,8 +1,10 @@
 """``scheme = "ntlm"``: NTLM with a user name and a password, on every system (requests-ntlm)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gatepass._findings import Finding
 from gatepass._handshake import (
     REFUSED,
     OneConnection,
@@ -13,7 +15,13 @@ from gatepass._handshake import (
     offered_schemes,
     serve_again,
 )
-from gatepass.auth import AuthContext, SchemeBase, name_and_password
+from gatepass.auth import (
+    AuthContext,
+    SchemeBase,
+    UnattendedContext,
+    name_and_password,
+    unloadable,
+)
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretField, TextField
 
@@ -51,6 +59,10 @@ class Ntlm(SchemeBase):
         """
         name, password = name_and_password(context, self.user_name, self.password, self.domain)
         return NtlmAnswer(name, password, channel_binding=self.channel_binding)
+
+    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
+        """Say what its references would lack, and whether it can speak NTLM."""
+        return (*super().unattended(context), *unloadable("requests_ntlm", "ntlm"))
 
 
 class _NoNtlmHere(GatepassError):

@@ -3,8 +3,9 @@
 import atexit
 import os
 import socket
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from gatepass._challenge import offered
-from gatepass._findings import Finding
+from gatepass._findings import Finding, Verdict
 from gatepass._handshake import again, rewound
 from gatepass._oidc import (
     answers,
@@ -30,8 +31,14 @@ from gatepass._oidc.in_redis import RedisStore, Server
 from gatepass._oidc.refresh import Live, Unsaved
 from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, Tokens
 from gatepass._oidc.vault import Vault
-from gatepass.auth import AuthContext, SchemeBase, VaultPlace
-from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, VaultError
+from gatepass.auth import AuthContext, SchemeBase, UnattendedContext, VaultPlace
+from gatepass.errors import (
+    GatepassError,
+    GatepassWarning,
+    LoginRequired,
+    SecretUnavailable,
+    VaultError,
+)
 from gatepass.secrets import Secret, SecretField, SecretRef
 
 if TYPE_CHECKING:
@@ -105,6 +112,12 @@ class Oidc(SchemeBase):
             SecretUnavailable: the client's secret did not answer.
         """
         return OidcLogin(self, context)
+
+    def unattended(self, context: UnattendedContext) -> Iterator[Finding]:
+        """Look for a stored login, or what takes its place. Reads the vault."""
+        yield from context.predict(client_secret=self.client_secret)
+        if self.flow != "client_credentials":
+            yield from _predicted_login(self, context)
 
     def identity(self, origin: str) -> Identity:
         """Return whose token this is, as the profile says it."""
@@ -673,6 +686,81 @@ def _token_is_invalid(response: "Response") -> bool:
         if challenge.scheme == "bearer"
     }
     return not challenges or "invalid_token" in errors
+
+
+# ---------------------------------------------------------------- without a person
+
+
+def _predicted_login(scheme: Oidc, context: UnattendedContext) -> Iterator[Finding]:
+    key = context.vault.key or SecretRef.parse(f"keyring:{keys.SERVICE}/{keys.ACCOUNT}")
+    of_key = context.predict(vault_key=key)
+    if _is_empty(context.vault):
+        if scheme.refresh_token is not None:
+            yield from context.predict(refresh_token=scheme.refresh_token)
+            return
+        yield _nobody(scheme, context)
+        yield from of_key  # not needed yet, but once somebody has logged in
+        return
+    yield from of_key
+    verdicts = {finding.verdict for finding in of_key}
+    if "unknown" in verdicts:
+        yield Finding("unknown", "login", "without the vault's key the login was not looked for")
+    elif "lack" not in verdicts:
+        yield from _stored_login(scheme, context)
+
+
+def _is_empty(place: VaultPlace) -> bool:
+    """Whether the vault holds no login of anybody: only then it is read without its key."""
+
+    def refuse() -> Secret:
+        raise SecretUnavailable("not asked")
+
+    locked = replace(place, key=SecretRef.parse("env:NOT_ASKED"), key_file=None, resolve_key=refuse)
+    try:
+        return vault_at(locked).read(Identity("")) is None
+    except VaultError:
+        return False
+
+
+def _stored_login(scheme: Oidc, context: UnattendedContext) -> Iterator[Finding]:
+    try:
+        record = vault_at(context.vault).read(scheme.identity(context.origin))
+    except GatepassError as error:
+        yield Finding("lack", "vault", error.message, error.hint)
+        return
+    if record is None and scheme.refresh_token is not None:
+        yield from context.predict(refresh_token=scheme.refresh_token)
+    elif record is None:
+        yield _nobody(scheme, context)
+    else:
+        yield _judged(record, context)
+
+
+def _nobody(scheme: Oidc, context: UnattendedContext) -> Finding:
+    why = f"and the flow {scheme.flow} needs a person"
+    if scheme.use_stored_token:
+        why = "and use_stored_token forbids a login"
+    return _login("lack", f"nobody has logged in yet, {why}", context)
+
+
+def _judged(record: Record, context: UnattendedContext) -> Finding:
+    who = record.user or record.subject or "somebody"
+    if record.suspect:
+        return _login("lack", f"the stored token is suspect: {record.suspect}", context)
+    if record.refresh_token is not None:
+        return _login("ok", f"{who} is logged in, and the login is renewed by itself", context)
+    if refreshing.usable(record, context.until):
+        return _login("ok", f"{who} is logged in", context)
+    ends = record.expires_at
+    if record.access_token is None or ends is None or ends <= context.clock():
+        return _login("lack", "the stored login has ended and cannot be renewed", context)
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ends))
+    return _login("lack", f"the stored login ends at {when} and cannot be renewed", context)
+
+
+def _login(verdict: Verdict, message: str, context: UnattendedContext) -> Finding:
+    hint = f"run: gatepass login {context.profile_name}" if verdict == "lack" else ""
+    return Finding(verdict, "login", message, hint)
 
 
 # ---------------------------------------------------------------- what the command line needs

@@ -28,7 +28,7 @@ _COMPLETE: Final = "_GATEPASS_COMPLETE"
 _VERBS: Final = {
     "profiles": "profiles",
     "show": "profiles",
-    "validate": "profiles",
+    "validate": "validate",
     "check": "check",
     "login": "login",
     "logout": "login",

@@ -1,8 +1,9 @@
 """Arguments and options that several commands share, and the completion of names."""
 
 import contextlib
+import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -10,6 +11,8 @@ from click.shell_completion import CompletionItem
 from gatepass.cli._world import World
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -42,3 +45,17 @@ config_file_option = click.option(
     help="Read this file instead of searching; repeat it for several, the last one wins.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def seconds_of(text: str) -> float | None:
+    """Return the seconds of a length of time such as ``8h``, ``30m`` or ``3600``, or None."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
+    return float(int(found[1]) * _UNITS[found[2]]) if found else None
+
+
+def duration(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+    """Read the value of an option that is a length of time, as its callback."""
+    seconds = None if text is None else seconds_of(text)
+    if text is not None and seconds is None:
+        raise click.BadParameter(f"{text!r} is not a time such as 8h, 30m or 3600 (seconds)")
+    return seconds

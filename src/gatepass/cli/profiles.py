@@ -1,4 +1,4 @@
-"""``gatepass profiles``, ``show`` and ``validate``: looking at profiles. No secret, no network."""
+"""``gatepass profiles`` and ``show``: looking at profiles. No secret, no network."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from gatepass._asking import Asking
 from gatepass._profiles import Machine, Profile
 from gatepass._settings import Layers
 from gatepass.cli import _output, _shown
-from gatepass.cli._complaints import all_complaints, complaints_of, twins
+from gatepass.cli._complaints import complaints_of, twins
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -19,7 +19,7 @@ from gatepass.cli._options import (
     name_argument,
 )
 from gatepass.cli._world import World
-from gatepass.errors import GatepassError, Problem, ProfileError
+from gatepass.errors import GatepassError, Problem
 
 # ---------------------------------------------------------------- profiles
 
@@ -229,26 +229,3 @@ def _print_origins(world: World, profile: Profile, *, resolve: bool, as_json: bo
         return
     for line in _shown.origins(told, probed):
         _output.data(line)
-
-
-# ---------------------------------------------------------------- validate
-
-
-@click.command(
-    context_settings=CONTEXT, epilog=example("gatepass validate", "gatepass validate prod --json")
-)
-@name_argument(required=False)
-@config_file_option
-@json_option
-@click.pass_obj
-def validate(world: World, name: str | None, config_files: tuple[str, ...], as_json: bool) -> int:
-    """Check all profiles, or one, and print every complaint."""
-    names, complaints = all_complaints(lambda: world.layers(config_files), name)
-    if as_json:
-        _output.json([complaint.as_json() for complaint in complaints])
-    else:
-        for complaint in complaints:
-            _output.problem(complaint.problem)
-        if not complaints:
-            _output.data(f"ok: {names} profile{'s' * (names != 1)}")
-    return ProfileError.exit_code if complaints else 0

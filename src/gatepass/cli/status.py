@@ -1,6 +1,5 @@
 """``gatepass status`` and ``token``: what is known of a stored login, and its access token."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from gatepass.cli._logins import OIDC, moment, of_the_login, place_of, profile_o
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
+    duration,
     example,
     json_option,
     name_argument,
@@ -30,20 +30,6 @@ if TYPE_CHECKING:
 
 _MISSING: Final = LoginRequired.exit_code
 _NOTHING: Final = "-"
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds_of(text: str) -> float | None:
-    """Return the seconds of a length of time such as ``8h``, ``30m`` or ``3600``, or None."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
-    return float(int(found[1]) * _UNITS[found[2]]) if found else None
-
-
-def _checked(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
-    seconds = None if text is None else seconds_of(text)
-    if text is not None and seconds is None:
-        raise click.BadParameter(f"{text!r} is not a time such as 8h, 30m or 3600 (seconds)")
-    return seconds
 
 
 # ---------------------------------------------------------------- status
@@ -91,7 +77,7 @@ _Look = Callable[[Profile], _Row]
 @name_argument(required=False)
 @click.option(
     "--min-valid",
-    callback=_checked,
+    callback=duration,
     metavar="TIME",
     help="End with 3 unless each login is renewed by itself or its access token lasts that long; "
     "such as 8h, 30m or 3600 (seconds).",

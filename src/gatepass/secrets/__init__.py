@@ -5,19 +5,22 @@ safe to print; :meth:`SecretRef.resolve` turns it into a :class:`Secret`, which 
 
 To add a source, write one function ``(text, context) -> str`` in a file of its own and name it in
 the entry-point group ``gatepass.secrets``. It returns the secret or raises
-:class:`~gatepass.errors.SecretUnavailable` with one sentence that says why.
+:class:`~gatepass.errors.SecretUnavailable` with one sentence that says why. It may carry a second
+function, as its attribute ``unattended``, that predicts what a run without a person would find.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar, get_args
 
 from gatepass import _plugins
+from gatepass._findings import Finding, Verdict
 from gatepass._terminal import Terminal
-from gatepass.errors import NobodyThere, SecretUnavailable
+from gatepass.errors import NobodyThere, PluginError, SecretUnavailable
 
 Layer = Literal["system", "user", "project", "local", "file", "variable", "argument"]
 """Which kind of place a value was written in; decides whether commands may run."""
@@ -52,6 +55,12 @@ class SecretContext:
 
 SecretSource = Callable[[str, SecretContext], str]
 """The text after the colon and a context → the secret, or ``SecretUnavailable``."""
+
+Prediction = Callable[[str, SecretContext], Iterable[Finding]]
+"""The same → what a run without a person would find there; nothing where it would answer."""
+
+_Predicts = TypeVar("_Predicts", bound=Prediction)
+_VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)  # from the mildest on
 
 
 class Secret:
@@ -172,6 +181,34 @@ class SecretRef:
                 refusals.append((_written(source, text), error))
         raise _all_refused(refusals)
 
+    def predict(self, context: SecretContext) -> tuple[Finding, ...]:
+        """Say what :meth:`resolve` would find in a run without a person. Asks no person.
+
+        Each source says it itself. It may read variables and files, and a keyring that shows no
+        dialog; it starts no program.
+
+        Returns:
+            What is to be told of the alternative that is likeliest to answer. Where none would,
+            one finding of the verdict ``lack`` says what each lacks.
+        """
+        here = replace(
+            context, layer=self.layer, base_dir=Path(self.base_dir) if self.base_dir else None
+        )
+        found: list[tuple[str, tuple[Finding, ...]]] = []
+        for source, text in self.alternatives:
+            written = _written(source, text).rstrip(":")
+            try:
+                found.append((written, _predicted(source, text, here)))
+            except PluginError as error:
+                found.append((written, (_lack(here, error.message, error.hint),)))
+                break  # a run would end here, whatever comes after
+        written, mildest = min(found, key=lambda pair: _weight(pair[1]))
+        if not mildest:
+            return (Finding("ok", context.field, f"{written} answers"),)
+        if _weight(mildest) == _VERDICTS.index("lack"):
+            return (_all_lack(here, found),)
+        return tuple(replace(each, message=f"{written}: {each.message}") for each in mildest)
+
 
 def _written(source: str, text: str) -> str:
     if source == "command":
@@ -242,6 +279,96 @@ def _all_refused(refusals: list[tuple[str, SecretUnavailable]]) -> SecretUnavail
     lines = "\n".join(f"  {written.rstrip(':')}: {error.message}" for written, error in refusals)
     hints = list(dict.fromkeys(error.hint for _, error in refusals if error.hint))
     return kind(f"no alternative answered:\n{lines}", hint="\n".join(hints))
+
+
+# ---------------------------------------------------------------- without a person
+
+
+def predicts(source: SecretSource) -> Callable[[_Predicts], _Predicts]:
+    """Make the decorated function what predicts a source: its attribute ``unattended``."""
+
+    def carry(prediction: _Predicts) -> _Predicts:
+        source.unattended = prediction  # type: ignore[attr-defined] # functions carry attributes
+        return prediction
+
+    return carry
+
+
+def refused(source: SecretSource, text: str, context: SecretContext) -> tuple[Finding, ...]:
+    """Ask a source now, forget the answer, and say why there is none; nothing where there is."""
+    try:
+        answers = bool(source(text, context))
+    except SecretUnavailable as error:
+        return (_lack(context, error.message, error.hint),)
+    return () if answers else (_lack(context, "it is empty"),)
+
+
+def told_by(who: str, subject: str, look: Callable[[], Iterable[Finding]]) -> tuple[Finding, ...]:
+    """Return the findings of a plug-in, which may be a stranger's and wrong in any way.
+
+    Args:
+        who: the plug-in, for people.
+        subject: what it was asked about.
+        look: asks it.
+
+    Returns:
+        What it found. Where it raised, or answered with something else, one finding of the verdict
+        ``unknown``; the text of its error is not told, since it may hold a secret.
+    """
+    try:
+        found = tuple(look())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it may be one that ends Python
+        wrong = f"its own prediction failed with {type(error).__name__}"
+    else:
+        if all(map(_is_finding, found)):
+            return found
+        wrong = "its own prediction is no list of findings"
+    message = f"{who} cannot be predicted: {wrong}"
+    return (Finding("unknown", subject, message, hint="tell its author"),)
+
+
+def _is_finding(value: object) -> bool:
+    return (
+        isinstance(value, Finding)
+        and value.verdict in _VERDICTS
+        and all(isinstance(text, str) for text in (value.subject, value.message))
+        and all(isinstance(text, str) for text in (value.hint, value.place))
+    )
+
+
+def _predicted(source: str, text: str, context: SecretContext) -> tuple[Finding, ...]:
+    function = _plugins.load(_plugins.SECRETS, source)
+    prediction: Prediction | None = getattr(function, "unattended", None)
+    if prediction is None:
+        message = "this source cannot be predicted, and was not asked"
+        return (Finding("unknown", context.field, message),)
+    look = partial(prediction, text, context)
+    return told_by(f"the source {source}", context.field, look)
+
+
+def _lack(context: SecretContext, message: str, hint: str = "") -> Finding:
+    return Finding("lack", context.field, message, hint)
+
+
+def _weight(found: Iterable[Finding]) -> int:
+    return max((_VERDICTS.index(each.verdict) for each in found), default=0)
+
+
+def _all_lack(context: SecretContext, found: list[tuple[str, tuple[Finding, ...]]]) -> Finding:
+    """One finding for a reference of which no alternative would answer."""
+    lacks = [
+        (f"{written}: {each.message}", each.hint)
+        for written, findings in found
+        for each in findings
+        if each.verdict == "lack"
+    ]
+    lines = [line for line, _ in lacks]
+    if len(lines) > 1:
+        lines = ["no alternative would answer:", *(f"  {line}" for line in lines)]
+    hints = dict.fromkeys(hint for _, hint in lacks if hint)
+    return _lack(context, "\n".join(lines), "\n".join(hints))
 
 
 def ref(reference: str | list[Any] | dict[str, Any]) -> SecretRef:

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
+from gatepass._findings import Finding
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext
+from gatepass.secrets import SecretContext, predicts
 
 _SECONDS: Final = 30.0
 _MOST_BYTES: Final = 65536  # a secret is short
@@ -42,6 +43,27 @@ def command(text: str, context: SecretContext) -> str:
         SecretUnavailable: commands are not allowed here; or the program is missing, failed, took
             too long, or printed too much or no UTF-8.
     """
+    argv = _argv(text, context)
+    output = _output(argv, context.environ, _SECONDS)
+    try:
+        return output.partition(b"\n")[0].removesuffix(b"\r").decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SecretUnavailable(f"the output of {argv[0]} is not UTF-8") from None
+
+
+@predicts(command)
+def _unattended(text: str, context: SecretContext) -> tuple[Finding, ...]:
+    """Look for the program; do not run it."""
+    try:
+        program, *_ = _argv(text, context)
+    except SecretUnavailable as error:
+        return (Finding("lack", context.field, error.message, error.hint),)
+    message = f"{program} was not run, so whether it answers cannot be told"
+    return (Finding("unknown", context.field, message, "run it by hand as the job's user"),)
+
+
+def _argv(text: str, context: SecretContext) -> list[str]:
+    """Return what may be run, with the program's absolute path. Looks at the disk."""
     if context.layer not in {"user", "argument"} and not context.allow_commands:
         raise SecretUnavailable(
             "a command runs only when your own file names it",
@@ -49,12 +71,7 @@ def command(text: str, context: SecretContext) -> str:
             "there, or GATEPASS_ALLOW_COMMANDS=1, to let every file run programs",
         )
     name, *arguments = json.loads(text)
-    program = _program(name, context.environ)
-    output = _output([program, *arguments], context.environ, _SECONDS)
-    try:
-        return output.partition(b"\n")[0].removesuffix(b"\r").decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise SecretUnavailable(f"the output of {program} is not UTF-8") from None
+    return [_program(name, context.environ), *arguments]
 
 
 def _program(name: str, environ: Mapping[str, str]) -> str:

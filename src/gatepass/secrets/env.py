@@ -1,7 +1,10 @@
 """``env:NAME``: an environment variable."""
 
+from collections.abc import Iterator
+
+from gatepass._findings import Finding
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext
+from gatepass.secrets import SecretContext, predicts, refused
 
 
 def env(text: str, context: SecretContext) -> str:
@@ -17,3 +20,12 @@ def env(text: str, context: SecretContext) -> str:
             f"the variable {text} is {state}", hint=f"set {text} in the environment of this run"
         )
     return value
+
+
+@predicts(env)
+def _unattended(text: str, context: SecretContext) -> Iterator[Finding]:
+    """Look at the variable here; a run gets its own."""
+    found = refused(env, text, context)
+    yield from found
+    if not found:
+        yield Finding("note", context.field, "it is set here; the job must set it too")

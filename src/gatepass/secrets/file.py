@@ -2,11 +2,13 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from gatepass._findings import Finding
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext
+from gatepass.secrets import SecretContext, predicts, refused
 
 _MOST_BYTES: Final = 65536  # a secret is short; a device or a log file is not a secret
 _OF_PROJECTS: Final = ("project", "local")  # files that came with a repository
@@ -61,7 +63,7 @@ def path_of(text: str, context: SecretContext) -> Path:
     Raises:
         SecretUnavailable: a variable in it is not set.
     """
-    if text == _CREDENTIALS or text.startswith((f"{_CREDENTIALS}/", f"{_CREDENTIALS}\\")):
+    if _is_below(_CREDENTIALS, text):
         folder = context.environ.get(_CREDENTIALS[1:])
         if not folder:
             raise SecretUnavailable(
@@ -69,7 +71,30 @@ def path_of(text: str, context: SecretContext) -> Path:
                 hint="systemd sets it for units with LoadCredential=",
             )
         return Path(folder + text.removeprefix(_CREDENTIALS))
-    if text == "~" or text.startswith(("~/", "~\\")):
+    if _is_below("~", text):
         home = context.environ.get("HOME") or context.environ.get("USERPROFILE")
         return (Path(home) if home else Path.home()) / text[2:]
     return (context.base_dir or Path.cwd()) / text
+
+
+def _is_below(folder: str, text: str) -> bool:
+    return text == folder or text.startswith((f"{folder}/", f"{folder}\\"))
+
+
+@predicts(file)
+def _unattended(text: str, context: SecretContext) -> Iterator[Finding]:
+    """Read the file here, forget it, and say where another user would look."""
+    found = refused(file, text, context)
+    yield from found
+    if found:
+        return
+    path = path_of(text, context)
+    if _is_below(_CREDENTIALS, text):
+        message = "CREDENTIALS_DIRECTORY is set here; the job's unit needs LoadCredential= too"
+    elif _is_below("~", text):
+        message = f"here it is {path}; ~ is the home folder of the user that the job runs as"
+    elif context.base_dir is None and not Path(text).is_absolute():
+        message = f"here it is {path}; the path starts at the working directory of the job"
+    else:
+        return
+    yield Finding("note", context.field, message)

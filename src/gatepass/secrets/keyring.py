@@ -18,13 +18,14 @@ The package itself reads ``PYTHON_KEYRING_BACKEND`` and ``keyringrc.cfg``.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
+from gatepass._findings import Finding
 from gatepass._terminal import Terminal
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext
+from gatepass.secrets import SecretContext, predicts, refused
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -42,6 +43,14 @@ _FAIL: Final = "keyring.backends.fail.Keyring"
 _NULL: Final = "keyring.backends.null.Keyring"
 _CHAIN: Final = "keyring.backends.chainer.ChainerBackend"
 _WINDOWS: Final = "keyring.backends.Windows.WinVaultKeyring"
+_MACOS: Final = "keyring.backends.macOS.Keyring"
+_OF_DESKTOPS: Final = frozenset(  # unlocked by the login at a desktop, reached by its D-Bus
+    {
+        "keyring.backends.SecretService.Keyring",
+        "keyring.backends.kwallet.DBusKeyring",
+        "keyring.backends.libsecret.Keyring",
+    }
+)
 
 _FREEDESKTOP: Final = "keyring.backends.SecretService.Keyring"
 _MACOS: Final = "keyring.backends.macOS.Keyring"
@@ -56,6 +65,18 @@ _WITHOUT: Final = "on a computer without a keyring use env:NAME or file:PATH ins
 _UNLOCK: Final = (
     "log in to the desktop with your password, which unlocks it; where nobody does that (SSH, "
     "cron, a server) use env:NAME or file:PATH instead"
+)
+_WITHOUT_A_DESKTOP: Final = (
+    "put env:NAME or file:PATH before it; the vault's key goes into a file by: gatepass secret "
+    "new-key"
+)
+_OF_THE_SAME_USER: Final = (
+    "the job must run as this user, with the password stored: in the Task Scheduler do not tick "
+    '"Do not store password"'
+)
+_OF_THE_SAME_LOGIN: Final = (
+    "macOS unlocks the login keychain when this user logs in; a job that runs while nobody has "
+    "logged in finds it locked"
 )
 
 
@@ -100,6 +121,36 @@ def keyring(text: str, context: SecretContext) -> str:
             hint=f"store it: {_command_line(by_hand if text else by_profile)}",
         )
     return secret
+
+
+@predicts(keyring)
+def _unattended(text: str, context: SecretContext) -> Iterator[Finding]:
+    """Judge the back end, and ask it where that can show no dialog."""
+
+    def look() -> tuple[str, set[str], SecretUnavailable | None]:
+        backend, refusal = _chosen(context)
+        return _name(backend), _ancestors(backend), refusal
+
+    try:
+        name, ancestors, refusal = _in_time(look, _SECONDS)
+    except SecretUnavailable as error:
+        name, ancestors, refusal = "", set(), error
+    if refusal is not None:
+        yield Finding("lack", context.field, refusal.message, refusal.hint)
+    elif ancestors & _OF_DESKTOPS:
+        message = f"a run without a person has no unlocked desktop, which {name} needs"
+        yield Finding("lack", context.field, message, _WITHOUT_A_DESKTOP)
+    elif _WINDOWS in ancestors:
+        yield from refused(keyring, text, context) or (
+            Finding("note", context.field, _OF_THE_SAME_USER),
+        )
+    elif any(map(_is_plain, ancestors)):
+        yield from refused(keyring, text, context)
+    else:
+        if _MACOS in ancestors:
+            yield Finding("note", context.field, _OF_THE_SAME_LOGIN)
+        message = f"{name} was not asked, since it might show a dialog"
+        yield Finding("unknown", context.field, message)
 
 
 def entry(text: str, context: SecretContext) -> tuple[str, str]:

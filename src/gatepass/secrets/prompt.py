@@ -1,6 +1,7 @@
 """``prompt:Label``: ask the person at the terminal, or in the notebook."""
 
-from gatepass.secrets import SecretContext
+from gatepass._findings import Finding
+from gatepass.secrets import SecretContext, predicts
 
 
 def prompt(text: str, context: SecretContext) -> str:
@@ -12,3 +13,10 @@ def prompt(text: str, context: SecretContext) -> str:
     who = f" of {context.user_name}" if context.user_name else ""
     label = text or f"{context.field.replace('_', ' ')}{who} at {context.origin}"
     return context.terminal.ask_secret(label)
+
+
+@predicts(prompt)
+def _unattended(text: str, context: SecretContext) -> tuple[Finding, ...]:  # noqa: ARG001 - the contract
+    """Say that it needs a person."""
+    hint = "put env:NAME or file:PATH before it; the first that answers is used"
+    return (Finding("lack", context.field, "it needs a person", hint),)

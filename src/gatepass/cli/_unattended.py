@@ -1,0 +1,204 @@
+"""What a run without a person would lack, profile by profile.
+
+A person at a desk asks; cron, the Task Scheduler or a cluster will run. Each source and each scheme
+says for itself what it would lack; here they are asked, all of them, and what belongs to the
+profile as a whole is looked at. No person is asked, no dialog shown, no connection opened to the
+profile's server, no program run, nothing changed.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, cast
+
+from gatepass import _tls
+from gatepass._findings import Finding
+from gatepass._profiles import Profile
+from gatepass._settings import Layers, Source
+from gatepass._terminal import Terminal
+from gatepass._tls import ClientCertificate, Contexts
+from gatepass.auth import UnattendedContext
+from gatepass.cli._fields import context, user_of
+from gatepass.cli._logins import place_of
+from gatepass.cli._world import World
+from gatepass.errors import GatepassError, ProfileError
+from gatepass.secrets import SecretRef, told_by
+
+# What can be asked for a user name without a dialog.
+_QUIET: Final = frozenset({"env", "file"})
+_SET_HERE: Final = "set here; the job must set it too"
+
+
+def findings(world: World, layers: Layers, profile: Profile, seconds: float) -> list[Finding]:
+    """Predict a run of one profile. Reads files, variables, the vault, and quiet keyrings.
+
+    Args:
+        world: the surroundings, with a person in them.
+        layers: all files and variables.
+        profile: the profile, checked.
+        seconds: for how long from now on what is there has to last.
+    """
+    looking = _Looking(world, layers, profile, Terminal(world.environ, interactive=False))
+    return [
+        *looking.places(),
+        *looking.references("proxy", profile.proxy),
+        *looking.references("tls", profile.tls),
+        *looking.certificates(),
+        *looking.scheme(time.time() + seconds),
+    ]
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """Looks at one profile.
+
+    Attributes:
+        world: the surroundings.
+        layers: all files and variables.
+        profile: the profile.
+        silent: a terminal on which nobody is asked.
+    """
+
+    world: World
+    layers: Layers
+    profile: Profile
+    silent: Terminal
+
+    # ------------------------------------------------------------ places
+
+    def places(self) -> Iterator[Finding]:
+        """Tell where the profile comes from, as far as a job may not find it there."""
+        origins = [*self.profile.origins.values()]
+        origins += [origin for _, origin in self.layers.machine.values()]
+        variables = [each.where for each in origins if each.source.layer == "variable"]
+        if variables:
+            names = ", ".join(dict.fromkeys(variables))
+            yield Finding("note", "variables", f"{names}: {_SET_HERE}")
+        sources = {each.source.label: each.source for each in self.profile.origins.values()}
+        for label, source in sources.items():
+            message = _how_found(source)
+            if message:
+                yield Finding("note", "file", message, place=label)
+
+    # ------------------------------------------------------------ references
+
+    def references(self, above: str, holder: object) -> Iterator[Finding]:
+        """Look at each reference of ``proxy`` or ``tls``."""
+        for name, value in _fields_of(holder).items():
+            if isinstance(value, SecretRef):
+                place = self.profile.place_of(above, name)
+                yield from self._reference(f"{above}.{name}", f"{above}.{name}", value, place)
+
+    def predict(self, **fields: object) -> tuple[Finding, ...]:
+        """Look at references of the scheme, and of the vault; what a scheme gets to call."""
+        found: list[Finding] = []
+        for name, value in fields.items():
+            if isinstance(value, SecretRef):
+                subject, place = name, self._place_of_machine(name)
+                if hasattr(self.profile.auth, name):
+                    subject, place = f"auth.{name}", self.profile.place_of("auth", name)
+                found += self._reference(subject, name, value, place)
+        return tuple(found)
+
+    def _reference(
+        self, subject: str, field: str, reference: SecretRef, place: str
+    ) -> Iterator[Finding]:
+        here = context(self.profile, field, self.world, self._user, self.silent)
+        for finding in reference.predict(here):
+            yield replace(finding, subject=subject, place=finding.place or place)
+
+    @cached_property
+    def _user(self) -> str | None:
+        try:
+            return user_of(self.profile, self.world, self.silent, only=_QUIET)
+        except GatepassError:
+            return None  # what is wrong with it is told for its own field
+
+    def _place_of_machine(self, name: str) -> str:
+        _, origin = self.layers.machine.get(name, (None, None))
+        return origin.where if origin else ""
+
+    # ------------------------------------------------------------ TLS
+
+    def certificates(self) -> Iterator[Finding]:
+        """Read the certificates, as a session would; a key with a passphrase is only opened."""
+        tls, environ = self.profile.tls, self.world.environ
+        trust = _tls.trusted(tls.ca_file, environ)
+        if trust and tls.verify and (tls.ca_file or self.profile.url.startswith("https:")):
+            subject = "tls.ca_file"
+            if not tls.ca_file:
+                names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+                subject = next(name for name in names if environ.get(name))
+                yield Finding("note", subject, f"it is {_SET_HERE}")
+            yield from self._loaded(subject, Contexts(trust), None)
+        if tls.client_cert and tls.client_key_password is None:
+            certificate = ClientCertificate(tls.client_cert, tls.client_key)
+            yield from self._loaded("tls.client_cert", Contexts(None), certificate)
+        elif tls.client_cert:
+            yield from self._opened("client_cert", tls.client_cert)
+            yield from self._opened("client_key", tls.client_key or tls.client_cert)
+
+    def _loaded(
+        self, subject: str, contexts: Contexts, certificate: ClientCertificate | None
+    ) -> Iterator[Finding]:
+        try:
+            contexts.get(certificate is None, certificate)
+        except ProfileError as error:
+            place = self.profile.place_of(*subject.split("."))
+            yield Finding("lack", subject, error.message, error.hint, place)
+
+    def _opened(self, name: str, path: str) -> Iterator[Finding]:
+        try:
+            with Path(path).open("rb"):
+                pass
+        except OSError as error:
+            message = f"cannot read {path}: {error.strerror}"
+            place = self.profile.place_of("tls", name)
+            yield Finding("lack", f"tls.{name}", message, place=place)
+
+    # ------------------------------------------------------------ the scheme
+
+    def scheme(self, until: float) -> Iterator[Finding]:
+        """Let the scheme say what it would lack; without that, look at its references."""
+        name, scheme = self.profile.scheme, cast("Any", self.profile.auth)
+        if not hasattr(type(scheme), "unattended"):
+            yield from self.predict(**_fields_of(scheme))
+            message = f"what the scheme {name} needs beside its references cannot be predicted"
+            yield Finding("unknown", "auth", message, place=self._place_of_scheme)
+            return
+        context = UnattendedContext(
+            profile_name=self.profile.name,
+            origin=self.profile.origin,
+            predict=self.predict,
+            vault=place_of(self.profile, self.world, self.silent),
+            environ=self.world.environ,
+            clock=time.time,
+            until=until,
+        )
+        for finding in told_by(f"the scheme {name}", "auth", lambda: scheme.unattended(context)):
+            known = finding.place or finding.subject == "vault_key"
+            yield finding if known else replace(finding, place=self._place_of_scheme)
+
+    @property
+    def _place_of_scheme(self) -> str:
+        return self.profile.place_of("auth", "scheme")
+
+
+def _fields_of(holder: Any) -> dict[str, Any]:
+    """The fields of a dataclass with their values; none where there is no holder."""
+    named = fields(holder) if holder is not None else ()
+    return {field.name: getattr(holder, field.name) for field in named}
+
+
+def _how_found(source: Source) -> str:
+    """Say how a file was found, where a job may not find it so; else nothing."""
+    if source.layer in {"project", "local"}:
+        return (
+            "it is found from the working directory, and trusted by you: the job must start below "
+            "its folder, as you; or name it by GATEPASS_CONFIG_FILE"
+        )
+    if source.layer == "file":
+        return "it was named for this command; the job must name it too, by GATEPASS_CONFIG_FILE"
+    return ""

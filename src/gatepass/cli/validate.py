@@ -1,0 +1,164 @@
+"""``gatepass validate``: all that is wrong with profiles, or would be in a run without a person."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import click
+
+from gatepass import _profiles, _settings
+from gatepass._findings import Finding
+from gatepass.cli import _output, _unattended
+from gatepass.cli._complaints import Complaint, all_complaints, complaints_of
+from gatepass.cli._options import (
+    CONTEXT,
+    config_file_option,
+    duration,
+    example,
+    json_option,
+    name_argument,
+)
+from gatepass.cli._world import World
+from gatepass.errors import ProfileError, SecretUnavailable
+
+_LACKING: Final = SecretUnavailable.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A finding and whose it is.
+
+    Attributes:
+        profile: the profile's name; empty for what belongs to none.
+        finding: the finding.
+    """
+
+    profile: str
+    finding: Finding
+
+    def as_json(self) -> dict[str, str]:
+        """Return the form that ``--unattended --json`` prints."""
+        return {"profile": self.profile, **asdict(self.finding)}
+
+    def as_text(self) -> str:
+        """Return the lines for a person, in the order of an error: place, key, message, hint."""
+        found = self.finding
+        parts = (found.verdict, found.place, self.profile, found.subject, found.message)
+        lines = ": ".join(filter(None, parts)).split("\n")
+        return "\n".join([lines[0], *(f"    {line}" for line in (*lines[1:], *_lines(found.hint)))])
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("\n") if text else []
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog=example(
+        "gatepass validate",
+        "gatepass validate prod --json",
+        "gatepass validate nightly --unattended --for 8h",
+    ),
+)
+@name_argument(required=False)
+@click.option(
+    "--unattended",
+    is_flag=True,
+    help="Also predict what a run without a person would lack, such as a scheduled job; end with "
+    "3 if anything.",
+)
+@click.option(
+    "--for",
+    "seconds",
+    callback=duration,
+    metavar="TIME",
+    help="With --unattended: what is there now must last that long; such as 8h, 30m or 3600 "
+    "(seconds).",
+)
+@config_file_option
+@json_option
+@click.pass_obj
+def validate(
+    world: World,
+    name: str | None,
+    unattended: bool,
+    seconds: float | None,
+    config_files: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Check all profiles, or one, and print every complaint.
+
+    With --unattended it looks at variables, files, tickets and stored logins too. It asks no
+    person and no server of a profile, runs no program, and changes nothing.
+    """
+    if seconds is not None and not unattended:
+        raise click.UsageError("--for belongs to --unattended")
+    count, complaints = all_complaints(lambda: world.layers(config_files), name)
+    if unattended:
+        told = _predicted(world, name, config_files, seconds or 0) if count else []
+        return _show_findings(count, complaints, told, as_json=as_json)
+    if as_json:
+        _output.json([complaint.as_json() for complaint in complaints])
+    else:
+        _show_complaints(complaints)
+        if not complaints:
+            _output.data(f"ok: {_profiles_of(count)}")
+    return ProfileError.exit_code if complaints else 0
+
+
+def _profiles_of(count: int) -> str:
+    return f"{count} profile{'s' * (count != 1)}"
+
+
+def _show_complaints(complaints: Iterable[Complaint]) -> None:
+    for complaint in complaints:
+        _output.problem(complaint.problem)
+
+
+# ---------------------------------------------------------------- without a person
+
+
+def _predicted(
+    world: World, name: str | None, config_files: tuple[str, ...], seconds: float
+) -> list[_Told]:
+    """Predict each profile that is valid; the others have their complaints."""
+    layers = world.read(config_files)
+    try:
+        machine = _profiles.machine(layers)
+    except ProfileError:
+        return []
+    told = []
+    for each in layers.names if name is None else (_settings.select(layers, name),):
+        profile, _ = complaints_of(layers, each, machine)
+        if profile is not None:
+            found = _unattended.findings(world, layers, profile, seconds)
+            told += [_Told(each, finding) for finding in found]
+    return told
+
+
+def _show_findings(
+    count: int, complaints: list[Complaint], told: list[_Told], *, as_json: bool
+) -> int:
+    """Print complaints and findings, and return the exit code: complaints weigh more."""
+    verdicts = Counter(each.finding.verdict for each in told)
+    if as_json:
+        _output.json([each.as_json() for each in [*map(_as_lack, complaints), *told]])
+    else:
+        _show_complaints(complaints)
+        for each in told:
+            if each.finding.verdict != "ok":
+                _output.data(each.as_text())
+        if not complaints:
+            head = f"{verdicts['lack']} lacking" if verdicts["lack"] else "ok"
+            tail = f", {verdicts['unknown']} cannot be told" if verdicts["unknown"] else ""
+            _output.data(f"{head}: {_profiles_of(count)}{tail}")
+    if complaints:
+        return ProfileError.exit_code
+    return _LACKING if verdicts["lack"] else 0
+
+
+def _as_lack(complaint: Complaint) -> _Told:
+    problem = complaint.problem
+    finding = Finding("lack", problem.key, problem.message, problem.hint, problem.place)
+    return _Told(complaint.profile, finding)
