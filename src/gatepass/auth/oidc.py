@@ -718,7 +718,7 @@ def _is_empty(place: VaultPlace) -> bool:
     locked = replace(place, key=SecretRef.parse("env:NOT_ASKED"), key_file=None, resolve_key=refuse)
     try:
         return vault_at(locked).read(Identity("")) is None
-    except VaultError:
+    except GatepassError:
         return False
 
 

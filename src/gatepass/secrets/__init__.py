@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar, get_args
 
@@ -344,8 +343,7 @@ def _predicted(source: str, text: str, context: SecretContext) -> tuple[Finding,
     if prediction is None:
         message = "this source cannot be predicted, and was not asked"
         return (Finding("unknown", context.field, message),)
-    look = partial(prediction, text, context)
-    return told_by(f"the source {source}", context.field, look)
+    return told_by(f"the source {source}", context.field, lambda: prediction(text, context))
 
 
 def _lack(context: SecretContext, message: str, hint: str = "") -> Finding:
