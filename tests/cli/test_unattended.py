@@ -75,6 +75,8 @@ class Manager(KeyringBackend):
     priority = 9
     def get_password(self, service, username):
         open("asked", "w").close()
+    def set_password(self, service, username, password):
+        raise AssertionError
 """
 _PLAIN = """\
 from keyring.backend import KeyringBackend
@@ -1010,6 +1012,23 @@ def test_the_key_of_the_vault_from_a_program_leaves_the_login_untold(desk: Desk)
     predicted = desk.predict()
 
     assert (predicted.code, predicted.of("unknown")) == (0, {"vault_key", "login"})
+
+
+def test_the_login_keychain_of_macos_is_not_asked_and_a_note_says_when_it_is_locked(
+    desk: Desk,
+) -> None:
+    text = _FOREIGN.replace(
+        "keyring.backend import KeyringBackend", "keyring.backends import macOS"
+    )
+    desk.package("manager.py", text.replace("KeyringBackend", "macOS.Keyring"))
+    desk.environ["PYTHON_KEYRING_BACKEND"] = "manager.Manager"
+    desk.basic('"keyring:"')
+
+    predicted = desk.predict()
+
+    assert (predicted.code, predicted.of("unknown")) == (0, {"auth.password"})
+    assert "finds it locked" in predicted.text
+    assert not (desk.work / "asked").exists()
 
 
 def test_a_keyring_that_nobody_knows_is_not_asked(desk: Desk) -> None:
