@@ -458,6 +458,8 @@ EVERY_VERB = (
     ("show", "keyed", "--origin", "--json"),
     ("validate",),
     ("validate", "--json"),
+    ("validate", "--unattended"),
+    ("validate", "keyed", "--unattended", "--json"),
     ("check", "prod"),
     ("secret", "set", "prod"),
     ("secret", "delete", "prod"),

@@ -1,216 +1,30 @@
 """``gatepass validate --unattended``: what it predicts is what a run without a person then does.
 
-Each case is a profile and what surrounds it. A person asks for the prediction at a desk with an
-unlocked keyring; then the same profile runs as cron would run it, and both are compared.
+A person asks for the prediction at a desk with an unlocked keyring; then the same profile runs as
+cron would run it, and both are compared.
 """
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatepass._findings import Finding
-from gatepass.sandbox import IdentityProvider, Server
-from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET, Lie
 from gatepass.secrets import told_by
+from tests.cli import jobs
 from tests.cli.home import ARGV, SOURCES, ended, screen
+from tests.cli.jobs import CASES, OF_A_DESKTOP, PASSWORD, Build, Desk
 from tests.peers import secret_service
 from tests.peers.ca import PASSPHRASE as OF_THE_KEY
-from tests.peers.ca import CertificateAuthority
 from tests.peers.environ import clean_environ, is_root
-from tests.peers.kdc import Kdc
 from tests.peers.need import need_program
 from tests.peers.terminal import terminal
-
-PASSWORD = "sesame"
-USERS = {"alice": PASSWORD, "CORP\\alice": PASSWORD}
-
-# What a job has of a desktop: nothing.
-_OF_A_DESKTOP = ("DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "XDG_RUNTIME_DIR")
-
-_RUN = """\
-import sys
-from gatepass import GatepassError, Session
-try:
-    with Session.from_profile("job") as mi:
-        sys.exit(not mi.check().ok)
-except GatepassError as error:
-    print(error, file=sys.stderr)
-    sys.exit(error.exit_code)
-"""
-_BLOCKER = """\
-import os, sys
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in os.environ["BLOCKED"].split():
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Blocker())
-"""
-_BROWSER = """\
-import sys, urllib.request
-with urllib.request.urlopen(sys.argv[1]) as page:
-    page.read()
-"""
-_MANAGER = """\
-from keyring.backends.Windows import WinVaultKeyring
-class Manager(WinVaultKeyring):
-    priority = 9
-    def get_password(self, service, username):
-        return "{0}" if "{0}" != "None" else None
-"""
-_FOREIGN = """\
-from keyring.backend import KeyringBackend
-class Manager(KeyringBackend):
-    priority = 9
-    def get_password(self, service, username):
-        open("asked", "w").close()
-    def set_password(self, service, username, password):
-        raise AssertionError
-"""
-_PLAIN = """\
-from keyring.backend import KeyringBackend
-class PlaintextKeyring(KeyringBackend):
-    priority = 1
-    def get_password(self, service, username):
-        return "sesame"
-    def set_password(self, service, username, password):
-        raise AssertionError
-"""
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """What the command predicts."""
-
-    code: int
-    findings: list[dict[str, str]]
-    text: str
-
-    def of(self, verdict: str) -> set[str]:
-        return {each["subject"] for each in self.findings if each["verdict"] == verdict}
-
-    def one(self, subject: str) -> dict[str, str]:
-        (found,) = (each for each in self.findings if each["subject"] == subject)
-        return found
-
-
-@dataclass
-class Desk:
-    """A person's home, with servers at hand; and a timer that runs jobs of the same user."""
-
-    folder: Path
-    environ: dict[str, str]
-    peer: Callable[[str], Any]
-    stack: ExitStack
-    prefix: list[str] = field(default_factory=list)
-    python_path: list[str] = field(default_factory=lambda: [SOURCES])
-    servers: list[Server | IdentityProvider] = field(default_factory=list)
-
-    @property
-    def user_file(self) -> Path:
-        return Path(self.environ["XDG_CONFIG_HOME"], "gatepass", "profiles.toml")
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "work"
-
-    def file(self, name: str, text: str, mode: int = 0o600) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        path.chmod(mode)
-        return path
-
-    def profile(self, auth: str, more: str = "", *, url: str = "", above: str = "") -> None:
-        """Write the profile of the job; its server takes a password if no other is given."""
-        url = url or self.server().url
-        text = f'{above}\n[profiles.job]\nurl = "{url}"\nretries = 0\n{more}\n'
-        self.file(str(self.user_file), f"{text}[profiles.job.auth]\n{auth}\n")
-
-    def basic(self, password: str, more: str = "", *, user: str = '"alice"', **keys: str) -> None:
-        auth = f'scheme = "basic"\nuser_name = {user}\npassword = {password}'
-        self.profile(auth, more, **keys)
-
-    def server(self, mode: str = "standalone", **keys: Any) -> Server:
-        users = {} if mode == "oidc" else USERS
-        server: Server = self.stack.enter_context(Server(mode=mode, users=users, **keys))
-        self.servers.append(server)
-        return server
-
-    def requests(self) -> int:
-        """How many requests have arrived at the servers."""
-        return sum(len(server.requests) for server in self.servers)
-
-    def package(self, name: str, text: str) -> None:
-        """Install a module where every Python here finds it."""
-        folder = self.file(f"site/{name}", text).parent
-        if str(self.folder / "site") not in self.python_path:
-            self.python_path.append(str(self.folder / "site"))
-        assert folder.is_dir()
-
-    def provides(self, group: str, name: str, target: str) -> None:
-        """Install an entry point of gatepass, as a package of its own."""
-        info = f"site/{name}-1.0.dist-info"
-        self.package(f"../{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        self.package(f"../{info}/entry_points.txt", f"[gatepass.{group}]\n{name} = {target}\n")
-
-    def block(self, module: str) -> None:
-        """Let every Python here lack a package."""
-        self.package("sitecustomize.py", _BLOCKER)
-        self.environ["BLOCKED"] = module
-
-    def gatepass(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-        """Run the command at the desk."""
-        return self._run([*ARGV, *arguments], self.environ, stdin=stdin)
-
-    def predict(self, *options: str, name: str = "job") -> Predicted:
-        arguments = ("validate", name, "--unattended", *options)
-        as_json, as_text = (self.gatepass(*arguments, *more) for more in (["--json"], []))
-        assert as_json.returncode == as_text.returncode
-        assert "Traceback" not in as_text.stderr + as_json.stderr
-        text = as_text.stdout + as_text.stderr + as_json.stdout + as_json.stderr
-        return Predicted(as_json.returncode, json.loads(as_json.stdout), text)
-
-    def run(self) -> "subprocess.CompletedProcess[str]":
-        """Run the job as a timer does: no terminal, no desktop, and standard input is closed."""
-        environ = {key: self.environ[key] for key in self.environ.keys() - set(_OF_A_DESKTOP)}
-        script = self.file("job.py", _RUN)
-        return self._run(
-            ["sh", "-c", f'exec "$0" {quote(str(script))} <&-', sys.executable], environ
-        )
-
-    def _run(
-        self, argv: list[str], environ: dict[str, str], stdin: str = ""
-    ) -> "subprocess.CompletedProcess[str]":
-        path = {"PYTHONPATH": os.pathsep.join(self.python_path), "PYTHONDONTWRITEBYTECODE": "1"}
-        self.work.mkdir(exist_ok=True)
-        return subprocess.run(
-            [*self.prefix, *argv],
-            env=environ | path,
-            cwd=self.work,
-            input=stdin,
-            encoding="utf-8",
-            capture_output=True,
-            timeout=120,
-            start_new_session=True,
-            check=False,
-        )
-
-    def content(self) -> dict[str, bytes]:
-        """All that lies in the home."""
-        files = (path for path in self.folder.rglob("*") if path.is_file())
-        return {str(path): path.read_bytes() for path in files if os.access(path, os.R_OK)}
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +34,7 @@ def desktop() -> Iterator[dict[str, str]]:
         tempfile.TemporaryDirectory(prefix="gatepass-") as name,
         secret_service.unlocked(Path(name)) as environ,
     ):
-        yield {"DISPLAY": ":99"} | {key: environ[key] for key in _OF_A_DESKTOP if key in environ}
+        yield {"DISPLAY": ":99"} | {key: environ[key] for key in OF_A_DESKTOP if key in environ}
 
 
 @pytest.fixture
@@ -232,594 +46,6 @@ def desk(desktop: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
         prefix = [need_program("setpriv", "util-linux")] if is_root() else []
         prefix += ["--bounding-set=-dac_override,-dac_read_search"] * is_root()
         yield Desk(folder, environ, request.getfixturevalue, stack, prefix)
-
-
-# ---------------------------------------------------------------- the cases
-
-
-@dataclass(frozen=True)
-class Case:
-    """A profile and what surrounds it.
-
-    Attributes:
-        build: makes it.
-        lack: the subject of what lacks; empty where the job runs.
-        ends: what the job ends with.
-    """
-
-    build: Callable[[Desk], None]
-    lack: str
-    ends: int
-
-
-CASES: dict[str, Case] = {}
-
-
-Build = Callable[[Desk], None]
-
-
-def case(lack: str = "", *, ends: int = 3) -> Callable[[Build], Build]:
-    def add(build: Build) -> Build:
-        CASES[build.__name__] = Case(build, lack, ends if lack else 0)
-        return build
-
-    return add
-
-
-@case()
-def a_variable_that_is_set(desk: Desk) -> None:
-    desk.environ["MI_PASSWORD"] = PASSWORD
-    desk.basic('"env:MI_PASSWORD"')
-
-
-@case("auth.password")
-def a_variable_that_is_not_set(desk: Desk) -> None:
-    desk.basic('"env:MI_PASSWORD"')
-
-
-@case("auth.password")
-def a_variable_that_is_empty(desk: Desk) -> None:
-    desk.environ["MI_PASSWORD"] = ""
-    desk.basic('"env:MI_PASSWORD"')
-
-
-@case("auth.user_name")
-def a_user_name_that_is_not_set(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('"file:~/mi"', user='"env:MI_USERNAME"')
-
-
-@case()
-def a_file_in_the_home_folder(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('"file:~/mi"')
-
-
-@case()
-def a_file_beside_the_profiles(desk: Desk) -> None:
-    desk.file(str(desk.user_file.parent / "mi"), PASSWORD)
-    desk.basic('"file:mi"')
-
-
-@case("auth.password")
-def a_file_that_is_missing(desk: Desk) -> None:
-    desk.basic('"file:~/mi"')
-
-
-@case("auth.password")
-def a_file_that_is_empty(desk: Desk) -> None:
-    desk.file("mi", "\n")
-    desk.basic('"file:~/mi"')
-
-
-@case("auth.password")
-def a_file_that_nobody_may_read(desk: Desk) -> None:
-    desk.file("mi", PASSWORD, mode=0)
-    desk.basic('"file:~/mi"')
-
-
-@case("auth.password")
-def a_file_that_is_a_folder(desk: Desk) -> None:
-    (desk.folder / "mi").mkdir()
-    desk.basic('"file:~/mi"')
-
-
-@case("auth.password")
-def a_credential_of_systemd_outside_of_systemd(desk: Desk) -> None:
-    desk.basic('"file:$CREDENTIALS_DIRECTORY/mi"')
-
-
-@case()
-def a_credential_of_systemd(desk: Desk) -> None:
-    desk.environ["CREDENTIALS_DIRECTORY"] = str(desk.file("credentials/mi", PASSWORD).parent)
-    desk.basic('"file:$CREDENTIALS_DIRECTORY/mi"')
-
-
-@case("auth.password")
-def a_prompt(desk: Desk) -> None:
-    desk.basic('"prompt:Granta MI password"')
-
-
-@case("auth.password")
-def a_prompt_after_what_does_not_answer(desk: Desk) -> None:
-    desk.basic('["env:MI_PASSWORD", "file:~/mi", "prompt:"]')
-
-
-@case()
-def a_prompt_after_what_answers(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('["env:MI_PASSWORD", "file:~/mi", "prompt:"]')
-
-
-@case()
-def a_prompt_before_what_answers(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('["prompt:", "file:~/mi"]')
-
-
-@case("auth.password")
-def an_entry_of_the_keyring_of_the_desktop(desk: Desk) -> None:
-    desk.basic('"keyring:"')
-    stored = desk.gatepass("secret", "set", "job", "--stdin", stdin=PASSWORD)
-    assert stored.returncode == 0, stored.stderr
-
-
-@case()
-def a_file_after_the_keyring_of_the_desktop(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('["keyring:", "file:~/mi"]')
-
-
-@case("auth.password")
-def a_keyring_that_is_switched_off(desk: Desk) -> None:
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
-    desk.basic('"keyring:"')
-
-
-@case("auth.password")
-def a_keyring_that_is_missing(desk: Desk) -> None:
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
-    desk.basic('"keyring:"')
-
-
-@case("auth.password")
-def a_keyring_of_plain_text(desk: Desk) -> None:
-    desk.package("keyrings/alt/file.py", _PLAIN)
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "keyrings.alt.file.PlaintextKeyring"
-    desk.basic('"keyring:"')
-
-
-@case()
-def a_keyring_of_plain_text_that_is_allowed(desk: Desk) -> None:
-    desk.package("keyrings/alt/file.py", _PLAIN)
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "keyrings.alt.file.PlaintextKeyring"
-    desk.basic('"keyring:"', above="allow_insecure_keyring = true")
-
-
-def _credential_manager(desk: Desk, entry: str | None) -> None:
-    desk.package("manager.py", _MANAGER.format(entry))
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "manager.Manager"
-    desk.basic('"keyring:"')
-
-
-@case()
-def an_entry_of_the_credential_manager_of_windows(desk: Desk) -> None:
-    _credential_manager(desk, PASSWORD)
-
-
-@case("auth.password")
-def an_entry_of_the_credential_manager_that_is_missing(desk: Desk) -> None:
-    _credential_manager(desk, None)
-
-
-@case("auth.password")
-def a_program_that_is_missing(desk: Desk) -> None:
-    desk.basic('{ command = ["no-such-program", "x"] }')
-
-
-@case("auth.password")
-def a_program_that_the_file_may_not_run(desk: Desk) -> None:
-    path = desk.file("named.toml", "")
-    desk.environ["GATEPASS_CONFIG_FILE"] = str(path)
-    desk.basic('{ command = ["echo", "sesame"] }')
-    desk.user_file.rename(path)
-
-
-@case()
-def a_file_after_a_program(desk: Desk) -> None:
-    """What cannot be told does not matter where something after it answers."""
-    desk.file("mi", PASSWORD)
-    desk.basic('[{ command = ["false"] }, "file:~/mi"]')
-
-
-@case("auth.token")
-def a_token_that_is_missing(desk: Desk) -> None:
-    desk.profile('scheme = "bearer"\ntoken = "file:~/token"', url=desk.server("open").url)
-
-
-@case()
-def a_token(desk: Desk) -> None:
-    desk.file("token", "abc.def")
-    desk.profile('scheme = "bearer"\ntoken = "file:~/token"', url=desk.server("open").url)
-
-
-@case()
-def no_login_at_all(desk: Desk) -> None:
-    desk.profile('scheme = "anonymous"', url=desk.server("open").url)
-
-
-@case("proxy.password")
-def a_password_of_the_proxy_that_is_missing(desk: Desk) -> None:
-    proxy = '{ url = "http://127.0.0.1:1", user_name = "bob", password = "env:PROXY" }'
-    desk.file("mi", PASSWORD)
-    desk.basic('"file:~/mi"', f"proxy = {proxy}")
-
-
-@case("tls.ca_file", ends=2)
-def certificates_of_authorities_that_are_missing(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('"file:~/mi"', 'tls = { ca_file = "~/ca.pem" }')
-
-
-@case("tls.ca_file", ends=2)
-def certificates_of_authorities_that_are_none(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    path = desk.file("ca.pem", "no certificate")
-    desk.basic('"file:~/mi"', f'tls = {{ ca_file = "{path}" }}')
-
-
-@case("tls.client_cert", ends=2)
-def a_key_that_is_missing(desk: Desk) -> None:
-    ca: CertificateAuthority = desk.peer("ca")
-    desk.file("mi", PASSWORD)
-    keys = f'client_cert = "{ca.client.chain}", client_key = "/no/such.key"'
-    desk.basic('"file:~/mi"', f"tls = {{ {keys} }}")
-
-
-@case("tls.client_key", ends=2)
-def a_key_with_a_passphrase_that_is_missing(desk: Desk) -> None:
-    ca: CertificateAuthority = desk.peer("ca")
-    desk.file("mi", PASSWORD)
-    desk.file("passphrase", OF_THE_KEY)
-    keys = f'client_cert = "{ca.client.chain}", client_key = "/no/such.key"'
-    desk.basic('"file:~/mi"', f'tls = {{ {keys}, client_key_password = "file:~/passphrase" }}')
-
-
-@case("tls.client_cert", ends=2)
-def a_key_whose_passphrase_nobody_names(desk: Desk) -> None:
-    encrypted = desk.peer("ca").encrypted_client
-    desk.file("mi", PASSWORD)
-    keys = f'client_cert = "{encrypted.chain}", client_key = "{encrypted.key}"'
-    desk.basic('"file:~/mi"', f"tls = {{ {keys} }}")
-
-
-@case("tls.client_key_password")
-def a_passphrase_that_is_missing(desk: Desk) -> None:
-    _with_passphrase(desk)
-
-
-@case()
-def a_client_certificate(desk: Desk) -> None:
-    desk.file("passphrase", OF_THE_KEY)
-    _with_passphrase(desk)
-
-
-def _with_passphrase(desk: Desk) -> None:
-    ca: CertificateAuthority = desk.peer("ca")
-    encrypted = ca.encrypted_client
-    desk.file("mi", PASSWORD)
-    keys = f'client_cert = "{encrypted.chain}", client_key = "{encrypted.key}"'
-    keys += f', ca_file = "{ca.ca_file}", client_key_password = "file:~/passphrase"'
-    server = desk.server(certificate=(ca.server.chain, ca.server.key))
-    desk.basic('"file:~/mi"', f"tls = {{ {keys} }}", url=server.url)
-
-
-@case("REQUESTS_CA_BUNDLE", ends=2)
-def certificates_of_a_variable_that_are_missing(desk: Desk) -> None:
-    ca: CertificateAuthority = desk.peer("ca")
-    desk.file("mi", PASSWORD)
-    desk.environ["REQUESTS_CA_BUNDLE"] = "/no/such.pem"
-    server = desk.server(certificate=(ca.server.chain, ca.server.key))
-    desk.basic('"file:~/mi"', url=server.url)
-
-
-# NTLM
-
-
-def _ntlm(desk: Desk, scheme: str) -> None:
-    desk.file("mi", PASSWORD)
-    auth = f'scheme = "{scheme}"\nuser_name = "alice"\ndomain = "CORP"\npassword = "file:~/mi"'
-    desk.profile(auth, url=desk.server("windows").url)
-
-
-@case()
-def ntlm(desk: Desk) -> None:
-    _ntlm(desk, "ntlm")
-
-
-@case("requests_ntlm", ends=1)
-def ntlm_without_its_package(desk: Desk) -> None:
-    _ntlm(desk, "ntlm")
-    desk.block("requests_ntlm")
-
-
-@case("requests_ntlm", ends=1)
-def credentials_without_the_package_for_ntlm(desk: Desk) -> None:
-    _ntlm(desk, "credentials")
-    desk.block("requests_ntlm")
-
-
-# Kerberos
-
-
-def _autologon(desk: Desk, ccache: Path | None, more: str = "") -> None:
-    kdc: Kdc = desk.peer("kdc")
-    desk.environ |= kdc.environ(ccache or desk.folder / "none.ccache")
-    room = desk.peer("windows_apache").room("windows")
-    desk.profile(f'scheme = "autologon"\n{more}', 'check_path = "cgi/whoami"', url=room.http)
-
-
-@case()
-def a_ticket(desk: Desk) -> None:
-    _autologon(desk, desk.peer("kdc").ccache())
-
-
-@case("ticket")
-def a_ticket_that_is_missing(desk: Desk) -> None:
-    _autologon(desk, None)
-
-
-@case("ticket")
-def a_ticket_that_has_ended(desk: Desk) -> None:
-    _autologon(desk, desk.peer("kdc").expired_ccache)
-
-
-@case("ticket")
-def a_ticket_of_somebody_else(desk: Desk) -> None:
-    _autologon(desk, desk.peer("kdc").ccache(), 'principal = "bob"')
-
-
-@case()
-def a_keytab(desk: Desk) -> None:
-    desk.environ["KRB5_CLIENT_KTNAME"] = f"FILE:{desk.peer('kdc').files.client_keytab}"
-    _autologon(desk, None, 'principal = "alice"')
-
-
-@case("ticket")
-def a_keytab_that_is_missing(desk: Desk) -> None:
-    desk.environ["KRB5_CLIENT_KTNAME"] = "FILE:/no/such.keytab"
-    _autologon(desk, None)
-
-
-@case("ticket")
-def a_keytab_of_somebody_else(desk: Desk) -> None:
-    desk.environ["KRB5_CLIENT_KTNAME"] = f"FILE:{desk.peer('kdc').files.client_keytab}"
-    _autologon(desk, None, 'principal = "bob"')
-
-
-@case("gssapi", ends=1)
-def autologon_without_its_package(desk: Desk) -> None:
-    _autologon(desk, desk.peer("kdc").ccache())
-    desk.block("gssapi")
-
-
-# OpenID Connect
-
-
-def _provider(desk: Desk, **keys: Any) -> IdentityProvider:
-    keys.setdefault("access_token_seconds", 3600)
-    users = {"alice": PASSWORD}
-    idp: IdentityProvider = desk.stack.enter_context(
-        IdentityProvider(users=users, auto_login="alice", **keys)
-    )
-    desk.servers.append(idp)
-    return idp
-
-
-def _oidc(
-    desk: Desk, idp: IdentityProvider, more: str = "", *, client: str = CLIENT_ID, key: bool = True
-) -> None:
-    server = desk.server("oidc", provider=idp)
-    auth = f'scheme = "oidc"\nissuer = "{idp.issuer}"\nclient_id = "{client}"\n{more}'
-    path = desk.folder / "vault.key"
-    desk.profile(auth, url=server.url, above=f'vault_key = "file:{path}"' if key else "")
-    if key and not path.exists():
-        assert desk.gatepass("secret", "new-key", str(path)).returncode == 0
-
-
-def _log_in(desk: Desk) -> None:
-    """Log alice in with a browser that follows links."""
-    browser = desk.file("browser.py", _BROWSER)
-    person = {
-        "GATEPASS_NO_INPUT": "0",
-        "BROWSER": f"{quote(sys.executable)} {quote(str(browser))} %s",
-    }
-    desk.environ |= person
-    done = desk.gatepass("login", "job")
-    for name in person:
-        del desk.environ[name]
-    assert done.returncode == 0, done.stderr
-
-
-@case()
-def a_stored_login(desk: Desk) -> None:
-    _oidc(desk, _provider(desk), "use_stored_token = true")
-    _log_in(desk)
-
-
-@case("login")
-def nobody_logged_in(desk: Desk) -> None:
-    _oidc(desk, _provider(desk))
-
-
-@case("login")
-def nobody_logged_in_and_no_login_allowed(desk: Desk) -> None:
-    _oidc(desk, _provider(desk), "use_stored_token = true")
-
-
-@case("login")
-def a_login_by_device(desk: Desk) -> None:
-    _oidc(desk, _provider(desk), 'flow = "device"')
-
-
-@case("login")
-def a_stored_login_of_another_account(desk: Desk) -> None:
-    idp = _provider(desk)
-    _oidc(desk, idp)
-    _log_in(desk)
-    _oidc(desk, idp, 'account = "other"')
-
-
-@case("login")
-def a_stored_login_that_is_suspect(desk: Desk) -> None:
-    idp = _provider(desk, access_token_seconds=0)
-    _oidc(desk, idp)
-    _log_in(desk)
-    idp.tell(Lie.ID_TOKEN_ISS)
-    assert desk.gatepass("token", "job").returncode == 3
-
-
-@case()
-def a_stored_login_that_cannot_be_renewed(desk: Desk) -> None:
-    _not_renewable(desk, access_token_seconds=3600)
-
-
-@case("login")
-def a_stored_login_that_cannot_be_renewed_and_has_ended(desk: Desk) -> None:
-    _not_renewable(desk, access_token_seconds=0)
-
-
-def _not_renewable(desk: Desk, *, access_token_seconds: int) -> None:
-    idp = _provider(desk, access_token_seconds=access_token_seconds)
-    _oidc(desk, idp)
-    _log_in(desk)
-    idp.tell(Lie.NO_REFRESH_TOKEN)
-    _log_in(desk)
-
-
-@case("login")
-def a_stored_login_that_the_provider_has_refused(desk: Desk) -> None:
-    idp = _provider(desk, access_token_seconds=0, refresh_token_seconds=0)
-    _oidc(desk, idp)
-    _log_in(desk)
-    assert desk.gatepass("token", "job").returncode == 3
-
-
-@case("vault")
-def a_key_of_the_vault_that_others_can_read(desk: Desk) -> None:
-    a_login = _provider(desk)
-    _oidc(desk, a_login)
-    _log_in(desk)
-    (desk.folder / "vault.key").chmod(0o644)
-
-
-@case("vault_key")
-def a_key_of_the_vault_that_is_missing(desk: Desk) -> None:
-    _oidc(desk, _provider(desk))
-    _log_in(desk)
-    (desk.folder / "vault.key").unlink()
-
-
-@case("vault_key")
-def a_key_of_the_vault_in_the_keyring_of_the_desktop(desk: Desk) -> None:
-    _oidc(desk, _provider(desk), key=False)
-    _log_in(desk)
-
-
-@case()
-def a_client_secret(desk: Desk) -> None:
-    desk.file("secret", SERVICE_SECRET)
-    more = 'flow = "client_credentials"\nclient_secret = "file:~/secret"'
-    _oidc(desk, _provider(desk), more, client=SERVICE_ID, key=False)
-
-
-@case("auth.client_secret")
-def a_client_secret_that_is_missing(desk: Desk) -> None:
-    more = 'flow = "client_credentials"\nclient_secret = "env:SECRET"'
-    _oidc(desk, _provider(desk), more, client=SERVICE_ID, key=False)
-
-
-@case("auth.refresh_token")
-def a_token_from_elsewhere_that_is_missing(desk: Desk) -> None:
-    _oidc(desk, _provider(desk), 'refresh_token = "env:TOKEN"', key=False)
-
-
-@case()
-def a_token_from_elsewhere(desk: Desk) -> None:
-    """The key of the vault lies in a keyring that the job cannot read, and need not."""
-    idp = _provider(desk)
-    desk.file("token", _token_of_another_login(desk, idp))
-    _oidc(desk, idp, 'refresh_token = "file:~/token"', key=False)
-
-
-def _token_of_another_login(desk: Desk, idp: IdentityProvider) -> str:
-    script = (
-        "from gatepass import Profile, Session\n"
-        "mi = Session.from_profile('job', interactive=True)\n"
-        "mi.login()\nprint(mi.refresh_token)"
-    )
-    browser = desk.file("browser.py", _BROWSER)
-    _oidc(desk, idp, key=False)
-    variable = {"BROWSER": f"{quote(sys.executable)} {quote(str(browser))} %s"}
-    done = desk._run([sys.executable, "-c", script], desk.environ | variable)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-# Files of projects, and packages of others
-
-
-@case()
-def a_project_that_is_trusted(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('"file:~/mi"')
-    desk.work.mkdir()
-    desk.user_file.rename(desk.work / "gatepass.toml")
-    assert desk.gatepass("trust", "--yes").returncode == 0
-
-
-@case("auth.password", ends=2)
-def a_source_of_another_package_that_cannot_be_loaded(desk: Desk) -> None:
-    """A run ends there, although the alternative after it would answer."""
-    desk.file("mi", PASSWORD)
-    desk.package("shelf.py", "import no_such_module\n")
-    desk.provides("secrets", "shelf", "shelf:shelf")
-    desk.basic('["shelf:mi", "file:~/mi"]')
-
-
-@case("auth.password")
-def a_source_of_another_package_that_predicts_a_lack(desk: Desk) -> None:
-    desk.package(
-        "shelf.py",
-        "from gatepass import Finding, SecretUnavailable\n"
-        "def shelf(text, context):\n    raise SecretUnavailable('the shelf is empty')\n"
-        "shelf.unattended = lambda text, context: "
-        "[Finding('lack', context.field, 'the shelf is empty')]\n",
-    )
-    desk.provides("secrets", "shelf", "shelf:shelf")
-    desk.basic('"shelf:mi"')
-
-
-@case("auth.key")
-def a_scheme_of_another_package(desk: Desk) -> None:
-    """Derived from SchemeBase it has its references looked at, without a method of its own."""
-    desk.package("saml.py", _SAML.format(base="(SchemeBase)", more=""))
-    desk.provides("auth", "saml", "saml:Saml")
-    desk.profile('scheme = "saml"\nkey = "env:KEY"')
-
-
-_SAML = """\
-from dataclasses import dataclass
-from gatepass import SchemeBase, SecretField
-
-@dataclass(frozen=True)
-class Saml{base}:
-    key: SecretField
-    def authenticator(self, context):
-        context.resolve(key=self.key)
-        return lambda request: request
-{more}
-"""
 
 
 # ---------------------------------------------------------------- the heart
@@ -849,7 +75,7 @@ def test_what_is_predicted_is_what_a_run_without_a_person_does(desk: Desk, name:
 
 
 def test_a_lack_names_what_where_why_and_the_next_step(desk: Desk) -> None:
-    a_prompt_after_what_does_not_answer(desk)
+    jobs.a_prompt_after_what_does_not_answer(desk)
 
     found = desk.predict().one("auth.password")
 
@@ -886,16 +112,20 @@ def test_all_that_lacks_is_told_at_once(desk: Desk) -> None:
 
 
 NOTES: list[tuple[Build, str, str]] = [
-    (a_variable_that_is_set, "auth.password", "set here; the job must set it too"),
-    (a_file_in_the_home_folder, "auth.password", "home folder of the user that the job runs as"),
-    (a_credential_of_systemd, "auth.password", "LoadCredential="),
-    (a_project_that_is_trusted, "file", "found from the working directory"),
-    (a_ticket, "KRB5CCNAME", "set here"),
-    (a_keytab, "KRB5_CLIENT_KTNAME", "set here"),
-    (a_keytab_that_is_missing, "keytab", "no key that can be used"),
-    (an_entry_of_the_credential_manager_of_windows, "auth.password", "Do not store password"),
-    (a_program_that_the_file_may_not_run, "file", "the job must name it too"),
-    (certificates_of_a_variable_that_are_missing, "REQUESTS_CA_BUNDLE", "set here"),
+    (jobs.a_variable_that_is_set, "auth.password", "set here; the job must set it too"),
+    (
+        jobs.a_file_in_the_home_folder,
+        "auth.password",
+        "home folder of the user",
+    ),
+    (jobs.a_credential_of_systemd, "auth.password", "LoadCredential="),
+    (jobs.a_project_that_is_trusted, "file", "found from the working directory"),
+    (jobs.a_ticket, "KRB5CCNAME", "set here"),
+    (jobs.a_keytab, "KRB5_CLIENT_KTNAME", "set here"),
+    (jobs.a_keytab_that_is_missing, "keytab", "no key that can be used"),
+    (jobs.an_entry_of_the_credential_manager_of_windows, "auth.password", "Do not store password"),
+    (jobs.a_program_that_the_file_may_not_run, "file", "the job must name it too"),
+    (jobs.certificates_of_a_variable_that_are_missing, "REQUESTS_CA_BUNDLE", "set here"),
 ]
 
 
@@ -917,7 +147,7 @@ def test_what_a_job_might_see_otherwise_is_a_note(
 
 
 def test_a_file_beside_the_profiles_needs_no_note(desk: Desk) -> None:
-    a_file_beside_the_profiles(desk)
+    jobs.a_file_beside_the_profiles(desk)
 
     assert desk.predict().of("note") == set()
 
@@ -947,7 +177,7 @@ def test_a_profile_and_paths_from_variables_are_notes(desk: Desk) -> None:
 
 
 def test_a_ticket_that_ends_before_the_job_does_is_a_lack(desk: Desk) -> None:
-    _autologon(desk, desk.peer("kdc").ccache(lifetime="10m"))
+    jobs.autologon(desk, desk.peer("kdc").ccache(lifetime="10m"))
 
     short, long = desk.predict("--for", "5m"), desk.predict("--for", "8h")
 
@@ -957,14 +187,14 @@ def test_a_ticket_that_ends_before_the_job_does_is_a_lack(desk: Desk) -> None:
 
 
 def test_a_keytab_outlasts_its_tickets(desk: Desk) -> None:
-    a_keytab(desk)
+    jobs.a_keytab(desk)
     desk.environ |= desk.peer("kdc").environ(desk.peer("kdc").ccache(lifetime="10m"))
 
     assert desk.predict("--for", "8h").code == 0
 
 
 def test_a_login_that_is_not_renewed_and_ends_before_the_job_does_is_a_lack(desk: Desk) -> None:
-    a_stored_login_that_cannot_be_renewed(desk)
+    jobs.a_stored_login_that_cannot_be_renewed(desk)
 
     short, long = desk.predict("--for", "30m"), desk.predict("--for", "8h")
 
@@ -974,7 +204,7 @@ def test_a_login_that_is_not_renewed_and_ends_before_the_job_does_is_a_lack(desk
 
 
 def test_a_login_that_is_renewed_lasts(desk: Desk) -> None:
-    a_stored_login(desk)
+    jobs.a_stored_login(desk)
 
     assert desk.predict("--for", "300d").code == 0
 
@@ -983,7 +213,7 @@ def test_a_login_that_is_renewed_lasts(desk: Desk) -> None:
 def test_a_time_that_is_none_or_belongs_to_nothing_is_refused(
     desk: Desk, arguments: list[str]
 ) -> None:
-    a_variable_that_is_set(desk)
+    jobs.a_variable_that_is_set(desk)
 
     assert desk.gatepass("validate", *arguments).returncode == 2
 
@@ -1003,7 +233,7 @@ def test_a_program_is_not_run_and_cannot_be_told(desk: Desk) -> None:
 
 
 def test_the_key_of_the_vault_from_a_program_leaves_the_login_untold(desk: Desk) -> None:
-    a_stored_login(desk)
+    jobs.a_stored_login(desk)
     text = desk.user_file.read_text().replace(
         f'"file:{desk.folder / "vault.key"}"', '{ command = ["echo", "x"] }'
     )
@@ -1017,7 +247,7 @@ def test_the_key_of_the_vault_from_a_program_leaves_the_login_untold(desk: Desk)
 def test_the_login_keychain_of_macos_is_not_asked_and_a_note_says_when_it_is_locked(
     desk: Desk,
 ) -> None:
-    text = _FOREIGN.replace(
+    text = jobs.FOREIGN.replace(
         "keyring.backend import KeyringBackend", "keyring.backends import macOS"
     )
     desk.package("manager.py", text.replace("KeyringBackend", "macOS.Keyring"))
@@ -1032,7 +262,7 @@ def test_the_login_keychain_of_macos_is_not_asked_and_a_note_says_when_it_is_loc
 
 
 def test_a_keyring_that_nobody_knows_is_not_asked(desk: Desk) -> None:
-    desk.package("manager.py", _FOREIGN)
+    desk.package("manager.py", jobs.FOREIGN)
     desk.environ["PYTHON_KEYRING_BACKEND"] = "manager.Manager"
     desk.basic('"keyring:"')
 
@@ -1078,7 +308,7 @@ def test_a_scheme_that_predicts_wrongly_is_named_and_not_repeated(desk: Desk, ki
     """One without a method has its references looked at all the same."""
     code, message = STRANGE[kind]
     method = code.replace("text, context", "self, context").replace("\n", "\n    ")
-    desk.package("saml.py", _SAML.format(base="", more=f"    {method}"))
+    desk.package("saml.py", jobs.SAML.format(base="", more=f"    {method}"))
     desk.provides("auth", "saml", "saml:Saml")
     desk.profile('scheme = "saml"\nkey = "env:KEY"')
 
@@ -1098,6 +328,8 @@ _ANYTHING: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(answer=_ANYTHING)
+@example(answer=[Finding("fine", "x", "y")])  # type: ignore[arg-type] # a stranger may do so
+@example(answer=[Finding("lack", "x", None)])  # type: ignore[arg-type]
 def test_whatever_a_stranger_answers_findings_come_out(answer: Any) -> None:
     for finding in told_by("x", "y", lambda: answer):
         assert finding.verdict in {"ok", "note", "unknown", "lack"}
@@ -1110,7 +342,7 @@ def test_whatever_a_stranger_answers_findings_come_out(answer: Any) -> None:
 def test_without_a_name_every_profile_is_predicted_and_a_broken_one_weighs_more(
     desk: Desk,
 ) -> None:
-    a_prompt(desk)
+    jobs.a_prompt(desk)
     text = desk.user_file.read_text()
     desk.file(
         str(desk.user_file),
@@ -1129,7 +361,7 @@ def test_without_a_name_every_profile_is_predicted_and_a_broken_one_weighs_more(
 
 
 def test_a_project_that_is_not_trusted_is_an_error_as_ever(desk: Desk) -> None:
-    a_file_in_the_home_folder(desk)
+    jobs.a_file_in_the_home_folder(desk)
     desk.work.mkdir()
     desk.user_file.rename(desk.work / "gatepass.toml")
 
@@ -1156,7 +388,20 @@ def test_before_a_person_nobody_is_asked(desk: Desk) -> None:
 def test_whether_somebody_may_be_asked_here_does_not_matter(
     desk: Desk, variables: dict[str, str]
 ) -> None:
-    a_prompt(desk)
+    jobs.a_prompt(desk)
     desk.environ |= variables
 
     assert desk.predict().findings[-1]["message"].endswith("it needs a person")
+
+
+def test_a_scheme_of_another_package_that_cannot_be_loaded_makes_the_profile_invalid(
+    desk: Desk,
+) -> None:
+    desk.package("saml.py", "import no_such_module\n")
+    desk.provides("auth", "saml", "saml:Saml")
+    desk.profile('scheme = "saml"')
+
+    predicted = desk.predict()
+
+    assert (predicted.code, desk.run().returncode) == (2, 2)
+    assert "no_such_module" in predicted.findings[0]["message"]

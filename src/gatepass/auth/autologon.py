@@ -378,11 +378,6 @@ def _explain(error: Exception, host: str) -> GatepassError:
 # ---------------------------------------------------------------- without a person
 
 
-# Where MIT Kerberos looks by itself, as Debian and Fedora build it.
-_CLIENT_KEYTABS: Final = (
-    "/etc/krb5/user/{}/client.keytab",
-    "/var/kerberos/krb5/user/{}/client.keytab",
-)
 _ENDS_HINT: Final = (
     "name a keytab: KRB5_CLIENT_KTNAME=FILE:/path/to/robot.keytab\nor let the job first run "
     "kinit -R, if the ticket is renewable (flag R of klist -f)"
@@ -410,20 +405,43 @@ def _predicted_gssapi(scheme: Autologon, context: UnattendedContext) -> Iterator
     except GatepassError as error:
         yield Finding("lack", "gssapi", error.message, error.hint)
         return
-    named = context.environ.get("KRB5_CLIENT_KTNAME", "")
-    usual = (path for path in (each.format(os.getuid()) for each in _CLIENT_KEYTABS))
-    keytabs = (named,) if named else usual
-    keytab = next((each for each in keytabs if _opens(gssapi, each, scheme.principal)), None)
-    variable = "KRB5_CLIENT_KTNAME" if keytab else "KRB5CCNAME"
+    named = context.environ.get("KRB5_CLIENT_KTNAME")
+    keytab = named or _usual_keytab()
+    logs_on = keytab is not None and _opens(gssapi, keytab, scheme.principal)
+    variable = "KRB5_CLIENT_KTNAME" if logs_on else "KRB5CCNAME"
     if context.environ.get(variable):
         yield Finding("note", variable, "it is set here; the job must set it too")
-    if keytab:
+    if logs_on:
         yield Finding("ok", "keytab", f"{keytab} logs on")
         return
     if named:
         message = f"KRB5_CLIENT_KTNAME names {named}, which holds no key that can be used"
         yield Finding("note", "keytab", message)
     yield _ticket(gssapi, scheme, context)
+
+
+def _usual_keytab() -> str | None:
+    """Return the keytab that MIT Kerberos takes by itself, by its own rules; None where unknown.
+
+    The package gssapi does not tell it, and a login would not only look at it: it gets a ticket.
+    """
+    import ctypes
+
+    context, keytab, name = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.create_string_buffer(4096)
+    try:
+        krb5 = ctypes.CDLL("libkrb5.so.3")  # gssapi has loaded it already
+        failed = (
+            krb5.krb5_init_context(ctypes.byref(context))
+            or krb5.krb5_kt_client_default(context, ctypes.byref(keytab))
+            or krb5.krb5_kt_get_name(context, keytab, name, len(name))
+        )
+        if keytab.value:
+            krb5.krb5_kt_close(context, keytab)
+        if context.value:
+            krb5.krb5_free_context(context)
+    except (OSError, AttributeError):  # another Kerberos
+        return None
+    return None if failed else os.fsdecode(name.value)
 
 
 def _opens(gssapi: Any, keytab: str, principal: str | None) -> bool:
@@ -447,7 +465,6 @@ def _ticket(gssapi: Any, scheme: Autologon, context: UnattendedContext) -> Findi
             name=name,
             usage="initiate",
             mechs=[gssapi.MechType.kerberos],
-            store={"client_keytab": "FILE:/nonexistent"},  # else it would get a ticket and keep it
         )
         left = found.lifetime
     except gssapi.exceptions.GSSError as error:

@@ -9,7 +9,7 @@ import click
 
 from gatepass import _profiles, _settings
 from gatepass._findings import Finding
-from gatepass.cli import _output, _unattended
+from gatepass.cli import _output
 from gatepass.cli._complaints import Complaint, all_complaints, complaints_of
 from gatepass.cli._options import (
     CONTEXT,
@@ -123,6 +123,8 @@ def _predicted(
     world: World, name: str | None, config_files: tuple[str, ...], seconds: float
 ) -> list[_Told]:
     """Predict each profile that is valid; the others have their complaints."""
+    from gatepass.cli._unattended import findings
+
     layers = world.read(config_files)
     try:
         machine = _profiles.machine(layers)
@@ -132,7 +134,7 @@ def _predicted(
     for each in layers.names if name is None else (_settings.select(layers, name),):
         profile, _ = complaints_of(layers, each, machine)
         if profile is not None:
-            found = _unattended.findings(world, layers, profile, seconds)
+            found = findings(world, layers, profile, seconds)
             told += [_Told(each, finding) for finding in found]
     return told
 
