@@ -584,7 +584,7 @@ def autologon_without_its_package(desk: Desk) -> None:
 # OpenID Connect
 
 
-def _provider(desk: Desk, **keys: Any) -> IdentityProvider:
+def provider(desk: Desk, **keys: Any) -> IdentityProvider:
     keys.setdefault("access_token_seconds", 3600)
     users = {"alice": PASSWORD}
     idp: IdentityProvider = desk.stack.enter_context(
@@ -594,7 +594,7 @@ def _provider(desk: Desk, **keys: Any) -> IdentityProvider:
     return idp
 
 
-def _oidc(
+def oidc(
     desk: Desk, idp: IdentityProvider, more: str = "", *, client: str = CLIENT_ID, key: bool = True
 ) -> None:
     server = desk.server("oidc", provider=idp)
@@ -621,37 +621,37 @@ def _log_in(desk: Desk) -> None:
 
 @case()
 def a_stored_login(desk: Desk) -> None:
-    _oidc(desk, _provider(desk), "use_stored_token = true")
+    oidc(desk, provider(desk), "use_stored_token = true")
     _log_in(desk)
 
 
 @case("login")
 def nobody_logged_in(desk: Desk) -> None:
-    _oidc(desk, _provider(desk))
+    oidc(desk, provider(desk))
 
 
 @case("login")
 def nobody_logged_in_and_no_login_allowed(desk: Desk) -> None:
-    _oidc(desk, _provider(desk), "use_stored_token = true")
+    oidc(desk, provider(desk), "use_stored_token = true")
 
 
 @case("login")
 def a_login_by_device(desk: Desk) -> None:
-    _oidc(desk, _provider(desk), 'flow = "device"')
+    oidc(desk, provider(desk), 'flow = "device"')
 
 
 @case("login")
 def a_stored_login_of_another_account(desk: Desk) -> None:
-    idp = _provider(desk)
-    _oidc(desk, idp)
+    idp = provider(desk)
+    oidc(desk, idp)
     _log_in(desk)
-    _oidc(desk, idp, 'account = "other"')
+    oidc(desk, idp, 'account = "other"')
 
 
 @case("login")
 def a_stored_login_that_is_suspect(desk: Desk) -> None:
-    idp = _provider(desk, access_token_seconds=0)
-    _oidc(desk, idp)
+    idp = provider(desk, access_token_seconds=0)
+    oidc(desk, idp)
     _log_in(desk)
     idp.tell(Lie.ID_TOKEN_ISS)
     assert desk.gatepass("token", "job").returncode == 3
@@ -668,8 +668,8 @@ def a_stored_login_that_cannot_be_renewed_and_has_ended(desk: Desk) -> None:
 
 
 def _not_renewable(desk: Desk, *, access_token_seconds: int) -> None:
-    idp = _provider(desk, access_token_seconds=access_token_seconds)
-    _oidc(desk, idp)
+    idp = provider(desk, access_token_seconds=access_token_seconds)
+    oidc(desk, idp)
     _log_in(desk)
     idp.tell(Lie.NO_REFRESH_TOKEN)
     _log_in(desk)
@@ -677,30 +677,30 @@ def _not_renewable(desk: Desk, *, access_token_seconds: int) -> None:
 
 @case("login")
 def a_stored_login_that_the_provider_has_refused(desk: Desk) -> None:
-    idp = _provider(desk, access_token_seconds=0, refresh_token_seconds=0)
-    _oidc(desk, idp)
+    idp = provider(desk, access_token_seconds=0, refresh_token_seconds=0)
+    oidc(desk, idp)
     _log_in(desk)
     assert desk.gatepass("token", "job").returncode == 3
 
 
 @case("vault")
 def a_key_of_the_vault_that_others_can_read(desk: Desk) -> None:
-    a_login = _provider(desk)
-    _oidc(desk, a_login)
+    a_login = provider(desk)
+    oidc(desk, a_login)
     _log_in(desk)
     (desk.folder / "vault.key").chmod(0o644)
 
 
 @case("vault_key")
 def a_key_of_the_vault_that_is_missing(desk: Desk) -> None:
-    _oidc(desk, _provider(desk))
+    oidc(desk, provider(desk))
     _log_in(desk)
     (desk.folder / "vault.key").unlink()
 
 
 @case("vault_key")
 def a_key_of_the_vault_in_the_keyring_of_the_desktop(desk: Desk) -> None:
-    _oidc(desk, _provider(desk), key=False)
+    oidc(desk, provider(desk), key=False)
     _log_in(desk)
 
 
@@ -708,26 +708,26 @@ def a_key_of_the_vault_in_the_keyring_of_the_desktop(desk: Desk) -> None:
 def a_client_secret(desk: Desk) -> None:
     desk.file("secret", SERVICE_SECRET)
     more = 'flow = "client_credentials"\nclient_secret = "file:~/secret"'
-    _oidc(desk, _provider(desk), more, client=SERVICE_ID, key=False)
+    oidc(desk, provider(desk), more, client=SERVICE_ID, key=False)
 
 
 @case("auth.client_secret")
 def a_client_secret_that_is_missing(desk: Desk) -> None:
     more = 'flow = "client_credentials"\nclient_secret = "env:SECRET"'
-    _oidc(desk, _provider(desk), more, client=SERVICE_ID, key=False)
+    oidc(desk, provider(desk), more, client=SERVICE_ID, key=False)
 
 
 @case("auth.refresh_token")
 def a_token_from_elsewhere_that_is_missing(desk: Desk) -> None:
-    _oidc(desk, _provider(desk), 'refresh_token = "env:TOKEN"', key=False)
+    oidc(desk, provider(desk), 'refresh_token = "env:TOKEN"', key=False)
 
 
 @case()
 def a_token_from_elsewhere(desk: Desk) -> None:
     """The key of the vault lies in a keyring that the job cannot read, and need not."""
-    idp = _provider(desk)
+    idp = provider(desk)
     desk.file("token", _token_of_another_login(desk, idp))
-    _oidc(desk, idp, 'refresh_token = "file:~/token"', key=False)
+    oidc(desk, idp, 'refresh_token = "file:~/token"', key=False)
 
 
 def _token_of_another_login(desk: Desk, idp: IdentityProvider) -> str:
@@ -737,7 +737,7 @@ def _token_of_another_login(desk: Desk, idp: IdentityProvider) -> str:
         "mi.login()\nprint(mi.refresh_token)"
     )
     browser = desk.file("browser.py", _BROWSER)
-    _oidc(desk, idp, key=False)
+    oidc(desk, idp, key=False)
     variable = {"BROWSER": f"{quote(sys.executable)} {quote(str(browser))} %s"}
     done = desk._run([sys.executable, "-c", script], desk.environ | variable)
     assert done.returncode == 0, done.stderr

@@ -111,6 +111,13 @@ def test_all_that_lacks_is_told_at_once(desk: Desk) -> None:
     assert "5 lacking: 1 profile" in predicted.text
 
 
+def test_before_a_login_the_key_of_the_vault_is_looked_at_too(desk: Desk) -> None:
+    """Else the person logs in, and only then hears that the job cannot open the vault."""
+    jobs.oidc(desk, jobs.provider(desk), key=False)
+
+    assert desk.predict().of("lack") == {"login", "vault_key"}
+
+
 NOTES: list[tuple[Build, str, str]] = [
     (jobs.a_variable_that_is_set, "auth.password", "set here; the job must set it too"),
     (
