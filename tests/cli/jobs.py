@@ -491,6 +491,19 @@ def certificates_of_a_variable_that_are_missing(desk: Desk) -> None:
     desk.basic('"file:~/mi"', url=server.url)
 
 
+@case()
+def certificates_of_a_variable_that_are_missing_and_not_needed(desk: Desk) -> None:
+    desk.file("mi", PASSWORD)
+    desk.environ["REQUESTS_CA_BUNDLE"] = "/no/such.pem"
+    desk.basic('"file:~/mi"')
+
+
+@case()
+def certificates_of_authorities_that_are_missing_where_anybody_is_trusted(desk: Desk) -> None:
+    desk.file("mi", PASSWORD)
+    desk.basic('"file:~/mi"', 'tls = { ca_file = "/no/such.pem", verify = false }')
+
+
 # NTLM
 
 
@@ -728,6 +741,15 @@ def a_token_from_elsewhere(desk: Desk) -> None:
     idp = provider(desk)
     desk.file("token", _token_of_another_login(desk, idp))
     oidc(desk, idp, 'refresh_token = "file:~/token"', key=False)
+
+
+@case()
+def a_token_from_elsewhere_beside_a_stored_login_of_another_account(desk: Desk) -> None:
+    idp = provider(desk)
+    desk.file("token", _token_of_another_login(desk, idp))
+    oidc(desk, idp, 'account = "other"')
+    _log_in(desk)
+    oidc(desk, idp, 'refresh_token = "file:~/token"')
 
 
 def _token_of_another_login(desk: Desk, idp: IdentityProvider) -> str:
