@@ -364,15 +364,21 @@ def a_keyring_of_plain_text_that_is_allowed(desk: Desk) -> None:
     desk.basic('"keyring:"', above="allow_insecure_keyring = true")
 
 
-def _credential_manager(desk: Desk, entry: str | None) -> None:
+def _credential_manager(desk: Desk, entry: str | None, user: str = '"alice"') -> None:
     desk.package("manager.py", MANAGER.format(entry))
     desk.environ["PYTHON_KEYRING_BACKEND"] = "manager.Manager"
-    desk.basic('"keyring:"')
+    desk.basic('"keyring:"', user=user)
 
 
 @case()
 def an_entry_of_the_credential_manager_of_windows(desk: Desk) -> None:
     _credential_manager(desk, PASSWORD)
+
+
+@case()
+def an_entry_under_a_user_name_from_a_variable(desk: Desk) -> None:
+    desk.environ["MI_USERNAME"] = "alice"
+    _credential_manager(desk, PASSWORD, user='"env:MI_USERNAME"')
 
 
 @case("auth.password")

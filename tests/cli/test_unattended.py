@@ -391,6 +391,21 @@ def test_before_a_person_nobody_is_asked(desk: Desk) -> None:
     assert "password of alice" not in shown
 
 
+def test_a_source_of_another_package_hears_that_nobody_is_there(desk: Desk) -> None:
+    desk.environ["GATEPASS_NO_INPUT"] = "0"
+    desk.package(
+        "shelf.py",
+        "from gatepass import Finding\ndef shelf(text, context):\n    return ''\n"
+        "def look(text, context):\n"
+        "    return [Finding('note', 'x', str(context.terminal.why_not_ask()))]\n"
+        "shelf.unattended = look\n",
+    )
+    desk.provides("secrets", "shelf", "shelf:shelf")
+    desk.basic('"shelf:mi"')
+
+    assert "forbids asking" in desk.predict().one("auth.password")["message"]
+
+
 @pytest.mark.parametrize("variables", [{"CI": "true"}, {"GATEPASS_NO_INPUT": "1"}, {}])
 def test_whether_somebody_may_be_asked_here_does_not_matter(
     desk: Desk, variables: dict[str, str]
