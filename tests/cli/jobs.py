@@ -460,6 +460,15 @@ def a_key_with_a_passphrase_that_is_missing(desk: Desk) -> None:
 
 
 @case("tls.client_cert", ends=2)
+def a_certificate_that_is_missing_beside_a_key_with_a_passphrase(desk: Desk) -> None:
+    ca: CertificateAuthority = desk.peer("ca")
+    desk.file("mi", PASSWORD)
+    desk.file("passphrase", OF_THE_KEY)
+    keys = f'client_cert = "/no/such.pem", client_key = "{ca.encrypted_client.key}"'
+    desk.basic('"file:~/mi"', f'tls = {{ {keys}, client_key_password = "file:~/passphrase" }}')
+
+
+@case("tls.client_cert", ends=2)
 def a_key_whose_passphrase_nobody_names(desk: Desk) -> None:
     encrypted = desk.peer("ca").encrypted_client
     desk.file("mi", PASSWORD)
