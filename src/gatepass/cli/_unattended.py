@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from gatepass import _tls
+from gatepass._asking import context, user_of
 from gatepass._findings import Finding
 from gatepass._profiles import Profile
 from gatepass._settings import Layers, Source
 from gatepass._terminal import Terminal
 from gatepass._tls import ClientCertificate, Contexts
 from gatepass.auth import UnattendedContext
-from gatepass.cli._fields import context, user_of
 from gatepass.cli._logins import place_of
 from gatepass.cli._world import World
 from gatepass.errors import GatepassError, ProfileError

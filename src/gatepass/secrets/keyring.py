@@ -43,17 +43,11 @@ _FAIL: Final = "keyring.backends.fail.Keyring"
 _NULL: Final = "keyring.backends.null.Keyring"
 _CHAIN: Final = "keyring.backends.chainer.ChainerBackend"
 _WINDOWS: Final = "keyring.backends.Windows.WinVaultKeyring"
-_MACOS: Final = "keyring.backends.macOS.Keyring"
-_OF_DESKTOPS: Final = frozenset(  # unlocked by the login at a desktop, reached by its D-Bus
-    {
-        "keyring.backends.SecretService.Keyring",
-        "keyring.backends.kwallet.DBusKeyring",
-        "keyring.backends.libsecret.Keyring",
-    }
-)
-
 _FREEDESKTOP: Final = "keyring.backends.SecretService.Keyring"
 _MACOS: Final = "keyring.backends.macOS.Keyring"
+_OF_DESKTOPS: Final = frozenset(  # unlocked by the login at a desktop, reached by its D-Bus
+    {_FREEDESKTOP, "keyring.backends.kwallet.DBusKeyring", "keyring.backends.libsecret.Keyring"}
+)
 _PLAIN_FILE: Final = "keyrings.alt.file.PlaintextKeyring"
 
 _WINDOWS_BYTES: Final = 2560  # CRED_MAX_CREDENTIAL_BLOB_SIZE of wincred.h; text is UTF-16
