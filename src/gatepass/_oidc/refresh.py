@@ -179,7 +179,7 @@ def stored(
         def enough() -> bool:
             """Look while waiting: what another brings is there for all who wait, at once."""
             found = vault.read(identity)
-            if found is not None and _usable(found, request, refused):
+            if found is not None and usable(found, request.clock(), refused):
                 renewed_elsewhere.append(found)
             return given_up() or bool(renewed_elsewhere)
 
@@ -263,7 +263,11 @@ def _settled(
 ) -> Record | None:
     """Wait for a moment for the holder of an ended lease, who may have an answer in its hands."""
     end = time.monotonic() + request.settle
-    while record is not None and not _usable(record, request, refused) and time.monotonic() < end:
+    while (
+        record is not None
+        and not usable(record, request.clock(), refused)
+        and time.monotonic() < end
+    ):
         time.sleep(_LOOK)
         record = vault.read(identity)
     return record
