@@ -5,7 +5,6 @@ plain ``requests.Session`` still catches them. Each names the server, the cause 
 and in its hint the next step. None holds a credential, neither in its text nor in ``request``.
 """
 
-import copy
 import ssl
 from collections.abc import Iterator
 from http.client import HTTPException
@@ -15,29 +14,55 @@ from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest, Response
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import NameResolutionError, ReadTimeoutError
 
 from gatepass._profiles import origin_of
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, portable
+from gatepass.secrets import may_be_secret
 
 SECRET_HEADERS: Final = ("Authorization", "Proxy-Authorization")
 _LONGEST: Final = 200  # characters of a foreign message
+_OF_REQUESTS: Final = frozenset({"request", "response"})
 
 
-def without_secrets(request: PreparedRequest, *, portable: bool = False) -> PreparedRequest:
-    """Return a copy of a request without its credentials.
-
-    Args:
-        request: stays as it is.
-        portable: also drop what cannot be pickled: hooks, and a body that is a stream.
-    """
+def without_secrets(request: PreparedRequest) -> PreparedRequest:
+    """Return a copy of a request without its credentials; the request stays as it is."""
     bare = request.copy()
     for name in SECRET_HEADERS:
         bare.headers.pop(name, None)
-    if portable:
-        bare.hooks = {"response": []}
-        bare.body = bare.body if isinstance(bare.body, bytes | str) else None
     return bare
+
+
+def _portable_request(request: PreparedRequest) -> PreparedRequest:
+    """Return what of a request may travel: where it went and how, not what it carried."""
+    bare = PreparedRequest()
+    bare.method, bare.url = request.method, _without_userinfo(request.url)
+    bare.headers = CaseInsensitiveDict(
+        {name: value for name, value in request.headers.items() if not may_be_secret(name)}
+    )
+    return bare
+
+
+def _portable_response(response: Response, request: PreparedRequest | None) -> Response:
+    """Return an answer as it travels: without cookies, and only with a body that has been read."""
+    bare: Any = Response()
+    for name in ("status_code", "reason", "encoding", "elapsed"):
+        setattr(bare, name, getattr(response, name))
+    bare.url = _without_userinfo(response.url) or ""
+    bare.headers = response.headers.copy()
+    bare.headers.pop("Set-Cookie", None)
+    body = getattr(response, "_content", b"")
+    bare._content = body if isinstance(body, bytes) else b""  # noqa: SLF001 - as requests does
+    bare._content_consumed = True  # noqa: SLF001 - there is no connection to read from
+    bare.request = request
+    made: Response = bare
+    return made
+
+
+def _without_userinfo(url: str | None) -> str | None:
+    parts = urlsplit(url or "")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if url else url
 
 
 class _WhileRequesting(GatepassError):
@@ -69,15 +94,12 @@ class _WhileRequesting(GatepassError):
         twin.request = self.request
         return twin
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        state: dict[str, Any] = {"hint": self.hint}
-        if isinstance(self.request, PreparedRequest):
-            state["request"] = without_secrets(self.request, portable=True)
-        if self.response is not None:
-            state["response"] = copy.copy(self.response)
-            state["response"].request = state.get("request")
-            state["response"].history = []
-        return type(self), (self.message,), state
+    def _portable(self) -> dict[str, Any]:
+        request, response = self.request, self.response
+        sent = _portable_request(request) if isinstance(request, PreparedRequest) else None
+        answer = _portable_response(response, sent) if response is not None else None
+        rest = {name: value for name, value in vars(self).items() if name not in _OF_REQUESTS}
+        return {**portable(rest), "request": sent, "response": answer}
 
 
 class LoginRefused(_WhileRequesting, requests.HTTPError):

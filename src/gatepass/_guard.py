@@ -7,7 +7,7 @@ nothing that must not travel can travel.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,7 @@ from requests.utils import check_header_validity
 from gatepass._address import prepared, target
 from gatepass._challenge import Challenge, offered
 from gatepass._failures import SECRET_HEADERS, LoginRefused, without_secrets
+from gatepass._forks import renew_in_children
 from gatepass._handshake import closes, drained, rewound
 from gatepass._lanes import ABROAD, GUEST, PROFILE, Lanes, Line
 from gatepass._refusals import explain_refusal
@@ -99,6 +100,7 @@ class Login:
         self._proofs = 0
         self._refusal: LoginRefused | None = None
         self.renew()
+        renew_in_children(self, Login.renew)
 
     def renew(self) -> None:
         """Take a new lock; in a forked process the old one may be held for ever."""
@@ -339,8 +341,10 @@ class Guard:
         raise refusal
 
     def _refusal(self, response: Response, *, carried: bool = False) -> LoginRefused:
-        with suppress(requests.RequestException):
+        try:
             drained(response)  # now, while there is a connection
+        except requests.RequestException:
+            response._content = b""  # noqa: SLF001 - cut off: a refusal all the same
         return explain_refusal(response, self._profile, self._unlocked.user, carried=carried)
 
 

@@ -21,7 +21,8 @@ from weakref import ref
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 
-from gatepass._transport import Network, Transport
+from gatepass._forks import renew_in_children
+from gatepass._transport import Network, Transport, leave
 
 if TYPE_CHECKING:
     from gatepass._tls import ClientCertificate
@@ -65,10 +66,14 @@ class Lanes(BaseAdapter):
         super().__init__()
         self._network = network
         self._certificate = certificate
+        self._begin()
+        renew_in_children(self, Lanes.renew)
+
+    def _begin(self) -> None:
         self.transports = {
-            PROFILE: Transport(network, certificate),
-            GUEST: Transport(network),
-            ABROAD: Transport(network),
+            PROFILE: Transport(self._network, self._certificate),
+            GUEST: Transport(self._network),
+            ABROAD: Transport(self._network),
         }
         self._lines: list[Line] = []
         self._lock = Lock()
@@ -81,9 +86,11 @@ class Lanes(BaseAdapter):
         """
         self.transports[PROFILE].read_files()
 
-    def renewed(self) -> "Lanes":
-        """Return the same without connections, for a process that was forked."""
-        return Lanes(self._network, self._certificate)
+    def renew(self) -> None:
+        """Leave all connections to the process that this one was forked from."""
+        for transport in (*self.transports.values(), *(line.transport for line in self._lines)):
+            leave(transport)
+        self._begin()
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:  # type: ignore[override]
         """Send a request that did not come through the guard: without anything of the profile."""

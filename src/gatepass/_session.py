@@ -4,14 +4,17 @@ import copy
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import requests
 from requests import PreparedRequest, Response
-from requests.adapters import BaseAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.exceptions import InvalidURL
 from requests.utils import get_auth_from_url
 
@@ -19,9 +22,11 @@ from gatepass import _profiles
 from gatepass._address import below, target
 from gatepass._challenge import configuration
 from gatepass._failures import body_spent, explained, without_secrets
+from gatepass._forks import renew_in_children
 from gatepass._guard import (
     Guard,
     Guarded,
+    Login,
     cleaned,
     is_marked,
     is_spent,
@@ -32,20 +37,24 @@ from gatepass._guard import (
 )
 from gatepass._keywords import auth_table, check_url
 from gatepass._lanes import Lanes
-from gatepass._pickling import portable, restored
+from gatepass._pickling import FORM, Parcel, located, packed, settings, settle, unpacked
 from gatepass._profiles import Profile, origin_of
 from gatepass._settings import ConfigFile
 from gatepass._terminal import Terminal
 from gatepass._tls import ClientCertificate, trusted
-from gatepass._transport import Network
+from gatepass._transport import Network, leave
 from gatepass._trust import printable
-from gatepass._unlocked import Found, Unlocked, vault_place
+from gatepass._unlocked import Unlocked, vault_place
 from gatepass.auth import AuthContext, basic_header
 from gatepass.errors import GatepassError, GatepassWarning
 from gatepass.secrets import Secret, SecretRef
 
+if TYPE_CHECKING:
+    from gatepass.auth import Authenticator
+
 _PREFIXES: Final = ("https://", "http://")
 _OK_BELOW: Final = 400
+_MOST_LOGINS: Final = 64  # of sessions out of pickles, that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +98,11 @@ class Session(requests.Session):
     The constructor takes the server's URL and the way to log on; :meth:`from_profile` takes both
     from a profile. Building a session resolves its secrets and opens no connection.
 
-    One session may be used by several threads, and after a fork. A copy or a pickle of it carries
-    the profile and no connection; a pickle carries no secret either, and no header, cookie or
-    other setting that was made on the session, ``max_redirects`` apart.
+    One session may be used by several threads, and after a fork. A copy has settings and
+    connections of its own, and shares the login. A pickle carries the profile, the headers and the
+    other settings of the session, no cookie and no secret; where it is used, the secrets are
+    resolved anew, at the first request, without asking anybody. Pickling raises TypeError where a
+    secret was given as a value, or only a person could answer.
 
     Args:
         url: the server, such as ``https://mi.example.com/mi_servicelayer``.
@@ -115,7 +126,8 @@ class Session(requests.Session):
         SecretUnavailable: a reference did not answer.
     """
 
-    profile: Profile
+    _unlocked: Unlocked
+    _authenticator: "Authenticator"
 
     def __init__(  # noqa: PLR0913 - the keywords that users of the Scripting Toolkit know
         self,
@@ -140,7 +152,8 @@ class Session(requests.Session):
             {"user_name": user_name, "password": password, "domain": domain},
             {"use_stored_token": use_stored_token or None, "refresh_token": refresh_token},
         )
-        self._open(_profiles.unnamed(url, auth, **keys), environ, interactive, terminal)
+        self._start(_profiles.unnamed(url, auth, **keys), environ, interactive, terminal)
+        self._open()
         _warn_if_unverified(self.profile)
 
     @classmethod
@@ -189,44 +202,103 @@ class Session(requests.Session):
         environ: Mapping[str, str] | None = None,
         interactive: bool | None = None,
         terminal: Terminal | None = None,
-        found: Found | None = None,
+        login: "_LoggedOn | None" = None,
     ) -> Self:
-        """Build a session from a profile that is already checked."""
+        """Build a session from a profile that is already checked.
+
+        Args:
+            profile: the profile.
+            environ: the environment variables; ``os.environ`` when not given.
+            interactive: whether a person may be asked; None looks.
+            terminal: the way to a person; made from ``environ`` and ``interactive`` by default.
+            login: that of another session of the same profile, to be shared.
+        """
         session = cls.__new__(cls)
-        session._open(  # noqa: SLF001 - the second half of its constructor
-            profile, environ, interactive, terminal, found
-        )
+        session._start(profile, environ, interactive, terminal)  # noqa: SLF001 - as in __init__
+        session._open(login)  # noqa: SLF001
         return session
 
-    def _open(
+    def _start(
         self,
-        profile: Profile,
+        profile: Profile | None,
         environ: Mapping[str, str] | None,
         interactive: bool | None,
         terminal: Terminal | None,
-        found: Found | None = None,
     ) -> None:
+        """Do the half of the constructor that cannot fail, and touches nothing."""
         super().__init__()
-        self.profile = profile
+        self._profile = profile
+        self._parcel: Parcel | None = None  # of a session that came out of a pickle
+        self._mark = ""  # the same in all pickles of this session
         self._environ = os.environ if environ is None else environ
         self._interactive = interactive
         self._terminal = terminal or Terminal(self._environ, interactive=interactive)
-        self._unlocked = Unlocked(profile, self._environ, self._terminal, found)
-        self._network, certificate = _network(profile, self._environ, self._unlocked)
         self._plain: requests.Session | None = None
-        self._authenticator = profile.auth.authenticator(self._context())
-        self._unlocked.raise_missing()
-        self._guard = Guard(profile, self._authenticator, self._unlocked)
-        self._process = os.getpid()
+        self._is_open = False
         # No netrc, and no REQUESTS_CA_BUNDLE above tls.ca_file: the network looks itself.
         self.trust_env = False
-        self.verify = profile.tls.verify
-        self.headers.update(profile.headers)
+        if profile is not None:
+            self.verify = profile.tls.verify
+            self.headers.update(profile.headers)
+        for prefix in _PREFIXES:
+            self.mount(prefix, _NoLanes())
+        renew_in_children(self, Session._renew)
+
+    def _open(self, login: "_LoggedOn | None" = None) -> None:
+        """Do the other half: resolve the secrets and make the way to the server."""
+        profile = self.profile
+        self._unlocked = (
+            login.unlocked if login else Unlocked(profile, self._environ, self._terminal)
+        )
+        self._network, certificate = _network(profile, self._environ, self._unlocked)
+        self._authenticator = (
+            login.authenticator if login else profile.auth.authenticator(self._context())
+        )
+        self._unlocked.raise_missing()
+        self._guard = Guard(profile, self._authenticator, self._unlocked)
+        if login:
+            self._guard.login = login.proof
         lanes = Lanes(self._network, certificate)
         if profile.tls.ca_file or certificate:
             lanes.read_files()
-        for prefix in _PREFIXES:
-            self.mount(prefix, lanes)
+        for prefix, adapter in self.adapters.items():
+            if isinstance(adapter, _NoLanes):
+                self.adapters[prefix] = lanes
+        self._is_open = True
+
+    def _logged_on(self) -> "_LoggedOn":
+        return _LoggedOn(self._unlocked, self._authenticator, self._guard.login)
+
+    @property
+    def profile(self) -> Profile:
+        """The profile that the session was built from.
+
+        Raises:
+            ProfileError: the session came out of a pickle of another version.
+            PluginError: ... and its scheme is not installed here.
+        """
+        if self._profile is None:
+            with self._located():
+                self._profile = unpacked(self._parcel or {}, self._environ)
+        return self._profile
+
+    def _ready(self) -> None:
+        """Open a session that came out of a pickle, at its first use."""
+        if self._is_open:
+            return
+        with self._located(), _OPENED.lock:
+            if not self._is_open:
+                self._open(_OPENED.login(self.profile, self._mark))
+
+    @contextmanager
+    def _located(self) -> Iterator[None]:
+        """Let the errors of a session that came out of a pickle name the process."""
+        try:
+            yield
+        except GatepassError as error:
+            if self._parcel is not None:
+                located(error)
+            raise
 
     def _context(self) -> AuthContext:
         return AuthContext(
@@ -242,13 +314,13 @@ class Session(requests.Session):
         )
 
     def _http(self) -> requests.Session:
-        self._renew_after_fork()
         if self._plain is None:
             self._plain = self._network.plain_session()
         return self._plain
 
     def prepare_request(self, request: requests.Request) -> PreparedRequest:
         """Prepare a request, below the profile's URL; the login is added when it is sent."""
+        self._ready()
         asked = copy.copy(request)
         asked.url = below(self._guard.base, request.url or "")
         # An auth for each request: without one, requests would look into ~/.netrc.
@@ -309,6 +381,7 @@ class Session(requests.Session):
 
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for a URL, below the guard."""
+        self._ready()
         return Guarded(self._guard, super().get_adapter(url))
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
@@ -319,7 +392,11 @@ class Session(requests.Session):
             Unreachable: and its kinds.
             GatepassError: a redirect wants a stream again, of which nothing is left.
         """
-        self._renew_after_fork()
+        self._ready()
+        with self._located():
+            return self._sent(request, kwargs)
+
+    def _sent(self, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:
         if is_spent(request):
             raise body_spent(request)
         failure: requests.RequestException
@@ -378,8 +455,9 @@ class Session(requests.Session):
             LoginRequired: there is none yet.
             GatepassError: the scheme has none.
         """
-        token: str = self._ability("refresh_token")
-        return token
+        with self._located():
+            token: str = self._ability("refresh_token")
+            return token
 
     def persist_oidc_token(self) -> None:
         """Store the refresh token for later runs; logs in first where that is needed.
@@ -387,7 +465,8 @@ class Session(requests.Session):
         Raises:
             GatepassError: the scheme has none.
         """
-        self._ability("persist_oidc_token")()
+        with self._located():
+            self._ability("persist_oidc_token")()
 
     def login(self) -> None:
         """Log in now, not at the first request; may need a person.
@@ -395,10 +474,12 @@ class Session(requests.Session):
         Raises:
             GatepassError: the scheme logs on with each request, or by itself.
         """
-        self._ability("login")()
+        with self._located():
+            self._ability("login")()
         self._guard.login.reset()
 
     def _ability(self, name: str) -> Any:
+        self._ready()
         if not hasattr(type(self._authenticator), name):
             raise _NotOfThisScheme(
                 f"{name} belongs to the scheme oidc; this session uses {self.profile.scheme}",
@@ -413,64 +494,150 @@ class Session(requests.Session):
             self._plain.close()
 
     def __repr__(self) -> str:
-        name = f"{self.profile.name!r} " if self.profile.name else ""
-        return f"<gatepass.Session {name}{self.profile.url} ({self.profile.scheme})>"
+        try:
+            profile = self.profile
+        except GatepassError:
+            return "<gatepass.Session that cannot be opened here>"
+        name = f"{profile.name!r} " if profile.name else ""
+        return f"<gatepass.Session {name}{profile.url} ({profile.scheme})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {
-            "profile": portable(self.profile),
-            # Without a person's word, nobody is asked where the pickle is opened.
-            "interactive": self._interactive is True,
-            "max_redirects": self.max_redirects,
+        self._mark = self._mark or uuid4().hex
+        parcel = packed(self.profile, self._mark)
+        # The settings apart: a hook may lead back to this session.
+        return _unpickled, (type(self), parcel), settings(self, self.profile, self._own_adapters())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Of another form only the parcel is known, and that says so at the first use.
+        if (self._parcel or {}).get("form") == FORM:
+            settle(self, state)
+
+    def _own_adapters(self) -> dict[str, BaseAdapter]:
+        """Return the adapters that the caller has mounted."""
+        return {
+            prefix: adapter
+            for prefix, adapter in self.adapters.items()
+            if not isinstance(adapter, Lanes | _NoLanes)
         }
-        return _unpickled, (type(self), state)
 
     def __copy__(self) -> Self:
-        return self._twin(copy.copy)
+        return self._twin(_copied)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self._twin(lambda value: copy.deepcopy(value, memo))
+        return self._twin(lambda value: copy.deepcopy(value, memo), memo)
 
-    def _twin(self, copied: Callable[[Any], Any]) -> Self:
-        """Return a session with the same secrets and settings, and its own connections."""
+    def _twin(self, copied: Callable[[Any], Any], memo: dict[int, Any] | None = None) -> Self:
+        """Return a session with the same login, its own connections, and copies of the settings."""
+        self._ready()
         twin = self._from_checked(
             self.profile,
             environ=self._environ,
             interactive=self._interactive,
             terminal=self._terminal,
-            found=self._unlocked.found,
+            login=self._logged_on(),
         )
-        for name in requests.Session.__attrs__:
+        twin._parcel = self._parcel  # noqa: SLF001 - it is of our own class
+        if memo is not None:
+            memo[id(self)] = twin  # a hook may lead back to this session
+        for name in self.__attrs__:
             if name != "adapters":
                 setattr(twin, name, copied(getattr(self, name)))
+        for prefix, adapter in self._own_adapters().items():
+            twin.mount(prefix, copied(adapter))
         return twin
 
-    def _renew_after_fork(self) -> None:
+    def _renew(self) -> None:
         """In a forked process, make connections and locks of its own.
 
         Two processes on one connection would mix their requests; a lock that another thread held
-        during the fork would stay locked for ever. The old connections are not closed: that
-        would need their locks.
+        during the fork would stay locked for ever.
         """
-        if self._process == os.getpid():
-            return
-        for prefix, adapter in self.adapters.items():
-            if isinstance(adapter, Lanes):
-                self.adapters[prefix] = adapter.renewed()
+        plain = self._plain.adapters.values() if self._plain is not None else ()
         self._plain = None
-        self._guard.login.renew()
-        self._process = os.getpid()
+        for adapter in {*self._own_adapters().values(), *plain}:
+            if isinstance(adapter, HTTPAdapter):
+                with suppress(AttributeError):  # one of the caller's that is none inside
+                    leave(adapter)
 
 
-def _unpickled(kind: type[Session], state: dict[str, Any]) -> Session:
-    """Build a session from a pickle; resolves the references anew."""
-    profile = restored(state["profile"])
-    session = kind._from_checked(  # noqa: SLF001 - pickle calls functions, not methods
-        profile, interactive=state["interactive"]
-    )
-    session.max_redirects = state["max_redirects"]
-    _warn_if_unverified(profile)
+@dataclass(frozen=True, slots=True)
+class _LoggedOn:
+    """What sessions share that log on as one.
+
+    Attributes:
+        unlocked: the secrets.
+        authenticator: what the scheme has made of them.
+        proof: whether the server takes them.
+    """
+
+    unlocked: Unlocked
+    authenticator: "Authenticator"
+    proof: Login
+
+
+class _NoLanes(BaseAdapter):
+    """Stands where the connections will be, in a session that is not open yet."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class _Opened:
+    """The logins of sessions that came out of pickles, one for each session that was pickled.
+
+    A pool opens one pickle for each task. If each logged on by itself, a wrong password would be
+    sent once for each task, until the account is locked.
+
+    Attributes:
+        lock: held while a session is opened.
+    """
+
+    def __init__(self) -> None:
+        self._logins: dict[str, _LoggedOn] = {}
+        self.renew()
+        renew_in_children(self, _Opened.renew)
+
+    def renew(self) -> None:
+        """Make the lock anew."""
+        self.lock = RLock()
+
+    def login(self, profile: Profile, mark: str) -> _LoggedOn:
+        """Return the login for all pickles of a mark, made at the first question.
+
+        Raises:
+            GatepassError: it cannot be made here.
+        """
+        if mark not in self._logins:
+            # A session that nobody else has: a task may close its own while others log on.
+            first = Session._from_checked(profile, interactive=False)  # noqa: SLF001
+            _warn_if_unverified(profile)
+            self._logins[mark] = first._logged_on()  # noqa: SLF001
+            for oldest in list(self._logins)[:-_MOST_LOGINS]:
+                del self._logins[oldest]
+        return self._logins[mark]
+
+
+_OPENED: Final = _Opened()
+
+
+def _unpickled(kind: type[Session], parcel: Parcel) -> Session:
+    """Build a session from a pickle; touches nothing. The name stands in pickles, so it stays."""
+    session = kind.__new__(kind)
+    # Nobody is asked where a pickle is opened.
+    session._start(None, None, interactive=False, terminal=None)  # noqa: SLF001
+    session._parcel = parcel  # noqa: SLF001
+    session._mark = parcel.get("mark", "")  # noqa: SLF001
     return session
+
+
+def _copied(value: Any) -> Any:
+    """A copy of a setting that shares no table or list with it."""
+    if isinstance(value, dict):
+        return {
+            name: list(each) if isinstance(each, list) else each for name, each in value.items()
+        }
+    own = getattr(value, "copy", None)  # headers and cookies; copy.copy would share their tables
+    return own() if callable(own) else copy.copy(value)
 
 
 def _network(

@@ -672,6 +672,12 @@ def _vault_parts(
     return {"vault": (table, origin or next(iter(parts.values()))[1]), **parts}
 
 
+def of_variables(environ: Mapping[str, str]) -> Layers:
+    """Return the machine settings that variables hold, and no profile. Reads no file."""
+    variables, arguments = Source("variable", "variables", {}), Source("argument", "overrides", {})
+    return Layers((), variables, arguments, machine=_machine((), environ))
+
+
 # ---------------------------------------------------------------- choosing
 
 

@@ -4,6 +4,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
@@ -376,6 +377,26 @@ class Transport(HTTPAdapter):
             )
             manager.pool_classes_by_scheme = _POOLS
         return manager
+
+
+def leave(adapter: HTTPAdapter) -> None:
+    """In a forked process, let go of the idle connections that its parent goes on using.
+
+    Closing this end says nothing to the server; left open, it would keep the connection alive
+    after the parent has closed it. The locks come first: a thread that is not here may hold them.
+    """
+    for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
+        manager.pools.lock = RLock()
+        for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated itself
+            idle = getattr(manager.pools.get(key), "pool", None)
+            if idle is None:  # a closed pool has none
+                continue
+            connections = [each for each in idle.queue if each is not None]
+            type(idle).__init__(idle, idle.maxsize)
+            for _ in range(idle.maxsize):
+                idle.put(None)  # as urllib3 begins: so many may be made
+            for connection in connections:
+                connection.close()
 
 
 def _certificate(cert: Any) -> ClientCertificate:

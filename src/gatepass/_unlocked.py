@@ -54,7 +54,6 @@ class Unlocked:
         profile: whose fields they are.
         environ: the environment variables.
         terminal: the way to a person.
-        found: what was resolved before, for a copy of a session.
     """
 
     def __init__(
@@ -62,9 +61,8 @@ class Unlocked:
         profile: Described,
         environ: Mapping[str, str],
         terminal: Terminal,
-        found: Found | None = None,
     ) -> None:
-        self.found: Found = dict(found or {})
+        self._found: Found = {}
         self.user: str | None = None
         self._profile = profile
         self._environ = environ
@@ -130,15 +128,15 @@ class Unlocked:
         if isinstance(value, str):
             return Secret(value)
         key = (name, value)
-        if key not in self.found:
+        if key not in self._found:
             if self._missing and _in_vain(value):
                 return None
             try:
-                self.found[key] = value.resolve(self._context(name, user))
+                self._found[key] = value.resolve(self._context(name, user))
             except SecretUnavailable as error:
                 self._missing.append((name, error))
                 return None
-        return self.found[key]
+        return self._found[key]
 
     def _context(self, name: str, user: str | None) -> SecretContext:
         return SecretContext(

@@ -28,8 +28,9 @@ Each error has ``hint`` (the next step, for a person) and ``exit_code`` (for the
 No error ever holds a secret.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class GatepassError(Exception):
@@ -49,6 +50,37 @@ class GatepassError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by the constructor, which other classes have with other arguments.
+        return _again, (type(self), self.args), self._portable()
+
+    def _portable(self) -> dict[str, Any]:
+        """Return the attributes as they travel; None for what cannot, or must not."""
+        return portable(vars(self))
+
+
+def _again(kind: type[GatepassError], args: tuple[Any, ...]) -> GatepassError:
+    """Build an error from its pickle. The name stands in pickles, so it stays."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
+
+
+def portable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of an error as they travel in a pickle: None for what cannot."""
+    return {name: value if _travels(value) else None for name, value in attributes.items()}
+
+
+def _travels(value: object) -> bool:
+    """Whether a value can be pickled; a secret cannot."""
+    import pickle
+
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - anything may be in the way
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from gatepass._challenge import offered
 from gatepass._findings import Finding, Verdict
+from gatepass._forks import renew_in_children
 from gatepass._handshake import again, rewound
 from gatepass._oidc import (
     answers,
@@ -231,11 +232,27 @@ class OidcLogin:
         self._secret = context.resolve(client_secret=scheme.client_secret).get("client_secret")
         self._identity = scheme.identity(context.origin)
         self._vault = vault_at(context.vault)
-        self._lock = RLock()
         self._live: Live | None = None
         self._memory: Record | None = None  # a login that is not stored
         self._spent: Secret | None = None  # ... although it should be, in the place of this token
+        self._is_parents = False  # it belongs to the process that this one was forked from
+        self._make_locks()
+        renew_in_children(self, OidcLogin._renew)
+
+    def _make_locks(self) -> None:
+        self._lock = RLock()
         self._turn = Lock()  # held while the login in memory is renewed, also after a Ctrl-C
+
+    def _renew(self) -> None:
+        """In a forked process, leave a login that is not stored to the parent.
+
+        Two processes that both renew it would end it for each other. The access token still serves.
+        """
+        self._make_locks()
+        if self._spent is not None:
+            atexit.unregister(self._save_late)
+        self._is_parents |= self._memory is not None
+        self._memory = self._spent = None
 
     # ------------------------------------------------------------ requests
 
@@ -368,6 +385,12 @@ class OidcLogin:
 
     def _carried(self) -> Record | None:
         """The token of the key ``refresh_token``, as a record that is not stored."""
+        if self._is_parents:
+            raise LoginRequired(
+                "the login is not stored, so it belongs to the process that this one was forked "
+                "from",
+                hint=self._advice(),
+            )
         if self._scheme.refresh_token is None:
             return None
         if not self._scheme.issuer:

@@ -83,6 +83,12 @@ class Secret:
     def __format__(self, spec: str) -> str:
         return "Secret(...)"
 
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        return self
+
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             "a secret given as a value cannot be pickled; "
@@ -92,6 +98,18 @@ class Secret:
 
 class ReferenceSyntaxError(ValueError):
     """What stands in a secret field is not a reference. Never repeats the text."""
+
+
+_SECRET_NAME: Final = re.compile(
+    r"auth(?!ors?\b)|cookie|credential|key(?![a-z])|\bpass\b|pass(?:w|code|phrase)|pwd|secret|"
+    r"session|sid\b|signature|token",
+    re.IGNORECASE,
+)
+
+
+def may_be_secret(name: str) -> bool:
+    """Say whether a header, parameter or the like is named as if it held a secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
 _SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
