@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -305,10 +305,15 @@ class Logs(Good):
 
 @dataclass(frozen=True)
 class CannotTravel(Good):
-    __doc__ = Good.__doc__
+    """A key in a header.
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_lock", threading.Lock())
+    Attributes:
+        key: a reference.
+        header: the header's name.
+        lock: in the wrong place.
+    """
+
+    lock: Any = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True)
