@@ -821,7 +821,7 @@ _RECORD = Record(
 
 def _made(kind: type[GatepassError]) -> GatepassError:
     if kind is Unsaved:
-        return Unsaved(_RECORD, "disk full")
+        return Unsaved(_RECORD, Secret("canary-spent"), "disk full")
     if issubclass(kind, _failures._WhileRequesting):
         request = requests.Request("GET", "http://x/", headers={"Authorization": "canary"})
         response = requests.Response()
@@ -854,7 +854,10 @@ def test_every_error_comes_back_as_it_was(kind: type[GatepassError], protocol: i
 
 def test_an_errors_own_attributes_travel_where_they_can() -> None:
     problem = Problem("p.toml:1:1", "profiles.x", "is wrong")
-    errors = [ProfileError(problems=[problem]), Unsaved(_RECORD, "disk full")]
+    errors = [
+        ProfileError(problems=[problem]),
+        Unsaved(_RECORD, Secret("canary-spent"), "disk full"),
+    ]
 
     profile, unsaved = reopened(pickle.dumps(errors))
 

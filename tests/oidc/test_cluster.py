@@ -122,7 +122,7 @@ def _program(argv: list[str], folder: Path, name: str) -> Iterator["subprocess.P
 
 
 def _workers(stack: ExitStack, host: Host, scheduler: str, folder: Path) -> None:
-    python = [sys.executable, "-W", "ignore", "-m", "tests.workers.host"]
+    python = [sys.executable, "-W", "ignore", "-m", "tests.hosts.host"]
     argv = host.command([*python, scheduler, host.address, str(PROCESSES), str(THREADS)])
     stack.enter_context(_program(argv, folder, host.name))
 
@@ -158,7 +158,7 @@ def cluster(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         ports = [int(url.split(":")[2].split("/")[0]) for url in (idp.issuer, api.url)]
         driver = stack.enter_context(
             _program(
-                [sys.executable, "-W", "ignore", "-m", "tests.workers.cluster", hosts.address],
+                [sys.executable, "-W", "ignore", "-m", "tests.hosts.cluster", hosts.address],
                 folder,
                 "driver",
             )

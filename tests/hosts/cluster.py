@@ -1,6 +1,6 @@
 """A dask scheduler and its client; the workers come from elsewhere.
 
-Run as `python -m tests.workers.cluster ADDRESS`. It reads commands as lines of JSON and answers
+Run as `python -m tests.hosts.cluster ADDRESS`. It reads commands as lines of JSON and answers
 each with one.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from distributed import Client, LocalCluster
 
-from tests.workers import tasks
+from tests.hosts import tasks
 
 
 class Driver:

@@ -1,6 +1,6 @@
 """The dask workers of one host, each a process with threads.
 
-Run as `python -m tests.workers.host SCHEDULER ADDRESS PROCESSES THREADS`; ends with its input.
+Run as `python -m tests.hosts.host SCHEDULER ADDRESS PROCESSES THREADS`; ends with its input.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import sys
 from distributed import Worker
 
 import gatepass._session
-import tests.workers.tasks
+import tests.hosts.tasks
 
 
 async def _work(scheduler: str, address: str, threads: int) -> None:
@@ -23,7 +23,7 @@ async def _work(scheduler: str, address: str, threads: int) -> None:
 
 def main(scheduler: str, address: str, processes: str, threads: str) -> None:
     """Fork the processes, after all that takes long to import, and wait for the end."""
-    loaded = gatepass._session, tests.workers.tasks
+    loaded = gatepass._session, tests.hosts.tasks
     assert loaded
     children = []
     for _ in range(int(processes)):

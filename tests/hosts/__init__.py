@@ -1,0 +1,1 @@
+"""Programs that stand for the hosts and workers of a cluster."""
