@@ -134,7 +134,7 @@ def test_a_pickle_of_the_profile_holds_no_text_of_its_file(
         '{ scheme = "ntlm", user_name = "b", password = "env:U", channel_binding = false }',
         '{ scheme = "bearer", token = "env:U" }',
         '{ scheme = "anonymous" }',
-        '{ scheme = "oidc", scopes = ["a"], extra_params = { x = "y" }, refresh_token = "env:U" }',
+        '{ scheme = "oidc", issuer = "https://i", scopes = ["a"], extra_params = { x = "y" }, refresh_token = "env:U" }',
     ],
 )
 def test_the_profile_is_the_same_where_it_is_opened(

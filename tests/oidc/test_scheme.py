@@ -515,6 +515,8 @@ def test_killed_processes_lose_no_login_within_the_providers_grace(
             worker.communicate(timeout=60)
         assert world.session(use_stored_token=True).get("x").ok
 
+    login: Any = world.session(use_stored_token=True)._authenticator
+    login.access_token(refused=login.access_token())  # a refresh that is not killed
     assert world.idp.counts.forced_logins == 0
     assert not [path for path in world.folder.iterdir() if path.suffix == ".inflight"]
 
