@@ -576,7 +576,7 @@ def _variables(
 ) -> tuple[Source, list[str]]:
     """Turn ``GATEPASS_PROFILES__PROD__URL`` and the like into a layer, and warn of odd ones.
 
-    A variable of the user's own is not odd where a reference names it: ``env:GATEPASS_ROBOT``.
+    A variable of the user's own is not odd where a reference names it: ``env:NAME``.
     """
     known = {name.replace("-", "_"): name for source in sources for name in source.names()}
     profiles: Table = {}

@@ -157,7 +157,7 @@ def _usage(error: click.ClickException) -> None:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         _output.say(error.format_message())
         return
-    _output.say(f"error: {error.format_message()}")
+    _output.tell(f"error: {error.format_message()}")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if ctx is not None:
         _output.say(f"{ctx.get_usage()}\nmore about it: {ctx.command_path} --help")

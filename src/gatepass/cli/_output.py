@@ -7,8 +7,8 @@ The rules of the command line's looks:
 * Tables are drawn by rich when a person looks at a terminal, and are plain aligned text
   otherwise; no style with ``NO_COLOR`` or ``TERM=dumb``, and never into a pipe.
 * An error is ``error: what is wrong``, then the next step; a warning ``warning: ...``, once each.
-* Messages are folded at the width of a person's terminal, never in what may be pasted; into a pipe
-  each stays one line.
+* Errors, warnings and hints are folded at the width of a person's terminal, never in what may be
+  pasted; into a pipe each stays one line.
 * Into a pipe or a file go UTF-8 (PEP 686), whatever the code page, unless PYTHONIOENCODING names
   another encoding.
 * Foreign text cannot steer the terminal: what is not printable is shown as an escape.
@@ -128,12 +128,20 @@ def _person_looks_at(stream: TextIO | None) -> bool:
 
 
 def say(text: str = "") -> None:
-    """Print lines for the person."""
+    """Print lines for the person, as they are."""
+    if sys.stderr is None:  # print would take stdout instead
+        return
+    for line in text.split("\n"):
+        print(printable(line.expandtabs(4)), file=sys.stderr)
+
+
+def tell(text: str) -> None:
+    """Print a message for the person: sentences, folded at the width of the terminal."""
     _print_folded(text, sys.stderr)
 
 
 def _print_folded(text: str, stream: TextIO | None) -> None:
-    if stream is None:  # print would take stdout instead
+    if stream is None:
         return
     columns = _columns(stream)
     for line in text.split("\n"):
@@ -163,9 +171,9 @@ def waiting(text: str) -> None:
 
 def error(failure: GatepassError) -> None:
     """Print what is wrong, and the next step."""
-    say(f"error: {failure.message or type(failure).__name__}")
+    tell(f"error: {failure.message or type(failure).__name__}")
     if failure.hint:
-        say(failure.hint)
+        tell(failure.hint)
 
 
 def problem(complaint: Problem) -> None:
@@ -184,7 +192,7 @@ def shown_warnings() -> Iterator[None]:
             python_shows(message, category, *place, **more)
         elif str(message) not in told:
             told.add(str(message))
-            say(f"warning: {message}")
+            tell(f"warning: {message}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", GatepassWarning)

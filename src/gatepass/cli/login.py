@@ -180,7 +180,7 @@ def _logged_out(world: World, profile: Profile) -> str:
         trouble = error  # no secret to revoke it with, or a record that cannot be read
     place = place_of(profile, world, world.terminal)
     was_there = oidc.forget(_oidc(profile), profile.origin, place)
-    _output.say(f"warning: {trouble.message}")
+    _output.tell(f"warning: {trouble.message}")
     return _NOT_TOLD if was_there else "nobody was logged in"
 
 

@@ -156,7 +156,7 @@ def _show(rows: list[_Row], now: float, *, as_json: bool) -> None:
         _output.finish()  # what is said about a row comes after it, also in a log
     for row in rows:
         for note in _notes(row):
-            _output.say(f"{row.profile}: {note}")
+            _output.tell(f"{row.profile}: {note}")
     if not rows:
         _output.say("no login to show")
 
