@@ -101,7 +101,15 @@ def redis_place(vault: RedisVault, context: SecretContext) -> RedisPlace:
         return Contexts(trusted(vault.ca_file, context.environ)).get(True, certificate or None)
 
     make = tls if address.tls else None
-    return RedisPlace(address.host, address.port, address.db, make, credentials)
+    secrets = {
+        "user_name": vault.user_name,
+        "password": vault.password,
+        "client_key_password": vault.client_key_password,
+    }
+    references = {
+        f"vault.{name}": value for name, value in secrets.items() if isinstance(value, SecretRef)
+    }
+    return RedisPlace(address.host, address.port, address.db, make, credentials, references)
 
 
 def _resolved(value: str | SecretRef | Secret, context: SecretContext) -> Secret:

@@ -21,6 +21,7 @@ from tests.cli.home import ARGV, SOURCES
 from tests.peers.ca import PASSPHRASE as OF_THE_KEY
 from tests.peers.ca import CertificateAuthority
 from tests.peers.kdc import Kdc
+from tests.peers.redis_server import Redis, redis_server
 
 PASSWORD = "sesame"
 USERS = {"alice": PASSWORD, "CORP\\alice": PASSWORD}
@@ -162,6 +163,10 @@ class Desk:
     def gatepass(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run the command at the desk."""
         return self._run([*ARGV, *arguments], self.environ, stdin=stdin)
+
+    def keyring(self, *arguments: str, stdin: str) -> "subprocess.CompletedProcess[str]":
+        """Run the keyring package's own command at the desk."""
+        return self._run([sys.executable, "-m", "keyring", *arguments], self.environ, stdin=stdin)
 
     def predict(self, *options: str, name: str = "job") -> Predicted:
         arguments = ("validate", name, "--unattended", *options)
@@ -730,6 +735,64 @@ def a_key_of_the_vault_that_is_missing(desk: Desk) -> None:
 def a_key_of_the_vault_in_the_keyring_of_the_desktop(desk: Desk) -> None:
     oidc(desk, provider(desk), key=False)
     _log_in(desk)
+
+
+def _in_redis(desk: Desk, idp: IdentityProvider) -> Redis:
+    """Keep the vault in a redis with a password; its key in a file."""
+    folder = desk.folder.parent / "redis"
+    redis = desk.stack.enter_context(redis_server(folder, settings=["requirepass red-sesame"]))
+    desk.file("redis", "red-sesame")
+    oidc(desk, idp)
+    _vault(desk, redis, "file:~/redis")
+    return redis
+
+
+def _vault(desk: Desk, redis: Redis, password: str) -> None:
+    old = next((line for line in desk.user_file.read_text().split("\n") if "vault = " in line), "")
+    text = desk.user_file.read_text().removeprefix(old)
+    vault = f'vault = {{ url = "{redis.url}", password = "{password}" }}\n'
+    desk.file(str(desk.user_file), vault + text.lstrip())
+
+
+@case()
+def a_stored_login_in_a_redis(desk: Desk) -> None:
+    _in_redis(desk, provider(desk))
+    _log_in(desk)
+
+
+@case("login")
+def nobody_logged_in_and_a_redis_that_is_empty(desk: Desk) -> None:
+    _in_redis(desk, provider(desk))
+
+
+@case("vault.password")
+def a_password_of_the_redis_that_is_missing(desk: Desk) -> None:
+    redis = _in_redis(desk, provider(desk))
+    _log_in(desk)
+    _vault(desk, redis, "env:REDIS_PASSWORD")
+
+
+@case("vault.password")
+def a_password_of_the_redis_in_the_keyring_of_the_desktop(desk: Desk) -> None:
+    redis = _in_redis(desk, provider(desk))
+    _log_in(desk)
+    _vault(desk, redis, "keyring:redis/password")
+    done = desk.keyring("set", "redis", "password", stdin="red-sesame")
+    assert done.returncode == 0, done.stderr
+
+
+@case("vault")
+def a_redis_that_does_not_run(desk: Desk) -> None:
+    redis = _in_redis(desk, provider(desk))
+    _log_in(desk)
+    redis.stop()
+
+
+@case("vault")
+def a_redis_without_its_package(desk: Desk) -> None:
+    _in_redis(desk, provider(desk))
+    _log_in(desk)
+    desk.block("redis")
 
 
 @case()

@@ -268,6 +268,18 @@ def test_the_login_keychain_of_macos_is_not_asked_and_a_note_says_when_it_is_loc
     assert not (desk.work / "asked").exists()
 
 
+def test_the_password_of_a_redis_from_a_program_leaves_the_login_untold(desk: Desk) -> None:
+    jobs.a_stored_login_in_a_redis(desk)
+    program = desk.file("program", "#!/bin/sh\ntouch ~/ran\necho red-sesame\n", mode=0o700)
+    text = desk.user_file.read_text().replace('"file:~/redis"', f'{{ command = ["{program}"] }}')
+    desk.file(str(desk.user_file), text)
+
+    predicted = desk.predict()
+
+    assert (predicted.code, predicted.of("unknown")) == (0, {"vault.password", "login"})
+    assert not (desk.folder / "ran").exists()
+
+
 def test_a_keyring_that_nobody_knows_is_not_asked(desk: Desk) -> None:
     desk.package("manager.py", jobs.FOREIGN)
     desk.environ["PYTHON_KEYRING_BACKEND"] = "manager.Manager"

@@ -10,7 +10,7 @@ To add a scheme, write the dataclass in a file of its own and name it in the ent
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -45,6 +45,7 @@ class RedisPlace:
         tls: makes the TLS context; None is plain TCP.
         credentials: returns the user's name and the password, each None where there is none;
             raises ``VaultError``.
+        references: what these are resolved from, such as ``vault.password``.
     """
 
     host: str
@@ -52,6 +53,7 @@ class RedisPlace:
     db: int
     tls: "Callable[[], SSLContext] | None"
     credentials: Callable[[], tuple[str | None, Secret | None]]
+    references: Mapping[str, SecretRef] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +180,8 @@ class SchemeBase:
 
         Opens no connection to the server, asks no person, shows no dialog and changes nothing.
         """
-        each = fields(self)  # type: ignore[arg-type] # any scheme is a dataclass
-        return context.predict(**{field.name: getattr(self, field.name) for field in each})
+        names = [each.name for each in fields(self)]  # type: ignore[arg-type] # any scheme is one
+        return context.predict(**{name: getattr(self, name) for name in names})
 
 
 def unloadable(module: str, scheme: str) -> tuple[Finding, ...]:

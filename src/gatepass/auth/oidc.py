@@ -5,7 +5,7 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -717,7 +717,10 @@ def _token_is_invalid(response: "Response") -> bool:
 def _predicted_login(scheme: Oidc, context: UnattendedContext) -> Iterator[Finding]:
     key = context.vault.key or SecretRef.parse(f"keyring:{keys.SERVICE}/{keys.ACCOUNT}")
     of_key = context.predict(vault_key=key)
-    if _is_empty(context.vault):
+    server = context.vault.redis
+    of_server = context.predict(**server.references) if server else ()
+    yield from of_server
+    if not _is_shut(of_server) and _is_empty(context.vault):
         if scheme.refresh_token is not None:
             yield from context.predict(refresh_token=scheme.refresh_token)
             return
@@ -725,11 +728,16 @@ def _predicted_login(scheme: Oidc, context: UnattendedContext) -> Iterator[Findi
         yield from of_key  # not needed yet, but once somebody has logged in
         return
     yield from of_key
-    verdicts = {finding.verdict for finding in of_key}
-    if "unknown" in verdicts:
-        yield Finding("unknown", "login", "without the vault's key the login was not looked for")
-    elif "lack" not in verdicts:
+    of_vault = (*of_server, *of_key)
+    if not _is_shut(of_vault):
         yield from _stored_login(scheme, context)
+    elif all(finding.verdict != "lack" for finding in of_vault):
+        yield Finding("unknown", "login", "without those secrets the login was not looked for")
+
+
+def _is_shut(found: Iterable[Finding]) -> bool:
+    """Whether the vault cannot be read here without a secret that is not there, or not asked."""
+    return any(finding.verdict in {"unknown", "lack"} for finding in found)
 
 
 def _is_empty(place: VaultPlace) -> bool:

@@ -96,10 +96,11 @@ class _Looking:
         found: list[Finding] = []
         for name, value in fields.items():
             if isinstance(value, SecretRef):
-                subject, place = name, self._place_of_machine(name)
                 if hasattr(self.profile.auth, name):
-                    subject, place = f"auth.{name}", self.profile.place_of("auth", name)
-                found += self._reference(subject, name, value, place)
+                    place = self.profile.place_of("auth", name)
+                    found += self._reference(f"auth.{name}", name, value, place)
+                else:
+                    found += self._reference(name, name, value, self._place_of_machine(name))
         return tuple(found)
 
     def _reference(
@@ -117,7 +118,7 @@ class _Looking:
             return None  # what is wrong with it is told for its own field
 
     def _place_of_machine(self, name: str) -> str:
-        _, origin = self.layers.machine.get(name, (None, None))
+        _, origin = self.layers.machine.get(name.partition(".")[0], (None, None))
         return origin.where if origin else ""
 
     # ------------------------------------------------------------ TLS
@@ -178,7 +179,7 @@ class _Looking:
             until=until,
         )
         for finding in told_by(f"the scheme {name}", "auth", lambda: scheme.unattended(context)):
-            known = finding.place or finding.subject == "vault_key"
+            known = finding.place or finding.subject.startswith("vault")
             yield finding if known else replace(finding, place=self._place_of_scheme)
 
     @property
