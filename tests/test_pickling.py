@@ -25,6 +25,7 @@ from gatepass._failures import LoginRefused, SchemeNotOffered
 from gatepass._oidc.refresh import Unsaved
 from gatepass._oidc.values import Provider, Record
 from gatepass._profiles import Machine
+from gatepass._redis_vault import RedisVault
 from gatepass._session import Session, _unpickled
 from gatepass._terminal import Terminal
 from gatepass._version import __version__
@@ -134,7 +135,7 @@ def test_a_pickle_of_the_profile_holds_no_text_of_its_file(
         '{ scheme = "ntlm", user_name = "b", password = "env:U", channel_binding = false }',
         '{ scheme = "bearer", token = "env:U" }',
         '{ scheme = "anonymous" }',
-        '{ scheme = "oidc", issuer = "https://i", scopes = ["a"], extra_params = { x = "y" }, refresh_token = "env:U" }',
+        '{ scheme = "oidc", issuer = "https://i", scopes = ["a"], refresh_token = "env:U" }',
     ],
 )
 def test_the_profile_is_the_same_where_it_is_opened(
@@ -236,6 +237,21 @@ def test_variables_of_the_machine_count_where_the_pickle_is_opened(
     there = reopened(content).profile.machine
     assert (there.vault, str(there.vault_key)) == (str(tmp_path), "env:THERE")
     assert there.allow_insecure_keyring
+
+
+def test_a_vault_of_many_hosts_travels_with_references_only() -> None:
+    password = ref("env:REDIS").placed("user", Path("/secret-place"))
+    shared = RedisVault("rediss://redis.example.com:6379/0", "me", password)
+
+    def pickled(vault: RedisVault) -> bytes:
+        profile = dataclasses.replace(profile_for(NOWHERE, "oidc"), machine=Machine(vault=vault))
+        return pickle.dumps(Session._from_checked(profile))
+
+    content = pickled(shared)
+    assert b"secret-place" not in content
+    assert str(reopened(content).profile.machine.vault.password) == "env:REDIS"
+    with pytest.raises(TypeError, match=r"vault\.password was given as a value"):
+        pickled(dataclasses.replace(shared, password=Secret("canary")))
 
 
 # ---------------------------------------------------------------- what does not
