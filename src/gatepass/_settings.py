@@ -10,6 +10,7 @@ of the result where it was written.
 """
 
 import difflib
+import heapq
 import os
 import re
 import sys
@@ -37,6 +38,10 @@ Table = dict[str, Any]
 NAME: Final = re.compile(r"[a-z0-9](?!.*__)[a-z0-9_-]*")
 PROJECT_FILE: Final = "gatepass.toml"
 LOCAL_FILE: Final = "gatepass.local.toml"
+_MOST_NAMES: Final = 50
+_TOO_MANY: Final = 500
+_FEW_NAMES: Final = 10
+_FEW_LETTERS: Final = 2
 TOP_KEYS: Final = ("default_profile", "root", "profiles")
 MACHINE_KEYS: Final = ("vault", "vault_key", "allow_commands", "allow_insecure_keyring")
 _OWN: Final = frozenset({"system", "user"})
@@ -566,9 +571,34 @@ def _top_level(source: Source) -> Iterator[Problem]:
 def unknown(word: str, allowed: Iterable[str], kind: str) -> str:
     """Return the sentence about a word that is not one of those allowed, with a guess."""
     choices = sorted(allowed)
+    return f"unknown {kind}{_guess(word, choices)} (allowed here: {_some(choices)})"
+
+
+def _guess(word: str, choices: Sequence[str]) -> str:
+    """Say which of the choices may have been meant, in words that follow a sentence.
+
+    Of many, the few that begin alike, are about as long and have most letters in common are
+    compared; of very many, none: a file may hold thousands of profiles, each with a wrong
+    ``extends``, and comparing all with all would take minutes.
+    """
+    if len(choices) > _TOO_MANY:
+        return ""
+    if len(choices) > _MOST_NAMES:
+        letters = set(word)
+        alike = (
+            each
+            for each in choices
+            if each[:1] == word[:1] and abs(len(each) - len(word)) <= _FEW_LETTERS
+        )
+        choices = heapq.nsmallest(_FEW_NAMES, alike, key=lambda each: len(letters ^ set(each)))
     near = difflib.get_close_matches(word, choices, n=1)
-    guess = f'; did you mean "{near[0]}"?' if near else ""
-    return f"unknown {kind}{guess} (allowed here: {', '.join(choices)})"
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    """List names, and of very many the first."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _variables(
@@ -729,8 +759,7 @@ def _existing(layers: Layers, name: object, said_by: str) -> str:
             refuse_twins(layers, name)
             return name
     shown = _trust.printable(str(name)) if isinstance(name, str) else type(name).__name__
-    near = difflib.get_close_matches(str(name).lower(), layers.names, n=1)
-    guess = f'; did you mean "{near[0]}"?' if near else ""
+    guess = _guess(str(name).lower(), layers.names)
     raise ProfileNotFound(
         f'there is no profile "{shown}" (named by {said_by}){guess}', hint=_listing(layers, "")
     )
@@ -739,9 +768,7 @@ def _existing(layers: Layers, name: object, said_by: str) -> str:
 def _listing(layers: Layers, advice: str) -> str:
     lines = [advice] if advice else []
     if layers.names:
-        shown = layers.names[:_MOST_NAMES]
-        more = f" and {len(layers.names) - len(shown)} more" * (len(layers.names) > len(shown))
-        lines.append(f"profiles: {', '.join(map(_trust.printable, shown))}{more}")
+        lines.append(f"profiles: {_some([*map(_trust.printable, layers.names)])}")
     else:
         looked = ", ".join(str(file.path) for file in layers.files) or "nowhere"
         lines.append(f"no profile was found; looked for {looked}\nmake one with: gatepass init")
@@ -751,9 +778,6 @@ def _listing(layers: Layers, advice: str) -> str:
             f"{PROJECT_FILE}"
         )
     return "\n".join(lines)
-
-
-_MOST_NAMES: Final = 50
 
 
 def _refuse_untrusted_default(layers: Layers) -> None:
