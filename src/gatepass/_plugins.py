@@ -8,14 +8,21 @@ else claims it; and a name that two other packages claim means neither. Built-in
 up in a table, so that the usual case never scans the installed packages (3 to 50 ms).
 """
 
+import os
+import re
+import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gatepass.errors import PluginError
+from gatepass.errors import GatepassError, PluginError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
 
 AUTH = "gatepass.auth"
 SECRETS = "gatepass.secrets"
@@ -41,33 +48,56 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 
-def _strangers(group: str) -> "list[EntryPoint]":
+_USABLE: Final = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+def _strangers(group: str) -> "tuple[EntryPoint, ...]":
     """The entry points of a group that other packages bring, one for each claim."""
+    return _scanned(group, tuple((folder, _changed(folder)) for folder in sys.path))
+
+
+def _changed(folder: str) -> int | None:
+    try:
+        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116 - a Path costs more than the call
+    except (OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=len(BUILT_IN) + 2)  # one answer for each group, and the last one before it
+def _scanned(group: str, _folders: object) -> "tuple[EntryPoint, ...]":
+    """Scan the installed packages, again where a folder of them has changed."""
     from importlib.metadata import entry_points
 
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     found = []
     for entry in entry_points(group=group):
         # An editable install may list a distribution twice: the same claim counts once.
-        claim = (entry.name, entry.value)
-        if entry.value not in BUILT_IN[group].values() and claim not in seen:
+        claim = (_owner(entry), entry.name, entry.value)
+        if BUILT_IN[group].get(entry.name) != entry.value and claim not in seen:
             seen.add(claim)
             found.append(entry)
-    return found
+    return tuple(found)
 
 
 def _owner(entry: "EntryPoint") -> str:
-    return entry.dist.name if entry.dist else entry.value
+    """The package of an entry point; a name that could steer a terminal is written with escapes."""
+    name = (entry.dist.name if entry.dist else None) or entry.value
+    return name if name.isprintable() else ascii(name)
+
+
+def _claims(group: str, name: str) -> "list[EntryPoint]":
+    return [entry for entry in _strangers(group) if entry.name == name and _USABLE.fullmatch(name)]
 
 
 def is_known(group: str, name: str) -> bool:
     """Say whether a name can be loaded, without importing it. Scans packages for foreign names."""
-    return name in BUILT_IN[group] or any(entry.name == name for entry in _strangers(group))
+    return name in BUILT_IN[group] or bool(_claims(group, name))
 
 
 def names(group: str) -> tuple[str, ...]:
     """List every name of a group, built-in and foreign, sorted. Scans the installed packages."""
-    return tuple(sorted({*BUILT_IN[group], *(entry.name for entry in _strangers(group))}))
+    foreign = (entry.name for entry in _strangers(group) if _USABLE.fullmatch(entry.name))
+    return tuple(sorted({*BUILT_IN[group], *foreign}))
 
 
 def load(group: str, name: str) -> Any:
@@ -84,7 +114,7 @@ def load(group: str, name: str) -> Any:
     if target is not None:
         module, _, attribute = target.partition(":")
         return getattr(import_module(module), attribute)
-    claims = [entry for entry in _strangers(group) if entry.name == name]
+    claims = _claims(group, name)
     if not claims:
         raise PluginError(
             f"no installed package provides {name!r}",
@@ -96,14 +126,121 @@ def load(group: str, name: str) -> Any:
             f"{name!r} is claimed by more than one package: {owners}",
             hint="uninstall all but one of them",
         )
+    (claim,) = claims
+    why = f'see why with:   python -c "import {claim.module}"'
+    return ask(group, name, "cannot be imported", claim.load, hint=why, words_of=ImportError)
+
+
+def scheme(name: str) -> Any:
+    """Import the class of a scheme, and see that a profile can be made of it.
+
+    Raises:
+        PluginError: as :func:`load`; or it is not what a scheme must be.
+    """
+    kind = load(AUTH, name)
+    if name not in BUILT_IN[AUTH]:
+        flaw = ask(AUTH, name, "cannot be used", lambda: _flaw(kind))
+        if flaw:
+            raise broken(AUTH, name, flaw)
+    return kind
+
+
+def _flaw(kind: Any) -> str:
+    """Say why a stranger's class is no scheme; empty when it is one."""
+    import dataclasses
+    import typing
+
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return "is not a dataclass"
+    if not callable(getattr(kind, "authenticator", None)):
+        return "has no method authenticator"
+    fields = {each.name for each in dataclasses.fields(kind) if each.init}
+    if "scheme" in fields:
+        return "has a field called scheme, the key that names the scheme itself"
+    hints = typing.get_type_hints(kind, include_extras=True)
+    if any(type(hint) is dataclasses.InitVar for hint in hints.values()):
+        return "has an InitVar, which no key of a profile can fill"
+    hash(tuple(hints[field] for field in fields))  # the gate keeps what it knows of each type
+    return ""
+
+
+def blame(group: str, name: str) -> str:
+    """Name a stranger and what it is: ``the scheme 'x' of the package y (entry point y.z:X)``."""
+    kind = {AUTH: "scheme", SECRETS: "source"}[group]
+    for entry in _claims(group, name):
+        value = entry.value if entry.value.isprintable() else ascii(entry.value)
+        return f"the {kind} {name!r} of the package {_owner(entry)} (entry point {value})"
+    return f"the {kind} {name!r}"
+
+
+def ask(
+    group: str,
+    name: str,
+    failing: str,
+    call: Callable[[], T],
+    *,
+    hint: str = "",
+    words_of: type[Exception] | tuple[()] = (),
+    passing: tuple[type[Exception], ...] = (),
+    tells: Callable[[str], bool] | None = None,
+) -> T:
+    """Call what belongs to a name; where a stranger fails in it, say who.
+
+    Our own failures pass as they are. Of a stranger's only the kind is told: its words may hold a
+    secret. Ctrl-C is nobody's failure.
+
+    Args:
+        group: ``AUTH`` or ``SECRETS``.
+        name: the word in the profile.
+        failing: what to say of it, such as ``cannot be imported``.
+        call: what to call. A function, no ``with`` block: no frame of the error's traceback then
+            holds the stranger's own error.
+        hint: the next step; by default to its author.
+        words_of: the errors whose words are told.
+        passing: errors that a stranger may raise, beside :class:`GatepassError`.
+        tells: whether a text holds a secret, and so may not pass even there.
+
+    Raises:
+        PluginError: the stranger failed.
+    """
     try:
-        return claims[0].load()
-    except Exception as error:  # a stranger's import can fail in any way
-        raise PluginError(
-            f"{name!r} of the package {_owner(claims[0])} cannot be imported: "
-            f"{type(error).__name__}: {error}",
-            hint=f"reinstall or remove {_owner(claims[0])}",
-        ) from error
+        return call()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if name in BUILT_IN[group]:
+            raise
+        passes = isinstance(error, (GatepassError, *passing))
+        if passes and not (tells and tells(_text(error))):
+            raise
+        what = str(error) if isinstance(error, words_of) else _kind_and_place(error)
+        what += ", with a secret in its words" * passes
+    raise broken(group, name, f"{failing}: {what}", hint)
+
+
+def _kind_and_place(error: BaseException) -> str:
+    """What its author needs to know of an error, without its words."""
+    import traceback
+    from pathlib import Path
+
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return f"{type(error).__name__} at {Path(frame.f_code.co_filename).name}:{line}"
+
+
+def _text(error: BaseException) -> str:
+    """All that a person may get to see of an error."""
+    try:
+        return f"{error}\n{error!r}\n{vars(error)}"
+    except Exception as other:  # noqa: BLE001 - of a stranger, whose __str__ may fail as well
+        return type(other).__name__
+
+
+def broken(group: str, name: str, what: str, hint: str = "") -> PluginError:
+    """Return the error that says what is wrong with a stranger."""
+    owner = next(map(_owner, _claims(group, name)), name)
+    return PluginError(
+        f"{blame(group, name)} {what}", hint=hint or f"update or remove {owner}, or tell its author"
+    )
 
 
 def conflicts() -> tuple[str, ...]:
@@ -119,7 +256,13 @@ def conflicts() -> tuple[str, ...]:
             if entry.name in built_in
         ]
         complaints += [
-            f"the name {name!r} of {group} is claimed by more than one package: "
+            f"the package {_owner(entry)} claims the name {entry.name!a} of {group}, which is "
+            "never used: a name begins with a-z and is made of a-z, 0-9, - and _"
+            for entry in strangers
+            if not _USABLE.fullmatch(entry.name)
+        ]
+        complaints += [
+            f"the name {name!a} of {group} is claimed by more than one package: "
             + ", ".join(sorted(_owner(entry) for entry in strangers if entry.name == name))
             for name, count in times.items()
             if count > 1 and name not in built_in

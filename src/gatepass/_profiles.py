@@ -23,9 +23,9 @@ from gatepass._places import Key
 from gatepass._redis_vault import RedisAddress, RedisVault
 from gatepass._settings import ConfigFile, Layers, Locations, Origin, Taken
 from gatepass._terminal import Terminal
-from gatepass.auth import Scheme
-from gatepass.errors import GatepassWarning, PluginError, Problem, ProfileError
-from gatepass.secrets import ReferenceSyntaxError, Secret, SecretField, SecretRef, TextField
+from gatepass.auth import Scheme, sends_credentials
+from gatepass.errors import GatepassWarning, Problem, ProfileError
+from gatepass.secrets import Secret, SecretField, SecretRef, TextField
 
 if typing.TYPE_CHECKING:
     from gatepass._provenance import Explanation, Fields, Sort
@@ -407,6 +407,7 @@ def machine(layers: Layers) -> Machine:
         return part[1] if part else Origin(whole.source, key if whole.source.text else key[:1])
 
     gate = _Gate(origin, complaints)
+    complaints += gate.control_characters(table, ())
     values = gate.fields(Machine, table, ())
     if isinstance(values.get("vault"), RedisVault):
         values["vault"] = _checked_vault(gate, values["vault"])
@@ -469,14 +470,14 @@ def _in_order(complaints: list[Problem]) -> list[Problem]:
 # ---------------------------------------------------------------- what may stand where
 
 
-def _sorts(kind: Any, above: Key = ()) -> dict[Key, "Sort"]:
-    """What each field of a dataclass holds, and of those in it."""
+def _sorts(kind: Any, above: Key = (), within: tuple[Any, ...] = ()) -> dict[Key, "Sort"]:
+    """What each field of a dataclass holds, and of those in it; of one in itself, once."""
     found: dict[Key, Sort] = {}
     for name, hint in hints(kind).items():
-        key, nested = (*above, name), _dataclass_in(hint)
+        key, nested = (*above, name), dataclass_in(hint)
         found[key] = _sort(hint)
-        if nested is not None:
-            found |= _sorts(nested, key)
+        if nested is not None and nested not in within:
+            found |= _sorts(nested, key, (*within, kind))
     return found
 
 
@@ -528,14 +529,19 @@ def _checked(holder: object, key: Key) -> Any:
 
 def _values(holder: object) -> Iterator[tuple[str, Any]]:
     """The fields of a dataclass with their values, unlike ``asdict`` without copying them."""
-    for each in dataclasses.fields(holder):  # type: ignore[arg-type]  # any scheme is a dataclass
+    for each in keys(holder):
         yield each.name, getattr(holder, each.name)
+
+
+def keys(kind: Any) -> "tuple[dataclasses.Field[Any], ...]":
+    """Return the fields of a dataclass that a table can fill."""
+    return tuple(each for each in dataclasses.fields(kind) if each.init)
 
 
 def hints(kind: Any) -> dict[str, Any]:
     """Return the types of a dataclass's fields, with their annotations."""
     resolved = typing.get_type_hints(kind, include_extras=True)
-    return {each.name: resolved[each.name] for each in dataclasses.fields(kind)}
+    return {each.name: resolved[each.name] for each in keys(kind)}
 
 
 @functools.cache
@@ -572,8 +578,8 @@ class _Gate:
         for name in table:
             if name not in types:
                 self.say((*above, name), _settings.unknown(name, types, "key"))
-        for each in dataclasses.fields(kind):
-            if each.name not in table and _is_required(each):
+        for each in keys(kind):
+            if each.name not in table and is_required(each):
                 self.say((*above, each.name), "missing")
         values = {}
         for name in types:
@@ -584,7 +590,7 @@ class _Gate:
         return values
 
     def _value(self, kind: Any, value: Any, key: Key) -> Any:
-        nested = _dataclass_in(kind)
+        nested = dataclass_in(kind)
         if nested is not None and not (isinstance(value, str) and str in typing.get_args(kind)):
             return self._nested(nested, value, key)
         origin = self._origin(key)
@@ -649,21 +655,30 @@ class _Gate:
             known = _plugins.names(_plugins.AUTH)
             self.say(("auth", "scheme"), _settings.unknown(name, known, "scheme"))
             return name, None
-        kind = make = _plugins.load(_plugins.AUTH, name)
-        if not dataclasses.is_dataclass(kind):
-            raise PluginError(f"the scheme {name!r} is not a dataclass; ask its author")
+        kind = _plugins.scheme(name)
         table = {key: value for key, value in auth.items() if key != "scheme"}
         before = len(self._complaints)
-        values = self.fields(kind, table, ("auth",))
-        if len(self._complaints) > before:
-            return name, None
+
+        def checked() -> Scheme | None:
+            values = self.fields(kind, table, ("auth",))
+            made = self._made(kind, values) if len(self._complaints) == before else None
+            if made is not None and type(made) is not kind:  # whose keys were never checked
+                raise _plugins.broken(_plugins.AUTH, name, "makes something else of itself")
+            return made
+
+        return name, _plugins.ask(_plugins.AUTH, name, "cannot check its keys", checked)
+
+    def _made(self, kind: Any, values: dict[str, Any]) -> Scheme | None:
+        """Build a scheme, which may have rules of its own about its keys."""
         try:
-            return name, typing.cast("Scheme", make(**values))
-        except ReferenceSyntaxError as error:
-            self.say(("auth",), str(error))
-        except (TypeError, ValueError) as error:  # a scheme's own rule about its keys
-            self.say(("auth",), str(error))
-        return name, None
+            made = kind(**values)
+        except (TypeError, ValueError) as error:
+            secrets = [each.reveal() for each in values.values() if isinstance(each, Secret)]
+            told = str(error)
+            hides = any(secret in told for secret in secrets)
+            self.say(("auth",), "a value is refused by the scheme" if hides else told)
+            return None
+        return typing.cast("Scheme", made)
 
     def url(self, url: str, auth: Scheme | None, *, allow_http: bool) -> str:
         """Check a profile's URL; return it in its normal form, ending in a slash."""
@@ -673,7 +688,7 @@ class _Gate:
             return url
         parts = urlsplit(url)
         plain = parts.scheme.lower() == "http" and not is_loopback(parts.hostname or "")
-        sends = auth is not None and getattr(auth, "sends_credentials", True)
+        sends = auth is not None and sends_credentials(auth)
         if plain and sends and not allow_http:
             self.say(
                 ("url",),
@@ -692,11 +707,19 @@ class _Gate:
                 continue
             if isinstance(value, str) and self._origin(key).source.layer == "argument":
                 continue  # a secret given in Python may hold anything; its scheme decides
-            texts = value if isinstance(value, list) else [value]
-            if any(isinstance(text, str) and _CONTROL.search(text) for text in texts):
+            if any(_CONTROL.search(text) for text in _texts(value)):
                 in_file = bool(self._origin(key).source.text)
                 hint = _SINGLE_QUOTES if in_file else "look for a line break or a tab in it"
                 yield self.complaint(key, "holds a control character", hint=hint)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value, also in its lists and tables."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | Mapping):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(each)
 
 
 class _Bad:
@@ -708,16 +731,17 @@ _SINGLE_QUOTES: Final = (
     r"in double quotes \b, \t, \f ... are such characters; write it in single quotes: 'DOMAIN\bob'"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x80-\x9f]")
-_FORBIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token of RFC 9110, 5.6.2
+FORBIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token of RFC 9110, 5.6.2
 
 
-def _is_required(each: "dataclasses.Field[Any]") -> bool:
+def is_required(each: "dataclasses.Field[Any]") -> bool:
+    """Whether a field of a dataclass must be given."""
     return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
 
 
-def _dataclass_in(kind: Any) -> Any:
-    """The dataclass that a field holds, also as ``X | None``; None when it holds none."""
+def dataclass_in(kind: Any) -> Any:
+    """Return the dataclass that a field holds, also as ``X | None``; None when it holds none."""
     choices = typing.get_args(kind) or (kind,)
     found = [each for each in choices if dataclasses.is_dataclass(each) and each is not SecretRef]
     return found[0] if found else None
@@ -751,12 +775,11 @@ def url_problem(url: str) -> str:
         return "holds a user name or password; they belong into auth, as references"
     if "?" in url or "#" in url:
         return "should end before any ? or #"
-    good = port != 0 and "%" not in parts.netloc and _HOST.fullmatch(parts.hostname)
-    return "" if good else _MALFORMED
+    return "" if port != 0 and _PLACE.fullmatch(parts.netloc) else _MALFORMED
 
 
 _MALFORMED: Final = "is not a URL: its host or port is malformed"
-_HOST: Final = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+")
+_PLACE: Final = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]*)?")
 
 
 def is_loopback(host: str) -> bool:
@@ -786,9 +809,9 @@ def _check_rest(gate: _Gate, keys: dict[str, Any]) -> None:
     """The rules that no type can say, about keys that have their right types."""
     for name, value in keys.get("headers", {}).items():
         key = ("headers", name)
-        if name.lower() in _FORBIDDEN_HEADERS:
+        if name.lower() in FORBIDDEN_HEADERS:
             gate.say(key, "not here: credentials belong into auth and proxy, as references")
-        elif not _HEADER_NAME.fullmatch(name):
+        elif not HEADER_NAME.fullmatch(name):
             gate.say(key, "is not the name of a header (RFC 9110, section 5.1)")
         elif not value.isascii():
             gate.say(key, "should be plain ASCII: other characters arrive differently everywhere")
@@ -853,5 +876,7 @@ def _placed(gate: _Gate, tls: _Paths, above: str) -> _Paths:
         value = getattr(tls, name)
         if value:
             base = gate.base_dir((above, name))
-            absolute[name] = str((base or Path.cwd()) / Path(value).expanduser())
+            # Path.expanduser raises where nobody is called like that; the file may be.
+            there = os.path.expanduser(value)  # noqa: PTH111
+            absolute[name] = str((base or Path.cwd()) / there)
     return dataclasses.replace(tls, **absolute)

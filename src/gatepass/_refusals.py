@@ -10,6 +10,7 @@ from gatepass import _plugins
 from gatepass._challenge import Challenge, configuration, offered
 from gatepass._failures import LoginRefused, SchemeNotOffered
 from gatepass._profiles import Profile, origin_of
+from gatepass.auth import answers_of, sends_credentials
 
 _WRITTEN: Final = {
     "basic": "Basic",
@@ -41,8 +42,8 @@ def explain_refusal(
     """
     challenges = offered(response.headers.get("WWW-Authenticate"))
     names = {challenge.scheme for challenge in challenges}
-    answers: frozenset[str] = getattr(profile.auth, "answers", frozenset())
-    sends = getattr(profile.auth, "sends_credentials", True)
+    answers = answers_of(profile.auth)
+    sends = sends_credentials(profile.auth)
     if names and (not sends or (answers and not answers & names)):
         return SchemeNotOffered(
             f"this server offers {describe(challenges)}; the profile uses "

@@ -6,6 +6,7 @@ import json
 import pickle
 import tomllib
 import traceback
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -286,7 +287,7 @@ def test_a_foreign_source_is_asked_like_ours() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("fails", "the source failed with ValueError"),
+        ("fails", "package gatepass-stranger .* failed with ValueError"),
         ("refuses", "the safe is closed"),
         ("silent", "not text"),
         ("odd", "not text"),
@@ -403,13 +404,20 @@ def test_a_text_field_takes_no_unknown_source(value: object) -> None:
     assert SECRET not in str(told)
 
 
-@given(REFERENCES)
+def _fits_a_profile(reference: SecretRef) -> bool:
+    """Profiles refuse control characters, and so do editors."""
+    texts = (
+        "".join(json.loads(text)) if source == "command" else text
+        for source, text in reference.alternatives
+    )
+    return all(unicodedata.category(character) != "Cc" for text in texts for character in text)
+
+
+@given(REFERENCES.filter(_fits_a_profile))
 def test_the_schema_accepts_every_reference(reference: SecretRef) -> None:
     written = reference.as_written()
-    # A dot of a JSON Schema pattern stops at a line end; profiles refuse control characters.
-    if "\n" not in str(reference):
-        jsonschema.validate(written, reference_json_schema())
-        jsonschema.validate(written, TEXT_FIELD.json_schema())
+    jsonschema.validate(written, reference_json_schema())
+    jsonschema.validate(written, TEXT_FIELD.json_schema())
 
 
 @pytest.mark.parametrize("value", [SECRET, "nosuch:x", "env:", "command:x", [], {"command": []}, 7])

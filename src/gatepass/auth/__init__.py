@@ -197,6 +197,30 @@ def unloadable(module: str, scheme: str) -> tuple[Finding, ...]:
     return ()
 
 
+def sends_credentials(scheme: object) -> bool:
+    """Whether a scheme, or its class, sends credentials; only a plain False says no."""
+    return _trait(scheme, "sends_credentials") is not False
+
+
+def is_connection_bound(scheme: object) -> bool:
+    """Whether a scheme's login belongs to a connection; only a plain True says so."""
+    return _trait(scheme, "connection_bound") is True
+
+
+def answers_of(scheme: object) -> frozenset[str]:
+    """Return the WWW-Authenticate schemes that a scheme can answer; empty where it does not say."""
+    found = _trait(scheme, "answers")
+    return found if isinstance(found, frozenset) else frozenset()
+
+
+def _trait(scheme: object, name: str) -> object:
+    """A class variable of a scheme, also of a stranger whose class answers in an odd way."""
+    try:
+        return getattr(scheme if isinstance(scheme, type) else type(scheme), name, None)
+    except Exception:  # noqa: BLE001 - a metaclass of a stranger can fail in any way
+        return None
+
+
 def logon_name(user_name: str, domain: str | None) -> str:
     r"""Join user and domain the way Windows does: ``DOMAIN\user``, or ``user`` alone."""
     return f"{domain}\\{user_name}" if domain else user_name

@@ -7,50 +7,78 @@ from typing import Final
 import click
 
 from gatepass import _schema, _trust
+from gatepass._settings import Locations
 from gatepass.cli import _output
 from gatepass.cli._edit import BOM, Draft, layer_of, same
 from gatepass.cli._options import CONTEXT, example
 from gatepass.cli._world import World
 from gatepass.errors import GatepassError, ProfileNotFound
+from gatepass.secrets import Layer
 
-_SCHEMA_FILE: Final = "gatepass.schema.json"
-_LINE: Final = f"#:schema ./{_SCHEMA_FILE}"
+_WHOLE: Final = "gatepass.schema.json"
+_PART: Final = "gatepass.part.schema.json"
 
 
-@click.command(context_settings=CONTEXT, epilog=example("gatepass schema gatepass.toml"))
+def _line(schema_file: str) -> str:
+    return f"#:schema ./{schema_file}"
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog=example("gatepass schema gatepass.toml", "gatepass schema gatepass.local.toml"),
+)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--part",
+    is_flag=True,
+    help="Let profiles lack what another file brings; gatepass.local.toml always may.",
+)
 @click.option("--print", "to_stdout", is_flag=True, help="Print the schema and write nothing.")
 @click.pass_obj
-def schema(world: World, file: Path | None, to_stdout: bool) -> None:
+def schema(world: World, file: Path | None, part: bool, to_stdout: bool) -> None:
     """Teach your editor the keys of a file of profiles.
 
     Writes the JSON Schema beside the file, and into the file the line by which editors find it.
     Without FILE: your own profiles.toml. The schema knows the schemes that are installed here.
     """
-    document = _schema.document()
+    path = file.absolute() if file else world.locations.user
+    layer = layer_of(path, world.locations)
+    part = part or _is_part(layer, world.locations)
+    document = _schema.document(machine=layer in {"user", "system"}, whole=not part)
     if to_stdout:
         _output.json(document)
         return
-    path = file.absolute() if file else world.locations.user
-    draft = Draft.of(path, layer_of(path, world.locations))
+    draft = Draft.of(path, layer)
     if draft.old is None:
         raise ProfileNotFound(f"{path}: no such file", hint="make it with: gatepass init")
-    with_line = _with_line(draft)
-    _write(path.parent / _SCHEMA_FILE, json.dumps(document, indent=2) + "\n")
+    schema_file = _PART if part else _WHOLE
+    with_line = _with_line(draft, _line(schema_file))
+    _write(path.parent / schema_file, json.dumps(document, indent=2) + "\n")
     if with_line != draft.data:
         draft.replace(with_line, _trust.TrustStore(world.locations.state))
-        _output.say(f"wrote the line {_LINE} into {path}")
+        _output.say(f"wrote the line {_line(schema_file)} into {path}")
 
 
-def _with_line(draft: Draft) -> bytes:
-    """Return the file's content with the line that editors read; as it is where it has one."""
+def _is_part(layer: Layer, locations: Locations) -> bool:
+    """Whether a file lies above another, whose profiles it may only add to."""
+    return layer == "local" or (layer == "user" and any(map(Path.exists, locations.system)))
+
+
+def _with_line(draft: Draft, line: str) -> bytes:
+    """Return the file's content with the line that editors read.
+
+    A line that somebody else wrote stays; one of ours for another kind of file is replaced.
+    """
     old = draft.parsed(draft.data).tables
-    for line in draft.data.removeprefix(BOM).splitlines():
-        if line.strip().startswith(b"#:schema"):
+    ours = {_line(each).encode() for each in (_WHOLE, _PART)}
+    for found in draft.data.removeprefix(BOM).splitlines():
+        if found.strip() in ours:
+            return draft.data.replace(found.strip(), line.encode(), 1)
+        if found.strip().startswith(b"#:schema"):
             return draft.data
-        if line.strip() and not line.lstrip().startswith(b"#"):
+        if found.strip() and not found.lstrip().startswith(b"#"):
             break
-    new = draft.with_first_line(_LINE)
+    new = draft.with_first_line(line)
     if not same(draft.parsed(new).tables, old):
         raise GatepassError(f"{draft.path} would not mean the same with another line")
     return new

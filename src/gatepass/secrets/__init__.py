@@ -275,13 +275,16 @@ def _ask(source: str, text: str, context: SecretContext) -> str:
     function: SecretSource = _plugins.load(_plugins.SECRETS, source)
     try:
         secret = function(text, context)
-    except SecretUnavailable:
+    except (SecretUnavailable, KeyboardInterrupt):
         raise
-    except Exception as error:  # noqa: BLE001 - a stranger's source can fail in any way,
-        # and its message may hold the secret: only the kind of the error is told.
-        raise SecretUnavailable(f"the source failed with {type(error).__name__}") from None
+    except BaseException as error:  # noqa: BLE001 - a stranger's source can fail in any way,
+        # also by sys.exit, and its message may hold the secret: only the kind of it is told.
+        who = _plugins.blame(_plugins.SECRETS, source)
+        raise SecretUnavailable(f"{who} failed with {type(error).__name__}") from None
     if not isinstance(secret, str):
-        raise SecretUnavailable("the source answered with something that is not text")
+        who = _plugins.blame(_plugins.SECRETS, source)
+        raise SecretUnavailable(f"{who} answered with something that is not text")
+    secret = str.__str__(secret)  # of a kind of its own it could print itself
     if not secret:
         raise SecretUnavailable("it is empty")
     return secret
@@ -444,8 +447,7 @@ class _TextGate(_SecretGate):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
-        plain = {"type": "string", "pattern": "^[^:]*$"}
-        return {"anyOf": [plain, *reference_json_schema()["anyOf"]]}
+        return text_json_schema()
 
 
 SecretField = Annotated[SecretRef | Secret, _SecretGate()]
@@ -453,6 +455,20 @@ SecretField = Annotated[SecretRef | Secret, _SecretGate()]
 
 TextField = Annotated[str | SecretRef | Secret, _TextGate()]
 """The type of a scheme's field that may be plain or a reference, such as ``user_name``."""
+
+
+# Patterns that mean the same in Python, JavaScript and Rust: a lone $ in Python would let a last
+# line break pass.
+_CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
+_END: Final = r"$(?!\n)"
+PLAIN_TEXT: Final = f"^[^{_CONTROL}]*{_END}"
+"""The pattern of a text without control characters."""
+
+
+def text_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a field that may be plain or a reference."""
+    plain = {"type": "string", "pattern": f"^[^:{_CONTROL}]*{_END}"}
+    return {"anyOf": [plain, *reference_json_schema()["anyOf"]]}
 
 
 def reference_json_schema() -> dict[str, Any]:
@@ -463,13 +479,18 @@ def reference_json_schema() -> dict[str, Any]:
     full = "|".join(name for name in sources if name not in {"keyring", "prompt"})
     text = {
         "type": "string",
-        "pattern": f"^(({bare}):.*|({full}):.+)$",
+        "pattern": f"^(({bare}):[^{_CONTROL}]*|({full}):[^{_CONTROL}]+){_END}",
         "description": "a secret reference, never the secret",
     }
     command = {
         "type": "object",
         "properties": {
-            "command": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            "command": {
+                "type": "array",
+                "prefixItems": [{"type": "string", "pattern": PLAIN_TEXT, "minLength": 1}],
+                "items": {"type": "string", "pattern": PLAIN_TEXT},
+                "minItems": 1,
+            },
         },
         "required": ["command"],
         "additionalProperties": False,
