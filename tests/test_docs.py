@@ -23,7 +23,8 @@ Other languages are only read. What differs is said in a hidden comment before t
 ``types A | (B)``    the command runs in a terminal; what a person types, hidden in parentheses
 ``set A=B``          a variable for this block and all that follow
 ``keyring``          it needs a keyring
-``installs``         (``toml``) the entry points of a package, which is installed from here on
+``is PATH``          it repeats that file of this repository, word for word; it is not run
+``installs``         the package of docs/examples is installed from here on
 ``fresh``            first forget all files and variables of the page
 ===================  ===========================================================================
 """
@@ -58,6 +59,7 @@ from tests.distribution import install
 from tests.integrations.service_layer import offer_granta
 from tests.peers.environ import clean_environ
 from tests.peers.terminal import terminal, without_terminal
+from tests.strangers.server import acme_server
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = Path(gatepass.__file__).parent
@@ -69,7 +71,7 @@ PAGES: Final = [
 RUN: Final = frozenset({"toml", "python", "console"})
 READ: Final = frozenset({"text", "ini", "{eval-rst}", "{toctree}"})
 WORDS: Final = frozenset(
-    "not file in wrong raises continue output types set keyring fresh installs".split()
+    "not file in wrong raises continue output types set keyring fresh is installs".split()
 )
 
 _BLOCK: Final = re.compile(
@@ -124,13 +126,35 @@ def test_every_block_has_a_known_language_and_known_marks(page: Path) -> None:
 
 def test_most_blocks_are_run() -> None:
     blocks = [block for page in PAGES for block in blocks_of(page) if block.language in RUN]
-    run = [block for block in blocks if "not" not in block]
+    run = [block for block in blocks if not {"not", "is"} & set(block.marks)]
 
     assert len(run) > 50
     assert len(run) / len(blocks) > 0.85
 
 
+def test_a_block_that_repeats_a_file_repeats_it_word_for_word() -> None:
+    """The files of docs/examples are installed and tested; the pages show nothing else."""
+    repeated = {}
+    for page in PAGES:
+        for block in blocks_of(page):
+            if "is" in block:
+                path = ROOT / block.marks["is"]
+                repeated[path] = f"{name_of(page)}:{block.line}"
+                assert block.text == path.read_text(encoding="utf-8"), repeated[path]
+
+    examples = ROOT / "docs" / "examples"
+    shown = {path for path in examples.rglob("*.*") if path.suffix in {".py", ".toml"}}
+    assert shown - {path for path in shown if path.name == "__init__.py"} == set(repeated)
+
+
 # ---------------------------------------------------------------- a page as a story
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """The address of a server that is not of the sandbox."""
+
+    url: str
 
 
 @dataclass
@@ -138,10 +162,11 @@ class Story:
     """The home folder, the servers and the variables in which a page is run."""
 
     environ: dict[str, str]
-    servers: dict[str, Server]
+    servers: dict[str, Server | _Elsewhere]
     bin: Path
+    package: Callable[[], str]
     variables: dict[str, str] = field(default_factory=dict)
-    installed: bool = False
+    installed: str = ""
     script: str = ""
     printed: str = ""
     complaint: str = ""
@@ -177,7 +202,8 @@ class Story:
 
     def surroundings(self) -> dict[str, str]:
         path = os.pathsep.join([str(self.bin), self.environ["PATH"]])
-        sources = os.pathsep.join([str(PACKAGE.parent), str(self.bin / "packages")])
+        places = [str(PACKAGE.parent), str(self.bin / "packages"), self.installed]
+        sources = os.pathsep.join(filter(None, places))
         python = {"PYTHONPATH": sources, "PYTHONWARNINGS": "error"}
         return {**self.environ, **python, "PATH": path, **self.variables}
 
@@ -191,9 +217,6 @@ class Story:
     # ------------------------------------------------------------ toml
 
     def toml(self, block: Block) -> None:
-        if "installs" in block:
-            self._install(block)
-            return
         if "in" in block:
             for line in block.text.splitlines():
                 if line.strip():
@@ -206,11 +229,6 @@ class Story:
             assert status == 0, printed
             return
         self._gate(block.text, block)
-
-    def _install(self, block: Block) -> None:
-        """Install the modules in the working folder, as a package with these entry points."""
-        install(self.work, "example", tomllib.loads(block.text)["project"]["entry-points"])
-        self.installed = True
 
     def _gate(self, text: str, block: Block) -> None:
         """Let each profile of a text through the gate, together with the files around it."""
@@ -365,7 +383,11 @@ def story(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[
             for server in servers.values():
                 stack.enter_context(server)
                 offer_granta(server)
-            made = Story(environ, servers, _programs(tmp_path / "bin"))
+            acme = stack.enter_context(acme_server("team-7", "s3cret-of-acme"))
+            places: dict[str, Server | _Elsewhere] = {**servers}
+            places["https://acme.example.com"] = _Elsewhere(acme.root)
+            programs = _programs(tmp_path / "bin")
+            made = Story(environ, places, programs, lambda: request.getfixturevalue("acme"))
             made.forget()
             return made
 
@@ -403,7 +425,9 @@ def test_a_page_does_what_it_says(page: Path, story: Callable[[Path], Story]) ->
             name, _, value = pair.partition("=")
             told.variables[name] = value
         step = getattr(told, block.language, None)
-        if "not" in block or step is None:
+        if "installs" in block:
+            told.installed = told.package()
+        if {"not", "is"} & set(block.marks) or step is None:
             continue
         try:
             step(block)

@@ -6,10 +6,10 @@ and gives back the answer with the original request. A redirect starts from that
 nothing that must not travel can travel.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import requests
 from requests import PreparedRequest, Response
@@ -17,6 +17,7 @@ from requests.adapters import BaseAdapter
 from requests.hooks import dispatch_hook
 from requests.utils import check_header_validity
 
+from gatepass import _plugins
 from gatepass._address import prepared, target
 from gatepass._challenge import Challenge, offered
 from gatepass._failures import SECRET_HEADERS, LoginRefused, without_secrets
@@ -24,12 +25,15 @@ from gatepass._forks import renew_in_children
 from gatepass._handshake import closes, drained, rewound
 from gatepass._lanes import ABROAD, GUEST, PROFILE, Lanes, Line
 from gatepass._refusals import explain_refusal
+from gatepass.auth import is_connection_bound
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from gatepass._profiles import Profile
     from gatepass._unlocked import Unlocked
     from gatepass.auth import Authenticator
+
+T = TypeVar("T")
 
 _REFUSED: Final = 401
 _PROXY_ASKS: Final = 407
@@ -222,7 +226,7 @@ class Guard:
             return self._exchange(request, self._logged_on(request), adapter, kwargs)
         if lane != PROFILE:
             return adapter.transports[lane].send(request, **kwargs)
-        if not getattr(self._profile.auth, "connection_bound", False):
+        if not is_connection_bound(self._profile.auth):
             transport = adapter.transports[lane]
             return self._exchange(request, self._logged_on(request), transport, kwargs)
         with adapter.line() as line:
@@ -303,9 +307,20 @@ class Guard:
         self.login.raise_refusal()
         sent = request.copy()
         sent.hooks = {"response": []}
-        sent.prepare_auth(self._authenticator)
+        self._ask("cannot log a request on", lambda: sent.prepare_auth(self._authenticator))
         self._check_headers(sent, request)
         return sent
+
+    def _ask(self, failing: str, call: Callable[[], T]) -> T:
+        """Call a scheme, which may raise what a request may, and say who failed otherwise."""
+        return _plugins.ask(
+            _plugins.AUTH,
+            self._profile.scheme,
+            failing,
+            call,
+            passing=(requests.RequestException,),
+            tells=self._unlocked.tells,
+        )
 
     def _check_headers(self, sent: PreparedRequest, request: PreparedRequest) -> None:
         """Refuse headers of a scheme that cannot be sent: the errors below would repeat them."""
@@ -327,7 +342,10 @@ class Guard:
         if response.status_code == _REFUSED:
             self.challenges = offered(response.headers.get("WWW-Authenticate"))
         if response.status_code != _PROXY_ASKS:  # a proxy must not get the server's credentials
-            response = _dispatched(sent, response, kwargs)
+            asked = response
+            response = self._ask(
+                "cannot answer the server", lambda: _dispatched(sent, asked, kwargs)
+            )
         carried = _carries(response.request, request)
         for each in (*response.history, response):  # of a handshake; its hooks hold the secret
             each.request = request

@@ -99,13 +99,21 @@ def unpacked(parcel: Parcel, environ: Mapping[str, str]) -> Profile:
         raise _foreign(parcel)
     try:
         fields = dict(parcel["profile"])
-        fields["auth"] = _plugins.load(_plugins.AUTH, fields["scheme"])(**fields["auth"])
+        fields["auth"] = _made_again(fields["scheme"], fields["auth"])
         fields["proxy"] = fields["proxy"] and Proxy(**fields["proxy"])
         fields["tls"] = Tls(**fields["tls"])
         fields["machine"] = _machine_here(Machine(**fields["machine"]), environ)
         return Profile(**fields)
     except (KeyError, TypeError, ValueError):  # a key that one of the two does not know
         raise _foreign(parcel) from None
+
+
+def _made_again(name: str, fields: Mapping[str, Any]) -> Any:
+    def made() -> Any:
+        return _plugins.scheme(name)(**fields)
+
+    wrong = (TypeError, ValueError)  # a key that one of the two does not know
+    return _plugins.ask(_plugins.AUTH, name, "cannot be made again", made, passing=wrong)
 
 
 def _machine_here(carried: Machine, environ: Mapping[str, str]) -> Machine:

@@ -18,7 +18,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.exceptions import InvalidURL
 from requests.utils import get_auth_from_url
 
-from gatepass import _profiles
+from gatepass import _plugins, _profiles
 from gatepass._address import below, target
 from gatepass._challenge import configuration
 from gatepass._failures import body_spent, explained, without_secrets
@@ -45,7 +45,7 @@ from gatepass._tls import ClientCertificate, trusted
 from gatepass._transport import Network, leave
 from gatepass._trust import printable
 from gatepass._unlocked import Unlocked, vault_place
-from gatepass.auth import AuthContext, basic_header
+from gatepass.auth import AuthContext, basic_header, sends_credentials
 from gatepass.errors import GatepassError, GatepassWarning
 from gatepass.secrets import Secret, SecretRef
 
@@ -251,9 +251,7 @@ class Session(requests.Session):
             login.unlocked if login else Unlocked(profile, self._environ, self._terminal)
         )
         self._network, certificate = _network(profile, self._environ, self._unlocked)
-        self._authenticator = (
-            login.authenticator if login else profile.auth.authenticator(self._context())
-        )
+        self._authenticator = login.authenticator if login else self._made_authenticator()
         self._unlocked.raise_missing()
         self._guard = Guard(profile, self._authenticator, self._unlocked)
         if login:
@@ -299,6 +297,23 @@ class Session(requests.Session):
             if self._parcel is not None:
                 located(error)
             raise
+
+    def _made_authenticator(self) -> "Authenticator":
+        """Let the scheme make its login; a stranger's may fail in any way."""
+
+        def made() -> "Authenticator":
+            found = self.profile.auth.authenticator(self._context())
+            if not callable(found):
+                raise _plugins.broken(_plugins.AUTH, self.profile.scheme, "makes no callable")
+            return found
+
+        return _plugins.ask(
+            _plugins.AUTH,
+            self.profile.scheme,
+            "cannot make its login",
+            made,
+            tells=self._unlocked.tells,
+        )
 
     def _context(self) -> AuthContext:
         return AuthContext(
@@ -666,7 +681,7 @@ def _network(
         proxy=proxy,
         proxy_header=header,
         # Permitted without allow_http because it never leaves this computer: so it must not.
-        stays_here=getattr(profile.auth, "sends_credentials", True) and not profile.allow_http,
+        stays_here=sends_credentials(profile.auth) and not profile.allow_http,
     )
     return network, certificate
 

@@ -1,6 +1,6 @@
 """The secrets of a profile: resolved once, when a session is built; all that is missing at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -43,6 +43,7 @@ class Described(Protocol):
     @property
     def machine(self) -> MachineSettings: ...
     def place_of(self, *key: str) -> str: ...
+    def references(self) -> Iterator[tuple[str, SecretRef | Secret]]: ...
 
 
 class Unlocked:
@@ -111,6 +112,12 @@ class Unlocked:
         if len(lines) > 1:
             lines = [f"{len(lines)} secrets are missing:", *(f"  {line}" for line in lines)]
         raise kind("\n".join(lines), hint="\n".join(hints))
+
+    def tells(self, text: str) -> bool:
+        """Whether a text holds one of the profile's secrets; names are none."""
+        secrets = [found for (name, _), found in self._found.items() if name not in _NAMES]
+        given = [value for _, value in self._profile.references() if isinstance(value, Secret)]
+        return any(secret.reveal() in text for secret in (*secrets, *given))
 
     def _place(self, name: str) -> str:
         """Say where a field was written and in which table, to stand before its name."""

@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 import warnings
-from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from gatepass._terminal import Terminal
 from gatepass.cli import _VERBS, _output, run
+from gatepass.cli._world import World
 from gatepass.errors import GatepassWarning
 from gatepass.sandbox._server import Server
 from tests.cli.home import ARGV, Home, ended, screen
@@ -124,46 +126,27 @@ def test_a_server_that_is_not_there_ends_with_5(home: Home) -> None:
     assert done.returncode == 5
 
 
-def _evil_package(folder: Path) -> None:
-    """A scheme of another package whose login fails in an unexpected way."""
-    info = folder / "evil-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[gatepass.auth]\nevil = evil:Evil\n")
-    (folder / "evil.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from gatepass.secrets import SecretField\n"
-        "@dataclass(frozen=True)\n"
-        "class Evil:\n"
-        "    token: SecretField\n"
-        "    def authenticator(self, context):\n"
-        "        token = context.resolve(token=self.token)['token'].reveal()\n"
-        "        try:\n"
-        "            int(token)\n"
-        "        except ValueError as error:\n"
-        "            raise RuntimeError(f'cannot use {token}') from error\n"
-    )
+class _Spiteful(dict[str, str]):
+    """Variables that cannot be looked up: a bug, whose text holds a secret."""
+
+    def get(self, *_: object) -> NoReturn:
+        raise RuntimeError(f"cannot use {CANARY}") from ValueError(CANARY)
 
 
 def test_a_bug_ends_with_70_and_tells_kind_and_place_but_no_text(
-    home: Home, tmp_path: Path
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _evil_package(tmp_path / "packages")
-    home.path.append(str(tmp_path / "packages"))
-    home.user(
-        '[profiles.dev]\nurl = "https://mi.example.com/"\n'
-        'auth = { scheme = "evil", token = "env:TOKEN" }\n'
-    )
+    code = run(["profiles"], World(_Spiteful(), Terminal({}, interactive=False)))
 
-    done = home.having(TOKEN=CANARY).run("check", "dev")
-
-    assert done.returncode == 70
-    assert done.stdout == ""
-    assert "this is a bug in gatepass, please report it" in done.stderr
-    assert "builtins.RuntimeError" in done.stderr
-    assert "builtins.ValueError" in done.stderr
-    assert "evil.py:11 authenticator" in done.stderr
-    assert CANARY not in done.stderr
+    assert code == 70
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "this is a bug in gatepass, please report it" in printed.err
+    assert "builtins.RuntimeError" in printed.err
+    assert "builtins.ValueError" in printed.err
+    assert "test_cli.py:" in printed.err
+    assert " get\n" in printed.err
+    assert CANARY not in printed.err
 
 
 def test_ctrl_c_ends_with_130(home: Home) -> None:

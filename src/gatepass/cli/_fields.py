@@ -118,7 +118,7 @@ def _secret_fields(table: dict[str, Any]) -> set[str]:
     scheme = auth.get("scheme") if isinstance(auth, dict) else None
     kinds: dict[str, Any] = {"proxy": Proxy, "tls": Tls}
     if isinstance(scheme, str) and _plugins.is_known(_plugins.AUTH, scheme):
-        kinds["auth"] = _plugins.load(_plugins.AUTH, scheme)
+        kinds["auth"] = _plugins.scheme(scheme)
     return {
         f"{above}.{name}"
         for above, kind in kinds.items()

@@ -1,6 +1,5 @@
 """``gatepass init``: write a new profile into a file, after a few questions."""
 
-import dataclasses
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -184,8 +183,8 @@ def _questions(world: World, given: _Given) -> tuple[str, dict[str, Any]]:
 
 def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
     """Ask for the keys of a scheme, as far as they are those that the options know."""
-    kind = _plugins.load(_plugins.AUTH, scheme)
-    fields = {each.name: each for each in dataclasses.fields(kind)}
+    kind = _plugins.scheme(scheme)
+    fields = {each.name: each for each in _profiles.keys(kind)}
     hints = _profiles.hints(kind)
     values: dict[str, Any] = {}
     if "user_name" in fields:
@@ -194,10 +193,8 @@ def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
         domain = ask.may(given.domain, "Windows domain")
         values |= {"domain": domain} if domain else {}
     for name, each in fields.items():
-        required = (
-            each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
-        )
-        if SecretField in {hints[name], *typing.get_args(hints[name])} and required:
+        is_secret = SecretField in {hints[name], *typing.get_args(hints[name])}
+        if is_secret and _profiles.is_required(each):
             values[name] = _reference(ask, name, given.password_from)
     _refuse_unused(scheme, fields, values, given)
     return values

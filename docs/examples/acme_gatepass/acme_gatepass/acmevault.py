@@ -1,0 +1,46 @@
+"""``acmevault:SHELF/NAME``: a secret from the file that ACME's tools keep for each user."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from gatepass import Finding, SecretContext, SecretUnavailable
+
+
+def acmevault(text: str, context: SecretContext) -> str:
+    """Return the secret of that name.
+
+    The file is ``~/.acme-vault.json``, or what the variable ``ACME_VAULT`` names.
+    """
+    path = vault_of(context)
+    try:
+        shelves = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SecretUnavailable(
+            f"cannot read {path}: {error.strerror}", hint="open it with: acme vault open"
+        ) from None
+    except ValueError:  # its text may hold a secret: from None
+        raise SecretUnavailable(f"{path} is damaged", hint="acme vault repair") from None
+    shelf, _, name = text.rpartition("/")
+    try:
+        return str(shelves[shelf][name])
+    except (KeyError, TypeError):
+        raise SecretUnavailable(
+            f"there is no {text} in {path}", hint=f"put it there: acme vault put {text}"
+        ) from None
+
+
+def unattended(text: str, context: SecretContext) -> Iterator[Finding]:
+    """Say what a run without a person would lack; the secret is not read."""
+    path = vault_of(context)
+    if not path.is_file():
+        why = f"there is no {path}, where {text} should be"
+        yield Finding("lack", context.field, why, hint="make it with: acme vault open")
+
+
+acmevault.unattended = unattended  # type: ignore[attr-defined] # functions carry attributes
+
+
+def vault_of(context: SecretContext) -> Path:
+    """Return the user's vault. Touches nothing."""
+    return Path(context.environ.get("ACME_VAULT") or Path.home() / ".acme-vault.json")
