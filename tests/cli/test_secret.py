@@ -82,7 +82,7 @@ def test_a_session_finds_what_was_stored(desk: Home) -> None:
 
     done = there.python(
         "from gatepass import Session; s = Session.from_profile('prod'); "
-        "print(sorted(v.reveal() for (k, _), v in s._unlocked.found.items() if 'pass' in k))"
+        "print(sorted(v.reveal() for (k, _), v in s._unlocked._found.items() if 'pass' in k))"
     )
     assert done.stdout.strip() == "['password-secret', 'proxy.password-secret']"
     assert _states(there)["proxy.password keyring:"] == "answers"
