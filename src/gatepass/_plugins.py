@@ -89,6 +89,13 @@ def _claims(group: str, name: str) -> "list[EntryPoint]":
     return [entry for entry in _strangers(group) if entry.name == name and _USABLE.fullmatch(name)]
 
 
+def _never_used(group: str, entry: "EntryPoint") -> str:
+    return (
+        f"the package {_owner(entry)} claims the name {entry.name!a} of {group}, which is "
+        "never used: a name begins with a-z and is made of a-z, 0-9, - and _"
+    )
+
+
 def is_known(group: str, name: str) -> bool:
     """Say whether a name can be loaded, without importing it. Scans packages for foreign names."""
     return name in BUILT_IN[group] or bool(_claims(group, name))
@@ -116,8 +123,9 @@ def load(group: str, name: str) -> Any:
         return getattr(import_module(module), attribute)
     claims = _claims(group, name)
     if not claims:
+        never = [_never_used(group, entry) for entry in _strangers(group) if entry.name == name]
         raise PluginError(
-            f"no installed package provides {name!r}",
+            *(never[:1] or [f"no installed package provides {name!r}"]),
             hint=f"known are: {', '.join(names(group))}",
         )
     if len(claims) > 1:
@@ -256,10 +264,7 @@ def conflicts() -> tuple[str, ...]:
             if entry.name in built_in
         ]
         complaints += [
-            f"the package {_owner(entry)} claims the name {entry.name!a} of {group}, which is "
-            "never used: a name begins with a-z and is made of a-z, 0-9, - and _"
-            for entry in strangers
-            if not _USABLE.fullmatch(entry.name)
+            _never_used(group, entry) for entry in strangers if not _USABLE.fullmatch(entry.name)
         ]
         complaints += [
             f"the name {name!a} of {group} is claimed by more than one package: "

@@ -114,10 +114,14 @@ class Unlocked:
         raise kind("\n".join(lines), hint="\n".join(hints))
 
     def tells(self, text: str) -> bool:
-        """Whether a text holds one of the profile's secrets; names are none."""
+        """Whether a text holds one of the profile's secrets, or one written with escapes.
+
+        Names are none.
+        """
         secrets = [found for (name, _), found in self._found.items() if name not in _NAMES]
         given = [value for _, value in self._profile.references() if isinstance(value, Secret)]
-        return any(secret.reveal() in text for secret in (*secrets, *given))
+        words = [secret.reveal() for secret in (*secrets, *given)]
+        return any(word in text or repr(word)[1:-1] in text for word in words)
 
     def _place(self, name: str) -> str:
         """Say where a field was written and in which table, to stand before its name."""

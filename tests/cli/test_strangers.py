@@ -348,6 +348,8 @@ def test_a_name_that_no_profile_should_write_is_never_used_and_cannot_steer_a_te
     )
     jsonschema.Draft202012Validator.check_schema(document)
     monkeypatch.syspath_prepend(str(tmp_path / "packages"))
+    with pytest.raises(PluginError, match="claims the name 'Basic' .* never used"):
+        _plugins.load(_plugins.AUTH, "Basic")
     assert [each for each in _plugins.conflicts() if not each.isprintable()] == []
 
 

@@ -56,8 +56,8 @@ SCHEMES: Final = {
     "BelongsToOneThread": (("test_threads_share_one_session",), "belongs to one thread"),
     "BelongsToOneProcess": (("test_it_works_after_a_fork",), "after a fork the login fails"),
     "Prints": (("test_nothing_that_prints_shows_the_secret",), "_Printing prints the secret"),
-    "RepeatsInErrors": ((ERRORS,), "a GatepassError shows the secret"),
-    "RaisesAnything": ((ERRORS,), "ends with KeyError"),
+    "RepeatsInErrors": ((ERRORS,), "with a secret in its words"),
+    "RaisesAnything": ((ERRORS,), "cannot make its login: KeyError at strangers.py"),
     "Logs": (("test_no_log_shows_the_secret",), "log no headers"),
     "CannotTravel": (
         ("test_it_travels_in_pickles_and_copies_without_the_secret",),
@@ -89,7 +89,7 @@ SOURCES: Final = {
 
 _SCHEME: Final = """
 class Test{name}(SchemeContract):
-    scheme = "{name}"
+    scheme = "{entry}"
     keys = {keys}
     secrets = {secrets}
 """
@@ -113,15 +113,16 @@ def _suite() -> str:
         if name == "TellsOneByOne":
             secrets["more"] = "canary-m-123-456"
         keys = {"header": "X-Api-Key"} if name == "AnyType" else {}
-        parts.append(_SCHEME.format(name=name, keys=keys, secrets=secrets))
+        parts.append(_SCHEME.format(name=name, entry=_entry(name), keys=keys, secrets=secrets))
     for name in SOURCES:
         seconds = 2.0 if name == "waits_for_ever" else 60.0
         parts.append(_SOURCE.format(name=name, entry=_entry(name), seconds=seconds))
     return "".join(parts)
 
 
-def _entry(function: str) -> str:
-    return function.replace("_", "-")
+def _entry(name: str) -> str:
+    """The entry point's name of a class or function: small letters, with dashes between words."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", "-", name).lower()
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,9 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What pytest prints about all strangers, in one run."""
     project = Project.new(tmp_path_factory.mktemp("broken"))
     groups = {
-        "gatepass.auth": {name: f"strangers:{name}" for name in SCHEMES if name != "NotInstalled"},
+        "gatepass.auth": {
+            _entry(name): f"strangers:{name}" for name in SCHEMES if name != "NotInstalled"
+        },
         "gatepass.secrets": {
             _entry(name): f"strangers:{name}" for name in SOURCES if name != "not_installed"
         },
