@@ -3,6 +3,7 @@
 import copy
 import io
 import logging
+import os
 import pickle
 import traceback
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 import requests
 from requests.exceptions import ConnectTimeout
+from requests.utils import get_environ_proxies
 
-from gatepass import _failures
+from gatepass import _failures, _transport
 from gatepass._failures import (
     LoginRefused,
     ProxyRefused,
@@ -23,6 +25,7 @@ from gatepass._failures import (
     explained,
 )
 from gatepass._session import Session
+from gatepass._transport import Network
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.secrets import ref
 from tests._echo import Answer, Answers, Echo, Seen, basic, echo, redirects
@@ -142,6 +145,33 @@ def test_the_proxies_of_this_process_are_used(monkeypatch: pytest.MonkeyPatch) -
 
     assert server.paths == ["/mi/direct", "/mi/direct-again"]
     assert proxy.paths == [f"{server.url}proxied"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((f"{kind}_proxy", "http://lower:1") for kind in ("http", "https", "all")),
+        *((f"{kind}_PROXY", "http://upper:1") for kind in ("HTTPS", "ALL")),
+        *((name, "mi.example.com") for name in ("no_proxy", "NO_PROXY")),
+        ("REQUEST_METHOD", "GET"),
+    ],
+)
+def test_a_change_of_the_variables_counts_for_the_next_request(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered is what requests would say now."""
+    network, url = Network(os.environ), "http://mi.example.com/x"
+    for each in _transport._PROXY_VARIABLES:
+        monkeypatch.delenv(each, raising=False)
+    none = network.proxies(url)
+    monkeypatch.setenv("HTTP_PROXY", "http://upper:1")
+    before = network.proxies(url)
+    monkeypatch.setenv(name, value)
+    after = network.proxies(url)
+
+    assert none == {}
+    assert before == {"http": "http://upper:1"}
+    assert after == get_environ_proxies(url) != before
 
 
 def test_the_callers_proxies_come_first() -> None:

@@ -1,6 +1,7 @@
 """Where a request goes: URLs below the profile's, and the question whether that is home."""
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -50,6 +51,7 @@ def below(base: str, url: str | bytes) -> str:
     return base + text.removeprefix("/")
 
 
+@lru_cache(maxsize=64)
 def target(url: str | None) -> Target | None:
     """Return to whom requests connects for a prepared URL; None when to nobody.
 

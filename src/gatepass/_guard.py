@@ -400,11 +400,15 @@ _NOT_OF_A_SCHEME: Final = ("Cookie", "Content-Length", "Transfer-Encoding")
 
 def _carries(sent: PreparedRequest, request: PreparedRequest) -> bool:
     """Whether a request holds something that the scheme added to the original."""
+    if sent.url != request.url or sent.body is not request.body:
+        return True
+    if sent.headers.get("Authorization") != request.headers.get("Authorization"):
+        return True  # what schemes add as a rule; to compare all headers takes longer
     before, after = request.headers.copy(), sent.headers.copy()
     for headers in (before, after):
         for name in _NOT_OF_A_SCHEME:
             headers.pop(name, None)
-    return sent.url != request.url or sent.body is not request.body or before != after
+    return bool(before != after)
 
 
 def _dispatched(sent: PreparedRequest, response: Response, kwargs: dict[str, Any]) -> Response:

@@ -2,8 +2,10 @@
 
 import os
 import ssl
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from threading import RLock
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
@@ -30,6 +32,11 @@ _CONNECTIONS: Final = 32  # kept open per server; a connection-bound login is lo
 _LONGEST_WAIT: Final = 60  # seconds; where Retry-After says more, the answer is returned
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _PASSING: Final = frozenset({429, 502, 503, 504})
+# All that requests looks at for http and https; a CGI program must not trust HTTP_PROXY.
+_PROXY_VARIABLES: Final = (
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +101,12 @@ class Network:
 
 def _proxies_of_environ(url: str, environ: Mapping[str, str]) -> dict[str, str]:
     if environ is os.environ:
-        # Also asks the registry on Windows and the system configuration on macOS.
-        return get_environ_proxies(url)
+        if sys.platform in {"win32", "darwin"}:
+            # Also asks the registry or the system configuration, which may change.
+            return get_environ_proxies(url)
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        return _proxies_for(origin, tuple(map(environ.get, _PROXY_VARIABLES))).copy()
 
     def variable(name: str) -> str:
         return environ.get(f"{name}_proxy") or environ.get(f"{name.upper()}_PROXY") or ""
@@ -105,6 +116,16 @@ def _proxies_of_environ(url: str, environ: Mapping[str, str]) -> dict[str, str]:
     if proxy_bypass_environment(server, {"no": variable("no")}):
         return {}
     return {name: proxy for name, proxy in found.items() if proxy}
+
+
+@lru_cache(maxsize=16)
+def _proxies_for(origin: str, _variables: tuple[str | None, ...]) -> dict[str, str]:
+    """Ask requests for the proxies, once for each state of the variables.
+
+    It reads all variables of the process, twice, for every request, which takes longer than all
+    that a session adds to a request.
+    """
+    return get_environ_proxies(origin)
 
 
 def _is_plain_and_here(url: str) -> bool:
@@ -309,7 +330,7 @@ class Transport(HTTPAdapter):
             ProfileError: a certificate file cannot be used.
         """
         route = {**self._network.proxies(request.url or ""), **(proxies or {})}
-        proxy = select_proxy(request.url or "", route) or ""
+        proxy = (select_proxy(request.url or "", route) if route else None) or ""
         timeout = self._network.timeout if timeout is None else timeout
         failure: requests.RequestException
         try:

@@ -1,0 +1,5 @@
+"""databricks-sdk: a named profile of ``~/.databrickscfg``, and its headers."""
+
+from databricks.sdk.config import Config
+
+Config(profile="prod").authenticate()
