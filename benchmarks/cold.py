@@ -99,7 +99,7 @@ def measured(environments: Environments, rounds: int) -> dict[str, Any]:
             "command": _commands(world),
         }
         return {
-            **stamp(rounds),
+            **stamp(environments, rounds),
             "rows": [
                 {"group": group, **row(each, costs[each.name])}
                 for group, scripts in groups.items()

@@ -24,7 +24,6 @@ BOTO3: Final = "boto3"
 GOOGLE: Final = "google-auth"
 OPENSTACK: Final = "openstacksdk"
 DATABRICKS: Final = "databricks-sdk"
-MSAL: Final = "msal"
 PLOT: Final = "plot"
 
 _INSTALLED: Final = "requirements-installed"
@@ -39,7 +38,6 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         GOOGLE: ("google-auth", "requests"),
         OPENSTACK: ("openstacksdk",),
         DATABRICKS: ("databricks-sdk",),
-        MSAL: ("msal", "requests"),
         PLOT: ("matplotlib",),
     }
 )
@@ -52,7 +50,7 @@ class Environment:
 
     Attributes:
         python: the interpreter.
-        version: of the package that it is for.
+        version: name and version of the package that it is for; empty when not told.
         environ: variables that its scripts need.
     """
 
@@ -82,7 +80,8 @@ def provide(names: tuple[str, ...]) -> dict[str, Environment]:
         python = FOLDER / name / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
         if _install(name, python):
             package = PACKAGES[name][0].partition("[")[0]
-            made[name] = Environment(python, _output(python, "-c", _VERSION, package))
+            version = _output(python, "-c", _VERSION, package)
+            made[name] = Environment(python, f"{package} {version}")
     return made
 
 

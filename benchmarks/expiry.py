@@ -39,7 +39,7 @@ def measured(
             rows.append(_row(policy, count, environments, _ours))
             if OAC in environments:
                 rows.append(_row(policy, count, environments, _theirs))
-    return {**stamp(1), "rows": rows}
+    return {**stamp(environments, 1), "rows": rows}
 
 
 def _ours(place: Office, environments: dict[str, Environment]) -> Script:
@@ -69,7 +69,6 @@ def _row(
         after = place.provider.counts
         return {
             "name": client.name,
-            "version": client.python.version,
             "provider": policy,
             "processes": count,
             "token_requests": after.refreshes - before.refreshes,

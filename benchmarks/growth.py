@@ -64,7 +64,7 @@ def measured(
             for what, counts in grown.items()
             for count, found in counts.items()
         ]
-    return {**stamp(rounds), "versions": {"gatepass": python.version}, "rows": rows}
+    return {**stamp(environments, rounds), "rows": rows}
 
 
 def _many_profiles(folder: Path, count: int) -> tuple[str, list[Path]]:

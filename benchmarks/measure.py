@@ -177,7 +177,6 @@ def row(asked: Script, costs: Sequence[Cost]) -> dict[str, Any]:
     return {
         "name": asked.name,
         "note": asked.note,
-        "version": asked.python.version,
         "cpu": [round(cost.cpu, 5) for cost in costs],
         "peak": [cost.peak for cost in costs],
     }
@@ -204,9 +203,10 @@ def ratios(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [one / other for one, other in zip(mine, theirs, strict=True)]
 
 
-def stamp(rounds: int) -> dict[str, Any]:
-    """Return when and on what this is measured. No name and no path of this machine."""
+def stamp(environments: Mapping[str, Environment], rounds: int) -> dict[str, Any]:
+    """Return when, on what and of what this is measured. No name and no path of this machine."""
     return {
+        "versions": [each.version for each in environments.values() if each.version],
         "date": datetime.now(tz=UTC).date().isoformat(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",

@@ -20,7 +20,6 @@ BASES: Final[Mapping[str, str]] = {
 }
 _PART: Final = re.compile(r"(<!-- benchmark: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _MIB: Final = 2**20
-_NOTHING: Final = "–"  # noqa: RUF001 - a dash that is seen in a narrow column
 
 
 def written(page: str, results: Mapping[str, Part]) -> str:
@@ -45,9 +44,10 @@ def tables(results: Mapping[str, Part]) -> dict[str, str]:
 
 def _stamp(part: Part) -> str:
     rounds = f"medians of {part['rounds']} rounds; " if part["rounds"] > 1 else ""
+    versions = "".join(f"{version}; " for version in part["versions"])
     return (
-        f"*{rounds}{part['date']}, Python {part['python']}, {part['system']}, {part['machine']}; "
-        f"load at the start {part['load']}*"
+        f"*{rounds}{versions}{part['date']}, Python {part['python']}, {part['system']}, "
+        f"{part['machine']}, load {part['load']}*"
     )
 
 
@@ -60,7 +60,7 @@ def _group(name: str) -> Callable[[Part], str]:
     def make(part: Part) -> str:
         rows = [row for row in part["rows"] if row["group"] == name]
         base = next(row for row in rows if row["name"] == BASES[name])
-        header = ("", "version", "CPU, ms", "middle half", f"/ {base['name']}", "peak, MiB", "")
+        header = ("", "CPU, ms", "middle half", f"/ {base['name']}", "peak, MiB", "")
         return _table(header, (_cost(row, base) for row in rows))
 
     return make
@@ -72,7 +72,6 @@ def _cost(row: Part, base: Part) -> tuple[str, ...]:
     times = Spread.of(ratios(row["cpu"], base["cpu"])).middle
     return (
         row["name"],
-        row["version"] or _NOTHING,
         f"{cpu.middle:.0f}",
         f"{cpu.low:.0f} to {cpu.high:.0f}",
         f"{times:.2f}",

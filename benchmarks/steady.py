@@ -74,8 +74,7 @@ def measured(
                 }
                 seconds = _alternately(scripts, rounds)
                 rows.append({"way": way, "threads": count, "seconds": seconds})
-    versions = {"gatepass": environments[OURS].version, "requests": environments[BARE].version}
-    return {**stamp(rounds), "requests": requests, "versions": versions, "rows": rows}
+    return {**stamp(environments, rounds), "requests": requests, "rows": rows}
 
 
 def _profiles(urls: Mapping[str, str]) -> str:

@@ -80,7 +80,7 @@ def measured(environments: Environments) -> dict[str, Any]:
         theirs = case.prepare in {_their_login, _their_token}
         if not theirs or OAC in environments:
             rows.append(_by_oidc(case, environments))
-    return {**stamp(1), "rows": rows}
+    return {**stamp(environments, 1), "rows": rows}
 
 
 def _by_oidc(case: Case, environments: Environments) -> dict[str, Any]:
@@ -95,7 +95,6 @@ def _by_oidc(case: Case, environments: Environments) -> dict[str, Any]:
         outcome = _outcome(client)
         return {
             "name": client.name,
-            "version": client.python.version,
             "state": case.state,
             "server": [each.status for each in place.server.requests[before[0] :]],
             "provider": _counted([each.path for each in place.provider.requests[before[1] :]]),
@@ -121,7 +120,6 @@ def _by_password(environments: Environments, name: str) -> dict[str, Any]:
         outcome = _outcome(client)
         return {
             "name": name,
-            "version": python.version,
             "state": "user name and password",
             "server": [each.status for each in server.requests],
             "provider": {},
