@@ -58,7 +58,14 @@ def main(results, target):
         error_kw={"linewidth": 1},
     )
     for name, value in zip(names, values, strict=True):
-        axes.annotate(f" {value.middle:.2f}", (value.high, name), va="center", fontsize=9)
+        axes.annotate(
+            f"{value.middle:.2f}",
+            (value.high, name),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
     axes.set_xscale("log")
     axes.set_xlim(0.5, 1.25 * max(value.high for value in values))
     axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 from requests.exceptions import UnrewindableBodyError
+from requests.structures import CaseInsensitiveDict
 from urllib3.util import parse_url
 
 from gatepass import _guard
@@ -492,3 +493,28 @@ def test_a_proxys_407_does_not_reach_the_hooks_of_a_scheme() -> None:
         assert mi.get("x").ok
 
     assert asked == [200]
+
+
+@pytest.mark.parametrize(
+    ("headers", "url", "body", "counts"),
+    [
+        ({"Accept": "a", "Authorization": "x"}, "", None, True),
+        ({"Accept": "a", "X-Api-Key": "x"}, "", None, True),
+        ({"Accept": "b"}, "", None, True),
+        ({}, "", None, True),
+        ({"Accept": "a"}, "?key=x", None, True),
+        ({"Accept": "a"}, "", b"key=x", True),
+        ({"ACCEPT": "a"}, "", None, False),
+        ({"Accept": "a", "cookie": "c", "Content-Length": "1"}, "", None, False),
+    ],
+)
+def test_whatever_a_scheme_changes_counts_as_a_login_but_not_what_requests_changes(
+    headers: dict[str, str], url: str, body: bytes | None, counts: bool
+) -> None:
+    """A scheme of another package may log on by a header of its own, the URL or the body."""
+    request, sent = requests.PreparedRequest(), requests.PreparedRequest()
+    request.headers = CaseInsensitiveDict({"Accept": "a"})
+    sent.headers = CaseInsensitiveDict(headers)
+    request.url, sent.url, sent.body = "http://localhost/", f"http://localhost/{url}", body
+
+    assert _guard._carries(sent, request) is counts

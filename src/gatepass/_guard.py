@@ -395,7 +395,7 @@ class Guarded(BaseAdapter):
 
 # What requests itself may change when a scheme has looked at a request, or an answer came.
 _OF_A_BODY: Final = ("Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding")
-_NOT_OF_A_SCHEME: Final = ("Cookie", "Content-Length", "Transfer-Encoding")
+_NOT_OF_A_SCHEME: Final = ("cookie", "content-length", "transfer-encoding")
 
 
 def _carries(sent: PreparedRequest, request: PreparedRequest) -> bool:
@@ -404,11 +404,13 @@ def _carries(sent: PreparedRequest, request: PreparedRequest) -> bool:
         return True
     if sent.headers.get("Authorization") != request.headers.get("Authorization"):
         return True  # what schemes add as a rule; to compare all headers takes longer
-    before, after = request.headers.copy(), sent.headers.copy()
+    before, after = (
+        {name.lower(): value for name, value in each.headers.items()} for each in (request, sent)
+    )
     for headers in (before, after):
         for name in _NOT_OF_A_SCHEME:
             headers.pop(name, None)
-    return bool(before != after)
+    return before != after
 
 
 def _dispatched(sent: PreparedRequest, response: Response, kwargs: dict[str, Any]) -> Response:
