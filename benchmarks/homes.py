@@ -25,7 +25,7 @@ password = "{password}"
 _OIDC: Final = """
 [profiles.prod]
 url = "{url}"
-auth = {{ scheme = "oidc"{more} }}
+auth = {{ scheme = "oidc" }}
 """
 
 
@@ -61,16 +61,9 @@ def with_project(home: Path, url: str) -> str:
     return folder.name
 
 
-def with_oidc(home: Path, url: str, *, carried: bool = False) -> None:
-    """Write a user's file with one profile of the scheme ``oidc``.
-
-    Args:
-        home: where.
-        url: the server's.
-        carried: whether the login begins from a refresh token in the variable TOKEN.
-    """
-    more = ', refresh_token = "env:TOKEN"' if carried else ""
-    user_file(home).write_text(_OIDC.format(url=url, more=more), encoding="utf-8")
+def with_oidc(home: Path, url: str) -> None:
+    """Write a user's file with one profile of the scheme ``oidc``."""
+    user_file(home).write_text(_OIDC.format(url=url), encoding="utf-8")
 
 
 def file_keyring(home: Path) -> dict[str, str]:

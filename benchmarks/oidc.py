@@ -84,13 +84,11 @@ class Office:
         return Script("gatepass", environments[OURS], arguments, home, environ)
 
     def store(self, client: Script, *, seconds_ago: float = 0.0) -> None:
-        """Log gatepass in, from a refresh token, so many seconds ago; stores it in the vault."""
-        self.clock.back = seconds_ago
-        homes.with_oidc(client.home, self.url, carried=True)
+        """Log gatepass in, by a browser, so many seconds ago, and store the login in the vault."""
         arguments = script("gatepass_store", "prod", str(seconds_ago))
-        environ = {**client.environ, "TOKEN": self.token()}
+        environ = {**client.environ, **browser()}
+        self.clock.back = seconds_ago
         run(Script("gatepass store", client.python, arguments, client.home, environ))
-        homes.with_oidc(client.home, self.url)
         self.clock.back = 0.0
 
     # --- ansys-openapi-common ---

@@ -1,4 +1,4 @@
-"""Stores the login of a profile as if it had been made some seconds ago: PROFILE SECONDS."""
+"""Logs in by a browser and stores it, as if that had been some time ago: PROFILE SECONDS."""
 
 import sys
 import time
@@ -9,4 +9,4 @@ time.time = lambda: now() - SECONDS
 
 from gatepass import Session  # noqa: E402 - after the clock
 
-Session.from_profile(sys.argv[1]).persist_oidc_token()
+Session.from_profile(sys.argv[1], interactive=True).persist_oidc_token()
