@@ -149,9 +149,9 @@ def _steady(part: Part) -> str:
 
 
 _GROWTH: Final = {
-    "profiles": "{} profiles in one file",
-    "files": "{} files for one profile",
-    "parents": "a profile and {} above it",
+    "profiles": "profiles in one file: {}",
+    "files": "files for one profile: {}",
+    "parents": "profiles above it, by extends: {}",
 }
 
 
