@@ -284,7 +284,9 @@ def test_a_session_travels_with_its_redis_and_without_its_password(
     )
 
     data = pickle.dumps(session)
-    place = login_of(pickle.loads(data))._context.vault.redis  # noqa: S301 - our own
+    again = pickle.loads(data)  # noqa: S301 - our own
+    assert again.profile == session.profile  # opens it
+    place = login_of(again)._context.vault.redis
 
     assert b"canary-password" not in data
     assert place is not None

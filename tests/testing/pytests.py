@@ -28,7 +28,7 @@ class Project:
     @classmethod
     def new(cls, folder: Path) -> "Project":
         """Make one; pytest finds our plug-in by its entry point, as pyproject.toml says it."""
-        declared = tomllib.loads((SOURCES.parent / "pyproject.toml").read_text())["project"]
+        declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
         packages, project = folder / "packages", folder / "project"
         install(packages, "gatepass", {"pytest11": declared["entry-points"]["pytest11"]})
         project.mkdir()
