@@ -311,7 +311,9 @@ class Story:
         import pexpect
 
         lines = iter(output.splitlines())
-        with terminal(("sh", "-c", command), self.surroundings(), cwd=self.work) as child:
+        argv = ("sh", "-c", command)
+        # Wide, because the folders of a test have longer names than those on the page.
+        with terminal(argv, self.surroundings(), cwd=self.work, columns=200) as child:
             for each in block.marks["types"].split("|"):
                 answer = each.strip()
                 hidden = answer.startswith("(")

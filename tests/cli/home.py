@@ -53,9 +53,11 @@ class Home:
         """Run the command where nobody is."""
         return without_terminal((*ARGV, *arguments), self._environ(), stdin=stdin, cwd=self.work)
 
-    def sit(self, *arguments: str) -> "AbstractContextManager[pexpect.spawn[str]]":
+    def sit(
+        self, *arguments: str, columns: int = 100
+    ) -> "AbstractContextManager[pexpect.spawn[str]]":
         """Run the command before a person."""
-        return terminal((*ARGV, *arguments), self._environ(), cwd=self.work)
+        return terminal((*ARGV, *arguments), self._environ(), cwd=self.work, columns=columns)
 
     def python(self, script: str) -> "subprocess.CompletedProcess[str]":
         return without_terminal((sys.executable, "-c", script), self._environ(), cwd=self.work)

@@ -6,16 +6,19 @@ import socket
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import NoReturn
 
+import click
 import pytest
 
 from gatepass._terminal import Terminal
-from gatepass.cli import _VERBS, _output, run
+from gatepass.cli import _VERBS, _gatepass, _output, run
 from gatepass.cli._world import World
 from gatepass.errors import GatepassWarning
 from gatepass.sandbox._server import Server
 from tests.cli.home import ARGV, Home, ended, screen
+from tests.test_architecture import HEAVY
 
 CANARY = "Pa55-CANARY-w0rd"
 ANONYMOUS = '[profiles.{0}]\nurl = "https://mi.example.com/mi"\nauth = {{ scheme = "anonymous" }}\n'
@@ -334,11 +337,45 @@ def test_errors_are_text_on_stderr_also_with_json(home: Home) -> None:
 # ---------------------------------------------------------------- help and imports
 
 
-_SECRET = ("set", "delete", "list", "new-key")
+def _commands(
+    command: click.Command, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Each command and each below it, with the words that lead there."""
+    yield words, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from _commands(below, (*words, name))
+
+
+COMMANDS = dict(_commands(_gatepass))
 
 
 def _help_pages() -> list[tuple[str, ...]]:
-    return [(), *((verb,) for verb in _VERBS), *(("secret", v) for v in _SECRET)]
+    return list(COMMANDS)
+
+
+def test_every_verb_is_among_the_help_pages() -> None:
+    assert {words[0] for words in COMMANDS if words} == set(_VERBS)
+    assert ("secret", "new-key") in COMMANDS
+
+
+@pytest.mark.parametrize("words", _help_pages(), ids=" ".join)
+def test_each_option_is_explained(words: tuple[str, ...]) -> None:
+    for option in COMMANDS[words].params:
+        if isinstance(option, click.Option):
+            assert option.help, f"{option.name} has no help"
+            assert option.help.endswith("."), f"the help of {option.name} is no sentence"
+
+
+def test_no_summary_on_the_first_page_is_cut(home: Home) -> None:
+    with home.sit("--help", columns=80) as child:
+        assert ended(child) == 0
+        page = screen(child)
+
+    assert page.count("...") == 1, "the dots of the usage line"
 
 
 @pytest.mark.parametrize("words", _help_pages(), ids=" ".join)
@@ -361,7 +398,7 @@ def test_the_version_is_told(home: Home) -> None:
     assert done.stdout.startswith("gatepass ")
 
 
-LIGHT = ("pydantic", "pydantic_settings", "requests", "keyring", "rich", "tree_sitter")
+LIGHT = tuple(sorted({*HEAVY, "urllib3"} - {"click"}))
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["show", "-h"]])

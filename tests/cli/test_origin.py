@@ -138,9 +138,9 @@ allow_insecure_keyring = false  # default
 # not set: vault_key
 
 files:
-    read {system} (system)
-    read {user} (user)
-  absent {project} (project)
+       read {system} (system)
+       read {user} (user)
+     absent {project} (project)
          here and in the folders above
 """
 
@@ -244,11 +244,11 @@ allow_insecure_keyring = false  # default
 # not set: vault, vault_key
 
 files:
-  absent {system} (system)
-    read {user} (user)
-    read {project} (project)
-    read {local} (local)
- skipped {stray} (project)
+     absent {system} (system)
+       read {user} (user)
+       read {project} (project)
+       read {local} (local)
+    skipped {stray} (project)
          only your own file has this name; a project's is called gatepass.toml
 """
 

@@ -17,8 +17,9 @@ def terminal(
     *,
     cwd: Path | None = None,
     timeout: float = 20,
+    columns: int = 100,
 ) -> "Iterator[pexpect.spawn[str]]":
-    """Run a command in a new pseudo-terminal of 100 columns; end it with the block.
+    """Run a command in a new pseudo-terminal; end it with the block.
 
     All that appeared on its screen is in `child.logfile_read.getvalue()`.
     """
@@ -31,7 +32,7 @@ def terminal(
         cwd=None if cwd is None else str(cwd),
         timeout=timeout,
         encoding="utf-8",
-        dimensions=(40, 100),
+        dimensions=(40, columns),
     )
     child.logfile_read = io.StringIO()
     try:

@@ -3,6 +3,7 @@
 A line break that is pasted with a command runs half of it. So no break comes into a line that
 begins with four spaces (a command, a line of a file), into what stands between three spaces, which
 is how messages set off what is to be written, into a command within a sentence, or into quotes.
+What is longer than a line in one piece, such as a path, gets a line of its own behind four spaces.
 """
 
 import re
@@ -36,9 +37,11 @@ def folded(line: str, columns: int) -> list[str]:
     indent = " " * (len(line) - len(line.lstrip()) + 2)
     lines = [""]
     for piece in _PIECE.findall(line):
-        longer = lines[-1] + piece
-        if len(longer.rstrip()) <= most or not lines[-1].strip():
+        longer = lines[-1] + piece if lines[-1] or len(lines) == 1 else indent + piece.lstrip()
+        if len(longer.rstrip()) <= most:
             lines[-1] = longer
+        elif len(indent + piece.strip()) > most:  # set off, as what may be copied
+            lines += [_PASTED + piece.strip(), ""]
         else:
             lines.append(indent + piece.lstrip())
-    return [each.rstrip() for each in lines]
+    return [each.rstrip() for each in lines if each.strip()]

@@ -4,8 +4,9 @@ The rules of the command line's looks:
 
 * Data goes to stdout, all else to stderr: ``gatepass ... > file`` holds data and nothing else.
 * ``--json`` where there is data, always plain ASCII, so that it survives every pipe.
-* Tables are drawn by rich when a person looks at a terminal, and are plain aligned text
-  otherwise; no style with ``NO_COLOR`` or ``TERM=dumb``, and never into a pipe.
+* Tables are drawn by rich when a person looks at a terminal, or as a block of lines for each row
+  where it is too narrow, and are plain aligned text otherwise; no style with ``NO_COLOR`` or
+  ``TERM=dumb``, and never into a pipe.
 * An error is ``error: what is wrong``, then the next step; a warning ``warning: ...``, once each.
 * Errors, warnings and hints are folded at the width of a person's terminal, never in what may be
   pasted; into a pipe each stays one line.
@@ -19,16 +20,19 @@ import contextlib
 import json as _json
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Final, TextIO
 
+from gatepass._findings import Finding
 from gatepass._trust import printable
 from gatepass.cli._folding import folded
 from gatepass.errors import GatepassError, GatepassWarning, Problem
 
+_PATIENCE: Final = 1.0  # seconds without a word
 _BROKEN_PIPE: Final = 141  # 128 + SIGPIPE, what a shell reports of any program that it ended
 
 
@@ -73,6 +77,11 @@ def data(text: str = "") -> None:
         print(printable(line))
 
 
+def sentence(text: str) -> None:
+    """Print a sentence that is data, folded at the width of a person's terminal."""
+    _print_folded(text, sys.stdout)
+
+
 def toml(text: str) -> None:
     r"""Print a TOML text; what is not printable becomes ``\u....``, which TOML reads back."""
     for line in text.rstrip("\n").split("\n"):
@@ -97,7 +106,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows below their headings."""
     clean = [[printable(cell) for cell in row] for row in rows]
     if _person_looks_at(sys.stdout):
-        _draw(header, clean)
+        columns = _columns(sys.stdout)
+        if columns and _width(header, clean) > columns:
+            _print_records(header, clean, columns)
+        else:
+            _draw(header, clean)
         return
     everything = [[*header], *clean] if any(header) else clean
     widths = [max(len(row[column]) for row in everything) for column in range(len(header))]
@@ -106,13 +119,63 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cells).rstrip())
 
 
+def _width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """How wide a table is when nothing in it is folded."""
+    from rich.cells import cell_len
+
+    widths = (max(map(cell_len, column)) for column in zip(header, *rows, strict=True))
+    return sum(widths) + 2 * (len(header) - 1)
+
+
+def _print_records(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int) -> None:
+    """Print each row as lines of its own, where the terminal is too narrow for a table.
+
+    What is too long for a line stands below its heading, in one piece, behind four spaces.
+    """
+    first = next(number for number, heading in enumerate(header) if heading or number)
+    width = max(map(len, header))
+    for number, row in enumerate(rows):
+        if number:
+            print()
+        for line in folded(" ".join(filter(None, row[: first + 1])), columns):
+            _print_heading(line)
+        for heading, cell in zip(header[first + 1 :], row[first + 1 :], strict=True):
+            if cell:
+                _print_field(f"  {heading:<{width}}  ", cell, columns)
+
+
+def _print_heading(line: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(highlight=False).print(Text(line, _heading_style()), soft_wrap=True)
+
+
+def _heading_style() -> str:
+    return "" if os.environ.get("NO_COLOR") else "bold"  # rich drops only the colours
+
+
+def _print_field(label: str, cell: str, columns: int) -> None:
+    room = columns - 1 - len(label)
+    lines = textwrap.wrap(cell, max(room, 1), break_long_words=False, break_on_hyphens=False)
+    if max(map(len, lines)) > room:
+        print(label.rstrip())
+        label = "    "
+        most = max(columns - 1 - len(label), 1)
+        lines = textwrap.wrap(cell, most, break_long_words=False, break_on_hyphens=False)
+    for line in lines:
+        print(label + line)
+        label = " " * len(label)
+
+
 def _draw(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    style = "" if os.environ.get("NO_COLOR") else "bold"  # rich drops only the colours
-    drawing = Table(box=None, pad_edge=False, header_style=style, show_header=any(header))
+    drawing = Table(
+        box=None, pad_edge=False, header_style=_heading_style(), show_header=any(header)
+    )
     for heading in header:
         drawing.add_column(heading, overflow="fold")
     for row in rows:
@@ -166,7 +229,26 @@ def _columns(stream: TextIO) -> int:
 def waiting(text: str) -> None:
     """Tell a person, if one looks, what is waited for and for how long."""
     if _person_looks_at(sys.stderr):
-        say(text)
+        tell(text)
+
+
+@contextlib.contextmanager
+def waiting_for(text: str, *, after: float = _PATIENCE) -> Iterator[None]:
+    """Tell a person what is waited for, and for how long, if the block takes a moment.
+
+    Args:
+        text: what is waited for.
+        after: seconds.
+    """
+    from threading import Timer
+
+    timer = Timer(after, waiting, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def error(failure: GatepassError) -> None:
@@ -179,6 +261,15 @@ def error(failure: GatepassError) -> None:
 def problem(complaint: Problem) -> None:
     """Print one complaint as data, with the line of the file and the next step."""
     _print_folded(str(complaint), sys.stdout)
+
+
+def finding(found: Finding) -> None:
+    """Print one finding as data: how it weighs, what was seen, and the next step below."""
+    place = f"{found.place}: " if found.place else ""
+    lines = f"{found.verdict:<7} {found.subject}: {place}{found.message}"
+    _print_folded(lines, sys.stdout)
+    for line in found.hint.split("\n") if found.hint else ():
+        _print_folded(line if line.startswith("    ") else f"  {line}", sys.stdout)
 
 
 @contextlib.contextmanager

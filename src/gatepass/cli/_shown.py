@@ -43,7 +43,13 @@ def origins(told: Explanation, probed: Iterable[Probed]) -> Iterator[str]:
         probed: what became of its references; empty where nobody asked.
     """
     answers = {each.field: each for each in probed}
-    yield f"profile {told.name}: {told.chosen}"
+    yield from textwrap.wrap(
+        f"profile {told.name}: {told.chosen}",
+        _WIDTH,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     for loser in told.passed_over:
         yield from _overridden(loser, "", told.passed_over[0].by)
     yield ""
@@ -57,7 +63,7 @@ def origins(told: Explanation, probed: Iterable[Probed]) -> Iterator[str]:
     yield from _keys(told.machine, answers)
     yield from ("", "files:")
     for file in told.files:
-        yield f"{file.state:>8} {file.path} ({file.layer})"
+        yield f"{file.state:>11} {file.path} ({file.layer})"
         yield from _words("", file.why)
 
 

@@ -18,7 +18,11 @@ _WIDTH = 80  # columns, also into a pipe
 _REFERENCE = 44  # columns that are left of these for the reference
 
 
-@click.command(context_settings=CONTEXT, epilog=example("gatepass demo"))
+@click.command(
+    context_settings=CONTEXT,
+    short_help="Log on to a practice server, in each way that there is.",
+    epilog=example("gatepass demo"),
+)
 @click.option("--ask", is_flag=True, help="Also try the source that asks a person.")
 @click.pass_obj
 def demo(world: World, ask: bool) -> int:

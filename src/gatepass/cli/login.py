@@ -69,7 +69,7 @@ def _at_the_provider(
 ) -> int:
     scheme = _oidc(profile)
     if scheme.flow == "client_credentials" and not device:
-        _output.say(f"{profile.name} logs on by client_secret: there is nothing to log in")
+        _output.tell(f"{profile.name} logs on by client_secret: there is nothing to log in")
         return 0
     if not adopt:
         _refuse_without_a_person(world)
@@ -86,7 +86,7 @@ def _at_the_provider(
         else:
             session.login()
             session.persist_oidc_token()
-    _output.say(_outcome(_status(world, profile)))
+    _output.tell(_outcome(_status(world, profile)))
     return 0
 
 
@@ -152,7 +152,11 @@ def _status(world: World, profile: Profile) -> "Status":
 # ---------------------------------------------------------------- logout
 
 
-@click.command(context_settings=CONTEXT, epilog=example("gatepass logout nightly"))
+@click.command(
+    context_settings=CONTEXT,
+    short_help="Forget a login: at the provider where possible, and here.",
+    epilog=example("gatepass logout nightly"),
+)
 @name_argument(required=True)
 @config_file_option
 @click.pass_obj
@@ -163,7 +167,7 @@ def logout(world: World, name: str, config_files: tuple[str, ...]) -> None:
     """
     profile = profile_of(world, name, config_files)
     if profile.scheme == OIDC:
-        _output.say(_logged_out(world, profile))
+        _output.tell(_logged_out(world, profile))
     else:
         _out_of_the_keyring(world, profile)
 
@@ -200,7 +204,7 @@ def _into_the_keyring(world: World, profile: Profile, config_files: tuple[str, .
 
     fields = dict(_secret_fields(profile))
     if not fields:
-        _output.say(f"{profile.name} uses {profile.scheme}: there is nothing to log in")
+        _output.tell(f"{profile.name} uses {profile.scheme}: there is nothing to log in")
         return
     kept = [
         name
@@ -209,18 +213,18 @@ def _into_the_keyring(world: World, profile: Profile, config_files: tuple[str, .
     ]
     for name in kept or fields:  # without a keyring reference, it says what to write
         keep(world, profile.name, name, config_files)
-    _output.say(f"see whether it works: gatepass check {profile.name}")
+    _output.tell(f"see whether it works: gatepass check {profile.name}")
 
 
 def _out_of_the_keyring(world: World, profile: Profile) -> None:
     fields = dict(_secret_fields(profile))
     if not fields:
-        _output.say(f"{profile.name} uses {profile.scheme}: there is nothing to log out of")
+        _output.tell(f"{profile.name} uses {profile.scheme}: there is nothing to log out of")
     for name, reference in fields.items():
         if ("keyring", "") in reference.alternatives:
-            _output.say(_deleted(world, profile, name))
+            _output.tell(_deleted(world, profile, name))
         else:
-            _output.say(f"{name} stands in {reference}, which is not of this profile alone: kept")
+            _output.tell(f"{name} stands in {reference}, which is not of this profile alone: kept")
 
 
 def _deleted(world: World, profile: Profile, field: str) -> str:

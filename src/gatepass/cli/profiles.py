@@ -41,7 +41,7 @@ def profiles(world: World, config_files: tuple[str, ...], as_json: bool) -> None
         return
     header = ("", "NAME", "SCHEME", "URL", "STATE", "DEFINED IN", "DESCRIPTION")
     _output.table(header, [entry.as_row() for entry in entries])
-    _output.say(f"* default: {why}" if default else f"no default: {why}")
+    _output.tell(f"* default: {why}" if default else f"no default: {why}")
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _default(layers: Layers) -> tuple[str | None, str]:
 def _tell_where(layers: Layers) -> None:
     _output.say("no profiles; looked for:")
     for file in _provenance.files(layers):
-        _output.say(f"  {file.path} ({file.state}{': ' * bool(file.why)}{file.why})")
+        _output.tell(f"  {file.path} ({file.state}{': ' * bool(file.why)}{file.why})")
     _output.say("make one with: gatepass init")
 
 
@@ -220,7 +220,8 @@ def show(
 
 def _print_origins(world: World, profile: Profile, *, resolve: bool, as_json: bool) -> None:
     told = profile.explain()
-    probed = list(Asking(world).probed(profile, run_commands=True)) if resolve else []
+    with _output.waiting_for("asking each reference (a keyring 5 s, a command 30 s at most) ..."):
+        probed = list(Asking(world).probed(profile, run_commands=True)) if resolve else []
     if as_json:
         whole = asdict(told)
         if resolve:

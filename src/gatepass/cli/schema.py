@@ -56,7 +56,7 @@ def schema(world: World, file: Path | None, part: bool, to_stdout: bool) -> None
     _write(path.parent / schema_file, json.dumps(document, indent=2) + "\n")
     if with_line != draft.data:
         draft.replace(with_line, _trust.TrustStore(world.locations.state))
-        _output.say(f"wrote the line {_line(schema_file)} into {path}")
+        _output.tell(f"wrote the line {_line(schema_file)} into {path}")
 
 
 def _is_part(layer: Layer, locations: Locations) -> bool:
@@ -87,10 +87,10 @@ def _with_line(draft: Draft, line: str) -> bytes:
 def _write(path: Path, text: str) -> None:
     found = _trust.read(path)
     if found is not None and found.data == text.encode():
-        _output.say(f"{path} is up to date")
+        _output.tell(f"{path} is up to date")
         return
     try:
         _trust.write_atomically(path, text.encode(), mode=0o644)
     except OSError as error:
         raise GatepassError(f"cannot write {path}: {error.strerror}") from None
-    _output.say(f"wrote {path}")
+    _output.tell(f"wrote {path}")

@@ -77,9 +77,9 @@ def keep(
     keyring.store(
         service, account, value, context(found.profile, field, world, None, world.terminal)
     )
-    _output.say(f"stored: entry {account} of service {service}")
+    _output.tell(f"stored: entry {account} of service {service}")
     if not found.stands:
-        _output.say(f'now write into {found.table} ({found.where}):\n    {found.key} = "keyring:"')
+        _output.tell(f'now write into {found.table} ({found.where}):\n    {found.key} = "keyring:"')
 
 
 @secret.command("delete", context_settings=_SILENT, epilog=example("gatepass secret delete prod"))
@@ -95,7 +95,7 @@ def delete(ctx: click.Context, name: str, field: str, config_files: tuple[str, .
     world = ctx.find_object(World) or World.of_this_process()
     found, service, account = _entry(world, name, field, config_files)
     keyring.remove(service, account, context(found.profile, field, world, None, world.terminal))
-    _output.say(f"deleted: entry {account} of service {service}")
+    _output.tell(f"deleted: entry {account} of service {service}")
 
 
 @secret.command(
@@ -136,7 +136,8 @@ def list_(world: World, name: str | None, config_files: tuple[str, ...], as_json
     layers = world.layers(config_files)
     names = layers.names if name is None else (_settings.select(layers, name),)
     asking = Asking(world)
-    found = [answer for each in names for answer in _answers(asking, layers, each, named=name)]
+    with _output.waiting_for("asking each reference (a keyring for at most 5 s) ..."):
+        found = [answer for each in names for answer in _answers(asking, layers, each, named=name)]
     if as_json:
         _output.json([asdict(answer) for answer in found])
     elif found:
@@ -152,7 +153,7 @@ def _answers(asking: Asking, layers: Layers, name: str, *, named: str | None) ->
         return asking.answers(profile)
     if named is not None:
         raise ProfileError(problems=problems)
-    _output.say(f"{name} is broken; gatepass validate {name} tells why")
+    _output.tell(f"{name} is broken; see why: gatepass validate {name}")
     return []
 
 

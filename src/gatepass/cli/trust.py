@@ -77,7 +77,7 @@ def _iso(seconds: float) -> str:
 
 def _revoke(store: TrustStore, path: Path) -> int:
     if store.revoke(path):
-        _output.say(f"not trusted any more: {path}")
+        _output.tell(f"not trusted any more: {path}")
         return 0
     names = [str(each.path) for each in store.trusted()]
     listed = "\n".join(["trusted are:", *(f"    {name}" for name in names)])
@@ -94,13 +94,13 @@ def _trust_each(world: World, store: TrustStore, paths: list[Path], *, yes: bool
         if found is None:
             raise ProfileNotFound(f"{path}: no such file")
         if store.holds(found):
-            _output.say(f"{found.path} is trusted already")
+            _output.tell(f"{found.path} is trusted already")
         elif _agreed(world, found, yes=yes):
             store.add(found)
-            _output.say(f"trusted: {found.path}")
+            _output.tell(f"trusted: {found.path}")
         else:
             declined = True
-            _output.say(f"not trusted: {found.path}")
+            _output.tell(f"not trusted: {found.path}")
     return _DECLINED if declined else 0
 
 
@@ -119,12 +119,12 @@ def _project_files(locations: Locations) -> Iterator[Path]:
 def _agreed(world: World, file: FileBytes, *, yes: bool) -> bool:
     """Show what a file may do, and have it confirmed."""
     tables = _settings.parse(file, layer_of(file.path, world.locations)).tables
-    _output.say(f"{file.path} may do this:")
+    _output.tell(f"{file.path} may do this:")
     for key in MACHINE_KEYS:
         if key in tables:
-            _output.say(f"  sets the machine setting {key}")
+            _output.tell(f"  sets the machine setting {key}")
     for line in _trust.abilities(tables):
-        _output.say(f"  {line}")
+        _output.tell(f"  {line}")
     if yes:
         return True
     reason = world.why_not_ask()

@@ -96,7 +96,8 @@ def validate(
         raise click.UsageError("--for belongs to --unattended")
     count, complaints = all_complaints(lambda: world.layers(config_files), name)
     if unattended:
-        told = _predicted(world, name, config_files, seconds or 0) if count else []
+        with _output.waiting_for("looking at what is there (a keyring for at most 5 s) ..."):
+            told = _predicted(world, name, config_files, seconds or 0) if count else []
         return _show_findings(count, complaints, told, as_json=as_json)
     if as_json:
         _output.json([complaint.as_json() for complaint in complaints])
@@ -150,7 +151,7 @@ def _show_findings(
         _show_complaints(complaints)
         for each in told:
             if each.finding.verdict != "ok":
-                _output.data(each.as_text())
+                _output.sentence(each.as_text())
         if not complaints:
             head = f"{verdicts['lack']} lacking" if verdicts["lack"] else "ok"
             tail = f", {verdicts['unknown']} cannot be told" if verdicts["unknown"] else ""

@@ -1,0 +1,187 @@
+"""Every verb on a terminal of 80 columns: nothing is wider but what is to be copied."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gatepass.cli import _VERBS
+from tests._echo import Answer, echo
+from tests.cli.home import Home, ended, screen
+from tests.cli.logins import Office
+
+LONG = "a-profile-with-a-name-that-somebody-made-far-longer-than-any-table-has-room-for"
+PATH = (
+    "a/path/with/so/many/parts/that/it/does/not/fit/on/any/line/of/eighty/columns/mi_servicelayer"
+)
+DESCRIPTION = "said in many words " * 8
+FILES = (
+    '[profiles.{long}]\nurl = "{url}/{path}"\ndescription = "{words}"\nproxy = "none"\n'
+    "timeout = [1, 1]\nretries = 0\n"
+    '[profiles.{long}.auth]\nscheme = "anonymous"\n'
+    '[profiles.nightly-{long}]\nurl = "https://mi.example.com/{path}"\n'
+    '[profiles.nightly-{long}.auth]\nscheme = "oidc"\nissuer = "https://login.example.com/{path}"\n'
+    'client_id = "x"\n'
+    '[profiles.desk]\nurl = "https://mi.example.com/{path}"\nauth = {{ scheme = "basic", '
+    'user_name = "env:A_LONG_NAME_OF_A_VARIABLE_FOR_A_USER", password = ["env:A_LONG_NAME_OF_A_'
+    'VARIABLE_FOR_A_PASSWORD", "file:{path}", "keyring:a-service-with-a-long-name/somebody"] }}\n'
+    '[profiles.broken-{long}]\nurl = "https://mi.example.com/{path}"\npasword = 1\n'
+    'auth = {{ scheme = "basc" }}\n'
+)
+
+# What is to be copied or fed to another program is wide where it must be.
+_TOML = re.compile(r"(?:#|\[|[a-z_.\"-]+ = ).*|\]|\}")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture
+def place(home: Home, tmp_path: Path) -> Iterator[Home]:
+    with echo(lambda _: Answer()) as server:
+        text = FILES.format(long=LONG, url=server.root, path=PATH, words=DESCRIPTION)
+        deep = home.work / PATH
+        deep.mkdir(parents=True)
+        home.user(text)
+        home.write(deep / "gatepass.toml", text)
+        office = Office.furnished(home, tmp_path)
+        yield Home(office.home.environ | {"GATEPASS_NO_INPUT": "1"}, deep, home.path)
+
+
+def lines_of(home: Home, words: tuple[str, ...]) -> list[str]:
+    with home.sit(*words, columns=80) as child:
+        ended(child)
+        shown = screen(child)
+    assert "this is a bug" not in shown
+    return [_ESCAPES.sub("", line) for line in shown.replace("\r", "").split("\n")]
+
+
+def too_wide(lines: list[str]) -> list[str]:
+    return [line for line in lines if len(line) > 80 and not line.startswith("    ")]
+
+
+VERBS: tuple[tuple[str, ...], ...] = (
+    ("profiles",),
+    ("show", LONG),
+    ("show", LONG, "--origin"),
+    ("show", "desk", "--origin", "--resolve"),
+    ("show", "missing"),
+    ("validate",),
+    ("validate", "--unattended"),
+    ("validate", f"broken-{LONG}"),
+    ("check", LONG),
+    ("check", "desk"),
+    ("check",),
+    ("login", LONG),
+    ("login", f"nightly-{LONG}"),
+    ("logout", LONG),
+    ("logout", f"nightly-{LONG}"),
+    ("status",),
+    ("status", LONG),
+    ("token", f"nightly-{LONG}"),
+    ("secret", "list"),
+    ("secret", "set", LONG),
+    ("secret", "delete", "desk"),
+    ("secret", "new-key", f"../{'x' * 90}/key"),
+    ("init", LONG, "--offline"),
+    ("init", f"new-{LONG}", "--url", f"https://x.y/{PATH}", "--scheme", "anonymous", "--project"),
+    ("init", f"new-{LONG}", "--url", f"http://localhost:1/{PATH}"),
+    ("trust",),
+    ("trust", "--yes"),
+    ("trust", "--list"),
+    ("trust", "--revoke", "gatepass.toml"),
+    ("schema", "gatepass.toml"),
+    ("demo",),
+    (),
+    ("shwo", LONG),
+    ("--version",),
+)  # fmt: skip
+
+
+def test_each_verb_is_looked_at() -> None:
+    assert {words[0] for words in VERBS if words} >= set(_VERBS)
+
+
+@pytest.mark.parametrize("words", VERBS, ids=lambda words: " ".join(words)[:40])
+def test_no_verb_is_wider_than_the_terminal(place: Home, words: tuple[str, ...]) -> None:
+    place.run("trust", "--yes")
+    if words[0:1] == ("trust",):
+        place.run("trust", "--revoke", "gatepass.toml")
+    if words == ("trust", "--list"):
+        place.run("trust", "--yes")
+    lines = lines_of(place, words)
+
+    wide = too_wide(lines)
+    if words[0:1] == ("show",):
+        wide = [line for line in wide if not _TOML.fullmatch(line)]
+    assert wide == []
+
+
+# ---------------------------------------------------------------- the forms of a table
+
+SHORT = '[profiles.{0}]\nurl = "https://mi.example.com/"\nauth = {{ scheme = "anonymous" }}\n'
+
+
+def test_a_table_that_is_too_wide_becomes_a_block_of_lines_for_each_row(place: Home) -> None:
+    lines = lines_of(place, ("profiles",))
+
+    assert "desk" in lines
+    assert "  SCHEME       basic" in lines
+    assert any(line.startswith("    https://mi.example.com/a/path/") for line in lines)
+    words = "".join(lines).split()
+    assert words.count("mi_servicelayer") == 0, "no path is cut"
+
+
+def test_a_table_that_fits_stays_one(home: Home) -> None:
+    home.user(SHORT.format("dev") + SHORT.format("prod"))
+
+    lines = lines_of(home.having(GATEPASS_PROFILE="dev"), ("secret", "list"))
+    wide = lines_of(home.having(COLUMNS="300"), ("profiles",))
+
+    assert "no references" in lines
+    assert sum("https://mi.example.com/" in line for line in wide) == 2
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
+@pytest.mark.parametrize("columns", [80, 200])
+def test_nothing_but_text_is_shown_where_that_is_asked_for(
+    home: Home, variables: dict[str, str], columns: int
+) -> None:
+    home.user(SHORT.format("dev"))
+
+    with home.having(**variables).sit("profiles", columns=columns) as child:
+        assert ended(child) == 0
+        assert "\x1b" not in screen(child)
+
+
+def test_into_a_pipe_goes_one_line_for_each_row(place: Home) -> None:
+    place.run("trust", "--yes")
+    done = place.run("profiles")
+
+    assert len(done.stdout.splitlines()) == 5
+    assert done.stdout.startswith("  ")
+
+
+# ---------------------------------------------------------------- waits
+
+
+def test_a_keyring_that_hangs_is_named_while_it_is_waited_for(home: Home) -> None:
+    home.path.append(str(Path(__file__).resolve().parents[2]))
+    home.user(
+        '[profiles.api]\nurl = "https://mi.example.com/"\n'
+        'auth = { scheme = "bearer", token = "keyring:" }\n'
+    )
+    hangs = home.having(
+        PYTHON_KEYRING_BACKEND="tests.secrets.backends.HangsAtChoice", GATEPASS_NO_INPUT="1"
+    )
+
+    for words in (("secret", "list"), ("show", "api", "--origin", "--resolve")):
+        with hangs.sit(*words, columns=80) as child:
+            child.expect("asking each reference")
+            child.expect("did not answer within 5 s")
+            ended(child)
+
+
+def test_what_answers_at_once_is_not_announced(home: Home) -> None:
+    home.user(SHORT.format("dev"))
+
+    assert "asking" not in "".join(lines_of(home, ("secret", "list")))
