@@ -36,7 +36,7 @@ FLOORS = (
     {"_handshake", "_oidc"},
     {"_challenge"},
     {"secrets"},
-    {"_terminal", "_plugins", "_findings", "_forks"},
+    {"_terminal", "_plugins", "_findings", "_clock", "_forks"},
     {"errors", "_version"},
 )
 

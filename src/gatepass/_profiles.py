@@ -591,7 +591,9 @@ class _Gate:
 
     def _value(self, kind: Any, value: Any, key: Key) -> Any:
         nested = dataclass_in(kind)
-        if nested is not None and not (isinstance(value, str) and str in typing.get_args(kind)):
+        if nested is not None and isinstance(value, str) and str in typing.get_args(kind):
+            kind = str  # not the table that may stand here too; so pydantic need not decide
+        elif nested is not None:
             return self._nested(nested, value, key)
         origin = self._origin(key)
         if origin.source.layer == "argument" and isinstance(value, str) and _is_secret(kind):

@@ -21,6 +21,7 @@ from requests.utils import get_auth_from_url
 from gatepass import _plugins, _profiles
 from gatepass._address import below, target
 from gatepass._challenge import configuration
+from gatepass._clock import skew
 from gatepass._failures import body_spent, explained, without_secrets
 from gatepass._forks import renew_in_children
 from gatepass._guard import (
@@ -71,6 +72,8 @@ class CheckResult:
             told it by a challenge; else None.
         elapsed: seconds until the answer.
         sentence: all that in one sentence.
+        clock_skew: by how many seconds this computer's clock is ahead of the server's; negative
+            where it is behind, None where the answer does not tell.
     """
 
     ok: bool
@@ -81,6 +84,7 @@ class CheckResult:
     server_configuration: str | None
     elapsed: float
     sentence: str
+    clock_skew: float | None = None
 
 
 class _NotOfThisScheme(GatepassError, AttributeError):
@@ -250,7 +254,7 @@ class Session(requests.Session):
         self._unlocked = (
             login.unlocked if login else Unlocked(profile, self._environ, self._terminal)
         )
-        self._network, certificate = _network(profile, self._environ, self._unlocked)
+        self._network, certificate = network_of(profile, self._environ, self._unlocked)
         self._authenticator = login.authenticator if login else self._made_authenticator()
         self._unlocked.raise_missing()
         self._guard = Guard(profile, self._authenticator, self._unlocked)
@@ -434,9 +438,9 @@ class Session(requests.Session):
             LoginRefused: the server refuses the login.
             Unreachable: and its kinds; no answer came.
         """
-        start = time.perf_counter()
+        start, sent = time.perf_counter(), time.time()
         with self.get(self.profile.check_path, stream=True) as response:
-            elapsed = time.perf_counter() - start
+            elapsed, received = time.perf_counter() - start, time.time()
         home = self._guard.is_home(response.request.url)
         mode = configuration(self._guard.challenges)
         return CheckResult(
@@ -448,6 +452,7 @@ class Session(requests.Session):
             server_configuration=mode,
             elapsed=elapsed,
             sentence=self._sentence(response, home=home),
+            clock_skew=skew(response.headers, sent, received) if home else None,
         )
 
     def _sentence(self, response: Response, *, home: bool) -> str:
@@ -655,7 +660,7 @@ def _copied(value: Any) -> Any:
     return own() if callable(own) else copy.copy(value)
 
 
-def _network(
+def network_of(
     profile: Profile, environ: Mapping[str, str], unlocked: Unlocked
 ) -> tuple[Network, ClientCertificate | None]:
     """Resolve the secrets of proxy and client key, and describe the way to the server."""

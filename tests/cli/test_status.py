@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatepass.cli._logins import length
 from gatepass.cli._options import seconds_of
-from gatepass.cli.status import _length
 from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET, IdentityProvider, Lie
 from tests.cli.home import Home
 from tests.cli.logins import USERS, Office, profile
@@ -208,7 +208,8 @@ def test_a_token_that_is_suspect_is_told_with_the_reason(office: Office) -> None
     with IdentityProvider(users=USERS, auto_login="alice", access_token_seconds=0) as idp:
         _log_in(office, profile(idp.issuer))
         idp.tell(Lie.ID_TOKEN_ISS)
-        assert office.empty_office.run("token", "nightly").returncode == 3
+        done = office.empty_office.run("token", "nightly")
+        assert done.returncode == 3, done.stderr
 
         done = office.empty_office.run("status", "nightly")
 
@@ -255,7 +256,7 @@ def test_a_wrong_length_of_time_is_a_wrong_use(home: Home) -> None:
      (90_000, "1 d 1 h"), (86_460, "1 d")],
 )  # fmt: skip
 def test_a_length_is_shown_in_its_two_largest_units(seconds: float, shown: str) -> None:
-    assert _length(seconds) == shown
+    assert length(seconds) == shown
 
 
 # ---------------------------------------------------------------- token
@@ -320,7 +321,10 @@ def test_the_token_of_another_scheme_is_not_printed(home: Home) -> None:
     assert "some-token" not in done.stderr
 
 
-NOT_NEEDED = ("rich", "keyring", "tree_sitter", "oauthlib", "joserfc", "http.server", "webbrowser")
+NOT_NEEDED = (
+    "rich", "keyring", "tree_sitter", "oauthlib", "joserfc", "http.server", "webbrowser",
+    "requests", "urllib3", "pydantic", "pydantic_settings", "ssl",
+)  # fmt: skip
 
 
 def test_a_stored_token_is_printed_without_what_it_does_not_need(

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 Ask = Callable[[Mapping[str, str]], Mapping[str, Any]]
 
+LONGEST_RENEWAL: Final = refreshing.LOCK_SECONDS + refreshing.POST_SECONDS
+"""Seconds that a renewal takes at most: it waits for another process, then for the provider."""
+
 _REFUSED: Final = 401
 _DEFAULT_SCOPES: Final = ("openid", "offline_access")
 _OLD_SERVICE: Final = "ansys-openapi-common-oidc"
@@ -161,11 +164,13 @@ class Status:
 
 def vault_at(place: VaultPlace) -> Vault:
     """Return the vault at a place. Touches nothing."""
+    return Vault(_store(place), _key(place), clock=place.clock, patience=refreshing.LOCK_SECONDS)
+
+
+def _key(place: VaultPlace) -> keys.VaultKey:
     if place.key is None:
-        key = keys.in_keyring(place)
-    else:
-        key = keys.behind(str(place.key), place.resolve_key, file=place.key_file)
-    return Vault(_store(place), key, clock=place.clock, patience=refreshing.LOCK_SECONDS)
+        return keys.in_keyring(place)
+    return keys.behind(str(place.key), place.resolve_key, file=place.key_file)
 
 
 def _store(place: VaultPlace) -> FileStore | RedisStore:
@@ -320,7 +325,10 @@ class OidcLogin:
             return self._by_client_credentials()
         why: LoginRequired
         try:
-            if self._memory is None and self._stored() is not None:
+            stored = self._stored() if self._memory is None else None
+            if stored is not None:
+                if refreshing.usable(stored, self._context.clock(), refused):
+                    return stored  # the way to the provider is not even prepared
                 return self._refreshed(refused)
             self._memory = self._memory or self._carried()
             if self._memory is not None:
@@ -837,3 +845,20 @@ def new_vault_key(path: Path) -> None:
         VaultError: a file of that name exists, or it cannot be written.
     """
     keys.write_key_file(path)
+
+
+def count_stored(place: VaultPlace) -> tuple[int, tuple[VaultError, ...]]:
+    """Open every login in a vault. Reads it and its key.
+
+    A key in the keyring is read only where there is a login: the first one makes it.
+
+    Returns:
+        How many open, and for each of the others what is wrong.
+
+    Raises:
+        VaultError: the key or the folder cannot be used.
+    """
+    if place.key is not None:
+        keys.decode(_key(place).read() or Secret(""))
+    entries = vault_at(place).entries()
+    return len(entries.readable), entries.unreadable

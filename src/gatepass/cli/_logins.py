@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 from gatepass import _profiles, _settings
 from gatepass._profiles import Profile
 from gatepass._terminal import Terminal
-from gatepass._unlocked import vault_place
-from gatepass.auth import VaultPlace
+from gatepass._unlocked import Unlocked, vault_place
+from gatepass.auth import AuthContext, VaultPlace
+from gatepass.cli import _output
 from gatepass.cli._world import World
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
+    import requests
+
     from gatepass._session import Session
+    from gatepass.auth.oidc import OidcLogin
 
 OIDC: Final = "oidc"
 
@@ -29,6 +33,11 @@ def profile_of(world: World, name: str, config_files: tuple[str, ...]) -> Profil
     layers = world.layers(config_files)
     taken = _settings.take(layers, _settings.select(layers, name))
     return _profiles.check(taken, _profiles.machine(layers))
+
+
+def keeps_tokens(profile: Profile) -> bool:
+    """Say whether the login of a profile is kept in the vault."""
+    return profile.scheme == OIDC and getattr(profile.auth, "flow", "") != "client_credentials"
 
 
 def place_of(profile: Profile, world: World, terminal: Terminal) -> VaultPlace:
@@ -66,6 +75,63 @@ def session_of(world: World, profile: Profile, **auth: Any) -> "Iterator[Session
         raise GatepassError(f"the request failed with {type(error).__name__}") from None
 
 
+@contextmanager
+def login_of(world: World, profile: Profile) -> "Iterator[OidcLogin]":
+    """Build the login of a profile alone, for who has no request to make.
+
+    The way to the identity provider is prepared when something is to be sent: a token that is
+    stored and still valid costs no import of requests.
+
+    Args:
+        world: the surroundings.
+        profile: a profile of the scheme oidc.
+
+    Raises:
+        SecretUnavailable: a reference did not answer.
+        Unreachable: and its kinds; no answer came.
+    """
+    scheme: Any = profile.auth
+    unlocked = Unlocked(profile, world.environ, world.terminal)
+    opened: list[requests.Session] = []
+
+    def http() -> "requests.Session":
+        if not opened:
+            from gatepass._session import network_of
+            from gatepass.auth.oidc import LONGEST_RENEWAL
+
+            _output.waiting(f"renewing the login (for at most {LONGEST_RENEWAL:g} s) ...")
+
+            network, _ = network_of(profile, world.environ, unlocked)
+            unlocked.raise_missing()
+            opened.append(network.plain_session())
+        return opened[0]
+
+    context = AuthContext(
+        profile_name=profile.name,
+        url=profile.url,
+        origin=profile.origin,
+        resolve=unlocked,
+        http=http,
+        vault=place_of(profile, world, world.terminal),
+        environ=world.environ,
+        clock=time.time,
+        terminal=world.terminal,
+    )
+    try:
+        yield scheme.authenticator(context)
+    except GatepassError:
+        raise
+    except OSError as error:
+        from requests import RequestException  # derived from OSError; not needed to catch it
+
+        if not isinstance(error, RequestException):
+            raise
+        raise GatepassError(f"the request failed with {type(error).__name__}") from None
+    finally:
+        for plain in opened:
+            plain.close()
+
+
 def of_the_login(session: "Session", name: str) -> Any:
     """Return what the login of a session offers beside what scripts need."""
     return session._ability(name)  # noqa: SLF001 - a script has no use for these
@@ -74,3 +140,15 @@ def of_the_login(session: "Session", name: str) -> Any:
 def moment(seconds: float) -> str:
     """Return a point in time, in seconds since 1970, as the clock on the wall shows it."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def length(seconds: float) -> str:
+    """Return a length of time in its two largest units: ``2 d 3 h``, ``12 min``, ``45 s``."""
+    minutes, rest = divmod(int(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    first = next(number for number, (count, _) in enumerate(parts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)

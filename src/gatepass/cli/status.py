@@ -13,7 +13,7 @@ from gatepass._settings import Layers
 from gatepass._terminal import Terminal
 from gatepass.cli import _output
 from gatepass.cli._complaints import complaints_of
-from gatepass.cli._logins import OIDC, moment, of_the_login, place_of, profile_of, session_of
+from gatepass.cli._logins import OIDC, length, login_of, moment, place_of, profile_of
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -100,7 +100,8 @@ def status(
     layers = world.layers(config_files)
     names = layers.names if name is None else (_settings.select(layers, name),)
     look = _look(world)
-    rows = [row for each in names for row in _rows(look, layers, each, named=name is not None)]
+    with _output.waiting_for("asking for the vault's key (a keyring for at most 5 s) ..."):
+        rows = [row for each in names for row in _rows(look, layers, each, named=name is not None)]
     now = time.time()
     _show(rows, now, as_json=as_json)
     if name is not None and not rows and min_valid is None:
@@ -116,11 +117,11 @@ def _rows(look: _Look, layers: Layers, name: str, *, named: bool) -> Iterator[_R
     if profile is None:
         if named:
             raise ProfileError(problems=problems)
-        _output.say(f"{name} is broken; gatepass validate {name} tells why")
+        _output.tell(f"{name} is broken; see why: gatepass validate {name}")
     elif profile.scheme == OIDC:
         yield look(profile)
     elif named:
-        _output.say(
+        _output.tell(
             f"{name} uses {profile.scheme}, which has no login to store; where its secret comes "
             f"from: gatepass secret list {name}"
         )
@@ -189,19 +190,7 @@ def _until(ends: float | None, now: float) -> str:
         return _NOTHING
     if ends <= now:
         return f"ended {moment(ends)}"
-    return f"until {moment(ends)} ({_length(ends - now)})"
-
-
-def _length(seconds: float) -> str:
-    """Return a length of time in its two largest units: ``2 d 3 h``, ``12 min``, ``45 s``."""
-    minutes, rest = divmod(int(seconds), 60)
-    if not minutes:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
-    first = next(number for number, (count, _) in enumerate(parts) if count)
-    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
+    return f"until {moment(ends)} ({length(ends - now)})"
 
 
 def _notes(row: _Row) -> Iterator[str]:
@@ -243,5 +232,6 @@ def token(world: World, name: str, config_files: tuple[str, ...]) -> None:
             f"token is for the scheme oidc; {name} uses {profile.scheme}",
             hint=f"where its secret comes from: gatepass secret list {name}",
         )
-    with session_of(world, profile) as session:
-        _output.data(of_the_login(session, "access_token")().reveal())
+    with login_of(world, profile) as login:
+        access = login.access_token()
+    _output.data(access.reveal())
