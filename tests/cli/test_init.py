@@ -54,7 +54,7 @@ def user(world: World) -> Callable[[bytes], Path]:
 
 
 def test_a_person_answers_a_few_questions(home: Home) -> None:
-    with home.sit("init") as child:
+    with home.sit("init", "--offline") as child:
         for question, answer in (
             ("name of the profile", "prod"),
             ("URL of the server", "https://mi.example.com/mi"),
@@ -104,6 +104,7 @@ def test_where_nobody_is_all_missing_options_are_named(home: Home) -> None:
 
     assert nothing.returncode == 2
     assert "missing: NAME, --url, --scheme (" in nothing.stderr
+    assert "asking" not in nothing.stderr, "without a URL nobody can be asked"
     assert half.returncode == 2
     assert "missing: --user-name, --password-from (" in half.stderr
 

@@ -1,7 +1,7 @@
 """``gatepass init``: write a new profile into a file, after a few questions."""
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from gatepass._profiles import Machine
 from gatepass._settings import NAME, PROJECT_FILE, Layers, Source
 from gatepass.cli import _output
 from gatepass.cli._edit import Draft, layer_of, same
+from gatepass.cli._learning import learn
 from gatepass.cli._options import CONTEXT, example
 from gatepass.cli._world import World
 from gatepass.errors import GatepassError, ProfileError
@@ -35,19 +36,28 @@ class _Given:
     user_name: str | None
     domain: str | None
     password_from: tuple[str, ...]
+    offline: bool = False
 
 
 @click.command(
     context_settings=CONTEXT,
     epilog=example(
         "gatepass init prod",
+        "gatepass init prod --url https://mi.example.com/mi_servicelayer",
         "gatepass init prod --url https://mi.example.com/mi_servicelayer --scheme credentials",
         "    --user-name env:MI_USERNAME --password-from env:MI_PASSWORD --password-from keyring",
     ),
 )
 @click.argument("name", required=False)
 @click.option("--url", help="The server.")
-@click.option("--scheme", help="The authentication scheme, such as credentials or anonymous.")
+@click.option(
+    "--scheme",
+    help="The authentication scheme, such as credentials or anonymous; by default what the server "
+    "asks for.",
+)
+@click.option(
+    "--offline", is_flag=True, help="Do not ask the server which login it takes; --scheme says it."
+)
 @click.option("--user-name", help="Who logs on: a name, or a reference such as env:MI_USERNAME.")
 @click.option("--domain", help="The Windows domain of the user.")
 @click.option(
@@ -65,8 +75,9 @@ class _Given:
 def init(world: World, /, file: Path | None, project: bool, **given: Any) -> None:
     """Add a profile to a file; asks for what is not given.
 
-    The file is your own profiles.toml, if no other is named. The profile holds no secret, only
-    references. Nothing else in the file changes.
+    Without --scheme the server is asked which login it takes: one request to the URL, without
+    credentials. The file is your own profiles.toml, if no other is named. The profile holds no
+    secret, only references. Nothing else in the file changes.
     """
     if file is not None and project:
         raise click.UsageError("--file and --project exclude each other")
@@ -101,7 +112,7 @@ def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
 
 
 def _tell(world: World, draft: Draft, name: str, *, trusted: bool) -> None:
-    _output.say(f"wrote the profile {name} into {draft.path}")
+    _output.tell(f"wrote the profile {name} into {draft.path}")
     named = () if _is_found(world, draft) else ("--config-file", str(draft.path))
     if not named and draft.layer in {"project", "local"} and not trusted:
         _output.say("nobody has trusted this file yet; look at it and do so:")
@@ -173,12 +184,28 @@ def _questions(world: World, given: _Given) -> tuple[str, dict[str, Any]]:
     if problem:
         raise click.UsageError(f"the URL {problem}")
     known = _plugins.names(_plugins.AUTH)
-    scheme = ask.need(given.scheme, "--scheme", f"scheme ({', '.join(known)})", _DEFAULT_SCHEME)
+    scheme = given.scheme or _scheme(world, ask, given, url, known)
     if scheme and scheme not in known:
         raise click.UsageError(f"scheme: {_settings.unknown(scheme, known, 'scheme')}")
     auth = {"scheme": scheme, **(_login(ask, scheme, given) if scheme else {})}
     ask.refuse_missing()
     return name, {"url": url, "auth": auth}
+
+
+def _scheme(world: World, ask: _Questions, given: _Given, url: str, known: Sequence[str]) -> str:
+    """Learn the scheme from the server, and let a person decide; empty where nobody can tell."""
+    fitting: tuple[str, ...] = ()
+    if url and not given.offline:
+        learnt = learn(world, url)
+        fitting = learnt.schemes
+        _output.tell(learnt.saw)
+    if "credentials" in fitting and (given.user_name or given.domain or given.password_from):
+        fitting = ("credentials", *fitting)
+    if ask.reason is not None and fitting:
+        _output.tell(f"so the scheme is {fitting[0]}; --scheme chooses another one")
+        return fitting[0]
+    default = fitting[0] if fitting else _DEFAULT_SCHEME
+    return ask.need(None, "--scheme", f"scheme ({', '.join(known)})", default)
 
 
 def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
