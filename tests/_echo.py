@@ -134,7 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
         with self.echo.lock:
             self.echo.seen.append(seen)
         answer = self.echo.answers(seen)
-        self.send_response(answer.status, answer.reason)
+        if any(name == "Date" for name, _ in answer.headers):  # otherwise there would be two
+            self.send_response_only(answer.status, answer.reason)
+        else:
+            self.send_response(answer.status, answer.reason)
         for name, value in answer.headers:
             self.send_header(name, value)
         if answer.endless:

@@ -168,3 +168,15 @@ class MacOverSsh(Memory):
         raise KeyringError("Can't get password from keychain") from ValueError(
             -25308, "Unknown Error"
         )
+
+
+class VaultHangs(HangsOnGet, WinVaultKeyring):
+    """A Credential Manager that never answers."""
+
+    priority = 5
+
+
+class VaultOverSsh(WindowsOverSsh, WinVaultKeyring):
+    """The Credential Manager in a network logon, asked without knowing."""
+
+    priority = 5

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
@@ -459,21 +459,59 @@ def _opens(gssapi: Any, keytab: str, principal: str | None) -> bool:
 
 
 def _ticket(gssapi: Any, scheme: Autologon, context: UnattendedContext) -> Finding:
-    name = scheme.principal and gssapi.Name(scheme.principal, gssapi.NameType.kerberos_principal)
     try:
-        found = gssapi.Credentials(
-            name=name,
-            usage="initiate",
-            mechs=[gssapi.MechType.kerberos],
-        )
-        left = found.lifetime
-    except gssapi.exceptions.GSSError as error:
-        failure = _explain(error, "")
-        return Finding("lack", "ticket", failure.message, failure.hint)
-    if left is None:
-        return Finding("ok", "ticket", f"a ticket of {found.name} is there")
-    ends = context.clock() + left
+        found = _found(gssapi, scheme.principal)
+    except GatepassError as error:
+        return Finding("lack", "ticket", error.message, error.hint)
+    if found.seconds is None:
+        return Finding("ok", "ticket", f"a ticket of {found.principal} is there")
+    ends = context.clock() + found.seconds
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ends))
     if ends < context.until:
-        return Finding("lack", "ticket", f"the ticket of {found.name} ends at {when}", _ENDS_HINT)
-    return Finding("ok", "ticket", f"a ticket of {found.name} is there until {when}")
+        message = f"the ticket of {found.principal} ends at {when}"
+        return Finding("lack", "ticket", message, _ENDS_HINT)
+    return Finding("ok", "ticket", f"a ticket of {found.principal} is there until {when}")
+
+
+# ---------------------------------------------------------------- what is there now
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What would log on by Kerberos.
+
+    Attributes:
+        principal: whose ticket; empty for a keytab.
+        seconds: how long it lasts; None without end.
+        keytab: the keytab that is used instead of a ticket.
+    """
+
+    principal: str
+    seconds: float | None = None
+    keytab: str = ""
+
+
+def ready(environ: Mapping[str, str]) -> Ready:
+    """Return what would log on; not on Windows. Reads keytab and ticket cache, asks no KDC.
+
+    Raises:
+        LoginRequired: there is no ticket, or it has expired.
+        GatepassError: GSSAPI is not installed.
+    """
+    gssapi = _import_gssapi()
+    keytab = environ.get("KRB5_CLIENT_KTNAME") or _usual_keytab()
+    if keytab is not None and _opens(gssapi, keytab, None):
+        return Ready("", keytab=keytab)
+    return _found(gssapi, None)
+
+
+def _found(gssapi: Any, principal: str | None) -> Ready:
+    """Return the ticket of a principal, or the first; raises as :func:`ready` does."""
+    name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)
+    kerberos = gssapi.MechType.kerberos
+    try:
+        found = gssapi.Credentials(name=name, usage="initiate", mechs=[kerberos])
+        return Ready(str(found.name), found.lifetime)
+    except gssapi.exceptions.GSSError as error:
+        failure = _explain(error, "")
+    raise failure

@@ -1,15 +1,16 @@
-"""``gatepass check``: one request, and what came of it."""
+"""``gatepass check``: one request and what came of it; without a name, the state of the machine."""
 
-import dataclasses
-import textwrap
-from typing import Final
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from gatepass._clock import TOLERATED, skew
 from gatepass._findings import Finding
 from gatepass._profiles import Profile
 from gatepass.cli import _output
-from gatepass.cli._logins import OIDC, place_of
+from gatepass.cli._logins import keeps_tokens, length, place_of
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -20,23 +21,60 @@ from gatepass.cli._options import (
 from gatepass.cli._world import World
 from gatepass.errors import GatepassError
 
+if TYPE_CHECKING:
+    from gatepass._session import CheckResult, Session
+
 _FAILED = 1
 
 
-@click.command(context_settings=CONTEXT, epilog=example("gatepass check prod"))
-@name_argument(required=True)
+@click.command(
+    context_settings=CONTEXT,
+    short_help="Log on and explain the answer; or examine this machine.",
+    epilog=example("gatepass check prod", "gatepass check", "gatepass check --redacted"),
+)
+@name_argument(required=False)
+@click.option(
+    "--redacted",
+    is_flag=True,
+    help="Without NAME: leave out the names of people, computers, servers and profiles, and "
+    "folders; for a bug report.",
+)
 @config_file_option
 @json_option
 @click.pass_obj
-def check(world: World, name: str, config_files: tuple[str, ...], as_json: bool) -> int:
-    """Log on, make one request, and explain the answer.
+def check(
+    world: World, name: str | None, redacted: bool, config_files: tuple[str, ...], as_json: bool
+) -> int:
+    """Log on, make one request, and explain the answer; without NAME, examine this machine.
 
     Where the scheme keeps tokens, the vault is examined too: whether its locks hold, and, of a
-    redis, whether it keeps each write.
+    redis, whether it keeps each write. The server's clock is compared with this computer's.
 
-    Exit codes: 0 the server let you in, 1 it answered something else, 2 the profile is not
-    valid, 3 a secret is missing, 4 the login was refused, 5 no answer came.
+    Exit codes with NAME: 0 the server let you in, 1 it answered something else, 2 the profile is
+    not valid, 3 a secret is missing, 4 the login was refused, 5 no answer came.
+
+    The examination looks at the keyring, Kerberos, certificates, proxies, files and their
+    permissions, the vault, and what is installed. It changes nothing, asks no person and no
+    server. Exit codes: 0 nothing is lacking, 1 something is.
     """
+    if name is None:
+        return _examined(world, config_files, redacted=redacted, as_json=as_json)
+    if redacted:
+        raise click.UsageError("--redacted belongs to the examination: leave NAME out")
+    result, findings = _asked(world, name, config_files)
+    if as_json:
+        _output.json({**asdict(result), "findings": [asdict(each) for each in findings]})
+    else:
+        _output.sentence(f"{'ok' if result.ok else 'failed'}: {result.sentence}")
+        _output.finish()  # what else is said comes after it, also in a log
+        for finding in findings:
+            _say(finding)
+    return 0 if result.ok else _FAILED
+
+
+def _asked(
+    world: World, name: str, config_files: tuple[str, ...]
+) -> "tuple[CheckResult, list[Finding]]":
     from requests import RequestException
 
     from gatepass._session import Session
@@ -48,34 +86,49 @@ def check(world: World, name: str, config_files: tuple[str, ...], as_json: bool)
         terminal=world.terminal,
     )
     with session:
-        longest = sum(session.profile.timeout) * (1 + session.profile.retries)
-        _output.waiting(f"asking {session.profile.origin} (for at most {longest:g} s) ...")
+        _output.waiting(f"asking {session.profile.origin} (for at most {_longest(session)} s) ...")
+        sent = time.time()
         try:
             result = session.check()
-        except GatepassError:
+        except GatepassError as error:
+            answer = getattr(error, "response", None)  # where the login is refused
+            if answer is not None:
+                for finding in _clock_findings(skew(answer.headers, sent, time.time())):
+                    _say(finding)
             raise
         except RequestException as error:  # such as too many redirects; its text may be anything
             raise GatepassError(f"the request failed with {type(error).__name__}") from None
-        findings = _vault_findings(session.profile, world)
-    if as_json:
-        found = [dataclasses.asdict(finding) for finding in findings]
-        _output.json({**dataclasses.asdict(result), "findings": found})
-    else:
-        _output.data(f"{'ok' if result.ok else 'failed'}: {result.sentence}")
-        _output.finish()  # what is said about the vault comes after it, also in a log
-        for finding in findings:
-            _say(finding)
-    return 0 if result.ok else _FAILED
+        vault = _vault_findings(session.profile, world)
+    return result, [*_clock_findings(result.clock_skew), *vault]
+
+
+def _longest(session: "Session") -> str:
+    return f"{sum(session.profile.timeout) * (1 + session.profile.retries):g}"
+
+
+def _clock_findings(ahead: float | None) -> list[Finding]:
+    """Say what a difference of the clocks does; nothing where it hurts nobody."""
+    if ahead is None or abs(ahead) <= TOLERATED:
+        return []
+    way = "ahead of" if ahead > 0 else "behind"
+    message = (
+        f"this computer's clock is {length(abs(ahead))} {way} the server's: tokens seem to have "
+        "ended or not to have begun, and Kerberos refuses to log on"
+    )
+    hint = (
+        "let the system set it:\n    timedatectl set-ntp true      (Linux)\n"
+        "    w32tm /resync                 (Windows)\n"
+        "where this clock is right, tell the server's administrator"
+    )
+    return [Finding("lack", "clock", message, hint)]
 
 
 def _vault_findings(profile: Profile, world: World) -> list[Finding]:
-    """Examine the vault of a profile whose scheme keeps tokens."""
-    if profile.scheme != OIDC:
+    """Examine the vault of a profile whose login is kept there."""
+    if not keeps_tokens(profile):
         return []
     from gatepass.auth import oidc
 
-    if getattr(profile.auth, "flow", "") == "client_credentials":
-        return []
     return oidc.vault_findings(place_of(profile, world, world.terminal))
 
 
@@ -83,8 +136,30 @@ _WORDS: Final = {"ok": "ok", "note": "note", "unknown": "not known", "lack": "wa
 
 
 def _say(finding: Finding) -> None:
-    """Print a finding and the next step, no wider than a terminal usually is."""
-    head = f"{_WORDS[finding.verdict]}: {finding.subject}: "
-    for line in (head + finding.message, *finding.hint.splitlines()):
-        indent = "    " if line.startswith("    ") else ""
-        _output.say(textwrap.fill(line, 80, subsequent_indent=indent, break_long_words=False))
+    """Print a finding and the next step, beside the data."""
+    _output.tell(f"{_WORDS[finding.verdict]}: {finding.subject}: {finding.message}")
+    if finding.hint:
+        _output.tell(finding.hint)
+
+
+# ---------------------------------------------------------------- the machine
+
+
+def _examined(world: World, config_files: tuple[str, ...], *, redacted: bool, as_json: bool) -> int:
+    """Show each finding as soon as it is there, and return the exit code."""
+    from gatepass.cli._exam import examination
+
+    _output.waiting(
+        "examining this machine; a part that does not answer is given up after 5 to 60 s ..."
+    )
+    findings = []
+    for finding in examination(world, config_files, redacted=redacted):
+        findings.append(finding)
+        if not as_json:
+            _output.finding(finding)
+    lacks = sum(finding.verdict == "lack" for finding in findings)
+    if as_json:
+        _output.json({"ok": not lacks, "findings": [asdict(finding) for finding in findings]})
+    else:
+        _output.data(f"{lacks} lacking" if lacks else "ok: nothing is lacking")
+    return _FAILED if lacks else 0

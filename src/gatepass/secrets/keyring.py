@@ -56,7 +56,7 @@ _UNLOCKED: Final = 1  # kSecUnlockStateStatus of macOS' SecKeychain.h
 _INTERACTION_NOT_ALLOWED: Final = -25308  # errSecInteractionNotAllowed of macOS' SecBase.h
 
 _WITHOUT: Final = "on a computer without a keyring use env:NAME or file:PATH instead"
-_UNLOCK: Final = (
+UNLOCK: Final = (
     "log in to the desktop with your password, which unlocks it; where nobody does that (SSH, "
     "cron, a server) use env:NAME or file:PATH instead"
 )
@@ -93,10 +93,12 @@ class Backend:
     Attributes:
         name: its module and class, as ``keyring --list-backends`` shows it.
         refusal: why it is not used; None when it is.
+        most_bytes: how much an entry holds, in UTF-16; None where no limit is known.
     """
 
     name: str
     refusal: SecretUnavailable | None
+    most_bytes: int | None = None
 
 
 def keyring(text: str, context: SecretContext) -> str:
@@ -264,7 +266,8 @@ def describe_backend(access: Access, *, seconds: float | None = None) -> Backend
 
     def look() -> Backend:
         backend, refusal = _chosen(access)
-        return Backend(_name(backend), refusal)
+        most = _WINDOWS_BYTES if _WINDOWS in _ancestors(backend) else None
+        return Backend(_name(backend), refusal, most)
 
     return _in_time(look, _patience(access, seconds))
 
@@ -307,7 +310,7 @@ def _collection_is_locked(backend: "KeyringBackend") -> bool:
         try:
             return bool(secretstorage.Collection(bus, path).is_locked())
         except secretstorage.ItemNotFoundException:
-            raise SecretUnavailable("the keyring has not been set up", hint=_UNLOCK) from None
+            raise SecretUnavailable("the keyring has not been set up", hint=UNLOCK) from None
 
 
 def _keychain_is_locked() -> bool:
@@ -353,7 +356,7 @@ def _in_time(work: Callable[[], T], seconds: float) -> T:
         raise SecretUnavailable(
             f"the keyring did not answer within {seconds:g} s (a D-Bus that hangs, or an unlock "
             "dialog that nobody sees)",
-            hint=_UNLOCK,
+            hint=UNLOCK,
         )
     return answers[0]
 
@@ -368,9 +371,9 @@ def _explained(error: BaseException) -> SecretUnavailable:
     kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "keyring.errors"}
     cause = getattr(error.__cause__, "args", ())
     if "KeyringLocked" in kinds or cause[:1] == (_INTERACTION_NOT_ALLOWED,):
-        return SecretUnavailable("the keyring is locked", hint=_UNLOCK)
+        return SecretUnavailable("the keyring is locked", hint=UNLOCK)
     if "InitError" in kinds:
-        return SecretUnavailable("the keyring has not been set up, or was not opened", hint=_UNLOCK)
+        return SecretUnavailable("the keyring has not been set up, or was not opened", hint=UNLOCK)
     if "NoKeyringError" in kinds:
         return _no_keyring()
     if getattr(error, "winerror", None) == _NO_SUCH_LOGON_SESSION:
