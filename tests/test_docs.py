@@ -1,7 +1,7 @@
 r"""The documentation is run: profiles pass the gate, scripts and commands do what the pages say.
 
-Each page is a story, told in a home folder of its own, with two servers of the sandbox behind the
-names that the page uses. Its fenced blocks are taken in their order:
+Each page is a story, told in a home folder of its own, with servers behind the names that the page
+uses (``tests/pages.py``). Its fenced blocks are taken in their order:
 
 - ``toml`` is a whole file of profiles, and every profile in it passes the gate;
 - ``python`` is run as a script of its own;
@@ -21,8 +21,10 @@ Other languages are only read. What differs is said in a hidden comment before t
 ``continue``         the script follows the one before
 ``output``           (``text``) what the script before it prints
 ``types A | (B)``    the command runs in a terminal; what a person types, hidden in parentheses
+``browser``          the same, without typing; a browser opens whose person is logged on
 ``set A=B``          a variable for this block and all that follow
 ``keyring``          it needs a keyring
+``redis``            it needs a redis
 ``is PATH``          it repeats that file of this repository, word for word; it is not run
 ``installs``         the package of docs/examples is installed from here on
 ``fresh``            first forget all files and variables of the page
@@ -37,7 +39,7 @@ import shlex
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,12 +56,10 @@ from gatepass._profiles import Profile
 from gatepass._settings import Locations
 from gatepass.cli import _gatepass
 from gatepass.errors import ProfileError
-from gatepass.sandbox import Server
 from tests.distribution import install
-from tests.integrations.service_layer import offer_granta
+from tests.pages import Peers, peers_of
 from tests.peers.environ import clean_environ
 from tests.peers.terminal import terminal, without_terminal
-from tests.strangers.server import acme_server
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = Path(gatepass.__file__).parent
@@ -71,7 +71,8 @@ PAGES: Final = [
 RUN: Final = frozenset({"toml", "python", "console"})
 READ: Final = frozenset({"text", "ini", "{eval-rst}", "{toctree}"})
 WORDS: Final = frozenset(
-    "not file in wrong raises continue output types set keyring fresh is installs".split()
+    "not file in wrong raises continue output types browser set keyring redis fresh is "
+    "installs".split()
 )
 
 _BLOCK: Final = re.compile(
@@ -150,19 +151,12 @@ def test_a_block_that_repeats_a_file_repeats_it_word_for_word() -> None:
 # ---------------------------------------------------------------- a page as a story
 
 
-@dataclass(frozen=True)
-class _Elsewhere:
-    """The address of a server that is not of the sandbox."""
-
-    url: str
-
-
 @dataclass
 class Story:
     """The home folder, the servers and the variables in which a page is run."""
 
     environ: dict[str, str]
-    servers: dict[str, Server | _Elsewhere]
+    peers: Peers
     bin: Path
     package: Callable[[], str]
     variables: dict[str, str] = field(default_factory=dict)
@@ -186,16 +180,36 @@ class Story:
         self.variables.clear()
 
     def real(self, text: str) -> str:
-        """Put the sandbox's servers in the place of the names on the page."""
-        for name, server in self.servers.items():
-            text = text.replace(name, server.url.removesuffix("/mi_servicelayer/"))
+        """Put what is there in the place of the names on the page."""
+        for name, there in self.peers.names.items():
+            text = text.replace(name, there)
         return text
 
     def shown(self, text: str) -> str:
         """Put the names on the page in the place of what this run has."""
-        for name, server in self.servers.items():
-            text = text.replace(server.url.removesuffix("/mi_servicelayer/"), name)
-        return text.replace(str(self.home), "/home/alice").replace("\r", "")
+        for name, there in self.peers.names.items():
+            text = text.replace(there, name)
+        text = text.replace(str(self.home), "/home/alice")
+        return re.sub("\r+\n", "\n", text).replace("\r", "\n")  # a line drawn again is a new one
+
+    def tell(self, page: Path, blocks: Iterable[Block]) -> None:
+        """Do what these blocks of a page say."""
+        for block in blocks:
+            if "fresh" in block:
+                self.forget()
+            for pair in block.marks.get("set", "").split():
+                name, _, value = pair.partition("=")
+                self.variables[name] = value
+            step = getattr(self, block.language, None)
+            if "installs" in block:
+                self.installed = self.package()
+            if {"not", "is"} & set(block.marks) or step is None:
+                continue
+            try:
+                step(block)
+            except (AssertionError, StopIteration) as error:
+                raise AssertionError(f"{name_of(page)}:{block.line}: {error}") from error
+        assert self.complaint == "", "a wrong file without the text block that shows its complaint"
 
     def path(self, written: str) -> Path:
         return self.home / written[2:] if written.startswith("~/") else self.work / written
@@ -296,7 +310,8 @@ class Story:
             if command.startswith("unset "):
                 self.variables.pop(command.split()[1])
                 continue
-            run = self._typed if "types" in block else self._piped
+            person = "types" in block or "browser" in block
+            run = self._typed if person else self._piped
             status, printed = run(f"(exit {status}); {self.real(command)}", output, block)
             _compare(output, self.shown(printed))
             assert status == 0 or following == "echo $?", f"{command}\n{printed}"
@@ -314,7 +329,7 @@ class Story:
         argv = ("sh", "-c", command)
         # Wide, because the folders of a test have longer names than those on the page.
         with terminal(argv, self.surroundings(), cwd=self.work, columns=200) as child:
-            for each in block.marks["types"].split("|"):
+            for each in block.marks["types"].split("|") if "types" in block else ():
                 answer = each.strip()
                 hidden = answer.startswith("(")
                 ending = ":" if hidden or not answer else f": {answer}"
@@ -377,19 +392,10 @@ def story(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[
                 environ = dict(request.getfixturevalue("unlocked_keyring"))
             else:
                 environ = clean_environ(tmp_path / "alice")
-            users = {"alice": "sesame", "CORP\\alice": "sesame"}
-            servers = {
-                "https://mi.example.com": Server(mode="standalone", users=users),
-                "https://mi-dev.example.com": Server(mode="open"),
-            }
-            for server in servers.values():
-                stack.enter_context(server)
-                offer_granta(server)
-            acme = stack.enter_context(acme_server("team-7", "s3cret-of-acme"))
-            places: dict[str, Server | _Elsewhere] = {**servers}
-            places["https://acme.example.com"] = _Elsewhere(acme.root)
+            peers = peers_of(page.read_text(encoding="utf-8"), stack, request.getfixturevalue)
             programs = _programs(tmp_path / "bin")
-            made = Story(environ, places, programs, lambda: request.getfixturevalue("acme"))
+            environ |= peers.environ(programs)
+            made = Story(environ, peers, programs, lambda: request.getfixturevalue("acme"))
             made.forget()
             return made
 
@@ -419,23 +425,7 @@ def _programs(folder: Path) -> Path:
     ids=name_of,
 )
 def test_a_page_does_what_it_says(page: Path, story: Callable[[Path], Story]) -> None:
-    told = story(page)
-    for block in blocks_of(page):
-        if "fresh" in block:
-            told.forget()
-        for pair in block.marks.get("set", "").split():
-            name, _, value = pair.partition("=")
-            told.variables[name] = value
-        step = getattr(told, block.language, None)
-        if "installs" in block:
-            told.installed = told.package()
-        if {"not", "is"} & set(block.marks) or step is None:
-            continue
-        try:
-            step(block)
-        except (AssertionError, StopIteration) as error:
-            raise AssertionError(f"{name_of(page)}:{block.line}: {error}") from error
-    assert told.complaint == "", "a wrong file without the text block that shows its complaint"
+    story(page).tell(page, blocks_of(page))
 
 
 # ---------------------------------------------------------------- nothing is forgotten

@@ -4,7 +4,8 @@ Every room answers the same programs, at its `http` and its `https` address:
 
 - `/cgi/whoami`: JSON of what the server saw (`tests/peers/cgi/whoami.py` lists the keys);
 - `/cgi/redirect?to=URL&code=307`;
-- `/cgi/status?code=503&retry_after=120`, or `/cgi/status/404`.
+- `/cgi/status?code=503&retry_after=120`, or `/cgi/status/404`;
+- `/mi_servicelayer`, and all below it: the first of these, where a Granta would be.
 """
 
 import base64

@@ -98,6 +98,7 @@ ThreadsPerChild 32
 MaxRequestWorkers 64
 DocumentRoot {folder}/www
 ScriptAlias /cgi/ {folder}/cgi/
+ScriptAlias /mi_servicelayer {folder}/cgi/whoami
 <Directory {folder}>
  Require all granted
 </Directory>

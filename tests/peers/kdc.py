@@ -75,6 +75,11 @@ class RealmFiles:
         """The key of alice, for scheduled tasks."""
         return self.folder / "alice.keytab"
 
+    @property
+    def service_account_keytab(self) -> Path:
+        """The key of svc-mi, an account of jobs; nobody knows a password of it."""
+        return self.folder / "svc-mi.keytab"
+
 
 @dataclass(frozen=True)
 class Kdc:
@@ -140,6 +145,8 @@ def _fill(files: RealmFiles, environ: dict[str, str]) -> None:
         f"addprinc -randkey {SERVICE}",
         f"ktadd -k {files.service_keytab} {SERVICE}",
         f"ktadd -norandkey -k {files.client_keytab} alice",
+        "addprinc -randkey svc-mi",
+        f"ktadd -k {files.service_account_keytab} svc-mi",
     ]
     admin = need_program("kadmin.local", "krb5-admin-server")
     _run([admin, "-r", REALM], environ, "\n".join(commands) + "\n")
