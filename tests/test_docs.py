@@ -19,6 +19,7 @@ Other languages are only read. What differs is said in a hidden comment before t
 ``wrong``            the gate refuses it; the ``text`` block that follows shows with which complaint
 ``raises NAME``      the script ends with that error, which the following ``output`` shows
 ``continue``         the script follows the one before
+``cell``             it is run in a notebook, one for the page; ``types`` as below
 ``output``           (``text``) what the script before it prints
 ``types A | (B)``    the command runs in a terminal; what a person types, hidden in parentheses
 ``browser``          the same, without typing; a browser opens whose person is logged on
@@ -42,6 +43,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -59,6 +61,7 @@ from gatepass.errors import ProfileError
 from tests.distribution import install
 from tests.pages import Peers, peers_of
 from tests.peers.environ import clean_environ
+from tests.peers.notebook import Notebook, notebook
 from tests.peers.terminal import terminal, without_terminal
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -71,7 +74,7 @@ PAGES: Final = [
 RUN: Final = frozenset({"toml", "python", "console"})
 READ: Final = frozenset({"text", "ini", "{eval-rst}", "{toctree}"})
 WORDS: Final = frozenset(
-    "not file in wrong raises continue output types browser set keyring redis fresh is "
+    "not file in wrong raises continue cell output types browser set keyring redis fresh is "
     "installs".split()
 )
 
@@ -159,6 +162,8 @@ class Story:
     peers: Peers
     bin: Path
     package: Callable[[], str]
+    stack: ExitStack
+    kernel: Notebook | None = None
     variables: dict[str, str] = field(default_factory=dict)
     installed: str = ""
     script: str = ""
@@ -277,6 +282,9 @@ class Story:
             self.write(block)
             ast.parse(block.text)
             return
+        if "cell" in block:
+            self.cell(block)
+            return
         self.script = (self.script if "continue" in block else "") + self.real(block.text)
         argv = (sys.executable, "-c", self.script)
         done = without_terminal(argv, self.surroundings(), cwd=self.work)
@@ -287,6 +295,17 @@ class Story:
         _, found, last = self.shown(done.stderr).rpartition(f".{block.marks['raises']}: ")
         assert found, done.stderr
         self.printed += f"{block.marks['raises']}: {last}"
+
+    def cell(self, block: Block) -> None:
+        if self.kernel is None:
+            self.kernel = self.stack.enter_context(notebook(self.surroundings(), self.work))
+        typed = [each.strip(" ()") for each in block.marks.get("types", "").split("|") if each]
+        done = self.kernel.run(self.real(block.text), typed)
+        hidden = [each.strip().startswith("(") for each in block.marks.get("types", "").split("|")]
+        assert [each for _, each in done.asked] == (hidden if typed else [])
+        self.printed = self.shown(done.printed + done.error)
+        assert done.error.startswith(block.marks.get("raises", "")), done.printed + done.error
+        assert (done.status == "ok") == ("raises" not in block), done.printed + done.error
 
     def text(self, block: Block) -> None:
         if "output" in block:
@@ -395,7 +414,8 @@ def story(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[
             peers = peers_of(page.read_text(encoding="utf-8"), stack, request.getfixturevalue)
             programs = _programs(tmp_path / "bin")
             environ |= peers.environ(programs)
-            made = Story(environ, peers, programs, lambda: request.getfixturevalue("acme"))
+            acme = partial(request.getfixturevalue, "acme")
+            made = Story(environ, peers, programs, acme, stack)
             made.forget()
             return made
 

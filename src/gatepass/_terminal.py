@@ -29,6 +29,9 @@ _IDE_VARIABLES: Final = ("PYCHARM_HOSTED", "SPYDER_ARGS", "SPY_EXTERNAL_INTERPRE
 # would start a text browser, which takes the terminal away.
 _BROWSER_VARIABLES: Final = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME")
 
+# Kernels have it from the server of the notebook, and so have the programs that a cell starts.
+_OF_A_KERNEL: Final = "JPY_PARENT_PID"
+
 _LOOK: Final = 0.2  # seconds between two looks for typed text
 
 
@@ -84,6 +87,11 @@ class Terminal:
         told, reason = self._told()
         if told:
             return reason
+        if self._started_by_a_cell():
+            return (
+                "a cell of a notebook has started this program, and what it asks there nobody can "
+                "answer (GATEPASS_NO_INPUT=0 asks all the same)"
+            )
         if _kernel_allows_input() or _console_is_ours():
             return None
         return (
@@ -95,9 +103,17 @@ class Terminal:
         """Return None when a browser window would be seen by a person, else the reason."""
         reason = self.why_not_ask()
         told, _ = self._told()
-        if reason is None or told or not any(name in self._environ for name in _IDE_VARIABLES):
+        if reason is None or told:
             return reason
-        return None
+        seen = any(name in self._environ for name in _IDE_VARIABLES)
+        return None if seen or (self._started_by_a_cell() and _console_is_ours()) else reason
+
+    def _started_by_a_cell(self) -> bool:
+        """Whether a kernel has started us: IPython gives `!program` a terminal without a keyboard.
+
+        What it shows is seen, but nobody can type into it.
+        """
+        return _OF_A_KERNEL in self._environ and "ipykernel" not in sys.modules
 
     def ask_secret(self, label: str) -> str:
         """Ask a person for a secret, with hidden input, and return it. Waits for the answer.
@@ -116,6 +132,8 @@ class Terminal:
             return self._read_hidden(f"{label}: ")
         except EOFError:
             raise NobodyThere("the input ended before an answer") from None
+        except NotImplementedError:  # of ipykernel, where it was told to ask all the same
+            raise NobodyThere("what runs this notebook cannot ask") from None
 
     def tell(self, text: str) -> None:
         """Tell a person something, on stderr. Asks nothing, and nobody need be there.
