@@ -434,7 +434,12 @@ def _programs(folder: Path) -> Path:
         "python3": "",
     }.items():
         program = folder / name
-        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {call} "$@"\n')
+        program.write_text(
+            "#!/bin/sh\n"
+            # what an installed package finds without any variable, as in cron
+            f"export PYTHONPATH=${{PYTHONPATH-{shlex.quote(str(PACKAGE.parent))}}}\n"
+            f'exec {shlex.quote(sys.executable)} {call} "$@"\n'
+        )
         program.chmod(0o755)
     return folder
 
@@ -451,14 +456,29 @@ def test_a_page_does_what_it_says(page: Path, story: Callable[[Path], Story]) ->
 # ---------------------------------------------------------------- nothing is forgotten
 
 
-@pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("_generate", ROOT / "docs" / "_generate.py")
+def _script(name: str) -> ModuleType:
+    """A script that lies beside the pages."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    return _script("_generate")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the pictures show a home folder of Linux")
+def test_the_pictures_show_what_the_commands_print_now() -> None:
+    """Run ``python docs/_record.py`` after a change of what these commands print."""
+    for path, text in _script("_record").pictures():
+        assert path.read_text(encoding="utf-8") == text
+        for secret in ("sesame", "127.0.0.1"):
+            assert secret not in text
+        assert any(f"{path.name})" in page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def test_what_is_generated_is_up_to_date(generator: ModuleType) -> None:
