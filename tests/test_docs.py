@@ -47,6 +47,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -308,7 +309,9 @@ class Story:
         assert (done.status == "ok") == ("raises" not in block), done.printed + done.error
 
     def text(self, block: Block) -> None:
-        if "output" in block:
+        if "cell" in block:  # with IPython's own words
+            self.cell(block)
+        elif "output" in block:
             _compare(block.text, self.printed)
         elif self.complaint:
             _compare(block.text, self.complaint)
@@ -629,3 +632,46 @@ def test_a_page_has_one_title(page: Path) -> None:
     outside = _BLOCK.sub("", page.read_text(encoding="utf-8"))
 
     assert len(re.findall(r"^# .+$", outside, re.MULTILINE)) == 1
+
+
+def _links(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield the target of each link, and what follows its ``#``."""
+    outside = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)]*)\)", outside):
+        path, _, anchor = target.partition("#")
+        yield path, anchor
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    outside = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", outside, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_to_a_heading_finds_it(page: Path) -> None:
+    for path, anchor in _links(page):
+        if anchor and "://" not in path:
+            assert anchor in _anchors(page.parent / path if path else page), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"], ids=name_of)
+def test_every_link_to_elsewhere_is_an_address_that_can_exist(page: Path) -> None:
+    """Nobody is asked: a test must not depend on other people's servers."""
+    for path, _ in _links(page):
+        if ":" not in path:
+            continue
+        parts = urlsplit(path)
+        assert parts.scheme == "https", path
+        assert re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc), path
+        assert not (parts.hostname or "").endswith(("example.com", ".example", ".test")), path
+
+
+def test_every_page_is_reached_from_the_first_one() -> None:
+    index = ROOT / "docs" / "index.md"
+    shown = {(index.parent / path).resolve() for path, _ in _links(index)}
+
+    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - {index} <= shown

@@ -46,9 +46,9 @@ class Overridden:
 
     Attributes:
         key: the key that stands there, such as ``proxy.url``.
-        value: its value, in the form of :attr:`ExplainedKey.value`.
-        origin: the place, as in :attr:`ExplainedKey.origin`.
-        layer: the kind of place, as in :attr:`ExplainedKey.layer`.
+        value: its value, in the form of ``ExplainedKey.value``.
+        origin: the place, as in ``ExplainedKey.origin``.
+        layer: the kind of place, as in ``ExplainedKey.layer``.
         by: the place that won over it.
         why: the rule, one sentence.
     """

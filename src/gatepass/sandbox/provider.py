@@ -196,7 +196,7 @@ class IdentityProvider(Running["_Run"]):
             user: who logs on; the first of ``users`` by default.
 
         Returns:
-            The address at which the browser ends: the client's, with code, state and iss.
+            The address at which the browser ends, which is the client's, with code, state, iss.
 
         Raises:
             ValueError: no such user, or the address is not this provider's.
