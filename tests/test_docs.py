@@ -54,7 +54,7 @@ import pytest
 import tomli_w
 
 import gatepass
-from gatepass import _plugins, _profiles, _settings, errors
+from gatepass import _plugins, _profiles, _settings, _terminal, errors
 from gatepass._profiles import Profile
 from gatepass._settings import Locations
 from gatepass.cli import _gatepass
@@ -64,6 +64,7 @@ from tests.pages import Peers, peers_of
 from tests.peers.environ import clean_environ
 from tests.peers.notebook import Notebook, notebook
 from tests.peers.terminal import terminal, without_terminal
+from tests.test_architecture import FLOORS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = Path(gatepass.__file__).parent
@@ -504,6 +505,13 @@ def test_every_key_of_a_profile_is_described() -> None:
         assert f"| `{name}` |" in text
 
 
+def test_the_floors_of_the_house_are_drawn_as_they_are() -> None:
+    text = (ROOT / "docs" / "explanation" / "how-it-works.md").read_text(encoding="utf-8")
+    drawn = text.partition("one floor a line:\n\n```text\n")[2].partition("```")[0]
+
+    assert [set(line.split()) for line in drawn.splitlines()] == [*FLOORS]
+
+
 def test_every_scheme_and_its_keys_are_described() -> None:
     text = _page("profile-keys")
     for scheme in _plugins.BUILT_IN[_plugins.AUTH]:
@@ -550,6 +558,21 @@ def test_every_variable_in_the_code_is_described() -> None:
 
     assert keys
     assert found - keys | {"GATEPASS_PROFILES__NAME__KEY"} <= set(rows)
+
+
+def test_every_variable_of_others_that_the_code_asks_for_is_described() -> None:
+    rows = re.findall(r"^\| (`.+?`) \|", _page("environment-variables"), re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    asked = {
+        name
+        for path in PACKAGE.rglob("*.py")
+        if not {"testing", "sandbox"} & set(path.parts)
+        for name in re.findall(r'environ\.get\("([A-Z0-9_]+)"', path.read_text(encoding="utf-8"))
+    }
+    asked |= {*_terminal._IDE_VARIABLES, *_terminal._BROWSER_VARIABLES, _terminal._OF_A_KERNEL}
+    own = {name for name in asked if name.startswith("GATEPASS_")}
+
+    assert asked - own - {"PATH", "HOME", "USERPROFILE"} <= told
 
 
 def test_every_public_name_is_in_the_page_of_the_python_interface() -> None:
