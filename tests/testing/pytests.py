@@ -16,6 +16,7 @@ from tests.peers.environ import clean_environ
 from tests.peers.terminal import without_terminal
 
 SOURCES = Path(gatepass.__file__).parent.parent
+_PROJECT_FILE = Path(__file__).parents[2] / "pyproject.toml"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Project:
     @classmethod
     def new(cls, folder: Path) -> "Project":
         """Make one; pytest finds our plug-in by its entry point, as pyproject.toml says it."""
-        declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+        declared = tomllib.loads(_PROJECT_FILE.read_text(encoding="utf-8"))["project"]
         packages, project = folder / "packages", folder / "project"
         install(packages, "gatepass", {"pytest11": declared["entry-points"]["pytest11"]})
         project.mkdir()
