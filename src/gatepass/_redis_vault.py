@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
+from gatepass._forks import renew_in_children
 from gatepass.auth import RedisPlace
 from gatepass.errors import SecretUnavailable, VaultError
 from gatepass.secrets import Secret, SecretContext, SecretField, SecretRef, TextField
@@ -70,25 +71,40 @@ class RedisAddress:
         return cls(found[1].lower() == "rediss", found[2].strip("[]"), port, int(found[4] or 0))
 
 
+class _Secrets:
+    """The secrets of one redis, each of them resolved once. Threads share it, and so do forks."""
+
+    def __init__(self, context: SecretContext) -> None:
+        self._context = context
+        self._found: dict[str, Secret] = {}
+        self._renew()
+        renew_in_children(self, _Secrets._renew)
+
+    def _renew(self) -> None:
+        """Make the lock anew: another thread may have held it during a fork."""
+        self._turn = Lock()
+
+    def get(self, name: str, value: str | SecretRef | Secret | None) -> Secret | None:
+        """Return the secret of a field of ``vault``; None where it is not set."""
+        if value is None:
+            return None
+        with self._turn:
+            if name not in self._found:
+                field = f"vault.{name}"
+                self._found[name] = _resolved(value, replace(self._context, field=field))
+            return self._found[name]
+
+
 def redis_place(vault: RedisVault, context: SecretContext) -> RedisPlace:
     """Describe a redis. Its secrets are resolved once, at the first connection."""
     address = RedisAddress.of(vault.url)
     if address is None:  # built in Python, past the gate
         raise VaultError("vault.url should be rediss://HOST:PORT/DB, without user and password")
-    found: dict[str, Secret] = {}
-    turn = Lock()
-
-    def secret(name: str, value: str | SecretRef | Secret | None) -> Secret | None:
-        if value is None:
-            return None
-        with turn:
-            if name not in found:
-                found[name] = _resolved(value, replace(context, field=f"vault.{name}"))
-            return found[name]
+    secrets = _Secrets(context)
 
     def credentials() -> tuple[str | None, Secret | None]:
-        user = secret("user_name", vault.user_name)
-        return (user.reveal() if user else None), secret("password", vault.password)
+        user = secrets.get("user_name", vault.user_name)
+        return (user.reveal() if user else None), secrets.get("password", vault.password)
 
     def tls() -> "SSLContext":
         from gatepass._tls import ClientCertificate, Contexts, trusted
@@ -96,18 +112,18 @@ def redis_place(vault: RedisVault, context: SecretContext) -> RedisPlace:
         certificate = vault.client_cert and ClientCertificate(
             vault.client_cert,
             vault.client_key,
-            secret("client_key_password", vault.client_key_password),
+            secrets.get("client_key_password", vault.client_key_password),
         )
         return Contexts(trusted(vault.ca_file, context.environ)).get(True, certificate or None)
 
     make = tls if address.tls else None
-    secrets = {
+    fields = {
         "user_name": vault.user_name,
         "password": vault.password,
         "client_key_password": vault.client_key_password,
     }
     references = {
-        f"vault.{name}": value for name, value in secrets.items() if isinstance(value, SecretRef)
+        f"vault.{name}": value for name, value in fields.items() if isinstance(value, SecretRef)
     }
     return RedisPlace(address.host, address.port, address.db, make, credentials, references)
 

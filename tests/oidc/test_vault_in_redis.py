@@ -6,8 +6,10 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from gatepass._oidc.examination import examined
 from gatepass._oidc.in_redis import RedisStore, Server
 from gatepass._oidc.keys import VaultKey
 from gatepass._oidc.values import InFlight, Record
@@ -385,6 +388,111 @@ def test_a_redis_that_never_answers_is_given_up_after_a_deadline() -> None:
         its = RedisStore(Server("127.0.0.1", port, 0, seconds=0.2))
         with pytest.raises(VaultError, match="did not answer within 0.2 s"):
             its.count()
+
+
+@contextmanager
+def babbling(talk: Callable[[socket.socket], object]) -> Iterator[int]:
+    """Listen on a port; do something with each connection that has asked something."""
+    open_ones: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+
+        def serve(connection: socket.socket) -> None:
+            open_ones.append(connection)
+            with connection, suppress(OSError):
+                while connection.recv(65536):
+                    talk(connection)
+
+        def listen() -> None:
+            with suppress(OSError):  # the listener is shut down
+                while True:
+                    threads.submit(serve, listener.accept()[0])
+
+        threads.submit(listen)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            for each in (listener, *open_ones):
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+
+NONSENSE = [
+    b":abc\r\n",
+    b":-1\r\n",
+    b"$abc\r\n",
+    b"$99999999999999999999\r\nabc",
+    b"*1\r\n" * 5000,
+    b"*0\r\n",
+    b"*2\r\n*0\r\n*0\r\n",
+    b"$5\r\nhello\r\n",
+    b"-MOVED rubbish\r\n",
+    b"-ASK\r\n",
+    b"-\r\n",
+    b"\xff\r\n",
+    b"HTTP/1.1 400 Bad Request\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("answer", NONSENSE, ids=lambda answer: repr(answer[:12]))
+def test_nonsense_for_an_answer_is_an_error_of_the_vault(answer: bytes) -> None:
+    """Anything else would get past what keeps a token that could not be written."""
+    with babbling(lambda connection: connection.sendall(answer)) as port:
+        store = RedisStore(Server("127.0.0.1", port, 0, seconds=20.0))
+        its = Vault(store, given(), clock=lambda: NOW, patience=0.0)
+        for use in (its.read, its.forget, its.in_flight, lambda _: its.entries()):
+            with suppress(VaultError):
+                use(IDENTITY)
+        with pytest.raises(VaultError):
+            its.keep(IDENTITY, fresh(), spent=SPENT)
+        with pytest.raises(VaultError):
+            its.write(IDENTITY, RECORD)
+        findings = examined(store)
+
+    assert {each.verdict for each in findings} <= {"lack", "unknown"}
+
+
+def test_an_answer_that_never_ends_takes_neither_memory_nor_time() -> None:
+    """One byte now and then meets any timeout of a socket."""
+    with babbling(lambda connection: endless(connection, b"$9999999999\r\n", b"x" * 65536)) as port:
+        store = RedisStore(Server("127.0.0.1", port, 0, seconds=60.0))
+        with pytest.raises(VaultError, match="answers as no redis does"):
+            store.count()
+    with babbling(lambda connection: endless(connection, b"+", b"x", 0.02)) as port:
+        store = RedisStore(Server("127.0.0.1", port, 0, seconds=0.3))
+        with pytest.raises(VaultError, match="did not answer within 0.3 s"):
+            store.count()
+
+
+def endless(connection: socket.socket, begin: bytes, part: bytes, seconds: float = 0.0) -> None:
+    """Send an answer without end, until the other side has gone."""
+    connection.sendall(begin)
+    while True:
+        connection.sendall(part)
+        time.sleep(seconds)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"MOVED 1234 127.0.0.1:6381", "belongs to a cluster"),
+        (b"CROSSSLOT Keys in request don't hash to the same slot", "belongs to a cluster"),
+        (b"CLUSTERDOWN Hash slot not served", "belongs to a cluster"),
+        (b"MASTERDOWN Link with MASTER is down", "a replica that has lost its primary"),
+        (b"LOADING Redis is loading the dataset in memory", "is starting"),
+        (b"ERR unknown command 'EVAL', with args beginning with: 'canary'", "not know a command"),
+    ],
+)
+def test_what_redis_refuses_is_told_in_our_words(answer: bytes, said: str) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"-%s\r\n" % answer)
+
+    with babbling(talk) as port:
+        store = RedisStore(Server("127.0.0.1", port, 0))
+        with pytest.raises(VaultError, match=said) as caught:
+            store.count()
+
+    assert "canary" not in str(caught.value)
+    assert caught.value.hint
 
 
 def test_a_server_that_repeats_the_password_is_not_quoted() -> None:

@@ -1,6 +1,7 @@
 """After a fork: no shared connection, no lock that stays locked, no login that is used twice."""
 
 import copy
+import dataclasses
 import gc
 import os
 import pickle
@@ -20,11 +21,16 @@ from typing import Any, NoReturn
 import pytest
 from requests.adapters import HTTPAdapter
 
-from gatepass import _forks, _session
+from gatepass import _forks, _redis_vault, _session
 from gatepass._failures import LoginRefused
 from gatepass._lanes import Lanes
+from gatepass._profiles import Machine
+from gatepass._redis_vault import RedisVault
 from gatepass._session import Session
+from gatepass._terminal import Terminal
+from gatepass._unlocked import vault_place
 from gatepass.sandbox import Server
+from gatepass.secrets import Secret
 from tests._echo import Answer, Seen, basic, echo, wants
 from tests._sessions import NOWHERE, PASSWORD, USER, session_for
 
@@ -241,6 +247,23 @@ def test_no_lock_of_another_thread_stays_locked_in_a_child() -> None:
 
         with held_elsewhere(*locks):
             assert in_child(work) == (200,) * 5
+
+
+def test_no_lock_of_the_secrets_of_a_redis_stays_locked_in_a_child() -> None:
+    """Another thread may wait for a program that prints the password, in the moment of the fork."""
+    machine = Machine(vault=RedisVault("redis://localhost", password=Secret(PASSWORD)))
+    mi = session_for(NOWHERE)
+    profile = dataclasses.replace(mi.profile, machine=machine)
+    place = vault_place(profile, {}, Terminal({}, interactive=False), time.time).redis
+    assert place is not None
+    (secrets,) = (each for each in gc.get_objects() if isinstance(each, _redis_vault._Secrets))
+
+    def work() -> tuple[str | None, str | None]:
+        user, password = place.credentials()
+        return user, password and password.reveal()
+
+    with held_elsewhere(secrets._turn):
+        assert in_child(work) == (None, PASSWORD)
 
 
 def with_suppressed(mi: Session, path: str) -> None:

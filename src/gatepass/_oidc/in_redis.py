@@ -24,7 +24,7 @@ from weakref import finalize
 
 from gatepass._oidc import locks
 from gatepass._oidc.stores import Found, Hold, Words
-from gatepass.errors import TokenNotPersisted, VaultError
+from gatepass.errors import GatepassError, TokenNotPersisted, VaultError
 from gatepass.secrets import Secret
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 5.0  # for a connection, and for each answer
 MARGIN: Final = 10.0  # seconds that a lease outlasts what it was taken for: the write behind it
+MOST_BYTES: Final = 16_777_216  # of one answer; thousands of records are less
 _RECORDS: Final = "gatepass:records"
 _DAY: Final = 86_400_000  # milliseconds
 _PAUSE: Final = 0.07  # seconds between two looks at a lock, and up to twice that
@@ -155,7 +156,7 @@ class RedisStore:
 
     def read(self, name: bytes) -> bytes | None:
         """Return a record's bytes; None when there is none. Touches the network."""
-        data: bytes | None = self.ask(lambda redis: redis.hget(_RECORDS, name.hex()))
+        data: bytes | None = self.ask(lambda redis: _text(redis.hget(_RECORDS, name.hex())))
         return data
 
     def put(self, name: bytes, data: bytes, *, old: bytes | None) -> bool:
@@ -178,11 +179,11 @@ class RedisStore:
 
     def was_removed(self, name: bytes) -> bool:
         """Whether a missing record was removed on purpose, within a day."""
-        return bool(self.ask(lambda redis: redis.exists(_key("gone", name))))
+        return bool(self.ask(lambda redis: _number(redis.exists(_key("gone", name)))))
 
     def note(self, name: bytes) -> bytes | None:
         """Return a note; None when there is none."""
-        data: bytes | None = self.ask(lambda redis: redis.get(_key("note", name)))
+        data: bytes | None = self.ask(lambda redis: _text(redis.get(_key("note", name))))
         return data
 
     def set_note(self, name: bytes, data: bytes | None) -> None:
@@ -195,11 +196,12 @@ class RedisStore:
 
     def count(self) -> int:
         """Return how many records there are."""
-        return int(self.ask(lambda redis: redis.hlen(_RECORDS)))
+        count: int = self.ask(lambda redis: _number(redis.hlen(_RECORDS)))
+        return count
 
     def records(self) -> list[Found]:
         """Return every record, readable or not."""
-        everything: dict[bytes, bytes] = self.ask(lambda redis: redis.hgetall(_RECORDS))
+        everything: dict[bytes, bytes] = self.ask(lambda redis: _texts(redis.hgetall(_RECORDS)))
         found = []
         for key, data in sorted(everything.items()):
             try:
@@ -241,7 +243,7 @@ class RedisStore:
             if self._took(key, value):
                 return _Lease(self, name, value)
             if time.monotonic() >= deadline or (given_up is not None and given_up()):
-                held = self.ask(lambda redis: redis.get(key))
+                held = self.ask(lambda redis: _text(redis.get(key)))
                 raise locks.timeout(words.read(held) if held else None, seconds, what)
             time.sleep(_PAUSE * (1 + value[-1] / 256))  # not all at the same moment
 
@@ -266,7 +268,9 @@ class RedisStore:
         *values: Any,
         kind: type[VaultError] = VaultError,
     ) -> Any:
-        return self.ask(lambda redis: redis.eval(script, len(keys), *keys, *values), kind=kind)
+        return self.ask(
+            lambda redis: _number(redis.eval(script, len(keys), *keys, *values)), kind=kind
+        )
 
     def ask(
         self, question: "Callable[[Redis], Any]", *, kind: type[VaultError] = VaultError
@@ -289,6 +293,15 @@ class RedisStore:
             message, hint = error.message, error.hint
         except (RedisError, OSError) as error:
             message, hint = _explained(error, self.server)
+        except GatepassError:
+            raise
+        except Exception as error:  # noqa: BLE001 - redis-py lets all kinds out at rubbish
+            message, hint = _explained(error, self.server)
+        except BaseException:
+            # An interrupt may come between a question and its answer, and the next one to ask on
+            # that connection would get it.
+            client.connection_pool.disconnect(inuse_connections=False)
+            raise
         # Raised out here, so that no context leads to frames that hold the password.
         raise kind(message, hint=hint)
 
@@ -302,6 +315,78 @@ class RedisStore:
 
 def _key(kind: str, name: bytes) -> str:
     return f"gatepass:{kind}:{name.hex()}"
+
+
+# What is no answer to the question is an error where it is asked: behind it, it could cost a token.
+
+
+def _text(answer: object) -> bytes | None:
+    if answer is None or isinstance(answer, bytes):
+        return answer
+    raise TypeError
+
+
+def _number(answer: object) -> int:
+    if isinstance(answer, int):
+        return answer
+    raise TypeError
+
+
+def _texts(answer: object) -> dict[bytes, bytes]:
+    if isinstance(answer, dict) and all(
+        isinstance(each, bytes) for pair in answer.items() for each in pair
+    ):
+        return answer
+    raise TypeError
+
+
+class _Bounded:
+    """A socket of which one answer takes neither more time nor more memory than it may.
+
+    A timeout of a socket starts anew with each byte.
+    """
+
+    def __init__(self, plain: Any, seconds: float) -> None:
+        self._plain = plain
+        self._seconds = seconds
+        self._begin()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plain, name)
+
+    def sendall(self, data: bytes) -> None:
+        """Send a question; its answer counts from here."""
+        self._begin()
+        self._plain.sendall(data)
+
+    def recv(self, size: int) -> bytes:
+        """Return the next bytes of an answer."""
+        self._look()
+        data: bytes = self._plain.recv(size)
+        self._left -= len(data)
+        return data
+
+    def recv_into(self, buffer: Any) -> int:
+        """Do the same for hiredis, which redis-py uses where it is installed."""
+        self._look()
+        count: int = self._plain.recv_into(buffer)
+        self._left -= count
+        return count
+
+    def _begin(self) -> None:
+        self._ends = time.monotonic() + self._seconds
+        self._left = MOST_BYTES
+
+    def _look(self) -> None:
+        if self._left <= 0:
+            raise _TooMuchError
+        # Without a timeout it is only looked at whether something lies there.
+        if self._plain.gettimeout() != 0 and time.monotonic() > self._ends:
+            raise TimeoutError
+
+
+class _TooMuchError(Exception):
+    """An answer without end."""
 
 
 def _client(server: Server) -> "Redis":
@@ -325,12 +410,13 @@ def _client(server: Server) -> "Redis":
         def _connect(self) -> Any:
             plain = super()._connect()  # type: ignore[no-untyped-call]  # of redis-py
             if context is None:
-                return plain
+                return _Bounded(plain, server.seconds)
             try:
-                return context.wrap_socket(plain, server_hostname=server.host)
+                secured = context.wrap_socket(plain, server_hostname=server.host)
             except BaseException:
                 plain.close()
                 raise
+            return _Bounded(secured, server.seconds)
 
     class Credentials(CredentialProvider):
         """Looks the password up when it is needed, and keeps none."""
@@ -363,29 +449,45 @@ _IS_IT_THERE: Final = (
     "nothing was lost, and it is tried again at the next need. Does it run, and is the setting "
     "vault (or GATEPASS_VAULT) right?"
 )
+_IS_IT_REDIS: Final = (
+    "is the setting vault (or GATEPASS_VAULT) right? A redis with TLS needs rediss://"
+)
 # The kind of redis-py's error, or the first word of redis' answer → what to say; the first that
 # fits.
+_ALONE: Final = "the vault needs a redis that stands alone; name one in the setting vault"
 _REFUSALS: Final = (
     ("AuthenticationError", "refuses the login", _LOGIN),
     ("AuthenticationWrongNumberOfArgsError", "refuses the login", _LOGIN),
     ("BusyLoadingError", "is starting and reads its data", "try again in a moment"),
+    ("MaxClientsError", "takes no more connections", "raise maxclients in redis.conf"),
     ("TimeoutError", "did not answer within {seconds:g} s", _IS_IT_THERE),
     ("ConnectionError", "cannot be reached: {why}", _IS_IT_THERE),
     ("OSError", "cannot be reached: {why}", _IS_IT_THERE),
+    ("InvalidResponse", "answers as no redis does", _IS_IT_REDIS),
     ("NoPermissionError", "does not let this user do what the vault needs", _RIGHTS),
     ("ReadOnlyError", "is a replica, which takes no writes", "name the primary in vault"),
     ("OutOfMemoryError", "is full", "give it more memory (maxmemory), or take other things away"),
+    ("MasterDownError", "is a replica that has lost its primary", "name the primary in vault"),
+    ("MovedError", "belongs to a cluster", _ALONE),
+    ("AskError", "belongs to a cluster", _ALONE),
+    ("ClusterError", "belongs to a cluster", _ALONE),
+    ("ClusterDownError", "belongs to a cluster", _ALONE),
+    ("ClusterCrossSlotError", "belongs to a cluster", _ALONE),
+    ("unknown command", "does not know a command that the vault needs", _RIGHTS),
     ("DB", "has no database of that number", "look at the end of the URL in the setting vault"),
     ("MISCONF", "cannot write to its disk, and so takes no writes", _LOOK),
-    ("", "refuses: {what}", _LOOK),
+    ("RedisError", "refuses: {what}", _LOOK),
+    ("", "answers as no redis does ({what})", _IS_IT_REDIS),
 )
 
 
 def _explained(error: Exception, server: Server) -> tuple[str, str]:
     """Say what went wrong. Never repeats what a server says: it may repeat the password."""
-    word = str(error).split(" ", 1)[0]
+    text = str(error)
+    word = text.split(" ", 1)[0]
     word = word if word.isalpha() and word.isupper() else type(error).__name__
     names = {"", word, *(kind.__name__ for kind in type(error).__mro__)}
+    names |= {"unknown command"} if text.startswith("unknown command") else set()
     told, hint = next((told, hint) for name, told, hint in _REFUSALS if name in names)
     said = told.format(why=_why(error), what=word, seconds=server.seconds)
     return f"the vault's {server.shown} {said}", hint
