@@ -1,9 +1,12 @@
 """The order of a refresh where the vault is in a redis: leases that end, a redis that stops."""
 
 import dataclasses
+import os
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from gatepass._oidc import refresh
+from gatepass._oidc import idtoken, refresh
 from gatepass._oidc.values import Record
 from gatepass._redis_vault import RedisVault
 from gatepass.errors import GatepassWarning, LoginRequired, VaultError
@@ -316,6 +319,71 @@ while True:
         print("trouble", type(error).__name__, error.message, flush=True)
     print("ok", flush=True)
 """
+
+
+_STOPS = """
+import os, signal
+lease = Vault.outlast
+def outlast(self, identity, seconds):
+    lease(self, identity, seconds)
+    os.kill(os.getpid(), signal.SIGSTOP)
+Vault.outlast = outlast
+try:
+    refresh.stored(vault, Identity(origin), request, refused=Secret(input()))
+except GatepassError as error:
+    print(type(error).__name__, flush=True)
+"""
+
+
+@posix_only
+def test_who_is_stopped_until_its_lease_has_ended_sends_no_token(shared: Shared) -> None:
+    """Another has used the token up meanwhile, and it must not come to the provider twice."""
+    world = shared.world
+    argv = [str(shared.redis.port), shared.first._identity.origin, f"{world.folder}.key"]
+    script = _WORKER.partition("token = None")[0] + _STOPS
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", script, *argv],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as stopped:
+        try:
+            assert stopped.stdin is not None
+            stopped.stdin.write(shared.token.reveal() + "\n")
+            stopped.stdin.flush()
+            os.waitpid(stopped.pid, os.WUNTRACED)
+            new = shared.renew(settle=0.0).access_token  # waits for the end of the lease
+            before = world.token_requests
+            stopped.send_signal(signal.SIGCONT)
+            out, _ = stopped.communicate(timeout=60)
+        finally:
+            stopped.kill()
+
+    assert new is not None
+    assert out == "NotSent\n"
+    assert world.token_requests == before
+    shared.good()
+
+
+def test_the_wrong_clock_of_one_host_ends_no_login_of_the_others(shared: Shared) -> None:
+    for hours in (-2, 2):
+        with pytest.raises(idtoken.Untimely, match="the ID token"):
+            shared.renew(clock=lambda: time.time() + hours * 3600)  # noqa: B023 - used at once
+
+    shared.good()
+
+
+def test_nobody_can_renew_a_login_while_it_is_revoked(shared: Shared) -> None:
+    """The lease of a logout outlasts its question to the provider."""
+    left = []
+    client, lock = shared.redis.client(), shared.lock
+    http = shared.first._context.http()
+    http.hooks["response"].append(lambda *_, **__: left.append(client.pttl(lock)))
+
+    assert shared.first.logout() == "logged out"
+
+    assert len(left) == 1
+    assert left[0] > 25_000
 
 
 def test_killed_workers_lose_no_login_within_the_providers_grace(

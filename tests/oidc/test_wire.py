@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import socket
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -228,6 +229,19 @@ def test_a_request_behind_a_failed_handshake_was_certainly_not_sent(
         assert server.seen == []
 
 
+@pytest.mark.parametrize("http", SESSIONS)
+@pytest.mark.parametrize("ahead", [(-1, 60), (60, -1)])
+def test_nothing_leaves_after_the_deadline_of_either_clock(
+    http: Callable[[], requests.Session], ahead: tuple[float, float]
+) -> None:
+    """A process that was stopped, or a computer that slept, finds that its time is over."""
+    until = wire.Deadline(time.monotonic() + ahead[0], time.time() + ahead[1])
+    with echo() as server:
+        with pytest.raises(NotSent):
+            post_form(http(), server.url, FORM, until=until)
+        assert not any(seen.body for seen in server.seen)
+
+
 def test_our_own_explanation_of_a_failure_is_kept(ca: CertificateAuthority) -> None:
     with echo(tls=server_side(ca.server)) as server:
         with pytest.raises(NotSent, match="unknown authority") as caught:
@@ -292,7 +306,7 @@ def test_what_was_given_up_before_it_left_never_leaves() -> None:
     with raw_server(never_answers) as url, pytest.raises(NotSent):
         post_form(ours(), url.replace("http://", "https://"), FORM, seconds=0.3)
 
-    body = wire._Body(b"form")
+    body = wire._Body(b"form", wire.Deadline.after(60))
     assert body.keep() is False
     with pytest.raises(OSError, match="given up"):
         body.read()

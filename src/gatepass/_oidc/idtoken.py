@@ -44,6 +44,10 @@ class Unacceptable(GatepassError):
     exit_code = 4
 
 
+class Untimely(Unacceptable):
+    """... by the clock of this computer, which may be wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What an ID token says.
@@ -102,8 +106,8 @@ def check(
     return Claims(who, printable(user) if user else None, float(claims["iat"]))
 
 
-def _unacceptable(why: str, hint: str = "") -> Unacceptable:
-    return Unacceptable(f"the ID token {why}", hint=hint)
+def _unacceptable(why: str) -> Unacceptable:
+    return Unacceptable(f"the ID token {why}")
 
 
 def _opened(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -158,10 +162,10 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
     issued, ends = _moment(claims, "iat"), _moment(claims, "exp")
     begins = _moment(claims, "nbf") if "nbf" in claims else issued
     if now - _SKEW >= ends:
-        raise _unacceptable(f"ended {now - ends:.0f} seconds ago", hint)
+        raise Untimely(f"the ID token ended {now - ends:.0f} seconds ago", hint=hint)
     if now + _SKEW < max(issued, begins):
         ahead = max(issued, begins) - now
-        raise _unacceptable(f"is valid only in {ahead:.0f} seconds from now", hint)
+        raise Untimely(f"the ID token is valid only in {ahead:.0f} seconds from now", hint=hint)
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:

@@ -316,14 +316,17 @@ def _asked(
 ) -> wire.Reply:
     """Send the stored token; each question only under a lock that outlasts it."""
 
-    def hold() -> None:
+    def hold() -> wire.Deadline:
+        # Counted from before: who is stopped behind this must not send what another may have sent.
+        until = wire.Deadline.after(request.seconds)
         vault.outlast(identity, request.seconds)
+        return until
 
     try:
-        hold()
+        until = hold()
     except VaultError as error:
         raise _NotBegun(error.message, hint=error.hint) from None
-    return exchange(record.provider, record.client_id, spent, request, again=hold)
+    return exchange(record.provider, record.client_id, spent, request, until=until, again=hold)
 
 
 def _over(vault: Vault, identity: Identity, *, before: InFlight | None = None) -> None:
@@ -368,6 +371,8 @@ def _unsaved(
         tokens = answers.tokens(reply, clock=request.clock)
         record = _named(record, _claims(record, tokens, request))
     except idtoken.Unacceptable as error:
+        if isinstance(error, idtoken.Untimely):
+            return Unsaved(record, spent, f"{why}; and {error.message}")
         return Unsaved(replace(record, suspect=error.message), spent, why)
     except GatepassError as error:
         return Unsaved(record, spent, f"{why}; and {error.message}")
@@ -452,7 +457,8 @@ def exchange(
     refresh_token: Secret | None,
     request: Request,
     *,
-    again: Callable[[], None] = lambda: None,
+    until: wire.Deadline | None = None,
+    again: Callable[[], wire.Deadline | None] = lambda: None,
 ) -> wire.Reply:
     """Send a refresh token to the provider that it belongs to, and to no other.
 
@@ -464,7 +470,9 @@ def exchange(
         client_id: our name there.
         refresh_token: the token.
         request: what else is needed.
-        again: called before the token is sent once more; a ``VaultError`` keeps it from that.
+        until: the token does not leave after it.
+        again: called before the token is sent once more, and returns until when that may be; a
+            ``VaultError`` keeps it from that.
 
     Raises:
         NotSent: the request certainly did not arrive.
@@ -475,25 +483,25 @@ def exchange(
         "grant_type": "refresh_token",
         "refresh_token": refresh_token.reveal() if refresh_token else "",
     }
-    for attempt in (1, 2):
-        try:
-            reply = wire.ask_token(request.http, provider, client, fields, seconds=request.seconds)
-        except wire.Ambiguous:
-            if attempt == 2 or not _may(again):  # noqa: PLR2004 - the second of two
-                raise
-        else:
-            # The server's own mistakes are worth a second question.
-            if reply.status < 500 or attempt == 2 or not _may(again):  # noqa: PLR2004
-                return reply
-    raise AssertionError("unreachable")
 
+    def ask(until: wire.Deadline | None) -> wire.Reply:
+        return wire.ask_token(
+            request.http, provider, client, fields, seconds=request.seconds, until=until
+        )
 
-def _may(again: Callable[[], None]) -> bool:
+    reply, lost = None, None
     try:
-        again()
-    except VaultError:
-        return False
-    return True
+        reply = ask(until)
+    except wire.Ambiguous as error:
+        lost = error
+    # The server's own mistakes are worth a second question.
+    if reply is not None and reply.status < 500:  # noqa: PLR2004
+        return reply
+    with suppress(VaultError, wire.NotSent):  # what the first question may have done counts then
+        return ask(again())
+    if reply is None:
+        raise lost or AssertionError("unreachable")
+    return reply
 
 
 def _why_refused(error: GatepassError, before: InFlight | None) -> str:
@@ -517,6 +525,8 @@ def _judged(
     own = record.refresh_token or Secret("")
     try:
         record = _named(record, _claims(record, tokens, request))
+    except idtoken.Untimely:
+        raise  # perhaps it is this computer's clock: that must not end the login of the others
     except idtoken.Unacceptable as error:
         vault.keep(identity, replace(record, suspect=error.message), spent=own)
         raise LoginRequired(

@@ -76,6 +76,29 @@ class EndpointRefused(GatepassError):
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment by two clocks: the wall's may be set, the other one sleeps with its computer.
+
+    Attributes:
+        monotonic: by the monotonic clock.
+        wall: in seconds since 1970.
+    """
+
+    monotonic: float
+    wall: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """Return the moment so many seconds from now."""
+        return cls(time.monotonic() + seconds, time.time() + seconds)
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is over by one of the clocks."""
+        return time.monotonic() > self.monotonic or time.time() > self.wall
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back. Prints neither headers nor body.
 
@@ -151,6 +174,7 @@ def post_form(
     *,
     auth: tuple[str, Secret] | None = None,
     seconds: float = SECONDS,
+    until: Deadline | None = None,
 ) -> Reply:
     """Post a form once and return the answer, whatever it is. Touches the network.
 
@@ -160,6 +184,8 @@ def post_form(
         fields: the form.
         auth: client_id and secret for HTTP Basic (RFC 6749, section 2.3.1).
         seconds: for everything together.
+        until: nothing leaves after it, also where this process was stopped meanwhile; after
+            ``seconds`` when not given.
 
     Raises:
         EndpointRefused: the address is not allowed.
@@ -173,7 +199,7 @@ def post_form(
     }
     if auth is not None:
         headers["Authorization"] = _basic(*auth)
-    body = _Body(urlencode(fields).encode())
+    body = _Body(urlencode(fields).encode(), until or Deadline.after(seconds))
     reply = _exchange(http, _Question("POST", url, headers, body), seconds, MOST_BYTES)
     hidden = [Secret(text) for name, text in fields.items() if name not in _PUBLIC and text]
     hidden += [auth[1]] if auth else []
@@ -187,6 +213,7 @@ def ask_token(
     fields: Mapping[str, str],
     *,
     seconds: float = SECONDS,
+    until: Deadline | None = None,
 ) -> Reply:
     """Post a form to the token endpoint, as the client. Touches the network.
 
@@ -196,12 +223,15 @@ def ask_token(
         client: who asks; of it only ``client_id`` and ``secret`` are used.
         fields: the form without the client's own fields.
         seconds: for everything together.
+        until: nothing leaves after it; see :func:`post_form`.
 
     Raises:
         GatepassError: as :func:`post_form` and :func:`identified` do.
     """
     own, auth = identified(provider, client)
-    return post_form(http, provider.token_endpoint, {**fields, **own}, auth=auth, seconds=seconds)
+    return post_form(
+        http, provider.token_endpoint, {**fields, **own}, auth=auth, seconds=seconds, until=until
+    )
 
 
 def identified(
@@ -309,8 +339,9 @@ _WORD: Final = re.compile(r"[\w.~+/=-]{8,}")  # a part of a token that a server 
 class _Body(io.BytesIO):
     """A form that knows whether it has begun to leave, and can be kept from it."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, until: Deadline) -> None:
         super().__init__(content)
+        self._until = until
         self._lock = Lock()
         self._kept = False
         self._left = False
@@ -318,7 +349,7 @@ class _Body(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next bytes; this is asked for when there is a connection to send them on."""
         with self._lock:
-            if self._kept:
+            if self._kept or self._until.passed:
                 raise OSError("the request was given up")
             self._left = True
         return super().read(size)

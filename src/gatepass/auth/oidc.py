@@ -627,6 +627,8 @@ class OidcLogin:
                 # Nobody may renew the login between the revocation and the removal.
                 with self._vault.lock(self._identity, seconds=refreshing.LOCK_SECONDS):
                     record = memory or self._stored()
+                    if record is not None:
+                        self._vault.outlast(self._identity, wire.SECONDS)
                     revoked = record is not None and self._revoke(record)
                     self._vault.forget(self._identity)
             if record is None:
