@@ -386,6 +386,18 @@ def _with_parameter(mi: Session) -> None:
     mi.params = {"access_token": "canary"}
 
 
+def _with_pairs(mi: Session) -> None:
+    mi.params = [("page", "1"), ("access_token", "canary")]
+
+
+def _with_bytes(mi: Session) -> None:
+    mi.params = b"page=1&access_token=canary"
+
+
+def _with_bare_proxy(mi: Session) -> None:
+    mi.proxies = {"https": "me:canary@proxy:3128"}
+
+
 def _with_proxy(mi: Session) -> None:
     mi.proxies = {"https": "http://me:canary@proxy:3128"}
 
@@ -397,7 +409,10 @@ def _with_proxy(mi: Session) -> None:
         (_with_authorization, "header authorization"),
         (_with_auth, "its auth"),
         (_with_parameter, "parameter access_token"),
+        (_with_pairs, "parameter access_token"),
+        (_with_bytes, "parameter access_token"),
         (_with_proxy, "proxy for https"),
+        (_with_bare_proxy, "proxy for https"),
     ],
 )
 def test_a_setting_that_may_be_a_secret_stops_the_pickle(

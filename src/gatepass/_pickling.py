@@ -14,11 +14,11 @@ import dataclasses
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl
 
 import requests
 from requests.adapters import BaseAdapter
@@ -234,11 +234,11 @@ def _refuse_secrets(session: requests.Session, profile: Profile) -> None:
     for name, value in session.headers.items():
         if may_be_secret(str(name)) and value not in (None, profile.headers.get(name)):
             raise _refused(f"its header {name} may hold a secret; {there}")
-    for name in session.params if isinstance(session.params, Mapping) else ():
-        if may_be_secret(str(name)):
+    for name in _names(session.params):
+        if may_be_secret(name):
             raise _refused(f"its parameter {name} may hold a secret; {there}")
     for name, proxy in session.proxies.items():
-        if "@" in urlsplit(proxy or "").netloc:
+        if "@" in (proxy or ""):  # also without a scheme, as in user:password@proxy:3128
             raise _refused(f"its proxy for {name} holds a login; write it into the profile")
     for hook in (each for hooks in session.hooks.values() for each in _listed(hooks)):
         if isinstance(hook, FunctionType) and not _is_portable(hook):
@@ -246,6 +246,17 @@ def _refuse_secrets(session: requests.Session, profile: Profile) -> None:
                 f"its hook {hook.__qualname__} cannot be found by its name; make it a function of "
                 f"a module, or {there}"
             )
+
+
+def _names(params: Any) -> Iterator[str]:
+    """The names of parameters, in all forms that requests takes."""
+    if isinstance(params, bytes):
+        params = params.decode("latin-1")
+    if isinstance(params, str):
+        params = parse_qsl(params, keep_blank_values=True)
+    for each in params or ():
+        name = each[0] if isinstance(each, list | tuple) and each else each
+        yield name.decode("latin-1") if isinstance(name, bytes) else str(name)
 
 
 def _listed(hooks: Any) -> Any:

@@ -477,6 +477,7 @@ def endless(connection: socket.socket, begin: bytes, part: bytes, seconds: float
         (b"MOVED 1234 127.0.0.1:6381", "belongs to a cluster"),
         (b"CROSSSLOT Keys in request don't hash to the same slot", "belongs to a cluster"),
         (b"CLUSTERDOWN Hash slot not served", "belongs to a cluster"),
+        (b"DENIED Redis is running in protected mode because", "has no password"),
         (b"MASTERDOWN Link with MASTER is down", "a replica that has lost its primary"),
         (b"LOADING Redis is loading the dataset in memory", "is starting"),
         (b"ERR unknown command 'EVAL', with args beginning with: 'canary'", "not know a command"),

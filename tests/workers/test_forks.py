@@ -260,7 +260,7 @@ def test_no_lock_of_the_secrets_of_a_redis_stays_locked_in_a_child() -> None:
 
     def work() -> tuple[str | None, str | None]:
         user, password = place.credentials()
-        return user, password and password.reveal()
+        return user, None if password is None else password.reveal()
 
     with held_elsewhere(secrets._turn):
         assert in_child(work) == (None, PASSWORD)

@@ -454,6 +454,7 @@ _IS_IT_REDIS: Final = (
 )
 # The kind of redis-py's error, or the first word of redis' answer → what to say; the first that
 # fits.
+_PROTECTED: Final = "set in redis.conf requirepass, or beside a user of its own: user default off"
 _ALONE: Final = "the vault needs a redis that stands alone; name one in the setting vault"
 _REFUSALS: Final = (
     ("AuthenticationError", "refuses the login", _LOGIN),
@@ -474,6 +475,7 @@ _REFUSALS: Final = (
     ("ClusterDownError", "belongs to a cluster", _ALONE),
     ("ClusterCrossSlotError", "belongs to a cluster", _ALONE),
     ("unknown command", "does not know a command that the vault needs", _RIGHTS),
+    ("DENIED", "has no password, and so takes nobody from another computer", _PROTECTED),
     ("DB", "has no database of that number", "look at the end of the URL in the setting vault"),
     ("MISCONF", "cannot write to its disk, and so takes no writes", _LOOK),
     ("RedisError", "refuses: {what}", _LOOK),
