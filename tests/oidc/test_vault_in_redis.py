@@ -165,6 +165,26 @@ def test_a_lease_that_has_ended_is_not_prolonged_and_not_given_back(
     assert client.get(name) == (b"another's" if anothers else None)
 
 
+@pytest.mark.parametrize("next_use", ["read", "lock"])
+def test_a_lease_that_could_not_be_given_back_is_given_back_at_the_next_use(
+    own_redis: Redis, next_use: str
+) -> None:
+    """Otherwise all hosts wait for its end, and so does who holds it."""
+    its = at(own_redis, margin=3600.0)
+    with its.lock(IDENTITY, seconds=5):
+        own_redis.stop()
+    own_redis.start()
+    assert len(list(own_redis.client().scan_iter("gatepass:lock:*"))) == 1
+
+    if next_use == "read":
+        assert its.read(IDENTITY) is None
+    else:
+        with its.lock(IDENTITY, seconds=0):
+            pass
+
+    assert not list(own_redis.client().scan_iter("gatepass:lock:*"))
+
+
 def test_forks_and_threads_have_connections_of_their_own(redis: Redis) -> None:
     its = at(redis)
     its.write(IDENTITY, RECORD)

@@ -157,6 +157,8 @@ class RedisStore:
     def read(self, name: bytes) -> bytes | None:
         """Return a record's bytes; None when there is none. Touches the network."""
         data: bytes | None = self.ask(lambda redis: _text(redis.hget(_RECORDS, name.hex())))
+        with suppress(VaultError):
+            self._pay(name)
         return data
 
     def put(self, name: bytes, data: bytes, *, old: bytes | None) -> bool:
@@ -166,10 +168,8 @@ class RedisStore:
         """
         keys = (_RECORDS, _key("gone", name))
         done = self._run(_PUT, keys, name.hex(), old or b"", data, kind=TokenNotPersisted)
-        lease = self.owed.pop(name, None)
-        if lease is not None:
-            with suppress(VaultError):
-                self.released(name, lease)
+        with suppress(VaultError):
+            self._pay(name)
         return bool(done)
 
     def remove(self, name: bytes) -> bool:
@@ -240,7 +240,13 @@ class RedisStore:
         key, deadline = _key("lock", name), time.monotonic() + seconds
         while True:
             value = words.write()  # sealed anew: no two are the same, so it also says whose
-            if self._took(key, value):
+            self._pay(name)
+            try:
+                took = self._took(key, value)
+            except VaultError:
+                self.owed[name] = value  # it may have been taken, and the answer lost
+                raise
+            if took:
                 return _Lease(self, name, value)
             if time.monotonic() >= deadline or (given_up is not None and given_up()):
                 held = self.ask(lambda redis: _text(redis.get(key)))
@@ -249,6 +255,14 @@ class RedisStore:
 
     def _took(self, key: str, value: bytes) -> bool:
         return bool(self.ask(lambda redis: redis.set(key, value, nx=True, px=self._ms(0))))
+
+    def _pay(self, name: bytes) -> None:
+        """Give back what could not be given back before: otherwise all wait for its end."""
+        lease = self.owed.get(name)
+        if lease is not None:
+            self.released(name, lease)
+            if self.owed.get(name) == lease:
+                self.owed.pop(name, None)
 
     def extended(self, name: bytes, value: bytes, seconds: float) -> bool:
         """Move the end of a lease; false when it is another's by now."""
