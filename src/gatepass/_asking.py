@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 
 from gatepass._profiles import Profile
 from gatepass._terminal import Terminal
-from gatepass.auth import logon_name
+from gatepass.auth import logon_name, value_of
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.secrets import Secret, SecretContext, SecretRef
 
@@ -137,13 +137,13 @@ def user_of(
     """
     found: dict[str, str | None] = {}
     for name in ("user_name", "domain"):
-        value = getattr(profile.auth, name, None)
+        value = value_of(profile.auth, name)
         if isinstance(value, Secret):
             value = value.reveal()
         elif isinstance(value, SecretRef):
             reference = value if only is None else restricted(value, only)
             value = reference.resolve(context(profile, name, world, None, terminal)).reveal()
-        found[name] = value
+        found[name] = value if isinstance(value, str) else None
     user, domain = found["user_name"], found["domain"]
     return logon_name(user, domain) if user else None
 
@@ -245,7 +245,7 @@ class Asking:
             return user_of(profile, self._world, self._silent, only=QUIET)
         except SecretUnavailable:
             for name in ("user_name", "domain"):
-                value = getattr(profile.auth, name, None)
+                value = value_of(profile.auth, name)
                 if isinstance(value, SecretRef) and not _is_quiet(value):
                     raise _NotAsked(f"{value} was not asked for the user name") from None
             raise

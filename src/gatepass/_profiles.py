@@ -23,7 +23,7 @@ from gatepass._places import Key
 from gatepass._redis_vault import RedisAddress, RedisVault
 from gatepass._settings import ConfigFile, Layers, Locations, Origin, Taken
 from gatepass._terminal import Terminal
-from gatepass.auth import Scheme, sends_credentials
+from gatepass.auth import Scheme, sends_credentials, value_of
 from gatepass.errors import GatepassWarning, Problem, ProfileError
 from gatepass.secrets import Secret, SecretField, SecretRef, TextField
 
@@ -523,14 +523,14 @@ def _checked(holder: object, key: Key) -> Any:
         key = ("scheme",)
     value: Any = holder
     for name in key:
-        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+        value = value.get(name) if isinstance(value, Mapping) else value_of(value, name)
     return value
 
 
 def _values(holder: object) -> Iterator[tuple[str, Any]]:
     """The fields of a dataclass with their values, unlike ``asdict`` without copying them."""
-    for each in keys(holder):
-        yield each.name, getattr(holder, each.name)
+    for each in keys(type(holder)):
+        yield each.name, value_of(holder, each.name)
 
 
 def keys(kind: Any) -> "tuple[dataclasses.Field[Any], ...]":

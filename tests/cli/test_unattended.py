@@ -292,6 +292,12 @@ def test_a_keyring_that_nobody_knows_is_not_asked(desk: Desk) -> None:
     assert not (desk.work / "asked").exists()
 
 
+_HOLLOW = """\
+def unattended(text, context):
+    from gatepass import Finding
+    class Odd(Finding):
+        def __init__(self): pass
+    return [Odd()]"""
 STRANGE = {
     "nothing": ("", "this source cannot be predicted"),
     "raises": ("def unattended(text, context):\n    raise ValueError('sesame')", "ValueError"),
@@ -303,6 +309,7 @@ STRANGE = {
     "rubbish": ("def unattended(text, context):\n    return ['sesame']", "no list of findings"),
     "none": ("def unattended(text, context):\n    return None", "TypeError"),
     "value": ("unattended = 'sesame'", "TypeError"),
+    "hollow": (_HOLLOW, "AttributeError"),
 }
 
 
@@ -337,6 +344,94 @@ def test_a_scheme_that_predicts_wrongly_is_named_and_not_repeated(desk: Desk, ki
     assert "the scheme saml" in predicted.one("auth")["message"] or kind == "nothing"
     assert predicted.of("lack") == ({"auth.key"} if kind == "nothing" else set())
     assert kind == "nothing" or message in predicted.one("auth")["message"]
+    assert PASSWORD not in predicted.text
+
+
+_LOUD = """\
+from gatepass import Finding
+class Loud(str):
+    def fail(self, *_): raise RuntimeError("sesame")
+    __str__ = __format__ = __eq__ = split = fail
+    __hash__ = str.__hash__
+"""
+
+
+def test_a_text_of_a_kind_of_its_own_in_a_finding_is_told_as_plain_text(desk: Desk) -> None:
+    desk.package(
+        "shelf.py",
+        f"{_LOUD}def shelf(text, context):\n    return 'sesame'\n"
+        "def unattended(text, context):\n"
+        "    yield Finding(Loud('note'), Loud('x'), Loud('it is dusty'), Loud('wipe it'))\n"
+        "shelf.unattended = unattended\n",
+    )
+    desk.provides("secrets", "shelf", "shelf:shelf")
+    desk.basic('"shelf:mi"')
+
+    predicted = desk.predict()
+
+    assert predicted.one("auth.password")["message"] == "shelf:mi: it is dusty"
+    assert PASSWORD not in predicted.text
+
+
+def test_a_source_whose_attributes_fail_is_unknown_by_its_own_name(desk: Desk) -> None:
+    desk.package(
+        "shelf.py",
+        "class Shelf:\n    def __call__(self, text, context):\n        return 'sesame'\n"
+        "    def __getattr__(self, name):\n        raise RuntimeError('sesame')\nshelf = Shelf()\n",
+    )
+    desk.provides("secrets", "shelf", "shelf:shelf")
+    desk.basic('"shelf:mi"')
+
+    predicted = desk.predict()
+
+    assert "the source shelf" in predicted.one("auth.password")["message"]
+    assert predicted.of("unknown") == {"auth.password"}
+    assert PASSWORD not in predicted.text
+
+
+_FAILING = "raise RuntimeError('sesame')"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        f"def __getattr__(self, name): {_FAILING}",
+        f"def __getattribute__(self, name): {_FAILING}",
+        "user_name: int = 7",
+    ],
+)
+def test_a_scheme_whose_attributes_fail_has_its_references_looked_at_all_the_same(
+    desk: Desk, more: str
+) -> None:
+    """A keyring is asked for the user, which no other scheme has to have as a text."""
+    desk.package(
+        "saml.py", jobs.SAML.replace("key", "password").format(base="", more=f"    {more}")
+    )
+    desk.provides("auth", "saml", "saml:Saml")
+    desk.profile('scheme = "saml"\npassword = ["env:PASSWORD", "keyring:"]')
+
+    predicted = desk.predict()
+    listed = desk.gatepass("secret", "list")
+    shown = desk.gatepass("show", "job", "--origin", "--resolve")
+
+    assert (predicted.of("lack"), predicted.of("unknown")) == ({"auth.password"}, {"auth"})
+    assert (listed.returncode, shown.returncode) == (0, 0)
+    assert PASSWORD not in predicted.text + listed.stderr + shown.stderr + shown.stdout
+
+
+def test_a_scheme_whose_class_fails_is_like_one_that_says_nothing(desk: Desk) -> None:
+    desk.package(
+        "saml.py",
+        "class Odd(type):\n    def __getattr__(cls, name):\n"
+        "        if name == 'unattended': raise RuntimeError('sesame')\n"
+        "        raise AttributeError(name)\n" + jobs.SAML.format(base="(metaclass=Odd)", more=""),
+    )
+    desk.provides("auth", "saml", "saml:Saml")
+    desk.profile('scheme = "saml"\nkey = "env:KEY"')
+
+    predicted = desk.predict()
+
+    assert (predicted.of("lack"), predicted.of("unknown")) == ({"auth.key"}, {"auth"})
     assert PASSWORD not in predicted.text
 
 

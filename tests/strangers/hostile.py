@@ -138,6 +138,15 @@ SOURCES: Final[dict[str, str]] = {
     "faulty": "def X(text, context): raise ValueError('hunter2')\n",
     "quitting": "def X(text, context): sys.exit('hunter2')\n",
     "base": "class Odd(BaseException): pass\ndef X(text, context): raise Odd('hunter2')\n",
+    "mumbling": "from gatepass import SecretUnavailable\n"
+    "def X(text, context): raise SecretUnavailable(7, hint=8)\n",
+    "shouting": "from gatepass import SecretUnavailable\nclass Loud(str):\n"
+    "    def __str__(self): raise RuntimeError('hunter2')\n"
+    "    def __format__(self, spec): raise RuntimeError('hunter2')\n"
+    "def X(text, context): raise SecretUnavailable(Loud('it is shut'), hint=Loud('knock'))\n",
+    "changing": "from gatepass import SecretUnavailable\nclass Odd(SecretUnavailable):\n"
+    "    message = property(lambda self: 1 / 0, lambda self, text: None)\n"
+    "def X(text, context): raise Odd('hunter2')\n",
     "stopped": "def X(text, context): raise KeyboardInterrupt\n",
     "printing": "class Loud(str):\n    def __str__(self): raise RuntimeError\n"
     "    def __format__(self, spec): raise RuntimeError\n"

@@ -213,6 +213,22 @@ def answers_of(scheme: object) -> frozenset[str]:
     return found if isinstance(found, frozenset) else frozenset()
 
 
+def predicts_itself(scheme: object) -> bool:
+    """Whether a scheme has a method ``unattended``."""
+    return _trait(scheme, "unattended") is not None
+
+
+def value_of(scheme: object, name: str) -> Any:
+    """Return the value of a scheme's field, None where it has no such field.
+
+    A stranger's class may answer for its attributes in an odd way; this asks the value itself.
+    """
+    try:
+        return object.__getattribute__(scheme, name)
+    except AttributeError:
+        return None
+
+
 def _trait(scheme: object, name: str) -> object:
     """A class variable of a scheme, also of a stranger whose class answers in an odd way."""
     try:

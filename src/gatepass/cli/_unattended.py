@@ -20,7 +20,7 @@ from gatepass._profiles import Profile
 from gatepass._settings import Layers, Source
 from gatepass._terminal import Terminal
 from gatepass._tls import ClientCertificate, Contexts
-from gatepass.auth import UnattendedContext
+from gatepass.auth import UnattendedContext, predicts_itself, value_of
 from gatepass.cli._logins import place_of
 from gatepass.cli._world import World
 from gatepass.errors import GatepassError, ProfileError
@@ -96,7 +96,7 @@ class _Looking:
         found: list[Finding] = []
         for name, value in fields.items():
             if isinstance(value, SecretRef):
-                if hasattr(self.profile.auth, name):
+                if value_of(self.profile.auth, name) is not None:
                     place = self.profile.place_of("auth", name)
                     found += self._reference(f"auth.{name}", name, value, place)
                 else:
@@ -164,7 +164,7 @@ class _Looking:
     def scheme(self, until: float) -> Iterator[Finding]:
         """Let the scheme say what it would lack; without that, look at its references."""
         name, scheme = self.profile.scheme, cast("Any", self.profile.auth)
-        if not hasattr(type(scheme), "unattended"):
+        if not predicts_itself(scheme):
             yield from self.predict(**_fields_of(scheme))
             message = f"what the scheme {name} needs beside its references cannot be predicted"
             yield Finding("unknown", "auth", message, place=self._place_of_scheme)
@@ -189,8 +189,8 @@ class _Looking:
 
 def _fields_of(holder: Any) -> dict[str, Any]:
     """The fields of a dataclass with their values; none where there is no holder."""
-    named = fields(holder) if holder is not None else ()
-    return {field.name: getattr(holder, field.name) for field in named}
+    named = fields(type(holder)) if holder is not None else ()
+    return {field.name: value_of(holder, field.name) for field in named}
 
 
 def _how_found(source: Source) -> str:

@@ -12,6 +12,7 @@ function, as its attribute ``unattended``, that predicts what a run without a pe
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar, get_args
@@ -273,14 +274,15 @@ def _parse_command(table: dict[str, Any]) -> tuple[str, str]:
 
 def _ask(source: str, text: str, context: SecretContext) -> str:
     function: SecretSource = _plugins.load(_plugins.SECRETS, source)
+    refusal = None
     try:
         secret = function(text, context)
-    except (SecretUnavailable, KeyboardInterrupt):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a stranger's source can fail in any way,
-        # also by sys.exit, and its message may hold the secret: only the kind of it is told.
-        who = _plugins.blame(_plugins.SECRETS, source)
-        raise SecretUnavailable(f"{who} failed with {type(error).__name__}") from None
+        refusal = _retold(source, error)  # also by sys.exit
+    if refusal is not None:  # raised out here, so that it does not lead to the stranger's error
+        raise refusal
     if not isinstance(secret, str):
         who = _plugins.blame(_plugins.SECRETS, source)
         raise SecretUnavailable(f"{who} answered with something that is not text")
@@ -288,6 +290,19 @@ def _ask(source: str, text: str, context: SecretContext) -> str:
     if not secret:
         raise SecretUnavailable("it is empty")
     return secret
+
+
+def _retold(source: str, error: BaseException) -> SecretUnavailable:
+    """Why a source did not answer; of an error that is not for people the kind alone.
+
+    Its message may hold the secret, and texts of a kind of their own could do anything when shown.
+    """
+    kind = NobodyThere if isinstance(error, NobodyThere) else SecretUnavailable
+    if isinstance(error, SecretUnavailable):
+        with suppress(Exception):
+            return kind(str.__str__(error.message), hint=str.__str__(error.hint))
+    who = _plugins.blame(_plugins.SECRETS, source)
+    return SecretUnavailable(f"{who} failed with {type(error).__name__}")
 
 
 def _all_refused(refusals: list[tuple[str, SecretUnavailable]]) -> SecretUnavailable:
@@ -336,35 +351,43 @@ def told_by(who: str, subject: str, look: Callable[[], Iterable[Finding]]) -> tu
         ``unknown``; the text of its error is not told, since it may hold a secret.
     """
     try:
-        found = tuple(look())
+        found = tuple(map(_plain_finding, look()))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - it may be one that ends Python
         wrong = f"its own prediction failed with {type(error).__name__}"
     else:
-        if all(map(_is_finding, found)):
-            return found
+        findings = tuple(filter(None, found))
+        if len(findings) == len(found):
+            return findings
         wrong = "its own prediction is no list of findings"
     message = f"{who} cannot be predicted: {wrong}"
     return (Finding("unknown", subject, message, hint="tell its author"),)
 
 
-def _is_finding(value: object) -> bool:
-    return (
-        isinstance(value, Finding)
-        and value.verdict in _VERDICTS
-        and all(isinstance(text, str) for text in (value.subject, value.message))
-        and all(isinstance(text, str) for text in (value.hint, value.place))
-    )
+def _plain_finding(value: object) -> Finding | None:
+    """A finding as plain texts, which can be shown without asking a stranger; None for others."""
+    if not isinstance(value, Finding):
+        return None
+    texts = (value.verdict, value.subject, value.message, value.hint, value.place)
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    verdict, *others = map(str.__str__, texts)
+    known = [each for each in _VERDICTS if each == verdict]
+    return Finding(known[0], *others) if known else None
 
 
 def _predicted(source: str, text: str, context: SecretContext) -> tuple[Finding, ...]:
     function = _plugins.load(_plugins.SECRETS, source)
-    prediction: Prediction | None = getattr(function, "unattended", None)
-    if prediction is None:
+
+    def look() -> Iterable[Finding]:
+        prediction: Prediction | None = getattr(function, "unattended", None)
+        if prediction is not None:
+            return prediction(text, context)
         message = "this source cannot be predicted, and was not asked"
         return (Finding("unknown", context.field, message),)
-    return told_by(f"the source {source}", context.field, lambda: prediction(text, context))
+
+    return told_by(f"the source {source}", context.field, look)
 
 
 def _lack(context: SecretContext, message: str, hint: str = "") -> Finding:
