@@ -7,7 +7,7 @@ on the terminal, and not by a keyring that is locked.
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
 from gatepass._profiles import Profile
@@ -36,7 +36,7 @@ class World(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
     terminal: Terminal
 
 

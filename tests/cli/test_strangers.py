@@ -9,15 +9,16 @@ import subprocess
 import tomllib
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 import jsonschema
 import pytest
 
-from gatepass import _plugins
+from gatepass import AuthContext, SecretContext, UnattendedContext, _plugins
 from gatepass._settings import unknown
+from gatepass.cli._world import World
 from gatepass.errors import GatepassError, PluginError
 from gatepass.sandbox import Server
 from tests._echo import Echo, echo
@@ -648,6 +649,14 @@ def test_a_scheme_is_handed_its_own_profiles_fields_and_nothing_of_a_neighbours(
         "resolved token",
         "sees ('dev', 'https://mine.example.com/', 'https://mine.example.com')",
     ]
+
+
+@pytest.mark.parametrize("kind", [AuthContext, UnattendedContext, SecretContext, World])
+def test_what_is_handed_over_shows_no_variable_when_it_is_printed(kind: Any) -> None:
+    """A debugger, or a report of a failed test, prints the arguments of a stranger's function."""
+    given = {each.name: None for each in fields(kind)} | {"environ": {"MI_PASSWORD": CANARY}}
+
+    assert CANARY not in repr(kind(**given))
 
 
 def test_every_hostile_module_is_used_by_a_test() -> None:

@@ -364,6 +364,12 @@ def test_a_secret_does_not_travel(copy_out: Callable[[Any], object]) -> None:
     assert SECRET not in str(caught.value)
 
 
+def test_a_copy_of_a_secret_is_the_secret_itself() -> None:
+    secret = Secret(SECRET)
+    assert copy.copy(secret) is secret
+    assert copy.deepcopy([secret])[0] is secret
+
+
 def test_a_secret_compares_by_identity_only() -> None:
     secret = Secret(SECRET)
     assert secret == secret  # noqa: PLR0124 - the claim

@@ -108,7 +108,7 @@ class AuthContext:
     resolve: Resolver
     http: "Callable[[], Session]"
     vault: VaultPlace
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
     clock: Callable[[], float]
     terminal: Terminal
 
@@ -139,7 +139,7 @@ class UnattendedContext:
     origin: str
     predict: Predictor
     vault: VaultPlace
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
     clock: Callable[[], float]
     until: float
 

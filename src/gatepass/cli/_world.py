@@ -25,7 +25,7 @@ class World:
         places: where files are looked for; None is where this process does.
     """
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
     terminal: Terminal
     places: "Locations | None" = field(default=None)
 

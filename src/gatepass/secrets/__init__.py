@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar, get_args
 
@@ -47,7 +47,7 @@ class SecretContext:
     user_name: str | None
     base_dir: Path | None
     layer: Layer
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
     terminal: Terminal
     allow_commands: bool = False
     allow_insecure_keyring: bool = False
