@@ -21,9 +21,9 @@ from gatepass import _plugins, _settings
 from gatepass._evident import NOT_EVIDENT, evident
 from gatepass._places import Key
 from gatepass._redis_vault import RedisAddress, RedisVault
-from gatepass._settings import ConfigFile, Layers, Locations, Origin, Taken
+from gatepass._settings import ConfigFile, Layers, Locations, Origin, Source, Taken
 from gatepass._terminal import Terminal
-from gatepass.auth import Scheme, sends_credentials, value_of
+from gatepass.auth import Scheme, references_in, sends_credentials, value_of
 from gatepass.errors import GatepassWarning, Problem, ProfileError
 from gatepass.secrets import Secret, SecretField, SecretRef, TextField
 
@@ -300,12 +300,11 @@ class Profile:
         return _stk.arguments(self, Unlocked(self, environ, terminal))
 
     def references(self) -> Iterator[tuple[str, SecretRef | Secret]]:
-        """Yield each field that is a reference, as (dotted key, reference)."""
+        """Yield each reference as (dotted key, reference), also those in tables and lists."""
         for above, holder in (("auth", self.auth), ("proxy", self.proxy), ("tls", self.tls)):
             if holder is not None:
                 for name, value in _values(holder):
-                    if isinstance(value, SecretRef | Secret):
-                        yield f"{above}.{name}", value
+                    yield from references_in(value, f"{above}.{name}")
 
 
 def load(
@@ -601,9 +600,7 @@ class _Gate:
         if origin.source.layer == "argument" and isinstance(value, str) and _is_text(kind):
             return value  # what Python says is meant literally
         checked = self._by_pydantic(kind, value, key, lenient=origin.source.layer == "variable")
-        if isinstance(checked, SecretRef) and origin.source.layer != "argument":
-            return checked.placed(origin.source.layer, origin.source.base_dir)
-        return checked
+        return checked if origin.source.layer == "argument" else _with_place(checked, origin.source)
 
     def _nested(self, kind: Any, value: Any, key: Key) -> Any:
         if isinstance(value, kind):
@@ -722,6 +719,17 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | Mapping):
         for each in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(each)
+
+
+def _with_place(value: Any, source: Source) -> Any:
+    """A checked value whose references, also those in it, know where they were written."""
+    if isinstance(value, SecretRef):
+        return value.placed(source.layer, source.base_dir)
+    if isinstance(value, dict):
+        return {name: _with_place(each, source) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_with_place(each, source) for each in value)
+    return value
 
 
 class _Bad:

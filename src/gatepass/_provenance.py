@@ -369,8 +369,8 @@ def _sort(key: Key, sorts: Sorts) -> Sort | None:
     found = sorts.get(key)
     if found is not None:
         return None if found == "table" else found
-    tables = (key[:length] for length in range(len(key)))
-    return "table" if any(sorts.get(table) == "table" for table in tables) else None
+    above = {sorts.get(key[:length]) for length in range(len(key))}
+    return "secret" if "secret" in above else "table" if "table" in above else None
 
 
 def _is_reference(value: Any) -> bool:

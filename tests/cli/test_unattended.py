@@ -347,6 +347,73 @@ def test_a_scheme_that_predicts_wrongly_is_named_and_not_repeated(desk: Desk, ki
     assert PASSWORD not in predicted.text
 
 
+_INSIDE = """\
+from dataclasses import dataclass
+from gatepass import SchemeBase, SecretField
+
+@dataclass(frozen=True)
+class Inner:
+    token: SecretField
+
+@dataclass(frozen=True)
+class Saml(SchemeBase):
+    inner: Inner
+    several: list[SecretField]
+    named: dict[str, SecretField]
+    def authenticator(self, context):
+        context.resolve(a=self.inner.token, b=self.several[1], c=self.named["x"])
+        return lambda request: request
+"""
+
+
+def _saml_inside(desk: Desk) -> None:
+    desk.package("saml.py", _INSIDE)
+    desk.provides("auth", "saml", "saml:Saml")
+    desk.profile(
+        'scheme = "saml"\ninner = { token = "prompt:" }\n'
+        f'several = ["env:HOME", {{ command = ["touch", "{desk.folder}/witness"] }}]\n'
+        'named = { x = ["env:NOT_SET", "file:none"] }'
+    )
+
+
+def test_references_in_tables_and_lists_of_a_foreign_scheme_are_looked_at_too(desk: Desk) -> None:
+    _saml_inside(desk)
+
+    predicted = desk.predict()
+    job = desk.run()
+
+    assert (predicted.code, job.returncode) == (3, 3)
+    assert predicted.of("lack") == {"auth.inner.token", "auth.named.x"}
+    assert predicted.of("unknown") == {"auth.several[1]"}
+    assert predicted.one("auth.named.x")["place"].endswith("profiles.toml:10:11")
+    assert predicted.one("auth.several[1]")["place"].endswith("profiles.toml:9:1")
+
+
+def test_resolve_tells_of_references_in_tables_and_lists_of_a_foreign_scheme(desk: Desk) -> None:
+    _saml_inside(desk)
+
+    text = desk.gatepass("show", "job", "--origin", "--resolve").stdout
+
+    assert '"prompt:"' in text
+    assert "       - prompt: (no answer: nobody is there" in text
+    assert "       > env:HOME (answers)\n" in text
+    assert "       - command touch (no answer: it is empty" in text
+    assert "       - env:NOT_SET (no answer: the variable NOT_SET is not set)\n" in text
+
+
+def test_a_command_in_a_list_of_a_foreign_scheme_runs_only_where_it_may(desk: Desk) -> None:
+    """A project's file runs no program, wherever in it the command stands."""
+    _saml_inside(desk)
+    other = desk.user_file.rename(desk.folder / "other.toml")
+
+    predicted = desk.predict("--config-file", str(other))
+    shown = desk.gatepass("show", "job", "--origin", "--resolve", "--config-file", str(other))
+
+    assert "auth.several[1]" in predicted.of("lack")
+    assert "a command runs only when your own file names it" in " ".join(shown.stdout.split())
+    assert not (desk.folder / "witness").exists()
+
+
 _LOUD = """\
 from gatepass import Finding
 class Loud(str):

@@ -9,8 +9,8 @@ To add a scheme, write the dataclass in a file of its own and name it in the ent
 :data:`~gatepass.secrets.TextField`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -127,8 +127,9 @@ class UnattendedContext:
     Attributes:
         profile_name: the profile's name.
         origin: scheme, host and port of its URL.
-        predict: says what fields would lack: ``predict(user_name=self.user_name)``. What is no
-            reference is passed over. Asks no person and shows no dialog.
+        predict: says what fields would lack: ``predict(user_name=self.user_name)``. References
+            in tables and lists count too; what is none is passed over. Asks no person and shows
+            no dialog.
         vault: where tokens are kept, for schemes that keep any.
         environ: the environment variables.
         clock: the wall clock, in seconds since 1970.
@@ -227,6 +228,27 @@ def value_of(scheme: object, name: str) -> Any:
         return object.__getattribute__(scheme, name)
     except AttributeError:
         return None
+
+
+def references_in(value: object, name: str) -> Iterator[tuple[str, SecretRef | Secret]]:
+    """Yield each reference in a field, also in its tables and lists, with its name.
+
+    Args:
+        value: the value of the field.
+        name: its name; what is inside it is called ``name.key`` and ``name[0]``.
+    """
+    inner: Iterable[tuple[str, object]] = ()
+    if isinstance(value, SecretRef | Secret):
+        yield name, value
+    elif isinstance(value, Mapping):
+        inner = [(f"{name}.{key}", each) for key, each in value.items()]
+    elif isinstance(value, list | tuple):
+        inner = [(f"{name}[{number}]", each) for number, each in enumerate(value)]
+    elif is_dataclass(value):
+        names = [each.name for each in fields(value)]
+        inner = [(f"{name}.{each}", value_of(value, each)) for each in names]
+    for path, each in inner:
+        yield from references_in(each, path)
 
 
 def _trait(scheme: object, name: str) -> object:

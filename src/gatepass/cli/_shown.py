@@ -78,8 +78,9 @@ def _keys(keys: Iterable[ExplainedKey], answers: Mapping[str, Probed]) -> Iterat
         yield f"{'from':>8} {key.origin}"
         for loser in key.overrode:
             yield from _overridden(loser, key.key, key.origin)
-        if key.key in answers:
-            yield from _probed(answers[key.key])
+        for name, probed in answers.items():
+            if name == key.key or name.startswith(f"{key.key}["):  # of a list, each has its own
+                yield from _probed(probed)
     for key in plain:
         if key.value is not None:
             yield f"{key.key} = {_text(key.value)}  # {DEFAULT}"

@@ -6,6 +6,7 @@ profile as a whole is looked at. No person is asked, no dialog shown, no connect
 profile's server, no program run, nothing changed.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -20,14 +21,15 @@ from gatepass._profiles import Profile
 from gatepass._settings import Layers, Source
 from gatepass._terminal import Terminal
 from gatepass._tls import ClientCertificate, Contexts
-from gatepass.auth import UnattendedContext, predicts_itself, value_of
+from gatepass.auth import UnattendedContext, predicts_itself, references_in, value_of
 from gatepass.cli._logins import place_of
 from gatepass.cli._world import World
 from gatepass.errors import GatepassError, ProfileError
-from gatepass.secrets import SecretRef, told_by
+from gatepass.secrets import Secret, SecretRef, told_by
 
 # What can be asked for a user name without a dialog.
 _QUIET: Final = frozenset({"env", "file"})
+_INDEX: Final = re.compile(r"\[[0-9]+\]")
 _SET_HERE: Final = "set here; the job must set it too"
 
 
@@ -94,13 +96,16 @@ class _Looking:
     def predict(self, **fields: object) -> tuple[Finding, ...]:
         """Look at references of the scheme, and of the vault; what a scheme gets to call."""
         found: list[Finding] = []
-        for name, value in fields.items():
-            if isinstance(value, SecretRef):
-                if value_of(self.profile.auth, name) is not None:
-                    place = self.profile.place_of("auth", name)
-                    found += self._reference(f"auth.{name}", name, value, place)
+        for field, value in fields.items():
+            is_of_scheme = value_of(self.profile.auth, field) is not None
+            for name, reference in references_in(value, field):
+                if isinstance(reference, Secret):
+                    continue
+                if is_of_scheme:
+                    place = self.profile.place_of("auth", *_INDEX.sub("", name).split("."))
+                    found += self._reference(f"auth.{name}", name, reference, place)
                 else:
-                    found += self._reference(name, name, value, self._place_of_machine(name))
+                    found += self._reference(name, name, reference, self._place_of_machine(name))
         return tuple(found)
 
     def _reference(

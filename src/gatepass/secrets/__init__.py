@@ -9,11 +9,12 @@ the entry-point group ``gatepass.secrets``. It returns the secret or raises
 function, as its attribute ``unattended``, that predicts what a run without a person would find.
 """
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar, get_args
 
@@ -47,7 +48,7 @@ class SecretContext:
     user_name: str | None
     base_dir: Path | None
     layer: Layer
-    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
+    environ: Mapping[str, str] = dataclasses.field(repr=False)  # variables hold passwords
     terminal: Terminal
     allow_commands: bool = False
     allow_insecure_keyring: bool = False
