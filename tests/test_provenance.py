@@ -62,6 +62,78 @@ def test_an_argument_wins_over_a_variable_and_a_file(locations: Locations, write
     ]
 
 
+def test_what_the_replaced_profile_would_have_inherited_has_lost_too(
+    locations: Locations, write: Write
+) -> None:
+    """Whoever looks for the retries of his own parent finds where they stand, and why not here."""
+    write(
+        locations.user,
+        '[profiles.base]\nurl = "https://own.example.com"\nretries = 7\n'
+        'auth = { scheme = "basic", user_name = "me", password = "hunter2" }\n'
+        '[profiles.prod]\nextends = "base"\nretries = 8\n',
+    )
+    project = write(
+        locations.working / "gatepass.toml",
+        '[profiles.prod]\nurl = "https://proj.example.com"\nauth = { scheme = "anonymous" }\n',
+    )
+    told = _load(locations).explain()
+
+    lost = {(each.key, each.origin) for key in told.keys for each in key.overrode}
+    lost |= {(each.key, each.origin) for each in told.unused}
+    own = str(locations.user)
+    assert lost >= {
+        ("url", f"{own}:2:1"),
+        ("retries", f"{own}:3:1"),
+        ("retries", f"{own}:7:1"),
+        ("auth.password", f"{own}:4:43"),
+    }
+    (retries,) = (each for each in told.keys if each.key == "retries")
+    assert [each.origin for each in retries.overrode] == [f"{own}:7:1", f"{own}:3:1"]
+    assert {each.by for each in retries.overrode} == {f"{project}:1:11"}
+    assert "what it inherits" in retries.overrode[1].why
+    assert "hunter2" not in repr(told)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_variable_of_a_table_wins_over_one_of_its_whole_in_any_order(
+    locations: Locations, write: Write, order: int
+) -> None:
+    """And the one that lost is told, with its name and without a login."""
+    write(locations.user, '[profiles.prod]\nurl = "https://a.example.com"\nproxy = "none"\n')
+    variables = [
+        ("GATEPASS_PROFILES__PROD__AUTH__SCHEME", "anonymous"),
+        ("GATEPASS_PROFILES__PROD__PROXY", "http://u:hunter2@one.example.com:1"),
+        ("GATEPASS_PROFILES__PROD__PROXY__URL", "http://two.example.com:2"),
+    ]
+    told = _load(locations, environ=dict(variables[::order])).explain()
+
+    (proxy,) = (each for each in told.keys if each.key == "proxy.url")
+    assert proxy.origin == "GATEPASS_PROFILES__PROD__PROXY__URL"
+    first = proxy.overrode[0]
+    assert (first.key, first.origin, first.by) == (
+        "proxy",
+        "GATEPASS_PROFILES__PROD__PROXY",
+        "GATEPASS_PROFILES__PROD__PROXY__URL",
+    )
+    assert first.value == "http://...@one.example.com:1"
+    assert "hunter2" not in repr(told)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_variables_that_differ_in_case_one_wins_in_any_order(
+    locations: Locations, write: Write, order: int
+) -> None:
+    write(locations.user, PROD)
+    variables = [("GATEPASS_PROFILES__PROD__RETRIES", "1"), ("GATEPASS_PROFILES__PROD__retries", "2")]
+    told = _load(locations, environ=dict(variables[::order])).explain()
+
+    (retries,) = (each for each in told.keys if each.key == "retries")
+    assert retries.value == 1
+    assert [(each.origin, each.value) for each in retries.overrode] == [
+        ("GATEPASS_PROFILES__PROD__retries", "2")
+    ]
+
+
 def test_a_moved_url_drops_the_login_and_says_so(locations: Locations, write: Write) -> None:
     user = write(locations.user, BEARER)
     environ = {

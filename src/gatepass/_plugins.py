@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from gatepass.errors import GatepassError, PluginError
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 T = TypeVar("T")
 
@@ -48,6 +48,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 
+_MODULE: Final = re.compile(r"[A-Za-z0-9_.]+")
 _USABLE: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -66,11 +67,9 @@ def _changed(folder: str) -> int | None:
 @lru_cache(maxsize=len(BUILT_IN) + 2)  # one answer for each group, and the last one before it
 def _scanned(group: str, _folders: object) -> "tuple[EntryPoint, ...]":
     """Scan the installed packages, again where a folder of them has changed."""
-    from importlib.metadata import entry_points
-
     seen: set[tuple[str, str, str]] = set()
     found = []
-    for entry in entry_points(group=group):
+    for entry in _entry_points(group):
         # An editable install may list a distribution twice: the same claim counts once.
         claim = (_owner(entry), entry.name, entry.value)
         if BUILT_IN[group].get(entry.name) != entry.value and claim not in seen:
@@ -79,9 +78,51 @@ def _scanned(group: str, _folders: object) -> "tuple[EntryPoint, ...]":
     return tuple(found)
 
 
+def _entry_points(group: str) -> "Iterable[EntryPoint]":
+    """The entry points of a group; of a package whose own cannot be read, none."""
+    from importlib.metadata import entry_points
+
+    try:
+        return entry_points(group=group)
+    except Exception:  # noqa: BLE001 - one damaged file among all, which may hold anything
+        readable = (_entries(each) or () for each in _distributions())
+        return [entry for entries in readable for entry in entries if entry.group == group]
+
+
+def _distributions() -> "Iterator[Distribution]":
+    """The installed packages, each once: the first on the path counts."""
+    from importlib.metadata import distributions
+
+    seen: set[str] = set()
+    for each in distributions():
+        name = _name(each)
+        if name not in seen:
+            seen.add(name)
+            yield each
+
+
+def _name(distribution: "Distribution") -> str:
+    try:
+        return str(distribution.name)
+    except Exception:  # noqa: BLE001 - as above
+        return "(without a name)"
+
+
+def _entries(distribution: "Distribution") -> "Iterable[EntryPoint] | None":
+    """The entry points of a package; None where they cannot be read."""
+    try:
+        return distribution.entry_points
+    except Exception:  # noqa: BLE001 - as above
+        return None
+
+
 def _owner(entry: "EntryPoint") -> str:
     """The package of an entry point; a name that could steer a terminal is written with escapes."""
     name = (entry.dist.name if entry.dist else None) or entry.value
+    return _printable(name)
+
+
+def _printable(name: str) -> str:
     return name if name.isprintable() else ascii(name)
 
 
@@ -135,7 +176,9 @@ def load(group: str, name: str) -> Any:
             hint="uninstall all but one of them",
         )
     (claim,) = claims
-    why = f'see why with:   python -c "import {claim.module}"'
+    module = claim.value.partition(":")[0].strip()
+    # It is to be pasted into a shell, and a stranger wrote it.
+    why = f'see why with:   python -c "import {module}"' if _MODULE.fullmatch(module) else ""
     return ask(group, name, "cannot be imported", claim.load, hint=why, words_of=ImportError)
 
 
@@ -252,8 +295,13 @@ def broken(group: str, name: str, what: str, hint: str = "") -> PluginError:
 
 
 def conflicts() -> tuple[str, ...]:
-    """Describe each name that strangers claim wrongly, one sentence each, for ``validate``."""
-    complaints = []
+    """Describe what is wrong with the claims of strangers, one sentence each, for ``validate``."""
+    complaints = [
+        f"the entry points of the package {_printable(_name(each))} cannot be read, and are passed "
+        "over; install it again"
+        for each in _distributions()
+        if _entries(each) is None
+    ]
     for group, built_in in BUILT_IN.items():
         strangers = _strangers(group)
         times = Counter(entry.name for entry in strangers)

@@ -668,6 +668,39 @@ def test_every_hostile_module_is_used_by_a_test() -> None:
 # ---------------------------------------------------------------- very many names
 
 
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (b"[gatepass.auth]\nno equals sign\n", "cannot be read"),
+        (b"[gatepass.auth]\nx = \xff\xfe:X\n", "cannot be read"),
+        (b"[gatepass.auth]\nodd = !!!\n", "cannot be imported"),
+        (b'[gatepass.auth]\nodd = a"; touch gone; ":X\n', "cannot be imported"),
+    ],
+)
+def test_a_damaged_package_of_others_takes_nobody_along(
+    guest: Home, server: Echo, tmp_path: Path, damage: bytes, told: str
+) -> None:
+    """As an installation leaves it that was interrupted. It is told by ``validate`` alone."""
+    info = tmp_path / "broken_one-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-one\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_bytes(damage)
+    home = replace(guest, path=[*guest.path, str(tmp_path)])
+    home.user(
+        _acme(server.url)
+        + '[profiles.bad]\nurl = "https://x.example.com"\nauth = { scheme = "odd" }\n'
+    )
+
+    done = home.run("validate")
+
+    assert home.run("check", "dev").returncode == 0
+    assert home.run("schema", "--print").returncode == 0
+    assert done.returncode == 2
+    assert "broken-one" in _told(done)
+    assert told in _told(done)
+    assert "python -c" not in _told(done)  # nobody is told to paste such a name into a shell
+
+
 def test_of_very_many_names_some_are_listed_and_none_is_guessed() -> None:
     """Each of thousands of profiles may name a wrong one: the complaints stay short, and soon."""
     some = {f"profile{number}" for number in range(300)}
