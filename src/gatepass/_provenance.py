@@ -26,6 +26,7 @@ from gatepass._settings import (
     Taken,
 )
 from gatepass._trust import without_userinfo
+from gatepass.errors import ProfileError
 from gatepass.secrets import Layer, ReferenceSyntaxError, Secret, SecretRef
 
 Sort = Literal["plain", "table", "text", "secret"]
@@ -203,9 +204,26 @@ def _story(
                 if old != {}:
                     lost.append(_lost(other, old, loser, by, _why(part, loser), strict))
             standing[key] = (value, part)
+        lost += _shadowed(part, strict)
     lost = [*reversed(lost), *_replaced_whole(taken, strict)]
     order = [key for key, _ in _settings.leaves(taken.table)]
     return [(key, _winner(key, *standing[key], fields)) for key in order], lost
+
+
+def _shadowed(part: Contribution, sorts: Sorts) -> Iterator[_Lost]:
+    """What variables say that others hide."""
+    for other in part.source.shadowed:
+        depth = len(part.above)
+        if other.key[:depth] == part.above:
+            key = other.key[depth:]
+            deeper = other.by.count("__") > other.variable.count("__")
+            why = _DEEPER if deeper else _CAPITALS
+            lost = _lost(key, other.value, part, other.by, why, sorts)
+            yield replace(lost, told=replace(lost.told, origin=other.variable))
+
+
+_DEEPER: Final = "a variable for a key of a table wins over one for the whole table"
+_CAPITALS: Final = "of two names for one variable the one in capitals wins"
 
 
 def _touch(one: Key, other: Key) -> bool:
@@ -270,9 +288,8 @@ def _replaced_whole(taken: Taken, sorts: Sorts) -> Iterator[_Lost]:
         return
     group = layers.group_of(taken.name)
     read = {source.label for source in group}
-    for source in reversed(layers.own):
-        table = source.profile(taken.name)
-        if table is None or source.label in read:
+    for part in reversed(_own_chain(layers, taken.name)):
+        if part.source.label in read:
             continue
         if layers.replaced_by:
             by, why = layers.replaced_by, f"{layers.replaced_by} replaces the search for files"
@@ -280,9 +297,23 @@ def _replaced_whole(taken: Taken, sorts: Sorts) -> Iterator[_Lost]:
             theirs = next(each for each in group if taken.name in each.names())
             by = Origin(theirs, ("profiles", taken.name)).where
             why = "the project's profile replaces the own one of that name whole"
-        part = Contribution(source, table, ("profiles", taken.name))
-        for key, value in _settings.leaves(table):
-            yield _lost(key, value, part, by, why, sorts)
+            if part.above[-1] != taken.name:
+                why += ", with what it inherits"
+        for table in (part.table, *(dropped.table for dropped in part.dropped)):
+            for key, value in _settings.leaves(table):
+                yield _lost(key, value, part, by, why, sorts)
+
+
+def _own_chain(layers: Layers, name: str) -> tuple[Contribution, ...]:
+    """What own files alone would make of a profile; where that is broken, what they say of it."""
+    nothing = Source("variable", "variables", {})
+    alone = replace(layers, sources=layers.own, variables=nothing, arguments=nothing, untrusted=())
+    try:
+        return _settings.take(alone, name).contributions
+    except ProfileError:
+        parts = ((source, source.profile(name)) for source in layers.own)
+        above = ("profiles", name)
+        return tuple(Contribution(source, table, above) for source, table in parts if table)
 
 
 def _defaults(
@@ -423,11 +454,10 @@ def _scheme(table: Mapping[str, Any]) -> str:
 
 
 def _all_tables(taken: Taken) -> Iterator[Mapping[str, Any]]:
-    for part in taken.contributions:
+    own = _own_chain(taken.layers, taken.name) if taken.layers else ()
+    for part in (*taken.contributions, *own):
         yield part.table
         yield from (dropped.table for dropped in part.dropped)
-    own = taken.layers.own if taken.layers else ()
-    yield from (source.profile(taken.name) or {} for source in own)
 
 
 # ---------------------------------------------------------------- the name

@@ -102,6 +102,23 @@ class Locations:
 
 
 @dataclass(frozen=True)
+class Shadowed:
+    """A variable that another one hides, kept for whoever asks why.
+
+    Attributes:
+        variable: its name.
+        key: the key that it would have given.
+        value: its value.
+        by: the other variable.
+    """
+
+    variable: str
+    key: Key
+    value: str = field(repr=False)
+    by: str
+
+
+@dataclass(frozen=True)
 class Source:
     """One layer: a file, the variables, or the arguments.
 
@@ -112,6 +129,7 @@ class Source:
         base_dir: where relative paths start.
         text: the bytes of the file; empty for others.
         variables: for the layer of variables, which variable gave a key.
+        shadowed: for the same layer, the variables that others of it hide.
     """
 
     layer: Layer
@@ -120,6 +138,7 @@ class Source:
     base_dir: Path | None = None
     text: bytes = field(default=b"", repr=False)
     variables: Mapping[Key, str] = field(default_factory=dict)
+    shadowed: tuple[Shadowed, ...] = ()
 
     @cached_property
     def places(self) -> Places:
@@ -606,13 +625,16 @@ def _variables(
 ) -> tuple[Source, list[str]]:
     """Turn ``GATEPASS_PROFILES__PROD__URL`` and the like into a layer, and warn of odd ones.
 
-    A variable of the user's own is not odd where a reference names it: ``env:NAME``.
+    A variable of the user's own is not odd where a reference names it: ``env:NAME``. Of two for one
+    key the deeper one counts, then the one in capitals, whatever their order.
     """
     known = {name.replace("-", "_"): name for source in sources for name in source.names()}
     profiles: Table = {}
     origins: dict[Key, str] = {}
+    shadowed: list[Shadowed] = []
     notices = []
-    for variable, value in environ.items():
+    for variable in sorted(environ, key=lambda name: (name.count("__"), name.isupper(), name)):
+        value = environ[variable]
         if not variable.startswith("GATEPASS_") or variable in _SWITCHES:
             continue
         if variable.startswith(_VAULT_PREFIX):
@@ -627,21 +649,25 @@ def _variables(
             notices.append(f"the variable {variable} matches nothing{guess}")
             continue
         key = ("profiles", known.get(name, name), *path)
-        origins[key] = variable
         table = profiles
-        for part in key[1:-1]:
-            inner = table.setdefault(part, {})
-            if not isinstance(inner, dict):
-                inner = table[part] = {}
-            table = inner
-        table[key[-1]] = value
+        for length, part in enumerate(key[1:], 2):
+            old = table.get(part)
+            if isinstance(old, str):
+                above = key[:length]
+                shadowed.append(Shadowed(origins.pop(above), above, old, variable))
+            if not isinstance(old, dict):
+                table[part] = value if length == len(key) else {}
+            table = table[part]
+        origins[key] = variable
     notices += [
         f"the variables {_PREFIX}{name.upper()}__* match no profile; "
         + unknown(name, known.values(), "profile")
         for name, table in profiles.items()
         if name not in known.values() and "url" not in table
     ]
-    return Source("variable", "variables", {"profiles": profiles}, None, b"", origins), notices
+    tables = {"profiles": profiles}
+    found = Source("variable", "variables", tables, None, b"", origins, tuple(shadowed))
+    return found, notices
 
 
 def _texts_in(value: object) -> Iterator[str]:
