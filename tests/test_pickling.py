@@ -436,7 +436,7 @@ def test_a_harmless_header_is_not_taken_for_a_secret(name: str) -> None:
     "name",
     "Authorization X-Auth-Token Cookie X-API-KEY apikey X-Secret Ocp-Apim-Subscription-Key "
     "X-CSRF-Token password X-Session-Id jsid X-Amz-Signature client_secret Proxy-Authorization "
-    "X-Authorization passphrase".split(),
+    "X-Authorization passphrase x_pass X-Pass X-Api-Keys X-Pwd".split(),
 )
 def test_a_name_that_sounds_like_a_secret_is_taken_for_one(name: str) -> None:
     assert may_be_secret(name)

@@ -363,6 +363,18 @@ def test_no_representation_of_what_is_kept_holds_a_secret(
     assert "hunter2" not in repr(profile.written) + repr(profile.origins) + repr(profile.explain())
 
 
+@pytest.mark.parametrize("name", ["X-Pwd", "x_pass", "X-Api-Keys", "Ocp-Apim-Subscription-Key"])
+def test_a_header_that_sounds_like_a_secret_is_not_shown(
+    locations: Locations, write: Write, name: str
+) -> None:
+    write(locations.user, BEARER + f"[profiles.p.headers]\n{name} = 'hunter2'\nX-Author = 'al'\n")
+
+    told = _load(locations).explain()
+
+    assert "hunter2" not in repr(told)
+    assert _key(told, "headers.X-Author").value == "al"
+
+
 def test_a_loser_of_an_unknown_scheme_shows_references_only(
     locations: Locations, write: Write
 ) -> None:

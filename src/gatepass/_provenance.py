@@ -27,7 +27,7 @@ from gatepass._settings import (
 )
 from gatepass._trust import without_userinfo
 from gatepass.errors import ProfileError
-from gatepass.secrets import Layer, ReferenceSyntaxError, Secret, SecretRef
+from gatepass.secrets import Layer, ReferenceSyntaxError, Secret, SecretRef, may_be_secret
 
 Sort = Literal["plain", "table", "text", "secret"]
 """What a field holds: a value, a table with free keys, a text or a reference, a reference."""
@@ -361,10 +361,6 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 # ---------------------------------------------------------------- values
 
 
-# The value of a header cannot be a reference, so some people write a secret there.
-_SECRET_NAME: Final = re.compile(
-    r"auth|cookie|credential|key|pass|secret|session|signature|token", re.IGNORECASE
-)
 _QUERY: Final = re.compile(r"(?<=[a-z]://)([^?]*)\?.*", re.IGNORECASE | re.DOTALL)
 
 
@@ -391,7 +387,8 @@ def shown(
     is_name = sort == "text" and isinstance(value, str) and (meant or ":" not in value)
     if sort in {"secret", "text"} and not is_name:
         return _copied(value) if _is_reference(value) else HIDDEN
-    if sort is None or (sort == "table" and any(map(_SECRET_NAME.search, key[1:]))):
+    # The value of a header cannot be a reference, so some people write a secret there.
+    if sort is None or (sort == "table" and any(map(may_be_secret, key[1:]))):
         return HIDDEN
     return _scalar(value, checked=checked)
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -473,6 +474,30 @@ def test_a_user_name_that_is_a_reference_is_not_shown_either(desk: Home) -> None
     done = desk.having(NAME="hunter2").run("show", "--origin", "--resolve")
 
     assert "the keyring has no entry (user_name) of" in " ".join(done.stdout.split())
+    assert "hunter2" not in done.stdout
+
+
+def test_a_keyring_that_hangs_is_told_as_timed_out_once_and_the_next_is_asked(home: Home) -> None:
+    """Its deadline is spent once, not for every reference."""
+    home.user(
+        _with_password('["keyring:", "env:SET"]')
+        + '[profiles.prod.proxy]\nurl = "http://p.example.com:1"\nuser_name = "u"\n'
+        'password = ["keyring:gatepass/proxy", "env:SET"]\n'
+    )
+    root = str(Path(__file__).parents[2])
+    slow = replace(
+        home.having(SET="hunter2", PYTHON_KEYRING_BACKEND="tests.secrets.hangs.Keyring"),
+        path=[root],
+    )
+
+    done = slow.run("show", "prod", "--origin", "--resolve", "--json")
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["references"]
+    assert [each["used"] for each in told] == ["env:SET", "env:SET"]
+    assert {each["answers"][0]["state"] for each in told} == {"no answer"}
+    (why,) = {each["answers"][0]["note"] for each in told}
+    assert why.startswith("the keyring did not answer within 5 s")
     assert "hunter2" not in done.stdout
 
 

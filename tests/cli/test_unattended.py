@@ -153,6 +153,35 @@ def test_what_a_job_might_see_otherwise_is_a_note(
     ]
 
 
+@pytest.mark.parametrize(
+    ("variables", "more", "told"),
+    [
+        ({"HTTPS_PROXY": "http://u:hunter2@proxy.example.com:1"}, "", {"HTTPS_PROXY"}),
+        (
+            {"https_proxy": "http://proxy.example.com:1", "NO_PROXY": "mi.example.com"},
+            "",
+            {"https_proxy", "NO_PROXY"},
+        ),
+        ({"HTTP_PROXY": "http://proxy.example.com:1"}, "", set()),
+        ({"ALL_PROXY": "http://proxy.example.com:1"}, 'proxy = "none"', set()),
+        ({"NO_PROXY": "mi.example.com"}, "", set()),
+    ],
+)
+def test_a_proxy_that_this_desks_variables_name_is_a_note(
+    desk: Desk, variables: dict[str, str], more: str, told: set[str]
+) -> None:
+    desk.profile('scheme = "anonymous"', more, url="https://mi.example.com")
+    desk.environ |= variables
+
+    predicted = desk.predict()
+
+    assert predicted.code == 0
+    assert predicted.of("note") == ({"proxy"} if told else set())
+    if told:
+        assert set(predicted.one("proxy")["message"].partition(":")[0].split(", ")) == told
+    assert "hunter2" not in predicted.text
+
+
 def test_a_file_beside_the_profiles_needs_no_note(desk: Desk) -> None:
     jobs.a_file_beside_the_profiles(desk)
 

@@ -78,11 +78,23 @@ class _Looking:
         if variables:
             names = ", ".join(dict.fromkeys(variables))
             yield Finding("note", "variables", f"{names}: {_SET_HERE}")
+        proxies = list(self._proxies()) if self.profile.proxy is None else []
+        if proxies:
+            hint = "or write it into the profile, as proxy"
+            yield Finding("note", "proxy", f"{', '.join(proxies)}: {_SET_HERE}", hint)
         sources = {each.source.label: each.source for each in self.profile.origins.values()}
         for label, source in sources.items():
             message = _how_found(source)
             if message:
                 yield Finding("note", "file", message, place=label)
+
+    def _proxies(self) -> Iterator[str]:
+        """The variables of this desk by which requests for the server find a proxy, or pass it."""
+        scheme = self.profile.url.partition(":")[0]
+        names = [name for each in (scheme, "all") for name in _spellings(f"{each}_proxy")]
+        found = [name for name in names if self.world.environ.get(name)]
+        passing = [name for name in _spellings("no_proxy") if self.world.environ.get(name)]
+        yield from (*found[:1], *(passing[:1] if found else ()))
 
     # ------------------------------------------------------------ references
 
@@ -196,6 +208,11 @@ def _fields_of(holder: Any) -> dict[str, Any]:
     """The fields of a dataclass with their values; none where there is no holder."""
     named = fields(type(holder)) if holder is not None else ()
     return {field.name: value_of(holder, field.name) for field in named}
+
+
+def _spellings(variable: str) -> tuple[str, str]:
+    """The two names of a variable about proxies, that in small letters first, as it counts."""
+    return variable, variable.upper()
 
 
 def _how_found(source: Source) -> str:

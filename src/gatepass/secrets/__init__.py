@@ -103,8 +103,8 @@ class ReferenceSyntaxError(ValueError):
 
 
 _SECRET_NAME: Final = re.compile(
-    r"auth(?!ors?\b)|cookie|credential|key(?![a-z])|\bpass\b|pass(?:w|code|phrase)|pwd|secret|"
-    r"session|sid\b|signature|token",
+    r"auth(?!ors?\b)|cookie|credential|keys?(?![a-z])|(?<![a-z])pass(?![a-z])|"
+    r"pass(?:w|code|phrase)|pwd|secret|session|sid\b|signature|token",
     re.IGNORECASE,
 )
 
