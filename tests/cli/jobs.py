@@ -638,7 +638,7 @@ def oidc(
         assert desk.gatepass("secret", "new-key", str(path)).returncode == 0
 
 
-def _log_in(desk: Desk) -> None:
+def log_in(desk: Desk) -> None:
     """Log alice in with a browser that follows links."""
     browser = desk.file("browser.py", _BROWSER)
     person = {
@@ -655,7 +655,7 @@ def _log_in(desk: Desk) -> None:
 @case()
 def a_stored_login(desk: Desk) -> None:
     oidc(desk, provider(desk), "use_stored_token = true")
-    _log_in(desk)
+    log_in(desk)
 
 
 @case("login")
@@ -677,7 +677,7 @@ def a_login_by_device(desk: Desk) -> None:
 def a_stored_login_of_another_account(desk: Desk) -> None:
     idp = provider(desk)
     oidc(desk, idp)
-    _log_in(desk)
+    log_in(desk)
     oidc(desk, idp, 'account = "other"')
 
 
@@ -685,7 +685,7 @@ def a_stored_login_of_another_account(desk: Desk) -> None:
 def a_stored_login_that_is_suspect(desk: Desk) -> None:
     idp = provider(desk, access_token_seconds=0)
     oidc(desk, idp)
-    _log_in(desk)
+    log_in(desk)
     idp.tell(Lie.ID_TOKEN_ISS)
     assert desk.gatepass("token", "job").returncode == 3
 
@@ -703,16 +703,16 @@ def a_stored_login_that_cannot_be_renewed_and_has_ended(desk: Desk) -> None:
 def _not_renewable(desk: Desk, *, access_token_seconds: int) -> None:
     idp = provider(desk, access_token_seconds=access_token_seconds)
     oidc(desk, idp)
-    _log_in(desk)
+    log_in(desk)
     idp.tell(Lie.NO_REFRESH_TOKEN)
-    _log_in(desk)
+    log_in(desk)
 
 
 @case("login")
 def a_stored_login_that_the_provider_has_refused(desk: Desk) -> None:
     idp = provider(desk, access_token_seconds=0, refresh_token_seconds=0)
     oidc(desk, idp)
-    _log_in(desk)
+    log_in(desk)
     assert desk.gatepass("token", "job").returncode == 3
 
 
@@ -720,21 +720,21 @@ def a_stored_login_that_the_provider_has_refused(desk: Desk) -> None:
 def a_key_of_the_vault_that_others_can_read(desk: Desk) -> None:
     a_login = provider(desk)
     oidc(desk, a_login)
-    _log_in(desk)
+    log_in(desk)
     (desk.folder / "vault.key").chmod(0o644)
 
 
 @case("vault_key")
 def a_key_of_the_vault_that_is_missing(desk: Desk) -> None:
     oidc(desk, provider(desk))
-    _log_in(desk)
+    log_in(desk)
     (desk.folder / "vault.key").unlink()
 
 
 @case("vault_key")
 def a_key_of_the_vault_in_the_keyring_of_the_desktop(desk: Desk) -> None:
     oidc(desk, provider(desk), key=False)
-    _log_in(desk)
+    log_in(desk)
 
 
 def _in_redis(desk: Desk, idp: IdentityProvider) -> Redis:
@@ -757,7 +757,7 @@ def _vault(desk: Desk, redis: Redis, password: str) -> None:
 @case()
 def a_stored_login_in_a_redis(desk: Desk) -> None:
     _in_redis(desk, provider(desk))
-    _log_in(desk)
+    log_in(desk)
 
 
 @case("login")
@@ -768,14 +768,14 @@ def nobody_logged_in_and_a_redis_that_is_empty(desk: Desk) -> None:
 @case("vault.password")
 def a_password_of_the_redis_that_is_missing(desk: Desk) -> None:
     redis = _in_redis(desk, provider(desk))
-    _log_in(desk)
+    log_in(desk)
     _vault(desk, redis, "env:REDIS_PASSWORD")
 
 
 @case("vault.password")
 def a_password_of_the_redis_in_the_keyring_of_the_desktop(desk: Desk) -> None:
     redis = _in_redis(desk, provider(desk))
-    _log_in(desk)
+    log_in(desk)
     _vault(desk, redis, "keyring:redis/password")
     done = desk.keyring("set", "redis", "password", stdin="red-sesame")
     assert done.returncode == 0, done.stderr
@@ -784,14 +784,14 @@ def a_password_of_the_redis_in_the_keyring_of_the_desktop(desk: Desk) -> None:
 @case("vault")
 def a_redis_that_does_not_run(desk: Desk) -> None:
     redis = _in_redis(desk, provider(desk))
-    _log_in(desk)
+    log_in(desk)
     redis.stop()
 
 
 @case("vault")
 def a_redis_without_its_package(desk: Desk) -> None:
     _in_redis(desk, provider(desk))
-    _log_in(desk)
+    log_in(desk)
     desk.block("redis")
 
 
@@ -826,7 +826,7 @@ def a_token_from_elsewhere_beside_a_stored_login_of_another_account(desk: Desk) 
     idp = provider(desk)
     desk.file("token", _token_of_another_login(desk, idp))
     oidc(desk, idp, 'account = "other"')
-    _log_in(desk)
+    log_in(desk)
     oidc(desk, idp, 'refresh_token = "file:~/token"')
 
 

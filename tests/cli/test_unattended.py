@@ -239,6 +239,24 @@ def test_a_login_that_is_not_renewed_and_ends_before_the_job_does_is_a_lack(desk
     assert long.one("login")["hint"] == "run: gatepass login job"
 
 
+def test_a_login_whose_renewal_ends_before_the_job_does_is_a_lack(desk: Desk) -> None:
+    """As Keycloak tells it, by ``refresh_expires_in``; ``status`` agrees."""
+    idp = jobs.provider(desk, access_token_seconds=60, refresh_token_seconds=1800)
+    jobs.oidc(desk, idp)
+    jobs.log_in(desk)
+
+    short, long = desk.predict("--for", "20m"), desk.predict("--for", "8h")
+    codes = [
+        desk.gatepass("status", "job", "--min-valid", seconds).returncode
+        for seconds in ("20m", "8h")
+    ]
+
+    assert (short.code, long.code, codes) == (0, 3, [0, 3])
+    assert "can be renewed until 20" in long.one("login")["message"]
+    assert "gatepass login job" in long.one("login")["hint"]
+    assert desk.gatepass("status", "job").stdout.count("until 20") == 2
+
+
 def test_a_login_that_is_renewed_lasts(desk: Desk) -> None:
     jobs.a_stored_login(desk)
 

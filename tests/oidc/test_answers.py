@@ -26,6 +26,8 @@ from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 
 NOW = 1_800_000_000.0
+# 0 is Keycloak's word for a token that never ends.
+ODD_LIVES: tuple[object, ...] = (0, -5, True, None, "1800", [1], {}, 10**400)
 GOOD = {"access_token": "at", "token_type": "Bearer", "refresh_token": "rt", "expires_in": 300}
 
 
@@ -118,6 +120,16 @@ def test_an_endless_life_is_capped() -> None:
 def test_a_life_of_true_is_refused(value: bool) -> None:
     with pytest.raises(BadAnswer, match="expires_in"):
         read({**GOOD, "expires_in": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(1800, NOW + 1800), (0.5, NOW + 0.5), *((odd, None) for odd in ODD_LIVES)],
+)
+def test_the_life_of_a_refresh_token_is_read_and_an_odd_one_says_nothing(
+    value: object, expected: float | None
+) -> None:
+    assert read({**GOOD, "refresh_expires_in": value}).refresh_until == expected
 
 
 def test_an_answer_without_a_life_has_none() -> None:

@@ -19,6 +19,7 @@ LONGEST_WAIT: Final = 3600  # seconds; no Retry-After counts for more
 
 _LONGEST_REFRESH_TOKEN: Final = 20_000  # characters
 _LONGEST_LIFE: Final = 30 * 24 * 3600  # seconds; no access token is trusted for longer
+_LONGEST_KNOWN: Final = 10 * 365 * 24 * 3600  # seconds; a refresh token beyond that never ends
 _ACCESS_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")  # goes into a header: no CR, no LF
 _SECONDS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _ERROR_CODE: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,64}")  # RFC 6749, section 5.2
@@ -135,6 +136,7 @@ def _tokens_or_fault(reply: Reply, clock: Callable[[], float]) -> Tokens | Gatep
             refresh_token=_checked_refresh_token(found.get("refresh_token")),
             id_token=_id_token(found.get("id_token")),
             scope=_scope(found.get("scope")),
+            refresh_until=_refresh_until(found.get("refresh_expires_in"), clock()),
         )
     except GatepassError as error:
         return error.with_traceback(None)
@@ -266,6 +268,16 @@ def _scope(value: Any) -> tuple[str, ...] | None:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return tuple(value) or None
     return tuple(value.split()) or None if isinstance(value, str) else None
+
+
+def _refresh_until(value: Any, now: float) -> float | None:
+    """When the refresh token ends, as Keycloak tells it; its 0 means never.
+
+    It is no part of a standard, so what is odd says nothing.
+    """
+    if type(value) not in (int, float) or not 0 < value < _LONGEST_KNOWN:
+        return None
+    return now + float(value)
 
 
 def _expires_at(value: Any, now: float) -> float | None:

@@ -214,6 +214,12 @@ def usable(record: Record, now: float, refused: Secret | None = None) -> bool:
     return now < record.expires_at - min(_AHEAD, _AHEAD_PART * life)
 
 
+def renewable(record: Record, now: float) -> bool:
+    """Say whether a record's access token can be renewed at a time, in seconds since 1970."""
+    ends = record.refresh_until
+    return record.refresh_token is not None and (ends is None or now < ends)
+
+
 def same(one: Secret | None, other: Secret | None) -> bool:
     """Compare two secrets without telling by the time how much of them agrees."""
     import hmac
@@ -387,6 +393,7 @@ def renewed(record: Record, fresh: Secret, request: Request) -> Record:
         access_token=None,
         expires_at=None,
         saved_at=request.clock(),
+        refresh_until=None,
     )
 
 
@@ -397,6 +404,7 @@ def with_access(record: Record, tokens: Tokens, request: Request) -> Record:
         access_token=tokens.access_token,
         expires_at=tokens.expires_at,
         saved_at=request.clock(),
+        refresh_until=tokens.refresh_until or record.refresh_until,
     )
 
 

@@ -85,6 +85,8 @@ class Tokens:
         refresh_token: for the next access token; None when the answer held none.
         id_token: who logged on; None when the answer held none.
         scope: what was granted; None when the answer does not say.
+        refresh_until: when the refresh token ends, in seconds since 1970; None when the provider
+            does not say, or when it never does.
     """
 
     access_token: Secret
@@ -92,6 +94,7 @@ class Tokens:
     refresh_token: Secret | None = None
     id_token: Secret | None = None
     scope: tuple[str, ...] | None = None
+    refresh_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Record:
         user: a name for people; None when not known.
         suspect: why the tokens must not be used until a login; None when they may.
         saved_at: when this was written, in seconds since 1970.
+        refresh_until: when the refresh token ends, unless it is used before; None when not known.
     """
 
     generation: int
@@ -126,6 +130,7 @@ class Record:
     user: str | None = None
     suspect: str | None = None
     saved_at: float = 0.0
+    refresh_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

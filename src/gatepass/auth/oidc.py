@@ -146,6 +146,7 @@ class Status:
         client_id: our name there.
         access_until: when the access token ends, in seconds since 1970.
         renewable: whether a refresh token is stored.
+        renewable_until: when that ends, unless it is used before; None when not known.
         saved_at: when the record was written, in seconds since 1970.
         in_flight: a refresh that has begun and not ended.
         suspect: why the tokens are not used.
@@ -160,6 +161,7 @@ class Status:
     saved_at: float | None = None
     in_flight: InFlight | None = None
     suspect: str | None = None
+    renewable_until: float | None = None
 
 
 def vault_at(place: VaultPlace) -> Vault:
@@ -225,6 +227,7 @@ def _status_of(record: Record | None, flying: InFlight | None) -> Status:
         saved_at=record.saved_at,
         in_flight=flying,
         suspect=record.suspect,
+        renewable_until=record.refresh_until,
     )
 
 
@@ -788,15 +791,23 @@ def _judged(record: Record, context: UnattendedContext) -> Finding:
     who = record.user or record.subject or "somebody"
     if record.suspect:
         return _login("lack", f"the stored token is suspect: {record.suspect}", context)
-    if record.refresh_token is not None:
+    if refreshing.renewable(record, context.until):
         return _login("ok", f"{who} is logged in, and the login is renewed by itself", context)
     if refreshing.usable(record, context.until):
         return _login("ok", f"{who} is logged in", context)
+    if refreshing.renewable(record, context.clock()):
+        when = _moment(record.refresh_until or 0.0)
+        why = f"the stored login can be renewed until {when} only, unless it is used before"
+        return _login("lack", why, context)
     ends = record.expires_at
     if record.access_token is None or ends is None or ends <= context.clock():
         return _login("lack", "the stored login has ended and cannot be renewed", context)
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ends))
-    return _login("lack", f"the stored login ends at {when} and cannot be renewed", context)
+    why = f"the stored login ends at {_moment(ends)} and cannot be renewed"
+    return _login("lack", why, context)
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _login(verdict: Verdict, message: str, context: UnattendedContext) -> Finding:

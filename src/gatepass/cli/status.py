@@ -64,7 +64,9 @@ class _Row:
         if found is None or not found.stored or found.suspect:
             return False
         ends = found.access_until
-        return found.renewable or (ends is not None and ends >= now + seconds)
+        until = found.renewable_until
+        renews = found.renewable and (until is None or until >= now + seconds)
+        return renews or (ends is not None and ends >= now + seconds)
 
 
 _Look = Callable[[Profile], _Row]
@@ -180,7 +182,7 @@ def _cells(row: _Row, now: float) -> tuple[str, ...]:
         found.user or "somebody",
         found.issuer or _NOTHING,
         _until(found.access_until, now),
-        "yes" if found.renewable else "no",
+        _renews(found, now),
         moment(found.saved_at) if found.saved_at is not None else _NOTHING,
     )
 
@@ -191,6 +193,12 @@ def _until(ends: float | None, now: float) -> str:
     if ends <= now:
         return f"ended {moment(ends)}"
     return f"until {moment(ends)} ({length(ends - now)})"
+
+
+def _renews(found: "Status", now: float) -> str:
+    if not found.renewable:
+        return "no"
+    return "yes" if found.renewable_until is None else _until(found.renewable_until, now)
 
 
 def _notes(row: _Row) -> Iterator[str]:

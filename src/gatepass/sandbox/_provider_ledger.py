@@ -73,10 +73,17 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a token request earned; ``refresh_token`` is None without ``offline_access``."""
+    """What a token request earned.
+
+    Attributes:
+        grant: what was allowed.
+        refresh_token: None without ``offline_access``.
+        refresh_until: when its family ends, by the provider's clock; None for never.
+    """
 
     grant: Grant
     refresh_token: str | None = field(repr=False)
+    refresh_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +296,7 @@ class Ledger:
                 kin.rotations += 1
                 self._events["rotation"] += 1
                 self._add_token(kin)
-            return Allowed(kin.grant, kin.last)
+            return Allowed(kin.grant, kin.last, kin.ends_at)
 
     def _check(self, kin: _Kin, used_at: float | None, now: float) -> None:
         if kin.revoked:
@@ -326,7 +333,7 @@ class Ledger:
         if code is not None:
             code.kin = kin
         self._add_token(kin)
-        return Allowed(grant, kin.last)
+        return Allowed(grant, kin.last, kin.ends_at)
 
     def _add_token(self, kin: _Kin) -> None:
         kin.last = secrets.token_urlsafe(self._rules.refresh_token_bytes)

@@ -112,6 +112,8 @@ class Mint:
             answer["token_type"] = "DPoP" if Lie.OTHER_TOKEN_TYPE in lies else "Bearer"
         if allowed.refresh_token is not None and Lie.NO_REFRESH_TOKEN not in lies:
             answer["refresh_token"] = allowed.refresh_token
+            if allowed.refresh_until is not None:  # as Keycloak tells it; no standard knows it
+                answer["refresh_expires_in"] = max(0, int(allowed.refresh_until - self.clock()))
         if self.with_id_token and "openid" in scopes:
             nonce = None if refreshed else grant.nonce
             answer["id_token"] = self._id_token(grant, subject, nonce, access_token)
