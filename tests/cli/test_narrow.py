@@ -161,6 +161,15 @@ def test_into_a_pipe_goes_one_line_for_each_row(place: Home) -> None:
     assert done.stdout.startswith("  ")
 
 
+def test_a_finding_is_folded_behind_its_verdict(home: Home) -> None:
+    lines = lines_of(home.having(REQUESTS_CA_BUNDLE=f"/{PATH}", DISPLAY=""), ("check",))
+
+    long = [line for line in lines if len(line) > 80]
+    assert any(PATH in line for line in long)
+    assert all(len(line.split()) == 1 for line in long), "only a path is longer"
+    assert all(re.match(r"(ok|note|unknown|lack) +[^ ]| {8}[^ ]", line) for line in lines[1:-2])
+
+
 # ---------------------------------------------------------------- waits
 
 

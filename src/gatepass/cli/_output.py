@@ -33,6 +33,7 @@ from gatepass.cli._folding import folded
 from gatepass.errors import GatepassError, GatepassWarning, Problem
 
 _PATIENCE: Final = 1.0  # seconds without a word
+_MARGIN: Final = 8  # columns before a finding
 _BROKEN_PIPE: Final = 141  # 128 + SIGPIPE, what a shell reports of any program that it ended
 
 
@@ -266,10 +267,15 @@ def problem(complaint: Problem) -> None:
 def finding(found: Finding) -> None:
     """Print one finding as data: how it weighs, what was seen, and the next step below."""
     place = f"{found.place}: " if found.place else ""
-    lines = f"{found.verdict:<7} {found.subject}: {place}{found.message}"
-    _print_folded(lines, sys.stdout)
-    for line in found.hint.split("\n") if found.hint else ():
-        _print_folded(line if line.startswith("    ") else f"  {line}", sys.stdout)
+    margin = f"{found.verdict:<{_MARGIN - 1}} "
+    hint = found.hint.split("\n") if found.hint else []
+    columns = _columns(sys.stdout)
+    for text in (f"{found.subject}: {place}{found.message}", *hint):
+        clean = printable(text.strip().expandtabs(4))
+        pasted = text.startswith("    ")
+        for part in folded(clean, columns - _MARGIN) if columns and not pasted else [clean]:
+            print(margin + part.strip())
+            margin = " " * _MARGIN
 
 
 @contextlib.contextmanager

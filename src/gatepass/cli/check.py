@@ -149,9 +149,7 @@ def _examined(world: World, config_files: tuple[str, ...], *, redacted: bool, as
     """Show each finding as soon as it is there, and return the exit code."""
     from gatepass.cli._exam import examination
 
-    _output.waiting(
-        "examining this machine; a part that does not answer is given up after 5 to 60 s ..."
-    )
+    _output.waiting("examining this machine (what does not answer is given up after 5 to 60 s) ...")
     findings = []
     for finding in examination(world, config_files, redacted=redacted):
         findings.append(finding)
