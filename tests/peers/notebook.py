@@ -62,6 +62,7 @@ class Notebook:
         done = self._client.execute_interactive(
             code,
             allow_stdin=answers is not None,
+            stop_on_error=False,  # else what is sent right after an error is thrown away
             output_hook=show,
             stdin_hook=ask,
             timeout=_SECONDS,
