@@ -7,6 +7,7 @@ the dataclasses that the gate checks with, from click, and from the tree of erro
 the pages with what this writes.
 """  # noqa: INP001 - a script beside the pages
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -259,6 +260,18 @@ def _rooms() -> str:
     return _table(("module", "what it is for"), rows)
 
 
+def _floors() -> str:
+    """The floors as the test of the imports names them, the roof first."""
+    tree = ast.parse((DOCS.parent / "tests" / "test_architecture.py").read_text(encoding="utf-8"))
+    floors = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FLOORS"
+    )
+    lines = ["    ".join(sorted(floor, key=lambda name: name.strip("_"))) for floor in floors]
+    return "```text\n" + "\n".join(lines) + "\n```"
+
+
 # ---------------------------------------------------------------- testing
 
 
@@ -279,6 +292,7 @@ PARTS: Final = {
     "fixtures": _fixtures,
     "scheme-checks": lambda: _checks(SchemeContract),
     "source-checks": lambda: _checks(SourceContract),
+    "floors": _floors,
     "rooms": _rooms,
     "schemes": _schemes,
     "profile": lambda: _keys(ProfileKeys),

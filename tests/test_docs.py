@@ -64,7 +64,6 @@ from tests.pages import Peers, peers_of
 from tests.peers.environ import clean_environ
 from tests.peers.notebook import Notebook, notebook
 from tests.peers.terminal import terminal, without_terminal
-from tests.test_architecture import FLOORS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = Path(gatepass.__file__).parent
@@ -503,13 +502,6 @@ def test_every_key_of_a_profile_is_described() -> None:
             assert f"| `{name}` |" in text
     for name in (*_settings.TOP_KEYS, *_settings.MACHINE_KEYS):
         assert f"| `{name}` |" in text
-
-
-def test_the_floors_of_the_house_are_drawn_as_they_are() -> None:
-    text = (ROOT / "docs" / "explanation" / "how-it-works.md").read_text(encoding="utf-8")
-    drawn = text.partition("one floor a line:\n\n```text\n")[2].partition("```")[0]
-
-    assert [set(line.split()) for line in drawn.splitlines()] == [*FLOORS]
 
 
 def test_every_scheme_and_its_keys_are_described() -> None:
