@@ -16,6 +16,7 @@ LOGIN: Final = "test_the_login_goes_along_with_a_request"
 ERRORS: Final = "test_no_error_shows_the_secret"
 ABSENT: Final = "test_what_is_not_there_is_unavailable_and_says_what_to_do"
 NOBODY: Final = "test_nobody_is_asked_where_nobody_is"
+FORESEEN: Final = "test_what_it_predicts_is_a_finding_that_asks_nobody_and_shows_nothing"
 ANSWERS: Final = "test_it_answers_with_the_secret_as_text"
 ENTRY: Final = "test_the_entry_point_loads_under_its_name"
 
@@ -82,6 +83,10 @@ SOURCES: Final = {
     "asks_by_input": ((f"{NOBODY}[there]", f"{NOBODY}[missing]"), "(input)"),
     "asks_the_terminal": ((f"{NOBODY}[there]", f"{NOBODY}[missing]"), "(/dev/tty)"),
     "asks_past_the_terminal": ((f"{NOBODY}[there]", f"{NOBODY}[missing]"), "(mi)"),
+    "predicts_nothing": ((f"{FORESEEN}[missing]",), "finds no lack"),
+    "predicts_texts": ((f"{FORESEEN}[there]", f"{FORESEEN}[missing]"), "no list of findings"),
+    "predicts_by_input": ((f"{FORESEEN}[there]", f"{FORESEEN}[missing]"), "(input)"),
+    "predicts_the_secret": ((f"{FORESEEN}[there]",), "a finding shows the secret"),
     "answers_only_once": (("test_several_threads_may_ask_at_once",), "keep nothing between calls"),
     "waits_for_ever": ((ABSENT, f"{NOBODY}[missing]"), "did not answer within 2 s"),
     "not_installed": ((ENTRY,), '[project.entry-points."gatepass.secrets"]'),
@@ -167,7 +172,7 @@ def test_the_good_strangers_pass_every_check(printed: str) -> None:
     tested = outcomes(printed)
 
     assert sum(test.startswith("TestGood::") for test in tested) == 17
-    assert sum(test.startswith("Testgood::") for test in tested) == 10
+    assert sum(test.startswith("Testgood::") for test in tested) == 12
 
 
 def test_the_advice_is_all_that_a_failed_check_prints(printed: str) -> None:

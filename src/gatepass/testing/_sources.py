@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any, ClassVar, Final
@@ -16,7 +17,7 @@ import pytest
 from gatepass import _plugins
 from gatepass._terminal import Terminal
 from gatepass.errors import PluginError, SecretUnavailable
-from gatepass.secrets import SecretContext
+from gatepass.secrets import SecretContext, told_by
 from gatepass.testing._watch import fail, in_time, shows, watching
 
 _PLAIN: Final = "canary-3f9a-secret"
@@ -162,6 +163,30 @@ class SourceContract:
                 f"it asks a person where nobody is ({', '.join(asked + watch.questions)}): ask by "
                 "context.terminal.ask_secret(label) only, which refuses there; a batch job would "
                 "wait for ever"
+            )
+
+    @pytest.mark.parametrize("secret", [_PLAIN, None], ids=["there", "missing"])
+    def test_what_it_predicts_is_a_finding_that_asks_nobody_and_shows_nothing(
+        self, secret: str | None, tmp_path: Path
+    ) -> None:
+        context = self.world(secret, tmp_path)
+        prediction = getattr(self._function(), "unattended", None)
+        if prediction is None:  # validate --unattended then says that it cannot be predicted
+            return
+        with watching() as watch:
+            look = partial(prediction, self.text, context)
+            found = in_time(lambda: told_by(self.source, context.field, look), self.seconds)
+        if watch.questions:
+            fail(f"its unattended() asks a person ({', '.join(watch.questions)}): it only looks")
+        broken = [each.message for each in found if f"{self.source} cannot be pred" in each.message]
+        if broken:
+            fail(f"{broken[0]}: return gatepass.Finding objects, and raise nothing")
+        if shows(" ".join(f"{each.message} {each.hint}" for each in found), [_PLAIN]):
+            fail("a finding shows the secret: say what was looked for, not what was found")
+        if secret is None and not any(each.verdict in {"lack", "unknown"} for each in found):
+            fail(
+                "where nothing is there its unattended() finds no lack, so a job would be promised "
+                'that fails: yield gatepass.Finding("lack", context.field, why, hint=...)'
             )
 
     def test_several_threads_may_ask_at_once(self, tmp_path: Path) -> None:
