@@ -14,13 +14,17 @@ from traceback import TracebackException
 from typing import Any
 
 import pytest
+import requests
+from requests.adapters import BaseAdapter
 
-from gatepass._oidc import refresh
+from gatepass._oidc import refresh, wire
 from gatepass._oidc.values import InFlight, Record
 from gatepass.auth.oidc import OidcLogin
 from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, TokenNotPersisted
+from gatepass.secrets import Secret
 from tests.oidc.test_scheme import World, login_of
 from tests.oidc.test_scheme import make as make  # noqa: PLC0414 - a fixture
+from tests.oidc.vaults import PROVIDER
 from tests.peers.waiting import wait_for
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs limits and signals of POSIX")
@@ -417,3 +421,31 @@ def test_ctrl_c_on_a_full_disk_does_not_lose_the_token_that_came_after_it(
     assert login.refresh_token == world.idp.families[-1].refresh_token
     assert login.access_token(refused=login.access_token()).reveal()
     assert world.idp.counts.reuses == 0
+
+
+class _LostThenGone(BaseAdapter):
+    """Takes the first request and gives no answer; then nobody is there any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        self.times += 1
+        if self.times == 1:
+            request.body.read()  # type: ignore[union-attr]
+        raise requests.ConnectionError
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_second_question_that_never_left_does_not_undo_the_first() -> None:
+    """The token may be used up, and the journal must go on saying so."""
+    http, adapter = requests.Session(), _LostThenGone()
+    http.mount("https://", adapter)
+    request = refresh.Request(http, None, time.time, "")
+
+    with pytest.raises(wire.Ambiguous):
+        refresh.exchange(PROVIDER, "client", Secret("token"), request)
+    assert adapter.times == 2
