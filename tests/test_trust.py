@@ -442,3 +442,15 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         _trust.write_atomically(target, b"new")
 
     assert [each.name for each in target.parent.iterdir()] == ["occupied"]
+
+
+@pytest.mark.parametrize("text", ['{"path": "/a\\ud800b", "sha256": "x"}', "[" * 100_000])
+def test_a_record_that_no_path_fits_is_listed_as_damaged(tmp_path: Path, text: str) -> None:
+    record = tmp_path / "trust" / "a.json"
+    record.parent.mkdir(mode=0o700)
+    record.write_text(text)
+    record.chmod(0o600)
+
+    (found,) = TrustStore(tmp_path).trusted()
+
+    assert (found.path, found.state) == (record, "damaged record")
