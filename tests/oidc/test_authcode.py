@@ -584,7 +584,7 @@ def test_a_notebook_that_cannot_open_a_browser_asks_for_the_address(tmp_path: Pa
         "def get_ipython(): return N(kernel=N(_allow_stdin=True))\n",
         encoding="utf-8",
     )
-    environ = clean_environ(tmp_path, PYTHONPATH=PYTHONPATH + os.pathsep + str(tmp_path))
+    environ = clean_environ(tmp_path, PYTHONPATH=str(tmp_path) + os.pathsep + PYTHONPATH)
     code = "import ipykernel\n" + LOGIN.replace('input("Your name? ")', "1")
     with subprocess.Popen(
         [sys.executable, "-X", "dev", "-W", "error", "-c", code],
