@@ -269,7 +269,7 @@ def test_a_notebook_is_asked_when_its_front_end_answers(
         f"def get_ipython(): return N(kernel=N(_allow_stdin={allowed}))\n",
         encoding="utf-8",
     )
-    environ["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    environ["PYTHONPATH"] = str(tmp_path) + os.pathsep + environ["PYTHONPATH"]
     assert without_terminal(python(WHY_NOT_ASK), environ).stdout.startswith("there is no")
     in_kernel = without_terminal(python("import ipykernel\n" + WHY_NOT_ASK), environ)
     assert in_kernel.stdout.startswith(answer)

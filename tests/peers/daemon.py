@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.peers.waiting import wait_for
 
-START_SECONDS = 20
+START_SECONDS = 120
 STOP_SECONDS = 10
 
 
