@@ -10,6 +10,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -457,6 +458,15 @@ mi.hooks["response"].append(lambda *_, **__: None)
 assert "cloudpickle" not in sys.modules
 pickle.dumps(mi)
 """
+
+
+def test_a_hook_that_holds_arguments_does_not_travel() -> None:
+    """They may be secrets, as in ``functools.partial(sign, key=...)``."""
+    with session_for(NOWHERE, "anonymous") as mi:
+        mi.hooks["response"].append(partial(tasks.shout, key="canary"))
+        with pytest.raises(TypeError, match="its hook holds arguments") as caught:
+            pickle.dumps(mi)
+    assert "canary" not in str(caught.value)
 
 
 def test_a_hook_that_no_worker_can_find_is_named() -> None:

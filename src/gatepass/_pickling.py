@@ -15,6 +15,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Final
@@ -45,6 +46,7 @@ WORKER_HINT: Final = (
 _HOLDERS: Final = ("auth", "proxy", "tls", "machine")
 _STAYS: Final = frozenset({"adapters", "auth", "cookies"})  # of a session's attributes
 _PATHS: Final = ("verify", "cert")
+_THERE: Final = "set it where the pickle is opened"
 
 
 def located(error: GatepassError) -> None:
@@ -228,23 +230,28 @@ def settle(session: requests.Session, kept: Mapping[str, Any]) -> None:
 
 
 def _refuse_secrets(session: requests.Session, profile: Profile) -> None:
-    there = "set it where the pickle is opened"
     if session.auth:
-        raise _refused(f"its auth may hold a password; {there}")
+        raise _refused(f"its auth may hold a password; {_THERE}")
     for name, value in session.headers.items():
         if may_be_secret(str(name)) and value not in (None, profile.headers.get(name)):
-            raise _refused(f"its header {name} may hold a secret; {there}")
+            raise _refused(f"its header {name} may hold a secret; {_THERE}")
     for name in _names(session.params):
         if may_be_secret(name):
-            raise _refused(f"its parameter {name} may hold a secret; {there}")
+            raise _refused(f"its parameter {name} may hold a secret; {_THERE}")
     for name, proxy in session.proxies.items():
         if "@" in (proxy or ""):  # also without a scheme, as in user:password@proxy:3128
             raise _refused(f"its proxy for {name} holds a login; write it into the profile")
+    _refuse_hooks(session)
+
+
+def _refuse_hooks(session: requests.Session) -> None:
     for hook in (each for hooks in session.hooks.values() for each in _listed(hooks)):
+        if isinstance(hook, partial):
+            raise _refused(f"its hook holds arguments, which may be secrets; {_THERE}")
         if isinstance(hook, FunctionType) and not _is_portable(hook):
             raise _refused(
                 f"its hook {hook.__qualname__} cannot be found by its name; make it a function of "
-                f"a module, or {there}"
+                f"a module, or {_THERE}"
             )
 
 
