@@ -3,10 +3,15 @@
 A fork copies the memory and one thread. A lock that another thread held at that moment stays locked
 for ever, and a connection has two owners who would write into each other's requests. So objects
 that have locks or connections are renewed in the child before anything else runs there.
+
+A library in C has locks that nobody can renew. A fork waits until no thread is inside one.
 """
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Condition, get_ident
 from typing import Any, Final, TypeVar
 from weakref import ref
 
@@ -26,7 +31,64 @@ def renew_in_children(one: _T, renew: Callable[[_T], None]) -> None:
     _RENEW[number] = (ref(one, lambda _: _RENEW.pop(number, None)), renew)
 
 
+class _Inside:
+    """Which threads are inside a library whose locks a fork must not copy."""
+
+    def __init__(self) -> None:
+        self._threads: Counter[int] = Counter()
+        self.renew()
+
+    def renew(self) -> None:
+        """Know of this thread only: of the others there are none in a child."""
+        me = get_ident()
+        # Reentrant, since a signal handler may interrupt its own thread anywhere here.
+        self._changed = Condition()
+        self._threads = Counter({me: self._threads[me]})
+        self._forks: int | None = None  # the thread that waits to fork
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let no fork happen while this thread is inside such a library.
+
+        A fork in the middle waits, 30 seconds at most. Threads do not wait for each other, only
+        for a fork, so that it has its turn.
+        """
+        me = get_ident()
+        with self._changed:
+            if not self._threads[me]:
+                self._changed.wait_for(lambda: self._forks in {None, me})
+            self._threads[me] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._threads[me] -= 1
+                self._changed.notify_all()
+
+    def shut(self) -> None:
+        """Wait until no other thread is inside; then let none in."""
+        self._changed.acquire()
+        self._forks = get_ident()
+        self._changed.wait_for(self._is_empty, timeout=_PATIENCE)
+
+    def open(self) -> None:
+        """Let threads in again."""
+        self._forks = None
+        self._changed.notify_all()
+        self._changed.release()
+
+    def _is_empty(self) -> bool:
+        self._threads = +self._threads  # without who has left
+        return not self._threads.keys() - {get_ident()}
+
+
+_PATIENCE: Final = 30.0  # seconds; about as long as a Kerberos server that does not answer takes
+_INSIDE: Final = _Inside()
+undisturbed: Final = _INSIDE.entered
+
+
 def _in_the_child() -> None:
+    _INSIDE.renew()
     for reference, renew in tuple(_RENEW.values()):
         one = reference()
         if one is not None:
@@ -34,4 +96,6 @@ def _in_the_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_in_the_child)
+    os.register_at_fork(
+        before=_INSIDE.shut, after_in_parent=_INSIDE.open, after_in_child=_in_the_child
+    )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, get_ident
 from typing import Any, NoReturn
 
 import pytest
@@ -118,6 +118,89 @@ def held_elsewhere(*locks: Any) -> Iterator[None]:
 
 def _code(mi: Session, path: str = "x") -> int:
     return mi.get(path).status_code
+
+
+# ---------------------------------------------------------------- libraries with locks of their own
+
+
+@contextmanager
+def inside_elsewhere() -> Iterator[Callable[[], None]]:
+    """Let another thread be inside a library that no fork may interrupt; yield what lets it out."""
+    entered, leave = Event(), Event()
+
+    def work() -> None:
+        with _forks.undisturbed():
+            entered.set()
+            leave.wait()
+
+    thread = Thread(target=work)
+    thread.start()
+    entered.wait()
+    try:
+        yield leave.set
+    finally:
+        leave.set()
+        thread.join()
+
+
+def _waits_for_a_fork() -> bool:
+    return _forks._INSIDE._forks is not None
+
+
+def test_a_fork_waits_until_no_thread_is_inside_such_a_library() -> None:
+    left = Event()
+    with inside_elsewhere() as let_it_out:
+
+        def let_out_once_the_fork_waits() -> None:
+            while not _waits_for_a_fork():
+                pass
+            left.set()
+            let_it_out()
+
+        helper = Thread(target=let_out_once_the_fork_waits)
+        helper.start()
+        assert in_child(left.is_set)
+        helper.join()
+
+
+def test_threads_enter_such_a_library_side_by_side_and_again() -> None:
+    with inside_elsewhere(), _forks.undisturbed(), _forks.undisturbed():
+        pass
+
+
+def test_threads_that_take_turns_inside_do_not_keep_a_fork_out() -> None:
+    """One of the two is always inside, but for the fork's sake none is for a moment."""
+    inside, both, done = set[int](), Event(), Event()
+
+    def take_turns(me: int) -> None:
+        while not done.is_set():
+            with _forks.undisturbed():
+                inside.add(me)
+                while len(inside) < 2 and not _waits_for_a_fork() and not done.is_set():
+                    pass
+                both.set()
+                inside.discard(me)
+
+    with ThreadPoolExecutor(2) as pool:
+        turns = [pool.submit(take_turns, me) for me in range(2)]
+        try:
+            both.wait()
+            assert [in_child(lambda: list(inside)) for _ in range(5)] == [[]] * 5
+        finally:
+            done.set()
+        assert [each.result() for each in turns] == [None] * 2
+
+
+def test_a_thread_may_fork_while_it_is_inside_itself() -> None:
+    """As a signal handler of a person's own does that starts a process."""
+
+    def again() -> int:
+        with _forks.undisturbed():
+            return _forks._INSIDE._threads[get_ident()]
+
+    with _forks.undisturbed():
+        assert in_child(again) == 2
+    assert in_child(lambda: in_child(again)) == 1
 
 
 # ---------------------------------------------------------------- connections

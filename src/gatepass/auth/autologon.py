@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from gatepass._findings import Finding
+from gatepass._forks import undisturbed
 from gatepass._handshake import (
     REFUSED,
     OneConnection,
@@ -281,7 +282,8 @@ class _Explained:
     def _ours(self, action: Callable[[], _T]) -> _T:
         failure: GatepassError
         try:
-            return action()
+            with undisturbed():
+                return action()
         except self._kind as error:
             failure = self._explain(error, self._host)
         except Exception as error:  # noqa: BLE001 - a hostile server brings any error out of it
@@ -304,6 +306,7 @@ def _gssapi(scheme: Autologon) -> _Begin:
     if scheme.delegate:
         flags.append(gssapi.RequirementFlag.delegate_to_peer)
 
+    @undisturbed()
     def begin(host: str, binding: bytes | None) -> _Context:
         bindings = gssapi.raw.ChannelBindings(application_data=binding) if binding else None
         try:
@@ -420,6 +423,7 @@ def _predicted_gssapi(scheme: Autologon, context: UnattendedContext) -> Iterator
     yield _ticket(gssapi, scheme, context)
 
 
+@undisturbed()
 def _usual_keytab() -> str | None:
     """Return the keytab that MIT Kerberos takes by itself, by its own rules; None where unknown.
 
@@ -444,6 +448,7 @@ def _usual_keytab() -> str | None:
     return None if failed else os.fsdecode(name.value)
 
 
+@undisturbed()
 def _opens(gssapi: Any, keytab: str, principal: str | None) -> bool:
     """Whether a keytab holds a key of whom is wanted. Asks no KDC for a ticket, as a login would.
 
@@ -505,6 +510,7 @@ def ready(environ: Mapping[str, str]) -> Ready:
     return _found(gssapi, None)
 
 
+@undisturbed()
 def _found(gssapi: Any, principal: str | None) -> Ready:
     """Return the ticket of a principal, or the first; raises as :func:`ready` does."""
     name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)
