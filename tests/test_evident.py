@@ -1,5 +1,6 @@
 """What the gate takes at first sight is what pydantic would have taken."""
 
+import os
 import subprocess
 import sys
 import typing
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from gatepass import _plugins, _profiles
-from gatepass._evident import NOT_EVIDENT, evident
+from gatepass._evident import NOT_EVIDENT, evident, merged
+from gatepass._layering import Layered
 from gatepass._profiles import Machine, ProfileKeys, Proxy, Retries, Timeout, Tls
 from gatepass.secrets import SecretField, SecretRef, TextField
 
@@ -121,9 +123,44 @@ def test_what_profiles_usually_hold_is_evident(kind: Any, value: Any) -> None:
     assert evident(kind, value) is not NOT_EVIDENT
 
 
-def test_a_session_from_one_file_is_built_without_pydantic(tmp_path: Path) -> None:
-    """The price of pydantic is paid for complaints and layers only."""
-    file = tmp_path / "profiles.toml"
+_TABLES = st.dictionaries(st.one_of(st.sampled_from("abc"), _texts), VALUES, max_size=4)
+
+
+@given(_TABLES, _TABLES)
+@example({"a": {"b": 1}}, {"a": {"c": 2}})
+@example({"a": 1}, {"a": {}})
+@example({"a": {}}, {"a": None})
+@example({"a": None}, {"a": {"b": 1}})
+@example({"a": 1}, {"\ud800": 1})
+def test_what_is_merged_at_first_sight_pydantic_settings_merges_alike(
+    lower: dict[str, Any], upper: dict[str, Any]
+) -> None:
+    """Also in the same order, in which people see the keys."""
+    before = repr((lower, upper))
+    found = merged(lower, upper)
+    assert repr((lower, upper)) == before, "the tables that came in stay as they are"
+    if found is NOT_EVIDENT:
+        return
+    assert _same(found, Layered.over(lower, upper))
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper"),
+    [
+        ({"url": "a"}, {"url": "b", "retries": 1}),
+        ({"auth": {"scheme": "basic", "user_name": "a"}}, {"auth": {"password": "env:P"}}),
+        ({"tls": {}}, {"auth": {"scheme": "basic"}, "tls": {"ca_file": "x"}}),
+    ],
+)
+def test_what_layers_usually_hold_is_merged_at_first_sight(
+    lower: dict[str, Any], upper: dict[str, Any]
+) -> None:
+    assert merged(lower, upper) is not NOT_EVIDENT
+
+
+def test_a_profile_of_files_parents_and_variables_is_taken_without_pydantic(tmp_path: Path) -> None:
+    """The price of pydantic is paid for complaints and for what is odd."""
+    file, above = tmp_path / "profiles.toml", tmp_path / "local.toml"
     file.write_text(
         '[profiles.prod]\nurl = "https://127.0.0.1:1/mi"\ntimeout = [5, 30]\nretries = 1\n'
         'headers = { X-Team = "a" }\n[profiles.prod.tls]\nca_file = "ca.pem"\n'
@@ -131,15 +168,23 @@ def test_a_session_from_one_file_is_built_without_pydantic(tmp_path: Path) -> No
         'password = ["env:MI_PASSWORD", "keyring:"]\n'
         '[profiles.night]\nurl = "https://127.0.0.1:1/mi"\n'
         'auth = { scheme = "oidc", scopes = ["openid"], flow = "device", login_timeout = 60 }\n'
+        '[profiles.child]\nextends = "prod"\nauth.user_name = "bob"\n'
     )
-    file.chmod(0o600)
+    above.write_text('[profiles.prod]\nretries = 2\nauth.password = "env:OTHER"\n')
+    for each in (file, above):
+        each.chmod(0o600)
     code = (
         "import sys, gatepass\n"
-        "for name in ('prod', 'night'):\n"
-        f"    gatepass.Profile.load(name, config_file={str(file)!r})\n"
+        "for name in ('prod', 'night', 'child'):\n"
+        f"    gatepass.Profile.load(name, config_file={[str(file), str(above)]!r})\n"
         "print(sorted(name for name in sys.modules if name.startswith('pydantic')))"
     )
+    environ = {**os.environ, "GATEPASS_PROFILES__CHILD__AUTH__USER_NAME": "carol"}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environ,
     )
     assert done.stdout == "[]\n"

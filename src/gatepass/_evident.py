@@ -1,9 +1,9 @@
-"""Values that are right at first sight, so that the gate need not import pydantic for them.
+"""Values and merges that are right at first sight, for which nobody need import pydantic.
 
-Importing pydantic costs about half as much as importing requests, and most profiles hold texts,
-numbers and references only. What is not evident here, right or wrong, is pydantic's to judge: this
-module refuses nothing, and says nothing about what it does not know. A test holds it to that: what
-it accepts, pydantic accepts, with the same result.
+Importing pydantic costs about half as much as importing requests, pydantic-settings as much again,
+and most profiles hold texts, numbers and references only. What is not evident here, right or
+wrong, is theirs to judge: this module refuses nothing, and says nothing about what it does not
+know. Tests hold it to that: what it accepts, they accept, with the same result.
 """
 
 import types
@@ -59,6 +59,27 @@ def _is_sound(value: object) -> bool:
     if isinstance(value, str) and not value.isascii():
         return not any("\ud800" <= character <= "\udfff" for character in value)
     return True
+
+
+def merged(lower: dict[str, Any], upper: dict[str, Any]) -> Any:
+    """Return two tables merged key by key, the upper one over the lower, if that is plain to see.
+
+    Returns:
+        A new table, or :data:`NOT_EVIDENT` where a table meets a plain value.
+    """
+    result = dict(lower)
+    for key, value in upper.items():
+        if type(key) is not str or not _is_sound(key):
+            return NOT_EVIDENT
+        below = result.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = merged(below, value)  # noqa: PLW2901 - what comes in its place
+        elif key in result and (isinstance(below, dict) or isinstance(value, dict)):
+            return NOT_EVIDENT
+        if value is NOT_EVIDENT:
+            return NOT_EVIDENT
+        result[key] = value
+    return result
 
 
 def _annotated(kind: Any, value: Any) -> Any:

@@ -5,8 +5,8 @@ then ``gatepass.local.toml`` beside it. Within a group tables merge key by key. 
 nothing merges: a project's profile replaces an own one of that name whole, so that no secret of
 the user meets the URL of a project. Above the files stand variables and arguments.
 
-pydantic-settings does the merging; this module decides what is merged, and can tell for each key
-of the result where it was written.
+pydantic-settings does the merging that is not plain to see; this module decides what is merged,
+and can tell for each key of the result where it was written.
 """
 
 import difflib
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from gatepass import _trust
+from gatepass import _evident, _trust
 from gatepass._places import Key, Places, syntax_error
 from gatepass.errors import (
     Problem,
@@ -1009,15 +1009,19 @@ def _origin(url: str) -> tuple[str, str, int | None] | None:
 
 
 def merge(tables: Sequence[Table]) -> Table:
-    """Merge tables key by key, the last one strongest. pydantic-settings does it.
+    """Merge tables key by key, the last one strongest.
 
-    Two at a time from below: all at once, a table above a plain value would let the keys of a
-    table below that value come back.
+    What is not plain to see, pydantic-settings does. Two at a time from below: all at once, a
+    table above a plain value would let the keys of a table below that value come back.
     """
-    merged = tables[0] if tables else {}
-    if len(tables) > 1:
-        from gatepass._layering import Layered
+    below = tables[0] if tables else {}
+    for table in tables[1:]:
+        merged = _evident.merged(below, table)
+        below = _as_settings(below, table) if merged is _evident.NOT_EVIDENT else merged
+    return below
 
-        for table in tables[1:]:
-            merged = Layered.over(merged, table)
-    return merged
+
+def _as_settings(lower: Table, upper: Table) -> Table:
+    from gatepass._layering import Layered
+
+    return Layered.over(lower, upper)
