@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gatepass._failures import LoginRefused, Unreachable
 from gatepass._session import Session
@@ -348,3 +350,45 @@ def test_tls_without_verification_warns_each_time() -> None:
         with pytest.warns(GatepassWarning, match=r"tls\.verify = false") as warned:
             Session("https://mi.example.com", anonymous=True, tls={"verify": False})
         assert warned[0].filename == __file__
+
+
+# As requests does it.
+
+_WORDS = st.sampled_from(["X-Team", "x-team", "Accept", "User-Agent", "Cookie", "q"])
+_VALUES = st.none() | st.sampled_from(["a", "b"])
+_SETTINGS = st.dictionaries(_WORDS, _VALUES, max_size=3)
+_PROXIES = st.dictionaries(
+    st.sampled_from(["http", "all"]), st.sampled_from(["http://a:1", ""]) | st.none(), max_size=2
+)
+
+
+@given(_SETTINGS, st.none() | _SETTINGS, _SETTINGS, st.none() | _SETTINGS | st.just("x=1"))
+def test_headers_and_params_are_merged_as_requests_merges_them(
+    headers: Any, own_headers: Any, params: Any, own_params: Any
+) -> None:
+    ours, theirs = session_for(NOWHERE, "anonymous"), requests.Session()
+    theirs.trust_env = False
+    for session in (ours, theirs):
+        session.headers.update(headers)
+        session.params = dict(params)
+    own = {"headers": own_headers, "params": own_params}
+
+    found = ours.prepare_request(requests.Request("GET", "x", **own))
+    expected = theirs.prepare_request(requests.Request("GET", NOWHERE + "x", **own))
+
+    assert (found.url, found.headers) == (expected.url, expected.headers)
+    assert list(found.headers) == list(expected.headers)
+
+
+@given(_PROXIES, st.none() | _PROXIES)
+def test_proxies_are_merged_as_requests_merges_them(session: Any, own: Any) -> None:
+    ours, theirs = session_for(NOWHERE, "anonymous"), requests.Session()
+    theirs.trust_env = False
+    ours.proxies, theirs.proxies = dict(session), dict(session)
+
+    found, expected = (
+        dict(each.merge_environment_settings(NOWHERE, own and dict(own), None, None, None))
+        for each in (ours, theirs)
+    )
+
+    assert found == expected

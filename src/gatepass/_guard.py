@@ -15,6 +15,7 @@ import requests
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 from requests.hooks import dispatch_hook
+from requests.structures import CaseInsensitiveDict
 from requests.utils import check_header_validity
 
 from gatepass import _plugins
@@ -324,10 +325,13 @@ class Guard:
 
     def _check_headers(self, sent: PreparedRequest, request: PreparedRequest) -> None:
         """Refuse headers of a scheme that cannot be sent: the errors below would repeat them."""
-        for name, value in sent.headers.items():
-            if request.headers.get(name) != value and not _can_be_sent(name, value):
+        before = _in_lower_case(request.headers)
+        for name, value in _in_lower_case(sent.headers).items():
+            if before.get(name) != value and not _can_be_sent(name, value):
+                written = next(each for each in sent.headers if each.lower() == name)
                 raise GatepassError(
-                    f"the scheme {self._profile.scheme} made a header {name} that cannot be sent",
+                    f"the scheme {self._profile.scheme} made a header {written} that cannot be "
+                    "sent",
                     hint="look for a line break or an odd character in its secret",
                 )
 
@@ -404,13 +408,18 @@ def _carries(sent: PreparedRequest, request: PreparedRequest) -> bool:
         return True
     if sent.headers.get("Authorization") != request.headers.get("Authorization"):
         return True  # what schemes add as a rule; to compare all headers takes longer
-    before, after = (
-        {name.lower(): value for name, value in each.headers.items()} for each in (request, sent)
-    )
+    before, after = _in_lower_case(request.headers), _in_lower_case(sent.headers)
     for headers in (before, after):
         for name in _NOT_OF_A_SCHEME:
             headers.pop(name, None)
     return before != after
+
+
+def _in_lower_case(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return headers by their names in lower case."""
+    if isinstance(headers, CaseInsensitiveDict):  # which knows them: a scheme may make a dict
+        return dict(headers.lower_items())
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _dispatched(sent: PreparedRequest, response: Response, kwargs: dict[str, Any]) -> Response:

@@ -344,7 +344,20 @@ class Session(requests.Session):
         asked.url = below(self._guard.base, request.url or "")
         # An auth for each request: without one, requests would look into ~/.netrc.
         asked.auth = lambda prepared: self._assigned(prepared, request)
+        # Merging what is empty takes requests as long as all that the guard adds.
+        if not asked.params and not self.params:
+            asked.params = None
+        if not asked.headers and None not in self.headers.values():
+            asked.headers = None
         return super().prepare_request(asked)
+
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Merge the settings of one request with the session's, as requests does."""
+        if not self.proxies and not self.trust_env:
+            proxies = proxies or None
+        return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
     def _assigned(self, prepared: PreparedRequest, request: requests.Request) -> PreparedRequest:
         """Decide whose request this is, now that its URL is final, and apply the caller's auth."""
