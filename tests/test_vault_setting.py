@@ -52,7 +52,27 @@ def machine(locations: Locations, write: Write) -> Machine:
 
 def test_a_folder_stays_a_folder(machine: Machine) -> None:
     assert machine.vault("/var/lib/vault") == "/var/lib/vault"
-    assert machine.vault("redis") == "redis"
+    assert machine.vault("/var/lib/redis") == "/var/lib/redis"
+
+
+def test_a_relative_folder_starts_at_its_file_and_of_a_variable_at_the_working_directory(
+    machine: Machine, locations: Locations
+) -> None:
+    """Or each working directory would get tokens of its own."""
+    assert machine.vault("tokens") == str(locations.user.parent / "tokens")
+    by_variable = machine.vault("tokens", {"GATEPASS_VAULT": "redis"})
+    assert by_variable == str(Path("redis").absolute())
+    assert machine.vault("~/tokens") == str(Path("~/tokens").expanduser())
+
+
+def test_a_folder_of_nobody_is_refused_with_its_place(
+    machine: Machine, locations: Locations
+) -> None:
+    told = machine.refusal("~nobody-of-that-name/tokens")
+    assert told.startswith(f"{locations.user}:1:1: vault: ~ means no folder here")
+    assert "write the whole path" in told
+    told = machine.refusal("x", {"GATEPASS_VAULT": "~nobody-of-that-name/tokens"})
+    assert told.startswith("GATEPASS_VAULT: vault: ~ means no folder here")
 
 
 @pytest.mark.parametrize(

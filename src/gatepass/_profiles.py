@@ -410,8 +410,8 @@ def machine(layers: Layers) -> Machine:
     values = gate.fields(Machine, table, ())
     if isinstance(values.get("vault"), RedisVault):
         values["vault"] = _checked_vault(gate, values["vault"])
-    elif "://" in str(values.get("vault", "")):
-        gate.say(("vault",), "should be a folder, or rediss://HOST:PORT/DB")
+    elif values.get("vault"):
+        values["vault"] = _checked_folder(gate, values["vault"])
     if complaints:
         raise ProfileError(problems=complaints)
     return Machine(**values)
@@ -847,6 +847,16 @@ def _check_proxy(gate: _Gate, proxy: Proxy) -> None:
 
 
 _REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
+
+
+def _checked_folder(gate: _Gate, vault: str) -> str:
+    """The rules of ``vault`` as a folder, whose path becomes absolute."""
+    if "://" in vault:
+        gate.say(("vault",), "should be a folder, or rediss://HOST:PORT/DB")
+    folder = os.path.expanduser(vault)  # noqa: PTH111 - Path.expanduser raises
+    if folder.startswith("~"):
+        gate.say(("vault",), "~ means no folder here", hint="write the whole path of the folder")
+    return str(Path(gate.base_dir(("vault",)) or "", folder).absolute())
 
 
 def _checked_vault(gate: _Gate, vault: RedisVault) -> RedisVault:

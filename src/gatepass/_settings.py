@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -68,7 +68,8 @@ class Locations:
         user: the user's file.
         state: the folder for what gatepass remembers.
         working: the working directory; None when it no longer exists.
-        home: the user's home folder; None when there is none.
+        home: the user's home folder; None when there is none. Then ``user`` and ``state`` are
+            places where nothing can be, and whose names say why.
     """
 
     system: tuple[Path, ...]
@@ -88,17 +89,26 @@ class Locations:
             working = Path.cwd()
         except OSError:
             working = None
-        try:
-            home = Path.home()
-        except RuntimeError:
-            home = None
         return cls(
             system=tuple(Path(folder) / "profiles.toml" for folder in reversed(site)),
-            user=dirs.user_config_path / "profiles.toml",
-            state=dirs.user_state_path,
+            user=(_at_home(lambda: dirs.user_config_path) or _NO_HOME) / "profiles.toml",
+            state=_at_home(lambda: dirs.user_state_path) or _NO_HOME,
             working=working,
-            home=home,
+            home=_at_home(Path.home),
         )
+
+
+# In a container the account may be a number only. Below a device nothing can be, not even of root.
+_NO_HOME: Final = Path(os.devnull, "HOME is not set", "gatepass")
+
+
+def _at_home(place: Callable[[], Path]) -> Path | None:
+    """Return a place in the home folder; None where there is no home folder."""
+    try:
+        found = place()
+    except RuntimeError:
+        return None
+    return found if found.is_absolute() else None  # older releases of platformdirs leave the ~
 
 
 @dataclass(frozen=True)
@@ -404,7 +414,8 @@ def _named_files(config_file: ConfigFile | None, environ: Mapping[str, str]) -> 
         paths = [config_file]
     else:
         paths = config_file
-    return [Path(path).expanduser().absolute() for path in paths]
+    # Path.expanduser raises where nobody is called like that; the file may be.
+    return [Path(os.path.expanduser(path)).absolute() for path in paths]  # noqa: PTH111
 
 
 def _replaced_by(config_file: ConfigFile | None, named: list[Path] | None) -> str:

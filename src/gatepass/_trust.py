@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from gatepass.errors import Problem, ProfileError, UnsafePermissions
+from gatepass.errors import GatepassError, Problem, ProfileError, UnsafePermissions
 
 T = TypeVar("T")
 
@@ -120,10 +120,17 @@ class TrustStore:
         return self._digest(self._record(file.path)) == file.digest
 
     def add(self, file: FileBytes) -> None:
-        """Record that these bytes are trusted at this path. Writes to disk."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Record that these bytes are trusted at this path. Writes to disk.
+
+        Raises:
+            GatepassError: it cannot be recorded.
+        """
         entry = json.dumps({"path": str(file.path), "sha256": file.digest})
-        write_atomically(self._record(file.path), entry.encode())
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(self._record(file.path), entry.encode())
+        except OSError as error:
+            raise self._stays_as_it_is(error) from None
 
     def trusted(self) -> tuple[Trusted, ...]:
         """List all files that are trusted, sorted. Reads each of them."""
@@ -135,6 +142,9 @@ class TrustStore:
 
         Args:
             path: the file, or a damaged record as :meth:`trusted` lists it.
+
+        Raises:
+            GatepassError: the record cannot be removed.
         """
         path = path.absolute()
         real = Path(os.path.realpath(path.parent)) / path.name
@@ -142,9 +152,18 @@ class TrustStore:
         if path.parent == self._folder and path.suffix == ".json":
             records.add(path)
         found = [record for record in records if os.path.lexists(record)]
-        for record in found:
-            record.unlink(missing_ok=True)
+        try:
+            for record in found:
+                record.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._stays_as_it_is(error) from None
         return bool(found)
+
+    def _stays_as_it_is(self, error: OSError) -> GatepassError:
+        return GatepassError(
+            f"cannot change the record of trusted files, {self._folder}: {error.strerror}",
+            hint="the folder must be yours and writable, and the disk must have space",
+        )
 
     def _described(self, record: Path) -> Trusted | None:
         try:

@@ -218,7 +218,7 @@ def vault_place(
 
 def _folder(written: str | RedisVault | None) -> Path:
     if isinstance(written, str) and written:
-        return Path(written).expanduser()
+        return Path(written)
     from gatepass._settings import Locations
 
     return Locations.of_this_process().state / "vault"

@@ -66,6 +66,10 @@ def permissions(scene: Scene) -> Iterator[Finding]:
         yield Finding("unknown", "permissions", "Windows' own rights were not looked at")
         return
     places = scene.world.locations
+    if places.home is None:
+        message = "there is no home folder: no file of yours is read, and nothing is remembered"
+        yield Finding("note", "permissions", message, "set HOME")
+        return
     folders = (places.user.parent, places.state, places.state / "trust")
     good = True
     for folder in folders:

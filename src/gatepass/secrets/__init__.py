@@ -53,6 +53,23 @@ class SecretContext:
     allow_commands: bool = False
     allow_insecure_keyring: bool = False
 
+    @property
+    def home(self) -> Path:
+        """The home folder, which ``~`` means.
+
+        Raises:
+            SecretUnavailable: there is none.
+        """
+        home = self.environ.get("HOME") or self.environ.get("USERPROFILE")
+        with suppress(RuntimeError):
+            found = Path(home) if home else Path.home()
+            if found.is_absolute():
+                return found
+        raise SecretUnavailable(
+            "~ means nothing here: HOME is not set, and the account has no home folder",
+            hint="set HOME, or write the whole path",
+        )
+
 
 SecretSource = Callable[[str, SecretContext], str]
 """The text after the colon and a context → the secret, or ``SecretUnavailable``."""

@@ -71,14 +71,13 @@ def _argv(text: str, context: SecretContext) -> list[str]:
             "there, or GATEPASS_ALLOW_COMMANDS=1, to let every file run programs",
         )
     name, *arguments = json.loads(text)
-    return [_program(name, context.environ), *arguments]
+    return [_program(name, context), *arguments]
 
 
-def _program(name: str, environ: Mapping[str, str]) -> str:
+def _program(name: str, context: SecretContext) -> str:
     """Return the absolute path of a program. Looks at the disk."""
     if name.startswith(("~/", "~\\")):
-        home = environ.get("HOME") or environ.get("USERPROFILE")
-        name = str((Path(home) if home else Path.home()) / name[2:])
+        name = str(context.home / name[2:])
     path = Path(name)
     if path.is_absolute():
         candidates = [path]
@@ -88,7 +87,7 @@ def _program(name: str, environ: Mapping[str, str]) -> str:
             hint="write a bare name that is on PATH, an absolute path, or one that starts with ~/",
         )
     else:
-        candidates = list(_on_path(name, environ))
+        candidates = list(_on_path(name, context.environ))
     found = [str(candidate) for candidate in candidates if _is_program(candidate)]
     usable = next((program for program in found if not _is_batch(program)), None)
     if usable is None and found:

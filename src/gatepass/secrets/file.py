@@ -61,7 +61,7 @@ def path_of(text: str, context: SecretContext) -> Path:
     """Return the file that a reference names. Touches nothing.
 
     Raises:
-        SecretUnavailable: a variable in it is not set.
+        SecretUnavailable: a variable in it is not set, or there is no home folder.
     """
     if _is_below(_CREDENTIALS, text):
         folder = context.environ.get(_CREDENTIALS[1:])
@@ -72,8 +72,7 @@ def path_of(text: str, context: SecretContext) -> Path:
             )
         return Path(folder + text.removeprefix(_CREDENTIALS))
     if _is_below("~", text):
-        home = context.environ.get("HOME") or context.environ.get("USERPROFILE")
-        return (Path(home) if home else Path.home()) / text[2:]
+        return context.home / text[2:]
     return (context.base_dir or Path.cwd()) / text
 
 
