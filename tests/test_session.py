@@ -392,3 +392,10 @@ def test_proxies_are_merged_as_requests_merges_them(session: Any, own: Any) -> N
     )
 
     assert found == expected
+
+
+def test_merged_proxies_are_not_the_sessions_own() -> None:
+    """Who prepares a request by hand may add one for that request."""
+    session = session_for(NOWHERE, "anonymous")
+    session.merge_environment_settings(NOWHERE, {}, None, None, None)["proxies"]["http"] = "x"
+    assert session.proxies == {}

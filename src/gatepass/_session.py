@@ -357,7 +357,10 @@ class Session(requests.Session):
         """Merge the settings of one request with the session's, as requests does."""
         if not self.proxies and not self.trust_env:
             proxies = proxies or None
-        return super().merge_environment_settings(url, proxies, stream, verify, cert)
+        merged = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        if merged["proxies"] is self.proxies:
+            merged["proxies"] = copy.copy(self.proxies)  # what is merged may be changed
+        return merged
 
     def _assigned(self, prepared: PreparedRequest, request: requests.Request) -> PreparedRequest:
         """Decide whose request this is, now that its URL is final, and apply the caller's auth."""
