@@ -8,10 +8,12 @@ A library in C has locks that nobody can renew. A fork waits until no thread is 
 """
 
 import os
+import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Condition, get_ident
+from threading import Condition, Thread, get_ident, main_thread
 from typing import Any, Final, TypeVar
 from weakref import ref
 
@@ -35,16 +37,17 @@ class _Inside:
     """Which threads are inside a library whose locks a fork must not copy."""
 
     def __init__(self) -> None:
+        # Each thread changes its own number alone, so no lock is needed for that.
         self._threads: Counter[int] = Counter()
         self.renew()
 
     def renew(self) -> None:
         """Know of this thread only: of the others there are none in a child."""
-        me = get_ident()
         # Reentrant, since a signal handler may interrupt its own thread anywhere here.
         self._changed = Condition()
-        self._threads = Counter({me: self._threads[me]})
-        self._forks: int | None = None  # the thread that waits to fork
+        self._forks: list[int] = []  # the threads that wait to fork
+        for other in self._threads.keys() - {get_ident()}:
+            del self._threads[other]
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -54,31 +57,45 @@ class _Inside:
         for a fork, so that it has its turn.
         """
         me = get_ident()
-        with self._changed:
-            if not self._threads[me]:
-                self._changed.wait_for(lambda: self._forks in {None, me})
-            self._threads[me] += 1
+        before = self._threads[me]
         try:
+            with self._changed:
+                if not before:
+                    self._changed.wait_for(lambda: not {*self._forks} - {me})
+                self._threads[me] = before + 1
             yield
         finally:
+            self._threads[me] = before  # first, since Ctrl-C may interrupt what follows
             with self._changed:
-                self._threads[me] -= 1
                 self._changed.notify_all()
 
     def shut(self) -> None:
         """Wait until no other thread is inside; then let none in."""
-        self._changed.acquire()
-        self._forks = get_ident()
-        self._changed.wait_for(self._is_empty, timeout=_PATIENCE)
+        try:
+            self._changed.acquire()
+            self._forks.append(get_ident())
+            self._changed.wait_for(self._is_empty, timeout=_PATIENCE)
+        except KeyboardInterrupt:  # Python would drop it here, and fork
+            Thread(target=self._interrupt, daemon=True).start()
+
+    def _interrupt(self) -> None:
+        """Repeat Ctrl-C once the fork is done."""
+        main = main_thread().ident
+        if sys.platform != "win32" and main is not None:
+            with self._changed:
+                signal.pthread_kill(main, signal.SIGINT)
 
     def open(self) -> None:
         """Let threads in again."""
-        self._forks = None
+        if get_ident() in self._forks:  # not when it was interrupted before
+            self._forks.remove(get_ident())
         self._changed.notify_all()
         self._changed.release()
 
     def _is_empty(self) -> bool:
-        self._threads = +self._threads  # without who has left
+        for thread, times in tuple(self._threads.items()):
+            if not times:
+                del self._threads[thread]  # it has left, or ended
         return not self._threads.keys() - {get_ident()}
 
 

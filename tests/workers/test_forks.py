@@ -7,6 +7,7 @@ import os
 import pickle
 import select
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -144,7 +145,7 @@ def inside_elsewhere() -> Iterator[Callable[[], None]]:
 
 
 def _waits_for_a_fork() -> bool:
-    return _forks._INSIDE._forks is not None
+    return bool(_forks._INSIDE._forks)
 
 
 def test_a_fork_waits_until_no_thread_is_inside_such_a_library() -> None:
@@ -201,6 +202,103 @@ def test_a_thread_may_fork_while_it_is_inside_itself() -> None:
     with _forks.undisturbed():
         assert in_child(again) == 2
     assert in_child(lambda: in_child(again)) == 1
+
+
+_INTERRUPTED = """
+import os, signal, threading
+from gatepass import _forks
+
+entered, leave, pressed = threading.Event(), threading.Event(), threading.Event()
+
+def work():
+    with _forks.undisturbed():
+        entered.set()
+        leave.wait()
+
+def press():
+    while not _forks._INSIDE._changed._waiters:
+        pass
+    while not pressed.is_set():  # one alone may come before the wait that it is to end
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+def interrupt(*_):
+    if not pressed.is_set():
+        pressed.set()
+        raise KeyboardInterrupt
+
+signal.signal(signal.SIGUSR1, interrupt)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+thread = threading.Thread(target=work)
+thread.start()
+entered.wait()
+threading.Thread(target=press).start()
+try:
+    if os.fork() == 0:
+        os._exit(0)
+    threading.Event().wait(60)
+    print("lost")
+except KeyboardInterrupt:
+    print("interrupted")
+leave.set()
+thread.join()
+with _forks.undisturbed():
+    print("open")
+"""
+
+
+def test_ctrl_c_while_a_fork_waits_is_not_lost() -> None:
+    """Python itself drops what is raised before a fork."""
+    command = [sys.executable, "-W", "ignore", "-c", _INTERRUPTED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert done.stdout == "interrupted\nopen\n"
+
+
+def test_the_turn_of_a_second_fork_is_not_ended_by_the_first() -> None:
+    inside = _forks._Inside()
+    first, second = Event(), Event()
+
+    def fork(shut: Event, go_on: Event) -> None:
+        inside.shut()
+        shut.set()
+        inside.open()
+        go_on.set()
+
+    with inside.entered():  # so that both wait
+        forks = [Thread(target=fork, args=(Event(), each)) for each in (first, second)]
+        for each in forks:
+            each.start()
+        while len(inside._forks) < 2:
+            pass
+    for each in forks:
+        each.join()
+    assert first.is_set()
+    assert second.is_set()
+    assert not inside._forks
+
+
+def test_who_is_interrupted_on_the_way_out_counts_as_gone() -> None:
+    """Else each fork of another thread would wait for it, from then on."""
+
+    class Interrupted(Exception):
+        pass
+
+    inside = _forks._Inside()
+    with pytest.raises(Interrupted), inside.entered():
+        vars(inside)["_changed"] = _Raises(Interrupted)
+    assert not inside._threads[get_ident()]
+
+
+class _Raises:
+    """A lock whose owner is interrupted while it waits for it."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
+
+    def __enter__(self) -> None:
+        raise self._error
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 # ---------------------------------------------------------------- connections
