@@ -1,5 +1,6 @@
 """The frame: exit codes, streams, help, what is imported, and what never leaks."""
 
+import contextlib
 import json
 import os
 import socket
@@ -523,3 +524,11 @@ def test_no_verb_prints_a_secret_that_stands_in_a_profile(
 def test_python_runs_the_command_without_an_installed_script(home: Home) -> None:
     assert home.run("--help").stdout.startswith("Usage: gatepass ")
     assert sys.executable == ARGV[0]
+
+
+def test_where_stdout_is_closed_data_goes_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be a token, and stderr is often a log."""
+    with contextlib.redirect_stdout(None), _output.for_data_alone():
+        _output.data("hunter2")
+
+    assert capsys.readouterr() == ("", "")

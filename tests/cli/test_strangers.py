@@ -386,6 +386,45 @@ def test_a_package_that_comes_while_the_process_runs_is_seen(
     assert _plugins.is_known(_plugins.AUTH, "late")
 
 
+_NOISY: Final = """
+print("noise")
+from dataclasses import dataclass
+from gatepass import SecretField
+
+@dataclass(frozen=True)
+class X:
+    token: SecretField
+    def authenticator(self, context): ...
+    def unattended(self, context):
+        print("noise")
+        return context.predict(token=self.token)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["profiles"], ["show", "a"], ["validate", "--unattended"], ["secret", "list"]],
+)
+def test_what_a_package_prints_does_not_mix_with_the_data(
+    home: Home, tmp_path: Path, arguments: list[str]
+) -> None:
+    info = tmp_path / "noisy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[gatepass.auth]\nnoisy = noisy:X\n")
+    (tmp_path / "noisy.py").write_text(_NOISY)
+    home.user(
+        '[profiles.a]\nurl = "https://a.example.com"\n'
+        'auth = { scheme = "noisy", token = "env:PATH" }\n'
+    )
+
+    done = replace(home, path=[str(tmp_path)]).run(*arguments, "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+    assert "noise" in done.stderr
+
+
 # ---------------------------------------------------------------- classes that are none
 
 # Scheme → what the error says after the name of package and entry point.

@@ -23,6 +23,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Final, TextIO
@@ -69,24 +70,45 @@ def abandon() -> int:
     return _BROKEN_PIPE
 
 
+@contextlib.contextmanager
+def for_data_alone() -> Iterator[None]:
+    """Keep stdout for data: what a plug-in prints goes to stderr."""
+    if sys.stdout is None:  # as where it was closed: then nothing is printed at all
+        yield
+        return
+    kept = _KEPT.set(_stdout())
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _KEPT.reset(kept)
+
+
+_KEPT: Final[ContextVar[TextIO | None]] = ContextVar("gatepass_stdout", default=None)
+
+
+def _stdout() -> TextIO:
+    return _KEPT.get() or sys.stdout
+
+
 # ---------------------------------------------------------------- data
 
 
 def data(text: str = "") -> None:
     """Print lines of data."""
     for line in text.split("\n"):
-        print(printable(line))
+        print(printable(line), file=_stdout())
 
 
 def sentence(text: str) -> None:
     """Print a sentence that is data, folded at the width of a person's terminal."""
-    _print_folded(text, sys.stdout)
+    _print_folded(text, _stdout())
 
 
 def toml(text: str) -> None:
     r"""Print a TOML text; what is not printable becomes ``\u....``, which TOML reads back."""
     for line in text.rstrip("\n").split("\n"):
-        print(toml_escaped(line))
+        print(toml_escaped(line), file=_stdout())
 
 
 def toml_escaped(line: str) -> str:
@@ -100,14 +122,14 @@ def _escaped(number: int) -> str:
 
 def json(value: Any) -> None:
     """Print a value as JSON."""
-    print(_json.dumps(value, indent=2, default=str))
+    print(_json.dumps(value, indent=2, default=str), file=_stdout())
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows below their headings."""
     clean = [[printable(cell) for cell in row] for row in rows]
-    if _person_looks_at(sys.stdout):
-        columns = _columns(sys.stdout)
+    if _person_looks_at(_stdout()):
+        columns = _columns(_stdout())
         if columns and _width(header, clean) > columns:
             _print_records(header, clean, columns)
         else:
@@ -117,7 +139,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in everything) for column in range(len(header))]
     for row in everything:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+        print("  ".join(cells).rstrip(), file=_stdout())
 
 
 def _width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
@@ -137,7 +159,7 @@ def _print_records(header: Sequence[str], rows: Sequence[Sequence[str]], columns
     width = max(map(len, header))
     for number, row in enumerate(rows):
         if number:
-            print()
+            print(file=_stdout())
         for line in folded(" ".join(filter(None, row[: first + 1])), columns):
             _print_heading(line)
         for heading, cell in zip(header[first + 1 :], row[first + 1 :], strict=True):
@@ -149,7 +171,7 @@ def _print_heading(line: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(highlight=False).print(Text(line, _heading_style()), soft_wrap=True)
+    Console(file=_stdout(), highlight=False).print(Text(line, _heading_style()), soft_wrap=True)
 
 
 def _heading_style() -> str:
@@ -160,12 +182,12 @@ def _print_field(label: str, cell: str, columns: int) -> None:
     room = columns - 1 - len(label)
     lines = textwrap.wrap(cell, max(room, 1), break_long_words=False, break_on_hyphens=False)
     if max(map(len, lines)) > room:
-        print(label.rstrip())
+        print(label.rstrip(), file=_stdout())
         label = "    "
         most = max(columns - 1 - len(label), 1)
         lines = textwrap.wrap(cell, most, break_long_words=False, break_on_hyphens=False)
     for line in lines:
-        print(label + line)
+        print(label + line, file=_stdout())
         label = " " * len(label)
 
 
@@ -181,7 +203,7 @@ def _draw(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         drawing.add_column(heading, overflow="fold")
     for row in rows:
         drawing.add_row(*map(Text, row))
-    Console(highlight=False).print(drawing)
+    Console(file=_stdout(), highlight=False).print(drawing)
 
 
 def _person_looks_at(stream: TextIO | None) -> bool:
@@ -261,7 +283,7 @@ def error(failure: GatepassError) -> None:
 
 def problem(complaint: Problem) -> None:
     """Print one complaint as data, with the line of the file and the next step."""
-    _print_folded(str(complaint), sys.stdout)
+    _print_folded(str(complaint), _stdout())
 
 
 def finding(found: Finding) -> None:
@@ -269,12 +291,12 @@ def finding(found: Finding) -> None:
     place = f"{found.place}: " if found.place else ""
     margin = f"{found.verdict:<{_MARGIN - 1}} "
     hint = found.hint.split("\n") if found.hint else []
-    columns = _columns(sys.stdout)
+    columns = _columns(_stdout())
     for text in (f"{found.subject}: {place}{found.message}", *hint):
         clean = printable(text.strip().expandtabs(4))
         pasted = text.startswith("    ")
         for part in folded(clean, columns - _MARGIN) if columns and not pasted else [clean]:
-            print(margin + part.strip())
+            print(margin + part.strip(), file=_stdout())
             margin = " " * _MARGIN
 
 
