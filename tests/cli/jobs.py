@@ -519,6 +519,15 @@ def certificates_of_a_variable_that_are_missing_and_not_needed(desk: Desk) -> No
 
 
 @case()
+def authorities_that_a_variable_of_openssl_names(desk: Desk) -> None:
+    ca: CertificateAuthority = desk.peer("ca")
+    desk.file("mi", PASSWORD)
+    desk.environ["SSL_CERT_FILE"] = str(ca.ca_file)
+    server = desk.server(certificate=(ca.server.chain, ca.server.key))
+    desk.basic('"file:~/mi"', url=server.url)
+
+
+@case()
 def certificates_of_authorities_that_are_missing_where_anybody_is_trusted(desk: Desk) -> None:
     desk.file("mi", PASSWORD)
     desk.basic('"file:~/mi"', 'tls = { ca_file = "/no/such.pem", verify = false }')

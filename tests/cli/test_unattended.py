@@ -5,6 +5,8 @@ cron would run it, and both are compared.
 """
 
 import json
+import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -128,12 +130,17 @@ NOTES: list[tuple[Build, str, str]] = [
     (jobs.a_credential_of_systemd, "auth.password", "LoadCredential="),
     (jobs.a_project_that_is_trusted, "file", "found from the working directory"),
     (jobs.a_ticket, "KRB5CCNAME", "set here"),
+    (jobs.a_ticket, "KRB5_CONFIG", "set here"),
     (jobs.a_keytab, "KRB5_CLIENT_KTNAME", "set here"),
     (jobs.a_keytab_that_is_missing, "keytab", "no key that can be used"),
     (jobs.an_entry_of_the_credential_manager_of_windows, "auth.password", "Do not store password"),
     (jobs.a_program_that_the_file_may_not_run, "file", "the job must name it too"),
     (jobs.certificates_of_a_variable_that_are_missing, "REQUESTS_CA_BUNDLE", "set here"),
 ]
+
+
+if sys.platform == "linux":  # the stores of others know no variables
+    NOTES.append((jobs.authorities_that_a_variable_of_openssl_names, "SSL_CERT_FILE", "set here"))
 
 
 @pytest.mark.parametrize(
@@ -284,6 +291,17 @@ def test_a_program_is_not_run_and_cannot_be_told(desk: Desk) -> None:
     assert (predicted.code, predicted.of("unknown")) == (0, {"auth.password"})
     assert "1 cannot be told" in predicted.text
     assert not (desk.folder / "ran").exists()
+
+
+def test_a_program_that_the_path_of_this_desk_finds_may_not_be_found_by_the_job(desk: Desk) -> None:
+    desk.file("bin/program", "#!/bin/sh\necho sesame\n", mode=0o700)
+    desk.environ["PATH"] = f"{desk.folder / 'bin'}{os.pathsep}{desk.environ['PATH']}"
+    desk.basic('{ command = ["program"] }')
+
+    predicted = desk.predict()
+
+    assert predicted.of("unknown") == {"auth.password"}
+    assert "the PATH of the job may lead elsewhere" in predicted.text
 
 
 def test_the_key_of_the_vault_from_a_program_leaves_the_login_untold(desk: Desk) -> None:

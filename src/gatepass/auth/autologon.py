@@ -411,9 +411,9 @@ def _predicted_gssapi(scheme: Autologon, context: UnattendedContext) -> Iterator
     named = context.environ.get("KRB5_CLIENT_KTNAME")
     keytab = named or _usual_keytab()
     logs_on = keytab is not None and _opens(gssapi, keytab, scheme.principal)
-    variable = "KRB5_CLIENT_KTNAME" if logs_on else "KRB5CCNAME"
-    if context.environ.get(variable):
-        yield Finding("note", variable, "it is set here; the job must set it too")
+    for variable in ("KRB5_CONFIG", "KRB5_CLIENT_KTNAME" if logs_on else "KRB5CCNAME"):
+        if context.environ.get(variable):
+            yield Finding("note", variable, "it is set here; the job must set it too")
     if logs_on:
         yield Finding("ok", "keytab", f"{keytab} logs on")
         return

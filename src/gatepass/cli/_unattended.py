@@ -7,6 +7,7 @@ profile's server, no program run, nothing changed.
 """
 
 import re
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -151,6 +152,12 @@ class _Looking:
                 subject = next(name for name in names if environ.get(name))
                 yield Finding("note", subject, f"it is {_SET_HERE}")
             yield from self._loaded(subject, Contexts(trust), None)
+        elif self.profile.url.startswith("https:") and tls.verify:
+            # OpenSSL reads them by itself; the stores of Windows and macOS know no variables.
+            elsewhere = sys.platform in {"win32", "darwin"}
+            for name in () if elsewhere else ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+                if environ.get(name):
+                    yield Finding("note", name, f"it is {_SET_HERE}")
         if tls.client_cert and tls.client_key_password is None:
             certificate = ClientCertificate(tls.client_cert, tls.client_key)
             yield from self._loaded("tls.client_cert", Contexts(None), certificate)

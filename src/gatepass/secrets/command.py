@@ -59,7 +59,11 @@ def _unattended(text: str, context: SecretContext) -> tuple[Finding, ...]:
     except SecretUnavailable as error:
         return (Finding("lack", context.field, error.message, error.hint),)
     message = f"{program} was not run, so whether it answers cannot be told"
-    return (Finding("unknown", context.field, message, "run it by hand as the job's user"),)
+    hint = "run it by hand as the job's user"
+    name = json.loads(text)[0]
+    if not name.startswith("~") and not Path(name).is_absolute():
+        hint += f"; the PATH of the job may lead elsewhere, so write the absolute path of {name}"
+    return (Finding("unknown", context.field, message, hint),)
 
 
 def _argv(text: str, context: SecretContext) -> list[str]:
