@@ -48,7 +48,11 @@ LISTS: Final = f"{SERVER_API}/api/v1/lists"
 LICENSES: Final = "BomAnalytics/v2.svc/licenses"
 REPORT: Final = "files/report.bin"
 CONTENTS: Final[dict[str, Any]] = {
-    VERSION: {"version": "26.1.0.0", "majorMinorVersion": "26.1"},
+    VERSION: {
+        "version": "26.1.0.0",
+        "majorMinorVersion": "26.1",
+        "binaryCompatibilityVersion": "26.1.0.0",
+    },
     LISTS: {"lists": [_LIST]},
     f"{SERVER_API}/swagger/v1/swagger.json": {"openapi": "3.0.1"},
     f"{SERVER_API}/v1alpha/job-queue/jobs": {"results": [_JOB]},

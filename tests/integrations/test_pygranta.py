@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from hashlib import sha256
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
@@ -17,7 +18,9 @@ import pytest
 import requests
 from ansys.grantami import bomanalytics, jobqueue, recordlists
 from ansys.grantami.bomanalytics import queries
+from ansys.grantami.serverapi_openapi.v2026r1 import api, models
 from ansys.openapi.common import ApiClient, ApiClientFactory, SessionConfiguration
+from requests.structures import CaseInsensitiveDict
 
 from gatepass._failures import LoginRefused, TimedOut, Unreachable
 from gatepass._session import Session
@@ -32,10 +35,12 @@ from tests.integrations.service_layer import (
     LARGE,
     LICENSES,
     REPORT,
+    SERVER_API,
     VERSION,
     granta,
     service_layer,
 )
+from tests.peers.need import absent
 from tests.peers.waiting import wait_for
 
 BomConnection: Any = bomanalytics.Connection  # type: ignore[attr-defined]  # public, not declared
@@ -223,6 +228,31 @@ def test_plain_openapi_common_gets_the_profiles_url() -> None:
     assert repr(client.rest_client) == repr(session)
 
 
+def test_the_client_for_administrators_works_as_the_others_do() -> None:
+    try:
+        connection: Any = import_module("ansys.grantami.system").Connection
+    except ImportError:
+        absent("ansys-grantami-system is not installed (the extra test)")
+    with service_layer("windows", users=USERS) as server:
+        with session_for(server.url, "credentials") as session:
+            client = connect(connection, session)
+            told = str(client.get_granta_mi_version())
+        users = {each.user for each in server.requests if each.status == 200}
+
+    assert told.startswith("26.1")
+    assert users == {USER}
+
+
+def test_an_api_package_alone_works_below_the_service_layer() -> None:
+    """They have no Connection: ``ApiClientFactory`` makes the client, and its URL is completed."""
+    with service_layer("standalone", users=USERS) as server, session_for(server.url) as session:
+        client = connect(ApiClientFactory, session)
+        client.api_url += f"/{SERVER_API}"
+        client.setup_client(models)
+
+        assert api.SchemaApi(client).get_version().version == "26.1.0.0"
+
+
 def test_each_client_is_known_to_the_server_by_its_own_name() -> None:
     """Also where several share one session, whose own headers stay as they are."""
     with echo(granta) as server, session_for(server.url) as session:
@@ -244,6 +274,40 @@ def test_each_client_is_known_to_the_server_by_its_own_name() -> None:
     assert seen[2]["x-granta-actasreaduser"] == "true"
     assert seen[3]["user-agent"] == plain == session.headers["User-Agent"]
     assert "x-granta-applicationname" not in seen[3]
+
+
+class OnTheSession(OwnConnection):
+    """Puts its headers where requests looks for them."""
+
+    def __init__(self, url: str, configuration: Any = None) -> None:
+        super().__init__(url, configuration)
+        self._session.headers["X-Client"] = "1"
+
+
+class OfItsOwn(OwnConnection):
+    """Takes the URL alone, and makes its configuration itself."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, SessionConfiguration(headers=CaseInsensitiveDict({"X-Client": "1"})))
+
+
+class ByKeyword(OwnConnection):
+    """Takes its configuration by another name."""
+
+    def __init__(self, url: str, *, settings: SessionConfiguration | None = None) -> None:
+        super().__init__(url, settings)
+        self._session_configuration.headers["X-Client"] = "1"
+
+
+@pytest.mark.parametrize("connection", [OnTheSession, OfItsOwn, ByKeyword])
+def test_a_client_may_take_its_headers_from_anywhere(connection: Any) -> None:
+    with echo(granta) as server, session_for(server.url) as session:
+        connect(connection, session).rest_client.get("")
+        [headers] = [each.headers for each in server.seen]
+
+    assert headers["x-client"] == "1"
+    assert headers["user-agent"].startswith("ansys-openapi-common/")
+    assert "X-Client" not in session.headers
 
 
 def test_the_profiles_timeout_counts_where_a_call_names_none() -> None:
@@ -278,6 +342,22 @@ def test_no_other_server_sees_the_login(connection: Any) -> None:
 
     assert other.authorizations == [None, None, None]
     assert set(server.authorizations) == {basic(USER, PASSWORD)}
+
+
+def test_a_login_among_the_headers_of_a_client_is_for_its_server() -> None:
+    """As one among the session's own. One that a request itself brings along may go anywhere."""
+    with echo() as other, echo() as server, session_for(server.url) as session:
+        client = connect(OwnConnection, session)
+        client.configuration.headers["Authorization"] = "Bearer canary"
+        rest = client.rest_client
+        rest.get("x")
+        rest.get(server.url.upper().replace("/MI/", "/mi/"))
+        rest.get(other.url)
+        rest.send(rest.prepare_request(requests.Request("GET", other.url)))
+        rest.get(other.url, headers={"Authorization": "Bearer theirs"})
+
+    assert server.authorizations == ["Bearer canary"] * 2
+    assert other.authorizations == [None, None, "Bearer theirs"]
 
 
 def test_the_response_that_a_client_keeps_shows_no_login() -> None:
@@ -418,7 +498,7 @@ def test_a_copy_and_a_pickle_of_it_are_good_and_hold_no_secret(
     with echo(granta) as server, session_for(server.url) as session:
         rest = connect(OwnConnection, session).rest_client
         pickled = pickle.dumps(rest)
-        for each in (pickle.loads(pickled), copy.copy(rest)):  # noqa: S301 - our own bytes
+        for each in (pickle.loads(pickled), copy.copy(rest), copy.deepcopy(rest)):  # noqa: S301 - our own
             each.get("x")
             each.close()
         agents = [each.headers["user-agent"] for each in server.seen]
@@ -502,16 +582,18 @@ def test_without_the_package_the_error_says_what_to_install() -> None:
 
 
 COMMON = f"ansys-openapi-common {version('ansys-openapi-common')}"
+PRIVATE = (pygranta._SESSION, pygranta._CONFIGURED, pygranta._CONFIGURATION)
 
 
 def test_the_private_names_are_where_they_were() -> None:
-    """Where this fails, ``_SESSION`` and ``_CONFIGURED`` of the bridge need a new place."""
+    """Where this fails, those of the bridge need a new place."""
     names = vars(ApiClientFactory(NOWHERE))
 
-    for name in (pygranta._SESSION, pygranta._CONFIGURED):
+    for name in PRIVATE:
         assert name in names, f"{COMMON} has no ApiClientFactory.{name} any more"
     assert isinstance(names[pygranta._SESSION], requests.Session), COMMON
     assert names[pygranta._CONFIGURED] is False, COMMON
+    assert isinstance(names[pygranta._CONFIGURATION], SessionConfiguration), COMMON
 
 
 def test_the_clients_log_on_below_the_url_under_which_their_tokens_lie() -> None:
@@ -521,7 +603,7 @@ def test_the_clients_log_on_below_the_url_under_which_their_tokens_lie() -> None
         assert connection(url)._api_url == f"{url}/Health/v2.svc"
 
 
-@pytest.mark.parametrize("name", [pygranta._SESSION, pygranta._CONFIGURED])
+@pytest.mark.parametrize("name", PRIVATE)
 def test_where_a_name_has_moved_the_error_names_it_and_the_version(name: str) -> None:
     class Moved(OwnConnection):
         def __init__(self, *arguments: Any) -> None:

@@ -21,6 +21,7 @@ import requests
 from requests import PreparedRequest, Request, Response
 from requests.structures import CaseInsensitiveDict
 
+from gatepass._address import below, prepared, target
 from gatepass._session import Session
 from gatepass._settings import ConfigFile
 from gatepass._terminal import Terminal
@@ -30,9 +31,11 @@ Client = TypeVar("Client", covariant=True)  # noqa: PLC0105 - reads better witho
 
 _COMMON: Final = "ansys-openapi-common"
 # All that we touch of ApiClientFactory although it is not public: where its ``with_...`` methods
-# put the session that they made, and how they say that there is one.
+# put the session that they made, how they say that there is one, and what the classes that derive
+# from it put their headers into.
 _SESSION: Final = "_session"
 _CONFIGURED: Final = "_configured"
+_CONFIGURATION: Final = "_session_configuration"
 
 
 class Builder(Protocol[Client]):
@@ -124,13 +127,9 @@ def _check_class(connection: object) -> None:
 
 
 def _connected(connection: Callable[..., Builder[Client]], session: Session) -> Client:
-    from ansys.openapi.common import SessionConfiguration
-
-    # Made here, because it is the public way to the headers that the class wants to send.
-    configuration = SessionConfiguration()
-    builder = connection(session.profile.url.rstrip("/"), configuration)
-    shared = _Shared(session, configuration.headers)
-    _hand_over(builder, shared)
+    # Only the URL, which each such class takes; what else it takes is its own affair.
+    builder = connection(session.profile.url.rstrip("/"))
+    shared = _hand_over(builder, session)
     earlier = sys.exception()
     try:
         client = builder.connect()
@@ -146,12 +145,20 @@ def _connected(connection: Callable[..., Builder[Client]], session: Session) -> 
     raise failure
 
 
-def _hand_over(builder: object, session: requests.Session) -> None:
-    missing = [name for name in (_SESSION, _CONFIGURED) if not hasattr(builder, name)]
+def _hand_over(builder: object, session: Session) -> "_Shared":
+    """Put a session in the place of the builder's own, whose headers it sends."""
+    names = (_SESSION, _CONFIGURED, _CONFIGURATION)
+    missing = [name for name in names if not hasattr(builder, name)]
     if missing:
         raise _does_not_fit(f"{type(builder).__name__} has no {' and no '.join(missing)}")
-    setattr(builder, _SESSION, session)
+    headers = getattr(builder, _CONFIGURATION).headers
+    # 2.4.1 copies them into the session, before a class adds its own to either.
+    for name, value in getattr(builder, _SESSION).headers.items():
+        headers.setdefault(name, value)
+    shared = _Shared(session, headers)
+    setattr(builder, _SESSION, shared)
     setattr(builder, _CONFIGURED, True)
+    return shared
 
 
 def _does_not_fit(why: str) -> PluginError:
@@ -191,6 +198,8 @@ class _Shared(requests.Session):
         vars(self).update(_session=session, headers=headers)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # such as __deepcopy__, which would copy the other one alone
+            raise AttributeError(name)
         return getattr(vars(self)["_session"], name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -199,33 +208,25 @@ class _Shared(requests.Session):
         else:
             setattr(self._session, name, value)
 
-    def _with_own(self, headers: Mapping[Any, Any] | None) -> CaseInsensitiveDict[Any]:
-        # A value of None stays: it tells the session to leave that header out.
-        merged: CaseInsensitiveDict[Any] = CaseInsensitiveDict(self.headers)
-        merged.update(headers or {})
-        return merged
-
-    def request(  # type: ignore[override]  # the rest of requests' arguments, as they come
-        self,
-        method: str,
-        url: str,
-        params: Any = None,
-        data: Any = None,
-        headers: Mapping[Any, Any] | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Response:
-        """Send a request through the session."""
-        own = self._with_own(headers)
-        response: Response = self._session.request(method, url, params, data, own, *args, **kwargs)
-        return response
-
     def prepare_request(self, request: Request) -> PreparedRequest:
-        """Prepare a request as the session does."""
+        """Prepare a request as the session does, with the client's headers below its own."""
         asked = copy.copy(request)
-        asked.headers = self._with_own(request.headers)
-        prepared: PreparedRequest = self._session.prepare_request(asked)
-        return prepared
+        # A value of None stays: it tells the session to leave that header out.
+        asked.headers = CaseInsensitiveDict(self.headers)
+        # As with the session's own: a login that no request brings along itself is for home.
+        if "Authorization" in asked.headers and not self._is_home(request.url or ""):
+            del asked.headers["Authorization"]
+        asked.headers.update(request.headers or {})
+        result: PreparedRequest = self._session.prepare_request(asked)
+        return result
+
+    def _is_home(self, url: str) -> bool:
+        home = self._session.profile.url
+        return target(prepared(below(home, url))) == target(prepared(home))
+
+    def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
+        """Merge the settings of one request as the session does."""
+        return self._session.merge_environment_settings(*args, **kwargs)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """Send a prepared request through the session."""
