@@ -7,8 +7,9 @@ import getpass
 import logging
 import os
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,15 @@ from typing import Any, ClassVar
 
 import requests
 
-from gatepass import AuthContext, Finding, SchemeBase, SecretContext, SecretField, SecretUnavailable
+from gatepass import (
+    AuthContext,
+    Finding,
+    SchemeBase,
+    SecretContext,
+    SecretField,
+    SecretUnavailable,
+    UnattendedContext,
+)
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, TextField
 
@@ -304,6 +313,15 @@ class Logs(Good):
 
 
 @dataclass(frozen=True)
+class Writes(Good):
+    __doc__ = Good.__doc__
+
+    def auth(self, key: Secret) -> Auth:
+        sys.stderr.write(f"using {key.reveal()}\n")
+        return super().auth(key)
+
+
+@dataclass(frozen=True)
 class CannotTravel(Good):
     """A key in a header.
 
@@ -323,6 +341,73 @@ class TravelsWithTheSecret(Good):
     def __getstate__(self) -> dict[str, Any]:
         key = self.key.reveal() if isinstance(self.key, Secret) else self.key
         return {**vars(self), "key": key}
+
+
+@dataclass(frozen=True)
+class ForeseesNothing(Good):
+    __doc__ = Good.__doc__
+
+    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
+        return [each for each in context.predict(header=self.header) if each.verdict == "lack"]
+
+
+@dataclass(frozen=True)
+class ForeseesAHalf(TellsOneByOne):
+    __doc__ = TellsOneByOne.__doc__
+
+    def authenticator(self, context: AuthContext) -> Auth:
+        key = context.resolve(key=self.key, more=self.more)["key"]
+        return Good(key).auth(key)
+
+    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
+        return context.predict(key=self.key)
+
+
+@dataclass(frozen=True)
+class ForeseesTexts(Good):
+    __doc__ = Good.__doc__
+
+    def unattended(self, context: UnattendedContext) -> Any:
+        return [each.message for each in context.predict(key=self.key)]
+
+
+@dataclass(frozen=True)
+class ForeseesByRaising(Good):
+    __doc__ = Good.__doc__
+
+    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
+        yield from context.predict(key=self.key)
+        raise GatepassError("there is no ticket")
+
+
+@dataclass(frozen=True)
+class ForeseesByInput(Good):
+    __doc__ = Good.__doc__
+
+    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
+        with suppress(Exception):
+            input("may I? ")
+        yield from context.predict(key=self.key)
+
+
+@dataclass(frozen=True)
+class ForeseesByConnecting(Good):
+    __doc__ = Good.__doc__
+
+    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
+        socket.getaddrinfo("localhost", 443)
+        yield from context.predict(key=self.key)
+
+
+@dataclass(frozen=True)
+class ForeseesTheSecret(Good):
+    __doc__ = Good.__doc__
+
+    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
+        yield from context.predict(key=self.key)
+        yield Finding(
+            "note", "auth", "looked", hint=f"it is one of {sorted(context.environ.items())}"
+        )
 
 
 # ---------------------------------------------------------------- sources
@@ -391,6 +476,12 @@ def logs(text: str, context: SecretContext) -> str:
     return secret
 
 
+def writes(text: str, context: SecretContext) -> str:
+    secret = good(text, context)
+    sys.stdout.write(f"{text} is {secret}\n")
+    return secret
+
+
 def _foreseen(prediction: Any) -> Any:
     """A good source that predicts in a way of its own."""
 
@@ -419,6 +510,11 @@ def _everything(text: str, context: SecretContext) -> Any:
     return [Finding("unknown", context.field, f"{text} is none of {told}")]
 
 
+def _always(text: str, context: SecretContext) -> Any:
+    yield Finding("lack", context.field, f"the shelf may not have {text}", hint="look at it")
+
+
+predicts_a_lack = _foreseen(_always)
 predicts_nothing = _foreseen(_nothing)
 predicts_texts = _foreseen(_texts)
 predicts_by_input = _foreseen(_input)

@@ -60,6 +60,7 @@ SCHEMES: Final = {
     "RepeatsInErrors": ((ERRORS,), "with a secret in its words"),
     "RaisesAnything": ((ERRORS,), "cannot make its login: KeyError at strangers.py"),
     "Logs": (("test_no_log_shows_the_secret",), "log no headers"),
+    "Writes": (("test_no_log_shows_the_secret",), "log no headers"),
     "CannotTravel": (
         ("test_it_travels_in_pickles_and_copies_without_the_secret",),
         "cannot be pickled (TypeError",
@@ -68,6 +69,13 @@ SCHEMES: Final = {
         ("test_it_travels_in_pickles_and_copies_without_the_secret",),
         "a pickle holds the secret",
     ),
+    "ForeseesNothing": ((FORESEEN,), "where key is missing its unattended() finds no lack"),
+    "ForeseesAHalf": ((FORESEEN,), "where more is missing its unattended() finds no lack"),
+    "ForeseesTexts": ((FORESEEN,), "no list of findings"),
+    "ForeseesByRaising": ((FORESEEN,), "with GatepassError"),
+    "ForeseesByInput": ((FORESEEN,), "(input)"),
+    "ForeseesByConnecting": ((FORESEEN,), "(localhost:443)"),
+    "ForeseesTheSecret": ((FORESEEN,), "a finding shows the secret"),
     "NotInstalled": ((ENTRY,), '[project.entry-points."gatepass.auth"]'),
 }
 SOURCES: Final = {
@@ -80,10 +88,12 @@ SOURCES: Final = {
     "has_a_default": (("test_an_empty_secret_counts_as_none",), "answers all the same"),
     "lists_what_there_is": (("test_no_error_shows_a_secret",), "its error shows a secret"),
     "logs": (("test_no_log_shows_the_secret",), "log what was looked for"),
+    "writes": (("test_no_log_shows_the_secret",), "log what was looked for"),
     "asks_by_input": ((f"{NOBODY}[there]", f"{NOBODY}[missing]"), "(input)"),
     "asks_the_terminal": ((f"{NOBODY}[there]", f"{NOBODY}[missing]"), "(/dev/tty)"),
     "asks_past_the_terminal": ((f"{NOBODY}[there]", f"{NOBODY}[missing]"), "(mi)"),
     "predicts_nothing": ((f"{FORESEEN}[missing]",), "finds no lack"),
+    "predicts_a_lack": ((f"{FORESEEN}[there]",), "finds a lack"),
     "predicts_texts": ((f"{FORESEEN}[there]", f"{FORESEEN}[missing]"), "no list of findings"),
     "predicts_by_input": ((f"{FORESEEN}[there]", f"{FORESEEN}[missing]"), "(input)"),
     "predicts_the_secret": ((f"{FORESEEN}[there]",), "a finding shows the secret"),
@@ -115,7 +125,7 @@ def _suite() -> str:
     parts = ["import strangers\nfrom gatepass.testing import SchemeContract, SourceContract\n"]
     for name in SCHEMES:
         secrets = {"key": "canary-k-123-456"}
-        if name == "TellsOneByOne":
+        if name in {"TellsOneByOne", "ForeseesAHalf"}:
             secrets["more"] = "canary-m-123-456"
         keys = {"header": "X-Api-Key"} if name == "AnyType" else {}
         parts.append(_SCHEME.format(name=name, entry=_entry(name), keys=keys, secrets=secrets))
@@ -171,7 +181,7 @@ def test_a_stranger_fails_exactly_the_checks_that_it_breaks(
 def test_the_good_strangers_pass_every_check(printed: str) -> None:
     tested = outcomes(printed)
 
-    assert sum(test.startswith("TestGood::") for test in tested) == 17
+    assert sum(test.startswith("TestGood::") for test in tested) == 18
     assert sum(test.startswith("Testgood::") for test in tested) == 12
 
 

@@ -8,13 +8,14 @@ import copy
 import datetime as dt
 import logging
 import pickle
+import time
 import traceback
 import warnings
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from threading import Barrier
 from types import MappingProxyType
@@ -24,8 +25,11 @@ from urllib.parse import quote
 import pytest
 
 from gatepass import _plugins
+from gatepass._findings import Finding
+from gatepass._terminal import Terminal
+from gatepass.auth import UnattendedContext, predicts_itself, references_in
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
-from gatepass.secrets import Secret
+from gatepass.secrets import Secret, SecretContext, SecretRef, told_by
 from gatepass.testing._watch import fail, has_fork, shows, watching
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ _PAGE: Final = "page"
 _NOWHERE: Final = "http://127.0.0.1:1/mi/"  # nobody listens on port 1
 _WAIT: Final = 60.0  # seconds for what takes a fraction of one
 _THREADS: Final = 8
+_NO_PROMISE: Final = frozenset({"lack", "unknown"})  # verdicts
 _A_DATE: Final = dt.date(2024, 2, 29)  # TOML has dates, and no key of a scheme is one
 
 
@@ -295,6 +300,21 @@ class SchemeContract:
                 "captured stderr)"
             )
 
+    # ------------------------------------------------------------ a run without a person
+
+    def test_what_it_predicts_is_a_finding_that_asks_nobody_and_shows_nothing(self) -> None:
+        auth: Any = self._profile(_NOWHERE).auth
+        if not predicts_itself(auth):  # validate --unattended then looks at its references
+            return
+        self._told_by(auth, self._environ())
+        for name in self.secrets:
+            others = {key: each for key, each in self._environ().items() if key != _variable(name)}
+            if not {each.verdict for each in self._told_by(auth, others)} & _NO_PROMISE:
+                fail(
+                    f"where {name} is missing its unattended() finds no lack, so a job would be "
+                    "promised that fails: yield from context.predict(...) with all of its fields"
+                )
+
     # ------------------------------------------------------------ the secret
 
     def test_nothing_that_prints_shows_the_secret(self) -> None:
@@ -332,7 +352,9 @@ class SchemeContract:
                 "gatepass.GatepassError with a hint, without the value"
             )
 
-    def test_no_log_shows_the_secret(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_no_log_shows_the_secret(
+        self, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         self._need_secrets()
         with (
             caplog.at_level(logging.DEBUG),
@@ -340,10 +362,10 @@ class SchemeContract:
             self._session(home.url) as session,
         ):
             self._get(session)
-        if shows(caplog.text, self.secrets.values()):
+        if shows("\n".join([caplog.text, *capsys.readouterr()]), self.secrets.values()):
             fail(
-                "a log of level DEBUG shows the secret: log no headers, and put it into a header, "
-                "not into the URL, which urllib3 logs"
+                "a log of level DEBUG or the output shows the secret: log no headers, and put it "
+                "into a header, not into the URL, which urllib3 logs"
             )
 
     def test_it_travels_in_pickles_and_copies_without_the_secret(
@@ -414,6 +436,49 @@ class SchemeContract:
             self._profile(url),
             environ={**key, **(self._environ() if environ is None else environ)},
             interactive=False,
+        )
+
+    def _told_by(self, auth: Any, environ: Mapping[str, str]) -> tuple[Finding, ...]:
+        """What a scheme predicts with these variables; none of it may ask, connect or tell."""
+        context = self._unattended_context(environ)
+        with watching() as watch:
+            found = told_by(self.scheme, "auth", lambda: auth.unattended(context))
+        if watch.questions or watch.connections:
+            fail(
+                "its unattended() asks a person or connects "
+                f"({', '.join(watch.questions + watch.connections)}): it only looks"
+            )
+        broken = [each.message for each in found if f"{self.scheme} cannot be pred" in each.message]
+        if broken:
+            fail(f"{broken[0]}: return gatepass.Finding objects, and raise nothing")
+        told = [text for each in found for text in (each.subject, each.message, each.hint)]
+        if shows("\n".join(told), self.secrets.values()):
+            fail("a finding shows the secret: say what was looked for, not what was found")
+        return found
+
+    def _unattended_context(self, environ: Mapping[str, str]) -> UnattendedContext:
+        """What ``validate --unattended`` shows a scheme, with these variables."""
+        from gatepass._unlocked import vault_place
+
+        profile, terminal = self._profile(_NOWHERE), Terminal(environ, interactive=False)
+        plain = SecretContext(profile.origin, "", None, None, "argument", environ, terminal)
+
+        def predict(**fields: object) -> tuple[Finding, ...]:
+            inner = [each for name, value in fields.items() for each in references_in(value, name)]
+            found: list[Finding] = []
+            for name, reference in inner:
+                if isinstance(reference, SecretRef):
+                    found += reference.predict(replace(plain, field=name))
+            return tuple(found)
+
+        return UnattendedContext(
+            profile_name=profile.name,
+            origin=profile.origin,
+            predict=predict,
+            vault=vault_place(profile, environ, terminal, time.time),
+            environ=environ,
+            clock=time.time,
+            until=time.time() + _WAIT,
         )
 
     def _is_refused(self, changes: Mapping[str, Any]) -> bool:

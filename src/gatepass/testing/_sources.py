@@ -139,12 +139,18 @@ class SourceContract:
                 )
 
     def test_no_log_shows_the_secret(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         with caplog.at_level(logging.DEBUG):
             self._ask(self.world(_PLAIN, tmp_path))
-        if shows(caplog.text, [_PLAIN]):
-            fail("a log of level DEBUG shows the secret: log what was looked for, not the answer")
+        if shows("\n".join([caplog.text, *capsys.readouterr()]), [_PLAIN]):
+            fail(
+                "a log of level DEBUG or the output shows the secret: log what was looked for, not "
+                "the answer"
+            )
 
     @pytest.mark.parametrize("secret", [_PLAIN, None], ids=["there", "missing"])
     def test_nobody_is_asked_where_nobody_is(self, secret: str | None, tmp_path: Path) -> None:
@@ -188,6 +194,12 @@ class SourceContract:
                 "where nothing is there its unattended() finds no lack, so a job would be promised "
                 'that fails: yield gatepass.Finding("lack", context.field, why, hint=...)'
             )
+        nobody = replace(context, terminal=Terminal(context.environ, interactive=False))
+        if any(each.verdict == "lack" for each in found) and self._answers(nobody):
+            fail(
+                "where the secret is there its unattended() finds a lack, so a job that would run "
+                "is held back: yield nothing where the source would answer"
+            )
 
     def test_several_threads_may_ask_at_once(self, tmp_path: Path) -> None:
         context = self.world(_PLAIN, tmp_path)
@@ -226,6 +238,12 @@ class SourceContract:
         function = self._function()
         asked = self.text if text is None else text
         return in_time(lambda: function(asked, context), self.seconds)
+
+    def _answers(self, context: SecretContext) -> bool:
+        try:
+            return bool(self._ask(context))
+        except SecretUnavailable:
+            return False
 
     def _refusal(self, context: SecretContext, text: str) -> SecretUnavailable:
         """Ask where there is nothing; return the error, which a reference tells as it is."""
