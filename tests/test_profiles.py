@@ -111,6 +111,41 @@ def test_a_typo_in_a_key_is_placed_shown_and_guessed(try_load: Load, locations: 
     assert "profiles.p.auth.token: missing" in message
 
 
+@pytest.mark.parametrize(
+    ("table", "line", "belongs"),
+    [
+        ("", 'password = "hunter2"', "a key of auth: write it below [profiles.NAME.auth]"),
+        ("", 'ca_file = "ca.pem"', "a key of tls: write it below [profiles.NAME.tls]"),
+        ("", 'vault = "x"', "a machine setting: write it into your own file, above its first"),
+        ("[profiles.p.auth]", "timeout = 5", "the profile itself: write it above [profiles.NAME.a"),
+        ("[profiles.p.auth]", "nonsense = 5", ""),
+    ],
+)
+def test_a_key_in_the_wrong_table_is_told_where_it_belongs(
+    try_load: Load, table: str, line: str, belongs: str
+) -> None:
+    auth = "" if table else 'auth = { scheme = "anonymous" }\n'
+    scheme = 'scheme = "anonymous"\n' if table else ""
+
+    message = complaint(try_load, f"{HEAD}{auth}{table}\n{scheme}{line}\n")
+
+    assert "unknown key" in message
+    assert belongs in message
+    assert ("write it" in message) == bool(belongs)
+
+
+def test_what_a_profile_cannot_do_without_is_shown_as_it_is_written(try_load: Load) -> None:
+    nothing = complaint(try_load, '[profiles.p]\ndescription = ""\n')
+    text = complaint(try_load, HEAD + 'auth = "basic"\nproxy = 8080\nheaders = 3\n')
+
+    assert 'write   url = "https://mi.example.com/mi_servicelayer"' in nothing
+    assert 'write   auth = { scheme = "credentials", ... }' in nothing
+    assert "profiles.p.auth: should be a table\n" in text
+    assert 'write   auth = { scheme = "credentials", ... }' in text
+    assert "profiles.p.proxy: should be a text or a table" in text
+    assert "profiles.p.headers: should be a table" in text
+
+
 def test_all_complaints_come_at_once_in_the_order_of_the_file(try_load: Load) -> None:
     message = complaint(
         try_load,
@@ -294,7 +329,7 @@ def test_a_secret_with_a_control_character_is_not_repeated(try_load: Load) -> No
         (b"[profiles.p\nurl = 'hunter2'", r"profiles\.toml:1:12: "),
         (
             b"[profiles.p]\nauth.token = hunter2\n",
-            r"profiles\.toml:2:14: Invalid value[^$]*write a text in quotes",
+            r"profiles\.toml:2:14: Invalid value[^$]*write a text in straight quotes",
         ),
         (
             b"[profiles.p]\n[profiles.p]\n",
@@ -306,6 +341,11 @@ def test_a_secret_with_a_control_character_is_not_repeated(try_load: Load) -> No
             b"[profiles.p]\nscheme : hunter2",
             r"profiles\.toml:2:\d+: [\s\S]*a line is   key = value",
         ),
+        ("[profiles.p]\nurl = \u201chunter2\u201d".encode(), "straight quotes"),
+        (b"[profiles.p]\nauth = {\n token = 'hunter2'\n}", r":2:9: [\s\S]*in one line, or write"),
+        (b"[profiles.p]\nauth = { a = 1,\n token = 'hunter2' }", r":2:16: [\s\S]*in one line, or"),
+        (b"[profiles.p]\nauth = { a = 'hunter2'\n}", r":2:23: [\s\S]*in one line, or write"),
+        (b"url = 'hunter2'", r":1:1: url: unknown key[\s\S]*write   \[profiles\.NAME\]   above"),
         (b"[prod]\nurl = 'hunter2'", r"prod: unknown key [\s\S]*is written \[profiles\.prod\]"),
         (b"[profiles.p]\nurl = '\xff hunter2'", r"profiles\.toml:2:8: not UTF-8"),
         ("[profiles.p]\nurl = 'x'".encode("utf-16"), "UTF-16, as PowerShell"),

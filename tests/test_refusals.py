@@ -101,6 +101,17 @@ def test_the_advice_names_the_schemes_that_can_answer() -> None:
             mi.get("x")
 
 
+def test_a_refused_token_is_not_told_to_check_a_user_name() -> None:
+    with echo(lambda _: refused("Bearer")) as server:
+        auth, environ = {"token": ref("env:MI_TOKEN")}, {"MI_TOKEN": "abc"}
+        mi = session_for(server.url, "bearer", auth=auth, environ=environ)
+        with pytest.raises(LoginRefused, match="refused the login") as caught:
+            mi.get("x")
+
+    assert "check the token or ticket" in caught.value.hint
+    assert "user name" not in caught.value.hint
+
+
 def test_a_hostile_challenge_cannot_fill_the_screen() -> None:
     challenge = ", ".join(f"{'x' * 500}{number}" for number in range(30))
     with echo(lambda _: refused(challenge)) as server, pytest.raises(SchemeNotOffered) as caught:

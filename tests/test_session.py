@@ -17,6 +17,7 @@ from gatepass.errors import (
     GatepassWarning,
     NobodyThere,
     ProfileError,
+    ProfileNotFound,
     SecretUnavailable,
 )
 from gatepass.sandbox import Server
@@ -101,7 +102,8 @@ def test_an_anonymous_session_sends_nothing() -> None:
         ({"anonymous": True, "user_name": USER}, "more than one way"),
         ({"anonymous": True, "use_stored_token": True}, "use_stored_token: goes with oidc=True"),
         ({"refresh_token": PASSWORD, "anonymous": True}, "refresh_token: goes with oidc=True"),
-        ({"anonymous": True, "tiemout": 3}, "unknown key"),
+        ({"anonymous": True, "tiemout": 3}, 'tiemout=: unknown keyword; did you mean "timeout"'),
+        ({"username": USER, "password": PASSWORD}, 'username=: .* did you mean "user_name"'),
     ],
 )
 def test_keywords_that_are_not_clear_are_an_error(arguments: dict[str, Any], message: str) -> None:
@@ -114,6 +116,14 @@ def test_keywords_that_are_not_clear_are_an_error(arguments: dict[str, Any], mes
 def test_a_profile_name_instead_of_a_url_is_recognised() -> None:
     with pytest.raises(ProfileError, match=r'did you mean Session\.from_profile\("my-prod"\)\?'):
         Session("my-prod", anonymous=True)
+
+
+def test_a_url_instead_of_a_profile_name_is_recognised_and_not_repeated() -> None:
+    with pytest.raises(ProfileNotFound, match="a URL is not the name of a profile") as caught:
+        Session.from_profile(f"https://bob:{PASSWORD}@mi.example.com", environ={})
+
+    assert "gatepass init NAME --url URL" in caught.value.hint
+    assert PASSWORD not in str(caught.value)
 
 
 def test_other_text_instead_of_a_url_is_not_repeated() -> None:

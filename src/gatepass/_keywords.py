@@ -1,8 +1,9 @@
 """The keywords of ``Session(url, ...)``: what users of the Scripting Toolkit already write."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from gatepass import _profiles, _settings
 from gatepass.errors import ProfileError
 
 _WAYS: Final = (
@@ -24,6 +25,22 @@ def check_url(url: str) -> None:
             f"{url!r} is not a URL", hint=f'did you mean Session.from_profile("{url}")?'
         )
     raise ProfileError("the first argument is not a URL", hint="it starts with https://")
+
+
+def check_names(names: Iterable[str], known: Iterable[str]) -> None:
+    """Find a misspelt keyword before its absence is complained about.
+
+    Args:
+        names: the keywords that the constructor does not know itself.
+        known: those that it does know.
+
+    Raises:
+        ProfileError: one of them is no key of a profile either.
+    """
+    allowed = {*known, *_profiles.hints(_profiles.ProfileKeys)} - {"auth"}
+    for name in names:
+        if name not in allowed:
+            raise ProfileError(f"{name}=: {_settings.unknown(name, allowed, 'keyword')}")
 
 
 def auth_table(

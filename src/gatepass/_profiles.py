@@ -576,10 +576,12 @@ class _Gate:
         types = hints(kind)
         for name in table:
             if name not in types:
-                self.say((*above, name), _settings.unknown(name, types, "key"))
+                hint = _other_table(above, name)
+                self.say((*above, name), _settings.unknown(name, types, "key"), hint=hint)
         for each in keys(kind):
             if each.name not in table and is_required(each):
-                self.say((*above, each.name), "missing")
+                key = (*above, each.name)
+                self.say(key, "missing", hint=_HOW_WRITTEN.get(key, ""))
         values = {}
         for name in types:
             if name in table:
@@ -606,7 +608,8 @@ class _Gate:
         if isinstance(value, kind):
             return value
         if not isinstance(value, Mapping):
-            self.say(key, "should be a table")
+            or_text = str in typing.get_args(kind) or key == ("proxy",)  # a URL becomes its table
+            self.say(key, "should be a text or a table" if or_text else "should be a table")
             return _BAD
         before = len(self._complaints)
         values = self.fields(kind, value, key)
@@ -626,7 +629,8 @@ class _Gate:
         except ValidationError as error:
             details = error.errors(include_input=False, include_context=False, include_url=False)
         messages = dict.fromkeys(_plain_words(each["msg"]) for each in details)
-        self.say(key, " or ".join(messages), hint=self._move_hint(kind, value, key))
+        hint = self._move_hint(kind, value, key) or _HOW_WRITTEN.get(key, "")
+        self.say(key, " or ".join(messages), hint=hint)
         return _BAD
 
     def _move_hint(self, kind: Any, value: Any, key: Key) -> str:
@@ -732,6 +736,27 @@ def _with_place(value: Any, source: Source) -> Any:
     return value
 
 
+# What a profile cannot do without, and how it is written.
+_HOW_WRITTEN: Final[Mapping[Key, str]] = {
+    ("url",): 'write   url = "https://mi.example.com/mi_servicelayer"',
+    ("auth",): 'write   auth = { scheme = "credentials", ... }   or a table [profiles.NAME.auth]',
+}
+_OF_LOGINS: Final = ("scheme", "user_name", "password", "domain", "token")
+
+
+def _other_table(above: Key, name: str) -> str:
+    """Say in which table a key of a profile belongs that stands in a wrong one; empty if none."""
+    if not above and name in _settings.MACHINE_KEYS:
+        return "a machine setting: write it into your own file, above its first table"
+    if not above and name in _OF_LOGINS:
+        return "a key of auth: write it below [profiles.NAME.auth]"
+    if not above and name in hints(Tls):
+        return "a key of tls: write it below [profiles.NAME.tls]"
+    if above == ("auth",) and name in hints(ProfileKeys):
+        return "a key of the profile itself: write it above [profiles.NAME.auth]"
+    return ""
+
+
 class _Bad:
     """The value of a field that was complained about."""
 
@@ -767,7 +792,8 @@ def _is_text(kind: Any) -> bool:
 
 def _plain_words(message: str) -> str:
     message = message.removeprefix("Value error, ").replace("Input should be", "should be")
-    return message.replace("a valid boolean", "true or false").replace("a valid ", "a ")
+    message = message.replace("a valid boolean", "true or false").replace("a valid ", "a ")
+    return message.replace("a dictionary", "a table")
 
 
 def url_problem(url: str) -> str:

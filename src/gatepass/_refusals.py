@@ -61,10 +61,10 @@ def explain_refusal(
         told = _account_state(response)
         if told:
             message = f"{message}. The server says: {told}"
-        hint = (
-            "check the user name and the secret, and whether the account is locked;\n"
-            "this session does not send them again: build a new one"
-        )
+        what = "the user name and the secret, and whether the account is locked"
+        if not user:
+            what = "the token or ticket, and whether its account may use this server"
+        hint = f"check {what};\nthis session does not send them again: build a new one"
         place = _stands_at(profile, "password", "token")
         hint = f"{place}\n{hint}" if place else hint
     else:

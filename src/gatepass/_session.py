@@ -36,7 +36,7 @@ from gatepass._guard import (
     tell_own_hooks,
     without_own_hooks,
 )
-from gatepass._keywords import auth_table, check_url
+from gatepass._keywords import auth_table, check_names, check_url
 from gatepass._lanes import Lanes
 from gatepass._pickling import FORM, Parcel, located, packed, settings, settle, unpacked
 from gatepass._profiles import Profile, origin_of
@@ -151,11 +151,12 @@ class Session(requests.Session):
         **keys: Any,
     ) -> None:
         check_url(url)
-        auth = auth_table(
-            {"autologon": autologon, "oidc": oidc, "anonymous": anonymous},
-            {"user_name": user_name, "password": password, "domain": domain},
-            {"use_stored_token": use_stored_token or None, "refresh_token": refresh_token},
-        )
+        switches = {"autologon": autologon, "oidc": oidc, "anonymous": anonymous}
+        login = {"user_name": user_name, "password": password, "domain": domain}
+        token = {"use_stored_token": use_stored_token or None, "refresh_token": refresh_token}
+        if keys:
+            check_names(keys, {*switches, *login, *token})
+        auth = auth_table(switches, login, token)
         self._start(_profiles.unnamed(url, auth, **keys), environ, interactive, terminal)
         self._open()
         _warn_if_unverified(self.profile)

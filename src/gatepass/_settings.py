@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from gatepass import _evident, _trust
-from gatepass._places import Key, Places, syntax_error
+from gatepass._places import Key, Place, Places, syntax_error
 from gatepass.errors import (
     Problem,
     ProfileError,
@@ -530,7 +530,8 @@ def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Sourc
     except tomllib.TOMLDecodeError as error:
         message, place = syntax_error(text, error)
         position = f"{file.path}:{place.line}:{place.column}"
-        hint = next(hint for words, hint in _NEXT_STEPS if words in message)
+        words = f"{message}{_LINE_ENDS}" if _ends_line(text, place) else message
+        hint = next(hint for part, hint in _NEXT_STEPS if part in words)
         raise ProfileError(problems=[Problem(position, "", message, place.excerpt, hint)]) from None
     except RecursionError:
         raise ProfileError(problems=[Problem(str(file.path), "", "nested too deeply")]) from None
@@ -542,17 +543,26 @@ def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Sourc
 
 
 _NOT_CLOSED: Final = "the text is not closed: its last quote is missing"
+_ONE_LINE: Final = "keep { ... } in one line, or write a table of its own: [profiles.NAME.auth]"
+_LINE_ENDS: Final = " (where the line ends)"
 # Words of tomllib's messages → the next step; the first that fits.
 _NEXT_STEPS: Final = (
     (r"Illegal character '\n'", _NOT_CLOSED),
     ('Expected "\'"', _NOT_CLOSED),
     ("\\", r"write DOMAIN\user and Windows paths in single quotes: 'DOMAIN\user'"),
-    ("Invalid value", 'write a text in quotes:   url = "https://mi.example.com"'),
+    ("Invalid value", 'write a text in straight quotes:   url = "https://mi.example.com"'),
+    (f"key part{_LINE_ENDS}", _ONE_LINE),
+    ("Unclosed inline table", _ONE_LINE),
     ("Expected '=' after a key", "a line is   key = value   or   [profiles.NAME]   or   # words"),
     ("twice", "merge the two tables, or give one of them another name"),
     ("Cannot overwrite", "each key may stand once: remove one of them"),
     ("", "correct the file there; how TOML is written: https://toml.io"),
 )
+
+
+def _ends_line(text: str, place: Place) -> bool:
+    line = text.split("\n")[place.line - 1]
+    return not line[place.column - 1 :].strip()
 
 
 def _decode(file: _trust.FileBytes) -> str:
@@ -585,9 +595,7 @@ def _top_level(source: Source) -> Iterator[Problem]:
                 hint=f"move it there, or set GATEPASS_{key.upper()}",
             )
         elif key not in allowed:
-            hint = f"a profile is written [profiles.{_trust.printable(key)}]"
-            is_profile = isinstance(value, dict) and not {"url", "auth"}.isdisjoint(value)
-            yield origin.problem(unknown(key, allowed, "key"), hint=hint * is_profile)
+            yield origin.problem(unknown(key, allowed, "key"), hint=_as_profile(key, value))
         elif key == "profiles" and not (
             isinstance(value, dict) and all(isinstance(table, dict) for table in value.values())
         ):
@@ -596,6 +604,14 @@ def _top_level(source: Source) -> Iterator[Problem]:
             yield origin.problem("should be the name of a profile, in quotes")
         elif key == "root" and not isinstance(value, bool):
             yield origin.problem("should be true or false")
+
+
+def _as_profile(key: str, value: object) -> str:
+    """How a profile is written, where an unknown key of the top level looks like one or a part."""
+    if isinstance(value, dict) and not {"url", "auth"}.isdisjoint(value):
+        return f"a profile is written [profiles.{_trust.printable(key)}]"
+    of_profile = key in {"url", "auth", "scheme", "user_name", "password"}
+    return "a key of a profile: write   [profiles.NAME]   above it" * of_profile
 
 
 def unknown(word: str, allowed: Iterable[str], kind: str) -> str:
@@ -790,6 +806,11 @@ def select(layers: Layers, name: str | None) -> str:
 
 
 def _existing(layers: Layers, name: object, said_by: str) -> str:
+    if isinstance(name, str) and "://" in name:  # not repeated: it may hold a password
+        raise ProfileNotFound(
+            f"a URL is not the name of a profile (named by {said_by})",
+            hint=_listing(layers, "a profile holds the URL: gatepass init NAME --url URL"),
+        )
     if isinstance(name, str):
         refuse_untrusted(layers, name)
         if name in layers.names:

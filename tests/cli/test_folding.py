@@ -38,6 +38,7 @@ def test_a_line_that_fits_and_a_line_to_be_pasted_stay_as_they_are(line: str) ->
         "python -m gatepass check prod",
         "'/home/b o b/some where/profiles.toml'",
         '"C:\\Program Files\\gatepass\\profiles.toml"',
+        "`keyring --list-backends`",
     ],
 )
 @given(before=st.integers(0, 60), columns=st.integers(30, 100))

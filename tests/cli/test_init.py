@@ -86,6 +86,35 @@ def test_a_person_answers_a_few_questions(home: Home) -> None:
     assert home.run("show", "prod").returncode == 0
 
 
+def test_a_person_who_mistypes_is_told_and_asked_again(home: Home) -> None:
+    home.user(DEV)
+    with home.sit("init", "--offline") as child:
+        for question, answer in (
+            ("name of the profile", "My Prod"),
+            ("is made of a-z[^$]*name of the profile", "dev"),
+            ("has a profile dev already[^$]*name of the profile", "prod"),
+            ("URL of the server", "mi.example.com"),
+            ("should be a URL such as[^$]*URL of the server", "https://mi.example.com/mi"),
+            ("scheme", "anonymos"),
+            (r'did you mean "anonymous"\?[^$]*scheme', "anonymous"),
+        ):
+            child.expect(question)
+            child.sendline(answer)
+        assert ended(child) == 0
+
+    assert tomllib.loads(home.user_file.read_text())["profiles"]["prod"] == MEANT
+
+
+def test_nobody_answers_questions_for_a_name_that_is_taken(home: Home) -> None:
+    home.user(DEV)
+    with home.sit("init", "dev", columns=300) as child:
+        assert ended(child) == 2
+        shown = screen(child)
+
+    assert "has a profile dev already; choose another name" in shown
+    assert "URL of the server" not in shown
+
+
 def test_a_person_who_types_the_password_itself_does_not_see_it_again(home: Home) -> None:
     arguments = ("prod", "--url", "https://x.y/", "--scheme", "bearer")
     with home.sit("init", *arguments) as child:

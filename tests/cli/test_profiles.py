@@ -275,6 +275,20 @@ def test_validate_counts_what_is_right(world: World, capsys: pytest.CaptureFixtu
     assert told.out == "ok: 2 profiles\n"
 
 
+def test_validate_of_nothing_says_where_it_looked(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``ok: 0 profiles`` alone would be taken for a passed check in a wrong folder."""
+    told = Told(world, capsys, "validate")
+    _user(world, DEV)
+    one = Told(world, capsys, "validate")
+
+    assert (told.code, told.out) == (0, "ok: 0 profiles\n")
+    assert told.err.startswith("no profiles; looked for:\n")
+    assert str(world.locations.user) in told.err
+    assert one.err == ""
+
+
 def test_validate_tells_every_complaint_of_every_kind(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -108,7 +108,11 @@ def test_both_files_of_a_project_are_trusted_from_a_folder_below(
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "no such file"), ("[profiles.dev", ""), ("[profiles.dev]\n[other]\n", "unknown key")],
+    [
+        (None, "no such file\ncheck the path"),
+        ("[profiles.dev", ""),
+        ("[profiles.dev]\n[other]\n", "unknown key"),
+    ],
 )
 def test_what_cannot_be_used_cannot_be_trusted(
     world: World, capsys: pytest.CaptureFixture[str], content: str | None, said: str

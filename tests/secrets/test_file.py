@@ -1,6 +1,7 @@
 """The source `file:`."""
 
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +23,39 @@ from tests.secrets.world import context
         (b" with blanks \n", " with blanks "),
         ("päss-€\n".encode(), "päss-€"),
         (b"\xef\xbb\xbfwritten by Notepad\n", "written by Notepad"),
-        (b"", ""),
     ],
 )
 def test_the_first_line_is_the_secret(tmp_path: Path, content: bytes, secret: str) -> None:
     (tmp_path / "secret").write_bytes(content)
     assert file(str(tmp_path / "secret"), context()) == secret
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        (b"", "the first line of .* is empty", "put the secret into the first line"),
+        (b"\xef\xbb\xbf\r\nhunter2", "the first line of .* is empty", "put the secret into the"),
+        ("hunter2\r\n".encode("utf-16"), "not UTF-8 but UTF-16, as PowerShell", "save .* as UTF-8"),
+        (b"hunter2\xff\n", r"is not UTF-8\n", "save the file as UTF-8"),
+        (b"hunter2" * 10_000, "longer than 65536 bytes", "hold the secret and nothing else"),
+    ],
+)
+def test_a_line_that_is_no_secret_is_told_with_the_next_step(
+    tmp_path: Path, content: bytes, message: str, hint: str
+) -> None:
+    (tmp_path / "secret").write_bytes(content)
+
+    with pytest.raises(SecretUnavailable, match=message) as caught:
+        file(str(tmp_path / "secret"), context())
+
+    assert re.search(hint, caught.value.hint)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_folder_is_no_file_and_the_hint_says_what_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(SecretUnavailable, match="not a regular file") as caught:
+        file(str(tmp_path), context())
+    assert "put the secret into the first line" in caught.value.hint
 
 
 def test_a_relative_path_starts_where_the_reference_was_written(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ def test_half_a_named_entry_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(SecretUnavailable, match="keyring:SERVICE/ACCOUNT") as caught:
         entry(text, context())
     assert "hunter2" not in str(caught.value)
+    assert caught.value.hint == "add the account, as in keyring:my-python-script/alice"
 
 
 # --- real keyrings -------------------------------------------------------------------------

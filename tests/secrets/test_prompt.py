@@ -3,7 +3,7 @@
 import pytest
 
 from gatepass._terminal import Terminal
-from gatepass.errors import NobodyThere
+from gatepass.errors import NobodyThere, SecretUnavailable
 from gatepass.secrets.prompt import prompt
 from tests.secrets.world import context
 
@@ -33,6 +33,13 @@ def test_the_person_is_told_what_is_asked_for(
     )
     assert prompt(text, here) == "hunter2"
     assert labels == [shown]
+
+
+def test_an_answer_that_is_empty_is_none() -> None:
+    here = context(terminal=Terminal({}, interactive=True, read_hidden=lambda _: ""))
+    with pytest.raises(SecretUnavailable, match="nothing was typed") as caught:
+        prompt("", here)
+    assert "type the secret" in caught.value.hint
 
 
 def test_nobody_is_told_at_once() -> None:

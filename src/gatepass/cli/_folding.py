@@ -16,7 +16,7 @@ _PIECE: Final = re.compile(
     \ {3,}\S.*?(?:\ {3,}|$)                                       # set off by three spaces
   | \ *(?:
       (?:gatepass|python|kinit|pip|sudo|chmod)\ (?:(?!\ {3})[^;,)])*\S*  # a command
-    | [(\[]*(?:'[^']*'|"[^"]*")\S*                                 # in quotes
+    | [(\[]*(?:'[^']*'|"[^"]*"|`[^`]*`)\S*                         # in quotes
     | \S+
     )
     """,

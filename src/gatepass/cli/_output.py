@@ -34,6 +34,7 @@ from gatepass.cli._folding import folded
 from gatepass.errors import GatepassError, GatepassWarning, Problem
 
 _PATIENCE: Final = 1.0  # seconds without a word
+_SET_IN: Final = "    "
 _MARGIN: Final = 8  # columns before a finding
 _BROKEN_PIPE: Final = 141  # 128 + SIGPIPE, what a shell reports of any program that it ended
 
@@ -103,6 +104,14 @@ def data(text: str = "") -> None:
 def sentence(text: str) -> None:
     """Print a sentence that is data, folded at the width of a person's terminal."""
     _print_folded(text, _stdout())
+
+
+def below(text: str) -> None:
+    """Print a line that belongs to the sentence above it, set in by four blanks; folded too."""
+    columns = _columns(sys.stdout)
+    clean = printable(text.expandtabs(4))
+    for part in folded(clean, columns - len(_SET_IN)) if columns else [clean]:
+        print(_SET_IN + part)
 
 
 def toml(text: str) -> None:

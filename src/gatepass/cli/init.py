@@ -1,7 +1,7 @@
 """``gatepass init``: write a new profile into a file, after a few questions."""
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,10 @@ from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import ReferenceSyntaxError, SecretField, SecretRef
 
 _DEFAULT_SCHEME: Final = "credentials"
+_BAD_NAME: Final = (
+    "a profile's name is made of a-z, 0-9, - and _, begins with a letter or digit, and holds no "
+    "double _"
+)
 
 
 class _NotAppended(Exception):
@@ -82,7 +86,7 @@ def init(world: World, /, file: Path | None, project: bool, **given: Any) -> Non
     if file is not None and project:
         raise click.UsageError("--file and --project exclude each other")
     draft = _draft(world, file, project=project)
-    name, meant = _questions(world, _Given(**given))
+    name, meant = _questions(world, _Given(**given), draft)
     try:
         data = _with_profile(draft, name, meant)
     except _NotAppended as reason:
@@ -143,16 +147,39 @@ class _Questions:
         self.missing: list[str] = []
 
     def need(
-        self, given: str | None, option: str, question: str, default: str | None = None
+        self,
+        given: str | None,
+        option: str,
+        question: str,
+        default: str | None = None,
+        *,
+        wrong: Callable[[str], str] = lambda _: "",
     ) -> str:
-        """Return what is given, else what the person answers; a missing one is told later."""
+        """Return what is given, else what the person answers; a missing one is told later.
+
+        Args:
+            given: what the command line says.
+            option: how it is given there.
+            question: for the person.
+            default: the answer of who presses the return key alone.
+            wrong: says what is wrong with a text; empty when nothing is. A person is asked again.
+
+        Raises:
+            click.UsageError: what is given is wrong.
+        """
         if given:
+            if problem := wrong(given):
+                raise click.UsageError(problem)
             return given
         if self.reason is not None:
             self.missing.append(option)
             return ""
-        answer: str = click.prompt(question, default=default, err=True)
-        return answer.strip()
+        while True:
+            answer: str = click.prompt(question, default=default, err=True).strip()
+            if answer and not (problem := wrong(answer)):
+                return answer
+            if answer:
+                _output.tell(problem)
 
     def may(self, given: str | None, question: str) -> str | None:
         """The same for what may be left out."""
@@ -170,32 +197,47 @@ class _Questions:
             )
 
 
-def _questions(world: World, given: _Given) -> tuple[str, dict[str, Any]]:
+def _questions(world: World, given: _Given, draft: Draft) -> tuple[str, dict[str, Any]]:
     """Return the name and the table of the new profile."""
     ask = _Questions(world)
-    name = ask.need(given.name, "NAME", "name of the profile", "dev")
-    if name and not NAME.fullmatch(name):
-        raise click.UsageError(
-            "a profile's name is made of a-z, 0-9, - and _, begins with a letter or digit, and "
-            "holds no double _"
-        )
-    url = ask.need(given.url, "--url", "URL of the server")
-    problem = _profiles.url_problem(url) if url else ""
-    if problem:
-        raise click.UsageError(f"the URL {problem}")
-    known = _plugins.names(_plugins.AUTH)
-    scheme = given.scheme or _scheme(world, ask, given, url, known)
-    if scheme and scheme not in known:
-        raise click.UsageError(f"scheme: {_settings.unknown(scheme, known, 'scheme')}")
+    # Nobody answers all the questions only to hear in the end that the name is taken.
+    taken = _names_in(draft) if ask.reason is None and not given.url else ()
+
+    def wrong_name(name: str) -> str:
+        if not NAME.fullmatch(name):
+            return _BAD_NAME
+        has_it = f"{draft.path} has a profile {name} already; choose another name"
+        return has_it if name in taken else ""
+
+    name = ask.need(given.name, "NAME", "name of the profile", "dev", wrong=wrong_name)
+    url = ask.need(given.url, "--url", "URL of the server", wrong=_wrong_url)
+    scheme = _scheme(world, ask, given, url)
     auth = {"scheme": scheme, **(_login(ask, scheme, given) if scheme else {})}
     ask.refuse_missing()
     return name, {"url": url, "auth": auth}
 
 
-def _scheme(world: World, ask: _Questions, given: _Given, url: str, known: Sequence[str]) -> str:
+def _names_in(draft: Draft) -> tuple[str, ...]:
+    try:
+        return tuple(draft.parsed(draft.data).names())
+    except ProfileError:  # told when the profile is to be written
+        return ()
+
+
+def _wrong_url(url: str) -> str:
+    problem = _profiles.url_problem(url)
+    return f"the URL {problem}" if problem else ""
+
+
+def _wrong_scheme(scheme: str) -> str:
+    known = _plugins.names(_plugins.AUTH)
+    return "" if scheme in known else f"scheme: {_settings.unknown(scheme, known, 'scheme')}"
+
+
+def _scheme(world: World, ask: _Questions, given: _Given, url: str) -> str:
     """Learn the scheme from the server, and let a person decide; empty where nobody can tell."""
     fitting: tuple[str, ...] = ()
-    if url and not given.offline:
+    if url and not given.offline and not given.scheme:
         learnt = learn(world, url)
         fitting = learnt.schemes
         _output.tell(learnt.saw)
@@ -205,7 +247,8 @@ def _scheme(world: World, ask: _Questions, given: _Given, url: str, known: Seque
         _output.tell(f"so the scheme is {fitting[0]}; --scheme chooses another one")
         return fitting[0]
     default = fitting[0] if fitting else _DEFAULT_SCHEME
-    return ask.need(None, "--scheme", f"scheme ({', '.join(known)})", default)
+    question = f"scheme ({', '.join(_plugins.names(_plugins.AUTH))})"
+    return ask.need(given.scheme, "--scheme", question, default, wrong=_wrong_scheme)
 
 
 def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:

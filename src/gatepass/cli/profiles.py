@@ -37,7 +37,7 @@ def profiles(world: World, config_files: tuple[str, ...], as_json: bool) -> None
         _output.json([entry.as_json(why) for entry in entries])
         return
     if not entries:
-        _tell_where(layers)
+        tell_where(layers)
         return
     header = ("", "NAME", "SCHEME", "URL", "STATE", "DEFINED IN", "DESCRIPTION")
     _output.table(header, [entry.as_row() for entry in entries])
@@ -161,7 +161,8 @@ def _default(layers: Layers) -> tuple[str | None, str]:
     return name, _provenance.why_chosen(layers, None)
 
 
-def _tell_where(layers: Layers) -> None:
+def tell_where(layers: Layers) -> None:
+    """Tell a person which files were looked for, where none of them holds a profile."""
     _output.say("no profiles; looked for:")
     for file in _provenance.files(layers):
         _output.tell(f"  {file.path} ({file.state}{': ' * bool(file.why)}{file.why})")

@@ -92,7 +92,10 @@ def _trust_each(world: World, store: TrustStore, paths: list[Path], *, yes: bool
     for path in paths:
         found = _trust.read(path)
         if found is None:
-            raise ProfileNotFound(f"{path}: no such file")
+            raise ProfileNotFound(
+                f"{path}: no such file",
+                hint="check the path, or run   gatepass trust   in the project's folder",
+            )
         if store.holds(found):
             _output.tell(f"{found.path} is trusted already")
         elif _agreed(world, found, yes=yes):

@@ -20,6 +20,7 @@ from gatepass.cli._options import (
     name_argument,
 )
 from gatepass.cli._world import World
+from gatepass.cli.profiles import tell_where
 from gatepass.errors import ProfileError, SecretUnavailable
 
 _LACKING: Final = SecretUnavailable.exit_code
@@ -41,12 +42,14 @@ class _Told:
         """Return the form that ``--unattended --json`` prints."""
         return {"profile": self.profile, **asdict(self.finding)}
 
-    def as_text(self) -> str:
-        """Return the lines for a person, in the order of an error: place, key, message, hint."""
+    def show(self) -> None:
+        """Print it for a person, in the order of an error: place, key, message, hint."""
         found = self.finding
         parts = (found.verdict, found.place, self.profile, found.subject, found.message)
-        lines = ": ".join(filter(None, parts)).split("\n")
-        return "\n".join([lines[0], *(f"    {line}" for line in (*lines[1:], *_lines(found.hint)))])
+        head, *rest = ": ".join(filter(None, parts)).split("\n")
+        _output.sentence(head)
+        for line in (*rest, *_lines(found.hint)):
+            _output.below(line)
 
 
 def _lines(text: str) -> list[str]:
@@ -95,6 +98,8 @@ def validate(
     if seconds is not None and not unattended:
         raise click.UsageError("--for belongs to --unattended")
     count, complaints = all_complaints(lambda: world.layers(config_files), name)
+    if not count and not complaints and not as_json:
+        tell_where(world.read(config_files))
     if unattended:
         with _output.waiting_for("looking at what is there (a keyring for at most 5 s) ..."):
             told = _predicted(world, name, config_files, seconds or 0) if count else []
@@ -151,7 +156,7 @@ def _show_findings(
         _show_complaints(complaints)
         for each in told:
             if each.finding.verdict != "ok":
-                _output.sentence(each.as_text())
+                each.show()
         if not complaints:
             head = f"{verdicts['lack']} lacking" if verdicts["lack"] else "ok"
             tail = f", {verdicts['unknown']} cannot be told" if verdicts["unknown"] else ""

@@ -1,5 +1,6 @@
 """``file:PATH``: the first line of a file, such as a mounted container or systemd secret."""
 
+import codecs
 import os
 import stat
 from collections.abc import Iterator
@@ -30,20 +31,37 @@ def file(text: str, context: SecretContext) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             # A pipe or a device could keep an unattended run waiting for ever.
-            raise SecretUnavailable(f"{path} is not a regular file")
+            raise SecretUnavailable(f"{path} is not a regular file", hint=_first_line_of(path))
         with path.open("rb") as stream:
             line = stream.readline(_MOST_BYTES + 1)
     except OSError as error:
         raise SecretUnavailable(
-            f"cannot read {path}: {error.strerror}",
-            hint=f"put the secret into the first line of {path}, readable by you",
+            f"cannot read {path}: {error.strerror}", hint=_first_line_of(path)
         ) from None
     if len(line) > _MOST_BYTES:
-        raise SecretUnavailable(f"the first line of {path} is longer than {_MOST_BYTES} bytes")
+        raise SecretUnavailable(
+            f"the first line of {path} is longer than {_MOST_BYTES} bytes",
+            hint="it should hold the secret and nothing else",
+        )
+    return _decoded(line, path)
+
+
+def _decoded(line: bytes, path: Path) -> str:
     try:
-        return line.decode("utf-8-sig").rstrip("\r\n")
+        secret = line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise SecretUnavailable(f"{path} is not UTF-8") from None
+        utf16 = line[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+        raise SecretUnavailable(
+            f"{path} is not UTF-8" + (" but UTF-16, as PowerShell writes by default" * utf16),
+            hint="save the file as UTF-8",
+        ) from None
+    if not secret:
+        raise SecretUnavailable(f"the first line of {path} is empty", hint=_first_line_of(path))
+    return secret
+
+
+def _first_line_of(path: Path) -> str:
+    return f"put the secret into the first line of {path}, readable by you"
 
 
 def _refuse_a_way_out(path: Path, context: SecretContext) -> None:

@@ -164,7 +164,8 @@ def entry(text: str, context: SecretContext) -> tuple[str, str]:
         service, _, account = text.rpartition("/")
         if not service or not account:
             raise SecretUnavailable(
-                "a keyring reference is keyring: alone, or keyring:SERVICE/ACCOUNT"
+                "a keyring reference is keyring: alone, or keyring:SERVICE/ACCOUNT",
+                hint="add the account, as in keyring:my-python-script/alice",
             )
         return service, account
     service = f"gatepass:{context.origin}"
