@@ -388,6 +388,15 @@ def unnamed(url: str, auth: Mapping[str, Any], **keys: Any) -> Profile:
     return check(Taken("", arguments.tables, (part,)), Machine())
 
 
+def machine_of_variables(environ: Mapping[str, str]) -> Machine:
+    """Check the machine settings of who reads no file, such as a session made by keywords.
+
+    Raises:
+        ProfileError: as :func:`machine`.
+    """
+    return machine(_settings.of_variables(environ))
+
+
 def machine(layers: Layers) -> Machine:
     """Check the machine settings.
 

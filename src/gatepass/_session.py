@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
@@ -157,7 +157,9 @@ class Session(requests.Session):
         if keys:
             check_names(keys, {*switches, *login, *token})
         auth = auth_table(switches, login, token)
-        self._start(_profiles.unnamed(url, auth, **keys), environ, interactive, terminal)
+        profile = _profiles.unnamed(url, auth, **keys)
+        machine = _profiles.machine_of_variables(os.environ if environ is None else environ)
+        self._start(replace(profile, machine=machine), environ, interactive, terminal)
         self._open()
         _warn_if_unverified(self.profile)
 

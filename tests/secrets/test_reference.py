@@ -223,7 +223,7 @@ def test_the_error_tells_whether_a_person_was_the_last_hope() -> None:
 
 def test_an_empty_secret_is_no_answer() -> None:
     person = Terminal({}, interactive=True, read_hidden=lambda _: "")
-    with pytest.raises(SecretUnavailable, match="it is empty"):
+    with pytest.raises(SecretUnavailable, match="nothing was typed"):
         ref("prompt:").resolve(context(terminal=person))
 
 

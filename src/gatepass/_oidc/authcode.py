@@ -187,16 +187,16 @@ class _Wait:
             return self._watch(line)
 
     def _announce(self, provider: Provider, address: str, *, opened: bool, typing: bool) -> None:
-        first = f"Logging in at {provider.issuer}."
+        first = f"Logging in at {provider.issuer}.\n"
         if opened:
-            first += " A browser opens; if none does, open this address:"
+            first += "A browser opens; if none does, open this address:"
         else:
-            first += " Open this address in a browser:"
+            first += "Open this address in a browser:"
         last = f"Waiting for at most {_duration(self.timeout)}; Ctrl-C gives up."
         if typing:
             last += (
-                "\nIs the browser on another machine? Then its last page does not load: copy the "
-                "address of\nthat page and paste it here."
+                "\nIs the browser on another machine? Then its last page does not load: copy\n"
+                "the address of that page and paste it here."
             )
         self.terminal.tell(f"{first}\n\n  {address}\n\n{last}")
 

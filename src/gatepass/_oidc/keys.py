@@ -31,7 +31,8 @@ _BYTES: Final = 32
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]{43}=?")  # 32 bytes; the padding may be left out
 _ELSEWHERE: Final = (
     "on a computer without a keyring make a key file (gatepass secret new-key) and name it in "
-    'your own profiles.toml: vault_key = "file:PATH"'
+    'your own profiles.toml: vault_key = "file:PATH"; or, which is all that a session made by '
+    "keywords reads, set GATEPASS_VAULT_KEY=file:PATH"
 )
 
 
