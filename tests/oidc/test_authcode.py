@@ -481,6 +481,7 @@ def test_in_a_real_terminal_a_long_address_can_be_pasted(tmp_path: Path) -> None
         child.expect(r"Open this address in a browser:\s+(https://\S+)\s")
         query = dict(parse_qsl(urlsplit(child.match[1]).query))
         child.expect_exact("paste it here.")
+        assert max(map(len, child.before.split("\n"))) < 80
         child.expect_exact("left, or paste the address here: ")
         code = "c" * 6000 + "the-end-of-it"
         address = f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
