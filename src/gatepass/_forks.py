@@ -89,8 +89,8 @@ class _Inside:
         """Let threads in again."""
         if get_ident() in self._forks:  # not when it was interrupted before
             self._forks.remove(get_ident())
-        self._changed.notify_all()
-        self._changed.release()
+            self._changed.notify_all()
+            self._changed.release()
 
     def _is_empty(self) -> bool:
         for thread, times in tuple(self._threads.items()):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from gatepass import _plugins, _settings
+from gatepass import _plugins, _settings, _trust
 from gatepass._evident import NOT_EVIDENT, evident
 from gatepass._places import Key
 from gatepass._redis_vault import RedisAddress, RedisVault
@@ -438,7 +438,7 @@ def check(taken: Taken, machine: Machine) -> Profile:
     complaints += gate.control_characters(taken.table, ())
     named = any(part.above for part in taken.contributions)
     if named and not _settings.NAME.fullmatch(taken.name):
-        complaints.append(gate.complaint((), _BAD_NAME))
+        complaints.append(gate.complaint((), BAD_NAME))
     table = dict(taken.table)
     if isinstance(table.get("proxy"), str):
         table["proxy"] = {"url": table["proxy"]}
@@ -461,7 +461,7 @@ def check(taken: Taken, machine: Machine) -> Profile:
     )
 
 
-_BAD_NAME: Final = (
+BAD_NAME: Final = (
     "a profile's name is made of a-z, 0-9, - and _, begins with a letter or digit, "
     "and holds no double _"
 )
@@ -891,7 +891,7 @@ def _checked_folder(gate: _Gate, vault: str) -> str:
     folder = os.path.expanduser(vault)  # noqa: PTH111 - Path.expanduser raises
     if folder.startswith("~"):
         gate.say(("vault",), "~ means no folder here", hint="write the whole path of the folder")
-    return str(Path(gate.base_dir(("vault",)) or "", folder).absolute())
+    return str(_trust.absolute(Path(gate.base_dir(("vault",)) or "", folder)))
 
 
 def _checked_vault(gate: _Gate, vault: RedisVault) -> RedisVault:
@@ -933,5 +933,5 @@ def _placed(gate: _Gate, tls: _Paths, above: str) -> _Paths:
             base = gate.base_dir((above, name))
             # Path.expanduser raises where nobody is called like that; the file may be.
             there = os.path.expanduser(value)  # noqa: PTH111
-            absolute[name] = str((base or Path.cwd()) / there)
+            absolute[name] = str(_trust.absolute(Path(base or "", there)))
     return dataclasses.replace(tls, **absolute)

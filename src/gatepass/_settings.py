@@ -415,7 +415,7 @@ def _named_files(config_file: ConfigFile | None, environ: Mapping[str, str]) -> 
     else:
         paths = config_file
     # Path.expanduser raises where nobody is called like that; the file may be.
-    return [Path(os.path.expanduser(path)).absolute() for path in paths]  # noqa: PTH111
+    return [_trust.absolute(Path(os.path.expanduser(path))) for path in paths]  # noqa: PTH111
 
 
 def _replaced_by(config_file: ConfigFile | None, named: list[Path] | None) -> str:

@@ -79,6 +79,19 @@ def read(path: Path) -> FileBytes | None:
     return FileBytes(path, bytes(data), status)
 
 
+def absolute(path: Path) -> Path:
+    """Return a path from the root on.
+
+    Raises:
+        ProfileError: it starts at the working directory, which does not exist any more.
+    """
+    try:
+        return path.absolute()
+    except OSError:
+        message = "is a relative path, and the working directory does not exist any more"
+        raise _unreadable(path, message) from None
+
+
 def _unreadable(path: Path, message: str) -> ProfileError:
     return ProfileError(problems=[Problem(str(path), "", message)])
 
@@ -146,7 +159,7 @@ class TrustStore:
         Raises:
             GatepassError: the record cannot be removed.
         """
-        path = path.absolute()
+        path = absolute(path)
         real = Path(os.path.realpath(path.parent)) / path.name
         records = {self._record(path), self._record(real)}
         if path.parent == self._folder and path.suffix == ".json":

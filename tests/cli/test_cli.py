@@ -3,11 +3,13 @@
 import contextlib
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -19,6 +21,7 @@ from gatepass.cli._world import World
 from gatepass.errors import GatepassWarning
 from gatepass.sandbox._server import Server
 from tests.cli.home import ARGV, Home, ended, screen
+from tests.peers.terminal import without_terminal
 from tests.test_architecture import HEAVY
 
 CANARY = "Pa55-CANARY-w0rd"
@@ -183,6 +186,56 @@ def test_a_pipe_that_nobody_reads_ends_quietly(home: Home) -> None:
 
     assert done.returncode == 141
     assert done.stderr == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("profiles", [1, 200], ids=["at the end", "in the middle"])
+def test_output_that_cannot_be_written_is_an_error(home: Home, profiles: int) -> None:
+    """Else ``gatepass token prod > file`` on a full disk leaves an empty file, or a traceback."""
+    home.user("".join(ANONYMOUS.format(f"p{number}") for number in range(profiles)))
+
+    with Path("/dev/full").open("wb") as full:
+        argv = [*ARGV, "profiles", "--json"]
+        done = subprocess.run(
+            argv,
+            env=home._environ(),
+            cwd=home.work,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        silent = subprocess.run(
+            argv, env=home._environ(), cwd=home.work, stdout=full, stderr=full, check=False
+        )
+
+    assert done.stderr == "error: the output cannot be written: No space left on device\n"
+    assert (done.returncode, silent.returncode) == (1, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a working directory")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["trust", "--yes", "gatepass.toml"],
+        ["trust", "--revoke", "gatepass.toml"],
+        ["profiles", "--config-file", "gatepass.toml"],
+        ["init", "p", "--url", "https://x.test", "--scheme", "anonymous", "--offline", "--project"],
+        ["schema", "gatepass.toml"],
+        ["secret", "new-key", "key"],
+    ],
+    ids=lambda arguments: arguments[0] + arguments[1],
+)
+def test_a_relative_path_in_a_folder_that_is_gone_is_told(home: Home, arguments: list[str]) -> None:
+    gone = home.work / "gone"
+    gone.mkdir()
+    words = shlex.join([*ARGV, *arguments])
+    script = f"rmdir {shlex.quote(str(gone))} && exec {words}"
+
+    done = without_terminal(("sh", "-c", script), home._environ(), cwd=gone)
+
+    assert "working directory" in done.stderr
+    assert done.returncode in {1, 2}
 
 
 def test_a_stream_that_cannot_print_a_character_shows_its_escape(home: Home) -> None:

@@ -14,6 +14,7 @@ from gatepass._oidc.in_files import FileStore
 from gatepass._oidc.keys import in_keyring, write_key_file
 from gatepass._oidc.values import Identity
 from gatepass._oidc.vault import Vault
+from gatepass._terminal import Terminal
 from gatepass.errors import GatepassError, TokenLockTimeout
 from gatepass.secrets.keyring import remove
 from tests.oidc.vaults import IDENTITY, NOW, RECORD, Use, given, vault, with_token
@@ -34,7 +35,9 @@ def _ready() -> None:
 
 def with_keyring_key(folder: str, number: str = "0") -> Any:
     """Write a record of its own with the key in the keyring."""
-    its = Vault(FileStore(Path(folder)), in_keyring(context()))
+    # Before a person: ten at a time may take longer than a run without one would wait.
+    person = Terminal({}, interactive=True)
+    its = Vault(FileStore(Path(folder)), in_keyring(context(terminal=person)))
     _ready()
     try:
         its.write(Identity(f"https://server-{number}.example.com"), RECORD)

@@ -36,17 +36,21 @@ class Notebook:
         self._manager = manager
         self._client = client
 
-    def run(self, code: str, answers: Sequence[str] | Callable[[str], str] | None = ()) -> Cell:
+    def run(
+        self, code: str, answers: Sequence[str] | Callable[[str], str | None] | None = ()
+    ) -> Cell:
         """Run a cell.
 
         Args:
             code: its lines, with IPython's own words.
-            answers: what a person types, or what makes that from what was printed so far; None:
-                what runs the notebook cannot ask.
+            answers: what a person types, or what makes that from what was printed so far, or None
+                while that is too little: questions and what was printed before come on two ways.
+                None: what runs the notebook cannot ask.
         """
         printed: list[str] = []
         errors: list[str] = []
         asked: list[tuple[str, bool]] = []
+        answered: list[str] = []
         left = iter(() if answers is None or callable(answers) else answers)
 
         def show(message: dict[str, Any]) -> None:
@@ -54,10 +58,19 @@ class Notebook:
             if message["msg_type"] == "error":
                 errors.append(f"{content['ename']}: {content['evalue']}")
             printed.append(content.get("text") or content.get("data", {}).get("text/plain", ""))
+            answer()
 
         def ask(message: dict[str, Any]) -> None:
             asked.append((message["content"]["prompt"], message["content"]["password"]))
-            self._client.input(answers("".join(printed)) if callable(answers) else next(left))
+            answer()
+
+        def answer() -> None:
+            if len(asked) == len(answered):
+                return
+            text = answers("".join(printed)) if callable(answers) else next(left)
+            if text is not None:
+                answered.append(text)
+                self._client.input(text)
 
         done = self._client.execute_interactive(
             code,

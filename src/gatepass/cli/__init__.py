@@ -129,6 +129,8 @@ def run(argv: Sequence[str], world: World | None = None) -> int:
         _output.finish()
     except BrokenPipeError:
         return _output.abandon()
+    except _output.CannotPrint as error:
+        return _output.give_up(error)
     return code
 
 
@@ -146,7 +148,7 @@ def _outcome(argv: Sequence[str], world: World) -> int:
     except (KeyboardInterrupt, click.Abort):
         _output.say("\nstopped")
         return _INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, _output.CannotPrint):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold a secret
         _output.bug(error)

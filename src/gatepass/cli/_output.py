@@ -53,11 +53,45 @@ def prepare() -> None:
             reconfigure(encoding=encoding, errors="backslashreplace")
 
 
+class CannotPrint(Exception):
+    """What is to be printed cannot be written, as on a full disk; says why."""
+
+
 def finish() -> None:
-    """Write out what is still held back, so that a broken pipe shows here and not at the exit."""
+    """Write out what is still held back, so that a broken pipe shows here and not at the exit.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        CannotPrint: it cannot be written.
+    """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()
+            with _printing():
+                stream.flush()
+
+
+@contextlib.contextmanager
+def _printing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CannotPrint(error.strerror or "") from None
+
+
+def _print(line: str, stream: TextIO | None) -> None:
+    with _printing():
+        print(line, file=stream)
+
+
+def give_up(error: CannotPrint) -> int:
+    """Say what could not be written, if that can be said; return the exit code for that."""
+    with contextlib.suppress(CannotPrint, OSError):
+        say(f"error: the output cannot be written: {error}")
+        finish()
+    abandon()
+    return 1
 
 
 def abandon() -> int:
@@ -98,7 +132,7 @@ def _stdout() -> TextIO:
 def data(text: str = "") -> None:
     """Print lines of data."""
     for line in text.split("\n"):
-        print(printable(line), file=_stdout())
+        _print(printable(line), _stdout())
 
 
 def sentence(text: str) -> None:
@@ -108,16 +142,16 @@ def sentence(text: str) -> None:
 
 def below(text: str) -> None:
     """Print a line that belongs to the sentence above it, set in by four blanks; folded too."""
-    columns = _columns(sys.stdout)
+    columns = _columns(_stdout())
     clean = printable(text.expandtabs(4))
     for part in folded(clean, columns - len(_SET_IN)) if columns else [clean]:
-        print(_SET_IN + part)
+        _print(_SET_IN + part, _stdout())
 
 
 def toml(text: str) -> None:
     r"""Print a TOML text; what is not printable becomes ``\u....``, which TOML reads back."""
     for line in text.rstrip("\n").split("\n"):
-        print(toml_escaped(line), file=_stdout())
+        _print(toml_escaped(line), _stdout())
 
 
 def toml_escaped(line: str) -> str:
@@ -131,7 +165,7 @@ def _escaped(number: int) -> str:
 
 def json(value: Any) -> None:
     """Print a value as JSON."""
-    print(_json.dumps(value, indent=2, default=str), file=_stdout())
+    _print(_json.dumps(value, indent=2, default=str), _stdout())
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -148,7 +182,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in everything) for column in range(len(header))]
     for row in everything:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip(), file=_stdout())
+        _print("  ".join(cells).rstrip(), _stdout())
 
 
 def _width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
@@ -168,7 +202,7 @@ def _print_records(header: Sequence[str], rows: Sequence[Sequence[str]], columns
     width = max(map(len, header))
     for number, row in enumerate(rows):
         if number:
-            print(file=_stdout())
+            _print("", _stdout())
         for line in folded(" ".join(filter(None, row[: first + 1])), columns):
             _print_heading(line)
         for heading, cell in zip(header[first + 1 :], row[first + 1 :], strict=True):
@@ -191,12 +225,12 @@ def _print_field(label: str, cell: str, columns: int) -> None:
     room = columns - 1 - len(label)
     lines = textwrap.wrap(cell, max(room, 1), break_long_words=False, break_on_hyphens=False)
     if max(map(len, lines)) > room:
-        print(label.rstrip(), file=_stdout())
+        _print(label.rstrip(), _stdout())
         label = "    "
         most = max(columns - 1 - len(label), 1)
         lines = textwrap.wrap(cell, most, break_long_words=False, break_on_hyphens=False)
     for line in lines:
-        print(label + line, file=_stdout())
+        _print(label + line, _stdout())
         label = " " * len(label)
 
 
@@ -227,7 +261,7 @@ def say(text: str = "") -> None:
     if sys.stderr is None:  # print would take stdout instead
         return
     for line in text.split("\n"):
-        print(printable(line.expandtabs(4)), file=sys.stderr)
+        _print(printable(line.expandtabs(4)), sys.stderr)
 
 
 def tell(text: str) -> None:
@@ -242,7 +276,7 @@ def _print_folded(text: str, stream: TextIO | None) -> None:
     for line in text.split("\n"):
         clean = printable(line.expandtabs(4))
         for part in folded(clean, columns) if columns else [clean]:
-            print(part, file=stream)
+            _print(part, stream)
 
 
 def _columns(stream: TextIO) -> int:
@@ -305,7 +339,7 @@ def finding(found: Finding) -> None:
         clean = printable(text.strip().expandtabs(4))
         pasted = text.startswith("    ")
         for part in folded(clean, columns - _MARGIN) if columns and not pasted else [clean]:
-            print(margin + part.strip(), file=_stdout())
+            _print(margin + part.strip(), _stdout())
             margin = " " * _MARGIN
 
 

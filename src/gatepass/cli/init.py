@@ -20,10 +20,6 @@ from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import ReferenceSyntaxError, SecretField, SecretRef
 
 _DEFAULT_SCHEME: Final = "credentials"
-_BAD_NAME: Final = (
-    "a profile's name is made of a-z, 0-9, - and _, begins with a letter or digit, and holds no "
-    "double _"
-)
 
 
 class _NotAppended(Exception):
@@ -100,7 +96,8 @@ def init(world: World, /, file: Path | None, project: bool, **given: Any) -> Non
 
 def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
     if file is not None:
-        return Draft.of(file.absolute(), layer_of(file.absolute(), world.locations))
+        path = _trust.absolute(file)
+        return Draft.of(path, layer_of(path, world.locations))
     if not project:
         return Draft.of(world.locations.user, "user")
     folder, home = world.locations.working, world.locations.home
@@ -205,7 +202,7 @@ def _questions(world: World, given: _Given, draft: Draft) -> tuple[str, dict[str
 
     def wrong_name(name: str) -> str:
         if not NAME.fullmatch(name):
-            return _BAD_NAME
+            return _profiles.BAD_NAME
         has_it = f"{draft.path} has a profile {name} already; choose another name"
         return has_it if name in taken else ""
 

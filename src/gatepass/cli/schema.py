@@ -41,7 +41,7 @@ def schema(world: World, file: Path | None, part: bool, to_stdout: bool) -> None
     Writes the JSON Schema beside the file, and into the file the line by which editors find it.
     Without FILE: your own profiles.toml. The schema knows the schemes that are installed here.
     """
-    path = file.absolute() if file else world.locations.user
+    path = _trust.absolute(file) if file else world.locations.user
     layer = layer_of(path, world.locations)
     part = part or _is_part(layer, world.locations)
     document = _schema.document(machine=layer in {"user", "system"}, whole=not part)

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from gatepass import _profiles, _settings
+from gatepass import _profiles, _settings, _trust
 from gatepass._asking import Answer, Asking, context
 from gatepass._settings import Layers
 from gatepass.cli import _output, _shown
@@ -110,7 +110,7 @@ def new_key(world: World, path: Path) -> None:
     """
     from gatepass.auth.oidc import new_vault_key
 
-    path = path.absolute()
+    path = _trust.absolute(path)
     new_vault_key(path)
     reference = f"file:{path}"
     _output.say(

@@ -53,7 +53,7 @@ def trust(
         return _list(store, as_json=as_json)
     if revoke:
         return _revoke(store, cast("Path", file))
-    paths = [file.absolute()] if file else list(_project_files(world.locations))
+    paths = [_trust.absolute(file)] if file else list(_project_files(world.locations))
     return _trust_each(world, store, paths, yes=yes)
 
 

@@ -4,6 +4,7 @@ import codecs
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -91,7 +92,10 @@ def path_of(text: str, context: SecretContext) -> Path:
         return Path(folder + text.removeprefix(_CREDENTIALS))
     if _is_below("~", text):
         return context.home / text[2:]
-    return (context.base_dir or Path.cwd()) / text
+    path = Path(context.base_dir or "", text)
+    with suppress(OSError):  # the working directory may be gone
+        return path.absolute()
+    return path
 
 
 def _is_below(folder: str, text: str) -> bool:
