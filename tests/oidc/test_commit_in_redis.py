@@ -255,6 +255,29 @@ def test_a_token_that_redis_does_not_take_in_time_is_told_and_stored_later(
     restartable.good()
 
 
+def test_a_token_that_was_not_stored_is_stored_without_being_needed_again(
+    restartable: Shared,
+) -> None:
+    """Otherwise the next host would send the spent one, and end the login."""
+    redis, login = restartable.redis, restartable.first
+    request = dataclasses.replace(login._request(), patience=0.0)
+    login._request = lambda: request  # type: ignore[method-assign]  # times of our own
+    with restartable.world.idp.hold() as gate:
+        renewing = Background(lambda: login.access_token(refused=restartable.token))
+        gate.wait_for(1)
+        redis.stop()
+        gate.open()
+        with pytest.warns(GatepassWarning, match="could not be stored"):
+            new = renewing.result()
+    before = restartable.world.token_requests
+    redis.start()
+    record = restartable.renew(settle=60.0)
+
+    assert record.access_token.reveal() == new.reveal()
+    assert restartable.world.token_requests == before
+    restartable.good()
+
+
 def test_a_redis_that_is_away_while_the_access_token_lasts_earns_a_warning(
     restartable: Shared,
 ) -> None:

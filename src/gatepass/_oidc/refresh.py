@@ -15,12 +15,13 @@ first looks for a moment whether its holder still comes.
 """
 
 import time
+from _thread import start_new_thread
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gatepass._oidc import answers, idtoken, wire
 from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, Tokens
@@ -37,6 +38,7 @@ from gatepass.secrets import Secret
 if TYPE_CHECKING:
     from requests import Session
 
+_T = TypeVar("_T")
 LOCK_SECONDS: Final = 60.0  # longer than two requests to the provider may take
 POST_SECONDS: Final = 25.0
 WRITE_SECONDS: Final = 20.0  # for how long a shared vault that cannot be reached is tried again
@@ -110,23 +112,39 @@ def uninterrupted(action: Callable[[Callable[[], bool]], Any]) -> Any:
         action: gets a function that says whether nobody waits any more; before it has begun what
             must not be parted, it may stop.
     """
-    future: Future[Any] = Future()
+    # An interrupt inside a Future, a Condition or Thread.start, which are Python code, may leave a
+    # lock behind that the thread then waits for, and the process never ends. A SimpleQueue is C,
+    # and in a thread that is not the main one nothing is interrupted.
+    came: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
     given_up = Event()
 
     def run() -> None:
         try:
-            future.set_result(action(given_up.is_set))
+            came.put((action(given_up.is_set), None))
         except BaseException as error:  # noqa: BLE001 - handed on to the waiting thread
-            future.set_exception(error)
+            came.put((None, error))
+
+    def start() -> None:
+        try:
+            Thread(target=run, name="gatepass-refresh", daemon=False).start()
+        except BaseException as error:  # noqa: BLE001 - handed on to the waiting thread
+            came.put((None, error))
 
     try:
-        Thread(target=run, name="gatepass-refresh", daemon=False).start()
-        while not wait([future], _LOOK).done:
-            pass
+        start_new_thread(start, ())
+        result, error = _next(came)
     except BaseException:
         given_up.set()
         raise
-    return future.result()
+    if error is not None:
+        raise error
+    return result
+
+
+def _next(came: "SimpleQueue[_T]") -> _T:
+    while True:
+        with suppress(Empty):
+            return came.get(timeout=_LOOK)
 
 
 class Unsaved(TokenNotPersisted):

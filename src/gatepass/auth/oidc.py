@@ -6,10 +6,11 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from threading import Lock, RLock
+from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from gatepass._challenge import offered
@@ -53,6 +54,7 @@ LONGEST_RENEWAL: Final = refreshing.LOCK_SECONDS + refreshing.POST_SECONDS
 """Seconds that a renewal takes at most: it waits for another process, then for the provider."""
 
 _REFUSED: Final = 401
+_SAVE_AGAIN: Final = 0.5  # seconds; in a shared vault the others wait for SETTLE_SECONDS
 _DEFAULT_SCOPES: Final = ("openid", "offline_access")
 _OLD_SERVICE: Final = "ansys-openapi-common-oidc"
 _NOT_RENEWABLE: Final = (
@@ -375,6 +377,15 @@ class OidcLogin:
         """Hold on to what could not be stored; also called after a Ctrl-C, by the thread behind."""
         self._memory, self._spent = unsaved.record, unsaved.spent
         atexit.register(self._save_late)
+        with suppress(RuntimeError):  # no more threads: then at the next need
+            Thread(target=self._save_soon, name="gatepass-save", daemon=True).start()
+
+    def _save_soon(self) -> None:
+        """Store it as soon as that can be: the others would send the spent token once more."""
+        while self._spent is not None:
+            time.sleep(_SAVE_AGAIN)
+            with self._lock:
+                self._save_late()
 
     def _save_late(self) -> None:
         """Try again to store what could not be stored, unless a later login has taken its place."""
