@@ -391,7 +391,7 @@ def test_a_refresh_that_fails_while_the_access_token_lasts_is_told_and_the_token
 def _note_of_another(world: World) -> InFlight:
     """Leave the note of a process that died in a refresh."""
     login, note = login_of(world.session(use_stored_token=True)), InFlight(4711, "elsewhere", 1e9)
-    login._vault._note(login._identity, note)
+    login._vault._store.set_note(*login._vault._noted(login._identity, note))
     return note
 
 

@@ -273,6 +273,7 @@ def test_a_token_that_was_not_stored_is_stored_without_being_needed_again(
     redis.start()
     record = restartable.renew(settle=60.0)
 
+    assert record.access_token is not None
     assert record.access_token.reveal() == new.reveal()
     assert restartable.world.token_requests == before
     restartable.good()

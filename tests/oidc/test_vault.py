@@ -21,6 +21,7 @@ from gatepass.errors import TokenNotPersisted, VaultError
 from gatepass.secrets import Secret
 from tests.oidc.vaults import (
     ACCESS,
+    FIRST,
     IDENTITY,
     KEY,
     NOW,
@@ -95,7 +96,7 @@ def test_what_is_written_is_read_by_another_process_later(place: Place) -> None:
     found = vault(place).read(IDENTITY)
 
     assert plain(found) == plain(kept)
-    assert plain(kept) == plain(replace(RECORD, generation=1, saved_at=NOW))
+    assert plain(kept) == plain(replace(RECORD, generation=FIRST, saved_at=NOW))
 
 
 @examples(IDENTITIES, RECORDS)
@@ -174,8 +175,8 @@ def test_each_write_is_one_generation_on_whatever_the_record_says(place: Place) 
 
     generations = [its.write(IDENTITY, replace(RECORD, generation=n)).generation for n in (9, 0, 2)]
 
-    assert generations == [1, 2, 3]
-    assert its.write(OTHER, RECORD).generation == 1
+    assert generations == [FIRST, FIRST + 1, FIRST + 2]
+    assert its.write(OTHER, RECORD).generation == FIRST
 
 
 def test_forgetting_removes_record_and_journal_of_one_identity(place: Place) -> None:
@@ -200,7 +201,7 @@ def test_a_refused_refresh_token_is_removed_and_the_rest_kept(place: Place) -> N
     assert its.forget_refresh_token(IDENTITY, Secret(REFRESH))
 
     assert plain(its.read(IDENTITY)) == plain(
-        replace(RECORD, generation=2, saved_at=NOW, refresh_token=None)
+        replace(RECORD, generation=FIRST + 1, saved_at=NOW, refresh_token=None)
     )
     assert not its.forget_refresh_token(IDENTITY, Secret(REFRESH))
 

@@ -15,6 +15,7 @@ from gatepass._oidc.vault import Vault
 from gatepass.errors import VaultError
 from gatepass.secrets import Secret
 from tests.oidc.vaults import (
+    FIRST,
     IDENTITY,
     KEY,
     OTHER,
@@ -216,7 +217,7 @@ def test_logging_out_removes_what_cannot_be_read(tmp_path: Path) -> None:
 
     assert its.forget(IDENTITY)
 
-    assert its.write(IDENTITY, RECORD).generation == 1
+    assert its.write(IDENTITY, RECORD).generation == FIRST
 
 
 def test_no_traceback_of_an_unreadable_record_leads_to_a_secret(

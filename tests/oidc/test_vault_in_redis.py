@@ -26,6 +26,7 @@ from gatepass.errors import TokenLockTimeout, TokenNotPersisted, VaultError
 from gatepass.secrets import Secret
 from tests.oidc.vaults import (
     ACCESS,
+    FIRST,
     IDENTITY,
     KEY,
     NOW,
@@ -192,12 +193,13 @@ def test_forks_and_threads_have_connections_of_their_own(redis: Redis) -> None:
     for _ in range(50):
         its.write(IDENTITY if child else OTHER, RECORD)
     if not child:
-        os._exit(its.read(OTHER).generation if its.read(OTHER) else 0)  # type: ignore[union-attr]
+        its_own = its.read(OTHER)
+        os._exit(its_own.generation - FIRST if its_own else 0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     record = its.read(IDENTITY)
 
     assert record is not None
-    assert (status, record.generation) == (50, 51)
+    assert (status, record.generation) == (49, FIRST + 50)
 
 
 # ------------------------------------------------------------- which write wins
@@ -261,11 +263,49 @@ def test_what_redis_has_lost_is_put_back(redis: Redis, left: str) -> None:
     if left != "nothing":
         client.hset(RECORDS, *old)
 
-    kept = its.keep(IDENTITY, fresh(generation=6), spent=SPENT)
+    kept = its.keep(IDENTITY, fresh(generation=FIRST + 5), spent=SPENT)
 
     assert token(its.read(IDENTITY)) == "fresh"
     assert kept is not None
-    assert kept.generation == 7  # no generation comes twice
+    assert kept.generation == FIRST + 6  # no generation comes twice
+
+
+@pytest.mark.parametrize("how", ["emptied", "logged out"])
+def test_a_login_after_the_store_was_emptied_stays(redis: Redis, how: str) -> None:
+    """A refresh that began before it is late, however often that login had been renewed."""
+    its = at(redis)
+    its.write(IDENTITY, with_token("spent"))
+    for _ in range(5):
+        its.keep(IDENTITY, with_token("spent"), spent=SPENT)
+    before = its.read(IDENTITY)
+    assert before is not None
+    if how == "emptied":
+        redis.client().delete(RECORDS)
+    else:
+        its.forget(IDENTITY)
+    its._clock = lambda: NOW + 1
+    its.write(IDENTITY, with_token("of the login"))
+
+    kept = its.keep(IDENTITY, fresh(before.generation), spent=SPENT)
+
+    assert token(kept) == "of the login"
+    assert token(its.read(IDENTITY)) == "of the login"
+
+
+@pytest.mark.parametrize("before", [None, InFlight(4711, "elsewhere", NOW)])
+def test_who_is_late_leaves_the_note_of_the_next_one(redis: Redis, before: InFlight | None) -> None:
+    """It says that a token may be in somebody's hands."""
+    late, following = at(redis), at(redis)
+    late.begin(IDENTITY)
+    following.begin(IDENTITY)
+    key = f"gatepass:note:{late._needed_key().name(IDENTITY).hex()}"
+    note = redis.client().get(key)
+
+    late.done(IDENTITY, before=before)
+    assert redis.client().get(key) == note
+
+    following.done(IDENTITY, before=before)
+    assert following.in_flight(IDENTITY) == before
 
 
 def test_what_was_changed_since_it_was_read_is_not_replaced(redis: Redis) -> None:
@@ -297,7 +337,7 @@ def test_writers_that_hold_no_lock_lose_nothing(redis: Redis) -> None:
 
     record = its.read(IDENTITY)
     assert record is not None
-    assert record.generation == 101
+    assert record.generation == FIRST + 100
 
 
 # ------------------------------------------------------------- damage, and other keys
@@ -500,6 +540,7 @@ def endless(connection: socket.socket, begin: bytes, part: bytes, seconds: float
         (b"DENIED Redis is running in protected mode because", "has no password"),
         (b"MASTERDOWN Link with MASTER is down", "a replica that has lost its primary"),
         (b"LOADING Redis is loading the dataset in memory", "is starting"),
+        (b"ERR max number of clients reached", "takes no more connections"),
         (b"ERR unknown command 'EVAL', with args beginning with: 'canary'", "not know a command"),
     ],
 )

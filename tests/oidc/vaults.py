@@ -22,6 +22,7 @@ from tests.secrets.world import PYTHONPATH
 KEY = "Q0FOQVJZLWtleS1vZi10aGUtdmF1bHQtMzItYnl0ZXM"
 OTHER_KEY = "b3RoZXItLWtleS1vZi10aGUtdmF1bHQtMzItYnl0ZXM"
 NOW = 1_800_000_000.0
+FIRST = 1_800_000_000_001  # the generation of a login at that time
 
 IDENTITY = Identity(
     origin="https://canary-server.example.com",

@@ -88,8 +88,8 @@ class FileStore:
         except OSError:
             return None
 
-    def set_note(self, name: bytes, data: bytes | None) -> None:
-        """Write a note, or with None remove it. Writes to disk."""
+    def set_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:  # noqa: ARG002 - under the lock nobody else has written
+        """Write a note, or with None remove it. Its lock must be held. Writes to disk."""
         path = self._path(name, ".inflight")
         if data is None:
             _remove(path)

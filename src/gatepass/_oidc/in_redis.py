@@ -59,6 +59,12 @@ redis.call('SET', KEYS[2], '1', 'PX', ARGV[2])
 redis.call('DEL', KEYS[3])
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
+_NOTE: Final = """
+if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
 _OUTLAST: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -186,13 +192,9 @@ class RedisStore:
         data: bytes | None = self.ask(lambda redis: _text(redis.get(_key("note", name))))
         return data
 
-    def set_note(self, name: bytes, data: bytes | None) -> None:
-        """Write a note, or with None remove it."""
-        key = _key("note", name)
-        if data is None:
-            self.ask(lambda redis: redis.delete(key))
-        else:
-            self.ask(lambda redis: redis.set(key, data))
+    def set_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:
+        """Write a note, or with None remove it; with ``old`` only in the place of that one."""
+        self._run(_NOTE, (_key("note", name),), old or b"", data or b"")
 
     def count(self) -> int:
         """Return how many records there are."""
@@ -503,6 +505,8 @@ def _explained(error: Exception, server: Server) -> tuple[str, str]:
     word = text.split(" ", 1)[0]
     word = word if word.isalpha() and word.isupper() else type(error).__name__
     names = {"", word, *(kind.__name__ for kind in type(error).__mro__)}
+    # redis-py calls it a broken connection, or has a name for it, by its version.
+    names |= {"MaxClientsError"} if text.startswith("max number of clients") else set()
     names |= {"unknown command"} if text.startswith("unknown command") else set()
     told, hint = next((told, hint) for name, told, hint in _REFUSALS if name in names)
     said = told.format(why=_why(error), what=word, seconds=server.seconds)

@@ -99,8 +99,8 @@ class Store(Protocol):
     def note(self, name: bytes) -> bytes | None:
         """Return a note; None when there is none, or it cannot be read: it only explains."""
 
-    def set_note(self, name: bytes, data: bytes | None) -> None:
-        """Write a note, or with None remove it."""
+    def set_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:
+        """Write a note, or with None remove it; with ``old`` only in the place of that one."""
 
     def count(self) -> int:
         """Return how many records there are, readable or not."""

@@ -75,6 +75,7 @@ class Vault:
         self._sealing: SealingKey | None = None
         # By process (a fork holds none), thread and name.
         self._holds: dict[tuple[int, int, bytes], Hold] = {}
+        self._notes: dict[bytes, bytes] = {}  # what was last begun here, by name
 
     @property
     def shared(self) -> bool:
@@ -94,7 +95,9 @@ class Vault:
     def write(self, identity: Identity, record: Record) -> Record:
         """Keep a record, and return it as kept: one generation on, with the time of writing.
 
-        When it returns, the record would survive a power cut.
+        When it returns, the record would survive a power cut. In milliseconds since 1970, time
+        goes on faster than generations do: so a login is later than all before it, also those
+        that an emptied store has forgotten, and what they still bring does not replace it.
 
         Args:
             identity: whose it is.
@@ -106,7 +109,8 @@ class Vault:
         """
         sealing = self._needed_key()
         with self._changing(sealing, identity):
-            return self._put(sealing, identity, lambda _stored: record) or record
+            after = int(self._clock() * 1000)
+            return self._put(sealing, identity, lambda _stored: record, after=after) or record
 
     def keep(self, identity: Identity, record: Record, *, spent: Secret) -> Record | None:
         """Keep what a refresh brought, unless somebody has logged in or out in the meantime.
@@ -252,10 +256,12 @@ class Vault:
         Raises:
             VaultError: it could not be written.
         """
-        self._note(identity, locks.here(self._clock()))
+        name, data = self._noted(identity, locks.here(self._clock()))
+        self._store.set_note(name, data)
+        self._notes[name] = data
 
     def done(self, identity: Identity, *, before: InFlight | None = None) -> None:
-        """Note that the refresh has ended.
+        """Note that the refresh has ended; the note of a later one, by another, stays.
 
         Args:
             identity: whose.
@@ -265,9 +271,11 @@ class Vault:
             VaultError: the note could not be removed.
         """
         if before is not None:
-            self._note(identity, before)
+            name, data = self._noted(identity, before)
+            self._store.set_note(name, data, old=self._notes.get(name))
         elif (sealing := self._known_key()) is not None:
-            self._store.set_note(sealing.name(identity), None)
+            name = sealing.name(identity)
+            self._store.set_note(name, None, old=self._notes.get(name))
 
     def entries(self) -> Listing:
         """Open every record, those that do not open included. Reads from the store.
@@ -352,13 +360,14 @@ class Vault:
     def _mark(self, sealing: SealingKey, identity: Identity) -> tuple[int, int, bytes]:
         return os.getpid(), get_ident(), sealing.name(identity)
 
-    def _note(self, identity: Identity, holder: InFlight) -> None:
+    def _noted(self, identity: Identity, holder: InFlight) -> tuple[bytes, bytes]:
+        """The name and the bytes of a note."""
         sealing = self._needed_key()
         name = sealing.name(identity)
         text = locks.written(holder)
         if self.shared:
             text = sealing.seal(text, name + b"note")
-        self._store.set_note(name, text)
+        return name, text
 
     def _words(self, sealing: SealingKey, name: bytes, what: bytes) -> Words:
         """How a lock or a note names a process: sealed where strangers may look in."""
