@@ -242,6 +242,7 @@ def interrupted_at(number):
         while not given_up():
             sleep(0.001)
 
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 wants it before
     sys.settrace(trace)
     try:
         uninterrupted(work)
