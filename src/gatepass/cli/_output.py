@@ -64,7 +64,7 @@ def finish() -> None:
         BrokenPipeError: nobody reads any more.
         CannotPrint: it cannot be written.
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (_stdout(), sys.stderr):
         if stream is not None:
             with _printing():
                 stream.flush()
