@@ -113,13 +113,15 @@ def test_keywords_that_are_not_clear_are_an_error(arguments: dict[str, Any], mes
     assert PASSWORD not in str(caught.value)
 
 
-def test_a_session_made_by_keywords_takes_the_machine_settings_of_variables() -> None:
+def test_a_session_made_by_keywords_takes_the_machine_settings_of_variables(
+    tmp_path: Path,
+) -> None:
     """A login stored on a computer without a keyring is of use to it only with the vault's key."""
-    environ = {"GATEPASS_VAULT_KEY": "file:/k", "GATEPASS_VAULT": "/v"}
+    environ = {"GATEPASS_VAULT_KEY": "file:/k", "GATEPASS_VAULT": str(tmp_path)}
 
     machine = Session("https://mi.example.com", oidc=True, environ=environ).profile.machine
 
-    assert (str(machine.vault_key), machine.vault) == ("file:/k", "/v")
+    assert (str(machine.vault_key), machine.vault) == ("file:/k", str(tmp_path))
     with pytest.raises(ProfileError, match="GATEPASS_VAULT_KEY: vault_key: a secret field takes"):
         Session("https://mi.example.com", oidc=True, environ={"GATEPASS_VAULT_KEY": PASSWORD})
 

@@ -50,9 +50,9 @@ def machine(locations: Locations, write: Write) -> Machine:
     return Machine(locations, write)
 
 
-def test_a_folder_stays_a_folder(machine: Machine) -> None:
-    assert machine.vault("/var/lib/vault") == "/var/lib/vault"
-    assert machine.vault("/var/lib/redis") == "/var/lib/redis"
+@pytest.mark.parametrize("name", ["vault", "redis"])
+def test_a_folder_stays_a_folder(machine: Machine, tmp_path: Path, name: str) -> None:
+    assert machine.vault(str(tmp_path / name)) == str(tmp_path / name)
 
 
 def test_a_relative_folder_starts_at_its_file_and_of_a_variable_at_the_working_directory(
