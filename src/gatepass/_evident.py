@@ -64,6 +64,10 @@ def _is_sound(value: object) -> bool:
 def merged(lower: dict[str, Any], upper: dict[str, Any]) -> Any:
     """Return two tables merged key by key, the upper one over the lower, if that is plain to see.
 
+    Args:
+        lower: a table; not changed, but tables in it may be shared with the result.
+        upper: the one whose values count where both have a key; likewise.
+
     Returns:
         A new table, or :data:`NOT_EVIDENT` where a table meets a plain value.
     """

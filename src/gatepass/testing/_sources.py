@@ -184,7 +184,8 @@ class SourceContract:
             found = in_time(lambda: told_by(self.source, context.field, look), self.seconds)
         if watch.questions:
             fail(f"its unattended() asks a person ({', '.join(watch.questions)}): it only looks")
-        broken = [each.message for each in found if f"{self.source} cannot be pred" in each.message]
+        failed = f"{self.source} cannot be predicted"
+        broken = [each.message for each in found if each.message.startswith(failed)]
         if broken:
             fail(f"{broken[0]}: return gatepass.Finding objects, and raise nothing")
         if shows(" ".join(f"{each.message} {each.hint}" for each in found), [_PLAIN]):
