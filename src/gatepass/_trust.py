@@ -80,7 +80,7 @@ def read(path: Path) -> FileBytes | None:
 
 
 def absolute(path: Path) -> Path:
-    """Return a path from the root on.
+    """Return a path from the root on. Asks for the working directory; looks at nothing else.
 
     Raises:
         ProfileError: it starts at the working directory, which does not exist any more.
@@ -89,7 +89,8 @@ def absolute(path: Path) -> Path:
         return path.absolute()
     except OSError:
         message = "is a relative path, and the working directory does not exist any more"
-        raise _unreadable(path, message) from None
+        hint = "change into a folder that exists, or write the whole path"
+        raise ProfileError(problems=[Problem(str(path), "", message, hint=hint)]) from None
 
 
 def _unreadable(path: Path, message: str) -> ProfileError:

@@ -235,6 +235,7 @@ def test_a_relative_path_in_a_folder_that_is_gone_is_told(home: Home, arguments:
     done = without_terminal(("sh", "-c", script), home._environ(), cwd=gone)
 
     assert "working directory" in done.stderr
+    assert "change into a folder that exists" in done.stderr
     assert done.returncode in {1, 2}
 
 

@@ -102,7 +102,9 @@ def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
         return Draft.of(world.locations.user, "user")
     folder, home = world.locations.working, world.locations.home
     if folder is None:
-        raise ProfileError("the working directory no longer exists")
+        raise ProfileError(
+            "the working directory no longer exists", hint="change into a folder that exists"
+        )
     real = folder.resolve()
     if home is not None and real in {home.resolve(), *home.resolve().parents}:
         raise ProfileError(
