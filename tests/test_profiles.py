@@ -355,6 +355,7 @@ def test_a_secret_with_a_control_character_is_not_repeated(try_load: Load) -> No
         (b"root = 3", r"root: should be true or false"),
         (b"[profile.p]\n", r'profiles\.toml:1:2: profile: unknown key; did you mean "profiles"'),
         (b"a = " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+        (b"profiles.p" + b".a" * 5000 + b" = 'hunter2'", "nested too deeply\ntake out the keys"),
     ],
 )
 def test_a_malformed_file_is_never_skipped(try_load: Load, content: bytes, expected: str) -> None:

@@ -68,8 +68,8 @@ class Locations:
         user: the user's file.
         state: the folder for what gatepass remembers.
         working: the working directory; None when it no longer exists.
-        home: the user's home folder; None when there is none. Then ``user`` and ``state`` are
-            places where nothing can be, and whose names say why.
+        home: the user's home folder; None when there is none. Then ``user`` and ``state``, unless
+            variables name their folders, are places where nothing can be, and whose names say why.
     """
 
     system: tuple[Path, ...]
@@ -91,15 +91,15 @@ class Locations:
             working = None
         return cls(
             system=tuple(Path(folder) / "profiles.toml" for folder in reversed(site)),
-            user=(_at_home(lambda: dirs.user_config_path) or _NO_HOME) / "profiles.toml",
-            state=_at_home(lambda: dirs.user_state_path) or _NO_HOME,
+            user=(_at_home(lambda: dirs.user_config_path) or NO_HOME) / "profiles.toml",
+            state=_at_home(lambda: dirs.user_state_path) or NO_HOME,
             working=working,
             home=_at_home(Path.home),
         )
 
 
 # In a container the account may be a number only. Below a device nothing can be, not even of root.
-_NO_HOME: Final = Path(os.devnull, "HOME is not set", "gatepass")
+NO_HOME: Final = Path(os.devnull, "HOME is not set", "gatepass")
 
 
 def _at_home(place: Callable[[], Path]) -> Path | None:
@@ -522,11 +522,13 @@ def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Sourc
             is parsed only to see which names it holds.
 
     Raises:
-        ProfileError: not UTF-8, not TOML, or an unknown or misplaced key at the top level.
+        ProfileError: not UTF-8, not TOML, nested too deeply, or an unknown or misplaced key at the
+            top level.
     """
     text = _decode(file)
     try:
         tables = tomllib.loads(text)
+        _refuse_depth(tables)
     except tomllib.TOMLDecodeError as error:
         message, place = syntax_error(text, error)
         position = f"{file.path}:{place.line}:{place.column}"
@@ -534,7 +536,9 @@ def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Sourc
         hint = next(hint for part, hint in _NEXT_STEPS if part in words)
         raise ProfileError(problems=[Problem(position, "", message, place.excerpt, hint)]) from None
     except RecursionError:
-        raise ProfileError(problems=[Problem(str(file.path), "", "nested too deeply")]) from None
+        hint = "take out the keys of many parts, or tables in tables: a profile needs three levels"
+        problem = Problem(str(file.path), "", "nested too deeply", hint=hint)
+        raise ProfileError(problems=[problem]) from None
     source = Source(layer, str(file.path), tables, file.path.parent, text.encode())
     problems = list(_top_level(source)) if strict else []
     if problems:
@@ -558,6 +562,20 @@ _NEXT_STEPS: Final = (
     ("Cannot overwrite", "each key may stand once: remove one of them"),
     ("", "correct the file there; how TOML is written: https://toml.io"),
 )
+
+
+_DEEPEST: Final = 100  # levels; what reads a table calls itself for each
+
+
+def _refuse_depth(tables: Table) -> None:
+    """Raise RecursionError as tomllib does, which reads a key of any number of parts."""
+    level: list[Any] = [tables]
+    for _ in range(_DEEPEST):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for each in inner for value in each if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise RecursionError
 
 
 def _ends_line(text: str, place: Place) -> bool:

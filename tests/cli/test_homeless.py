@@ -129,3 +129,16 @@ def test_the_examination_says_set_home(container: Home) -> None:
     assert "there is no home folder" in done.stdout
     assert "set HOME" in done.stdout
     assert "this is a bug" not in done.stderr
+
+
+def test_folders_that_variables_name_are_used_and_examined(
+    container: Container, tmp_path: Path
+) -> None:
+    file = container.write(tmp_path / "own" / "gatepass" / "profiles.toml", _BASIC)
+    file.parent.chmod(0o777)
+    job = container.having(XDG_CONFIG_HOME=str(tmp_path / "own"))
+
+    told = job.run("check").stdout
+
+    assert "there is no home folder: nothing is remembered" in told
+    assert "chmod go-w" in told

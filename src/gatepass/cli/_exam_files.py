@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gatepass import _provenance, _trust
 from gatepass._findings import Finding, Verdict
+from gatepass._settings import NO_HOME
 from gatepass._trust import FileBytes, TrustStore
 from gatepass.cli._complaints import problems_in
 from gatepass.cli._logins import keeps_tokens
@@ -66,18 +67,22 @@ def permissions(scene: Scene) -> Iterator[Finding]:
         yield Finding("unknown", "permissions", "Windows' own rights were not looked at")
         return
     places = scene.world.locations
-    if places.home is None:
-        message = "there is no home folder: no file of yours is read, and nothing is remembered"
+    user, state = places.user.parent, places.state
+    lost = (
+        "no file of yours is read" * (user == NO_HOME),
+        "nothing is remembered" * (state == NO_HOME),
+    )
+    if any(lost):
+        message = f"there is no home folder: {', and '.join(filter(None, lost))}"
         yield Finding("note", "permissions", message, "set HOME")
-        return
-    folders = (places.user.parent, places.state, places.state / "trust")
+    folders = [each for each in (user, state, state / "trust") if not each.is_relative_to(NO_HOME)]
     good = True
     for folder in folders:
         finding = _judged(scene, folder)
         if finding is not None:
             good = False
             yield finding
-    if good:
+    if good and folders:
         yield Finding("ok", "permissions", "nobody else can write to the folders of gatepass")
 
 
