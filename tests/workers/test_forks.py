@@ -208,7 +208,8 @@ _INTERRUPTED = """
 import os, signal, threading
 from gatepass import _forks
 
-entered, leave, pressed = threading.Event(), threading.Event(), threading.Event()
+entered, leave = threading.Event(), threading.Event()
+pressed = []  # not an Event, whose lock the next signal would find taken by the one before
 
 def work():
     with _forks.undisturbed():
@@ -218,12 +219,12 @@ def work():
 def press():
     while not _forks._INSIDE._changed._waiters:
         pass
-    while not pressed.is_set():  # one alone may come before the wait that it is to end
+    while not pressed:  # one alone may come before the wait that it is to end
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 
 def interrupt(*_):
-    if not pressed.is_set():
-        pressed.set()
+    if not pressed:
+        pressed.append(True)
         raise KeyboardInterrupt
 
 signal.signal(signal.SIGUSR1, interrupt)
@@ -235,7 +236,8 @@ threading.Thread(target=press).start()
 try:
     if os.fork() == 0:
         os._exit(0)
-    threading.Event().wait(60)
+    for _ in range(300):  # a signal that comes just before a wait does not end it
+        threading.Event().wait(0.1)
     print("lost")
 except KeyboardInterrupt:
     print("interrupted")
@@ -274,6 +276,30 @@ def test_the_turn_of_a_second_fork_is_not_ended_by_the_first() -> None:
     assert first.is_set()
     assert second.is_set()
     assert not inside._forks
+
+
+def test_a_child_knows_of_no_thread_that_its_parent_waited_for_in_vain() -> None:
+    """Else each fork of the child would wait for it too."""
+    inside = _forks._Inside()
+    entered, leave = Event(), Event()
+
+    def work() -> None:
+        with inside.entered():
+            entered.set()
+            leave.wait()
+
+    thread = Thread(target=work)
+    thread.start()
+    entered.wait()
+
+    def renewed() -> bool:
+        inside.renew()
+        return inside._is_empty()
+
+    assert not inside._is_empty()
+    assert in_child(renewed)
+    leave.set()
+    thread.join()
 
 
 def test_who_is_interrupted_on_the_way_out_counts_as_gone() -> None:
