@@ -132,6 +132,7 @@ _TABLES = st.dictionaries(st.one_of(st.sampled_from("abc"), _texts), VALUES, max
 @example({"a": {}}, {"a": None})
 @example({"a": None}, {"a": {"b": 1}})
 @example({"a": 1}, {"\ud800": 1})
+@example({"a": 1}, {1: 1})
 def test_what_is_merged_at_first_sight_pydantic_settings_merges_alike(
     lower: dict[str, Any], upper: dict[str, Any]
 ) -> None:

@@ -456,11 +456,14 @@ def test_absolute_urls_are_told_apart(url: str, is_home: bool) -> None:
     assert _guard.is_marked(prepared) is is_home
 
 
-def test_a_stranger_of_the_same_kind_is_told_at_once_what_is_wrong_with_its_header() -> None:
+@pytest.mark.parametrize("kind", [CaseInsensitiveDict, dict])
+def test_a_stranger_of_the_same_kind_is_told_at_once_what_is_wrong_with_its_header(
+    kind: Any,
+) -> None:
     """A header that cannot be sent is named, not shown."""
 
     def broken(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["X-Api-Key"] = "canary\n€"
+        request.headers = kind({**request.headers, "X-Api-Key": "canary\n€"})
         return request
 
     with echo() as home:

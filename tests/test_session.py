@@ -385,7 +385,10 @@ _PROXIES = st.dictionaries(
 )
 
 
-@given(_SETTINGS, st.none() | _SETTINGS, _SETTINGS, st.none() | _SETTINGS | st.just("x=1"))
+_PARAMS = _SETTINGS | st.just("x=1")
+
+
+@given(_SETTINGS, st.none() | _SETTINGS, _PARAMS, st.none() | _PARAMS)
 def test_headers_and_params_are_merged_as_requests_merges_them(
     headers: Any, own_headers: Any, params: Any, own_params: Any
 ) -> None:
@@ -393,7 +396,7 @@ def test_headers_and_params_are_merged_as_requests_merges_them(
     theirs.trust_env = False
     for session in (ours, theirs):
         session.headers.update(headers)
-        session.params = dict(params)
+        session.params = params
     own = {"headers": own_headers, "params": own_params}
 
     found = ours.prepare_request(requests.Request("GET", "x", **own))

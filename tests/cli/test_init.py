@@ -105,6 +105,23 @@ def test_a_person_who_mistypes_is_told_and_asked_again(home: Home) -> None:
     assert tomllib.loads(home.user_file.read_text())["profiles"]["prod"] == MEANT
 
 
+def test_who_has_a_malformed_file_gets_the_lines_to_add_by_hand(home: Home) -> None:
+    home.user("[profiles.dev")
+    with home.sit("init", "--offline", columns=300) as child:
+        for question, answer in (
+            ("name of the profile", "prod"),
+            ("URL of the server", "https://mi.example.com/mi"),
+            ("scheme", "anonymous"),
+        ):
+            child.expect(question)
+            child.sendline(answer)
+        assert ended(child) == 2
+        shown = screen(child)
+
+    assert "[profiles.prod]" in shown
+    assert "add the lines above" in shown
+
+
 def test_nobody_answers_questions_for_a_name_that_is_taken(home: Home) -> None:
     home.user(DEV)
     with home.sit("init", "dev", columns=300) as child:

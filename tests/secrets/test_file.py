@@ -63,6 +63,12 @@ def test_a_relative_path_starts_where_the_reference_was_written(tmp_path: Path) 
     assert file("secret", context(base_dir=tmp_path)) == "hunter2"
 
 
+def test_a_home_that_is_relative_is_none() -> None:
+    """Else a secret would be read below the working directory, which may be another's."""
+    with pytest.raises(SecretUnavailable, match="~ means nothing here"):
+        file("~/secret", context(environ={"HOME": "."}))
+
+
 @pytest.mark.parametrize("layer", ["project", "local"])
 def test_a_link_in_a_project_does_not_reach_the_users_own_files(tmp_path: Path, layer: str) -> None:
     """Trust covers the text of the profile; a link beside it can change with each ``git pull``."""
