@@ -884,13 +884,19 @@ def _check_proxy(gate: _Gate, proxy: Proxy) -> None:
 _REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
 
 
+_OTHERS_HOME: Final = re.compile("~[^/]")
+
+
 def _checked_folder(gate: _Gate, vault: str) -> str:
     """The rules of ``vault`` as a folder, whose path becomes absolute."""
     if "://" in vault:
         gate.say(("vault",), "should be a folder, or rediss://HOST:PORT/DB")
+    if _OTHERS_HOME.match(vault):
+        hint = "write ~/... for your own, or the whole path of the folder"
+        gate.say(("vault",), "the home folder of another is not looked up", hint=hint)
     folder = os.path.expanduser(vault)  # noqa: PTH111 - Path.expanduser raises
-    if folder.startswith("~"):
-        gate.say(("vault",), "~ means no folder here", hint="write the whole path of the folder")
+    if folder == "~" or folder.startswith("~/"):
+        gate.say(("vault",), "~ means no folder here", hint="set HOME, or write the whole path")
     return str(_trust.absolute(Path(gate.base_dir(("vault",)) or "", folder)))
 
 

@@ -203,7 +203,7 @@ def _machine() -> Schema:
     folder = {
         "type": "string",
         "pattern": PLAIN_TEXT,
-        "not": {"pattern": "^[rR][eE][dD][iI][sS][sS]?:|://"},
+        "not": {"pattern": "^[rR][eE][dD][iI][sS][sS]?:|://|^~[^/]"},
     }
     url = {"type": "string", "pattern": _REDIS, "not": {"pattern": _PLAIN_REDIS}}
     table = _table(RedisVault)

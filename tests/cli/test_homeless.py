@@ -144,11 +144,11 @@ def test_folders_that_variables_name_are_used_and_examined(
     assert "chmod go-w" in told
 
 
-def test_a_relative_folder_of_a_variable_is_no_place_of_the_user(container: Container) -> None:
+def test_a_relative_home_is_none(container: Container) -> None:
     """It would lie below the working directory, which may be another's."""
-    container.write(container.work / "config" / "gatepass" / "profiles.toml", _BASIC)
+    container.write(container.work / ".config" / "gatepass" / "profiles.toml", _BASIC)
 
-    done = container.having(XDG_CONFIG_HOME="config").run("profiles")
+    done = container.having(HOME=".").run("profiles")
 
     assert "HOME is not set" in done.stderr
     assert done.stdout == ""

@@ -88,7 +88,7 @@ def test_a_person_answers_a_few_questions(home: Home) -> None:
 
 def test_a_person_who_mistypes_is_told_and_asked_again(home: Home) -> None:
     home.user(DEV)
-    with home.sit("init", "--offline") as child:
+    with home.sit("init", "--offline", columns=300) as child:
         for question, answer in (
             ("name of the profile", "My Prod"),
             ("is made of a-z[^$]*name of the profile", "dev"),

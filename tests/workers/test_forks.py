@@ -296,10 +296,12 @@ def test_a_child_knows_of_no_thread_that_its_parent_waited_for_in_vain() -> None
         inside.renew()
         return inside._is_empty()
 
-    assert not inside._is_empty()
-    assert in_child(renewed)
-    leave.set()
-    thread.join()
+    try:
+        assert not inside._is_empty()
+        assert in_child(renewed)
+    finally:
+        leave.set()
+        thread.join()
 
 
 def test_who_is_interrupted_on_the_way_out_counts_as_gone() -> None:
