@@ -256,8 +256,10 @@ def _under_lock(
     enough: Callable[[], bool] | None = None,
 ) -> Record:
     with vault.lock(identity, seconds=LOCK_SECONDS, given_up=enough or given_up):
-        record = vault.read(identity)
+        # In this order: a late holder writes the record before it removes its note. The other way
+        # round, between the two looks, its token would be spent once more.
         before = vault.in_flight(identity)
+        record = vault.read(identity)
         if before is not None and vault.shared:
             record = _settled(vault, identity, record, request, refused)
         if record is None:
