@@ -20,7 +20,7 @@ from gatepass._oidc import idtoken, refresh
 from gatepass._oidc.values import Record
 from gatepass._redis_vault import RedisVault
 from gatepass.errors import GatepassWarning, LoginRequired, VaultError
-from gatepass.secrets import ref
+from gatepass.secrets import Secret, ref
 from tests.oidc.test_scheme import World, login_of
 from tests.oidc.test_scheme import make as make  # noqa: PLC0414 - a fixture
 from tests.peers.redis_server import Redis
@@ -230,19 +230,26 @@ def test_a_redis_that_stops_in_the_middle_and_comes_back_costs_no_login(
     restartable.good()
 
 
-def test_a_token_that_redis_does_not_take_in_time_is_told_and_stored_later(
-    restartable: Shared,
-) -> None:
-    redis, login = restartable.redis, restartable.first
+def _renewed_but_not_stored(restartable: Shared) -> Secret:
+    """Let redis stop while the first one's renewal is under way; return its new token."""
+    login = restartable.first
     request = dataclasses.replace(login._request(), patience=0.0)
     login._request = lambda: request  # type: ignore[method-assign]  # times of our own
     with restartable.world.idp.hold() as gate:
         renewing = Background(lambda: login.access_token(refused=restartable.token))
         gate.wait_for(1)
-        redis.stop()
+        restartable.redis.stop()
         gate.open()
         with pytest.warns(GatepassWarning, match="could not be stored: the vault's redis at 127"):
-            new = renewing.result()
+            new: Secret = renewing.result()
+    return new
+
+
+def test_a_token_that_redis_does_not_take_in_time_is_told_and_stored_later(
+    restartable: Shared,
+) -> None:
+    redis, login = restartable.redis, restartable.first
+    new = _renewed_but_not_stored(restartable)
     assert login.access_token().reveal() == new.reveal()  # in memory it goes on
     assert login._spent is not None
     redis.start()
@@ -259,16 +266,7 @@ def test_a_token_that_was_not_stored_is_stored_without_being_needed_again(
     restartable: Shared,
 ) -> None:
     """Otherwise the next host would send the spent one, and end the login."""
-    redis, login = restartable.redis, restartable.first
-    request = dataclasses.replace(login._request(), patience=0.0)
-    login._request = lambda: request  # type: ignore[method-assign]  # times of our own
-    with restartable.world.idp.hold() as gate:
-        renewing = Background(lambda: login.access_token(refused=restartable.token))
-        gate.wait_for(1)
-        redis.stop()
-        gate.open()
-        with pytest.warns(GatepassWarning, match="could not be stored"):
-            new = renewing.result()
+    redis, new = restartable.redis, _renewed_but_not_stored(restartable)
     before = restartable.world.token_requests
     redis.start()
     record = restartable.renew(settle=60.0)
