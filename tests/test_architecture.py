@@ -38,6 +38,7 @@ FLOORS = (
     {"secrets"},
     {"_terminal", "_plugins", "_findings", "_clock", "_forks"},
     {"errors", "_version"},
+    {"_text"},
 )
 
 HEAVY = (

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from gatepass._text import printable
+
 if TYPE_CHECKING:
     from tree_sitter import Node
 
@@ -113,8 +115,13 @@ def _place(node: "Node", lines: list[bytes], *, table: bool = False) -> Place:
         shown, lead = f"{before}{name} =", before
     else:  # inside an inline table: what stands before may be a value
         shown, lead = f"... {name} =", "... "
+    shown, lead = _clean(shown), _clean(lead)
     caret = "".join("\t" if character == "\t" else " " for character in lead) + "^"
     return Place(row + 1, len(before) + 1, f"    {shown}\n    {caret}")
+
+
+def _clean(line: str) -> str:
+    return "\t".join(map(printable, line.split("\t")))
 
 
 _DOTTED: Final = re.compile(r"\s*(?:[A-Za-z0-9_-]+\s*\.\s*)*")

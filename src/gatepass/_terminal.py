@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
+from gatepass._text import printable
 from gatepass.errors import NobodyThere
 
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -140,7 +141,7 @@ class Terminal:
 
         What is not printable is shown as an escape, so that foreign text cannot steer a terminal.
         """
-        self._write("\n".join(map(_printable, text.split("\n"))) + "\n")
+        self._write("\n".join(map(printable, text.split("\n"))) + "\n")
 
     def open_browser(self, url: str) -> str | None:
         """Open a browser window, in the background.
@@ -243,7 +244,7 @@ class Waiting:
 
     def show(self, text: str) -> None:
         """Draw the line, unless a person is typing on it."""
-        text = _printable(text)
+        text = printable(text)
         if self._console is not None and not self._text and text != self._shown:
             # Blanks, not an escape sequence: those do not work on every console of Windows.
             rest = max(len(self._shown) - len(text), 0)
@@ -266,10 +267,6 @@ class Waiting:
                 return answer
             self._text = self._text[:-1] if key in "\b\x7f" else self._text + key
         return None
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _to_stderr(text: str) -> None:

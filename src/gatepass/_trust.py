@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
+from gatepass._text import printable as printable  # noqa: PLC0414 - is also said here
+from gatepass._text import quoted as quoted  # noqa: PLC0414 - the same
 from gatepass.errors import GatepassError, Problem, ProfileError, UnsafePermissions
 
 T = TypeVar("T")
@@ -277,17 +279,6 @@ def _is_private_group(group: int) -> bool:
     )
 
 
-def quoted(text: str) -> str:
-    """Write a path so that it can be pasted into a shell: a folder may be called ``; rm -r ~``."""
-    if sys.platform == "win32":
-        from subprocess import list2cmdline
-
-        return list2cmdline([text])
-    import shlex
-
-    return shlex.quote(text)
-
-
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace a file in one step: after a crash there is the old content or the new one.
 
@@ -329,14 +320,6 @@ def _patiently(path: Path, action: Callable[[], T]) -> T:
             if path.is_dir() or time.monotonic() > deadline:
                 raise
         time.sleep(0.005)
-
-
-def printable(text: str) -> str:
-    """Return a foreign text with control characters escaped, so that it cannot steer a terminal."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def abilities(tables: dict[str, object]) -> Iterable[str]:

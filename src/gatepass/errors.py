@@ -32,6 +32,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gatepass._text import printable
+
 
 class GatepassError(Exception):
     """The base of all errors of gatepass.
@@ -102,7 +104,7 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        head = ": ".join(part for part in (self.place, self.key, self.message) if part)
+        head = ": ".join(part for part in (printable(self.place), self.key, self.message) if part)
         return "\n".join(part for part in (head, self.excerpt, self.hint) if part)
 
 

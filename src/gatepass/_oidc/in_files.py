@@ -11,7 +11,6 @@ The name is a keyed hash of the identity, so that a copy of the folder does not 
 and accounts somebody has. No lock file is ever removed.
 """
 
-import shlex
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from typing import Final
 
 from gatepass._oidc import durable, locks
 from gatepass._oidc.stores import KEY, Found, Hold, Words
+from gatepass._text import printable, quoted
 from gatepass.errors import TokenNotPersisted, VaultError
 
 _RECORD: Final = ".token"
@@ -157,8 +157,8 @@ class FileStore:
             mode = self.folder.stat().st_mode
             if sys.platform != "win32" and mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise VaultError(
-                    f"others can write to the folder of the vault, {self.folder}",
-                    hint=f"    chmod 700 {shlex.quote(str(self.folder))}\nor name a folder inside "
+                    f"others can write to the folder of the vault, {printable(str(self.folder))}",
+                    hint=f"    chmod 700 {quoted(str(self.folder))}\nor name a folder inside "
                     "it, which is then made with that mode",
                 )
 

@@ -8,7 +8,6 @@ a person makes a key file, with ``gatepass secret new-key``, and names it: ``vau
 import base64
 import os
 import re
-import shlex
 import stat
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from gatepass._oidc import durable
+from gatepass._text import printable, quoted
 from gatepass.errors import SecretUnavailable, VaultError
 from gatepass.secrets import Secret
 from gatepass.secrets import keyring as store_of_the_system
@@ -147,8 +147,8 @@ def check_key_file(path: Path) -> None:
     others = stat.S_IRWXG | stat.S_IRWXO if status.st_uid == os.geteuid() else stat.S_IRWXO
     if status.st_mode & others:
         raise VaultError(
-            f"others can read the vault's key, {path}",
-            hint=f"    chmod 600 {shlex.quote(str(path))}\nwhoever has read it can open a copy of "
+            f"others can read the vault's key, {printable(str(path))}",
+            hint=f"    chmod 600 {quoted(str(path))}\nwhoever has read it can open a copy of "
             "the vault: where that may have happened, make a new key and log in again",
         )
 

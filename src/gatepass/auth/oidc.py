@@ -33,6 +33,7 @@ from gatepass._oidc.in_redis import RedisStore, Server
 from gatepass._oidc.refresh import Live, Unsaved
 from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, Tokens
 from gatepass._oidc.vault import Vault
+from gatepass._text import quoted
 from gatepass.auth import AuthContext, SchemeBase, UnattendedContext, VaultPlace
 from gatepass.errors import (
     GatepassError,
@@ -445,7 +446,7 @@ class OidcLogin:
     def _advice(self) -> str:
         name = self._context.profile_name
         if name:
-            return f"run: gatepass login {name}"
+            return f"run: {quoted('gatepass', 'login', name)}"
         return f'run: Session("{self._context.url}", oidc=True).persist_oidc_token()'
 
     # ------------------------------------------------------------ discovery and login
@@ -822,7 +823,8 @@ def _moment(seconds: float) -> str:
 
 
 def _login(verdict: Verdict, message: str, context: UnattendedContext) -> Finding:
-    hint = f"run: gatepass login {context.profile_name}" if verdict == "lack" else ""
+    command = quoted("gatepass", "login", context.profile_name)
+    hint = f"run: {command}" if verdict == "lack" else ""
     return Finding(verdict, "login", message, hint)
 
 

@@ -91,7 +91,9 @@ class Draft:
         try:
             _write(self, data)
         except OSError as error:
-            raise GatepassError(f"cannot write {self.path}: {error.strerror}") from None
+            raise GatepassError(
+                f"cannot write {_trust.printable(str(self.path))}: {error.strerror}"
+            ) from None
         new = _trust.read(self.path)
         if author and new is not None and new.data == data:
             store.add(new)
@@ -157,5 +159,6 @@ def _refuse_changed(draft: Draft) -> None:
     before = draft.old.data if draft.old else None
     if (now.data if now else None) != before:
         raise ProfileError(
-            f"{draft.path} was changed by somebody else meanwhile", hint="run the command again"
+            f"{_trust.printable(str(draft.path))} was changed by somebody else meanwhile",
+            hint="run the command again",
         )

@@ -13,10 +13,11 @@ _PASTED: Final = "    "
 _NARROWEST: Final = 30  # columns; below, folding would help nobody
 _PIECE: Final = re.compile(
     r"""
-    \ {3,}\S.*?(?:\ {3,}|$)                                       # set off by three spaces
+    \ {3,}(?=\S)(?:'[^']*'|"[^"]*"|.)+?(?:\ {3,}|$)               # set off by three spaces
   | \ *(?:
-      (?:gatepass|python|kinit|pip|sudo|chmod)\ (?:(?!\ {3})[^;,)])*\S*  # a command
-    | [(\[]*(?:'[^']*'|"[^"]*"|`[^`]*`)\S*                         # in quotes
+      (?:gatepass|python|kinit|pip|sudo|chmod)\                   # a command
+      (?:'[^']*'|"[^"]*"|(?!\ {3})[^;,)])*\S*
+    | [(\[]*\$?(?:'[^']*'|"[^"]*"|`[^`]*`)(?:'[^']*'|"[^"]*"|\S)*  # in quotes
     | \S+
     )
     """,

@@ -50,13 +50,15 @@ def schema(world: World, file: Path | None, part: bool, to_stdout: bool) -> None
         return
     draft = Draft.of(path, layer)
     if draft.old is None:
-        raise ProfileNotFound(f"{path}: no such file", hint="make it with: gatepass init")
+        raise ProfileNotFound(
+            f"{_trust.printable(str(path))}: no such file", hint="make it with: gatepass init"
+        )
     schema_file = _PART if part else _WHOLE
     with_line = _with_line(draft, _line(schema_file))
     _write(path.parent / schema_file, json.dumps(document, indent=2) + "\n")
     if with_line != draft.data:
         draft.replace(with_line, _trust.TrustStore(world.locations.state))
-        _output.tell(f"wrote the line {_line(schema_file)} into {path}")
+        _output.tell(f"wrote the line {_line(schema_file)} into {_trust.printable(str(path))}")
 
 
 def _is_part(layer: Layer, locations: Locations) -> bool:
@@ -80,17 +82,21 @@ def _with_line(draft: Draft, line: str) -> bytes:
             break
     new = draft.with_first_line(line)
     if not same(draft.parsed(new).tables, old):
-        raise GatepassError(f"{draft.path} would not mean the same with another line")
+        raise GatepassError(
+            f"{_trust.printable(str(draft.path))} would not mean the same with another line"
+        )
     return new
 
 
 def _write(path: Path, text: str) -> None:
     found = _trust.read(path)
     if found is not None and found.data == text.encode():
-        _output.tell(f"{path} is up to date")
+        _output.tell(f"{_trust.printable(str(path))} is up to date")
         return
     try:
         _trust.write_atomically(path, text.encode(), mode=0o644)
     except OSError as error:
-        raise GatepassError(f"cannot write {path}: {error.strerror}") from None
-    _output.tell(f"wrote {path}")
+        raise GatepassError(
+            f"cannot write {_trust.printable(str(path))}: {error.strerror}"
+        ) from None
+    _output.tell(f"wrote {_trust.printable(str(path))}")

@@ -77,12 +77,12 @@ def _iso(seconds: float) -> str:
 
 def _revoke(store: TrustStore, path: Path) -> int:
     if store.revoke(path):
-        _output.tell(f"not trusted any more: {path}")
+        _output.tell(f"not trusted any more: {_trust.printable(str(path))}")
         return 0
     names = [str(each.path) for each in store.trusted()]
-    listed = "\n".join(["trusted are:", *(f"    {name}" for name in names)])
+    listed = "\n".join(["trusted are:", *(f"    {_trust.printable(name)}" for name in names)])
     raise ProfileNotFound(
-        f"{path} is not among the files that are trusted",
+        f"{_trust.printable(str(path))} is not among the files that are trusted",
         hint=listed if names else "no file is trusted",
     )
 
@@ -93,17 +93,17 @@ def _trust_each(world: World, store: TrustStore, paths: list[Path], *, yes: bool
         found = _trust.read(path)
         if found is None:
             raise ProfileNotFound(
-                f"{path}: no such file",
+                f"{_trust.printable(str(path))}: no such file",
                 hint="check the path, or run   gatepass trust   in the project's folder",
             )
         if store.holds(found):
-            _output.tell(f"{found.path} is trusted already")
+            _output.tell(f"{_trust.printable(str(found.path))} is trusted already")
         elif _agreed(world, found, yes=yes):
             store.add(found)
-            _output.tell(f"trusted: {found.path}")
+            _output.tell(f"trusted: {_trust.printable(str(found.path))}")
         else:
             declined = True
-            _output.tell(f"not trusted: {found.path}")
+            _output.tell(f"not trusted: {_trust.printable(str(found.path))}")
     return _DECLINED if declined else 0
 
 
@@ -122,7 +122,7 @@ def _project_files(locations: Locations) -> Iterator[Path]:
 def _agreed(world: World, file: FileBytes, *, yes: bool) -> bool:
     """Show what a file may do, and have it confirmed."""
     tables = _settings.parse(file, layer_of(file.path, world.locations)).tables
-    _output.tell(f"{file.path} may do this:")
+    _output.tell(f"{_trust.printable(str(file.path))} may do this:")
     for key in MACHINE_KEYS:
         if key in tables:
             _output.tell(f"  sets the machine setting {key}")
@@ -133,7 +133,7 @@ def _agreed(world: World, file: FileBytes, *, yes: bool) -> bool:
     reason = world.why_not_ask()
     if reason is not None:
         raise NobodyThere(
-            f"nobody can confirm that {file.path} is trusted: {reason}",
+            f"nobody can confirm that {_trust.printable(str(file.path))} is trusted: {reason}",
             hint="where you have read it before: gatepass trust --yes FILE",
         )
     return click.confirm("trust this file?", default=False, err=True)

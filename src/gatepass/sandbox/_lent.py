@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Lock, Thread
 
+from gatepass._text import operands, quoted
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.secrets import keyring
 
@@ -44,7 +45,7 @@ def _remove(service: str, account: str, access: keyring.Access) -> None:
         raise GatepassError(
             f"the keyring's entry {account} of the service {service} could not be removed: "
             f"{error.message}",
-            hint=f'remove it by hand: keyring del "{service}" "{account}"',
+            hint=f"remove it by hand: {quoted('keyring', 'del', *operands(service, account))}",
         ) from None
 
 

@@ -17,13 +17,13 @@ Three rules hold for every call, whoever makes it:
 The package itself reads ``PYTHON_KEYRING_BACKEND`` and ``keyringrc.cfg``.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from gatepass._findings import Finding
 from gatepass._terminal import Terminal
+from gatepass._text import operands, quoted
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets import SecretContext, predicts, refused
 
@@ -110,11 +110,11 @@ def keyring(text: str, context: SecretContext) -> str:
     service, account = entry(text, context)
     secret = read(service, account, context)
     if secret is None:
-        by_hand = ("keyring", "set", service, account)
+        by_hand = ("keyring", "set", *operands(service, account))
         by_profile = ("gatepass", "secret", "set", "PROFILE", context.field)
         raise SecretUnavailable(
             f"the keyring has no entry {account} of the service {service}",
-            hint=f"store it: {_command_line(by_hand if text else by_profile)}",
+            hint=f"store it: {quoted(*(by_hand if text else by_profile))}",
         )
     return secret
 
@@ -482,14 +482,3 @@ def _refuse_too_long(backend: "KeyringBackend", secret: str) -> None:
             f"and it holds {_WINDOWS_BYTES} ({_WINDOWS_BYTES // 2} characters)",
             hint="keep it in a file that only you can read, and use file:PATH",
         )
-
-
-def _command_line(argv: Sequence[str]) -> str:
-    """Write a command so that it can be pasted into the shell of this system."""
-    if sys.platform == "win32":
-        from subprocess import list2cmdline
-
-        return list2cmdline(argv)
-    from shlex import join
-
-    return join(argv)
