@@ -438,7 +438,7 @@ def check(taken: Taken, machine: Machine) -> Profile:
     complaints += gate.control_characters(taken.table, ())
     named = any(part.above for part in taken.contributions)
     if named and not _settings.NAME.fullmatch(taken.name):
-        complaints.append(gate.complaint((), BAD_NAME))
+        complaints.append(gate.complaint((), _settings.BAD_NAME))
     table = dict(taken.table)
     if isinstance(table.get("proxy"), str):
         table["proxy"] = {"url": table["proxy"]}
@@ -459,12 +459,6 @@ def check(taken: Taken, machine: Machine) -> Profile:
         written=taken,
         **keys,
     )
-
-
-BAD_NAME: Final = (
-    "a profile's name is made of a-z, 0-9, - and _, begins with a letter or digit, "
-    "and holds no double _"
-)
 
 
 def _in_order(complaints: list[Problem]) -> list[Problem]:
@@ -647,7 +641,7 @@ class _Gate:
         origin = self._origin(key)
         if not (_is_secret(kind) and isinstance(value, str) and len(origin.key) > 1):
             return ""
-        name = origin.key[1]
+        name = origin.key[1] if _settings.NAME.fullmatch(origin.key[1]) else "NAME"
         return (
             f"if this is the secret itself: take it out, run   gatepass secret set {name} "
             f"{'.'.join(key[1:] if key[0] == 'auth' else key)}\n"

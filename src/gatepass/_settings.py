@@ -36,6 +36,10 @@ from gatepass.secrets import Layer
 Table = dict[str, Any]
 
 NAME: Final = re.compile(r"[a-z0-9](?!.*__)[a-z0-9_-]*")
+BAD_NAME: Final = (
+    "a profile's name is made of a-z, 0-9, - and _, begins with a letter or digit, "
+    "and holds no double _"
+)
 PROJECT_FILE: Final = "gatepass.toml"
 LOCAL_FILE: Final = "gatepass.local.toml"
 _MOST_NAMES: Final = 50
@@ -186,9 +190,10 @@ class Origin:
         """The place in the form ``file:line:column``, the variable's name, or ``overrides``."""
         variable = self.source.variables.get(self.key)
         if variable is not None:
-            return variable
+            return _trust.printable(variable)
         place = self.source.places.of(self.key) if self.source.text else None
-        return f"{self.source.label}:{place.line}:{place.column}" if place else self.source.label
+        label = _trust.printable(self.source.label)
+        return f"{label}:{place.line}:{place.column}" if place else label
 
     def problem(self, message: str, *, hint: str = "", key: Key | None = None) -> Problem:
         """Return a complaint about this place; ``key`` is what it names, when not this key."""
@@ -249,14 +254,28 @@ class Layers:
     replaced_by: str = ""
     locations: Locations | None = None
 
-    @cached_property
+    @property
     def names(self) -> tuple[str, ...]:
-        """Every profile that can be chosen, sorted. One that only variables name needs a URL."""
+        """Every profile that can be chosen, sorted: these names are safe to show and to paste."""
+        return tuple(filter(NAME.fullmatch, self.written))
+
+    @cached_property
+    def written(self) -> tuple[str, ...]:
+        """Every profile, sorted, also one whose name is refused: any text may be such a name.
+
+        One that only variables name needs a URL.
+        """
         named = {name for source in self.sources for name in source.names()}
         alone = (
             name for name in self.variables.names() if "url" in (self.variables.profile(name) or {})
         )
         return tuple(sorted(named.union(alone)))
+
+    def where(self, name: str) -> Origin:
+        """Where a profile is defined, as far as that needs no merging."""
+        key = ("profiles", name)
+        sources = [source for source in self.group_of(name) if name in source.names()]
+        return Origin((sources or [self.variables])[-1], key, key)
 
     def group_of(self, name: str) -> tuple[Source, ...]:
         """Return the files that define a profile's content: one group, never both."""
@@ -477,7 +496,8 @@ class _Reader:
                 self.files.append(FileSeen(file.path, layer, "skipped", "not trusted"))
                 self.untrusted.append(parse(file, layer, strict=False))
                 self.notices.append(
-                    f"{file.path} is not trusted and was skipped; look at it with: "
+                    f"{_trust.printable(str(file.path))} is not trusted and was skipped; look at "
+                    "it with: "
                     f"gatepass trust {_trust.quoted(str(file.path))}"
                 )
         return sources
@@ -627,7 +647,7 @@ def _top_level(source: Source) -> Iterator[Problem]:
 def _as_profile(key: str, value: object) -> str:
     """How a profile is written, where an unknown key of the top level looks like one or a part."""
     if isinstance(value, dict) and not {"url", "auth"}.isdisjoint(value):
-        return f"a profile is written [profiles.{_trust.printable(key)}]"
+        return f"a profile is written [profiles.{key if NAME.fullmatch(key) else 'NAME'}]"
     of_profile = key in {"url", "auth", "scheme", "user_name", "password"}
     return "a key of a profile: write   [profiles.NAME]   above it" * of_profile
 
@@ -635,7 +655,12 @@ def _as_profile(key: str, value: object) -> str:
 def unknown(word: str, allowed: Iterable[str], kind: str) -> str:
     """Return the sentence about a word that is not one of those allowed, with a guess."""
     choices = sorted(allowed)
-    return f"unknown {kind}{_guess(word, choices)} (allowed here: {_some(choices)})"
+    return f"unknown {kind}{_guess(word, choices)} (allowed here: {_some(choices) or 'none'})"
+
+
+def unknown_profile(word: str, names: Iterable[str]) -> str:
+    """Return the sentence about a name that no profile has; offers those that can be chosen."""
+    return unknown(word, filter(NAME.fullmatch, names), "profile")
 
 
 def _guess(word: str, choices: Sequence[str]) -> str:
@@ -691,7 +716,8 @@ def _variables(
                 continue
             near = difflib.get_close_matches(variable, _SWITCHES, n=1)
             guess = f"; did you mean {near[0]}?" if near else ""
-            notices.append(f"the variable {variable} matches nothing{guess}")
+            shown = _trust.printable(variable)
+            notices.append(f"the variable {shown} matches nothing{guess}")
             continue
         key = ("profiles", known.get(name, name), *path)
         table = profiles
@@ -705,8 +731,8 @@ def _variables(
             table = table[part]
         origins[key] = variable
     notices += [
-        f"the variables {_PREFIX}{name.upper()}__* match no profile; "
-        + unknown(name, known.values(), "profile")
+        f"the variables {_PREFIX}{_trust.printable(name.upper())}__* match no profile; "
+        + unknown_profile(name, known.values())
         for name, table in profiles.items()
         if name not in known.values() and "url" not in table
     ]
@@ -814,8 +840,9 @@ def select(layers: Layers, name: str | None) -> str:
                     hint=f'name it: Session.from_profile("{chosen}"), or GATEPASS_PROFILE={chosen}',
                 )
             return chosen
-    open_ones = [each for each in layers.names if not protected(layers, each)]
+    open_ones = [each for each in layers.written if not protected(layers, each)]
     if len(open_ones) == 1:
+        _refuse_misnamed(layers, open_ones[0])
         return open_ones[0]
     raise ProfileNotFound(
         "no profile was named, and no default can be chosen",
@@ -831,7 +858,8 @@ def _existing(layers: Layers, name: object, said_by: str) -> str:
         )
     if isinstance(name, str):
         refuse_untrusted(layers, name)
-        if name in layers.names:
+        if name in layers.written:
+            _refuse_misnamed(layers, name)
             refuse_twins(layers, name)
             return name
     shown = _trust.printable(str(name)) if isinstance(name, str) else type(name).__name__
@@ -841,17 +869,24 @@ def _existing(layers: Layers, name: object, said_by: str) -> str:
     )
 
 
+def _refuse_misnamed(layers: Layers, name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ProfileError(problems=[layers.where(name).problem(BAD_NAME)])
+
+
 def _listing(layers: Layers, advice: str) -> str:
     lines = [advice] if advice else []
     if layers.names:
-        lines.append(f"profiles: {_some([*map(_trust.printable, layers.names)])}")
+        lines.append(f"profiles: {_some(layers.names)}")
+    elif layers.written:
+        lines.append("no profile has a name that can be used; see why: gatepass validate")
     else:
-        looked = ", ".join(str(file.path) for file in layers.files) or "nowhere"
+        looked = ", ".join(_trust.printable(str(file.path)) for file in layers.files) or "nowhere"
         lines.append(f"no profile was found; looked for {looked}\nmake one with: gatepass init")
     if layers.stray is not None:
         lines.append(
-            f"{layers.stray} exists but is not read; name it with --config-file, or call it "
-            f"{PROJECT_FILE}"
+            f"{_trust.printable(str(layers.stray))} exists but is not read; name it with "
+            f"--config-file {_trust.quoted(str(layers.stray))}, or call it {PROJECT_FILE}"
         )
     return "\n".join(lines)
 
@@ -883,7 +918,7 @@ def refuse_twins(layers: Layers, name: str) -> None:
 def _untrusted(source: Source, why: str) -> UntrustedFile:
     path = _trust.quoted(source.label)
     return UntrustedFile(
-        f"{source.label}: this file is not trusted, and {why}",
+        f"{_trust.printable(source.label)}: this file is not trusted, and {why}",
         hint=f"read it and trust it:     gatepass trust {path}\n"
         f"or name it for this run:  --config-file {path} (config_file= in Python)",
     )
@@ -937,7 +972,7 @@ def _chain(layers: Layers, name: str) -> list[Contribution]:
         if not isinstance(value, str):
             break  # the gate complains about the type
         if value in lineage:
-            circle = " -> ".join([*lineage, value])
+            circle = " -> ".join(map(_trust.printable, [*lineage, value]))
             raise ProfileError(problems=[origin.problem(f"extends runs in a circle: {circle}")])
         if origin.source.layer not in _OWN:
             refuse_untrusted(layers, value)
@@ -946,7 +981,7 @@ def _chain(layers: Layers, name: str) -> list[Contribution]:
             raise ProfileError(
                 problems=[
                     origin.problem(
-                        unknown(value, choices, "profile"),
+                        unknown_profile(value, choices),
                         hint="extends reaches only profiles of the same group of files "
                         "(the project's, or your own)",
                     )

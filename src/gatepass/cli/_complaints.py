@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from gatepass import _plugins, _profiles, _settings
+from gatepass import _plugins, _profiles, _settings, _trust
 from gatepass._profiles import Machine, Profile
 from gatepass._settings import Layers, Origin, Source
 from gatepass.errors import GatepassError, Problem, ProfileError
@@ -49,6 +49,16 @@ def complaints_of(
         return None, problems_in(error)
 
 
+def broken(name: str) -> str:
+    """Say that a profile is broken, and what to run; a name that is refused is not pasted."""
+    return f"{_trust.printable(name)} is broken; see why: {seen_by(name)}"
+
+
+def seen_by(name: str) -> str:
+    """Return the command that tells what is wrong with a profile."""
+    return f"gatepass validate {name if _settings.NAME.fullmatch(name) else ''}".rstrip()
+
+
 def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, list[Complaint]]:
     """Check one profile, or all of them and what they share.
 
@@ -69,7 +79,7 @@ def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, l
         return 0, [Complaint(problem) for problem in problems_in(error)]
     found = [Complaint(problem) for problem in _of_the_machine(layers)]
     if name is None:
-        names: Iterable[str] = layers.names
+        names: Iterable[str] = layers.written
         found += _of_packages()
         found += _of_defaults(layers)
         found += twins(layers)
@@ -105,8 +115,8 @@ def _of_defaults(layers: Layers) -> Iterator[Complaint]:
         origin = Origin(source, ("default_profile",))
         if default is None or default in untrusted:
             continue
-        if default not in layers.names:
-            message = _settings.unknown(default, layers.names, "profile")
+        if default not in layers.written:
+            message = _settings.unknown_profile(default, layers.names)
             yield Complaint(origin.problem(message))
         elif _settings.protected(layers, default):
             yield Complaint(
@@ -123,14 +133,7 @@ def twins(layers: Layers) -> Iterator[Complaint]:
         for name in names if len(names) > 1 else ():
             others = " and ".join(other for other in names if other != name)
             message = f"differs from {others} only in - and _, which are one to variables"
-            yield Complaint(_at(layers, name).problem(message, hint="rename one of them"), name)
-
-
-def _at(layers: Layers, name: str) -> Origin:
-    """Where a profile is defined, as far as that needs no merging."""
-    key = ("profiles", name)
-    sources = [source for source in layers.group_of(name) if name in source.names()]
-    return Origin((sources or [layers.variables])[-1], key, key)
+            yield Complaint(layers.where(name).problem(message, hint="rename one of them"), name)
 
 
 def _of_hidden_profiles(layers: Layers) -> Iterator[Complaint]:

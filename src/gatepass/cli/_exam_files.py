@@ -9,7 +9,7 @@ from gatepass import _provenance, _trust
 from gatepass._findings import Finding, Verdict
 from gatepass._settings import NO_HOME
 from gatepass._trust import FileBytes, TrustStore
-from gatepass.cli._complaints import problems_in
+from gatepass.cli._complaints import problems_in, seen_by
 from gatepass.cli._logins import keeps_tokens
 from gatepass.cli._scene import Scene
 from gatepass.errors import SecretUnavailable, VaultError
@@ -37,7 +37,7 @@ def files(scene: Scene) -> Iterator[Finding]:
         verdict: Verdict = "note" if file.state == "skipped" else "ok"
         hint = ""
         if file.why == "not trusted":
-            hint = f"look at it:\n    gatepass trust {_trust.quoted(words.path(file.path))}"
+            hint = f"look at it:\n    gatepass trust {words.pasted(file.path)}"
         yield Finding(verdict, "files", message, hint, words.path(file.path))
 
 
@@ -47,14 +47,14 @@ def profiles(scene: Scene) -> Iterator[Finding]:
         return
     for name, profile in scene.found.items():
         if profile is None:
-            hint = f"    gatepass validate {'' if scene.words.redacted else name}".rstrip()
+            hint = f"    {seen_by('' if scene.words.redacted else name)}"
             yield Finding(
                 "lack", "profiles", f"{scene.words.name('profile', name)} is broken", hint
             )
     good = [profile for profile in scene.found.values() if profile is not None]
     schemes = ", ".join(sorted({profile.scheme for profile in good}))
     message = f"{len(good)} can be used{': ' * bool(schemes)}{schemes}"
-    hint = "" if scene.layers.names else "    gatepass init"
+    hint = "" if scene.layers.written else "    gatepass init"
     yield Finding("ok" if scene.found else "note", "profiles", message, hint)
 
 
@@ -108,7 +108,7 @@ def trust(scene: Scene) -> Iterator[Finding]:
     good = 0
     for each in TrustStore(scene.world.locations.state).trusted():
         shown = scene.words.path(each.path)
-        path = _trust.quoted(shown)
+        path = scene.words.pasted(each.path)
         if each.state == "unchanged":
             good += 1
         elif each.state == "changed":

@@ -210,7 +210,7 @@ def certificates(scene: Scene) -> Iterator[Finding]:
         return
     if Path(path).is_dir():
         count, where = _hashed(Path(path)), f"the folder {shown}"
-        hint = f"run: openssl rehash {shown}"
+        hint = f"run: openssl rehash {scene.words.pasted(path)}"
     else:
         count, where = context.cert_store_stats()["x509_ca"], shown
         hint = "put the certificate of the authority into it, not that of a server"

@@ -362,17 +362,6 @@ def shown_warnings() -> Iterator[None]:
         yield
 
 
-def command_line(*argv: str) -> str:
-    """Write a command so that it can be pasted into the shell of this system."""
-    if sys.platform == "win32":
-        from subprocess import list2cmdline
-
-        return list2cmdline(argv)
-    from shlex import join
-
-    return join(argv)
-
-
 def bug(failure: BaseException) -> None:
     """Print a fault of our own: its kind and where it happened, never its text or any value."""
     say("error: this is a bug in gatepass, please report it with the lines below")

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from gatepass._findings import Finding
-from gatepass._trust import printable
+from gatepass._trust import printable, quoted
 
 # The parts of paths that every machine has, and our own; all others may be names.
 _COMMON: Final = frozenset(
@@ -63,6 +63,10 @@ class Words:
             if whole.is_relative_to(home):
                 return str(PurePath("~", *_common(whole.relative_to(home).parts)))
         return str(PurePath(whole.anchor, *_common(whole.parts[bool(whole.anchor) :])))
+
+    def pasted(self, path: str | os.PathLike[str]) -> str:
+        """Return a path as a word of a command."""
+        return quoted(self.path(path) if self.redacted else str(path))
 
     def said(self, own: str, theirs: str, sep: str = ": ") -> str:
         """Return our words, and behind them those of others, unless any name may stand in them."""

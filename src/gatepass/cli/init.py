@@ -88,7 +88,8 @@ def init(world: World, /, file: Path | None, project: bool, **given: Any) -> Non
     except _NotAppended as reason:
         _output.toml(_snippet(name, meant))
         raise ProfileError(
-            f"nothing was written: {reason}", hint=f"add the lines above to {draft.path} yourself"
+            f"nothing was written: {reason}",
+            hint=f"add the lines above to {_trust.printable(str(draft.path))} yourself",
         ) from None
     trusted = draft.replace(data, _trust.TrustStore(world.locations.state))
     _tell(world, draft, name, trusted=trusted)
@@ -108,21 +109,22 @@ def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
     real = folder.resolve()
     if home is not None and real in {home.resolve(), *home.resolve().parents}:
         raise ProfileError(
-            f"a {PROJECT_FILE} in {folder} is never read: the search ends below the home folder",
+            f"a {PROJECT_FILE} in {_trust.printable(str(folder))} is never read: the search "
+            "ends below the home folder",
             hint="make it in the project's own folder, or leave --project out",
         )
     return Draft.of(folder / PROJECT_FILE, "project")
 
 
 def _tell(world: World, draft: Draft, name: str, *, trusted: bool) -> None:
-    _output.tell(f"wrote the profile {name} into {draft.path}")
+    _output.tell(f"wrote the profile {name} into {_trust.printable(str(draft.path))}")
     named = () if _is_found(world, draft) else ("--config-file", str(draft.path))
     if not named and draft.layer in {"project", "local"} and not trusted:
         _output.say("nobody has trusted this file yet; look at it and do so:")
-        _output.say("    " + _output.command_line("gatepass", "trust", str(draft.path)))
+        _output.say("    " + _trust.quoted("gatepass", "trust", str(draft.path)))
     _output.say("next:")
     for verb in ("show", "check"):
-        _output.say("    " + _output.command_line("gatepass", verb, name, *named))
+        _output.say("    " + _trust.quoted("gatepass", verb, name, *named))
 
 
 def _is_found(world: World, draft: Draft) -> bool:
@@ -204,8 +206,10 @@ def _questions(world: World, given: _Given, draft: Draft) -> tuple[str, dict[str
 
     def wrong_name(name: str) -> str:
         if not NAME.fullmatch(name):
-            return _profiles.BAD_NAME
-        has_it = f"{draft.path} has a profile {name} already; choose another name"
+            return _settings.BAD_NAME
+        has_it = (
+            f"{_trust.printable(str(draft.path))} has a profile {name} already; choose another name"
+        )
         return has_it if name in taken else ""
 
     name = ask.need(given.name, "NAME", "name of the profile", "dev", wrong=wrong_name)
@@ -340,7 +344,9 @@ def _refuse_same_name(old: Source, name: str) -> None:
         if other == name:
             raise _NotAppended(f"the file has a profile {name} already")
         if other.replace("-", "_") == name.replace("-", "_"):
-            raise _NotAppended(f"{name} and its profile {other} are one name to variables")
+            raise _NotAppended(
+                f"{name} and its profile {_trust.printable(other)} are one name to variables"
+            )
 
 
 def _check(source: Source, name: str) -> None:

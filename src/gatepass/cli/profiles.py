@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gatepass import _plugins, _profiles, _provenance, _settings
+from gatepass import _plugins, _profiles, _provenance, _settings, _trust
 from gatepass._asking import Asking
 from gatepass._profiles import Machine, Profile
 from gatepass._settings import Layers
@@ -91,7 +91,7 @@ def _entries(layers: Layers, default: str | None) -> "list[_Entry]":
         _untrusted_entry(layers, name)
         if name in untrusted
         else _entry(layers, name, default, confused.get(name))
-        for name in sorted(untrusted.union(layers.names))
+        for name in sorted(untrusted.union(layers.written))
     ]
 
 
@@ -165,7 +165,9 @@ def tell_where(layers: Layers) -> None:
     """Tell a person which files were looked for, where none of them holds a profile."""
     _output.say("no profiles; looked for:")
     for file in _provenance.files(layers):
-        _output.tell(f"  {file.path} ({file.state}{': ' * bool(file.why)}{file.why})")
+        _output.tell(
+            f"  {_trust.printable(str(file.path))} ({file.state}{': ' * bool(file.why)}{file.why})"
+        )
     _output.say("make one with: gatepass init")
 
 

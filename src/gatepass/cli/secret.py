@@ -11,7 +11,7 @@ from gatepass import _profiles, _settings, _trust
 from gatepass._asking import Answer, Asking, context
 from gatepass._settings import Layers
 from gatepass.cli import _output, _shown
-from gatepass.cli._complaints import complaints_of
+from gatepass.cli._complaints import broken, complaints_of
 from gatepass.cli._fields import Field, find
 from gatepass.cli._options import (
     CONTEXT,
@@ -114,11 +114,11 @@ def new_key(world: World, path: Path) -> None:
     new_vault_key(path)
     reference = f"file:{path}"
     _output.say(
-        f"made: {path}\n"
+        f"made: {_trust.printable(str(path))}\n"
         f"write into {world.locations.user}, above its first table:\n"
         f"    vault_key = {_shown.inline(reference)}\n"
         "or set the variable:\n"
-        f"    GATEPASS_VAULT_KEY={_output.command_line(reference)}"
+        f"    GATEPASS_VAULT_KEY={_trust.quoted(reference)}"
     )
 
 
@@ -134,7 +134,7 @@ def list_(world: World, name: str | None, config_files: tuple[str, ...], as_json
     runs no program.
     """
     layers = world.layers(config_files)
-    names = layers.names if name is None else (_settings.select(layers, name),)
+    names = layers.written if name is None else (_settings.select(layers, name),)
     asking = Asking(world)
     with _output.waiting_for("asking each reference (a keyring for at most 5 s) ..."):
         found = [answer for each in names for answer in _answers(asking, layers, each, named=name)]
@@ -153,7 +153,7 @@ def _answers(asking: Asking, layers: Layers, name: str, *, named: str | None) ->
         return asking.answers(profile)
     if named is not None:
         raise ProfileError(problems=problems)
-    _output.tell(f"{name} is broken; see why: gatepass validate {name}")
+    _output.tell(broken(name))
     return []
 
 

@@ -12,7 +12,7 @@ from gatepass._profiles import Profile
 from gatepass._settings import Layers
 from gatepass._terminal import Terminal
 from gatepass.cli import _output
-from gatepass.cli._complaints import complaints_of
+from gatepass.cli._complaints import broken, complaints_of
 from gatepass.cli._logins import OIDC, length, login_of, moment, place_of, profile_of
 from gatepass.cli._options import (
     CONTEXT,
@@ -100,7 +100,7 @@ def status(
     server and no person. Ends with 3 when nobody is logged in at the profile NAME.
     """
     layers = world.layers(config_files)
-    names = layers.names if name is None else (_settings.select(layers, name),)
+    names = layers.written if name is None else (_settings.select(layers, name),)
     look = _look(world)
     with _output.waiting_for("asking for the vault's key (a keyring for at most 5 s) ..."):
         rows = [row for each in names for row in _rows(look, layers, each, named=name is not None)]
@@ -119,7 +119,7 @@ def _rows(look: _Look, layers: Layers, name: str, *, named: bool) -> Iterator[_R
     if profile is None:
         if named:
             raise ProfileError(problems=problems)
-        _output.tell(f"{name} is broken; see why: gatepass validate {name}")
+        _output.tell(broken(name))
     elif profile.scheme == OIDC:
         yield look(profile)
     elif named:
