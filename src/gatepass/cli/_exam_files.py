@@ -99,7 +99,7 @@ def _judged(scene: Scene, path: Path) -> Finding | None:
     if problem is None:
         return None
     command = problem.hint.split("\n")[0]  # what follows is for files alone
-    hint = scene.words.within(command, [path])
+    hint = command.replace(_trust.quoted(str(path)), scene.words.pasted(path))
     return Finding("lack", "permissions", problem.message, hint, scene.words.path(path))
 
 
