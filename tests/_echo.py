@@ -50,11 +50,13 @@ class Echo:
     Attributes:
         url: its address, with the path ``/mi/``.
         seen: what arrived, in order.
+        leads: as a proxy, the port of 127.0.0.1 to which a CONNECT leads, by what it asks for.
     """
 
     url: str
     answers: Answers
     seen: list[Seen] = field(default_factory=list)
+    leads: dict[str, int] = field(default_factory=dict)
     lock: Any = field(default_factory=Lock)
     connections: int = 0
 
@@ -159,7 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
         seen = Seen(self.command, self.path, dict(self.headers.items()), b"", 0, "")
         self.echo.seen.append(seen)
         host, _, port = self.path.rpartition(":")
-        with socket.create_connection((host, int(port))) as far:
+        if self.path in self.echo.leads:
+            host, port = "127.0.0.1", str(self.echo.leads[self.path])
+        with socket.create_connection((host.strip("[]"), int(port))) as far:
             self.send_response(200)
             self.end_headers()
             self.wfile.flush()

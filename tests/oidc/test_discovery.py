@@ -20,7 +20,7 @@ from gatepass.errors import GatepassError
 from tests._echo import Answer, Answers, Echo, Seen, echo
 from tests.peers.waiting import free_port
 
-API = "https://mi.example.com/mi_servicelayer/"
+API = "http://localhost/mi_servicelayer/"
 OPENID = "/.well-known/openid-configuration"
 OAUTH = "/.well-known/oauth-authorization-server"
 
@@ -431,8 +431,8 @@ def protected(server: Echo, **more: object) -> str:
     [
         API,
         API.rstrip("/"),
-        "https://mi.example.com",
-        "https://MI.example.com:443/",
+        "http://localhost",
+        "http://LOCALHOST:80/",
     ],
 )
 def test_the_document_of_the_api_names_the_provider(resource: str) -> None:
@@ -456,14 +456,14 @@ def test_its_challenge_may_name_scopes() -> None:
 @pytest.mark.parametrize(
     "resource",
     [
-        "https://mi.example.com/mi_service",
+        "http://localhost/mi_service",
         f"{API}deeper",
-        "http://mi.example.com/",
-        "https://mi.example.com:8443/",
+        "https://localhost/",
+        "http://localhost:8443/",
         "https://evil.example.com/",
         f"{API}?x",
         f"{API}#x",
-        "https://mi.example.com:x/",
+        "http://localhost:x/",
         None,
         [API],
     ],

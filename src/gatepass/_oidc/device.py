@@ -60,8 +60,8 @@ class _Offer:
     interval: float
 
     @classmethod
-    def read(cls, found: Mapping[str, Any]) -> "_Offer":
-        """Read the answer.
+    def read(cls, found: Mapping[str, Any], endpoint: str) -> "_Offer":
+        """Read the answer of an endpoint.
 
         Raises:
             BadAnswer: something that is needed is missing or unusable.
@@ -72,14 +72,14 @@ class _Offer:
         # Google calls it verification_url.
         name = "verification_uri" if "verification_uri" in found else "verification_url"
         address = _text(found, name)
-        if not _is_web_address(address):
+        if not _is_web_address(address, endpoint):
             raise _unusable(f"a {name} that is not an address to open")
         complete = found.get("verification_uri_complete")
         return cls(
             device_code=Secret(_text(found, "device_code")),
             user_code=user_code,
             address=address,
-            complete=complete if _is_web_address(complete) else None,
+            complete=complete if _is_web_address(complete, endpoint) else None,
             seconds=_seconds(found.get("expires_in"), _LIFE),
             interval=min(max(_seconds(found.get("interval"), _INTERVAL), _LEAST), _MOST),
         )
@@ -125,7 +125,7 @@ def login(
             f"{provider.issuer} has no login on another device (no device_authorization_endpoint)",
             hint='use flow = "browser"; its last address can be pasted into this terminal',
         )
-    offer = _Offer.read(ask(_request(client)))
+    offer = _Offer.read(ask(_request(client)), provider.device_authorization_endpoint)
     seconds = min(offer.seconds, timeout)
     terminal.tell(_told(provider, offer, seconds))
     with terminal.waiting(typing=False) as line:
@@ -221,11 +221,11 @@ def _text(found: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _is_web_address(value: object) -> bool:
+def _is_web_address(value: object, endpoint: str) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        check_endpoint(value.partition("#")[0])
+        check_endpoint(value.partition("#")[0], said_by=endpoint)
     except EndpointRefused:
         return False
     return value.isprintable() and len(value.partition("#")[2]) <= _LONGEST_CODE

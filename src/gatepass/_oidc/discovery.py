@@ -100,6 +100,8 @@ def from_challenge(
 
     Raises:
         DiscoveryFailed: the challenges do not say it, or contradict each other.
+        EndpointRefused: an address is not allowed, such as one of this computer that another
+            computer names.
         GatepassError: as :func:`metadata` does.
     """
     said = _bearer(challenges)
@@ -118,9 +120,11 @@ def from_challenge(
     )
     if "authority" not in said and "scope" not in said:
         client = replace(client, scopes=Client(client_id).scopes)
-    issuer = issuer or said.get("authority")
-    if issuer is None:
-        issuer = _authorization_server(http, said["resource_metadata"], api_url, seconds)
+    if not issuer:
+        issuer = said.get("authority")
+        if issuer is None:
+            issuer = _authorization_server(http, said["resource_metadata"], api_url, seconds)
+        check_endpoint(issuer, "the issuer that the server names", said_by=api_url)
     if agreed is not None:
         agreed(issuer, client_id)
     return metadata(http, issuer, seconds=seconds), client
@@ -146,7 +150,7 @@ def _document(http: "Session", issuer: str, seconds: float) -> dict[str, Any]:
 
 def _provider(issuer: str, found: Mapping[str, Any]) -> Provider:
     """Read metadata; null is the same as absent, what is not used here is not looked at."""
-    token_endpoint = _endpoint(found, "token_endpoint")
+    token_endpoint = _endpoint(found, "token_endpoint", issuer)
     if token_endpoint is None:
         raise DiscoveryFailed("the identity provider's metadata names no token_endpoint")
     challenge_methods = _texts(found, "code_challenge_methods_supported")
@@ -162,23 +166,23 @@ def _provider(issuer: str, found: Mapping[str, Any]) -> Provider:
     return Provider(
         issuer=issuer,
         token_endpoint=token_endpoint,
-        authorization_endpoint=_endpoint(found, "authorization_endpoint"),
-        device_authorization_endpoint=_endpoint(found, "device_authorization_endpoint"),
-        revocation_endpoint=_endpoint(found, "revocation_endpoint"),
-        jwks_uri=_endpoint(found, "jwks_uri"),
+        authorization_endpoint=_endpoint(found, "authorization_endpoint", issuer),
+        device_authorization_endpoint=_endpoint(found, "device_authorization_endpoint", issuer),
+        revocation_endpoint=_endpoint(found, "revocation_endpoint", issuer),
+        jwks_uri=_endpoint(found, "jwks_uri", issuer),
         auth_methods=methods or ("client_secret_basic",),
         id_token_algorithms=_texts(found, "id_token_signing_alg_values_supported"),
         answers_carry_iss=bool(carries_iss),
     )
 
 
-def _endpoint(found: Mapping[str, Any], name: str) -> str | None:
+def _endpoint(found: Mapping[str, Any], name: str, issuer: str) -> str | None:
     url = found.get(name)
     if url is None:
         return None
     if not isinstance(url, str):
         raise _wrong_type(name, "a text")
-    check_endpoint(url, f"the identity provider's {name}")
+    check_endpoint(url, f"the identity provider's {name}", said_by=issuer)
     return url
 
 
@@ -253,7 +257,7 @@ def _redirect_uri(url: str | None) -> str | None:
 
 def _authorization_server(http: "Session", url: str, api_url: str, seconds: float) -> str:
     """Ask the API's own metadata for its identity provider (RFC 9728, sections 3.3 and 5.1)."""
-    check_endpoint(url, "the resource_metadata that the server names")
+    check_endpoint(url, "the resource_metadata that the server names", said_by=api_url)
     found = get_json(http, url, seconds=seconds)
     resource = found.get("resource")
     if not isinstance(resource, str) or not _covers(resource, api_url):

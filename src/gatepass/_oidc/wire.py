@@ -16,6 +16,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus, urlencode, urlsplit
 
+from gatepass._oidc.here import leads_here
 from gatepass._oidc.values import Client, Provider
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
@@ -263,20 +264,24 @@ def identified(
     )
 
 
-def check_endpoint(url: str, name: str = "the address") -> None:
+def check_endpoint(url: str, name: str = "the address", *, said_by: str = "") -> None:
     """Refuse an address that no secret may be sent to.
 
     Allowed are https, and http to this very computer by a literal address or ``localhost``
-    (RFC 8252, section 8.3), without user name or fragment.
+    (RFC 8252, section 8.3), without user name or fragment. What listens on this computer trusts
+    that nobody else reaches it, so another computer cannot name an address of this one.
 
     Args:
         url: what to look at; it is not repeated where it may hold a password.
         name: what it is, for the message.
+        said_by: the URL of the server that names it; empty where the profile does.
 
     Raises:
         EndpointRefused: says why.
     """
     fault = _endpoint_fault(url)
+    if not fault and said_by and leads_here(url) and not leads_here(said_by):
+        fault = f"it is on this very computer, and {_origin(said_by)}, which names it, is not"
     if not fault:
         return
     shown = "" if "@" in url else f' "{printable(url)}"'
@@ -434,13 +439,17 @@ def _failed(error: Exception, question: _Question, seconds: float) -> Unanswered
         kind = Ambiguous if question.body.keep() else NotSent
     if isinstance(error, GatepassError):
         return kind(error.message, hint=error.hint)
-    origin = "{0.scheme}://{0.netloc}".format(urlsplit(question.url))
+    origin = _origin(question.url)
     if isinstance(error, TimeoutError):
         return kind(
             f"{origin} did not answer within {seconds:g} seconds",
             hint="check the network, and whether a VPN or a proxy is needed",
         )
     return kind(f"no answer from {origin}: {type(error).__name__}")
+
+
+def _origin(url: str) -> str:
+    return "{0.scheme}://{0.netloc}".format(urlsplit(url))
 
 
 def _basic(client_id: str, secret: Secret) -> str:
