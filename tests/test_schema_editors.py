@@ -180,6 +180,9 @@ _MISTAKES: Final = {
     "a token that may be sent anywhere": (
         f'{_URL}auth = {{ scheme = "oidc", refresh_token = "env:X" }}'
     ),
+    "a client's secret that may be sent anywhere": (
+        f'{_URL}auth = {{ scheme = "oidc", client_secret = "env:X" }}'
+    ),
     "a login that takes no time": f'{_URL}auth = {{ scheme = "oidc", login_timeout = 0 }}',
     "an unknown flow": f'{_URL}auth = {{ scheme = "oidc", flow = "implicit" }}',
     "a wrong type": f'{_OPEN}protected = "yes"',
@@ -242,6 +245,7 @@ _OF_ALL_OF_IT: Final = {
     "a client without its secret",
     "a login that takes no time",
     "a token that may be sent anywhere",
+    "a client's secret that may be sent anywhere",
     "a login over plain http",
     "a proxy's name alone",
     "a proxy without url",

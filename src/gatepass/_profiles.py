@@ -23,7 +23,7 @@ from gatepass._places import Key
 from gatepass._redis_vault import RedisAddress, RedisVault
 from gatepass._settings import ConfigFile, Layers, Locations, Origin, Source, Taken
 from gatepass._terminal import Terminal
-from gatepass.auth import Scheme, references_in, sends_credentials, value_of
+from gatepass.auth import KeyRefused, Scheme, references_in, sends_credentials, value_of
 from gatepass.errors import GatepassWarning, Problem, ProfileError
 from gatepass.secrets import Secret, SecretField, SecretRef, TextField
 
@@ -680,9 +680,13 @@ class _Gate:
             made = kind(**values)
         except (TypeError, ValueError) as error:
             secrets = [each.reveal() for each in values.values() if isinstance(each, Secret)]
-            told = str(error)
-            hides = any(secret in told for secret in secrets)
-            self.say(("auth",), "a value is refused by the scheme" if hides else told)
+            key: Key = ("auth",)
+            told, hint = str(error), ""
+            if isinstance(error, KeyRefused) and error.key in values:
+                key, told, hint = ("auth", error.key), error.message, error.hint
+            if any(secret in f"{told}\n{hint}" for secret in secrets):
+                told, hint = "a value is refused by the scheme", ""
+            self.say(key, told, hint=hint)
             return None
         return typing.cast("Scheme", made)
 

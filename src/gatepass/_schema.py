@@ -79,6 +79,7 @@ _RULES: Final[dict[str, list[Schema]]] = {
                 "properties": {"client_id": {"minLength": 1}},
             },
         },
+        _needs("client_secret", "issuer", minLength=1),
         _needs("refresh_token", "issuer", minLength=1),
     ]
 }

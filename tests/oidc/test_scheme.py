@@ -378,7 +378,7 @@ def test_another_provider_than_the_stored_logins_is_not_even_asked(
 
 def test_a_carried_token_needs_a_written_issuer() -> None:
     """Whoever answers for the server could have it sent anywhere."""
-    with pytest.raises(ProfileError, match="refresh_token needs issuer"):
+    with pytest.raises(ProfileError, match="refresh_token: needs issuer"):
         profile_for("https://mi.test/", "oidc", auth={"refresh_token": ref("env:TOKEN")})
 
     auth = {"refresh_token": ref("env:TOKEN"), "issuer": "https://login.test"}

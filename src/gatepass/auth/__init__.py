@@ -34,6 +34,21 @@ class Resolver(Protocol):
         """Resolve each field that is given; see :attr:`AuthContext.resolve`."""
 
 
+class KeyRefused(ValueError):
+    """A scheme refuses one of its keys; raised while it is built.
+
+    Attributes:
+        key: the key at whose place the complaint is told.
+        hint: the next step; may be empty.
+    """
+
+    def __init__(self, key: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+        self.message = message
+        self.hint = hint
+
+
 @dataclass(frozen=True, slots=True)
 class RedisPlace:
     """A redis in which tokens are kept. Looking at it touches nothing.

@@ -34,7 +34,7 @@ from gatepass._oidc.refresh import Live, Unsaved
 from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, Tokens
 from gatepass._oidc.vault import Vault
 from gatepass._text import quoted
-from gatepass.auth import AuthContext, SchemeBase, UnattendedContext, VaultPlace
+from gatepass.auth import AuthContext, KeyRefused, SchemeBase, UnattendedContext, VaultPlace
 from gatepass.errors import (
     GatepassError,
     GatepassWarning,
@@ -73,7 +73,7 @@ class Oidc(SchemeBase):
     Attributes:
         issuer: the identity provider; learnt from the server where it is not written.
         client_id: our name there; learnt from the server where it is not written.
-        client_secret: a reference; for confidential clients.
+        client_secret: a reference; for confidential clients; needs ``issuer``, where it is sent.
         scopes: what to ask for; by default what the server names, else openid offline_access.
         audience: which API the token is for.
         redirect_uri: the loopback address that is registered for the client; any port by default.
@@ -103,14 +103,24 @@ class Oidc(SchemeBase):
 
     def __post_init__(self) -> None:
         if self.flow == "client_credentials" and not (self.client_id and self.client_secret):
-            raise ValueError("flow = client_credentials needs client_id and client_secret")
-        if isinstance(self.refresh_token, SecretRef) and not self.issuer:
-            # Otherwise whoever answers for the server could have the token sent anywhere.
-            raise ValueError(
-                "refresh_token needs issuer, the identity provider that gave the token"
-            )
+            raise ValueError("flow = client_credentials needs issuer, client_id and client_secret")
+        # Without an issuer, whoever answers for the server says where these are sent. A token given
+        # in Python is the exception that the Scripting Toolkit's users need: see _carried.
+        if self.client_secret is not None:
+            self._need_issuer("client_secret")
+        if isinstance(self.refresh_token, SecretRef):
+            self._need_issuer("refresh_token")
         if not 0 < self.login_timeout < 86_400:  # noqa: PLR2004 - a day
             raise ValueError("login_timeout should be seconds: a positive number")
+
+    def _need_issuer(self, key: str) -> None:
+        if not self.issuer:
+            raise KeyRefused(
+                key,
+                "needs issuer, the identity provider that gave it; otherwise the server could name "
+                "another one to send it to",
+                hint='write   issuer = "https://..."   beside it',
+            )
 
     def authenticator(self, context: AuthContext) -> "Authenticator":
         """Return an auth that brings an access token. Opens no connection, starts no login.
