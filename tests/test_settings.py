@@ -283,6 +283,121 @@ def test_an_override_that_moves_the_url_must_bring_its_own_auth(world: World) ->
         world.load("p", overrides={"url": "http://a.test/"})
 
 
+_ISSUER = "GATEPASS_PROFILES__P__AUTH__ISSUER"
+_OF_CLIENT = "GATEPASS_PROFILES__P__AUTH__CLIENT_SECRET"
+
+
+def at_provider(issuer: str | None = "https://a.test/x", **keys: Any) -> dict[str, Any]:
+    """Return a profile with the two secrets that go to an identity provider."""
+    written = {} if issuer is None else {"issuer": issuer}
+    secrets = {"client_secret": "env:C", "refresh_token": "env:R"}
+    return {**profile(), "auth": {"scheme": "oidc", "client_id": "c", **secrets, **written, **keys}}
+
+
+def test_a_variable_that_moves_the_issuer_must_bring_the_secrets_that_go_there(
+    world: World,
+) -> None:
+    """A stray variable must not send a client's secret or a token to another provider."""
+    world.user({"profiles": {"p": at_provider()}})
+    moved = {_ISSUER: "https://evil.test/x"}
+
+    with pytest.raises(ProfileError) as caught:
+        world.load("p", environ=moved)
+    assert [problem.place for problem in caught.value.problems] == [_ISSUER] * 2
+    told = str(caught.value)
+    for name in ("client_secret", "refresh_token"):
+        assert f"another identity provider, so the profile's own {name} is not sent there" in told
+        assert f"set auth.{name} in the same place, or add a profile" in told
+    moved[_OF_CLIENT] = "env:MINE"
+    with pytest.raises(ProfileError, match="own refresh_token is not sent there") as caught:
+        world.load("p", environ=moved)
+    assert len(caught.value.problems) == 1
+    moved["GATEPASS_PROFILES__P__AUTH__REFRESH_TOKEN"] = "env:MINE"
+    assert world.load("p", environ=moved).auth.issuer == "https://evil.test/x"  # type: ignore[attr-defined]
+
+
+def test_an_override_that_moves_the_issuer_must_bring_or_clear_them(world: World) -> None:
+    world.user({"profiles": {"p": at_provider()}})
+    moved: dict[str, Any] = {"issuer": "https://b.test", "client_secret": "mine"}
+
+    with pytest.raises(ProfileError, match=r"overrides: auth\.issuer: moves .* own refresh_token"):
+        world.load("p", overrides={"auth": moved})
+    loaded = world.load("p", overrides={"auth": {**moved, "refresh_token": None}})
+
+    assert loaded.auth.client_secret.reveal() == "mine"  # type: ignore[attr-defined]
+
+
+def test_an_override_gets_no_secret_that_a_variable_brought_for_its_own_issuer(
+    world: World,
+) -> None:
+    world.user({"profiles": {"p": at_provider(refresh_token="env:R")}})
+    environ = {
+        _ISSUER: "https://b.test",
+        _OF_CLIENT: "env:B",
+        "GATEPASS_PROFILES__P__AUTH__REFRESH_TOKEN": "env:B",
+    }
+
+    assert world.load("p", environ=environ).scheme == "oidc"
+    with pytest.raises(ProfileError, match="own client_secret is not sent there"):
+        world.load("p", environ=environ, overrides={"auth": {"issuer": "https://c.test"}})
+
+
+def test_an_issuer_that_is_cleared_first_moves_all_the_same(world: World) -> None:
+    world.user({"profiles": {"p": at_provider()}})
+
+    with pytest.raises(ProfileError, match="own client_secret is not sent there"):
+        world.load("p", environ={_ISSUER: ""}, overrides={"auth": {"issuer": "https://evil.test"}})
+    with pytest.raises(ProfileError, match="client_secret: needs issuer"):
+        world.load("p", environ={_ISSUER: ""})
+
+
+def test_a_secret_of_a_parent_does_not_move_with_the_childs_issuer(world: World) -> None:
+    """Where another table of the same files holds the issuer."""
+    parent = at_provider(issuer=None)
+    child = {"extends": "parent", "auth": {"issuer": "https://a.test"}}
+    world.user({"profiles": {"parent": parent, "p": child}})
+
+    assert world.load("p").scheme == "oidc"
+    with pytest.raises(ProfileError, match="own client_secret is not sent there"):
+        world.load("p", environ={_ISSUER: "https://evil.test"})
+
+
+@pytest.mark.parametrize("issuer", ["https://a.test/x", "https://a.test/x/"])
+def test_the_same_issuer_with_or_without_a_last_slash_is_not_moved(
+    world: World, issuer: str
+) -> None:
+    world.user({"profiles": {"p": at_provider()}})
+
+    assert world.load("p", environ={_ISSUER: issuer}).auth.issuer == issuer  # type: ignore[attr-defined]
+
+
+def test_a_variable_may_give_the_issuer_where_none_is_written(world: World) -> None:
+    """As it may give the url: the secret in the file was meant for no other place."""
+    world.user({"profiles": {"p": at_provider(issuer=None)}})
+
+    assert world.load("p", environ={_ISSUER: "https://a.test"}).scheme == "oidc"
+
+
+def test_within_a_group_of_files_the_issuer_is_a_key_like_others(world: World) -> None:
+    world.in_project({"profiles": {"p": at_provider()}})
+    world.in_project({"profiles": {"p": {"auth": {"issuer": "https://b.test"}}}}, local=True)
+
+    assert world.load("p").auth.issuer == "https://b.test"  # type: ignore[attr-defined]
+
+
+def test_a_moved_url_with_its_own_auth_complains_of_no_issuer(world: World) -> None:
+    world.user({"profiles": {"p": at_provider()}})
+    environ = {
+        "GATEPASS_PROFILES__P__URL": "https://b.test/",
+        "GATEPASS_PROFILES__P__AUTH__SCHEME": "oidc",
+        _ISSUER: "https://b.test",
+    }
+
+    loaded = world.load("p", environ=environ)
+
+    assert loaded.auth.client_secret is None  # type: ignore[attr-defined]
+
+
 def test_a_variable_that_sets_another_proxy_drops_the_proxys_credentials(world: World) -> None:
     proxy = {"url": "http://proxy.test:3128", "user_name": "u", "password": "env:PP"}
     world.user({"profiles": {"p": profile(proxy=proxy)}})

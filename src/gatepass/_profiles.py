@@ -446,6 +446,10 @@ def check(taken: Taken, machine: Machine) -> Profile:
         table.setdefault("auth", {"scheme": "anonymous"})  # its absence was complained about
     keys = gate.fields(ProfileKeys, table, ())
     scheme, auth = gate.scheme(keys.pop("auth", None))
+    if auth is not None:
+        sorts = _sorts(type(auth), ("auth",))
+        secrets = [key for key, sort in sorts.items() if sort == "secret"]
+        complaints += _settings.secrets_of_another_issuer(taken.contributions, secrets)
     if "url" in keys:
         keys["url"] = gate.url(keys["url"], auth, allow_http=keys.get("allow_http", False))
     _check_rest(gate, keys)

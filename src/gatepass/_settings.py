@@ -1093,6 +1093,46 @@ def _origin(url: str) -> tuple[str, str, int | None] | None:
     return parts.scheme.lower(), (parts.hostname or "").lower(), port
 
 
+def secrets_of_another_issuer(
+    parts: Sequence[Contribution], secrets: Iterable[Key]
+) -> Iterator[Problem]:
+    """Keep secrets at their identity provider, as :func:`_moved` keeps a login at its server.
+
+    A variable or argument that changes a written ``issuer`` must bring each secret that is sent
+    there. Where none was written below, nothing is changed.
+
+    Args:
+        parts: what the layers say of a profile, in rising order of precedence.
+        secrets: the keys of the scheme that hold secrets.
+
+    Yields:
+        a complaint about the issuer for each secret that was meant for another one.
+    """
+    holders = {
+        key: number for key in secrets for number, part in enumerate(parts) if _has(part.table, key)
+    }
+    before = ""
+    for number, part in enumerate(parts):
+        issuer = _issuer(part.table)
+        moves = before and issuer and issuer.removesuffix("/") != before.removesuffix("/")
+        if moves and part.source.layer in {"variable", "argument"}:
+            for key, holder in holders.items():
+                if holder < number:
+                    name = ".".join(key[1:])
+                    yield Origin(part.source, (*part.above, "auth", "issuer")).problem(
+                        "moves the profile to another identity provider, so the profile's own "
+                        f"{name} is not sent there",
+                        hint=f"set auth.{name} in the same place, or add a profile",
+                    )
+        before = issuer or before
+
+
+def _issuer(table: Table) -> str:
+    auth = table.get("auth")
+    issuer = auth.get("issuer") if isinstance(auth, dict) else None
+    return issuer if isinstance(issuer, str) else ""
+
+
 def merge(tables: Sequence[Table]) -> Table:
     """Merge tables key by key, the last one strongest.
 
