@@ -24,8 +24,10 @@ from _pytest.fixtures import FixtureFunctionDefinition
 
 import gatepass
 from gatepass import _failures, _plugins, _profiles, _schema, cli, errors
-from gatepass._profiles import Machine, ProfileKeys, Proxy, Retries, Timeout, Tls
+from gatepass._profiles import Machine, ProfileKeys, Retries, Timeout
+from gatepass._proxy import Proxy
 from gatepass._redis_vault import RedisVault
+from gatepass._tls import Tls
 from gatepass.cli._options import CONTEXT
 from gatepass.secrets import SecretField, TextField
 from gatepass.testing import SchemeContract, SourceContract, _plugin

@@ -56,7 +56,9 @@ import tomli_w
 import gatepass
 from gatepass import _plugins, _profiles, _settings, _terminal, errors
 from gatepass._profiles import Profile
+from gatepass._proxy import Proxy
 from gatepass._settings import Locations
+from gatepass._tls import Tls
 from gatepass.cli import _gatepass
 from gatepass.errors import ProfileError
 from tests.distribution import install
@@ -497,7 +499,7 @@ def _page(name: str) -> str:
 
 def test_every_key_of_a_profile_is_described() -> None:
     text = _page("profile-keys")
-    for kind in (_profiles.ProfileKeys, _profiles.Tls, _profiles.Proxy, _profiles.Machine):
+    for kind in (_profiles.ProfileKeys, Tls, Proxy, _profiles.Machine):
         for name in _profiles.hints(kind):
             assert f"| `{name}` |" in text
     for name in (*_settings.TOP_KEYS, *_settings.MACHINE_KEYS):

@@ -15,7 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from gatepass import _plugins, _profiles
 from gatepass._evident import NOT_EVIDENT, evident, merged
 from gatepass._layering import Layered
-from gatepass._profiles import Machine, ProfileKeys, Proxy, Retries, Timeout, Tls
+from gatepass._profiles import Machine, ProfileKeys, Retries, Timeout
+from gatepass._proxy import Proxy
+from gatepass._tls import Tls
 from gatepass.secrets import SecretField, SecretRef, TextField
 
 _HOLDERS = (

@@ -10,8 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatepass import _plugins, _profiles
-from gatepass._profiles import Machine, Profile, ProfileKeys, Proxy, Tls
+from gatepass._profiles import Machine, Profile, ProfileKeys
+from gatepass._proxy import Proxy
 from gatepass._settings import MACHINE_KEYS, TOP_KEYS, Locations
+from gatepass._tls import Tls
 from gatepass.errors import GatepassWarning, ProfileError
 
 Load = Callable[[bytes], "Profile | ProfileError"]

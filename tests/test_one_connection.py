@@ -13,7 +13,7 @@ from requests import PreparedRequest, Response
 
 from gatepass._failures import LoginRefused, Unreachable
 from gatepass._handshake import OneConnection
-from gatepass._profiles import Proxy
+from gatepass._proxy import Proxy
 from gatepass._session import Session
 from gatepass._transport import Network, Transport
 from gatepass.auth import AuthContext, SchemeBase, autologon

@@ -26,7 +26,9 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from gatepass import _plugins, _profiles, _settings
-from gatepass._profiles import Machine, Profile, Proxy, Tls
+from gatepass._profiles import Machine, Profile
+from gatepass._proxy import Proxy
+from gatepass._tls import Tls
 from gatepass._version import __version__
 from gatepass.errors import (
     GatepassError,

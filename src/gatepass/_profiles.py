@@ -20,9 +20,11 @@ from urllib.parse import urlsplit, urlunsplit
 from gatepass import _plugins, _settings, _trust
 from gatepass._evident import NOT_EVIDENT, evident
 from gatepass._places import Key
+from gatepass._proxy import Proxy
 from gatepass._redis_vault import RedisAddress, RedisVault
 from gatepass._settings import ConfigFile, Layers, Locations, Origin, Source, Taken
 from gatepass._terminal import Terminal
+from gatepass._tls import Tls
 from gatepass.auth import KeyRefused, Scheme, references_in, sends_credentials, value_of
 from gatepass.errors import GatepassWarning, Problem, ProfileError
 from gatepass.secrets import Secret, SecretField, SecretRef, TextField
@@ -90,40 +92,6 @@ class _Retries:
 
 Timeout = typing.Annotated[tuple[float, float], _Timeout()]
 Retries = typing.Annotated[int, _Retries()]
-
-
-@dataclass(frozen=True)
-class Tls:
-    """How the server is trusted, and how the client proves itself.
-
-    Attributes:
-        ca_file: certificates of the authorities to trust, PEM; instead of the system's.
-        verify: false accepts any server; warns each time.
-        client_cert: the client's certificate, PEM; may hold the key too.
-        client_key: its private key, PEM.
-        client_key_password: a reference to the key's passphrase.
-    """
-
-    ca_file: str | None = None
-    verify: bool = True
-    client_cert: str | None = None
-    client_key: str | None = None
-    client_key_password: SecretField | None = None
-
-
-@dataclass(frozen=True)
-class Proxy:
-    """The way out.
-
-    Attributes:
-        url: the proxy's URL, without user and password; or ``"none"`` for no proxy at all.
-        user_name: plain or a reference.
-        password: a reference.
-    """
-
-    url: str
-    user_name: TextField | None = None
-    password: SecretField | None = None
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ import typing
 from typing import Any, Final
 
 from gatepass import _plugins, _profiles
-from gatepass._profiles import Machine, ProfileKeys, Proxy, Tls
+from gatepass._profiles import Machine, ProfileKeys
+from gatepass._proxy import Proxy
 from gatepass._redis_vault import RedisVault
 from gatepass._settings import NAME
+from gatepass._tls import Tls
 from gatepass.auth import sends_credentials
 from gatepass.errors import PluginError
 from gatepass.secrets import (

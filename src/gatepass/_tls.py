@@ -5,15 +5,36 @@ urllib3 changes a context that it is given without saying how to verify: one req
 and the connection pools, which are found by their context, stay apart too.
 """
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from gatepass.errors import ProfileError
-from gatepass.secrets import Secret
+from gatepass.secrets import Secret, SecretField
+
+if TYPE_CHECKING:
+    import ssl
+
+
+@dataclass(frozen=True)
+class Tls:
+    """How the server is trusted, and how the client proves itself.
+
+    Attributes:
+        ca_file: certificates of the authorities to trust, PEM; instead of the system's.
+        verify: false accepts any server; warns each time.
+        client_cert: the client's certificate, PEM; may hold the key too.
+        client_key: its private key, PEM.
+        client_key_password: a reference to the key's passphrase.
+    """
+
+    ca_file: str | None = None
+    verify: bool = True
+    client_cert: str | None = None
+    client_key: str | None = None
+    client_key_password: SecretField | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +74,7 @@ class Contexts:
 
     def get(
         self, verify: bool | str = True, certificate: ClientCertificate | None = None
-    ) -> ssl.SSLContext:
+    ) -> "ssl.SSLContext":
         """Return the context for this combination; at its first use read the files.
 
         Args:
@@ -73,7 +94,9 @@ class Contexts:
             return self._made[key]
 
 
-def _context(trust: bool | str, certificate: ClientCertificate | None) -> ssl.SSLContext:
+def _context(trust: bool | str, certificate: ClientCertificate | None) -> "ssl.SSLContext":
+    import ssl
+
     context = _system_store() if trust is True else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if trust is False:
         context.check_hostname = False
@@ -87,13 +110,17 @@ def _context(trust: bool | str, certificate: ClientCertificate | None) -> ssl.SS
     return context
 
 
-def _system_store() -> ssl.SSLContext:
+def _system_store() -> "ssl.SSLContext":
+    import ssl
+
     import truststore
 
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _load_authorities(context: ssl.SSLContext, path: str) -> None:
+def _load_authorities(context: "ssl.SSLContext", path: str) -> None:
+    import ssl
+
     hint = "look at tls.ca_file, REQUESTS_CA_BUNDLE or verify=: a PEM file, or a folder of them"
     try:
         if Path(path).is_dir():
@@ -106,7 +133,9 @@ def _load_authorities(context: ssl.SSLContext, path: str) -> None:
         raise ProfileError(f"cannot read {path}: {error.strerror}", hint=hint) from None
 
 
-def _load_certificate(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
+def _load_certificate(context: "ssl.SSLContext", certificate: ClientCertificate) -> None:
+    import ssl
+
     where = certificate.key or certificate.chain
 
     def passphrase() -> str:

@@ -22,7 +22,8 @@ from urllib3.poolmanager import proxy_from_url
 
 from gatepass._failures import explained, proxy_asks
 from gatepass._handshake import stay_here
-from gatepass._profiles import Proxy, is_loopback, origin_of
+from gatepass._profiles import is_loopback, origin_of
+from gatepass._proxy import Proxy
 from gatepass._tls import ClientCertificate, Contexts
 from gatepass.auth import basic_header
 from gatepass.secrets import Secret

@@ -6,9 +6,11 @@ from typing import Any
 
 from gatepass import _plugins, _profiles, _settings
 from gatepass._asking import context, user_of
-from gatepass._profiles import Profile, Proxy, Tls
+from gatepass._profiles import Profile
+from gatepass._proxy import Proxy
 from gatepass._settings import Layers, Taken
 from gatepass._terminal import Terminal
+from gatepass._tls import Tls
 from gatepass.cli._world import World
 from gatepass.errors import ProfileError
 from gatepass.secrets import (
