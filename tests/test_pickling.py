@@ -26,9 +26,11 @@ from gatepass._failures import LoginRefused, SchemeNotOffered
 from gatepass._oidc.refresh import Unsaved
 from gatepass._oidc.values import Provider, Record
 from gatepass._profiles import Machine
+from gatepass._proxy import Proxy
 from gatepass._redis_vault import RedisVault
 from gatepass._session import Session, _unpickled
 from gatepass._terminal import Terminal
+from gatepass._tls import Tls
 from gatepass._version import __version__
 from gatepass.errors import (
     GatepassError,
@@ -271,6 +273,40 @@ def test_a_proxys_password_given_as_a_value_stops_the_pickle() -> None:
     mi = Session("https://mi.example.com", anonymous=True, proxy=proxy)
 
     with pytest.raises(TypeError, match=r"proxy\.password was given as a value") as caught:
+        pickle.dumps(mi)
+    assert "canary" not in str(caught.value)
+
+
+def test_the_way_to_the_provider_travels_as_plain_fields(
+    from_file: Callable[..., Session], tmp_path: Path
+) -> None:
+    """No class of ours: what opens it may keep it elsewhere."""
+    auth = (
+        '{ scheme = "oidc", issuer = "https://i", '
+        'tls = { client_key_password = "env:U" }, '
+        'proxy = { url = "http://p:1", user_name = "u", password = "file:pw" } }'
+    )
+    (tmp_path / "secret-place").mkdir()
+    (tmp_path / "secret-place" / "pw").write_text("canary-proxy")
+    mi = from_file(auth, environ={"U": "canary-key"})
+
+    content = pickle.dumps(mi)
+    again: Any = reopened(content).profile.auth
+
+    here: Any = mi.profile.auth
+    assert (type(again.tls), type(again.proxy)) == (Tls, Proxy)
+    assert again.proxy == here.proxy  # where its file: starts came along
+    assert str(again.tls.client_key_password) == "env:U"
+    assert b"canary" not in content
+    assert b"_tls" not in content
+    assert b"_proxy" not in content
+
+
+def test_the_password_of_the_providers_proxy_stops_the_pickle_by_its_own_name() -> None:
+    proxy = {"url": "http://proxy:3128", "user_name": "p", "password": Secret("canary")}
+    mi = session_for("https://mi.example.com", "oidc", auth={"proxy": proxy})
+
+    with pytest.raises(TypeError, match=r" auth\.proxy\.password was given as a value") as caught:
         pickle.dumps(mi)
     assert "canary" not in str(caught.value)
 

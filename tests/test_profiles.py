@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from gatepass import _profiles, _settings
 from gatepass._profiles import Profile, load, origin_of, unnamed, url_problem
 from gatepass._settings import Locations
+from gatepass._tls import Tls
 from gatepass.errors import ProfileError
 from gatepass.secrets import Secret, SecretRef, ref
 
@@ -232,6 +234,32 @@ auth = { scheme = "basic", user_name = 3 }
             'tls = { client_key_password = "hunter2" }',
             r"gatepass secret set p tls.client_key_password",
         ),
+        (
+            'auth = { scheme = "oidc", tls = { client_key = "k.pem" } }',
+            r"auth\.tls\.client_key: needs client_cert too",
+        ),
+        (
+            'auth = { scheme = "oidc", tls = { client_key_password = "hunter2" } }',
+            r"gatepass secret set p auth\.tls\.client_key_password",
+        ),
+        (
+            'auth = { scheme = "oidc", tls = { ca_fil = "x" } }',
+            r'auth\.tls\.ca_fil: unknown key; did you mean "ca_file"',
+        ),
+        (
+            'auth = { scheme = "oidc", proxy = "http://u:hunter2@proxy.test" }',
+            r"auth\.proxy\.url: holds a user name or password",
+        ),
+        (
+            'auth = { scheme = "oidc", proxy = { url = "http://x.test", user_name = "u" } }',
+            r"auth\.proxy: user_name and password belong together",
+        ),
+        (
+            'auth = { scheme = "oidc", proxy = { url = "http://x.test", password = "hunter2" } }',
+            r"gatepass secret set p auth\.proxy\.password",
+        ),
+        ('auth = { scheme = "oidc", proxy = 3 }', r"auth\.proxy: should be a text or a table"),
+        ('auth = { scheme = "basic", tls = {} }', r"auth\.tls: unknown key"),
         ('check_path = "https://evil.test/"', r"check_path: should be a path"),
         ("extends = 3", r"extends: should be"),
         ('extends = "none"', r"extends: unknown profile"),
@@ -242,6 +270,43 @@ def test_each_mistake_is_explained(try_load: Load, body: str, expected: str) -> 
 
     assert re.search(expected, message), message
     assert re.search(r"profiles\.toml:\d+:\d+: ", message)
+
+
+def test_the_providers_certificates_and_proxy_are_those_of_the_profile_once_more(
+    try_load: Load, locations: Locations
+) -> None:
+    loaded = try_load(
+        HEAD
+        + """
+[profiles.p.auth]
+scheme = "oidc"
+proxy = { url = "http://proxy.test:3128", user_name = "env:U", password = "env:P" }
+tls = { ca_file = "ca.pem", client_cert = "c.pem", client_key_password = "env:K" }
+"""
+    )
+
+    folder = str(locations.user.parent)
+    auth: Any = loaded.auth
+    assert (auth.tls.ca_file, auth.tls.client_cert) == (f"{folder}/ca.pem", f"{folder}/c.pem")
+    assert auth.proxy.url == "http://proxy.test:3128"
+    assert (loaded.tls, loaded.proxy) == (Tls(), None)
+    assert dict(loaded.references()).keys() == {
+        "auth.proxy.user_name",
+        "auth.proxy.password",
+        "auth.tls.client_key_password",
+    }
+    assert all(
+        each.base_dir == folder for _, each in loaded.references() if isinstance(each, SecretRef)
+    )
+    told = {key.key: key.value for key in loaded.explain().keys}
+    assert told["auth.tls.ca_file"] == "ca.pem"
+    assert told["auth.proxy.password"] == "env:P"
+
+
+def test_no_proxy_at_all_is_a_word_for_the_provider_too(try_load: Load) -> None:
+    loaded: Any = try_load(HEAD + 'auth = { scheme = "oidc", proxy = "none" }\n')
+
+    assert loaded.auth.proxy.url == "none"
 
 
 @pytest.mark.parametrize(

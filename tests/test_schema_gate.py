@@ -177,6 +177,24 @@ _secret = st.sampled_from(_SECRETS).map(copy.deepcopy)
 _text = st.sampled_from(_TEXTS)
 _seconds = st.sampled_from([1, 0.5, 999_999_999, 3.0])
 _password = _some(user_name=_name, password=_secret)
+_proxy = st.sampled_from(
+    [
+        "none",
+        "http://proxy:3128",
+        {"url": "none", "user_name": "me"},
+        {"url": "http://proxy:3128", "user_name": "me", "password": "env:P"},
+    ]
+)
+_tls = st.fixed_dictionaries(
+    {},
+    optional=_some(
+        ca_file=_text,
+        verify=st.booleans(),
+        client_cert=_text,
+        client_key=_text,
+        client_key_password=_secret,
+    ),
+)
 _AUTH: Final = {
     "anonymous": ({}, {}),
     "autologon": (
@@ -198,6 +216,8 @@ _AUTH: Final = {
             use_stored_token=st.booleans(),
             login_timeout=_seconds,
             extra_params=st.dictionaries(_text, _text, max_size=2),
+            tls=_tls,
+            proxy=_proxy,
         ),
     ),
 }
@@ -205,24 +225,6 @@ _auth = st.sampled_from(sorted(_AUTH)).flatmap(
     lambda scheme: st.fixed_dictionaries(
         {"scheme": st.just(scheme), **_AUTH[scheme][0]}, optional=_AUTH[scheme][1]
     )
-)
-_proxy = st.sampled_from(
-    [
-        "none",
-        "http://proxy:3128",
-        {"url": "none", "user_name": "me"},
-        {"url": "http://proxy:3128", "user_name": "me", "password": "env:P"},
-    ]
-)
-_tls = st.fixed_dictionaries(
-    {},
-    optional=_some(
-        ca_file=_text,
-        verify=st.booleans(),
-        client_cert=_text,
-        client_key=_text,
-        client_key_password=_secret,
-    ),
 )
 _profile = st.fixed_dictionaries(
     {"url": st.sampled_from(_URLS), "auth": _auth},

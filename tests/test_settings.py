@@ -408,6 +408,43 @@ def test_a_variable_that_sets_another_proxy_drops_the_proxys_credentials(world: 
     assert (loaded.proxy.url, loaded.proxy.password) == ("http://evil.test", None)
 
 
+@pytest.mark.parametrize("name", ["PROXY", "PROXY__URL"])
+@pytest.mark.parametrize("by_override", [False, True])
+def test_another_proxy_for_the_provider_drops_its_proxys_credentials(
+    world: World, name: str, by_override: bool
+) -> None:
+    """And nothing else: not those of the server's proxy, and no other key of ``auth``."""
+    proxy = {"url": "http://proxy.test:3128", "user_name": "u", "password": "env:PP"}
+    auth = {"scheme": "oidc", "issuer": "https://login.test", "proxy": proxy}
+    world.user({"profiles": {"p": profile(proxy=proxy, auth=auth)}})
+    evil = "http://evil.test"
+    other = {"auth": {"proxy": {"url": evil} if name == "PROXY__URL" else evil}}
+
+    loaded: Any = (
+        world.load("p", overrides=other)
+        if by_override
+        else world.load("p", environ={f"GATEPASS_PROFILES__P__AUTH__{name}": evil})
+    )
+
+    assert (loaded.auth.proxy.url, loaded.auth.proxy.user_name) == (evil, None)
+    assert loaded.auth.proxy.password is None
+    assert loaded.auth.issuer == "https://login.test"
+    assert str(loaded.proxy.password) == "env:PP"
+    told = loaded.explain()
+    lost = {each.key: each for key in told.keys for each in key.overrode}
+    assert lost["auth.proxy.password"].value == "env:PP"
+    assert "another proxy" in lost["auth.proxy.password"].why
+
+
+def test_a_variable_for_the_providers_certificates_is_read_leniently(world: World) -> None:
+    world.user({"profiles": {"p": profile(auth={"scheme": "oidc"})}})
+
+    loaded: Any = world.load("p", environ={"GATEPASS_PROFILES__P__AUTH__TLS__VERIFY": "false"})
+
+    assert loaded.auth.tls.verify is False
+    assert loaded.tls.verify is True
+
+
 def test_overrides_win_over_variables(world: World) -> None:
     world.user({"profiles": {"p": profile()}})
 

@@ -401,6 +401,8 @@ def test_what_a_file_may_do_is_told_before_it_is_trusted() -> None:
                 "auth": {
                     "scheme": "oidc",
                     "issuer": "https://login.test",
+                    "tls": {"verify": False, "ca_file": "idp.pem", "client_key": "idp.key"},
+                    "proxy": "http://u:hunter2@idp-proxy.test",
                     "password": ["env:AWS_SECRET", "hunter2", {"command": ["rm", "-rf", "/"]}],
                 },
             }
@@ -417,6 +419,10 @@ def test_what_a_file_may_do_is_told_before_it_is_trusted() -> None:
         "tls.verify = false",
         "evil.pem",
         "https://login.test",
+        "auth.tls.verify = false",
+        'auth.tls.ca_file = "idp.pem"',
+        'auth.tls.client_key = "idp.key"',
+        'auth.proxy = "http://...@idp-proxy.test"',
         "env:AWS_SECRET",
         'runs a command: ["rm", "-rf", "/"]',
     ):

@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 
 from gatepass._profiles import Profile
 from gatepass._terminal import Terminal
-from gatepass.auth import logon_name, value_of
+from gatepass.auth import field_of, logon_name, value_of
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.secrets import Secret, SecretContext, SecretRef
 
@@ -178,7 +178,7 @@ class Asking:
     def answers(self, profile: Profile) -> list[Answer]:
         """Return what became of each alternative of each reference; runs no program."""
         return [
-            self._answer(profile, dotted.removeprefix("auth."), one, run_commands=False)
+            self._answer(profile, field_of(dotted), one, run_commands=False)
             for dotted, reference in profile.references()
             if isinstance(reference, SecretRef)
             for one in _alternatives(reference)
@@ -196,7 +196,7 @@ class Asking:
     def _probed(
         self, profile: Profile, dotted: str, reference: SecretRef, *, run_commands: bool
     ) -> Probed:
-        field = dotted.removeprefix("auth.")
+        field = field_of(dotted)
         used, certain, told = None, True, []
         for one in _alternatives(reference):
             if used is not None:

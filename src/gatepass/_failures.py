@@ -153,7 +153,7 @@ def body_spent(request: PreparedRequest) -> GatepassError:
 
 
 def explained(
-    error: requests.RequestException, request: Any, proxy: str = ""
+    error: requests.RequestException, request: Any, proxy: str = "", above: str = ""
 ) -> requests.RequestException:
     """Return our error for what requests raised; the same one where it says nothing of the way.
 
@@ -161,6 +161,7 @@ def explained(
         error: the original; it may hold credentials, so raise ours outside of its handler.
         request: the request that failed.
         proxy: the URL of the proxy in use; empty when there is none.
+        above: the table of ``tls`` and ``proxy`` that hints name: empty or ``auth.``.
     """
     of_the_way = isinstance(error, requests.ConnectionError | requests.Timeout)
     if isinstance(error, GatepassError) or not of_the_way:
@@ -168,9 +169,9 @@ def explained(
     origin = origin_of(request.url)
     chain = list(_chain(error))
     if isinstance(error, requests.exceptions.ProxyError):
-        return _proxy_failed(proxy, chain, request)
+        return _proxy_failed(proxy, chain, request, above)
     if isinstance(error, requests.exceptions.SSLError):
-        cause, hint = _tls_cause(chain)
+        cause, hint = _tls_cause(chain, above)
         return TLSFailed(f"no secure connection to {origin}: {cause}", hint=hint, request=request)
     if isinstance(error, requests.Timeout) or _first(chain, ReadTimeoutError):
         return _timed_out(error, origin, request)
@@ -192,24 +193,27 @@ def _timed_out(error: Exception, origin: str, request: PreparedRequest) -> Timed
     )
 
 
-def proxy_asks(proxy: str, request: PreparedRequest | None) -> ProxyRefused:
+def proxy_asks(proxy: str, request: PreparedRequest | None, above: str = "") -> ProxyRefused:
     """Return the error for a proxy that asks for a login."""
     return ProxyRefused(
         f"the proxy {_proxy_name(proxy)} asks for a login (407)",
-        hint='write   proxy = { url = "...", user_name = "...", password = "keyring:" }   into '
-        'the profile, or   proxy = "none"   where the server is reached without one',
+        hint=f'write   {above}proxy = {{ url = "...", user_name = "...", password = "keyring:" }}'
+        f'   into the profile, or   {above}proxy = "none"   where '
+        f"{'the provider' if above else 'the server'} is reached without one",
         request=request,
     )
 
 
-def _proxy_failed(proxy: str, chain: list[BaseException], request: PreparedRequest) -> ProxyRefused:
+def _proxy_failed(
+    proxy: str, chain: list[BaseException], request: PreparedRequest, above: str
+) -> ProxyRefused:
     cause = _reason(chain)
     if "407" in cause:
-        return proxy_asks(proxy, request)
+        return proxy_asks(proxy, request, above)
     return ProxyRefused(
         f"no way through the proxy {_proxy_name(proxy)}: {cause}",
-        hint="look at proxy in the profile, HTTPS_PROXY and NO_PROXY;   "
-        'proxy = "none"   goes without one',
+        hint=f"look at {above}proxy in the profile, HTTPS_PROXY and NO_PROXY;   "
+        f'{above}proxy = "none"   goes without one',
         request=request,
     )
 
@@ -273,15 +277,15 @@ _UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21})
 _WRONG_NAME: Final = frozenset({62, 64})
 
 
-def _tls_cause(chain: list[BaseException]) -> tuple[str, str]:
+def _tls_cause(chain: list[BaseException], above: str) -> tuple[str, str]:
     bad = _first(chain, ssl.SSLCertVerificationError)
     if bad is not None:
-        return _certificate_cause(bad)
+        return _certificate_cause(bad, above)
     error = _first(chain, ssl.SSLError)
     reason = (getattr(error, "reason", None) or "").upper()
     if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
         return "the server did not accept the client's certificate, or wants one", (
-            'write   tls = { client_cert = "...", client_key = "..." }   into the profile'
+            f'write   {above}tls = {{ client_cert = "...", client_key = "..." }}   into the profile'
         )
     if any(word in reason for word in ("WRONG_VERSION", "HTTP_REQUEST", "RECORD_LAYER")):
         return "it does not speak TLS on this port", (
@@ -290,7 +294,7 @@ def _tls_cause(chain: list[BaseException]) -> tuple[str, str]:
     return _reason(chain), "compare with   openssl s_client -connect HOST:PORT"
 
 
-def _certificate_cause(bad: ssl.SSLCertVerificationError) -> tuple[str, str]:
+def _certificate_cause(bad: ssl.SSLCertVerificationError, above: str) -> tuple[str, str]:
     code = getattr(bad, "verify_code", None)
     if code in _EXPIRED:
         return "its certificate has expired", (
@@ -303,11 +307,9 @@ def _certificate_cause(bad: ssl.SSLCertVerificationError) -> tuple[str, str]:
             "write the name that stands in the certificate into url"
         )
     text = "".join(filter(str.isprintable, getattr(bad, "verify_message", "") or str(bad)))
+    private = f'for a private authority write   {above}tls = {{ ca_file = "company-ca.pem" }}   '
     if code in _UNKNOWN_AUTHORITY:
         return f"its certificate comes from an unknown authority ({text[:_LONGEST]})", (
-            'for a private authority write   tls = { ca_file = "company-ca.pem" }   into the '
-            "profile, or install it in the operating system"
+            f"{private}into the profile, or install it in the operating system"
         )
-    return f"its certificate is not accepted ({text[:_LONGEST]})", (
-        'for a private authority write   tls = { ca_file = "company-ca.pem" }   into the profile'
-    )
+    return f"its certificate is not accepted ({text[:_LONGEST]})", (f"{private}into the profile")

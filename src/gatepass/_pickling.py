@@ -30,6 +30,7 @@ from gatepass._profiles import Machine, Profile
 from gatepass._proxy import Proxy
 from gatepass._tls import Tls
 from gatepass._version import __version__
+from gatepass.auth import field_of
 from gatepass.errors import (
     GatepassError,
     LoginRequired,
@@ -114,7 +115,14 @@ def unpacked(parcel: Parcel, environ: Mapping[str, str]) -> Profile:
 
 def _made_again(name: str, fields: Mapping[str, Any]) -> Any:
     def made() -> Any:
-        return _plugins.scheme(name)(**fields)
+        kind = _plugins.scheme(name)
+        tables = {key: _profiles.dataclass_in(hint) for key, hint in _profiles.hints(kind).items()}
+        again = {
+            key: tables[key](**fields[key])
+            for key in ("proxy", "tls")
+            if tables.get(key) in {Proxy, Tls} and fields.get(key) is not None
+        }
+        return kind(**{**fields, **again})
 
     wrong = (TypeError, ValueError)  # a key that one of the two does not know
     return _plugins.ask(_plugins.AUTH, name, "cannot be made again", made, passing=wrong)
@@ -159,13 +167,15 @@ def _portable(value: Any, key: str) -> Any:
         return {name: _portable(each, f"{key}.{name}") for name, each in value.items()}
     if type(value) in {list, tuple}:
         return type(value)(_portable(each, key) for each in value)
+    if key in {"auth.proxy", "auth.tls"} and isinstance(value, Proxy | Tls):
+        return _plain(value, key)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.replace(value, **_plain(value, key))
     return value
 
 
 def _reference(value: Secret | SecretRef, key: str) -> SecretRef:
-    field = key.removeprefix("auth.")
+    field = field_of(key)
     if isinstance(value, Secret):
         raise _refused(
             f"{field} was given as a value, and a pickle holds no secret; give a reference, such "

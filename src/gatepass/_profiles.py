@@ -25,7 +25,7 @@ from gatepass._redis_vault import RedisAddress, RedisVault
 from gatepass._settings import ConfigFile, Layers, Locations, Origin, Source, Taken
 from gatepass._terminal import Terminal
 from gatepass._tls import Tls
-from gatepass.auth import KeyRefused, Scheme, references_in, sends_credentials, value_of
+from gatepass.auth import KeyRefused, Scheme, field_of, references_in, sends_credentials, value_of
 from gatepass.errors import GatepassWarning, Problem, ProfileError
 from gatepass.secrets import Secret, SecretField, SecretRef, TextField
 
@@ -126,8 +126,9 @@ class ProfileKeys:
         timeout: seconds to connect and to wait for an answer, or one number for both.
         retries: how often a request that can be repeated is tried again.
         headers: sent with each request to the server; no credentials.
-        proxy: a URL, ``"none"``, or a table; by default what the environment says.
-        tls: certificates.
+        proxy: the way to the server: a URL, ``"none"``, or a table; by default what the
+            environment says.
+        tls: certificates of the server, and of the client for it.
         allow_http: permits credentials over plain http to another machine.
     """
 
@@ -408,8 +409,6 @@ def check(taken: Taken, machine: Machine) -> Profile:
     if named and not _settings.NAME.fullmatch(taken.name):
         complaints.append(gate.complaint((), _settings.BAD_NAME))
     table = dict(taken.table)
-    if isinstance(table.get("proxy"), str):
-        table["proxy"] = {"url": table["proxy"]}
     if taken.problems:
         table.setdefault("auth", {"scheme": "anonymous"})  # its absence was complained about
     keys = gate.fields(ProfileKeys, table, ())
@@ -582,8 +581,10 @@ class _Gate:
     def _nested(self, kind: Any, value: Any, key: Key) -> Any:
         if isinstance(value, kind):
             return value
+        if kind is Proxy and isinstance(value, str):
+            value = {"url": value}
         if not isinstance(value, Mapping):
-            or_text = str in typing.get_args(kind) or key == ("proxy",)  # a URL becomes its table
+            or_text = kind is Proxy
             self.say(key, "should be a text or a table" if or_text else "should be a table")
             return _BAD
         before = len(self._complaints)
@@ -616,7 +617,7 @@ class _Gate:
         name = origin.key[1] if _settings.NAME.fullmatch(origin.key[1]) else "NAME"
         return (
             f"if this is the secret itself: take it out, run   gatepass secret set {name} "
-            f"{'.'.join(key[1:] if key[0] == 'auth' else key)}\n"
+            f"{field_of('.'.join(key))}\n"
             f'and write   {key[-1]} = "keyring:"'
         )
 
@@ -639,6 +640,7 @@ class _Gate:
 
         def checked() -> Scheme | None:
             values = self.fields(kind, table, ("auth",))
+            _check_way(self, values, ("auth",))
             made = self._made(kind, values) if len(self._complaints) == before else None
             if made is not None and type(made) is not kind:  # whose keys were never checked
                 raise _plugins.broken(_plugins.AUTH, name, "makes something else of itself")
@@ -830,25 +832,29 @@ def _check_rest(gate: _Gate, keys: dict[str, Any]) -> None:
             gate.say(key, "is not the name of a header (RFC 9110, section 5.1)")
         elif not value.isascii():
             gate.say(key, "should be plain ASCII: other characters arrive differently everywhere")
-    proxy = keys.get("proxy")
-    if proxy is not None:
-        _check_proxy(gate, proxy)
-    tls = keys.get("tls")
-    if tls is not None:
-        keys["tls"] = _placed(gate, tls, "tls")
+    _check_way(gate, keys, ())
     check_path = keys.get("check_path", "")
     if "://" in check_path or check_path.startswith("//"):
         gate.say(("check_path",), "should be a path below the url")
 
 
-def _check_proxy(gate: _Gate, proxy: Proxy) -> None:
+def _check_way(gate: _Gate, values: dict[str, Any], above: Key) -> None:
+    """The rules of ``proxy`` and ``tls``, of the profile or of its scheme."""
+    proxy, tls = values.get("proxy"), values.get("tls")
+    if isinstance(proxy, Proxy):
+        _check_proxy(gate, proxy, (*above, "proxy"))
+    if isinstance(tls, Tls):
+        values["tls"] = _placed(gate, tls, (*above, "tls"))
+
+
+def _check_proxy(gate: _Gate, proxy: Proxy, key: Key) -> None:
     if proxy.url == "none":
         return
     problem = url_problem(proxy.url)
     if problem:
-        gate.say(("proxy", "url"), problem.replace("auth, as", "user_name and password, as"))
+        gate.say((*key, "url"), problem.replace("auth, as", "user_name and password, as"))
     if (proxy.user_name is None) != (proxy.password is None):
-        gate.say(("proxy",), "user_name and password belong together")
+        gate.say(key, "user_name and password belong together")
 
 
 _REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
@@ -892,21 +898,21 @@ def _checked_vault(gate: _Gate, vault: RedisVault) -> RedisVault:
         )
     if vault.user_name is not None and vault.password is None:
         gate.say(("vault", "user_name"), "needs password too")
-    return _placed(gate, vault, "vault")
+    return _placed(gate, vault, ("vault",))
 
 
 _Paths = typing.TypeVar("_Paths", Tls, RedisVault)
 
 
-def _placed(gate: _Gate, tls: _Paths, above: str) -> _Paths:
+def _placed(gate: _Gate, tls: _Paths, above: Key) -> _Paths:
     """The same with absolute paths: relative ones start at the file that holds them."""
     if tls.client_key and not tls.client_cert:
-        gate.say((above, "client_key"), "needs client_cert too")
+        gate.say((*above, "client_key"), "needs client_cert too")
     absolute: dict[str, Any] = {}
     for name in ("ca_file", "client_cert", "client_key"):
         value = getattr(tls, name)
         if value:
-            base = gate.base_dir((above, name))
+            base = gate.base_dir((*above, name))
             # Path.expanduser raises where nobody is called like that; the file may be.
             there = os.path.expanduser(value)  # noqa: PTH111
             absolute[name] = str(_trust.absolute(Path(base or "", there)))

@@ -14,6 +14,7 @@ import dataclasses
 import json
 import re
 import typing
+from collections.abc import Iterator
 from typing import Any, Final
 
 from gatepass import _plugins, _profiles
@@ -304,14 +305,22 @@ def _whole_profile(schemes: dict[str, _Scheme]) -> Schema:
 
 def _whole_auth(schemes: dict[str, _Scheme]) -> Schema:
     rules = {
-        name: {"allOf": [{"required": each.required}, *_RULES.get(name, [])]}
+        name: {"allOf": [{"required": each.required}, *_RULES.get(name, []), *_of_tables(each)]}
         for name, each in schemes.items()
-        if each.required or name in _RULES
+        if each.required or name in _RULES or any(_of_tables(each))
     }
     return {
         "required": ["scheme"],
         "allOf": [_if_scheme(name, rule) for name, rule in rules.items()],
     }
+
+
+def _of_tables(scheme: _Scheme) -> Iterator[Schema]:
+    """What ``proxy`` and ``tls`` of a scheme must hold."""
+    for key, schema in scheme.table["properties"].items():
+        for name in _TABLES.values():
+            if {"allOf": [_ref(name)]}.items() <= schema.items():
+                yield {"properties": {key: _ref(f"whole_{name}")}}
 
 
 _WHOLE_TLS: Final = _needs("client_key", "client_cert", minLength=1)
@@ -323,6 +332,10 @@ _WHOLE_PROXY: Final[Schema] = {
 
 
 # ---------------------------------------------------------------- tables and types
+
+
+# Keys of a profile that a scheme may have too.
+_TABLES: Final[dict[Any, str]] = {Proxy: "proxy", Tls: "tls"}
 
 
 def _table(
@@ -355,6 +368,8 @@ def _type(hint: Any, within: tuple[Any, ...]) -> Schema:
     if TextField in {hint, *choices}:
         return {"allOf": [_ref("text")]}
     nested = _profiles.dataclass_in(hint)
+    if nested in _TABLES:
+        return {"allOf": [_ref(_TABLES[nested])]}
     if nested is not None:
         return {} if nested in within else _table(nested, within=within)
     from pydantic import TypeAdapter

@@ -40,13 +40,14 @@ from gatepass._keywords import auth_table, check_names, check_url
 from gatepass._lanes import Lanes
 from gatepass._pickling import FORM, Parcel, located, packed, settings, settle, unpacked
 from gatepass._profiles import Profile, origin_of
+from gatepass._proxy import Proxy
 from gatepass._settings import ConfigFile
 from gatepass._terminal import Terminal
-from gatepass._tls import ClientCertificate, trusted
-from gatepass._transport import Network, leave
+from gatepass._tls import ClientCertificate, Tls, trusted
+from gatepass._transport import Network, PlainSession, leave
 from gatepass._trust import printable
 from gatepass._unlocked import Unlocked, vault_place
-from gatepass.auth import AuthContext, basic_header, sends_credentials
+from gatepass.auth import AuthContext, basic_header, sends_credentials, value_of
 from gatepass.errors import GatepassError, GatepassWarning
 from gatepass.secrets import Secret, SecretRef
 
@@ -161,7 +162,7 @@ class Session(requests.Session):
         machine = _profiles.machine_of_variables(os.environ if environ is None else environ)
         self._start(replace(profile, machine=machine), environ, interactive, terminal)
         self._open()
-        _warn_if_unverified(self.profile)
+        warn_if_unverified(self.profile)
 
     @classmethod
     def from_profile(
@@ -198,7 +199,7 @@ class Session(requests.Session):
         session = cls._from_checked(
             profile, environ=environ, interactive=interactive, terminal=terminal
         )
-        _warn_if_unverified(profile)
+        warn_if_unverified(profile)
         return session
 
     @classmethod
@@ -240,7 +241,7 @@ class Session(requests.Session):
         self._environ = os.environ if environ is None else environ
         self._interactive = interactive
         self._terminal = terminal or Terminal(self._environ, interactive=interactive)
-        self._plain: requests.Session | None = None
+        self._plain: PlainSession | None = None
         self._is_open = False
         # No netrc, and no REQUESTS_CA_BUNDLE above tls.ca_file: the network looks itself.
         self.trust_env = False
@@ -258,6 +259,7 @@ class Session(requests.Session):
             login.unlocked if login else Unlocked(profile, self._environ, self._terminal)
         )
         self._network, certificate = network_of(profile, self._environ, self._unlocked)
+        self._elsewhere = elsewhere_of(profile, self._environ, self._unlocked)
         self._authenticator = login.authenticator if login else self._made_authenticator()
         self._unlocked.raise_missing()
         self._guard = Guard(profile, self._authenticator, self._unlocked)
@@ -266,6 +268,8 @@ class Session(requests.Session):
         lanes = Lanes(self._network, certificate)
         if profile.tls.ca_file or certificate:
             lanes.read_files()
+        if own_tls(profile) != Tls():
+            self._http().read_files()
         for prefix, adapter in self.adapters.items():
             if isinstance(adapter, _NoLanes):
                 self.adapters[prefix] = lanes
@@ -335,9 +339,9 @@ class Session(requests.Session):
             terminal=self._terminal,
         )
 
-    def _http(self) -> requests.Session:
+    def _http(self) -> PlainSession:
         if self._plain is None:
-            self._plain = self._network.plain_session()
+            self._plain = PlainSession(self.profile.origin, self._network, *self._elsewhere)
         return self._plain
 
     def prepare_request(self, request: requests.Request) -> PreparedRequest:
@@ -649,7 +653,7 @@ class _Opened:
         if mark not in self._logins:
             # A session that nobody else has: a task may close its own while others log on.
             first = Session._from_checked(profile, interactive=False)  # noqa: SLF001
-            _warn_if_unverified(profile)
+            warn_if_unverified(profile)
             self._logins[mark] = first._logged_on()  # noqa: SLF001
             for oldest in list(self._logins)[:-_MOST_LOGINS]:
                 del self._logins[oldest]
@@ -683,15 +687,48 @@ def network_of(
     profile: Profile, environ: Mapping[str, str], unlocked: Unlocked
 ) -> tuple[Network, ClientCertificate | None]:
     """Resolve the secrets of proxy and client key, and describe the way to the server."""
-    proxy, tls = profile.proxy, profile.tls
+    network, certificate = _way(profile, profile.tls, profile.proxy, "", environ, unlocked)
+    # Permitted without allow_http because it never leaves this computer: so it must not.
+    stays_here = sends_credentials(profile.auth) and not profile.allow_http
+    return replace(network, stays_here=stays_here), certificate
+
+
+def elsewhere_of(
+    profile: Profile, environ: Mapping[str, str], unlocked: Unlocked
+) -> tuple[Network, ClientCertificate | None]:
+    """Describe the way to who is asked beside the server, such as an identity provider.
+
+    The server's ``tls`` and ``proxy`` say nothing about it: it is the scheme's own that count.
+    """
+    found = value_of(profile.auth, "proxy")
+    proxy = found if isinstance(found, Proxy) else None
+    network, certificate = _way(profile, own_tls(profile), proxy, "auth.", environ, unlocked)
+    # An identity provider may be reached by plain http on this computer only.
+    return replace(network, stays_here=True), certificate
+
+
+def own_tls(profile: Profile) -> Tls:
+    """Return the ``tls`` of a profile's scheme."""
+    found = value_of(profile.auth, "tls")
+    return found if isinstance(found, Tls) else Tls()
+
+
+def _way(
+    profile: Profile,
+    tls: Tls,
+    proxy: Proxy | None,
+    above: str,
+    environ: Mapping[str, str],
+    unlocked: Unlocked,
+) -> tuple[Network, ClientCertificate | None]:
     header = None
     if proxy is not None:
         fields = {"user_name": proxy.user_name, "password": proxy.password}
-        found = unlocked.collect("proxy.", fields)
+        found = unlocked.collect(f"{above}proxy.", fields)
         if len(found) == len(fields):
             pair = (found["user_name"].reveal(), found["password"].reveal())
             header = Secret(basic_header(*pair))
-    key = unlocked.collect("tls.", {"client_key_password": tls.client_key_password})
+    key = unlocked.collect(f"{above}tls.", {"client_key_password": tls.client_key_password})
     certificate = None
     if tls.client_cert:
         password = key.get("client_key_password")
@@ -704,8 +741,7 @@ def network_of(
         verify=tls.verify,
         proxy=proxy,
         proxy_header=header,
-        # Permitted without allow_http because it never leaves this computer: so it must not.
-        stays_here=sends_credentials(profile.auth) and not profile.allow_http,
+        above=above,
     )
     return network, certificate
 
@@ -715,10 +751,26 @@ def _names_authorization(headers: Mapping[Any, Any]) -> bool:
     return any(name.lower() == "authorization" for name in names)
 
 
-def _warn_if_unverified(profile: Profile) -> None:
+def warn_if_unverified(profile: Profile, stacklevel: int = 3) -> None:
+    """Warn of each side that need not prove who it is: the server, the identity provider."""
     if not profile.tls.verify:
         warnings.warn(
             f"tls.verify = false: nothing proves that {profile.origin} is the right server",
             GatepassWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
+    if not own_tls(profile).verify:
+        warnings.warn(
+            f"auth.tls.verify = false: nothing proves that {_provider_of(profile)} is the right "
+            "identity provider",
+            GatepassWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _provider_of(profile: Profile) -> str:
+    issuer = value_of(profile.auth, "issuer")
+    if isinstance(issuer, str) and issuer:
+        with suppress(ValueError):  # not a URL; that is told when it is asked
+            return printable(origin_of(issuer))
+    return f"who is named by {profile.origin}"

@@ -372,6 +372,12 @@ def _has(table: Any, key: Key) -> bool:
     return True
 
 
+def _get(table: Any, key: Key) -> Any:
+    for name in key:
+        table = table.get(name) if isinstance(table, dict) else None
+    return table
+
+
 # ---------------------------------------------------------------- reading
 
 
@@ -1028,13 +1034,12 @@ def _yielding(chain: Iterable[Contribution], upper: Contribution) -> list[Contri
     scheme = _scheme(upper.table)
     lower = [found for part in chain if (found := _scheme(part.table)) is not None]
     if scheme is not None and lower and lower[-1] != scheme:
-        chain = _without(chain, "auth", upper, ("auth", "scheme"), _OTHER_SCHEME)
-    proxy = upper.table.get("proxy")
+        chain = _without(chain, ("auth",), upper, ("auth", "scheme"), _OTHER_SCHEME)
     if upper.source.layer in {"variable", "argument"}:
-        if isinstance(proxy, str):
-            chain = _without(chain, "proxy", upper, ("proxy",), _OTHER_PROXY)
-        elif isinstance(proxy, dict) and "url" in proxy:
-            chain = _without(chain, "proxy", upper, ("proxy", "url"), _OTHER_PROXY)
+        for key in (("proxy",), ("auth", "proxy")):
+            by = (*key, "url") if _has(upper.table, (*key, "url")) else key
+            if by != key or isinstance(_get(upper.table, key), str):
+                chain = _without(chain, key, upper, by, _OTHER_PROXY)
     return chain
 
 
@@ -1049,20 +1054,33 @@ def _scheme(table: Table) -> Any:
 
 
 def _without(
-    chain: Iterable[Contribution], name: str, upper: Contribution, key: Key, why: str
+    chain: Iterable[Contribution], key: Key, upper: Contribution, by: Key, why: str
 ) -> list[Contribution]:
     """The layers without one key, which a key of the upper layer makes void."""
-    by = Origin(upper.source, (*upper.above, *key), upper.above)
+    origin = Origin(upper.source, (*upper.above, *by), upper.above)
     return [
         replace(
             part,
-            table={other: value for other, value in part.table.items() if other != name},
-            dropped=(*part.dropped, Dropped({name: part.table[name]}, by, why)),
+            table=_cut(part.table, key),
+            dropped=(*part.dropped, Dropped(_only(part.table, key), origin, why)),
         )
-        if name in part.table
+        if _has(part.table, key)
         else part
         for part in chain
     ]
+
+
+def _cut(table: Table, key: Key) -> Table:
+    """A table without one key, which it has."""
+    name, *rest = key
+    others = {other: value for other, value in table.items() if other != name}
+    return {**others, name: _cut(table[name], tuple(rest))} if rest else others
+
+
+def _only(table: Table, key: Key) -> Table:
+    """A table with nothing but one key, which it has."""
+    name, *rest = key
+    return {name: _only(table[name], tuple(rest)) if rest else table[name]}
 
 
 def _moved(
@@ -1072,7 +1090,7 @@ def _moved(
     new, old = upper.table.get("url"), below.get("url")
     if not isinstance(new, str) or not isinstance(old, str) or _origin(new) == _origin(old):
         return chain, []
-    stripped = _without(chain, "auth", upper, ("url",), _OTHER_SERVER)
+    stripped = _without(chain, ("auth",), upper, ("url",), _OTHER_SERVER)
     if _scheme(upper.table) is not None:
         return stripped, []
     origin = Origin(upper.source, (*upper.above, "url"))

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tls:
-    """How the server is trusted, and how the client proves itself.
+    """How who answers is trusted, and how the client proves itself there.
 
     Attributes:
         ca_file: certificates of the authorities to trust, PEM; instead of the system's.
-        verify: false accepts any server; warns each time.
+        verify: false accepts anybody; warns each time.
         client_cert: the client's certificate, PEM; may hold the key too.
         client_key: its private key, PEM.
         client_key_password: a reference to the key's passphrase.
@@ -65,10 +65,12 @@ class Contexts:
 
     Args:
         trust: what ``verify=True`` means: a PEM file or folder; None is the system's store.
+        table: the key whose files these are, for messages: ``tls`` or ``auth.tls``.
     """
 
-    def __init__(self, trust: str | None) -> None:
+    def __init__(self, trust: str | None, table: str = "tls") -> None:
         self._trust = trust
+        self._table = table
         self._made: dict[tuple[bool | str, ClientCertificate | None], ssl.SSLContext] = {}
         self._lock = Lock()
 
@@ -90,11 +92,13 @@ class Contexts:
         with self._lock:
             key = (trust, certificate)
             if key not in self._made:
-                self._made[key] = _context(trust, certificate)
+                self._made[key] = _context(trust, certificate, self._table)
             return self._made[key]
 
 
-def _context(trust: bool | str, certificate: ClientCertificate | None) -> "ssl.SSLContext":
+def _context(
+    trust: bool | str, certificate: ClientCertificate | None, table: str
+) -> "ssl.SSLContext":
     import ssl
 
     context = _system_store() if trust is True else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -102,9 +106,9 @@ def _context(trust: bool | str, certificate: ClientCertificate | None) -> "ssl.S
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif isinstance(trust, str):
-        _load_authorities(context, trust)
+        _load_authorities(context, trust, table)
     if certificate is not None:
-        _load_certificate(context, certificate)
+        _load_certificate(context, certificate, table)
         # IIS asks for the certificate after the handshake, when it knows the path.
         context.post_handshake_auth = True
     return context
@@ -118,10 +122,12 @@ def _system_store() -> "ssl.SSLContext":
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _load_authorities(context: "ssl.SSLContext", path: str) -> None:
+def _load_authorities(context: "ssl.SSLContext", path: str, table: str) -> None:
     import ssl
 
-    hint = "look at tls.ca_file, REQUESTS_CA_BUNDLE or verify=: a PEM file, or a folder of them"
+    hint = (
+        f"look at {table}.ca_file, REQUESTS_CA_BUNDLE or verify=: a PEM file, or a folder of them"
+    )
     try:
         if Path(path).is_dir():
             context.load_verify_locations(capath=path)
@@ -133,14 +139,18 @@ def _load_authorities(context: "ssl.SSLContext", path: str) -> None:
         raise ProfileError(f"cannot read {path}: {error.strerror}", hint=hint) from None
 
 
-def _load_certificate(context: "ssl.SSLContext", certificate: ClientCertificate) -> None:
+def _load_certificate(
+    context: "ssl.SSLContext", certificate: ClientCertificate, table: str
+) -> None:
     import ssl
 
     where = certificate.key or certificate.chain
 
     def passphrase() -> str:
         # Without this callback OpenSSL would ask on the terminal, and wait there for ever.
-        return certificate.password.reveal() if certificate.password else _no_passphrase(where)
+        return (
+            certificate.password.reveal() if certificate.password else _no_passphrase(where, table)
+        )
 
     try:
         context.load_cert_chain(certificate.chain, certificate.key, passphrase)
@@ -149,10 +159,10 @@ def _load_certificate(context: "ssl.SSLContext", certificate: ClientCertificate)
             message, hint = f"the key in {where} belongs to another certificate", ""
         elif certificate.password:
             message = f"the private key in {where} cannot be opened"
-            hint = "look at tls.client_key_password: it may be the wrong passphrase"
+            hint = f"look at {table}.client_key_password: it may be the wrong passphrase"
         else:
             message = f"{certificate.chain} and {where} are not a certificate and its key"
-            hint = "both are PEM files; tls.client_key is not needed where one file holds both"
+            hint = f"both are PEM files; {table}.client_key is not needed where one file holds both"
         raise ProfileError(message, hint=hint) from None
     except OSError as error:
         names = " or ".join(filter(None, (certificate.chain, certificate.key)))
@@ -161,8 +171,8 @@ def _load_certificate(context: "ssl.SSLContext", certificate: ClientCertificate)
         raise ProfileError(f"the passphrase of {where} is too long for OpenSSL") from None
 
 
-def _no_passphrase(where: str) -> NoReturn:
+def _no_passphrase(where: str, table: str) -> NoReturn:
     raise ProfileError(
         f"the private key in {where} is encrypted, and no passphrase is given",
-        hint='add   client_key_password = "keyring:"   to the tls table of the profile',
+        hint=f'add   client_key_password = "keyring:"   to the table {table} of the profile',
     )

@@ -13,7 +13,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 
 import requests
 from requests import PreparedRequest, Response
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -42,7 +42,7 @@ _PROXY_VARIABLES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The way to the server, as a profile and its secrets describe it.
+    """The way to the server, or to an identity provider, as a profile and its secrets describe it.
 
     Attributes:
         environ: the environment variables, asked for proxies where the profile names none.
@@ -53,6 +53,7 @@ class Network:
         proxy: the profile's proxy; None follows the environment.
         proxy_header: the Proxy-Authorization header for the profile's proxy; None sends none.
         stays_here: whether plain http to this computer passes by the environment's proxies.
+        above: the table of the keys ``tls`` and ``proxy`` that describe it: empty or ``auth.``.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -63,6 +64,7 @@ class Network:
     proxy: Proxy | None = None
     proxy_header: Secret | None = None
     stays_here: bool = False
+    above: str = ""
 
     def proxies(self, url: str) -> dict[str, str]:
         """Return the proxies for a URL in the form of requests."""
@@ -91,13 +93,8 @@ class Network:
         return bare, {"Proxy-Authorization": header}
 
     def plain_session(self) -> requests.Session:
-        """Return a session without any credential: no login, no netrc, no client certificate."""
-        session = requests.Session()
-        session.trust_env = False
-        session.verify = self.verify
-        for prefix in ("https://", "http://"):
-            session.mount(prefix, Transport(self))
-        return session
+        """Return a session without any credential that goes this way to anybody."""
+        return PlainSession("", self, self)
 
 
 def _proxies_of_environ(url: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -294,7 +291,7 @@ class Transport(HTTPAdapter):
         self._connections = connections
         self._network = network
         self._certificate = certificate
-        self._contexts = Contexts(network.trust)
+        self._contexts = Contexts(network.trust, f"{network.above}tls")
         retries = _retries(network.retries, answers=patient)
         super().__init__(pool_maxsize=connections, max_retries=retries)
         self.poolmanager.pool_classes_by_scheme = _POOLS
@@ -337,12 +334,12 @@ class Transport(HTTPAdapter):
         try:
             response = super().send(request, stream, timeout, verify, cert, route)
         except requests.RequestException as error:
-            failure = explained(error, request, proxy=proxy)
+            failure = explained(error, request, proxy=proxy, above=self._network.above)
         else:
             if response.status_code != _PROXY_ASKS or not proxy:
                 return response
             response.close()
-            failure = proxy_asks(proxy, request)
+            failure = proxy_asks(proxy, request, self._network.above)
         raise failure  # outside of the handler: the original may hold credentials
 
     def patience(self, request: PreparedRequest) -> Patience:
@@ -399,6 +396,81 @@ class Transport(HTTPAdapter):
             )
             manager.pool_classes_by_scheme = _POOLS
         return manager
+
+
+class _Unasked(Transport):
+    """Connections whose network alone says how to verify, where the caller says nothing."""
+
+    @property
+    def verifies(self) -> bool:
+        """Whether who answers must prove by a certificate who that is."""
+        return self._network.verify
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send one request; see :class:`Transport`."""
+        verify = self._network.verify if verify is True else verify
+        return super().send(request, stream, timeout, verify, cert, proxies)
+
+
+class PlainSession(requests.Session):
+    """A session without any login: no Authorization, no netrc.
+
+    What it asks of the profile's origin goes one way, without the client's certificate, what it
+    asks of anyone else another way; also where a redirect leads from the one to the other.
+
+    Args:
+        origin: the profile's; empty where there is one way only.
+        server: the way to the profile's origin.
+        others: the way to anyone else.
+        certificate: the client's certificate for the others.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        server: Network,
+        others: Network,
+        certificate: ClientCertificate | None = None,
+    ) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._origin = origin
+        self._home = f"{origin}/"
+        for prefix in ("https://", "http://"):
+            self.mount(prefix, _Unasked(others, certificate))
+        if origin:
+            self.mount(self._home, _Unasked(server))
+
+    def get_adapter(self, url: str) -> BaseAdapter:
+        """Return the connections for a URL; the profile's port may be written or left out."""
+        adapter = super().get_adapter(url)
+        return self.adapters[self._home] if self._origin and is_at(url, self._origin) else adapter
+
+    def read_files(self) -> None:
+        """Read the certificates of the way to the others, so that a mistake shows early.
+
+        Raises:
+            ProfileError: one of them cannot be used.
+        """
+        adapter = self.adapters["https://"]
+        if isinstance(adapter, Transport):
+            adapter.read_files()
+
+
+def is_at(url: str, origin: str) -> bool:
+    """Whether a URL belongs to an origin; false for what is no URL."""
+    try:
+        return origin_of(url) == origin
+    except ValueError:
+        return False
 
 
 def leave(adapter: HTTPAdapter) -> None:

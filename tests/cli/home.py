@@ -65,7 +65,7 @@ class Home:
     def _environ(self) -> dict[str, str]:
         # Warnings of Python itself are errors here too.
         path = os.pathsep.join([*self.path, SOURCES])  # SOURCES may be where all packages lie
-        return self.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "error"}
+        return {"PYTHONWARNINGS": "error"} | self.environ | {"PYTHONPATH": path}
 
 
 def ended(child: Any) -> int:

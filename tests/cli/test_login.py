@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET, IdentityProvider, Lie
+from gatepass.sandbox.provider import (
+    CLIENT_ID,
+    SERVICE_ID,
+    SERVICE_SECRET,
+    IdentityProvider,
+    Lie,
+)
 from tests._echo import Answer, Echo, Seen, echo
 from tests.cli.home import Home, ended, screen
 from tests.cli.logins import SERVER, USERS, Office, profile
+from tests.peers.ca import CertificateAuthority
 
 OLD_SERVICE = "ansys-openapi-common-oidc"
 BASIC = """\
@@ -43,6 +50,37 @@ def desk_office(desk: Home, tmp_path: Path) -> Office:
 
 def _records(office: Office) -> list[Path]:
     return sorted(office.vault.glob("*.token"))
+
+
+# ---------------------------------------------------------------- whom the provider must convince
+
+
+def test_each_command_that_asks_an_unproven_provider_says_so(
+    office: Office, ca: CertificateAuthority
+) -> None:
+    """And ``tls.verify = false`` alone lets none of them ask it: that is about the server."""
+    certificate = (ca.server.chain, ca.server.key)
+    with IdentityProvider(users=USERS, auto_login="alice", certificate=certificate) as idp:
+        public = profile(idp.issuer)
+        secret = 'flow = "client_credentials"\nclient_secret = "env:S"\nscopes = ["api"]\n'
+        service = public.replace(f'"{CLIENT_ID}"', f'"{SERVICE_ID}"') + secret
+        home = office.home.having(S=SERVICE_SECRET)
+        for verb, text in (("token", service), ("login", public)):
+            home.user(text.replace("retries = 0\n", "retries = 0\ntls = { verify = false }\n"))
+            done = home.run(verb, "nightly")
+            assert done.returncode == 5, done.stderr
+            assert "auth.tls = { ca_file" in done.stderr
+        assert idp.requests == ()
+
+        browser_trusts = home.having(
+            SSL_CERT_FILE=str(ca.ca_file),
+            PYTHONWARNINGS="error,ignore:Unverified HTTPS request",  # of urllib3, beside ours
+        )
+        for verb, text in (("token", service), ("login", public)):
+            home.user(f"{text}tls = {{ verify = false }}\n")
+            done = browser_trusts.run(verb, "nightly")
+            assert done.returncode == 0, done.stderr
+            assert f"auth.tls.verify = false: nothing proves that {idp.issuer} " in done.stderr
 
 
 # ---------------------------------------------------------------- login at a provider

@@ -113,6 +113,38 @@ def test_all_that_lacks_is_told_at_once(desk: Desk) -> None:
     assert "5 lacking: 1 profile" in predicted.text
 
 
+def test_what_the_way_to_the_provider_lacks_is_told_by_its_own_keys(desk: Desk) -> None:
+    more = (
+        'tls = { ca_file = "/no/such.pem", client_cert = "/no/c.pem", '
+        'client_key_password = "env:KEY_PW" }\n'
+        'proxy = { url = "http://x:1", user_name = "me", password = "env:PROXY_PW" }\n'
+    )
+    jobs.oidc(desk, jobs.provider(desk), more)
+
+    predicted = desk.predict()
+
+    assert predicted.of("lack") == {
+        "login", "auth.tls.ca_file", "auth.tls.client_cert", "auth.tls.client_key",
+        "auth.tls.client_key_password", "auth.proxy.password",
+    }  # fmt: skip
+    assert predicted.one("auth.tls.ca_file")["place"].startswith(str(desk.user_file))
+    assert predicted.one("auth.proxy.password")["place"].startswith(str(desk.user_file))
+
+
+def test_variables_of_this_desk_on_the_way_to_the_provider_are_notes(desk: Desk) -> None:
+    """Also where the server needs none of them."""
+    desk.environ |= {"HTTPS_PROXY": "http://proxy.example.com:1", "CURL_CA_BUNDLE": "/no/such.pem"}
+    desk.profile(
+        'scheme = "oidc"\nissuer = "https://login.example.com"',
+        'proxy = "none"\ntls.verify = false',
+    )
+
+    predicted = desk.predict()
+
+    assert {"auth.proxy", "CURL_CA_BUNDLE"} <= predicted.of("note")
+    assert "CURL_CA_BUNDLE" in predicted.of("lack")
+
+
 def test_before_a_login_the_key_of_the_vault_is_looked_at_too(desk: Desk) -> None:
     """Else the person logs in, and only then hears that the job cannot open the vault."""
     jobs.oidc(desk, jobs.provider(desk), key=False)

@@ -29,7 +29,8 @@ def _session(
     terminal: Terminal | None = None,
     **auth: Any,
 ) -> Session:
-    profile = profile_for(url, "oidc", auth=auth, tls={"ca_file": str(ca.ca_file)})
+    tls = {"ca_file": str(ca.ca_file)}
+    profile = profile_for(url, "oidc", auth={"tls": tls, **auth}, tls=tls)
     machine = Machine(vault=str(folder / "vault"), vault_key=ref(f"file:{folder / 'key'}"))
     return Session._from_checked(
         dataclasses.replace(profile, machine=machine),

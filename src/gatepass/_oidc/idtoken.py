@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._oidc.values import Provider
-from gatepass._oidc.wire import SECONDS, get_json, json_object, printable
+from gatepass._oidc.wire import SECONDS, get_json, is_verified, json_object, printable
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 
@@ -220,7 +220,9 @@ def _check_signature(
         Unacceptable: no key of the provider made it.
     """
     if provider.jwks_uri is None:
-        if provider.token_endpoint.startswith("https://") and http.verify is not False:
+        if provider.token_endpoint.startswith("https://") and is_verified(
+            http, provider.token_endpoint
+        ):
             return
         raise _unacceptable("cannot be checked: the identity provider publishes no keys")
     keys = _fitting(get_json(http, provider.jwks_uri, seconds=SECONDS), header, algorithm)

@@ -299,6 +299,17 @@ def _is_loopback(host: str | None) -> bool:
     return address == _IPV6_LOOPBACK or (address.version == 4 and address.is_loopback)  # noqa: PLR2004 - IPv4
 
 
+def is_verified(http: "Session", url: str) -> bool:
+    """Whether the server at a URL must prove by its certificate who it is.
+
+    Args:
+        http: the session that asks it. The adapters of :attr:`AuthContext.http` say it by
+            ``verifies``: how the profile's server is trusted says nothing about the provider.
+        url: whose server.
+    """
+    return http.verify is not False and getattr(http.get_adapter(url), "verifies", True)
+
+
 def json_object(body: bytes) -> dict[str, Any]:
     """Read one JSON object, strictly (RFC 8259): UTF-8, each name once, no NaN.
 

@@ -109,8 +109,12 @@ class AuthContext:
             one ``SecretUnavailable``. Give all fields in one call: the keyring entry of a
             password is found by ``user_name`` and ``domain``. Touches whatever the references
             name.
-        http: returns a ``requests.Session`` without any credential, with the profile's TLS,
-            proxy and timeouts; made at the first call.
+        http: returns a ``requests.Session`` without any login; made at the first call. What it
+            asks of the profile's origin goes by the profile's ``tls`` and ``proxy``, without the
+            client's certificate. What it asks of anyone else goes by the scheme's own ``tls`` and
+            ``proxy``, where the scheme has such fields, as ``oidc`` has; else by the system's
+            authorities or the environment's bundle, and the environment's proxy. The timeouts
+            are the profile's.
         vault: where tokens are kept, for schemes that keep any.
         environ: the environment variables.
         clock: the wall clock, in seconds since 1970.
@@ -264,6 +268,17 @@ def references_in(value: object, name: str) -> Iterator[tuple[str, SecretRef | S
         inner = [(f"{name}.{each}", value_of(value, each)) for each in names]
     for path, each in inner:
         yield from references_in(each, path)
+
+
+def field_of(dotted: str) -> str:
+    """Return the name by which messages, sources and the keyring know a field of a profile.
+
+    The fields of ``auth`` go without that word: ``auth.password`` is ``password``. Those of
+    ``auth.proxy`` and ``auth.tls`` keep it: without it they would be those of the server's
+    ``proxy`` and ``tls``, and share their entries of the keyring.
+    """
+    field = dotted.removeprefix("auth.")
+    return dotted if field.startswith(("proxy.", "tls.")) else field
 
 
 def _trait(scheme: object, name: str) -> object:

@@ -33,7 +33,9 @@ from gatepass._oidc.in_redis import RedisStore, Server
 from gatepass._oidc.refresh import Live, Unsaved
 from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, Tokens
 from gatepass._oidc.vault import Vault
+from gatepass._proxy import Proxy
 from gatepass._text import quoted
+from gatepass._tls import Tls
 from gatepass.auth import AuthContext, KeyRefused, SchemeBase, UnattendedContext, VaultPlace
 from gatepass.errors import (
     GatepassError,
@@ -84,6 +86,11 @@ class Oidc(SchemeBase):
         use_stored_token: never log in; a stored token or nothing.
         login_timeout: seconds that a person has for a login.
         extra_params: further parameters of the login's address.
+        tls: certificates of the identity provider, and of the client for it; by default the
+            system's authorities. The profile's ``tls`` is for the server alone, and for a provider
+            at the same scheme, host and port.
+        proxy: the way to the identity provider: a URL, ``"none"``, or a table; by default what the
+            environment says. The profile's ``proxy`` is for the server alone.
     """
 
     issuer: str | None = None
@@ -98,6 +105,8 @@ class Oidc(SchemeBase):
     use_stored_token: bool = False
     login_timeout: float = 300
     extra_params: dict[str, str] = field(default_factory=dict)
+    tls: Tls = field(default_factory=Tls)
+    proxy: Proxy | None = None
 
     answers: ClassVar[frozenset[str]] = frozenset({"bearer"})
 

@@ -1,6 +1,7 @@
 """The secret fields of a profile, and where the keyring keeps what they name."""
 
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from gatepass._proxy import Proxy
 from gatepass._settings import Layers, Taken
 from gatepass._terminal import Terminal
 from gatepass._tls import Tls
+from gatepass.auth import field_of
 from gatepass.cli._world import World
 from gatepass.errors import ProfileError
 from gatepass.secrets import (
@@ -95,7 +97,7 @@ def find(layers: Layers, name: str, field: str) -> Field:
     )
     known = _secret_fields(taken.table)
     if dotted not in known:
-        names = sorted(each.removeprefix("auth.") for each in known)
+        names = sorted(map(field_of, known))
         raise ProfileError(
             f"the profile {taken.name} has no secret field of that name",
             hint=f"its secret fields: {', '.join(names) or 'none'}",
@@ -107,11 +109,11 @@ def find(layers: Layers, name: str, field: str) -> Field:
     reference = dict(profile.references()).get(dotted)
     if not isinstance(reference, SecretRef):
         raise ProfileError(
-            f"{dotted} cannot be set while proxy is a plain URL",
+            f"{dotted} cannot be set while {dotted.rpartition('.')[0]} is a plain URL",
             hint="write a table:   proxy = { url = ..., user_name = ..., password = ... }",
         )
     where = taken.origin(tuple(dotted.split("."))).where
-    return Field(profile, dotted.removeprefix("auth."), reference, stands, where)
+    return Field(profile, field_of(dotted), reference, stands, where)
 
 
 def _secret_fields(table: dict[str, Any]) -> set[str]:
@@ -121,12 +123,15 @@ def _secret_fields(table: dict[str, Any]) -> set[str]:
     kinds: dict[str, Any] = {"proxy": Proxy, "tls": Tls}
     if isinstance(scheme, str) and _plugins.is_known(_plugins.AUTH, scheme):
         kinds["auth"] = _plugins.scheme(scheme)
-    return {
-        f"{above}.{name}"
-        for above, kind in kinds.items()
-        for name, hint in _profiles.hints(kind).items()
-        if SecretField in {hint, *typing.get_args(hint)}
-    }
+    return {dotted for above, kind in kinds.items() for dotted in _secrets_of(kind, above)}
+
+
+def _secrets_of(kind: Any, above: str) -> Iterator[str]:
+    for name, hint in _profiles.hints(kind).items():
+        if SecretField in {hint, *typing.get_args(hint)}:
+            yield f"{above}.{name}"
+        elif _profiles.dataclass_in(hint) in {Proxy, Tls}:
+            yield from _secrets_of(_profiles.dataclass_in(hint), f"{above}.{name}")
 
 
 def _without_literals(taken: Taken, known: set[str], wanted: str) -> Taken:

@@ -60,8 +60,9 @@ def session_of(world: World, profile: Profile, **auth: Any) -> "Iterator[Session
     """
     from requests import RequestException
 
-    from gatepass._session import Session
+    from gatepass._session import Session, warn_if_unverified
 
+    warn_if_unverified(profile)
     scheme: Any = profile.auth
     profile = replace(profile, auth=replace(scheme, **auth))
     try:
@@ -96,14 +97,17 @@ def login_of(world: World, profile: Profile) -> "Iterator[OidcLogin]":
 
     def http() -> "requests.Session":
         if not opened:
-            from gatepass._session import network_of
+            from gatepass._session import elsewhere_of, network_of, warn_if_unverified
+            from gatepass._transport import PlainSession
             from gatepass.auth.oidc import LONGEST_RENEWAL
 
             _output.waiting(f"renewing the login (for at most {LONGEST_RENEWAL:g} s) ...")
 
-            network, _ = network_of(profile, world.environ, unlocked)
+            server, _ = network_of(profile, world.environ, unlocked)
+            elsewhere = elsewhere_of(profile, world.environ, unlocked)
             unlocked.raise_missing()
-            opened.append(network.plain_session())
+            warn_if_unverified(profile)
+            opened.append(PlainSession(profile.origin, server, *elsewhere))
         return opened[0]
 
     context = AuthContext(

@@ -19,10 +19,11 @@ from gatepass import _tls
 from gatepass._asking import context, user_of
 from gatepass._findings import Finding
 from gatepass._profiles import Profile
+from gatepass._proxy import Proxy
 from gatepass._settings import Layers, Source
 from gatepass._terminal import Terminal
-from gatepass._tls import ClientCertificate, Contexts
-from gatepass.auth import UnattendedContext, predicts_itself, references_in, value_of
+from gatepass._tls import ClientCertificate, Contexts, Tls
+from gatepass.auth import UnattendedContext, field_of, predicts_itself, references_in, value_of
 from gatepass.cli._logins import place_of
 from gatepass.cli._world import World
 from gatepass.errors import GatepassError, ProfileError
@@ -44,13 +45,15 @@ def findings(world: World, layers: Layers, profile: Profile, seconds: float) -> 
         seconds: for how long from now on what is there has to last.
     """
     looking = _Looking(world, layers, profile, Terminal(world.environ, interactive=False))
-    return [
+    found = [
         *looking.places(),
         *looking.references("proxy", profile.proxy),
         *looking.references("tls", profile.tls),
-        *looking.certificates(),
+        *looking.certificates("tls", profile.tls, profile.url),
+        *looking.beside_the_server(),
         *looking.scheme(time.time() + seconds),
     ]
+    return list(dict.fromkeys(found))  # what both sides need is told once
 
 
 @dataclass(frozen=True)
@@ -79,31 +82,32 @@ class _Looking:
         if variables:
             names = ", ".join(dict.fromkeys(variables))
             yield Finding("note", "variables", f"{names}: {_SET_HERE}")
-        proxies = list(self._proxies()) if self.profile.proxy is None else []
-        if proxies:
-            hint = "or write it into the profile, as proxy"
-            yield Finding("note", "proxy", f"{', '.join(proxies)}: {_SET_HERE}", hint)
+        if self.profile.proxy is None:
+            yield from self._proxies("proxy", self.profile.url)
         sources = {each.source.label: each.source for each in self.profile.origins.values()}
         for label, source in sources.items():
             message = _how_found(source)
             if message:
                 yield Finding("note", "file", message, place=label)
 
-    def _proxies(self) -> Iterator[str]:
-        """The variables of this desk by which requests for the server find a proxy, or pass it."""
-        scheme = self.profile.url.partition(":")[0]
+    def _proxies(self, key: str, url: str) -> Iterator[Finding]:
+        """Tell the variables of this desk by which requests for a URL find a proxy, or pass it."""
+        scheme = url.partition(":")[0]
         names = [name for each in (scheme, "all") for name in _spellings(f"{each}_proxy")]
         found = [name for name in names if self.world.environ.get(name)]
         passing = [name for name in _spellings("no_proxy") if self.world.environ.get(name)]
-        yield from (*found[:1], *(passing[:1] if found else ()))
+        if found:
+            variables = ", ".join((*found[:1], *passing[:1]))
+            hint = f"or write it into the profile, as {key}"
+            yield Finding("note", key, f"{variables}: {_SET_HERE}", hint)
 
     # ------------------------------------------------------------ references
 
     def references(self, above: str, holder: object) -> Iterator[Finding]:
-        """Look at each reference of ``proxy`` or ``tls``."""
+        """Look at each reference of ``proxy`` or ``tls``, also of those of the scheme."""
         for name, value in _fields_of(holder).items():
             if isinstance(value, SecretRef):
-                place = self.profile.place_of(above, name)
+                place = self.profile.place_of(*above.split("."), name)
                 yield from self._reference(f"{above}.{name}", f"{above}.{name}", value, place)
 
     def predict(self, **fields: object) -> tuple[Finding, ...]:
@@ -116,7 +120,8 @@ class _Looking:
                     continue
                 if is_of_scheme:
                     place = self.profile.place_of("auth", *_INDEX.sub("", name).split("."))
-                    found += self._reference(f"auth.{name}", name, reference, place)
+                    known_as = field_of(f"auth.{name}")
+                    found += self._reference(f"auth.{name}", known_as, reference, place)
                 else:
                     found += self._reference(name, name, reference, self._place_of_machine(name))
         return tuple(found)
@@ -141,18 +146,37 @@ class _Looking:
 
     # ------------------------------------------------------------ TLS
 
-    def certificates(self) -> Iterator[Finding]:
-        """Read the certificates, as a session would; a key with a passphrase is only opened."""
-        tls, environ = self.profile.tls, self.world.environ
+    def beside_the_server(self) -> Iterator[Finding]:
+        """Look at ``tls`` and ``proxy`` of a scheme that has them: the way to its provider."""
+        tls, proxy = value_of(self.profile.auth, "tls"), value_of(self.profile.auth, "proxy")
+        # A provider that is not written is asked over TLS, as all but this very computer are.
+        url = str(value_of(self.profile.auth, "issuer") or "https:")
+        if isinstance(tls, Tls):
+            if proxy is None:
+                yield from self._proxies("auth.proxy", url)
+            yield from self.references("auth.tls", tls)
+            yield from self.certificates("auth.tls", tls, url)
+        if isinstance(proxy, Proxy):
+            yield from self.references("auth.proxy", proxy)
+
+    def certificates(self, table: str, tls: Tls, url: str) -> Iterator[Finding]:
+        """Read the certificates, as a session would; a key with a passphrase is only opened.
+
+        Args:
+            table: the key that holds them.
+            tls: what stands there.
+            url: whose server is meant.
+        """
+        environ = self.world.environ
         trust = _tls.trusted(tls.ca_file, environ)
-        if trust and tls.verify and (tls.ca_file or self.profile.url.startswith("https:")):
-            subject = "tls.ca_file"
+        if trust and tls.verify and (tls.ca_file or url.startswith("https:")):
+            subject = f"{table}.ca_file"
             if not tls.ca_file:
                 names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
                 subject = next(name for name in names if environ.get(name))
                 yield Finding("note", subject, f"it is {_SET_HERE}")
-            yield from self._loaded(subject, Contexts(trust), None)
-        elif self.profile.url.startswith("https:") and tls.verify:
+            yield from self._loaded(subject, Contexts(trust, table), None)
+        elif url.startswith("https:") and tls.verify:
             # OpenSSL reads them by itself; the stores of Windows and macOS know no variables.
             elsewhere = sys.platform in {"win32", "darwin"}
             for name in () if elsewhere else ("SSL_CERT_FILE", "SSL_CERT_DIR"):
@@ -160,10 +184,10 @@ class _Looking:
                     yield Finding("note", name, f"it is {_SET_HERE}")
         if tls.client_cert and tls.client_key_password is None:
             certificate = ClientCertificate(tls.client_cert, tls.client_key)
-            yield from self._loaded("tls.client_cert", Contexts(None), certificate)
+            yield from self._loaded(f"{table}.client_cert", Contexts(None, table), certificate)
         elif tls.client_cert:
-            yield from self._opened("client_cert", tls.client_cert)
-            yield from self._opened("client_key", tls.client_key or tls.client_cert)
+            yield from self._opened(f"{table}.client_cert", tls.client_cert)
+            yield from self._opened(f"{table}.client_key", tls.client_key or tls.client_cert)
 
     def _loaded(
         self, subject: str, contexts: Contexts, certificate: ClientCertificate | None
@@ -174,14 +198,14 @@ class _Looking:
             place = self.profile.place_of(*subject.split("."))
             yield Finding("lack", subject, error.message, error.hint, place)
 
-    def _opened(self, name: str, path: str) -> Iterator[Finding]:
+    def _opened(self, subject: str, path: str) -> Iterator[Finding]:
         try:
             with Path(path).open("rb"):
                 pass
         except OSError as error:
             message = f"cannot read {path}: {error.strerror}"
-            place = self.profile.place_of("tls", name)
-            yield Finding("lack", f"tls.{name}", message, place=place)
+            place = self.profile.place_of(*subject.split("."))
+            yield Finding("lack", subject, message, place=place)
 
     # ------------------------------------------------------------ the scheme
 
