@@ -31,7 +31,7 @@ FLOORS = (
     {"_provenance", "_stk"},
     {"_unlocked"},
     {"_redis_vault", "_settings"},
-    {"_trust", "_places", "_layering", "_evident"},
+    {"_trust", "_places", "_layering", "_evident", "_toml_bounds"},
     {"auth"},
     {"_handshake", "_oidc"},
     {"_challenge", "_proxy", "_tls"},
