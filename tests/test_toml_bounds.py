@@ -1,8 +1,12 @@
 """What nobody trusts is not parsed at any price: bombs, and the bounds that keep them out."""
 
+import os
+import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -10,7 +14,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gatepass import _settings, _trust
+from gatepass._profiles import load
+from gatepass._settings import Locations
 from gatepass._toml_bounds import MOST_DIGITS, MOST_NESTED, MOST_PARTS, excess
+from gatepass.errors import ProfileError
+
+Write = Callable[[Path, str | bytes], Path]
 
 # ---------------------------------------------------------------- what tomllib itself sees
 
@@ -167,3 +177,231 @@ def test_a_long_key_and_a_long_float_are_not_taken_for_an_integer() -> None:
     ):
         assert excess(text) is None
         tomllib.loads(text)
+
+
+# ---------------------------------------------------------------- bombs
+
+PROD = """
+[profiles.mine]
+url = "https://mine.example.com/"
+auth = { scheme = "anonymous" }
+"""
+_LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+from gatepass.cli import main
+sys.argv[0] = "gatepass"
+sys.exit(main())
+"""
+posix = pytest.mark.skipif(sys.platform == "win32", reason="limits and files of POSIX")
+BOMBS = {
+    "key": ("a." * 400_000 + "a = 1", "a key of more than 16 parts"),
+    "headers": ("[" + "a." * 20_000 + "a]\n" + "[b]\n" * 9, "a key of more than 16 parts"),
+    "arrays": ("a = " + "[" * 400_000, "more than 16 values within each other"),
+    "tables": ("a = " + "{a=" * 200_000, "more than 16 values within each other"),
+    "digits": ("a = " + "1" * 1_000_000, "an integer of more than 200 digits"),
+    "hexadecimal": ("a = 0x" + "F" * 1_000_000, "an integer of more than 200 digits"),
+    "size": ("#" * 1024 * 1024 + "\n", "is larger than 1 MiB"),
+}
+
+
+@pytest.fixture
+def limited(tmp_path: Path, write: Write) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``gatepass`` in a repository, with 20 seconds of CPU and 1 GiB of memory."""
+    home, work = tmp_path / "home", tmp_path / "work"
+    write(home / ".config" / "gatepass" / "profiles.toml", PROD)
+    (work / ".git").mkdir(parents=True)
+
+    def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", _LIMITED, *words],
+            cwd=work,
+            env={"HOME": str(home), "PATH": os.environ["PATH"], **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@posix
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_bomb_that_nobody_trusts_is_told_and_hinders_nobody(
+    kind: str,
+    limited: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    write: Write,
+) -> None:
+    text, why = BOMBS[kind]
+    bomb = write(tmp_path / "work" / "gatepass.toml", text)
+
+    shown = limited("show", "mine")
+    unknown = limited("show", "other")
+
+    assert shown.returncode == 0, shown.stderr
+    assert "https://mine.example.com/" in shown.stdout
+    assert shown.stderr.count(why) == shown.stderr.count(str(bomb)) == 1
+    assert unknown.returncode == 2
+    assert f"{bomb} " in unknown.stderr.split("error:")[1]
+    assert why in unknown.stderr.split("error:")[1]
+
+
+@posix
+def test_the_names_are_completed_below_a_bomb(
+    limited: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, write: Write
+) -> None:
+    write(tmp_path / "work" / "gatepass.toml", BOMBS["key"][0])
+    tab = {"_GATEPASS_COMPLETE": "bash_complete", "COMP_WORDS": "gatepass show ", "COMP_CWORD": "2"}
+
+    done = limited(**tab)
+
+    assert done.stdout == "plain,mine\n"
+    assert done.stderr == ""
+
+
+@posix
+@pytest.mark.parametrize("kind", [kind for kind in BOMBS if kind != "size"])
+def test_a_bomb_that_is_named_is_an_error_with_its_place(
+    kind: str,
+    limited: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    write: Write,
+) -> None:
+    text, why = BOMBS[kind]
+    bomb = write(tmp_path / "bomb.toml", text)
+
+    for words in (("show", "mine", "--config-file", str(bomb)), ("trust", "--yes", str(bomb))):
+        done = limited(*words)
+        assert done.returncode == 2
+        assert f"{bomb}:1:" in done.stderr
+        assert why in done.stderr
+        assert len(done.stderr) < 1_000
+
+
+@posix
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = 0." + "1" * 1_000_000,
+        "".join(f"{number} = 1\n" for number in range(90_000)),
+        "a = [" + "1," * 500_000 + "]",
+        "\ufeff[profiles.other]\nurl = 'https://other.test'",
+    ],
+    ids=["float", "keys", "list", "bom"],
+)
+def test_what_is_much_but_within_bounds_is_read(
+    text: str,
+    limited: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    write: Write,
+) -> None:
+    bomb = write(tmp_path / "work" / "gatepass.toml", text)
+
+    done = limited("show", "mine")
+
+    assert done.returncode == 0, done.stderr
+    assert f"{bomb} is not trusted and was skipped" in done.stderr
+
+
+@posix
+@pytest.mark.parametrize(
+    "text",
+    [b"\0" * 1_000_000, b"\xff" * 1_000_000, b"a = 1\n" * 100_000, b"a = 1979-99-99", b'"' * 999],
+    ids=["nul", "utf-8", "twice", "date", "quotes"],
+)
+def test_what_is_no_toml_is_an_error_that_names_the_file(
+    text: bytes,
+    limited: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    write: Write,
+) -> None:
+    bomb = write(tmp_path / "work" / "gatepass.toml", text)
+
+    done = limited("show", "mine")
+
+    assert done.returncode == 2
+    assert f"error: {bomb}:" in done.stderr
+    assert len(done.stderr) < 1_000
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _link(target: str) -> Callable[[Path], None]:
+    return lambda path: path.symlink_to(target)
+
+
+@posix
+@pytest.mark.parametrize(
+    "make",
+    [_fifo, Path.mkdir, _link("/dev/zero"), _link("/proc/self/mem"), _link("gatepass.toml")],
+    ids=["fifo", "folder", "zero", "mem", "loop"],
+)
+def test_what_is_no_file_is_an_error_that_names_it(
+    make: Callable[[Path], None],
+    limited: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    bomb = tmp_path / "work" / "gatepass.toml"
+    make(bomb)
+
+    for words in (("show", "mine"), ("show", "mine", "--config-file", str(bomb)), ("trust",)):
+        done = limited(*words)
+        assert done.returncode == 2, done.stderr
+        assert f"error: {bomb}: " in done.stderr
+
+
+@posix
+@pytest.mark.parametrize("path", ["/" + "x" * 100_000, "/x" * 40_000, "a\0b", "\ud800"])
+def test_a_path_that_none_can_be_is_an_error(path: str, locations: Locations) -> None:
+    with pytest.raises(ProfileError):
+        load("mine", config_file=path, environ={}, locations=locations)
+
+
+def test_a_trusted_file_out_of_bounds_is_an_error(locations: Locations, write: Write) -> None:
+    """What it holds was wanted: a profile of that name from elsewhere must not take its place."""
+    assert locations.working is not None
+    write(locations.user, PROD)
+    path = write(locations.working / "gatepass.toml", PROD + "[" + "a." * 16 + "a]")
+    file = _trust.read(path)
+    assert file is not None
+    _trust.TrustStore(locations.state).add(file)
+
+    with pytest.raises(ProfileError, match=r"gatepass\.toml:5:33: a key of more than 16 parts"):
+        load("mine", environ={}, locations=locations)
+    write(path, PROD + "#" * _trust.MOST_OF_PROJECT)
+    with pytest.raises(ProfileError, match=r"gatepass\.toml: is larger than 1 MiB"):
+        load("mine", environ={}, locations=locations)
+
+
+def test_a_file_of_the_user_is_bounded_in_depth_and_not_in_size(
+    locations: Locations, write: Write
+) -> None:
+    write(locations.user, PROD + "#" * _trust.MOST_OF_PROJECT)
+    assert load("mine", environ={}, locations=locations).name == "mine"
+
+    write(locations.user, PROD + "[profiles." + "a." * 16 + "a]")
+    with pytest.raises(ProfileError, match="a key of more than 16 parts"):
+        load("mine", environ={}, locations=locations)
+
+
+def test_no_more_of_a_file_is_read_than_it_may_have(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path / "file", b"x" * 100)
+
+    with pytest.raises(ProfileError, match="is larger than"):
+        _trust.read(path, most=99)
+    found = _trust.read(path, most=100)
+    assert found is not None
+    assert len(found.data) == 100
+
+
+def test_keys_and_headers_within_bounds_may_still_be_nested_too_deeply() -> None:
+    """Sixteen parts within sixteen tables are 256 levels; what reads them calls itself for each."""
+    deep = "a = " + ("{" + "a." * 15 + "a = ") * 8 + "1" + "}" * 8
+    file = _trust.FileBytes(Path("x.toml"), deep.encode(), os.stat(os.devnull))  # noqa: PTH116
+
+    with pytest.raises(ProfileError, match="nested too deeply"):
+        _settings.parse(file, "file")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from gatepass import _evident, _trust
+from gatepass import _evident, _toml_bounds, _trust
 from gatepass._places import Key, Place, Places, syntax_error
 from gatepass.errors import (
     Problem,
@@ -42,6 +42,7 @@ BAD_NAME: Final = (
 )
 PROJECT_FILE: Final = "gatepass.toml"
 LOCAL_FILE: Final = "gatepass.local.toml"
+_PROJECT_FILES: Final[Mapping[str, Layer]] = {PROJECT_FILE: "project", LOCAL_FILE: "local"}
 _MOST_NAMES: Final = 50
 _TOO_MANY: Final = 500
 _FEW_NAMES: Final = 10
@@ -229,6 +230,7 @@ class Layers:
         variables: the layer of ``GATEPASS_PROFILES__*``.
         arguments: the layer of ``overrides=``.
         untrusted: project files that take no part.
+        unread: project files of which nobody knows what they hold; they take no part either.
         machine: the machine settings, each with its origin; a key of the table ``vault`` that a
             variable gave is there once more, with its own origin, as ``vault.KEY``.
         files: every file that was looked for.
@@ -245,6 +247,7 @@ class Layers:
     variables: Source
     arguments: Source
     untrusted: tuple[Source, ...] = ()
+    unread: tuple[_trust.Unread, ...] = ()
     machine: Mapping[str, tuple[Any, Origin]] = field(default_factory=dict, repr=False)
     files: tuple[FileSeen, ...] = ()
     notices: tuple[str, ...] = ()
@@ -401,7 +404,7 @@ def read(
         ProfileError: a file is malformed, unreadable or misplaced; all complaints of one file.
         UnsafePermissions: others may write to a file.
     """
-    reader = _Reader(locations)
+    reader = _Reader(locations, environ.get("SUDO_UID"))
     own: list[tuple[Path, Layer]] = [(path, "system") for path in locations.system]
     own.append((locations.user, "user"))
     own_sources = [found for path, layer in own if (found := reader.own(path, layer)) is not None]
@@ -416,6 +419,7 @@ def read(
         variables=variables,
         arguments=_arguments(overrides),
         untrusted=tuple(reader.untrusted),
+        unread=tuple(reader.unread),
         machine=_machine(own_sources, environ),
         files=tuple(reader.files),
         notices=(*reader.notices, *notices),
@@ -452,11 +456,13 @@ def _replaced_by(config_file: ConfigFile | None, named: list[Path] | None) -> st
 class _Reader:
     """Reads files one by one and keeps what is to be told about them."""
 
-    def __init__(self, locations: Locations) -> None:
+    def __init__(self, locations: Locations, sudo_uid: str | None) -> None:
         self._locations = locations
+        self._sudo_uid = sudo_uid
         self._store = _trust.TrustStore(locations.state)
         self.files: list[FileSeen] = []
         self.untrusted: list[Source] = []
+        self.unread: list[_trust.Unread] = []
         self.notices: list[str] = []
 
     def own(self, path: Path, layer: Layer) -> Source | None:
@@ -485,19 +491,32 @@ class _Reader:
         return parse(file, layer)
 
     def project(self) -> list[Source]:
-        """Find and read the project's files; the untrusted ones are kept apart."""
-        folder = project_folder(self._locations)
-        if folder is None:
-            return []
-        sources = []
-        pairs: list[tuple[str, Layer]] = [(PROJECT_FILE, "project"), (LOCAL_FILE, "local")]
-        for name, layer in pairs:
-            file = _trust.read(folder / name)
+        """Find and read the project's files; the untrusted ones are kept apart.
+
+        A folder where all of them belong to other users does not end the search.
+        """
+        for folder in project_folders(self._locations):
+            already = len(self.unread)
+            sources = list(self._project_in(folder))
+            foreign = [each for each in self.unread[already:] if each.owner]
+            present = [name for name in _PROJECT_FILES if os.path.lexists(folder / name)]
+            if len(foreign) < len(present):
+                return sources
+        return []
+
+    def _project_in(self, folder: Path) -> Iterator[Source]:
+        for name, layer in _PROJECT_FILES.items():
+            file = _trust.read_project(folder / name, self._store, sudo_uid=self._sudo_uid)
             if file is None:
                 self.files.append(FileSeen(folder / name, layer, "absent"))
+            elif isinstance(file, _trust.Unread):
+                self._skip(file, layer)
             elif self._store.holds(file):
                 self.files.append(FileSeen(file.path, layer, "read"))
-                sources.append(parse(file, layer))
+                yield parse(file, layer)
+            elif excess := out_of_bounds(file):
+                way_out = "remove it, or correct it"
+                self._skip(_trust.Unread(file.path, f"has {excess}", way_out), layer)
             else:
                 self.files.append(FileSeen(file.path, layer, "skipped", "not trusted"))
                 self.untrusted.append(parse(file, layer, strict=False))
@@ -506,36 +525,45 @@ class _Reader:
                     "it with: "
                     f"gatepass trust {_trust.quoted(str(file.path))}"
                 )
-        return sources
+
+    def _skip(self, file: _trust.Unread, layer: Layer) -> None:
+        self.unread.append(file)
+        self.files.append(FileSeen(file.path, layer, "skipped", file.why))
+        self.notices.append(str(file))
 
 
 def project_folder(locations: Locations) -> Path | None:
-    """Return the nearest folder upward that holds a project file.
+    """Return the nearest folder upward that holds a project file."""
+    return next(project_folders(locations), None)
+
+
+def project_folders(locations: Locations) -> Iterator[Path]:
+    """Yield the folders upward that hold a project file, the nearest first.
 
     The folder that holds ``.git`` is the last one looked at; the home folder and all above it
     are never looked at.
     """
     if locations.working is None:
-        return None
+        return
     barred = {Path(locations.working.anchor)}
     if locations.home is not None:
         for home in (locations.home, Path(os.path.realpath(locations.home))):
             barred |= {home, *home.parents}
     for folder in (locations.working, *locations.working.parents):
         if folder in barred:
-            return None
-        if any(os.path.lexists(folder / name) for name in (PROJECT_FILE, LOCAL_FILE)):
-            return folder
-        if (folder / ".git").exists():
-            return None
-    return None
+            return
+        if any(os.path.lexists(folder / name) for name in _PROJECT_FILES):
+            yield folder
+        if os.path.lexists(folder / ".git"):
+            return
 
 
 def _stray(locations: Locations, files: Iterable[FileSeen]) -> Path | None:
     if locations.working is None:
         return None
     path = locations.working / "profiles.toml"
-    return path if path.is_file() and path not in {file.path for file in files} else None
+    is_there = os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises where it may not look
+    return path if is_there and path not in {file.path for file in files} else None
 
 
 def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Source:
@@ -544,17 +572,19 @@ def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Sourc
     Args:
         file: the file as read.
         layer: its kind.
-        strict: whether unknown or misplaced top-level keys are errors; a file that takes no part
-            is parsed only to see which names it holds.
+        strict: whether unknown or misplaced top-level keys, and tables nested too deeply, are
+            errors; a file that takes no part is parsed only to see which names it holds.
 
     Raises:
-        ProfileError: not UTF-8, not TOML, nested too deeply, or an unknown or misplaced key at the
-            top level.
+        ProfileError: not UTF-8, out of bounds, not TOML, nested too deeply, or an unknown or
+            misplaced key at the top level.
     """
     text = _decode(file)
+    _refuse_excess(file.path, text)
     try:
         tables = tomllib.loads(text)
-        _refuse_depth(tables)
+        if strict:
+            _refuse_depth(tables)
     except tomllib.TOMLDecodeError as error:
         message, place = syntax_error(text, error)
         position = f"{file.path}:{place.line}:{place.column}"
@@ -562,8 +592,7 @@ def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Sourc
         hint = next(hint for part, hint in _NEXT_STEPS if part in words)
         raise ProfileError(problems=[Problem(position, "", message, place.excerpt, hint)]) from None
     except RecursionError:
-        hint = "take out the keys of many parts, or tables in tables: a profile needs three levels"
-        problem = Problem(str(file.path), "", "nested too deeply", hint=hint)
+        problem = Problem(str(file.path), "", "nested too deeply", hint=_THREE_LEVELS)
         raise ProfileError(problems=[problem]) from None
     source = Source(layer, str(file.path), tables, file.path.parent, text.encode())
     problems = list(_top_level(source)) if strict else []
@@ -572,6 +601,33 @@ def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Sourc
     return source
 
 
+def out_of_bounds(file: _trust.FileBytes) -> str:
+    """Say what a file has too much of to be parsed; empty where nothing is, or it is no text."""
+    try:
+        text = _decode(file)
+    except ProfileError:
+        return ""
+    found = _toml_bounds.excess(text)
+    return f"{found.message} in line {_position(text, found.offset)[0]}" if found else ""
+
+
+def _refuse_excess(path: Path, text: str) -> None:
+    found = _toml_bounds.excess(text)
+    if found is not None:
+        line, column = _position(text, found.offset)
+        message, hint = found.message, "correct the number"
+        if found.of_levels:
+            message, hint = f"{message}: nested too deeply", _THREE_LEVELS
+        raise ProfileError(problems=[Problem(f"{path}:{line}:{column}", "", message, hint=hint)])
+
+
+def _position(text: str, offset: int) -> tuple[int, int]:
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
+_THREE_LEVELS: Final = (
+    "take out the keys of many parts, or tables in tables: a profile needs three levels"
+)
 _NOT_CLOSED: Final = "the text is not closed: its last quote is missing"
 _ONE_LINE: Final = "keep { ... } in one line, or write a table of its own: [profiles.NAME.auth]"
 _LINE_ENDS: Final = " (where the line ends)"
@@ -889,6 +945,7 @@ def _listing(layers: Layers, advice: str) -> str:
     else:
         looked = ", ".join(_trust.printable(str(file.path)) for file in layers.files) or "nowhere"
         lines.append(f"no profile was found; looked for {looked}\nmake one with: gatepass init")
+    lines += map(str, layers.unread)
     if layers.stray is not None:
         lines.append(
             f"{_trust.printable(str(layers.stray))} exists but is not read; name it with "

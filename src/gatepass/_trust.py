@@ -3,19 +3,21 @@
 A project file travels with a repository: whoever cloned it has not read it. It takes part only
 after its owner has said so, for exactly these bytes, with ``gatepass trust``. Files of the user
 and the system, and files that are named explicitly, take part by that, unless others can write
-to them.
+to them. A project file that belongs to another user is not even read: anybody can put one into a
+folder above, such as ``/tmp``. ``gatepass trust FILE`` admits its owner too.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from gatepass._text import printable as printable  # noqa: PLC0414 - is also said here
 from gatepass._text import quoted as quoted  # noqa: PLC0414 - the same
@@ -24,6 +26,7 @@ from gatepass.errors import GatepassError, Problem, ProfileError, UnsafePermissi
 T = TypeVar("T")
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
+MOST_OF_PROJECT: Final = 1024 * 1024  # bytes of a project's file
 _PIECE: Final = 65536
 _SECONDS_FOR_OTHERS: Final = 1.0
 
@@ -48,37 +51,212 @@ class FileBytes:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def read(path: Path) -> FileBytes | None:
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A project file that is not parsed, so that nobody knows which profiles it holds.
+
+    It takes no part, and blocks nothing: to put it there takes no more than a folder above that
+    others may write to.
+
+    Attributes:
+        path: absolute, like that of :class:`FileBytes`.
+        why: why not; it follows the name of the file in a sentence.
+        way_out: what a person can do about it.
+        owner: whose it is; empty where another reason keeps it out.
+    """
+
+    path: Path
+    why: str
+    way_out: str
+    owner: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.why}, so it was skipped; {self.way_out}"
+
+
+def read(path: Path, *, most: int = _MOST_BYTES) -> FileBytes | None:
     """Read a file that holds profiles; None when there is none.
 
+    Args:
+        path: the file.
+        most: how many bytes it may have. No more than one beyond are read.
+
     Raises:
-        ProfileError: it is a folder or a device, unreadable, or larger than 16 MiB.
+        ProfileError: it is a folder or a device, unreadable, or too large.
     """
-    path = Path(os.path.realpath(path.parent)) / path.name
+    path = _with_real_folder(path)
+    opened = _open(path)
+    if opened is None:
+        return None
+    file = _content(path, *opened, most)
+    if len(file.data) > most:
+        raise _unreadable(path, _too_large(most))
+    return file
+
+
+def read_project(
+    path: Path, store: "TrustStore", *, sudo_uid: str | None = None
+) -> FileBytes | Unread | None:
+    """Read a project's file; None when there is none.
+
+    The owner is judged by the descriptor that the content is read from. Where the name is a link,
+    the owner of the link is judged too: he chooses what it leads to.
+
+    Args:
+        path: the file.
+        store: the record of trusted files. A file is recorded there with its owners.
+        sudo_uid: the value of ``SUDO_UID``; counts for root alone.
+
+    Raises:
+        ProfileError: it is a folder or a device, unreadable, or both recorded and too large; or
+            its record is damaged.
+    """
+    path = _with_real_folder(path)
+    recorded = store.owners(path)
+    admitted = _oneself(sudo_uid) | (recorded or frozenset())
+    if recorded == frozenset():
+        return _read_by_content(path, store, admitted)
+    link = _seen(path)
+    if link is not None and _is_foreign(link, admitted):  # also one that may not be opened
+        return _of_another(path, link)
+    opened = _open(path, follow=link is not None and stat.S_ISLNK(link.st_mode))
+    return None if opened is None else _judged(path, opened, admitted, known=recorded is not None)
+
+
+def _judged(
+    path: Path,
+    opened: tuple[int, os.stat_result],
+    admitted: frozenset[int],
+    *,
+    known: bool,
+) -> FileBytes | Unread:
+    """Read an open file of a project, unless it belongs to another user or is too large."""
+    descriptor, status = opened
+    if _is_foreign(status, admitted):
+        os.close(descriptor)
+        return _of_another(path, status)
+    file = _content(path, descriptor, status, MOST_OF_PROJECT)
+    if len(file.data) <= MOST_OF_PROJECT:
+        return file
+    if known:
+        raise _unreadable(path, _too_large(MOST_OF_PROJECT))
+    return Unread(path, _too_large(MOST_OF_PROJECT), "remove it, or make it smaller")
+
+
+def _read_by_content(
+    path: Path, store: "TrustStore", admitted: frozenset[int]
+) -> FileBytes | Unread | None:
+    """Read a file whose record names no owner: one of another user counts as recorded only."""
+    link = _seen(path)
+    try:
+        file = read(path, most=MOST_OF_PROJECT)
+    except ProfileError:
+        if link is not None and _is_foreign(link, admitted):
+            return _of_another(path, link)
+        raise
+    if file is not None and not store.holds(file):
+        for status in (link or file.status, file.status):
+            if _is_foreign(status, admitted):
+                return _of_another(path, status)
+    return file
+
+
+def _seen(path: Path) -> os.stat_result | None:
+    """Return what is known of a file, or of the link that it is; None where there is none."""
+    try:
+        return path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(path, f"cannot be read: {error.strerror}") from None
+
+
+def _with_real_folder(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path.parent)) / path.name
+    except ValueError:
+        raise _no_path(path) from None
+
+
+def _no_path(path: Path) -> ProfileError:
+    """Return the complaint about a NUL, or what the file system cannot spell."""
+    return _unreadable(Path(printable(str(path))), "is no path of a file")
+
+
+def _open(path: Path, *, follow: bool = True) -> tuple[int, os.stat_result] | None:
+    """Open a file; return its descriptor, and what that says of it. It may be a folder."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_CLOEXEC", 0)
+    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
+    flags |= 0 if follow else getattr(os, "O_NOFOLLOW", 0)
     try:
         descriptor = _patiently(path, lambda: os.open(path, flags))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError:
+        raise _no_path(path) from None
     except OSError as error:
-        if path.is_dir():  # Windows refuses to open one
-            raise _unreadable(path, "is a folder, not a file") from None
+        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+            raise _unreadable(path, "is a folder, not a file") from None  # Windows opens none
         raise _unreadable(path, f"cannot be read: {error.strerror}") from None
-    status = os.fstat(descriptor)
+    return descriptor, os.fstat(descriptor)
+
+
+def _content(path: Path, descriptor: int, status: os.stat_result, most: int) -> FileBytes:
+    """Read an open file, at most one byte more than it may have, and close it."""
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
         raise _unreadable(path, f"is {kind}, not a file")
     data = bytearray()
-    with os.fdopen(descriptor, "rb") as stream:
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
         # In pieces, since on Windows nobody can replace the file meanwhile, and a buffer for the
         # most that may come takes longer than to read what is there.
-        while len(data) <= _MOST_BYTES and (piece := stream.read(_PIECE)):
-            data += piece
-    if len(data) > _MOST_BYTES:
-        raise _unreadable(path, f"is larger than {_MOST_BYTES // 1024**2} MiB")
+        try:
+            while len(data) <= most and (piece := stream.read(min(_PIECE, most + 1 - len(data)))):
+                data += piece
+        except OSError as error:  # such as /proc/self/mem
+            raise _unreadable(path, f"cannot be read: {error.strerror}") from None
     return FileBytes(path, bytes(data), status)
+
+
+def _too_large(most: int) -> str:
+    return f"is larger than {most // 1024**2} MiB"
+
+
+def _oneself(sudo_uid: str | None) -> frozenset[int]:
+    """Return the users whose files are read: root, this one, and who became root by sudo."""
+    if sys.platform == "win32":
+        return frozenset()
+    mine = os.geteuid()
+    is_number = sudo_uid is not None and re.fullmatch("[0-9]{1,10}", sudo_uid) is not None
+    through_sudo = {int(sudo_uid or "")} if mine == 0 and is_number else set()
+    return frozenset({0, mine} | through_sudo)
+
+
+def _is_foreign(status: os.stat_result, admitted: frozenset[int]) -> bool:
+    return sys.platform != "win32" and status.st_uid not in admitted
+
+
+def another_owner(file: FileBytes, *, sudo_uid: str | None = None) -> str:
+    """Return the name of the user whose a file is; empty when it is one's own, or root's."""
+    return _user(file.status.st_uid) if _is_foreign(file.status, _oneself(sudo_uid)) else ""
+
+
+def _of_another(path: Path, status: os.stat_result) -> Unread:
+    owner = _user(status.st_uid)
+    way_out = f"if you know it: gatepass trust {quoted(str(path))}"
+    return Unread(path, f"belongs to another user, {owner}", way_out, owner)
+
+
+def _user(number: int) -> str:
+    if sys.platform == "win32":
+        return ""
+    import pwd
+
+    try:
+        return printable(pwd.getpwuid(number).pw_name)
+    except KeyError:
+        return f"number {number}"
 
 
 def absolute(path: Path) -> Path:
@@ -99,6 +277,9 @@ def _unreadable(path: Path, message: str) -> ProfileError:
     return ProfileError(problems=[Problem(str(path), "", message)])
 
 
+State = Literal["unchanged", "changed", "other owner", "absent", "unreadable", "damaged record"]
+
+
 @dataclass(frozen=True, slots=True)
 class Trusted:
     """One file that is trusted.
@@ -107,14 +288,15 @@ class Trusted:
         path: the file.
         sha256: the content that is trusted, in hexadecimal; empty for a damaged record.
         since: when that was recorded, in seconds since 1970.
-        state: ``unchanged``, ``changed`` since then and so not trusted as it stands, ``absent``,
-            ``unreadable``, or ``damaged record``.
+        state: ``unchanged``, ``changed`` since then and so not trusted as it stands, ``other
+            owner`` than then and so not read as a project's, ``absent``, ``unreadable``, or
+            ``damaged record``.
     """
 
     path: Path
     sha256: str
     since: float
-    state: Literal["unchanged", "changed", "absent", "unreadable", "damaged record"]
+    state: State
 
 
 class TrustStore:
@@ -133,7 +315,20 @@ class TrustStore:
         Raises:
             ProfileError: the record itself can be written by others, or is damaged.
         """
-        return self._digest(self._record(file.path)) == file.digest
+        entry = self._entry(file.path)
+        return entry is not None and entry["sha256"] == file.digest
+
+    def owners(self, path: Path) -> frozenset[int] | None:
+        """Return who was admitted as the owner of this path, and of a link there.
+
+        None where it is not recorded. Nobody where an older version recorded it: then only the
+        recorded content counts.
+
+        Raises:
+            ProfileError: the record itself can be written by others, or is damaged.
+        """
+        entry = self._entry(path)
+        return None if entry is None else _recorded_owners(entry)
 
     def add(self, file: FileBytes) -> None:
         """Record that these bytes are trusted at this path. Writes to disk.
@@ -141,7 +336,12 @@ class TrustStore:
         Raises:
             GatepassError: it cannot be recorded.
         """
-        entry = json.dumps({"path": str(file.path), "sha256": file.digest})
+        owners = {file.status.st_uid}
+        with contextlib.suppress(OSError):  # gone meanwhile
+            owners.add(file.path.lstat().st_uid)
+        entry = json.dumps(
+            {"path": str(file.path), "sha256": file.digest, "owners": sorted(owners)}
+        )
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._record(file.path), entry.encode())
@@ -187,19 +387,20 @@ class TrustStore:
             if found is None:  # revoked in this moment
                 return None
             since = found.status.st_mtime
-            entry = json.loads(found.data)
+            entry = _valid(json.loads(found.data))
             path, digest = Path(entry["path"]), entry["sha256"]
             is_its_own = record == self._record(path)  # a path may hold what none can
         except (ProfileError, ValueError, TypeError, KeyError, RecursionError):
             return Trusted(record, "", record.lstat().st_mtime, "damaged record")
-        if not isinstance(digest, str) or not is_its_own or unsafe(found, own=True):
+        if not is_its_own or unsafe(found, own=True):
             return Trusted(record, "", since, "damaged record")
-        return Trusted(path, digest, since, _state(path, digest))
+        return Trusted(path, digest, since, _state(path, digest, _recorded_owners(entry)))
 
     def _record(self, path: Path) -> Path:
         return self._folder / (hashlib.sha256(os.fsencode(path)).hexdigest() + ".json")
 
-    def _digest(self, record: Path) -> str | None:
+    def _entry(self, path: Path) -> dict[str, Any] | None:
+        record = self._record(path)
         found = read(record)
         if found is None:
             return None
@@ -207,24 +408,38 @@ class TrustStore:
         if problem is not None:
             raise UnsafePermissions(problems=[problem])
         try:
-            digest = json.loads(found.data)["sha256"]
-        except (ValueError, TypeError, KeyError):
-            digest = None
-        if not isinstance(digest, str):
+            return _valid(json.loads(found.data))
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise ProfileError(
                 problems=[Problem(str(record), "", "damaged record of a trusted file")],
                 hint=f"delete {record} and run gatepass trust again",
-            )
-        return digest
+            ) from None
 
 
-def _state(path: Path, digest: str) -> Literal["unchanged", "changed", "absent", "unreadable"]:
+def _valid(entry: Any) -> dict[str, Any]:
+    """Return what a record says; raise TypeError or KeyError where that is not what we write."""
+    if not isinstance(entry, dict) or not isinstance(entry["sha256"], str):
+        raise TypeError
+    _recorded_owners(entry)
+    return entry
+
+
+def _recorded_owners(entry: Mapping[str, Any]) -> frozenset[int]:
+    owners = entry.get("owners", [])
+    if not isinstance(owners, list) or not all(type(each) is int for each in owners):
+        raise TypeError
+    return frozenset(owners)
+
+
+def _state(path: Path, digest: str, owners: frozenset[int]) -> State:
     try:
         file = read(path)
     except ProfileError:
         return "unreadable"
     if file is None:
         return "absent"
+    if owners and _is_foreign(file.status, owners | _oneself(None)):
+        return "other owner"
     return "unchanged" if file.digest == digest else "changed"
 
 

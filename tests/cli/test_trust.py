@@ -305,3 +305,51 @@ def test_words_that_do_not_go_together_are_refused(
 ) -> None:
     assert run(["trust", *arguments], world) == 2
     assert said in capsys.readouterr().err
+
+
+STRANGER = 4711
+OTHER = 4712
+THEIRS = """
+[profiles.prod]
+url = "https://evil.example.com/"
+auth = { scheme = "anonymous" }
+"""
+as_root = pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="needs root, to give files away"
+)
+
+
+@as_root
+def test_the_command_admits_an_owner_only_where_the_file_is_named(home: Home) -> None:
+    path = home.project(THEIRS)
+    os.chown(path, STRANGER, STRANGER)
+
+    unnamed = home.run("trust", "--yes")
+    assert unnamed.returncode == 1
+    assert f"not trusted: {path} belongs to another user, number {STRANGER}" in unnamed.stderr
+
+    named = home.run("trust", "--yes", str(path))
+    assert named.returncode == 0
+    assert f"{path} belongs to another user, number {STRANGER}, who can change it" in named.stderr
+    assert "https://evil.example.com/" in home.run("show", "prod").stdout
+    assert "unchanged" in home.run("trust", "--list").stdout
+    assert "trusted already" in home.run("trust").stderr
+
+    os.chown(path, OTHER, OTHER)
+    assert "other owner" in home.run("trust", "--list").stdout
+    assert "has got another owner since it was trusted" in home.run("check").stdout
+    assert home.run("trust", "--yes", str(path)).returncode == 0
+    assert "https://evil.example.com/" in home.run("show", "prod").stdout
+
+
+@as_root
+def test_an_examination_tells_it_and_names_nobody_in_a_report(home: Home) -> None:
+    path = home.project(THEIRS)
+    os.chown(path, STRANGER, STRANGER)
+
+    full = home.run("check")
+    redacted = home.run("check", "--redacted")
+
+    assert f"belongs to another user, number {STRANGER}" in full.stdout
+    assert f"gatepass trust {path}" in full.stdout
+    assert str(STRANGER) not in redacted.stdout

@@ -31,12 +31,13 @@ def files(scene: Scene) -> Iterator[Finding]:
             yield Finding("lack", "files", message, hint, place)
     if scene.layers is None:
         return
+    of_others = {each.path for each in scene.layers.unread if each.owner}
     for file in _provenance.files(scene.layers):
         why = words.said("", file.why, sep="")
         message = f"{file.state} ({file.layer}){': ' * bool(why)}{why}"
         verdict: Verdict = "note" if file.state == "skipped" else "ok"
         hint = ""
-        if file.why == "not trusted":
+        if file.why == "not trusted" or file.path in of_others:
             hint = f"look at it:\n    gatepass trust {words.pasted(file.path)}"
         yield Finding(verdict, "files", message, hint, words.path(file.path))
 
@@ -111,8 +112,9 @@ def trust(scene: Scene) -> Iterator[Finding]:
         path = scene.words.pasted(each.path)
         if each.state == "unchanged":
             good += 1
-        elif each.state == "changed":
-            message = "has changed since it was trusted, so it is skipped"
+        elif each.state in {"changed", "other owner"}:
+            what = "changed" if each.state == "changed" else "got another owner"
+            message = f"has {what} since it was trusted, so it is skipped"
             yield Finding("note", "trust", message, f"    gatepass trust {path}", shown)
         else:
             verdict: Verdict = "lack" if each.state == "damaged record" else "note"

@@ -1,5 +1,6 @@
 """``gatepass trust``: let a project's file take part, after looking at it."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,8 +10,8 @@ from typing import Final, cast
 import click
 
 from gatepass import _settings, _trust
-from gatepass._settings import LOCAL_FILE, MACHINE_KEYS, PROJECT_FILE, Locations
-from gatepass._trust import FileBytes, TrustStore
+from gatepass._settings import LOCAL_FILE, MACHINE_KEYS, PROJECT_FILE
+from gatepass._trust import FileBytes, TrustStore, Unread
 from gatepass.cli import _output
 from gatepass.cli._edit import layer_of
 from gatepass.cli._logins import moment
@@ -38,7 +39,8 @@ def trust(
     """Show what a project file may do, and trust it.
 
     Trusted is exactly the content that is shown. Without FILE: gatepass.toml and
-    gatepass.local.toml of the project around you.
+    gatepass.local.toml of the project around you. A file of another user has to be named: that
+    admits its owner too.
     """
     if as_list + revoke + yes > 1:
         raise click.UsageError("--list, --revoke and --yes do not go together")
@@ -53,8 +55,8 @@ def trust(
         return _list(store, as_json=as_json)
     if revoke:
         return _revoke(store, cast("Path", file))
-    paths = [_trust.absolute(file)] if file else list(_project_files(world.locations))
-    return _trust_each(world, store, paths, yes=yes)
+    paths = [_trust.absolute(file)] if file else list(_project_files(world, store))
+    return _trust_each(world, store, paths, yes=yes, named=file is not None)
 
 
 def _list(store: TrustStore, *, as_json: bool) -> int:
@@ -87,16 +89,23 @@ def _revoke(store: TrustStore, path: Path) -> int:
     )
 
 
-def _trust_each(world: World, store: TrustStore, paths: list[Path], *, yes: bool) -> int:
+def _trust_each(
+    world: World, store: TrustStore, paths: list[Path], *, yes: bool, named: bool
+) -> int:
     declined = False
     for path in paths:
-        found = _trust.read(path)
+        unread = _unread(world, store, path)
+        if unread is not None and not named:
+            declined = True  # the folder is not one's own choice alone
+            _output.tell(f"not trusted: {_trust.printable(str(unread))}")
+            continue
+        found = _read(world, path)
         if found is None:
             raise ProfileNotFound(
                 f"{_trust.printable(str(path))}: no such file",
                 hint="check the path, or run   gatepass trust   in the project's folder",
             )
-        if store.holds(found):
+        if store.holds(found) and unread is None:
             _output.tell(f"{_trust.printable(str(found.path))} is trusted already")
         elif _agreed(world, found, yes=yes):
             store.add(found)
@@ -107,22 +116,52 @@ def _trust_each(world: World, store: TrustStore, paths: list[Path], *, yes: bool
     return _DECLINED if declined else 0
 
 
-def _project_files(locations: Locations) -> Iterator[Path]:
-    folder = _settings.project_folder(locations)
-    if folder is None:
+def _is_of_project(world: World, path: Path) -> bool:
+    return layer_of(path, world.locations) in {"project", "local"}
+
+
+def _read(world: World, path: Path) -> FileBytes | None:
+    if _is_of_project(world, path):
+        return _trust.read(path, most=_trust.MOST_OF_PROJECT)
+    return _trust.read(path)
+
+
+def _unread(world: World, store: TrustStore, path: Path) -> Unread | None:
+    """Return a project's file that the search passes over, whoever trusts its content."""
+    if not _is_of_project(world, path):
+        return None
+    sudo_uid = world.environ.get("SUDO_UID")
+    found = _trust.read_project(path, store, sudo_uid=sudo_uid)
+    return found if isinstance(found, Unread) else None
+
+
+def _project_files(world: World, store: TrustStore) -> Iterator[Path]:
+    """Yield the files that the search finds, and those of other users that it passes over."""
+    anything = found = False
+    for folder in _settings.project_folders(world.locations):
+        for name in (PROJECT_FILE, LOCAL_FILE):
+            if os.path.lexists(path := folder / name):
+                yield path
+                anything = True
+                unread = _unread(world, store, path)
+                found |= unread is None or not unread.owner
+        if found:
+            return
+    if not anything:
         raise ProfileNotFound(
             f"there is no {PROJECT_FILE} here, nor in a folder above",
             hint="name the file: gatepass trust FILE",
         )
-    for name in (PROJECT_FILE, LOCAL_FILE):
-        if (folder / name).is_file():
-            yield folder / name
 
 
 def _agreed(world: World, file: FileBytes, *, yes: bool) -> bool:
     """Show what a file may do, and have it confirmed."""
     tables = _settings.parse(file, layer_of(file.path, world.locations)).tables
-    _output.tell(f"{_trust.printable(str(file.path))} may do this:")
+    owner = _trust.another_owner(file, sudo_uid=world.environ.get("SUDO_UID"))
+    shown = _trust.printable(str(file.path))
+    if owner:
+        _output.tell(f"{shown} belongs to another user, {owner}, who can change it")
+    _output.tell(f"{shown} may do this:")
     for key in MACHINE_KEYS:
         if key in tables:
             _output.tell(f"  sets the machine setting {key}")
