@@ -15,7 +15,7 @@ from gatepass._settings import Layers, Source
 from gatepass._trust import FileBytes, read, unsafe
 from gatepass.cli._folding import folded
 from gatepass.cli._words import Words
-from gatepass.errors import Problem, ProfileNotFound, UntrustedFile
+from gatepass.errors import ProfileNotFound, UntrustedFile
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the shell is bash here")
 
@@ -125,7 +125,9 @@ def test_the_report_quotes_a_path_once(path: Path) -> None:
 
 @given(place=st.text(), key=st.text().map(_text.printable))
 def test_the_place_of_a_complaint_is_one_line(place: str, key: str) -> None:
-    assert str(Problem(place, key, "wrong")).isprintable()
+    source = _settings.Source("argument", place, {})
+
+    assert str(_settings.Origin(source, (key,)).problem("wrong")).isprintable()
 
 
 def test_the_line_of_a_complaint_does_not_steer_the_terminal(

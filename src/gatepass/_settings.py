@@ -474,7 +474,7 @@ class _Reader:
         source = self._safe(path, "file", own=False)
         if source is None:
             raise ProfileError(
-                problems=[Problem(str(path), "", "no such file")],
+                problems=[Problem(_trust.printable(str(path)), "", "no such file")],
                 hint="it was named by config_file=, --config-file or GATEPASS_CONFIG_FILE",
             )
         return source
@@ -590,9 +590,13 @@ def parse(file: _trust.FileBytes, layer: Layer, *, strict: bool = True) -> Sourc
         position = f"{file.path}:{place.line}:{place.column}"
         words = f"{message}{_LINE_ENDS}" if _ends_line(text, place) else message
         hint = next(hint for part, hint in _NEXT_STEPS if part in words)
-        raise ProfileError(problems=[Problem(position, "", message, place.excerpt, hint)]) from None
+        raise ProfileError(
+            problems=[Problem(_trust.printable(position), "", message, place.excerpt, hint)]
+        ) from None
     except RecursionError:
-        problem = Problem(str(file.path), "", "nested too deeply", hint=_THREE_LEVELS)
+        problem = Problem(
+            _trust.printable(str(file.path)), "", "nested too deeply", hint=_THREE_LEVELS
+        )
         raise ProfileError(problems=[problem]) from None
     source = Source(layer, str(file.path), tables, file.path.parent, text.encode())
     problems = list(_top_level(source)) if strict else []
@@ -618,7 +622,9 @@ def _refuse_excess(path: Path, text: str) -> None:
         message, hint = found.message, "correct the number"
         if found.of_levels:
             message, hint = f"{message}: nested too deeply", _THREE_LEVELS
-        raise ProfileError(problems=[Problem(f"{path}:{line}:{column}", "", message, hint=hint)])
+        raise ProfileError(
+            problems=[Problem(_trust.printable(f"{path}:{line}:{column}"), "", message, hint=hint)]
+        )
 
 
 def _position(text: str, offset: int) -> tuple[int, int]:
@@ -675,7 +681,7 @@ def _decode(file: _trust.FileBytes) -> str:
         raise ProfileError(
             problems=[
                 Problem(
-                    f"{file.path}:{len(good)}:{len(good[-1]) + 1}",
+                    _trust.printable(f"{file.path}:{len(good)}:{len(good[-1]) + 1}"),
                     "",
                     "not UTF-8" + (" but UTF-16, as PowerShell writes by default" * utf16),
                     hint="save the file as UTF-8",

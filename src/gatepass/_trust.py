@@ -270,11 +270,13 @@ def absolute(path: Path) -> Path:
     except OSError:
         message = "is a relative path, and the working directory does not exist any more"
         hint = "change into a folder that exists, or write the whole path"
-        raise ProfileError(problems=[Problem(str(path), "", message, hint=hint)]) from None
+        raise ProfileError(
+            problems=[Problem(printable(str(path)), "", message, hint=hint)]
+        ) from None
 
 
 def _unreadable(path: Path, message: str) -> ProfileError:
-    return ProfileError(problems=[Problem(str(path), "", message)])
+    return ProfileError(problems=[Problem(printable(str(path)), "", message)])
 
 
 State = Literal["unchanged", "changed", "other owner", "absent", "unreadable", "damaged record"]
@@ -411,7 +413,7 @@ class TrustStore:
             return _valid(json.loads(found.data))
         except (ValueError, TypeError, KeyError, RecursionError):
             raise ProfileError(
-                problems=[Problem(str(record), "", "damaged record of a trusted file")],
+                problems=[Problem(printable(str(record)), "", "damaged record of a trusted file")],
                 hint=f"delete {record} and run gatepass trust again",
             ) from None
 
@@ -460,7 +462,7 @@ def unsafe(file: FileBytes, *, own: bool) -> Problem | None:
     mode, place = file.status.st_mode, str(file.path)
     if own and file.status.st_uid not in {0, os.getuid()}:
         hint = f"    sudo chown {os.getuid()} {quoted(place)}"
-        return Problem(place, "", "belongs to another user", hint=hint)
+        return Problem(printable(place), "", "belongs to another user", hint=hint)
     if mode & stat.S_IWOTH:
         who = "anybody"
     elif mode & stat.S_IWGRP and not _is_private_group(file.status.st_gid):
@@ -468,7 +470,7 @@ def unsafe(file: FileBytes, *, own: bool) -> Problem | None:
     else:
         return None
     return Problem(
-        place,
+        printable(place),
         "",
         f"can be written by {who}, who could send your secrets to another server",
         hint=f"    chmod go-w {quoted(place)}\nor, where that cannot be changed:\n"

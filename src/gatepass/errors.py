@@ -32,8 +32,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gatepass._text import printable
-
 
 class GatepassError(Exception):
     """The base of all errors of gatepass.
@@ -90,7 +88,8 @@ class Problem:
     """One complaint about one place.
 
     Attributes:
-        place: where, such as ``gatepass.toml:14:3`` or ``GATEPASS_PROFILES__PROD__URL``.
+        place: where, such as ``gatepass.toml:14:3`` or ``GATEPASS_PROFILES__PROD__URL``; without
+            control characters.
         key: the dotted key, such as ``profiles.prod.auth.pasword``; may be empty.
         message: what is wrong, never with a value that may be a secret.
         excerpt: the line of the file up to its ``=``, and a caret below the key; may be empty.
@@ -104,7 +103,7 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        head = ": ".join(part for part in (printable(self.place), self.key, self.message) if part)
+        head = ": ".join(part for part in (self.place, self.key, self.message) if part)
         return "\n".join(part for part in (head, self.excerpt, self.hint) if part)
 
 
