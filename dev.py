@@ -67,7 +67,7 @@ PEERS = [
 PEER_PROGRAMS = {"node": "nodejs", "npm": "npm"}
 OLDEST_NODE = 20  # Debian 12 has 18
 # Names and versions of the npm packages for the tests' Node programs.
-NPM_PACKAGES = ROOT / "tests" / "peers" / "node" / "package.json"
+NPM_PACKAGES = ROOT / "tests" / "support" / "peers" / "node" / "package.json"
 
 
 def main(arguments: list[str]) -> int:

@@ -23,11 +23,14 @@ import click
 from _pytest.fixtures import FixtureFunctionDefinition
 
 import gatepass
-from gatepass import _failures, _plugins, _profiles, _schema, cli, errors
-from gatepass._profiles import Machine, ProfileKeys, Retries, Timeout
-from gatepass._proxy import Proxy
-from gatepass._redis_vault import RedisVault
-from gatepass._tls import Tls
+from gatepass import cli, errors
+from gatepass._config import json_schema, profile
+from gatepass._config.profile import Machine, ProfileKeys, Retries, Timeout
+from gatepass._config.redis_vault import RedisVault
+from gatepass._net.proxy import Proxy
+from gatepass._net.tls import Tls
+from gatepass._session import exceptions as _failures
+from gatepass._system import plugins
 from gatepass.cli._options import CONTEXT
 from gatepass.secrets import SecretField, TextField
 from gatepass.testing import SchemeContract, SourceContract, _plugin
@@ -84,7 +87,7 @@ _WORDS: Final = {
     SecretField: "reference",
     TextField: "text or reference",
     Timeout: "seconds, or [connect, read]",
-    Retries: f"whole number, 0 to {_profiles._MOST_RETRIES}",  # noqa: SLF001 - of the house
+    Retries: f"whole number, 0 to {profile._MOST_RETRIES}",  # noqa: SLF001 - of the house
     Proxy: "text or table",
 }
 
@@ -120,7 +123,7 @@ def _meaning(text: str | None) -> str:
 
 
 def _keys(kind: Any) -> str:
-    described, hints = _schema._described(kind), _profiles.hints(kind)  # noqa: SLF001 - of the house
+    described, hints = json_schema._described(kind), profile.hints(kind)  # noqa: SLF001 - of the house
     rows = [
         (
             f"`{each.name}`",
@@ -135,8 +138,8 @@ def _keys(kind: Any) -> str:
 
 def _schemes() -> str:
     rows = []
-    for name in sorted(_plugins.BUILT_IN[_plugins.AUTH]):
-        kind = _plugins.load(_plugins.AUTH, name)
+    for name in sorted(plugins.BUILT_IN[plugins.AUTH]):
+        kind = plugins.load(plugins.AUTH, name)
         keys = ", ".join(f"`{each.name}`" for each in dataclasses.fields(kind))
         rows.append((f"`{name}`", _first_line(kind), keys or NOTHING))
     return _table(("scheme", "what it does", "keys"), rows)
@@ -144,16 +147,16 @@ def _schemes() -> str:
 
 def _scheme_sections() -> str:
     sections = []
-    for name in sorted(_plugins.BUILT_IN[_plugins.AUTH]):
-        kind = _plugins.load(_plugins.AUTH, name)
+    for name in sorted(plugins.BUILT_IN[plugins.AUTH]):
+        kind = plugins.load(plugins.AUTH, name)
         sections.append(f"### {name}\n\n{_first_line(kind)}\n\n{_keys(kind)}")
     return "\n\n".join(sections)
 
 
 def _sources() -> str:
     sections = []
-    for name in sorted(_plugins.BUILT_IN[_plugins.SECRETS]):
-        source = _plugins.load(_plugins.SECRETS, name)
+    for name in sorted(plugins.BUILT_IN[plugins.SECRETS]):
+        source = plugins.load(plugins.SECRETS, name)
         module = _first_line(inspect.getmodule(source))
         text = inspect.getdoc(source) or ""
         body = re.split(r"\n\n(?:Args|Raises):", text)[0]

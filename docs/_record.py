@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import gatepass
-from gatepass.cli._folding import folded
+from gatepass.cli._wrap import folded
 from gatepass.sandbox import Server
 
 STATIC: Final = Path(__file__).resolve().parent / "_static"

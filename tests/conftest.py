@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from gatepass._settings import Locations
+from gatepass._config.layers import Locations
 
 # No property has a deadline: machines are slow for reasons of their own. In CI the same examples
 # come in each run, so that a change is judged by itself; to find new ones is the work of each
@@ -28,7 +28,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.peers.fixtures", "tests.strangers.fixtures"]
+pytest_plugins = ["tests.support.peers.fixtures", "tests.support.third_party.fixtures"]
 
 # Whatever the machine says about certificates, proxies and people must not decide a test.
 _FOREIGN = (

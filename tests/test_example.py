@@ -8,9 +8,10 @@ from typing import Any, Final
 import jsonschema
 import pytest
 
-from gatepass import _plugins, _schema
-from gatepass._profiles import Profile
-from gatepass._settings import Locations
+from gatepass._config import json_schema
+from gatepass._config.layers import Locations
+from gatepass._config.profile import Profile
+from gatepass._system import plugins
 from gatepass.auth.basic import Basic
 from gatepass.secrets import SecretRef
 
@@ -36,14 +37,14 @@ def test_the_example_shows_every_scheme_and_every_source_of_this_version() -> No
     text = EXAMPLE.read_text(encoding="utf-8")
     shown = {profile.get("auth", {}).get("scheme") for profile in TABLES["profiles"].values()}
 
-    assert shown - {None} == set(_plugins.BUILT_IN[_plugins.AUTH])
-    for source in set(_plugins.BUILT_IN[_plugins.SECRETS]) - {"command"}:
+    assert shown - {None} == set(plugins.BUILT_IN[plugins.AUTH])
+    for source in set(plugins.BUILT_IN[plugins.SECRETS]) - {"command"}:
         assert f'"{source}:' in text
     assert "{ command = [" in text
 
 
 def test_the_schema_for_editors_accepts_the_example() -> None:
-    schema = _schema.document()
+    schema = json_schema.document()
 
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(json.loads(json.dumps(TABLES)), schema)

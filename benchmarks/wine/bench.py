@@ -27,8 +27,8 @@ import pexpect
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from tests.peers import apache, ca, epa, kdc  # noqa: E402 - the tests are no package on the path
-from tests.peers.oidc_provider import OidcAddress  # noqa: E402 - the same
+from tests.support.peers import apache, ca, epa, kdc  # noqa: E402 - the tests are no package on the path
+from tests.support.peers.oidc_provider import OidcAddress  # noqa: E402 - the same
 
 GROUPS = (
     "files",

@@ -26,8 +26,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 from unittest import SkipTest
 
-from gatepass import Session, _profiles, _settings, _trust
-from gatepass._terminal import Terminal, _window_station_is_visible
+from gatepass import Session
+from gatepass._config import layers, trust
+from gatepass._config import profile as _profiles
+from gatepass._system.terminal import Terminal, _window_station_is_visible
 from gatepass.errors import GatepassError
 from gatepass.secrets import SecretContext, command, keyring, ref
 from gatepass.secrets.env import env
@@ -103,9 +105,9 @@ def gatepass_command(*arguments: str, **environ: str) -> subprocess.CompletedPro
 
 
 @contextmanager
-def user_file(text: str | bytes) -> Iterator[_settings.Locations]:
+def user_file(text: str | bytes) -> Iterator[layers.Locations]:
     """Lay the user's own file of profiles, and take everything of gatepass away again."""
-    places = _settings.Locations.of_this_process()
+    places = layers.Locations.of_this_process()
     data = text if isinstance(text, bytes) else text.encode()
     places.user.parent.mkdir(parents=True, exist_ok=True)
     places.user.write_bytes(data)
@@ -194,15 +196,15 @@ def _() -> str:
         (here / "project").mkdir()
         path = here / "project" / "gatepass.toml"
         path.write_text(PROFILE, encoding="utf-8")
-        store = _trust.TrustStore(here / "state")
-        found = _trust.read(path)
+        store = trust.TrustStore(here / "state")
+        found = trust.read(path)
         expect(found is not None and not store.holds(found))
         store.add(found)
         expect(store.holds(found))
         path.write_text(PROFILE + "\n", encoding="utf-8")
-        expect(not store.holds(_trust.read(path)))
+        expect(not store.holds(trust.read(path)))
         path.chmod(0o666)
-        expect(_trust.unsafe(_trust.read(path), own=True) is None, "permissions were judged")
+        expect(trust.unsafe(trust.read(path), own=True) is None, "permissions were judged")
     return "as said; POSIX permissions are not looked at"
 
 
@@ -210,9 +212,9 @@ def _() -> str:
 def _() -> str:
     with folder() as here:
         (here / "profiles.toml").mkdir()
-        said = str(_raised(lambda: _trust.read(here / "profiles.toml")))
+        said = str(_raised(lambda: trust.read(here / "profiles.toml")))
         expect("is a folder" in said, said)
-        other = str(_raised(lambda: _trust.read(Path("NUL"))))
+        other = str(_raised(lambda: trust.read(Path("NUL"))))
         expect("device" in other, other)
     return "refused"
 
@@ -221,7 +223,7 @@ def _() -> str:
 def _() -> str:
     with folder() as here:
         path = here / "record"
-        _trust.write_atomically(path, b"0" * 4096)
+        trust.write_atomically(path, b"0" * 4096)
         stop = threading.Event()
         torn: list[bytes] = []
         missed: list[str] = []
@@ -229,7 +231,7 @@ def _() -> str:
         def read() -> None:
             while not stop.wait(0.01):
                 try:
-                    found = _trust.read(path)
+                    found = trust.read(path)
                 except GatepassError as error:
                     missed.append(str(error))
                     continue
@@ -241,7 +243,7 @@ def _() -> str:
             reader.start()
         try:
             for number in range(200):
-                _trust.write_atomically(path, str(number % 10).encode() * 4096)
+                trust.write_atomically(path, str(number % 10).encode() * 4096)
         finally:
             stop.set()
             for reader in readers:
@@ -256,12 +258,12 @@ def _() -> str:
 def _() -> str:
     with folder() as here:
         path = here / "record"
-        _trust.write_atomically(path, b"old")
+        trust.write_atomically(path, b"old")
         reader = path.open("rb")
         timer = threading.Timer(0.3, reader.close)
         timer.start()
         begin = time.monotonic()
-        _trust.write_atomically(path, b"new")
+        trust.write_atomically(path, b"new")
         waited = time.monotonic() - begin
         timer.join()
         expect(path.read_bytes() == b"new")
@@ -449,7 +451,7 @@ def _() -> str:
 
 @check("console", "an address that is pasted is read key by key")
 def _() -> str:
-    from gatepass._terminal import _WindowsConsole
+    from gatepass._system.terminal import _WindowsConsole
 
     console = _WindowsConsole()
     console.draw("Paste it:")

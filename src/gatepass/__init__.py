@@ -10,8 +10,10 @@ Names are loaded when they are first used, so that ``import gatepass`` costs nex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gatepass._asking import Answer, Probed, probe
-    from gatepass._failures import (
+    from gatepass._config.explain import ExplainedKey, Explanation, Overridden
+    from gatepass._config.layers import FileSeen
+    from gatepass._config.profile import Profile, profiles
+    from gatepass._session.exceptions import (
         LoginRefused,
         ProxyRefused,
         SchemeNotOffered,
@@ -19,11 +21,9 @@ if TYPE_CHECKING:
         TLSFailed,
         Unreachable,
     )
-    from gatepass._findings import Finding
-    from gatepass._profiles import Profile, profiles
-    from gatepass._provenance import ExplainedKey, Explanation, Overridden
-    from gatepass._session import CheckResult, Session
-    from gatepass._settings import FileSeen
+    from gatepass._session.probe import Answer, Probed, probe
+    from gatepass._session.session import CheckResult, Session
+    from gatepass._system.findings import Finding
     from gatepass._version import __version__
     from gatepass.auth import AuthContext, Scheme, SchemeBase, UnattendedContext
     from gatepass.errors import (
@@ -54,12 +54,12 @@ if TYPE_CHECKING:
 
 _HOME = {
     "_version": ("__version__",),
-    "_asking": ("Answer", "Probed", "probe"),
-    "_profiles": ("Profile", "profiles"),
-    "_provenance": ("ExplainedKey", "Explanation", "Overridden"),
-    "_session": ("CheckResult", "Session"),
-    "_settings": ("FileSeen",),
-    "_failures": (
+    "_session.probe": ("Answer", "Probed", "probe"),
+    "_config.profile": ("Profile", "profiles"),
+    "_config.explain": ("ExplainedKey", "Explanation", "Overridden"),
+    "_session.session": ("CheckResult", "Session"),
+    "_config.layers": ("FileSeen",),
+    "_session.exceptions": (
         "LoginRefused",
         "ProxyRefused",
         "SchemeNotOffered",
@@ -67,7 +67,7 @@ _HOME = {
         "TimedOut",
         "Unreachable",
     ),
-    "_findings": ("Finding",),
+    "_system.findings": ("Finding",),
     "auth": ("AuthContext", "Scheme", "SchemeBase", "UnattendedContext"),
     "errors": (
         "GatepassError",

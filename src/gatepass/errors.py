@@ -22,7 +22,7 @@
         └── ProxyRefused                    also a requests.exceptions.ProxyError
 
 The last two families are raised while a request runs and are at the same time what requests
-would have raised; they need requests, so they live in ``gatepass._failures``.
+would have raised; they need requests, so they live in ``gatepass._session.exceptions``.
 
 Each error has ``hint`` (the next step, for a person) and ``exit_code`` (for the command line).
 No error ever holds a secret.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gatepass.sandbox._server import Server
-from tests.cli.home import Home
-from tests.peers.environ import clean_environ
+from gatepass.sandbox.server import Server
+from tests.support.home import Home
+from tests.support.peers.environ import clean_environ
 
 
 def make_home(environ: dict[str, str], work: Path) -> Home:

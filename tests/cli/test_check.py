@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass import _clock
+from gatepass._net import clock
 from gatepass.sandbox.provider import IdentityProvider
-from tests._echo import Answer, echo, refused
-from tests.cli.home import Home
-from tests.cli.logins import SERVER, USERS, Office, profile
-from tests.peers.apache import Apache
-from tests.peers.ca import CertificateAuthority
-from tests.peers.redis_server import Redis
-from tests.peers.squid import Squid
+from tests.support.echo import Answer, echo, refused
+from tests.support.home import Home
+from tests.support.logins import SERVER, USERS, Office, profile
+from tests.support.peers.apache import Apache
+from tests.support.peers.ca import CertificateAuthority
+from tests.support.peers.redis_server import Redis
+from tests.support.peers.squid import Squid
 
 _LOGIN = 'user_name = "alice"\npassword = "env:MI_PASSWORD"\n'
 
@@ -241,17 +241,17 @@ _THEN = 784887151.0
 def test_a_difference_is_what_the_time_on_the_way_cannot_explain(
     sent: float, received: float, skew: float
 ) -> None:
-    assert _clock.skew({"Date": _DATE}, _THEN + sent, _THEN + received) == pytest.approx(skew)
+    assert clock.skew({"Date": _DATE}, _THEN + sent, _THEN + received) == pytest.approx(skew)
 
 
 def test_an_answer_out_of_a_cache_is_as_old_as_it_says() -> None:
     headers = {"Date": _DATE, "Age": "3600"}
 
-    assert _clock.skew(headers, _THEN + 3600, _THEN + 3601) == 0
+    assert clock.skew(headers, _THEN + 3600, _THEN + 3601) == 0
 
 
 @given(st.dictionaries(st.sampled_from(["Date", "Age"]), st.text()))
 def test_no_date_breaks_it(headers: dict[str, str]) -> None:
-    skew = _clock.skew(headers, _THEN, _THEN)
+    skew = clock.skew(headers, _THEN, _THEN)
 
     assert skew is None or isinstance(skew, float)

@@ -15,13 +15,13 @@ from typing import NoReturn
 import click
 import pytest
 
-from gatepass._terminal import Terminal
+from gatepass._system.terminal import Terminal
 from gatepass.cli import _VERBS, _gatepass, _output, run
-from gatepass.cli._world import World
+from gatepass.cli._context import World
 from gatepass.errors import GatepassWarning
-from gatepass.sandbox._server import Server
-from tests.cli.home import ARGV, Home, ended, screen
-from tests.peers.terminal import without_terminal
+from gatepass.sandbox.server import Server
+from tests.support.home import ARGV, Home, ended, screen
+from tests.support.peers.terminal import without_terminal
 from tests.test_architecture import HEAVY
 
 CANARY = "Pa55-CANARY-w0rd"

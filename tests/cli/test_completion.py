@@ -8,9 +8,9 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass._settings import NAME, Layers, Source
-from tests.cli.home import ARGV, Home
-from tests.peers.terminal import terminal
+from gatepass._config.layers import NAME, Layers, Source
+from tests.support.home import ARGV, Home
+from tests.support.peers.terminal import terminal
 
 PROFILE = {"url": "https://mi.example.com/mi", "auth": {"scheme": "anonymous"}}
 SHELLS = ("bash", "zsh", "fish")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.cli.home import Home, ended, screen
+from tests.support.home import Home, ended, screen
 
 
 def test_it_logs_on_with_each_source_and_leaves_nothing(home: Home, tmp_path: Path) -> None:

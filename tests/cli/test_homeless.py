@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gatepass.sandbox import IdentityProvider, Server
-from tests.cli.home import ARGV, Home
-from tests.peers.environ import clean_environ
-from tests.peers.terminal import without_terminal
+from tests.support.home import ARGV, Home
+from tests.support.peers.environ import clean_environ
+from tests.support.peers.terminal import without_terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("unshare") is None, reason="it takes Linux")
 

@@ -16,15 +16,15 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatepass import _trust
-from gatepass._settings import Locations
-from gatepass._terminal import Terminal
+from gatepass._config import trust
+from gatepass._config.layers import Locations
+from gatepass._system.terminal import Terminal
 from gatepass.cli import run
+from gatepass.cli._context import World
 from gatepass.cli._edit import Draft
-from gatepass.cli._world import World
 from gatepass.errors import ProfileError
-from tests.cli.home import Home, ended, screen
-from tests.peers.environ import is_root
+from tests.support.home import Home, ended, screen
+from tests.support.peers.environ import is_root
 
 NEW = ["init", "new", "--url", "https://mi.example.com/mi", "--scheme", "anonymous"]
 MEANT = {"url": "https://mi.example.com/mi", "auth": {"scheme": "anonymous"}}
@@ -466,7 +466,7 @@ def test_a_file_that_changed_meanwhile_is_left_alone(
     path.write_bytes(b"# somebody else was here\n")
 
     with pytest.raises(ProfileError, match="changed by somebody else"):
-        draft.replace(b"mine", _trust.TrustStore(world.locations.state))
+        draft.replace(b"mine", trust.TrustStore(world.locations.state))
 
     assert path.read_bytes() == b"# somebody else was here\n"
     assert [each.name for each in path.parent.iterdir()] == [path.name]

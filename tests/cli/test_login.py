@@ -14,10 +14,10 @@ from gatepass.sandbox.provider import (
     IdentityProvider,
     Lie,
 )
-from tests._echo import Answer, Echo, Seen, echo
-from tests.cli.home import Home, ended, screen
-from tests.cli.logins import SERVER, USERS, Office, profile
-from tests.peers.ca import CertificateAuthority
+from tests.support.echo import Answer, Echo, Seen, echo
+from tests.support.home import Home, ended, screen
+from tests.support.logins import SERVER, USERS, Office, profile
+from tests.support.peers.ca import CertificateAuthority
 
 OLD_SERVICE = "ansys-openapi-common-oidc"
 BASIC = """\

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gatepass.cli import _VERBS
-from tests._echo import Answer, echo
-from tests.cli.home import Home, ended, screen
-from tests.cli.logins import Office
+from tests.support.echo import Answer, echo
+from tests.support.home import Home, ended, screen
+from tests.support.logins import Office
 
 LONG = "a-profile-with-a-name-that-somebody-made-far-longer-than-any-table-has-room-for"
 PATH = (
@@ -193,7 +193,7 @@ def test_a_keyring_that_hangs_is_named_while_it_is_waited_for(home: Home) -> Non
         'auth = { scheme = "bearer", token = "keyring:" }\n'
     )
     hangs = home.having(
-        PYTHON_KEYRING_BACKEND="tests.secrets.backends.HangsAtChoice", GATEPASS_NO_INPUT="1"
+        PYTHON_KEYRING_BACKEND="tests.support.keyring_backends.HangsAtChoice", GATEPASS_NO_INPUT="1"
     )
 
     for words in (("secret", "list"), ("show", "api", "--origin", "--resolve")):

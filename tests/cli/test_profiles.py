@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatepass._settings import Locations
-from gatepass._terminal import Terminal
+from gatepass._config.layers import Locations
+from gatepass._system.terminal import Terminal
 from gatepass.cli import run
-from gatepass.cli._shown import inline
-from gatepass.cli._world import World
-from tests.cli.home import Home
+from gatepass.cli._context import World
+from gatepass.cli._explain_text import inline
+from tests.support.home import Home
 
 DEV = '[profiles.dev]\nurl = "https://dev.example.com/mi"\nauth = { scheme = "anonymous" }\n'
 PROD = """\

@@ -7,22 +7,24 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from gatepass import _plugins, _profiles, _schema
-from gatepass._settings import Locations
-from gatepass._terminal import Terminal
+from gatepass._config import json_schema
+from gatepass._config import profile as _profiles
+from gatepass._config.layers import Locations
+from gatepass._system import plugins
+from gatepass._system.terminal import Terminal
 from gatepass.cli import run
-from gatepass.cli._world import World
-from tests.cli.home import Home
+from gatepass.cli._context import World
+from tests.support.home import Home
 
 EXAMPLE = 'default_profile = "dev"\n[profiles.dev]\nextends = "prod"\n'
 DEV = 'url = "https://x.y/"\nauth = { scheme = "anonymous" }\n'
 
 
 def test_every_installed_scheme_and_key_is_known_and_most_are_described() -> None:
-    document = _schema.document()
+    document = json_schema.document()
     definitions = document["$defs"]
 
-    for name in _plugins.names(_plugins.AUTH):
+    for name in plugins.names(plugins.AUTH):
         assert definitions[f"auth.{name}"]["properties"]["scheme"] == {"const": name}
     keys = definitions["profile"]["properties"]
     assert set(keys) == set(_profiles.hints(_profiles.ProfileKeys))
@@ -112,13 +114,13 @@ def test_the_line_that_editors_read_comes_first_and_nothing_else_changes(
     assert run(["schema"], world) == 0  # a second time changes nothing
 
     assert path.read_bytes() == (new or old)
-    assert json.loads((path.parent / "gatepass.schema.json").read_text()) == _schema.document()
+    assert json.loads((path.parent / "gatepass.schema.json").read_text()) == json_schema.document()
 
 
 def test_print_writes_no_file(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["schema", "--print"], world) == 0
 
-    assert json.loads(capsys.readouterr().out) == _schema.document()
+    assert json.loads(capsys.readouterr().out) == json_schema.document()
     assert not world.locations.user.parent.exists()
 
 

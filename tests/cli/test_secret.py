@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.home import Home, ended, screen
+from tests.support.home import Home, ended, screen
 
 SECRET = "Gr\u00f6\u00dfe 42!"  # not ASCII, with a blank
 PROD = """\

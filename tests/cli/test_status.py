@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.cli._logins import length
+from gatepass.cli._oidc_session import length
 from gatepass.cli._options import seconds_of
 from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET, IdentityProvider, Lie
-from tests.cli.home import Home
-from tests.cli.logins import USERS, Office, profile
+from tests.support.home import Home
+from tests.support.logins import USERS, Office, profile
 
 BEARER = '[profiles.api]\nurl = "https://x.y/"\nauth = { scheme = "bearer", token = "env:T" }\n'
 
@@ -168,7 +168,7 @@ def test_a_keyring_that_gives_no_key_is_asked_once_for_all_profiles(
     calls = tmp_path / "calls"
     environ = dict(office.empty_office.environ, BACKEND_CALLS=str(calls))
     del environ["GATEPASS_VAULT_KEY"]
-    environ["PYTHON_KEYRING_BACKEND"] = "tests.secrets.backends.CountsAndFails"
+    environ["PYTHON_KEYRING_BACKEND"] = "tests.support.keyring_backends.CountsAndFails"
     home = replace(office.empty_office, environ=environ, path=[str(Path(__file__).parents[2])])
 
     done = home.run("status")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gatepass._settings import Locations
-from gatepass._terminal import Terminal
+from gatepass._config.layers import Locations
+from gatepass._system.terminal import Terminal
 from gatepass.cli import run
-from gatepass.cli._world import World
-from tests.cli.home import Home, ended, screen
+from gatepass.cli._context import World
+from tests.support.home import Home, ended, screen
 
 FILE = """\
 default_profile = "dev"

@@ -17,16 +17,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepass._findings import Finding
+from gatepass._system.findings import Finding
 from gatepass.secrets import told_by
-from tests.cli import jobs
-from tests.cli.home import ARGV, SOURCES, ended, screen
-from tests.cli.jobs import CASES, OF_A_DESKTOP, PASSWORD, Build, Desk
-from tests.peers import secret_service
-from tests.peers.ca import PASSPHRASE as OF_THE_KEY
-from tests.peers.environ import clean_environ, is_root
-from tests.peers.need import need_program
-from tests.peers.terminal import terminal
+from tests.support import jobs
+from tests.support.home import ARGV, SOURCES, ended, screen
+from tests.support.jobs import CASES, OF_A_DESKTOP, PASSWORD, Build, Desk
+from tests.support.peers import secret_service
+from tests.support.peers.ca import PASSPHRASE as OF_THE_KEY
+from tests.support.peers.environ import clean_environ, is_root
+from tests.support.peers.need import need_program
+from tests.support.peers.terminal import terminal
 
 
 @pytest.fixture(scope="module")

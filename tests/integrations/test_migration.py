@@ -4,8 +4,8 @@ from pathlib import Path
 
 from gatepass.sandbox import IdentityProvider
 from tests.cli.conftest import make_home
-from tests.cli.logins import Office
-from tests.integrations.service_layer import service_layer
+from tests.support.logins import Office
+from tests.support.service_layer import service_layer
 
 # pyparsing warns of the way in which ansys-openapi-common 2.4 names a part of its grammar.
 OLD_WAY = """\

@@ -22,16 +22,17 @@ from ansys.grantami.serverapi_openapi.v2026r1 import api, models
 from ansys.openapi.common import ApiClient, ApiClientFactory, SessionConfiguration
 from requests.structures import CaseInsensitiveDict
 
-from gatepass._failures import LoginRefused, TimedOut, Unreachable
-from gatepass._session import Session
+from gatepass._session.exceptions import LoginRefused, TimedOut, Unreachable
+from gatepass._session.session import Session
 from gatepass.auth.oidc import new_vault_key
 from gatepass.errors import LoginRequired, PluginError, ProfileError
 from gatepass.integrations import pygranta
 from gatepass.integrations.pygranta import connect
 from gatepass.sandbox import IdentityProvider, Server
-from tests._echo import Answer, Seen, basic, echo, refused
-from tests._sessions import NOWHERE, PASSWORD, USER, session_for
-from tests.integrations.service_layer import (
+from tests.support.echo import Answer, Seen, basic, echo, refused
+from tests.support.peers.need import absent
+from tests.support.peers.waiting import wait_for
+from tests.support.service_layer import (
     LARGE,
     LICENSES,
     REPORT,
@@ -40,8 +41,7 @@ from tests.integrations.service_layer import (
     granta,
     service_layer,
 )
-from tests.peers.need import absent
-from tests.peers.waiting import wait_for
+from tests.support.sessions import NOWHERE, PASSWORD, USER, session_for
 
 BomConnection: Any = bomanalytics.Connection  # type: ignore[attr-defined]  # public, not declared
 USERS = {USER: PASSWORD, f"CORP\\{USER}": PASSWORD}

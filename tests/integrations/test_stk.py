@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from gatepass._profiles import Profile, unnamed
+from gatepass._config.profile import Profile, unnamed
 from gatepass.errors import NobodyThere, ProfileError, SecretUnavailable
 from gatepass.secrets import ref
-from tests._sessions import PASSWORD, person
+from tests.support.sessions import PASSWORD, person
 
 URL = "https://mi.example.com/mi_servicelayer"
 LOGIN: dict[str, Any] = {"user_name": "bob", "password": ref("env:MI_PASSWORD")}

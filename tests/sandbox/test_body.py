@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.sandbox._body import Body, FramingError, read_body
+from gatepass.sandbox._server.body import Body, FramingError, read_body
 
 CHUNKED = ("Transfer-Encoding", "chunked")
 

@@ -27,16 +27,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from spnego._ntlm_raw.messages import AvId, Challenge
 from spnego.channel_bindings import GssChannelBindings
 
-from gatepass._failures import LoginRefused
-from gatepass._session import Session
+from gatepass._session.exceptions import LoginRefused
+from gatepass._session.session import Session
 from gatepass.sandbox import Server
-from gatepass.sandbox._accounts import Accounts
-from gatepass.sandbox._login import Conversation, LoginContext, login_for
-from tests._sessions import profile_for
-from tests.peers.ca import Certificate, CertificateAuthority
-from tests.peers.epa import USERS as EPA_USERS
-from tests.peers.epa import EpaServer
-from tests.peers.kdc import Kdc
+from gatepass.sandbox._server.accounts import Accounts
+from gatepass.sandbox._server.login import Conversation, LoginContext, login_for
+from tests.support.peers.ca import Certificate, CertificateAuthority
+from tests.support.peers.epa import USERS as EPA_USERS
+from tests.support.peers.epa import EpaServer
+from tests.support.peers.kdc import Kdc
+from tests.support.sessions import profile_for
 
 USERS = {r"CORP\alice": "pw-alice"}
 NAME, PASSWORD = r"CORP\alice", "pw-alice"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.sandbox import Request, Server
-from gatepass.sandbox._body import Body
-from gatepass.sandbox._pages import Asked, Pages
+from gatepass.sandbox._server.body import Body
+from gatepass.sandbox._server.pages import Asked, Pages
 
 
 def test_any_other_path_answers_the_request_itself(

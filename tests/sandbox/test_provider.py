@@ -23,7 +23,7 @@ from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet
 
 from gatepass.sandbox import Server
-from gatepass.sandbox._provider_lies import EXPIRES_IN
+from gatepass.sandbox._provider.faults import EXPIRES_IN
 from gatepass.sandbox.provider import (
     CLIENT_ID,
     SERVICE_ID,
@@ -31,8 +31,8 @@ from gatepass.sandbox.provider import (
     IdentityProvider,
     Lie,
 )
-from tests.peers.environ import clean_environ
-from tests.secrets.world import PYTHONPATH
+from tests.support.peers.environ import clean_environ
+from tests.support.secret_context import PYTHONPATH
 
 USERS = {"alice": "sesame", "bob": "open <&> sésame"}
 REDIRECT = "http://127.0.0.1:5/callback"

@@ -19,13 +19,13 @@ from spnego._ntlm_raw.messages import Authenticate, Challenge, NegotiateFlags
 from spnego._spnego import NegTokenInit
 from spnego.exceptions import OperationNotAvailableError
 
-from gatepass._failures import LoginRefused, SchemeNotOffered
-from gatepass._session import Session
+from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
+from gatepass._session.session import Session
 from gatepass.sandbox import Server
-from gatepass.sandbox._accounts import Accounts
-from gatepass.sandbox._login import Conversation, LoginContext, Verdict, login_for
-from tests._sessions import profile_for
+from gatepass.sandbox._server.accounts import Accounts
+from gatepass.sandbox._server.login import Conversation, LoginContext, Verdict, login_for
 from tests.sandbox.test_login import basic
+from tests.support.sessions import profile_for
 
 USERS = {
     "alice": "sesame",

@@ -14,9 +14,9 @@ import pytest
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets import Layer
 from gatepass.secrets.command import _output, command
-from tests.peers.environ import clean_environ
-from tests.peers.waiting import wait_for
-from tests.secrets.world import PYTHONPATH, context
+from tests.support.peers.environ import clean_environ
+from tests.support.peers.waiting import wait_for
+from tests.support.secret_context import PYTHONPATH, context
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="runs programs for /bin/sh")
 
@@ -75,7 +75,7 @@ def test_the_arguments_arrive_as_they_are_written(environ: dict[str, str]) -> No
 ASK = """
 import json, sys
 from gatepass.secrets.command import command
-from tests.secrets.world import context
+from tests.support.secret_context import context
 print(command(sys.argv[1], context(environ=json.loads(sys.argv[2]))))
 """
 

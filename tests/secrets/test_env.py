@@ -4,7 +4,7 @@ import pytest
 
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets.env import env
-from tests.secrets.world import context
+from tests.support.secret_context import context
 
 
 def test_a_variable_is_returned_as_it_is() -> None:

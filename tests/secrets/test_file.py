@@ -10,7 +10,7 @@ import pytest
 
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets.file import file
-from tests.secrets.world import context
+from tests.support.secret_context import context
 
 
 @pytest.mark.parametrize(

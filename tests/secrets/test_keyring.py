@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from gatepass._terminal import Terminal
+from gatepass._system.terminal import Terminal
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets.keyring import _patience, entry
-from tests.peers import secret_service
-from tests.peers.environ import clean_environ
-from tests.secrets.ask_keyring import ask
-from tests.secrets.world import PYTHONPATH, context
+from tests.support.ask_keyring import ask
+from tests.support.peers import secret_service
+from tests.support.peers.environ import clean_environ
+from tests.support.secret_context import PYTHONPATH, context
 
 SECRET = "hunter2 päss-€"
-BACKENDS = "tests.secrets.backends."
+BACKENDS = "tests.support.keyring_backends."
 
 PLAINTEXT_MODULE = '''
 from keyring.backend import KeyringBackend
@@ -297,7 +297,9 @@ def test_a_person_gets_more_time_than_a_batch_job() -> None:
     assert _patience(context(), 0.25) == 0.25
 
 
-@pytest.mark.parametrize("name", ["HangsOnGet", "HangsAtChoice", "tests.secrets.hangs.Keyring"])
+@pytest.mark.parametrize(
+    "name", ["HangsOnGet", "HangsAtChoice", "tests.support.hanging_keyring.Keyring"]
+)
 def test_a_back_end_that_hangs_is_given_up(tmp_path: Path, name: str) -> None:
     """Wherever it hangs, and the process ends although the thread never does."""
     outcome = ask(with_backend(tmp_path, name), ["read", "a", "b"], seconds=0.25)

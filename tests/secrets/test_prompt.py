@@ -2,10 +2,10 @@
 
 import pytest
 
-from gatepass._terminal import Terminal
+from gatepass._system.terminal import Terminal
 from gatepass.errors import NobodyThere, SecretUnavailable
 from gatepass.secrets.prompt import prompt
-from tests.secrets.world import context
+from tests.support.secret_context import context
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from gatepass._terminal import Terminal
+from gatepass._system.terminal import Terminal
 from gatepass.errors import NobodyThere, PluginError, SecretUnavailable
 from gatepass.secrets import (
     ReferenceSyntaxError,
@@ -29,7 +29,7 @@ from gatepass.secrets import (
     ref,
     reference_json_schema,
 )
-from tests.secrets.world import context
+from tests.support.secret_context import context
 
 SECRET = "hunter2"
 

@@ -1,13 +1,12 @@
 """The contracts find what they look for: each broken stranger fails the checks that it breaks."""
 
 import re
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.distribution import install
-from tests.testing.pytests import Project, outcomes
+from tests.support.distribution import install
+from tests.support.pytests import SUPPORT, Project, outcomes
 
 BUILDING: Final = "test_building_a_session_opens_no_connection"
 MISSING: Final = "test_all_that_is_missing_is_told_at_once"
@@ -153,7 +152,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
         },
     }
     install(project.folder, "strangers", groups)
-    project.write("strangers.py", Path(__file__).with_name("strangers.py").read_text())
+    project.write("strangers.py", (SUPPORT / "plugins.py").read_text())
     project.write("test_strangers.py", _suite())
     done = project.pytest("-rA", "--tb=short", "--strict-markers", seconds=300)
     assert done.returncode == 1, done.stdout + done.stderr

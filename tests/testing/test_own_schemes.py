@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gatepass import _plugins
+from gatepass._system import plugins
 from gatepass.sandbox import IdentityProvider, Server
 from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET
 from gatepass.testing import Home, SchemeContract
@@ -110,7 +110,7 @@ class TestOidc(SchemeContract):
 def test_every_scheme_of_ours_is_held_to_the_contract() -> None:
     held = {each.scheme for each in _contracts(SchemeContract) if hasattr(each, "scheme")}
 
-    assert held >= set(_plugins.BUILT_IN[_plugins.AUTH])
+    assert held >= set(plugins.BUILT_IN[plugins.AUTH])
 
 
 def _contracts(kind: type[SchemeContract]) -> Iterator[Any]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gatepass import _plugins
-from gatepass._terminal import Terminal
+from gatepass._system import plugins
+from gatepass._system.terminal import Terminal
 from gatepass.secrets import SecretContext
 from gatepass.testing import SourceContract
 from gatepass.testing._profiles import isolated
@@ -76,4 +76,4 @@ class TestPrompt(SourceContract):
 def test_every_source_of_ours_is_held_to_the_contract() -> None:
     held: set[Any] = {each.source for each in SourceContract.__subclasses__()}
 
-    assert held >= set(_plugins.BUILT_IN[_plugins.SECRETS])
+    assert held >= set(plugins.BUILT_IN[plugins.SECRETS])

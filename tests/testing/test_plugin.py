@@ -10,8 +10,8 @@ import pytest
 from keyring.errors import KeyringError
 
 from gatepass.testing._keyring import PrivateKeyring
-from tests.peers.terminal import without_terminal
-from tests.testing.pytests import SOURCES, Project, outcomes
+from tests.support.peers.terminal import without_terminal
+from tests.support.pytests import SOURCES, SUPPORT, Project, outcomes
 
 SHARED = """\
 default_profile = "dev"
@@ -71,7 +71,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def _suite(project: Project) -> None:
-    suite = Path(__file__).with_name("suite_of_a_user.py").read_text(encoding="utf-8")
+    suite = (SUPPORT / "suite_of_a_user.py").read_text(encoding="utf-8")
     project.write("test_suite.py", suite)
 
 
@@ -163,7 +163,7 @@ def test_only_what_is_for_tests_imports_pytest() -> None:
     """Everything else works where pytest is not installed; so does naming the package."""
     script = (
         "import sys; sys.modules['pytest'] = None\n"
-        "import gatepass.testing, gatepass.sandbox.practice, gatepass._session, gatepass.cli\n"
+        "import gatepass.testing, gatepass.sandbox.demo, gatepass._session.session, gatepass.cli\n"
         "print(gatepass.testing.__all__)"
     )
     environ = {"PYTHONPATH": str(SOURCES), "PATH": os.environ["PATH"]}

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from gatepass._findings import Finding
-from gatepass._terminal import Terminal
+from gatepass._system.findings import Finding
+from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
 

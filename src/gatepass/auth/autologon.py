@@ -14,9 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from gatepass._findings import Finding
-from gatepass._forks import undisturbed
-from gatepass._handshake import (
+from gatepass._system.findings import Finding
+from gatepass._system.fork import undisturbed
+from gatepass.auth import AuthContext, SchemeBase, UnattendedContext
+from gatepass.auth._handshake import (
     REFUSED,
     OneConnection,
     again,
@@ -28,7 +29,6 @@ from gatepass._handshake import (
     token_of,
     written,
 )
-from gatepass.auth import AuthContext, SchemeBase, UnattendedContext
 from gatepass.errors import GatepassError, LoginRequired
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gatepass._findings import Finding
-from gatepass._handshake import again, may_answer, offered_schemes
+from gatepass._system.findings import Finding
 from gatepass.auth import (
     AuthContext,
     SchemeBase,
@@ -14,6 +13,7 @@ from gatepass.auth import (
     name_and_password,
     unloadable,
 )
+from gatepass.auth._handshake import again, may_answer, offered_schemes
 from gatepass.auth.ntlm import NtlmAnswer
 from gatepass.secrets import Secret, SecretField, TextField
 

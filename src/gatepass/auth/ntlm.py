@@ -4,8 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gatepass._findings import Finding
-from gatepass._handshake import (
+from gatepass._system.findings import Finding
+from gatepass.auth import (
+    AuthContext,
+    SchemeBase,
+    UnattendedContext,
+    name_and_password,
+    unloadable,
+)
+from gatepass.auth._handshake import (
     REFUSED,
     OneConnection,
     bound,
@@ -14,13 +21,6 @@ from gatepass._handshake import (
     may_answer,
     offered_schemes,
     serve_again,
-)
-from gatepass.auth import (
-    AuthContext,
-    SchemeBase,
-    UnattendedContext,
-    name_and_password,
-    unloadable,
 )
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretField, TextField

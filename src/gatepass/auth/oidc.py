@@ -13,30 +13,24 @@ from pathlib import Path
 from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from gatepass._challenge import offered
-from gatepass._findings import Finding, Verdict
-from gatepass._forks import renew_in_children
-from gatepass._handshake import again, rewound
-from gatepass._oidc import (
-    answers,
-    authcode,
-    client_credentials,
-    device,
-    discovery,
-    idtoken,
-    keys,
-    wire,
-)
-from gatepass._oidc import refresh as refreshing
-from gatepass._oidc.in_files import FileStore
-from gatepass._oidc.in_redis import RedisStore, Server
-from gatepass._oidc.refresh import Live, Unsaved
-from gatepass._oidc.values import Client, Identity, InFlight, Provider, Record, Tokens
-from gatepass._oidc.vault import Vault
-from gatepass._proxy import Proxy
-from gatepass._text import quoted
-from gatepass._tls import Tls
+from gatepass._net.challenge import offered
+from gatepass._net.proxy import Proxy
+from gatepass._net.tls import Tls
+from gatepass._system.findings import Finding, Verdict
+from gatepass._system.fork import renew_in_children
+from gatepass._system.text import quoted
+from gatepass._vault import key as keys
+from gatepass._vault.file_store import FileStore
+from gatepass._vault.records import Client, Identity, InFlight, Provider, Record, Tokens
+from gatepass._vault.redis_store import RedisStore, Server
+from gatepass._vault.vault import Vault
 from gatepass.auth import AuthContext, KeyRefused, SchemeBase, UnattendedContext, VaultPlace
+from gatepass.auth._handshake import again, rewound
+from gatepass.auth._oidc import authcode, client_credentials, device, discovery, id_token
+from gatepass.auth._oidc import http as wire
+from gatepass.auth._oidc import refresh as refreshing
+from gatepass.auth._oidc import token_response as answers
+from gatepass.auth._oidc.refresh import Live, Unsaved
 from gatepass.errors import (
     GatepassError,
     GatepassWarning,
@@ -585,7 +579,7 @@ class OidcLogin:
             if "openid" in client.scopes:
                 raise GatepassError("the identity provider sent no ID token, although asked to")
             return record
-        claims = idtoken.check(
+        claims = id_token.check(
             tokens.id_token,
             provider,
             client.client_id,
@@ -866,7 +860,7 @@ def vault_findings(place: VaultPlace) -> list[Finding]:
     Touches its disk or its network, starts a process to see whether locks hold, and leaves
     nothing behind. Reads no token and no key; raises nothing.
     """
-    from gatepass._oidc.examination import examined
+    from gatepass._vault.diagnose import examined
 
     return examined(_store(place))
 

@@ -16,8 +16,8 @@ import click
 
 from gatepass._version import __version__
 from gatepass.cli import _output
+from gatepass.cli._context import World
 from gatepass.cli._options import CONTEXT, example
-from gatepass.cli._world import World
 from gatepass.errors import GatepassError
 
 _BUG: Final = 70  # EX_SOFTWARE of sysexits.h

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gatepass import _settings, _trust
-from gatepass._settings import LOCAL_FILE, PROJECT_FILE, Locations, Source
-from gatepass._trust import FileBytes, TrustStore
+from gatepass._config import layers, trust
+from gatepass._config.layers import LOCAL_FILE, PROJECT_FILE, Locations, Source
+from gatepass._config.trust import FileBytes, TrustStore
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import Layer
 
@@ -46,7 +46,7 @@ class Draft:
         Raises:
             ProfileError: it is unreadable.
         """
-        return cls(path, layer, _trust.read(path))
+        return cls(path, layer, trust.read(path))
 
     @property
     def data(self) -> bytes:
@@ -65,7 +65,7 @@ class Draft:
         Raises:
             ProfileError: every complaint of the top level, or the syntax error.
         """
-        return _settings.parse(FileBytes(self.path, data, _NOBODY), self.layer)
+        return layers.parse(FileBytes(self.path, data, _NOBODY), self.layer)
 
     def appended(self, block: str) -> bytes:
         """Return the old content with a block of lines added at its end."""
@@ -92,9 +92,9 @@ class Draft:
             _write(self, data)
         except OSError as error:
             raise GatepassError(
-                f"cannot write {_trust.printable(str(self.path))}: {error.strerror}"
+                f"cannot write {trust.printable(str(self.path))}: {error.strerror}"
             ) from None
-        new = _trust.read(self.path)
+        new = trust.read(self.path)
         if author and new is not None and new.data == data:
             store.add(new)
         return author
@@ -155,10 +155,10 @@ def _like_the_old_one(draft: Draft, descriptor: int, temporary: Path) -> None:
 
 
 def _refuse_changed(draft: Draft) -> None:
-    now = _trust.read(draft.path)
+    now = trust.read(draft.path)
     before = draft.old.data if draft.old else None
     if (now.data if now else None) != before:
         raise ProfileError(
-            f"{_trust.printable(str(draft.path))} was changed by somebody else meanwhile",
+            f"{trust.printable(str(draft.path))} was changed by somebody else meanwhile",
             hint="run the command again",
         )

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from gatepass.cli._world import World
+from gatepass.cli._context import World
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

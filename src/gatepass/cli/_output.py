@@ -28,9 +28,9 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Final, TextIO
 
-from gatepass._findings import Finding
-from gatepass._trust import printable
-from gatepass.cli._folding import folded
+from gatepass._config.trust import printable
+from gatepass._system.findings import Finding
+from gatepass.cli._wrap import folded
 from gatepass.errors import GatepassError, GatepassWarning, Problem
 
 _PATIENCE: Final = 1.0  # seconds without a word

@@ -15,17 +15,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
-from gatepass import _tls
-from gatepass._asking import context, user_of
-from gatepass._findings import Finding
-from gatepass._profiles import Profile
-from gatepass._proxy import Proxy
-from gatepass._settings import Layers, Source
-from gatepass._terminal import Terminal
-from gatepass._tls import ClientCertificate, Contexts, Tls
+from gatepass._config.layers import Layers, Source
+from gatepass._config.profile import Profile
+from gatepass._net.proxy import Proxy
+from gatepass._net.tls import ClientCertificate, Contexts, Tls, trusted
+from gatepass._session.probe import context, user_of
+from gatepass._system.findings import Finding
+from gatepass._system.terminal import Terminal
 from gatepass.auth import UnattendedContext, field_of, predicts_itself, references_in, value_of
-from gatepass.cli._logins import place_of
-from gatepass.cli._world import World
+from gatepass.cli._context import World
+from gatepass.cli._oidc_session import place_of
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import Secret, SecretRef, told_by
 
@@ -168,7 +167,7 @@ class _Looking:
             url: whose server is meant.
         """
         environ = self.world.environ
-        trust = _tls.trusted(tls.ca_file, environ)
+        trust = trusted(tls.ca_file, environ)
         if trust and tls.verify and (tls.ca_file or url.startswith("https:")):
             subject = f"{table}.ca_file"
             if not tls.ca_file:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from gatepass._clock import TOLERATED, skew
-from gatepass._findings import Finding
-from gatepass._profiles import Profile
+from gatepass._config.profile import Profile
+from gatepass._net.clock import TOLERATED, skew
+from gatepass._system.findings import Finding
 from gatepass.cli import _output
-from gatepass.cli._logins import keeps_tokens, length, place_of
+from gatepass.cli._context import World
+from gatepass.cli._oidc_session import keeps_tokens, length, place_of
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -18,11 +19,10 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
 )
-from gatepass.cli._world import World
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
-    from gatepass._session import CheckResult, Session
+    from gatepass._session.session import CheckResult, Session
 
 _FAILED = 1
 
@@ -77,7 +77,7 @@ def _asked(
 ) -> "tuple[CheckResult, list[Finding]]":
     from requests import RequestException
 
-    from gatepass._session import Session
+    from gatepass._session.session import Session
 
     session = Session.from_profile(
         name,
@@ -147,7 +147,7 @@ def _say(finding: Finding) -> None:
 
 def _examined(world: World, config_files: tuple[str, ...], *, redacted: bool, as_json: bool) -> int:
     """Show each finding as soon as it is there, and return the exit code."""
-    from gatepass.cli._exam import examination
+    from gatepass.cli._doctor import examination
 
     _output.waiting("examining this machine (what does not answer is given up after 5 to 60 s) ...")
     findings = []

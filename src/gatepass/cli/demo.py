@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from gatepass.cli import _output
+from gatepass.cli._context import World
 from gatepass.cli._options import CONTEXT, example
-from gatepass.cli._world import World
 
 if TYPE_CHECKING:
-    from gatepass.sandbox.practice import Introduction, Pairing, Round, Trial
+    from gatepass.sandbox.demo import Introduction, Pairing, Round, Trial
 
 _FAILED = 1
 _WIDTH = 80  # columns, also into a pipe
@@ -32,7 +32,7 @@ def demo(world: World, ask: bool) -> int:
 
     Everything happens on this computer, in a temporary folder; nothing is left behind.
     """
-    from gatepass.sandbox.practice import Introduction, Pairing, Round, Trial, practice
+    from gatepass.sandbox.demo import Introduction, Pairing, Round, Trial, practice
 
     with practice(environ=world.environ, terminal=world.terminal, ask=ask) as steps:
         trials: list[Trial] = []

@@ -8,14 +8,16 @@ from typing import Any, Final
 
 import click
 
-from gatepass import _plugins, _profiles, _settings, _trust
-from gatepass._profiles import Machine
-from gatepass._settings import NAME, PROJECT_FILE, Layers, Source
+from gatepass._config import layers as _settings
+from gatepass._config import profile, trust
+from gatepass._config.layers import NAME, PROJECT_FILE, Layers, Source
+from gatepass._config.profile import Machine
+from gatepass._system import plugins
 from gatepass.cli import _output
+from gatepass.cli._context import World
+from gatepass.cli._detect_scheme import learn
 from gatepass.cli._edit import Draft, layer_of, same
-from gatepass.cli._learning import learn
 from gatepass.cli._options import CONTEXT, example
-from gatepass.cli._world import World
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import ReferenceSyntaxError, SecretField, SecretRef
 
@@ -89,15 +91,15 @@ def init(world: World, /, file: Path | None, project: bool, **given: Any) -> Non
         _output.toml(_snippet(name, meant))
         raise ProfileError(
             f"nothing was written: {reason}",
-            hint=f"add the lines above to {_trust.printable(str(draft.path))} yourself",
+            hint=f"add the lines above to {trust.printable(str(draft.path))} yourself",
         ) from None
-    trusted = draft.replace(data, _trust.TrustStore(world.locations.state))
+    trusted = draft.replace(data, trust.TrustStore(world.locations.state))
     _tell(world, draft, name, trusted=trusted)
 
 
 def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
     if file is not None:
-        path = _trust.absolute(file)
+        path = trust.absolute(file)
         return Draft.of(path, layer_of(path, world.locations))
     if not project:
         return Draft.of(world.locations.user, "user")
@@ -109,7 +111,7 @@ def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
     real = folder.resolve()
     if home is not None and real in {home.resolve(), *home.resolve().parents}:
         raise ProfileError(
-            f"a {PROJECT_FILE} in {_trust.printable(str(folder))} is never read: the search "
+            f"a {PROJECT_FILE} in {trust.printable(str(folder))} is never read: the search "
             "ends below the home folder",
             hint="make it in the project's own folder, or leave --project out",
         )
@@ -117,14 +119,14 @@ def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
 
 
 def _tell(world: World, draft: Draft, name: str, *, trusted: bool) -> None:
-    _output.tell(f"wrote the profile {name} into {_trust.printable(str(draft.path))}")
+    _output.tell(f"wrote the profile {name} into {trust.printable(str(draft.path))}")
     named = () if _is_found(world, draft) else ("--config-file", str(draft.path))
     if not named and draft.layer in {"project", "local"} and not trusted:
         _output.say("nobody has trusted this file yet; look at it and do so:")
-        _output.say("    " + _trust.quoted("gatepass", "trust", str(draft.path)))
+        _output.say("    " + trust.quoted("gatepass", "trust", str(draft.path)))
     _output.say("next:")
     for verb in ("show", "check"):
-        _output.say("    " + _trust.quoted("gatepass", verb, name, *named))
+        _output.say("    " + trust.quoted("gatepass", verb, name, *named))
 
 
 def _is_found(world: World, draft: Draft) -> bool:
@@ -208,7 +210,7 @@ def _questions(world: World, given: _Given, draft: Draft) -> tuple[str, dict[str
         if not NAME.fullmatch(name):
             return _settings.BAD_NAME
         has_it = (
-            f"{_trust.printable(str(draft.path))} has a profile {name} already; choose another name"
+            f"{trust.printable(str(draft.path))} has a profile {name} already; choose another name"
         )
         return has_it if name in taken else ""
 
@@ -228,12 +230,12 @@ def _names_in(draft: Draft) -> tuple[str, ...]:
 
 
 def _wrong_url(url: str) -> str:
-    problem = _profiles.url_problem(url)
+    problem = profile.url_problem(url)
     return f"the URL {problem}" if problem else ""
 
 
 def _wrong_scheme(scheme: str) -> str:
-    known = _plugins.names(_plugins.AUTH)
+    known = plugins.names(plugins.AUTH)
     return "" if scheme in known else f"scheme: {_settings.unknown(scheme, known, 'scheme')}"
 
 
@@ -250,15 +252,15 @@ def _scheme(world: World, ask: _Questions, given: _Given, url: str) -> str:
         _output.tell(f"so the scheme is {fitting[0]}; --scheme chooses another one")
         return fitting[0]
     default = fitting[0] if fitting else _DEFAULT_SCHEME
-    question = f"scheme ({', '.join(_plugins.names(_plugins.AUTH))})"
+    question = f"scheme ({', '.join(plugins.names(plugins.AUTH))})"
     return ask.need(given.scheme, "--scheme", question, default, wrong=_wrong_scheme)
 
 
 def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
     """Ask for the keys of a scheme, as far as they are those that the options know."""
-    kind = _plugins.scheme(scheme)
-    fields = {each.name: each for each in _profiles.keys(kind)}
-    hints = _profiles.hints(kind)
+    kind = plugins.scheme(scheme)
+    fields = {each.name: each for each in profile.keys(kind)}
+    hints = profile.hints(kind)
     values: dict[str, Any] = {}
     if "user_name" in fields:
         values["user_name"] = ask.need(given.user_name, "--user-name", "user name")
@@ -267,7 +269,7 @@ def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
         values |= {"domain": domain} if domain else {}
     for name, each in fields.items():
         is_secret = SecretField in {hints[name], *typing.get_args(hints[name])}
-        if is_secret and _profiles.is_required(each):
+        if is_secret and profile.is_required(each):
             values[name] = _reference(ask, name, given.password_from)
     _refuse_unused(scheme, fields, values, given)
     return values
@@ -345,7 +347,7 @@ def _refuse_same_name(old: Source, name: str) -> None:
             raise _NotAppended(f"the file has a profile {name} already")
         if other.replace("-", "_") == name.replace("-", "_"):
             raise _NotAppended(
-                f"{name} and its profile {_trust.printable(other)} are one name to variables"
+                f"{name} and its profile {trust.printable(other)} are one name to variables"
             )
 
 
@@ -354,7 +356,7 @@ def _check(source: Source, name: str) -> None:
     nothing = Source("variable", "variables", {})
     layers = Layers((source,), nothing, Source("argument", "overrides", {}))
     try:
-        _profiles.check(_settings.take(layers, name), Machine())
+        profile.check(_settings.take(layers, name), Machine())
     except GatepassError as error:
         raise ProfileError(
             "nothing was written: the profile is not valid\n" + error.message

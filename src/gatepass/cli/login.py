@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from gatepass import _profiles
-from gatepass._asking import context, user_of
-from gatepass._profiles import Profile
+from gatepass._config import profile as _profiles
+from gatepass._config.profile import Profile
+from gatepass._session.probe import context, user_of
 from gatepass.cli import _output
-from gatepass.cli._logins import OIDC, moment, of_the_login, place_of, profile_of, session_of
+from gatepass.cli._context import World
+from gatepass.cli._oidc_session import OIDC, moment, of_the_login, place_of, profile_of, session_of
 from gatepass.cli._options import CONTEXT, config_file_option, example, name_argument
-from gatepass.cli._world import World
 from gatepass.errors import (
     GatepassError,
     LoginRequired,

@@ -5,12 +5,15 @@ from typing import Any
 
 import click
 
-from gatepass import _plugins, _profiles, _provenance, _settings, _trust
-from gatepass._asking import Asking
-from gatepass._profiles import Machine, Profile
-from gatepass._settings import Layers
-from gatepass.cli import _output, _shown
-from gatepass.cli._complaints import complaints_of, twins
+from gatepass._config import explain, trust
+from gatepass._config import layers as _settings
+from gatepass._config import profile as _profiles
+from gatepass._config.layers import Layers
+from gatepass._config.profile import Machine, Profile
+from gatepass._session.probe import Asking
+from gatepass._system import plugins
+from gatepass.cli import _explain_text, _output
+from gatepass.cli._context import World
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -18,7 +21,7 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
 )
-from gatepass.cli._world import World
+from gatepass.cli._problems import complaints_of, twins
 from gatepass.errors import GatepassError, Problem
 
 # ---------------------------------------------------------------- profiles
@@ -148,7 +151,7 @@ def _harmless_url(url: object) -> str:
 
 def _known_scheme(auth: object) -> str:
     scheme = auth.get("scheme") if isinstance(auth, dict) else None
-    known = isinstance(scheme, str) and _plugins.is_known(_plugins.AUTH, scheme)
+    known = isinstance(scheme, str) and plugins.is_known(plugins.AUTH, scheme)
     return str(scheme) if known else ""
 
 
@@ -158,15 +161,15 @@ def _default(layers: Layers) -> tuple[str | None, str]:
         name = _settings.select(layers, None)
     except GatepassError as error:
         return None, error.message
-    return name, _provenance.why_chosen(layers, None)
+    return name, explain.why_chosen(layers, None)
 
 
 def tell_where(layers: Layers) -> None:
     """Tell a person which files were looked for, where none of them holds a profile."""
     _output.say("no profiles; looked for:")
-    for file in _provenance.files(layers):
+    for file in explain.files(layers):
         _output.tell(
-            f"  {_trust.printable(str(file.path))} ({file.state}{': ' * bool(file.why)}{file.why})"
+            f"  {trust.printable(str(file.path))} ({file.state}{': ' * bool(file.why)}{file.why})"
         )
     _output.say("make one with: gatepass init")
 
@@ -212,7 +215,7 @@ def show(
     if origin:
         _print_origins(world, profile, resolve=resolve, as_json=as_json)
         return
-    table = _provenance.table(taken, _profiles.fields_of(profile))
+    table = explain.table(taken, _profiles.fields_of(profile))
     if as_json:
         _output.json({"name": profile.name, "profile": table})
     else:
@@ -231,5 +234,5 @@ def _print_origins(world: World, profile: Profile, *, resolve: bool, as_json: bo
             whole["references"] = [asdict(each) for each in probed]
         _output.json(whole)
         return
-    for line in _shown.origins(told, probed):
+    for line in _explain_text.origins(told, probed):
         _output.data(line)

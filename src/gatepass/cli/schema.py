@@ -6,12 +6,12 @@ from typing import Final
 
 import click
 
-from gatepass import _schema, _trust
-from gatepass._settings import Locations
+from gatepass._config import json_schema, trust
+from gatepass._config.layers import Locations
 from gatepass.cli import _output
+from gatepass.cli._context import World
 from gatepass.cli._edit import BOM, Draft, layer_of, same
 from gatepass.cli._options import CONTEXT, example
-from gatepass.cli._world import World
 from gatepass.errors import GatepassError, ProfileNotFound
 from gatepass.secrets import Layer
 
@@ -41,24 +41,24 @@ def schema(world: World, file: Path | None, part: bool, to_stdout: bool) -> None
     Writes the JSON Schema beside the file, and into the file the line by which editors find it.
     Without FILE: your own profiles.toml. The schema knows the schemes that are installed here.
     """
-    path = _trust.absolute(file) if file else world.locations.user
+    path = trust.absolute(file) if file else world.locations.user
     layer = layer_of(path, world.locations)
     part = part or _is_part(layer, world.locations)
-    document = _schema.document(machine=layer in {"user", "system"}, whole=not part)
+    document = json_schema.document(machine=layer in {"user", "system"}, whole=not part)
     if to_stdout:
         _output.json(document)
         return
     draft = Draft.of(path, layer)
     if draft.old is None:
         raise ProfileNotFound(
-            f"{_trust.printable(str(path))}: no such file", hint="make it with: gatepass init"
+            f"{trust.printable(str(path))}: no such file", hint="make it with: gatepass init"
         )
     schema_file = _PART if part else _WHOLE
     with_line = _with_line(draft, _line(schema_file))
     _write(path.parent / schema_file, json.dumps(document, indent=2) + "\n")
     if with_line != draft.data:
-        draft.replace(with_line, _trust.TrustStore(world.locations.state))
-        _output.tell(f"wrote the line {_line(schema_file)} into {_trust.printable(str(path))}")
+        draft.replace(with_line, trust.TrustStore(world.locations.state))
+        _output.tell(f"wrote the line {_line(schema_file)} into {trust.printable(str(path))}")
 
 
 def _is_part(layer: Layer, locations: Locations) -> bool:
@@ -83,20 +83,20 @@ def _with_line(draft: Draft, line: str) -> bytes:
     new = draft.with_first_line(line)
     if not same(draft.parsed(new).tables, old):
         raise GatepassError(
-            f"{_trust.printable(str(draft.path))} would not mean the same with another line"
+            f"{trust.printable(str(draft.path))} would not mean the same with another line"
         )
     return new
 
 
 def _write(path: Path, text: str) -> None:
-    found = _trust.read(path)
+    found = trust.read(path)
     if found is not None and found.data == text.encode():
-        _output.tell(f"{_trust.printable(str(path))} is up to date")
+        _output.tell(f"{trust.printable(str(path))} is up to date")
         return
     try:
-        _trust.write_atomically(path, text.encode(), mode=0o644)
+        trust.write_atomically(path, text.encode(), mode=0o644)
     except OSError as error:
         raise GatepassError(
-            f"cannot write {_trust.printable(str(path))}: {error.strerror}"
+            f"cannot write {trust.printable(str(path))}: {error.strerror}"
         ) from None
-    _output.tell(f"wrote {_trust.printable(str(path))}")
+    _output.tell(f"wrote {trust.printable(str(path))}")

@@ -7,12 +7,13 @@ from typing import Final
 
 import click
 
-from gatepass import _profiles, _settings, _trust
-from gatepass._asking import Answer, Asking, context
-from gatepass._settings import Layers
-from gatepass.cli import _output, _shown
-from gatepass.cli._complaints import broken, complaints_of
-from gatepass.cli._fields import Field, find
+from gatepass._config import layers as _settings
+from gatepass._config import profile as _profiles
+from gatepass._config import trust
+from gatepass._config.layers import Layers
+from gatepass._session.probe import Answer, Asking, context
+from gatepass.cli import _explain_text, _output
+from gatepass.cli._context import World
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -20,7 +21,8 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
 )
-from gatepass.cli._world import World
+from gatepass.cli._problems import broken, complaints_of
+from gatepass.cli._secret_fields import Field, find
 from gatepass.errors import NobodyThere, ProfileError, SecretUnavailable
 
 _MOST_BYTES: Final = 65536  # a secret is short
@@ -110,15 +112,15 @@ def new_key(world: World, path: Path) -> None:
     """
     from gatepass.auth.oidc import new_vault_key
 
-    path = _trust.absolute(path)
+    path = trust.absolute(path)
     new_vault_key(path)
     reference = f"file:{path}"
     _output.say(
-        f"made: {_trust.printable(str(path))}\n"
+        f"made: {trust.printable(str(path))}\n"
         f"write into {world.locations.user}, above its first table:\n"
-        f"    vault_key = {_shown.inline(reference)}\n"
+        f"    vault_key = {_explain_text.inline(reference)}\n"
         "or set the variable:\n"
-        f"    GATEPASS_VAULT_KEY={_trust.quoted(reference)}"
+        f"    GATEPASS_VAULT_KEY={trust.quoted(reference)}"
     )
 
 
@@ -174,7 +176,7 @@ def _entry(
         raise ProfileError(
             f"{found.where}: {found.name} of the profile {name} has no keyring reference, so "
             "nothing would look there",
-            hint=f"write into {found.table}:\n    {found.key} = {_shown.inline(more)}",
+            hint=f"write into {found.table}:\n    {found.key} = {_explain_text.inline(more)}",
         )
     return found, *entry
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gatepass import _profiles, _settings
-from gatepass._profiles import Profile
-from gatepass._settings import Layers
-from gatepass._terminal import Terminal
+from gatepass._config import layers as _settings
+from gatepass._config import profile as _profiles
+from gatepass._config.layers import Layers
+from gatepass._config.profile import Profile
+from gatepass._system.terminal import Terminal
 from gatepass.cli import _output
-from gatepass.cli._complaints import broken, complaints_of
-from gatepass.cli._logins import OIDC, length, login_of, moment, place_of, profile_of
+from gatepass.cli._context import World
+from gatepass.cli._oidc_session import OIDC, length, login_of, moment, place_of, profile_of
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -22,7 +23,7 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
 )
-from gatepass.cli._world import World
+from gatepass.cli._problems import broken, complaints_of
 from gatepass.errors import LoginRequired, ProfileError, VaultError
 
 if TYPE_CHECKING:

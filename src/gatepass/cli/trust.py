@@ -9,14 +9,15 @@ from typing import Final, cast
 
 import click
 
-from gatepass import _settings, _trust
-from gatepass._settings import LOCAL_FILE, MACHINE_KEYS, PROJECT_FILE
-from gatepass._trust import FileBytes, TrustStore, Unread
+from gatepass._config import layers
+from gatepass._config import trust as _trust
+from gatepass._config.layers import LOCAL_FILE, MACHINE_KEYS, PROJECT_FILE
+from gatepass._config.trust import FileBytes, TrustStore, Unread
 from gatepass.cli import _output
+from gatepass.cli._context import World
 from gatepass.cli._edit import layer_of
-from gatepass.cli._logins import moment
+from gatepass.cli._oidc_session import moment
 from gatepass.cli._options import CONTEXT, example, json_option
-from gatepass.cli._world import World
 from gatepass.errors import NobodyThere, ProfileNotFound
 
 _DECLINED: Final = 1
@@ -138,7 +139,7 @@ def _unread(world: World, store: TrustStore, path: Path) -> Unread | None:
 def _project_files(world: World, store: TrustStore) -> Iterator[Path]:
     """Yield the files that the search finds, and those of other users that it passes over."""
     anything = found = False
-    for folder in _settings.project_folders(world.locations):
+    for folder in layers.project_folders(world.locations):
         for name in (PROJECT_FILE, LOCAL_FILE):
             if os.path.lexists(path := folder / name):
                 yield path
@@ -156,7 +157,7 @@ def _project_files(world: World, store: TrustStore) -> Iterator[Path]:
 
 def _agreed(world: World, file: FileBytes, *, yes: bool) -> bool:
     """Show what a file may do, and have it confirmed."""
-    tables = _settings.parse(file, layer_of(file.path, world.locations)).tables
+    tables = layers.parse(file, layer_of(file.path, world.locations)).tables
     owner = _trust.another_owner(file, sudo_uid=world.environ.get("SUDO_UID"))
     shown = _trust.printable(str(file.path))
     if owner:

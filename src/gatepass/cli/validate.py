@@ -7,10 +7,11 @@ from typing import Final
 
 import click
 
-from gatepass import _profiles, _settings
-from gatepass._findings import Finding
+from gatepass._config import layers as _settings
+from gatepass._config import profile as _profiles
+from gatepass._system.findings import Finding
 from gatepass.cli import _output
-from gatepass.cli._complaints import Complaint, all_complaints, complaints_of
+from gatepass.cli._context import World
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -19,7 +20,7 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
 )
-from gatepass.cli._world import World
+from gatepass.cli._problems import Complaint, all_complaints, complaints_of
 from gatepass.cli.profiles import tell_where
 from gatepass.errors import ProfileError, SecretUnavailable
 

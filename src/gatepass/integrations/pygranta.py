@@ -21,10 +21,10 @@ import requests
 from requests import PreparedRequest, Request, Response
 from requests.structures import CaseInsensitiveDict
 
-from gatepass._address import below, prepared, target
-from gatepass._session import Session
-from gatepass._settings import ConfigFile
-from gatepass._terminal import Terminal
+from gatepass._config.layers import ConfigFile
+from gatepass._net.urls import below, prepared, target
+from gatepass._session.session import Session
+from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError, PluginError, ProfileError
 
 Client = TypeVar("Client", covariant=True)  # noqa: PLC0105 - reads better without _co

@@ -18,8 +18,8 @@ With OpenID Connect it takes the tokens of an :class:`IdentityProvider`, which r
             ...
 """
 
-from gatepass.sandbox._record import Request
-from gatepass.sandbox._server import Server
+from gatepass.sandbox._server.record import Request
 from gatepass.sandbox.provider import IdentityProvider
+from gatepass.sandbox.server import Server
 
 __all__ = ["IdentityProvider", "Request", "Server"]

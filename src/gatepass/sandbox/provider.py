@@ -21,14 +21,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from gatepass.sandbox._provider_ledger import Counts, Family, Grant
-from gatepass.sandbox._provider_lies import Lie, Lies
-from gatepass.sandbox._provider_tokens import Keys, Mint, TokenRefused
-from gatepass.sandbox._running import Certificate, Running
+from gatepass.sandbox._provider.faults import Lie, Lies
+from gatepass.sandbox._provider.grants import Counts, Family, Grant
+from gatepass.sandbox._provider.tokens import Keys, Mint, TokenRefused
+from gatepass.sandbox._server.running import Certificate, Running
 
 if TYPE_CHECKING:
-    from gatepass.sandbox._provider_endpoints import Endpoints
-    from gatepass.sandbox._provider_wire import Gate, ProviderListener, ProviderRequest
+    from gatepass.sandbox._provider.endpoints import Endpoints
+    from gatepass.sandbox._provider.http import Gate, ProviderListener, ProviderRequest
 
 __all__ = [
     "CLIENT_ID",
@@ -121,7 +121,7 @@ class IdentityProvider(Running["_Run"]):
             OSError: the port is taken, or the certificate cannot be read.
             RuntimeError: it runs already.
         """
-        from gatepass.sandbox._provider_wire import ProviderListener
+        from gatepass.sandbox._provider.http import ProviderListener
 
         self._refuse_to_run_twice()
         keys = Keys()  # before the port is opened, which nobody would close if joserfc is missing
@@ -269,7 +269,7 @@ class IdentityProvider(Running["_Run"]):
             content_type: of the body.
             headers: further headers.
         """
-        from gatepass.sandbox._provider_wire import Reply
+        from gatepass.sandbox._provider.http import Reply
 
         reply = Reply(status, body, content_type, tuple(headers))
         self._run.endpoints.plan(endpoint, reply)
@@ -302,10 +302,10 @@ class _Run:
 
 
 def _endpoints(idp: IdentityProvider, issuer: str, keys: Keys) -> "Endpoints":
-    from gatepass.sandbox._accounts import Accounts
-    from gatepass.sandbox._provider_clients import Clients
-    from gatepass.sandbox._provider_endpoints import Books, Endpoints, Policy
-    from gatepass.sandbox._provider_ledger import Ledger, Rules
+    from gatepass.sandbox._provider.clients import Clients
+    from gatepass.sandbox._provider.endpoints import Books, Endpoints, Policy
+    from gatepass.sandbox._provider.grants import Ledger, Rules
+    from gatepass.sandbox._server.accounts import Accounts
 
     rules = Rules(
         rotation=idp.rotation,

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar, get_args
 
-from gatepass import _plugins
-from gatepass._findings import Finding, Verdict
-from gatepass._terminal import Terminal
+from gatepass._system import plugins
+from gatepass._system.findings import Finding, Verdict
+from gatepass._system.terminal import Terminal
 from gatepass.errors import NobodyThere, PluginError, SecretUnavailable
 
 Layer = Literal["system", "user", "project", "local", "file", "variable", "argument"]
@@ -266,7 +266,7 @@ def _parse_one(item: object) -> tuple[str, str]:
     if (
         not colon
         or not _SOURCE_NAME.fullmatch(source)
-        or not _plugins.is_known(_plugins.SECRETS, source)
+        or not plugins.is_known(plugins.SECRETS, source)
     ):
         raise ReferenceSyntaxError(_NOT_A_REFERENCE)
     if not text and source not in {"keyring", "prompt"}:
@@ -291,7 +291,7 @@ def _parse_command(table: dict[str, Any]) -> tuple[str, str]:
 
 
 def _ask(source: str, text: str, context: SecretContext) -> str:
-    function: SecretSource = _plugins.load(_plugins.SECRETS, source)
+    function: SecretSource = plugins.load(plugins.SECRETS, source)
     refusal = None
     try:
         secret = function(text, context)
@@ -302,7 +302,7 @@ def _ask(source: str, text: str, context: SecretContext) -> str:
     if refusal is not None:  # raised out here, so that it does not lead to the stranger's error
         raise refusal
     if not isinstance(secret, str):
-        who = _plugins.blame(_plugins.SECRETS, source)
+        who = plugins.blame(plugins.SECRETS, source)
         raise SecretUnavailable(f"{who} answered with something that is not text")
     secret = str.__str__(secret)  # of a kind of its own it could print itself
     if not secret:
@@ -319,7 +319,7 @@ def _retold(source: str, error: BaseException) -> SecretUnavailable:
     if isinstance(error, SecretUnavailable):
         with suppress(Exception):
             return kind(str.__str__(error.message), hint=str.__str__(error.hint))
-    who = _plugins.blame(_plugins.SECRETS, source)
+    who = plugins.blame(plugins.SECRETS, source)
     return SecretUnavailable(f"{who} failed with {type(error).__name__}")
 
 
@@ -396,7 +396,7 @@ def _plain_finding(value: object) -> Finding | None:
 
 
 def _predicted(source: str, text: str, context: SecretContext) -> tuple[Finding, ...]:
-    function = _plugins.load(_plugins.SECRETS, source)
+    function = plugins.load(plugins.SECRETS, source)
 
     def look() -> Iterable[Finding]:
         prediction: Prediction | None = getattr(function, "unattended", None)
@@ -514,7 +514,7 @@ def text_json_schema() -> dict[str, Any]:
 
 def reference_json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a secret reference, with the names of all installed sources."""
-    names = filter(_SOURCE_NAME.fullmatch, _plugins.names(_plugins.SECRETS))
+    names = filter(_SOURCE_NAME.fullmatch, plugins.names(plugins.SECRETS))
     sources = [name for name in names if name != "command"]
     bare = "|".join(name for name in sources if name in {"keyring", "prompt"})
     full = "|".join(name for name in sources if name not in {"keyring", "prompt"})

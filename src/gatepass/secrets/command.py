@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-from gatepass._findings import Finding
+from gatepass._system.findings import Finding
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets import SecretContext, predicts
 

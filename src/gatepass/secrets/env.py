@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gatepass._findings import Finding
+from gatepass._system.findings import Finding
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets import SecretContext, predicts, refused
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from gatepass._findings import Finding
+from gatepass._system.findings import Finding
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets import SecretContext, predicts, refused
 

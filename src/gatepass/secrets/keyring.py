@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
-from gatepass._findings import Finding
-from gatepass._terminal import Terminal
-from gatepass._text import operands, quoted
+from gatepass._system.findings import Finding
+from gatepass._system.terminal import Terminal
+from gatepass._system.text import operands, quoted
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets import SecretContext, predicts, refused
 

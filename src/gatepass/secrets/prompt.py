@@ -1,6 +1,6 @@
 """``prompt:Label``: ask the person at the terminal, or in the notebook."""
 
-from gatepass._findings import Finding
+from gatepass._system.findings import Finding
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets import SecretContext, predicts
 

@@ -115,8 +115,8 @@ class Profiles:
         """
         import requests
 
-        from gatepass._session import Session
-        from gatepass._terminal import Terminal
+        from gatepass._session.session import Session
+        from gatepass._system.terminal import Terminal
 
         provider = self._servers[name].provider
         if provider is None:
@@ -158,10 +158,11 @@ class Profiles:
 
     def _written(self, name: str, file: str | os.PathLike[str] | None) -> dict[str, Any]:
         """What the project says about a profile, with its parents; empty when nothing."""
-        from gatepass import _settings, _trust
+        from gatepass._config import layers as _settings
+        from gatepass._config import trust
 
         path = self._root / (file or _settings.PROJECT_FILE)
-        content = _trust.read(path)
+        content = trust.read(path)
         if content is None and file is not None:
             raise FileNotFoundError(path)
         if content is None:

@@ -24,17 +24,17 @@ from urllib.parse import quote
 
 import pytest
 
-from gatepass import _plugins
-from gatepass._findings import Finding
-from gatepass._terminal import Terminal
+from gatepass._system import plugins
+from gatepass._system.findings import Finding
+from gatepass._system.terminal import Terminal
 from gatepass.auth import UnattendedContext, predicts_itself, references_in
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
 from gatepass.secrets import Secret, SecretContext, SecretRef, told_by
 from gatepass.testing._watch import fail, has_fork, shows, watching
 
 if TYPE_CHECKING:
-    from gatepass._profiles import Profile
-    from gatepass._session import Session
+    from gatepass._config.profile import Profile
+    from gatepass._session.session import Session
 
 _PAGE: Final = "page"
 _NOWHERE: Final = "http://127.0.0.1:1/mi/"  # nobody listens on port 1
@@ -161,7 +161,7 @@ class SchemeContract:
             )
 
     def test_the_schema_describes_every_key(self) -> None:
-        from gatepass._schema import document
+        from gatepass._config.json_schema import document
 
         shown = document()["$defs"][f"auth.{self.scheme}"]["properties"]
         bare = [
@@ -236,7 +236,7 @@ class SchemeContract:
             )
 
     def test_a_refused_login_is_tried_once(self) -> None:
-        from gatepass._failures import LoginRefused
+        from gatepass._session.exceptions import LoginRefused
 
         if not getattr(self._kind(), "sends_credentials", True):
             pytest.skip("it sends no credentials")
@@ -395,7 +395,7 @@ class SchemeContract:
             pytest.skip("its entry point does not load; see that check")
 
     def _kind(self) -> Any:
-        return _plugins.load(_plugins.AUTH, self.scheme)
+        return plugins.load(plugins.AUTH, self.scheme)
 
     def _need_secrets(self) -> None:
         if not self.secrets:
@@ -408,8 +408,8 @@ class SchemeContract:
         """Write a file and take the profile in it through the gate."""
         import tomli_w
 
-        from gatepass._profiles import Profile
-        from gatepass._settings import Locations
+        from gatepass._config.layers import Locations
+        from gatepass._config.profile import Profile
 
         references = {name: f"env:{_variable(name)}" for name in self.secrets}
         auth = {"scheme": self.scheme, **self.keys, **references, **(changes or {})}
@@ -429,7 +429,7 @@ class SchemeContract:
         )
 
     def _session(self, url: str, environ: Mapping[str, str] | None = None) -> "Session":
-        from gatepass._session import Session
+        from gatepass._session.session import Session
 
         key = {"CONTRACT_VAULT_KEY": urlsafe_b64encode(bytes(range(32))).decode()}
         return Session._from_checked(  # noqa: SLF001 - as from_profile does, without a search
@@ -459,7 +459,7 @@ class SchemeContract:
 
     def _unattended_context(self, environ: Mapping[str, str]) -> UnattendedContext:
         """What ``validate --unattended`` shows a scheme, with these variables."""
-        from gatepass._unlocked import vault_place
+        from gatepass._session.resolve import vault_place
 
         profile, terminal = self._profile(_NOWHERE), Terminal(environ, interactive=False)
         plain = SecretContext(profile.origin, "", None, None, "argument", environ, terminal)
@@ -491,7 +491,7 @@ class SchemeContract:
 
     def _get(self, session: "Session", url: str = _PAGE) -> None:
         """Make a request, which must be answered with success."""
-        from gatepass._failures import LoginRefused
+        from gatepass._session.exceptions import LoginRefused
 
         try:
             status = session.get(url).status_code
@@ -506,7 +506,7 @@ class SchemeContract:
 
     def _with_values(self) -> Any:
         """The scheme with secrets that were given in Python as values."""
-        from gatepass._profiles import unnamed
+        from gatepass._config.profile import unnamed
 
         values = {name: Secret(value) for name, value in self.secrets.items()}
         return unnamed(_NOWHERE, {"scheme": self.scheme, **self.keys, **values}).auth

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Final
 
 import pytest
 
-from gatepass import _plugins
-from gatepass._terminal import Terminal
+from gatepass._system import plugins
+from gatepass._system.terminal import Terminal
 from gatepass.errors import PluginError, SecretUnavailable
 from gatepass.secrets import SecretContext, told_by
 from gatepass.testing._watch import fail, in_time, shows, watching
@@ -232,7 +232,7 @@ class SourceContract:
             pytest.skip("its entry point does not load; see that check")
 
     def _function(self) -> Any:
-        return _plugins.load(_plugins.SECRETS, self.source)
+        return plugins.load(plugins.SECRETS, self.source)
 
     def _ask(self, context: SecretContext, text: str | None = None) -> Any:
         """Call the source itself, as a reference does, within the time that it has."""

@@ -1,0 +1,166 @@
+"""Where each key of a TOML text stands: for messages and for ``--origin`` only.
+
+``tomllib`` tells positions of syntax errors alone. Everything else is found by tree-sitter, which
+is imported here and nowhere else, when there is something to report.
+
+What is shown of a file never reaches into a value: a malformed line may hold the password.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gatepass._system.text import printable
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+Key = tuple[str, ...]
+
+_TABLES: Final = frozenset({"table", "table_array_element"})
+_KEYS: Final = frozenset({"bare_key", "quoted_key", "dotted_key"})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a text.
+
+    Attributes:
+        line: counted from 1.
+        column: in characters, counted from 1.
+        excerpt: the line up to its ``=`` with a caret below the key, indented; may be empty.
+    """
+
+    line: int
+    column: int
+    excerpt: str = ""
+
+
+class Places:
+    """The positions of all keys of one TOML text, read at the first question."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._index: dict[Key, Place] | None = None
+
+    def of(self, key: Key) -> Place | None:
+        """Return where a key stands, else where the nearest table around it stands."""
+        if self._index is None:
+            self._index = dict(reversed(list(_walk(self._text))))  # the first mention wins
+        for length in range(len(key), 0, -1):
+            place = self._index.get(key[:length])
+            if place is not None:
+                return place
+        return None
+
+
+def _walk(text: bytes) -> Iterator[tuple[Key, Place]]:
+    import tree_sitter
+    import tree_sitter_toml
+
+    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_toml.language()))
+    lines = text.split(b"\n")
+    for node in parser.parse(text).root_node.children:
+        if node.type in _TABLES:
+            yield from _table(node, lines)
+        elif node.type == "pair":
+            yield from _pair(node, (), lines)
+
+
+def _table(node: "Node", lines: list[bytes]) -> Iterator[tuple[Key, Place]]:
+    header: Key = ()
+    for child in node.children:
+        if child.type in _KEYS:
+            for name, part in _parts(child):
+                header = (*header, name)
+                yield header, _place(part, lines, table=True)
+        elif child.type == "pair":
+            yield from _pair(child, header, lines)
+
+
+def _pair(node: "Node", above: Key, lines: list[bytes]) -> Iterator[tuple[Key, Place]]:
+    key = above
+    for child in node.children:
+        if child.type in _KEYS:
+            for name, part in _parts(child):
+                key = (*key, name)
+                yield key, _place(part, lines)
+        elif child.type == "inline_table":
+            for inner in child.children:
+                if inner.type == "pair":
+                    yield from _pair(inner, key, lines)
+
+
+def _parts(node: "Node") -> Iterator[tuple[str, "Node"]]:
+    """The names that a (dotted) key is made of, with their nodes."""
+    if node.type == "dotted_key":
+        for child in node.children:
+            yield from _parts(child)
+    elif node.type in _KEYS:
+        written = (node.text or b"").decode(errors="replace")
+        quoted = node.type == "quoted_key"
+        yield (next(iter(tomllib.loads(f"{written}=0"))) if quoted else written), node
+
+
+def _place(node: "Node", lines: list[bytes], *, table: bool = False) -> Place:
+    row, start = node.start_point
+    line = lines[row]
+    before = line[:start].decode(errors="replace")
+    name = (node.text or b"").decode(errors="replace")
+    if table:
+        shown, lead = line.rstrip(b"\r").decode(errors="replace").split("#")[0].rstrip(), before
+    elif before.strip(" \t") == "" or _DOTTED.fullmatch(before):
+        shown, lead = f"{before}{name} =", before
+    else:  # inside an inline table: what stands before may be a value
+        shown, lead = f"... {name} =", "... "
+    shown, lead = _clean(shown), _clean(lead)
+    caret = "".join("\t" if character == "\t" else " " for character in lead) + "^"
+    return Place(row + 1, len(before) + 1, f"    {shown}\n    {caret}")
+
+
+def _clean(line: str) -> str:
+    return "\t".join(map(printable, line.split("\t")))
+
+
+_DOTTED: Final = re.compile(r"\s*(?:[A-Za-z0-9_-]+\s*\.\s*)*")
+_POSITION: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)")
+
+# Keys whose line may be quoted after a syntax error. Any other text before a "=" might be a
+# secret that was pasted into the file (base64 ends in "=").
+_SAFE_KEYS: Final = frozenset(
+    "default_profile root url auth extends protected description check_path timeout retries "
+    "headers proxy tls allow_http scheme user_name password domain token principal issuer "
+    "client_id client_secret scopes audience redirect_uri flow account refresh_token "
+    "use_stored_token login_timeout extra_params ca_file verify client_cert client_key "
+    "client_key_password vault vault_key allow_plain allow_commands allow_insecure_keyring".split()
+)
+_LINE_HEAD: Final = re.compile(r"\s*(?:\[+[A-Za-z0-9_.\- ]*\]*|([A-Za-z0-9_.\-]+)\s*=)")
+
+
+def syntax_error(text: str, error: tomllib.TOMLDecodeError) -> tuple[str, Place]:
+    """Return what is wrong with a TOML text, and where.
+
+    The message is tomllib's, without its position (only a text of it on Python 3.11 to 3.13).
+    """
+    message = str(error)
+    match = _POSITION.search(message)
+    lines = text.split("\n")
+    if match is None or match[1] is None:
+        return _POSITION.sub("", message), Place(len(lines), len(lines[-1]) + 1)
+    line, column = int(match[1]), int(match[2])
+    return _POSITION.sub("", message), Place(line, column, _safe_excerpt(lines, line, column))
+
+
+def _safe_excerpt(lines: list[str], line: int, column: int) -> str:
+    above = "\n".join(lines[: line - 1])
+    inside_a_string = above.count('"""') % 2 or above.count("'''") % 2
+    text = lines[line - 1] if line <= len(lines) else ""
+    head = _LINE_HEAD.match(text)
+    if inside_a_string or head is None:
+        return ""
+    if head[1] is not None and head[1].rpartition(".")[2] not in _SAFE_KEYS:
+        return ""
+    shown = head[0].rstrip()
+    return f"    {shown}\n    {' ' * min(column - 1, len(shown) + 1)}^"

@@ -1,0 +1,1 @@
+"""What all connections share: URLs, TLS and proxy settings, challenges."""

@@ -1,0 +1,1 @@
+"""The session: a profile in, requests out."""

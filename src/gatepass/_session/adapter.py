@@ -1,0 +1,498 @@
+"""How a session reaches its server: TLS, proxies, timeouts, retries."""
+
+import os
+import ssl
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from threading import RLock
+from typing import Any, Final, Self
+from urllib.parse import unquote, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+
+import requests
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.utils import get_environ_proxies, select_proxy
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
+from urllib3.poolmanager import proxy_from_url
+
+from gatepass._config.profile import is_loopback, origin_of
+from gatepass._net.proxy import Proxy
+from gatepass._net.tls import ClientCertificate, Contexts
+from gatepass._session.exceptions import explained, proxy_asks
+from gatepass.auth import basic_header
+from gatepass.auth._handshake import stay_here
+from gatepass.secrets import Secret
+
+_PROXY_ASKS: Final = 407
+_CONNECTIONS: Final = 32  # kept open per server; a connection-bound login is lost with its one
+_LONGEST_WAIT: Final = 60  # seconds; where Retry-After says more, the answer is returned
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+_PASSING: Final = frozenset({429, 502, 503, 504})
+# All that requests looks at for http and https; a CGI program must not trust HTTP_PROXY.
+_PROXY_VARIABLES: Final = (
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The way to the server, or to an identity provider, as a profile and its secrets describe it.
+
+    Attributes:
+        environ: the environment variables, asked for proxies where the profile names none.
+        timeout: seconds to connect, seconds to wait for an answer.
+        retries: how often a request that can be repeated is tried again.
+        trust: a PEM file or folder of authorities; None is the system's store.
+        verify: false trusts anybody.
+        proxy: the profile's proxy; None follows the environment.
+        proxy_header: the Proxy-Authorization header for the profile's proxy; None sends none.
+        stays_here: whether plain http to this computer passes by the environment's proxies.
+        above: the table of the keys ``tls`` and ``proxy`` that describe it: empty or ``auth.``.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)
+    timeout: tuple[float, float] = (10.0, 60.0)
+    retries: int = 3
+    trust: str | None = None
+    verify: bool = True
+    proxy: Proxy | None = None
+    proxy_header: Secret | None = None
+    stays_here: bool = False
+    above: str = ""
+
+    def proxies(self, url: str) -> dict[str, str]:
+        """Return the proxies for a URL in the form of requests."""
+        if self.proxy is None:
+            if self.stays_here and _is_plain_and_here(url):
+                return {}
+            return _proxies_of_environ(url, self.environ)
+        return {} if self.proxy.url == "none" else {"all": self.proxy.url}
+
+    def split_proxy(self, url: str) -> tuple[str, dict[str, str]]:
+        """Split a proxy's URL into the URL without credentials and the headers that carry them.
+
+        urllib3 repeats a proxy's URL in its errors, so none with a password may reach it.
+
+        Raises:
+            GatepassError: name and password cannot be sent by HTTP Basic.
+        """
+        parts = urlsplit(url)
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        if "@" in parts.netloc:
+            header = basic_header(unquote(parts.username or ""), unquote(parts.password or ""))
+        elif self.proxy and self.proxy_header and origin_of(self.proxy.url) == origin_of(bare):
+            header = self.proxy_header.reveal()
+        else:
+            return bare, {}
+        return bare, {"Proxy-Authorization": header}
+
+    def plain_session(self) -> requests.Session:
+        """Return a session without any credential that goes this way to anybody."""
+        return PlainSession("", self, self)
+
+
+def _proxies_of_environ(url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    if environ is os.environ:
+        if sys.platform in {"win32", "darwin"}:
+            # Also asks the registry or the system configuration, which may change.
+            return get_environ_proxies(url)
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        return _proxies_for(origin, tuple(map(environ.get, _PROXY_VARIABLES))).copy()
+
+    def variable(name: str) -> str:
+        return environ.get(f"{name}_proxy") or environ.get(f"{name.upper()}_PROXY") or ""
+
+    found = {name: variable(name) for name in ("http", "https", "all")}
+    server = urlsplit(url).netloc.rpartition("@")[2]
+    if proxy_bypass_environment(server, {"no": variable("no")}):
+        return {}
+    return {name: proxy for name, proxy in found.items() if proxy}
+
+
+@lru_cache(maxsize=16)
+def _proxies_for(origin: str, _variables: tuple[str | None, ...]) -> dict[str, str]:
+    """Ask requests for the proxies, once for each state of the variables.
+
+    It reads all variables of the process, twice, for every request, which takes longer than all
+    that a session adds to a request.
+    """
+    return get_environ_proxies(origin)
+
+
+def _is_plain_and_here(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme.lower() == "http" and is_loopback(parts.hostname or "")
+
+
+class _Retry(Retry):
+    """urllib3's retries, with our end to patience."""
+
+    RETRY_AFTER_STATUS_CODES = _PASSING
+
+    def get_retry_after(self, response: Any) -> float | None:
+        """Return the seconds that the server asks for; None when it asks for nothing readable."""
+        try:
+            return super().get_retry_after(response)
+        except (InvalidHeader, ValueError, OverflowError):
+            return None
+
+    def increment(
+        self, method: Any = None, url: Any = None, response: Any = None, *args: Any, **kwargs: Any
+    ) -> Self:
+        """Count one more attempt; a server that asks for too long a wait ends them."""
+        if response is not None and (self.get_retry_after(response) or 0) > _LONGEST_WAIT:
+            # With raise_on_status=False, urllib3 then returns the response.
+            raise MaxRetryError(kwargs["_pool"], url, ResponseError("Retry-After is too long"))
+        return super().increment(method, url, response, *args, **kwargs)
+
+
+def _retries(times: int, *, answers: bool = True) -> Retry:
+    """Connections that fail are tried again, and answers that say "not now" to some methods.
+
+    Not so when the server went silent after the request was sent: it may have acted on it.
+
+    Args:
+        times: how often.
+        answers: false for connections that fail, and nothing else.
+    """
+    return _Retry(
+        total=times,
+        read=False,
+        other=0,
+        redirect=False,
+        allowed_methods=_IDEMPOTENT,
+        status_forcelist=_PASSING if answers else (),
+        respect_retry_after_header=answers,
+        raise_on_status=False,
+        backoff_factor=0.2,
+    )
+
+
+def _rewinds(request: PreparedRequest) -> bool:
+    """Whether the body can certainly be sent twice."""
+    if request.body is None or isinstance(request.body, bytes | bytearray | str):
+        return True
+    position = getattr(request, "_body_position", None)
+    seekable = getattr(request.body, "seekable", None)
+    return isinstance(position, int) and seekable is not None and bool(seekable())
+
+
+class Patience:
+    """The attempts of one request, for a transport that returns answers which say "not now".
+
+    A message of a handshake, or a Kerberos ticket, must not be sent twice: only the guard can try
+    such a request again, with a new one.
+    """
+
+    def __init__(self, times: int, request: PreparedRequest) -> None:
+        self._retries = _retries(times)
+        self._request = request
+
+    def grants(self, response: Response) -> bool:
+        """Wait as long as the server asks for; say whether to send the request again.
+
+        Where it is, the answer is read and closed.
+        """
+        method, url = (self._request.method or "").upper(), self._request.url
+        asks = "Retry-After" in response.headers
+        passing = self._retries.is_retry(method, response.status_code, has_retry_after=asks)
+        if not (passing and _rewinds(self._request)):
+            return False
+        try:
+            self._retries = self._retries.increment(method, url, response.raw, _pool=None)
+        except MaxRetryError:
+            return False
+        response.raw.drain_conn()
+        response.close()
+        self._retries.sleep(response.raw)
+        return True
+
+
+class _Ours:
+    """A connection that keeps logins to itself.
+
+    It opens no other way while a login goes on over the one that it had. And it does not tell the
+    debug output of http.client what it sends: with ``debuglevel`` set, http.client prints each
+    request, and the login with it. What comes back is still printed.
+    """
+
+    debuglevel: int
+
+    def connect(self) -> None:
+        """Connect, unless the next message of a login is to go out."""
+        stay_here()
+        super().connect()  # type: ignore[misc]  # urllib3's
+
+    def send(self, data: Any) -> None:
+        """Send bytes or a stream."""
+        level, self.debuglevel = self.debuglevel, 0
+        try:
+            super().send(data)  # type: ignore[misc]  # http.client's
+        finally:
+            self.debuglevel = level
+
+
+class _Http(_Ours, HTTPConnection):
+    """Plain."""
+
+
+class _Https(_Ours, HTTPSConnection):
+    """With TLS."""
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+_POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
+
+
+class _OneWayPool:
+    """A connection pool for a request that may be sent only once."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def urlopen(self, **kwargs: Any) -> Any:
+        """Send it; a connection that fails before is tried again, an answer ends it."""
+        retries = kwargs["retries"].new(status_forcelist=(), respect_retry_after_header=False)
+        return self._pool.urlopen(**kwargs | {"retries": retries})
+
+
+class Transport(HTTPAdapter):
+    """Connections as the profile describes them. Each has its own pools and TLS contexts.
+
+    Args:
+        network: the way to the server.
+        certificate: the client's certificate, for connections without ``cert=``.
+        connections: how many are kept open for each server.
+        patient: whether to try again after an answer that says "not now".
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        certificate: ClientCertificate | None = None,
+        *,
+        connections: int = _CONNECTIONS,
+        patient: bool = True,
+    ) -> None:
+        self._connections = connections
+        self._network = network
+        self._certificate = certificate
+        self._contexts = Contexts(network.trust, f"{network.above}tls")
+        retries = _retries(network.retries, answers=patient)
+        super().__init__(pool_maxsize=connections, max_retries=retries)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def read_files(self) -> None:
+        """Read the certificates that the profile names, so that a mistake shows early.
+
+        Raises:
+            ProfileError: one of them cannot be used.
+        """
+        self._contexts.get(self._network.verify, self._certificate)
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send one request.
+
+        Args:
+            request: what to send.
+            stream: leave the body of the answer unread.
+            timeout: seconds as in requests; None means those of the profile.
+            verify: True means what the profile says; False or a path as in requests.
+            cert: as in requests; None means the adapter's own certificate.
+            proxies: as in requests, above those of the profile.
+
+        Raises:
+            Unreachable: and its kinds.
+            ProfileError: a certificate file cannot be used.
+        """
+        route = {**self._network.proxies(request.url or ""), **(proxies or {})}
+        proxy = (select_proxy(request.url or "", route) if route else None) or ""
+        timeout = self._network.timeout if timeout is None else timeout
+        failure: requests.RequestException
+        try:
+            response = super().send(request, stream, timeout, verify, cert, route)
+        except requests.RequestException as error:
+            failure = explained(error, request, proxy=proxy, above=self._network.above)
+        else:
+            if response.status_code != _PROXY_ASKS or not proxy:
+                return response
+            response.close()
+            failure = proxy_asks(proxy, request, self._network.above)
+        raise failure  # outside of the handler: the original may hold credentials
+
+    def patience(self, request: PreparedRequest) -> Patience:
+        """Return what counts the attempts of a request."""
+        return Patience(self._network.retries, request)
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        """Choose the pool by server and TLS context."""
+        host, _ = super().build_connection_pool_key_attributes(request, True)
+        if host["scheme"] != "https":
+            return host, {}
+        certificate = self._certificate if cert is None else _certificate(cert)
+        context = self._contexts.get(True if verify is None else verify, certificate)
+        needed = "CERT_NONE" if context.verify_mode == ssl.CERT_NONE else "CERT_REQUIRED"
+        return host, {"ssl_context": context, "cert_reqs": needed}
+
+    def close(self) -> None:
+        """Close all idle connections, now; urllib3 would wait for the garbage collector."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated itself
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Do nothing: the context of the pool decides, and stays as it is."""
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the pool for a request."""
+        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return pool if _rewinds(request) else _OneWayPool(pool)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Return the pools behind a proxy; its credentials go to it alone."""
+        if proxy.lower().startswith("socks"):
+            return super().proxy_manager_for(proxy, **kwargs)
+        manager = self.proxy_manager.get(proxy)
+        if manager is None:
+            bare, headers = self._network.split_proxy(proxy)
+            tls = None
+            if bare.lower().startswith("https"):
+                tls = self._contexts.get(self._network.verify)
+            manager = self.proxy_manager[proxy] = proxy_from_url(
+                bare,
+                proxy_headers=headers,
+                proxy_ssl_context=tls,
+                maxsize=self._connections,
+                **kwargs,
+            )
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _Unasked(Transport):
+    """Connections whose network alone says how to verify, where the caller says nothing."""
+
+    @property
+    def verifies(self) -> bool:
+        """Whether who answers must prove by a certificate who that is."""
+        return self._network.verify
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send one request; see :class:`Transport`."""
+        verify = self._network.verify if verify is True else verify
+        return super().send(request, stream, timeout, verify, cert, proxies)
+
+
+class PlainSession(requests.Session):
+    """A session without any login: no Authorization, no netrc.
+
+    What it asks of the profile's origin goes one way, without the client's certificate, what it
+    asks of anyone else another way; also where a redirect leads from the one to the other.
+
+    Args:
+        origin: the profile's; empty where there is one way only.
+        server: the way to the profile's origin.
+        others: the way to anyone else.
+        certificate: the client's certificate for the others.
+    """
+
+    def __init__(
+        self,
+        origin: str,
+        server: Network,
+        others: Network,
+        certificate: ClientCertificate | None = None,
+    ) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._origin = origin
+        self._home = f"{origin}/"
+        for prefix in ("https://", "http://"):
+            self.mount(prefix, _Unasked(others, certificate))
+        if origin:
+            self.mount(self._home, _Unasked(server))
+
+    def get_adapter(self, url: str) -> BaseAdapter:
+        """Return the connections for a URL; the profile's port may be written or left out."""
+        adapter = super().get_adapter(url)
+        return self.adapters[self._home] if self._origin and is_at(url, self._origin) else adapter
+
+    def read_files(self) -> None:
+        """Read the certificates of the way to the others, so that a mistake shows early.
+
+        Raises:
+            ProfileError: one of them cannot be used.
+        """
+        adapter = self.adapters["https://"]
+        if isinstance(adapter, Transport):
+            adapter.read_files()
+
+
+def is_at(url: str, origin: str) -> bool:
+    """Whether a URL belongs to an origin; false for what is no URL."""
+    try:
+        return origin_of(url) == origin
+    except ValueError:
+        return False
+
+
+def leave(adapter: HTTPAdapter) -> None:
+    """In a forked process, let go of the idle connections that its parent goes on using.
+
+    Closing this end says nothing to the server; left open, it would keep the connection alive
+    after the parent has closed it. The locks come first: a thread that is not here may hold them.
+    """
+    for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
+        manager.pools.lock = RLock()
+        for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated itself
+            idle = getattr(manager.pools.get(key), "pool", None)
+            if idle is None:  # a closed pool has none
+                continue
+            connections = [each for each in idle.queue if each is not None]
+            type(idle).__init__(idle, idle.maxsize)
+            for _ in range(idle.maxsize):
+                idle.put(None)  # as urllib3 begins: so many may be made
+            for connection in connections:
+                connection.close()
+
+
+def _certificate(cert: Any) -> ClientCertificate:
+    chain, key = (cert, None) if isinstance(cert, str) else cert
+    return ClientCertificate(chain, key)

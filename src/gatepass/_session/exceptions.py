@@ -1,0 +1,315 @@
+"""What can go wrong while a request runs, explained.
+
+These errors are at the same time what requests would have raised, so that code written for a
+plain ``requests.Session`` still catches them. Each names the server, the cause in one sentence,
+and in its hint the next step. None holds a credential, neither in its text nor in ``request``.
+"""
+
+import ssl
+from collections.abc import Iterator
+from http.client import HTTPException
+from socket import gaierror
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import requests
+from requests import PreparedRequest, Response
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import NameResolutionError, ReadTimeoutError
+
+from gatepass._config.profile import origin_of
+from gatepass.errors import GatepassError, portable
+from gatepass.secrets import may_be_secret
+
+SECRET_HEADERS: Final = ("Authorization", "Proxy-Authorization")
+_LONGEST: Final = 200  # characters of a foreign message
+_OF_REQUESTS: Final = frozenset({"request", "response"})
+
+
+def without_secrets(request: PreparedRequest) -> PreparedRequest:
+    """Return a copy of a request without its credentials; the request stays as it is."""
+    bare = request.copy()
+    for name in SECRET_HEADERS:
+        bare.headers.pop(name, None)
+    return bare
+
+
+def _portable_request(request: PreparedRequest) -> PreparedRequest:
+    """Return what of a request may travel: where it went and how, not what it carried."""
+    bare = PreparedRequest()
+    bare.method, bare.url = request.method, _without_userinfo(request.url)
+    bare.headers = CaseInsensitiveDict(
+        {name: value for name, value in request.headers.items() if not may_be_secret(name)}
+    )
+    return bare
+
+
+def _portable_response(response: Response, request: PreparedRequest | None) -> Response:
+    """Return an answer as it travels: without cookies, and only with a body that has been read."""
+    bare: Any = Response()
+    for name in ("status_code", "reason", "encoding", "elapsed"):
+        setattr(bare, name, getattr(response, name))
+    bare.url = _without_userinfo(response.url) or ""
+    bare.headers = response.headers.copy()
+    bare.headers.pop("Set-Cookie", None)
+    body = getattr(response, "_content", b"")
+    bare._content = body if isinstance(body, bytes) else b""  # noqa: SLF001 - as requests does
+    bare._content_consumed = True  # noqa: SLF001 - there is no connection to read from
+    bare.request = request
+    made: Response = bare
+    return made
+
+
+def _without_userinfo(url: str | None) -> str | None:
+    parts = urlsplit(url or "")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if url else url
+
+
+class _WhileRequesting(GatepassError):
+    """What is raised while a request runs.
+
+    Attributes:
+        request: the request, without credentials; None when there is none.
+        response: the server's answer; None when there is none.
+    """
+
+    request: requests.Request | PreparedRequest | None
+    response: Response | None
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        hint: str = "",
+        request: PreparedRequest | None = None,
+        response: Response | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.request = without_secrets(request) if request is not None else None
+        self.response = response
+
+    def again(self) -> Self:
+        """Return the same error anew, with a traceback of its own."""
+        twin = type(self)(self.message, hint=self.hint, response=self.response)
+        twin.request = self.request
+        return twin
+
+    def _portable(self) -> dict[str, Any]:
+        request, response = self.request, self.response
+        sent = _portable_request(request) if isinstance(request, PreparedRequest) else None
+        answer = _portable_response(response, sent) if response is not None else None
+        rest = {name: value for name, value in vars(self).items() if name not in _OF_REQUESTS}
+        return {**portable(rest), "request": sent, "response": answer}
+
+
+class LoginRefused(_WhileRequesting, requests.HTTPError):
+    """The server refused the login; it is not tried again."""
+
+    exit_code = 4
+
+
+class SchemeNotOffered(LoginRefused):
+    """The server takes another scheme than the profile's."""
+
+
+class Unreachable(_WhileRequesting, requests.ConnectionError):
+    """No answer came from the server."""
+
+    exit_code = 5
+
+
+class TLSFailed(Unreachable, requests.exceptions.SSLError):
+    """The TLS handshake failed, mostly because of a certificate."""
+
+
+class TimedOut(Unreachable, requests.Timeout):
+    """The server, or the way to it, took too long."""
+
+
+class _ConnectTimedOut(TimedOut, requests.ConnectTimeout):
+    """No connection came about in time."""
+
+
+class _ReadTimedOut(TimedOut, requests.ReadTimeout):
+    """The server did not answer in time."""
+
+
+class ProxyRefused(Unreachable, requests.exceptions.ProxyError):
+    """The proxy did not let the request through."""
+
+
+class _BodySpent(_WhileRequesting, requests.exceptions.UnrewindableBodyError):
+    """A body that can be read only once is asked for again."""
+
+
+def body_spent(request: PreparedRequest) -> GatepassError:
+    """Return the error for a redirected request whose stream is spent."""
+    return _BodySpent(
+        f"the server redirects to {origin_of(request.url or '')}, where the body should be sent "
+        "again; it can be read only once",
+        hint="send the request to the final address at once, or send bytes or a file",
+        request=request,
+    )
+
+
+def explained(
+    error: requests.RequestException, request: Any, proxy: str = "", above: str = ""
+) -> requests.RequestException:
+    """Return our error for what requests raised; the same one where it says nothing of the way.
+
+    Args:
+        error: the original; it may hold credentials, so raise ours outside of its handler.
+        request: the request that failed.
+        proxy: the URL of the proxy in use; empty when there is none.
+        above: the table of ``tls`` and ``proxy`` that hints name: empty or ``auth.``.
+    """
+    of_the_way = isinstance(error, requests.ConnectionError | requests.Timeout)
+    if isinstance(error, GatepassError) or not of_the_way:
+        return error
+    origin = origin_of(request.url)
+    chain = list(_chain(error))
+    if isinstance(error, requests.exceptions.ProxyError):
+        return _proxy_failed(proxy, chain, request, above)
+    if isinstance(error, requests.exceptions.SSLError):
+        cause, hint = _tls_cause(chain, above)
+        return TLSFailed(f"no secure connection to {origin}: {cause}", hint=hint, request=request)
+    if isinstance(error, requests.Timeout) or _first(chain, ReadTimeoutError):
+        return _timed_out(error, origin, request)
+    cause, hint = _connection_cause(chain, request.url)
+    return Unreachable(f"no answer from {origin}: {cause}", hint=hint, request=request)
+
+
+def _timed_out(error: Exception, origin: str, request: PreparedRequest) -> TimedOut:
+    if isinstance(error, requests.ConnectTimeout):
+        return _ConnectTimedOut(
+            f"{origin} did not take a connection in time",
+            hint="check the host and port, and whether a VPN or a proxy is needed",
+            request=request,
+        )
+    return _ReadTimedOut(
+        f"{origin} did not answer in time",
+        hint="set a longer timeout in the profile, as   timeout = [10, 300]   in seconds",
+        request=request,
+    )
+
+
+def proxy_asks(proxy: str, request: PreparedRequest | None, above: str = "") -> ProxyRefused:
+    """Return the error for a proxy that asks for a login."""
+    return ProxyRefused(
+        f"the proxy {_proxy_name(proxy)} asks for a login (407)",
+        hint=f'write   {above}proxy = {{ url = "...", user_name = "...", password = "keyring:" }}'
+        f'   into the profile, or   {above}proxy = "none"   where '
+        f"{'the provider' if above else 'the server'} is reached without one",
+        request=request,
+    )
+
+
+def _proxy_failed(
+    proxy: str, chain: list[BaseException], request: PreparedRequest, above: str
+) -> ProxyRefused:
+    cause = _reason(chain)
+    if "407" in cause:
+        return proxy_asks(proxy, request, above)
+    return ProxyRefused(
+        f"no way through the proxy {_proxy_name(proxy)}: {cause}",
+        hint=f"look at {above}proxy in the profile, HTTPS_PROXY and NO_PROXY;   "
+        f'{above}proxy = "none"   goes without one',
+        request=request,
+    )
+
+
+def _proxy_name(proxy: str) -> str:
+    """The proxy without the credentials that a variable may hold."""
+    try:
+        return origin_of(proxy if "://" in proxy else f"http://{proxy}")
+    except ValueError:
+        return "of the environment"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it wraps, outermost first; requests and urllib3 wrap in many ways."""
+    inner: object = error
+    for _ in range(10):
+        if not isinstance(inner, BaseException):
+            return
+        yield inner
+        wrapped = (
+            getattr(inner, "original_error", None),
+            None if isinstance(inner, ssl.SSLError) else getattr(inner, "reason", None),
+            *reversed(inner.args),
+            inner.__cause__,
+        )
+        inner = next((each for each in wrapped if isinstance(each, BaseException)), None)
+
+
+def _first(chain: list[BaseException], kind: type[BaseException]) -> Any:
+    return next((each for each in chain if isinstance(each, kind)), None)
+
+
+def _reason(chain: list[BaseException]) -> str:
+    """What the innermost error says, fit for one line."""
+    innermost = chain[-1]
+    text = getattr(innermost, "strerror", None) or str(innermost) or type(innermost).__name__
+    return "".join(filter(str.isprintable, text))[:_LONGEST]
+
+
+def _connection_cause(chain: list[BaseException], url: str) -> tuple[str, str]:
+    host = urlsplit(url).hostname
+    if _first(chain, NameResolutionError) or _first(chain, gaierror):
+        return f"the name {host} is not known", (
+            "check the spelling in url, and whether a VPN or a proxy is needed"
+        )
+    if _first(chain, ConnectionRefusedError):
+        return "nobody listens there (connection refused)", (
+            "check the port in url, and whether the server runs"
+        )
+    if _first(chain, HTTPException) or _first(chain, ConnectionError):
+        return "it closed the connection without an answer", (
+            "the server may have restarted: try again; or its port may speak https, not http"
+        )
+    return _reason(chain), "check the network, the host and the port in url"
+
+
+# OpenSSL's X509_V_ERR_... numbers.
+_EXPIRED: Final = frozenset({10})
+_NOT_YET_VALID: Final = frozenset({9})
+_UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21})
+_WRONG_NAME: Final = frozenset({62, 64})
+
+
+def _tls_cause(chain: list[BaseException], above: str) -> tuple[str, str]:
+    bad = _first(chain, ssl.SSLCertVerificationError)
+    if bad is not None:
+        return _certificate_cause(bad, above)
+    error = _first(chain, ssl.SSLError)
+    reason = (getattr(error, "reason", None) or "").upper()
+    if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
+        return "the server did not accept the client's certificate, or wants one", (
+            f'write   {above}tls = {{ client_cert = "...", client_key = "..." }}   into the profile'
+        )
+    if any(word in reason for word in ("WRONG_VERSION", "HTTP_REQUEST", "RECORD_LAYER")):
+        return "it does not speak TLS on this port", (
+            "check the port in url; for a server without https write   http://   there"
+        )
+    return _reason(chain), "compare with   openssl s_client -connect HOST:PORT"
+
+
+def _certificate_cause(bad: ssl.SSLCertVerificationError, above: str) -> tuple[str, str]:
+    code = getattr(bad, "verify_code", None)
+    if code in _EXPIRED:
+        return "its certificate has expired", (
+            "the server's administrator must renew it; if this computer's clock is wrong, set it"
+        )
+    if code in _NOT_YET_VALID:
+        return "its certificate is not valid yet", "check the clock of this computer"
+    if code in _WRONG_NAME:
+        return "its certificate is for another host name", (
+            "write the name that stands in the certificate into url"
+        )
+    text = "".join(filter(str.isprintable, getattr(bad, "verify_message", "") or str(bad)))
+    private = f'for a private authority write   {above}tls = {{ ca_file = "company-ca.pem" }}   '
+    if code in _UNKNOWN_AUTHORITY:
+        return f"its certificate comes from an unknown authority ({text[:_LONGEST]})", (
+            f"{private}into the profile, or install it in the operating system"
+        )
+    return f"its certificate is not accepted ({text[:_LONGEST]})", (f"{private}into the profile")

@@ -1,0 +1,293 @@
+"""Would a reference answer here? Asked and forgotten, without disturbing anybody.
+
+A session takes the first alternative that answers. Here each is asked in the same way, and the
+answer is thrown away: only whether it came, or why not, is told. No person is asked anything: not
+on the terminal, and not by a keyring that is locked.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, Protocol
+
+from gatepass._config.profile import Profile
+from gatepass._system.terminal import Terminal
+from gatepass.auth import field_of, logon_name, value_of
+from gatepass.errors import GatepassError, SecretUnavailable
+from gatepass.secrets import Secret, SecretContext, SecretRef
+
+# What may be asked for another answer without disturbing anybody or starting anything.
+QUIET: Final = frozenset({"env", "file", "keyring"})
+
+State = Literal["answers", "no answer", "asks a person", "not run", "not needed"]
+
+
+class World(Protocol):
+    """The surroundings of a run."""
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment variables."""
+
+    @property
+    def terminal(self) -> Terminal:
+        """The way to a person: looked at, never used."""
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
+    terminal: Terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one alternative of a reference.
+
+    Attributes:
+        profile: the profile's name.
+        field: such as ``password``.
+        reference: such as ``env:MI_PASSWORD``.
+        state: ``answers``, ``no answer``, ``asks a person``, ``not run``, or ``not needed`` after
+            one that answers.
+        note: why, in one sentence; may be empty.
+    """
+
+    profile: str
+    field: str
+    reference: str
+    state: State
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Which alternative of a reference would be used here. Holds no secret.
+
+    Attributes:
+        field: such as ``auth.password``, or ``vault_key``.
+        used: the alternative that a session would use, such as ``env:MI_PASSWORD``; None when
+            none would answer.
+        certain: false where an alternative before it, or every one, could not be judged without
+            running or disturbing something.
+        answers: what became of each alternative, in their order.
+    """
+
+    field: str
+    used: str | None
+    certain: bool
+    answers: tuple[Answer, ...]
+
+
+def probe(
+    profile: Profile,
+    *,
+    environ: Mapping[str, str] | None = None,
+    interactive: bool | None = None,
+    run_commands: bool = True,
+) -> tuple[Probed, ...]:
+    """Say for each secret reference of a profile which alternative would be used here, and why.
+
+    Asks variables, files and the keyring, in the order of the alternatives up to the first that
+    answers, and forgets the answers. Asks no person: of ``prompt:`` it tells whether somebody is
+    there, and a keyring that could show a dialog is left alone. Commands run where a session
+    would run them.
+
+    Args:
+        profile: the profile, as :meth:`gatepass.Profile.load` returns it.
+        environ: the environment variables; ``os.environ`` when not given.
+        interactive: whether a person may be asked; None looks.
+        run_commands: false runs no command, and tells so.
+    """
+    environ = os.environ if environ is None else environ
+    world = _World(environ, Terminal(environ, interactive=interactive))
+    return tuple(Asking(world).probed(profile, run_commands=run_commands))
+
+
+def context(
+    profile: Profile, field: str, world: World, user: str | None, terminal: Terminal
+) -> SecretContext:
+    """Return what a source gets to see for a field of a profile; as a session passes it."""
+    return SecretContext(
+        origin=profile.origin,
+        field=field,
+        user_name=user,
+        base_dir=None,
+        layer="argument",
+        environ=world.environ,
+        terminal=terminal,
+        allow_commands=profile.machine.allow_commands,
+        allow_insecure_keyring=profile.machine.allow_insecure_keyring,
+    )
+
+
+def user_of(
+    profile: Profile, world: World, terminal: Terminal, *, only: frozenset[str] | None = None
+) -> str | None:
+    r"""Return who logs on, as ``user`` or ``DOMAIN\user``; None where the scheme has no user.
+
+    Args:
+        profile: the profile.
+        world: the surroundings.
+        terminal: the way to a person.
+        only: the sources that may be asked; None is all of them.
+
+    Raises:
+        SecretUnavailable: a reference did not answer.
+    """
+    found: dict[str, str | None] = {}
+    for name in ("user_name", "domain"):
+        value = value_of(profile.auth, name)
+        if isinstance(value, Secret):
+            value = value.reveal()
+        elif isinstance(value, SecretRef):
+            reference = value if only is None else restricted(value, only)
+            value = reference.resolve(context(profile, name, world, None, terminal)).reveal()
+        found[name] = value if isinstance(value, str) else None
+    user, domain = found["user_name"], found["domain"]
+    return logon_name(user, domain) if user else None
+
+
+def restricted(reference: SecretRef, only: frozenset[str]) -> SecretRef:
+    """Return the reference with those alternatives alone that may be asked.
+
+    Raises:
+        SecretUnavailable: there are none.
+    """
+    kept = tuple(pair for pair in reference.alternatives if pair[0] in only)
+    if not kept:
+        raise SecretUnavailable(f"{reference} was not asked")
+    return replace(reference, alternatives=kept)
+
+
+# ---------------------------------------------------------------- asking
+
+
+class Asking:
+    """Asks references for an answer and forgets it; asks no person.
+
+    Args:
+        world: the surroundings.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._silent = Terminal(world.environ, interactive=False)
+        self._keyring: list[tuple[State, str] | None] = []  # what holds of all its entries
+
+    def answers(self, profile: Profile) -> list[Answer]:
+        """Return what became of each alternative of each reference; runs no program."""
+        return [
+            self._answer(profile, field_of(dotted), one, run_commands=False)
+            for dotted, reference in profile.references()
+            if isinstance(reference, SecretRef)
+            for one in _alternatives(reference)
+        ]
+
+    def probed(self, profile: Profile, *, run_commands: bool) -> Iterator[Probed]:
+        """Yield for each reference which alternative would be used; see :func:`probe`."""
+        for dotted, reference in profile.references():
+            if isinstance(reference, SecretRef):
+                yield self._probed(profile, dotted, reference, run_commands=run_commands)
+        key = profile.machine.vault_key
+        if isinstance(key, SecretRef):
+            yield self._probed(profile, "vault_key", key, run_commands=run_commands)
+
+    def _probed(
+        self, profile: Profile, dotted: str, reference: SecretRef, *, run_commands: bool
+    ) -> Probed:
+        field = field_of(dotted)
+        used, certain, told = None, True, []
+        for one in _alternatives(reference):
+            if used is not None:
+                told.append(Answer(profile.name, field, str(one), "not needed"))
+                continue
+            answer = self._answer(profile, field, one, run_commands=run_commands)
+            if one.alternatives[0][0] == "prompt" and answer.note:
+                answer = replace(answer, state="no answer", note=f"nobody is there: {answer.note}")
+            told.append(answer)
+            if answer.state in {"answers", "asks a person"}:
+                used = answer.reference
+            certain = certain and answer.state != "not run"
+        return Probed(dotted, used, certain, tuple(told))
+
+    def _answer(
+        self, profile: Profile, field: str, one: SecretRef, *, run_commands: bool
+    ) -> Answer:
+        state, note = self._state(profile, field, one, run_commands=run_commands)
+        return Answer(profile.name, field, str(one), state, note)
+
+    def _state(
+        self, profile: Profile, field: str, one: SecretRef, *, run_commands: bool
+    ) -> tuple[State, str]:
+        source, _ = one.alternatives[0]
+        user = None
+        if source == "prompt":
+            return "asks a person", self._world.terminal.why_not_ask() or ""
+        if source not in QUIET and not (source == "command" and run_commands):
+            return "not run", _why_not_run(one, profile)
+        try:
+            if source == "keyring" and (refused := self._keyring_refuses(profile)):
+                return refused
+            user = self._user(profile, field, one)
+            one.resolve(context(profile, field, self._world, user, self._silent))
+        except _NotAsked as error:
+            return "not run", error.message
+        except GatepassError as error:
+            note = error.message.removeprefix(f"{str(one).rstrip(':')}: ")
+            return "no answer", note.replace(user, "(user_name)") if user else note
+        return "answers", "the program was run" * (source == "command")
+
+    def _user(self, profile: Profile, field: str, one: SecretRef) -> str | None:
+        if one.alternatives[0] != ("keyring", "") or field != "password":
+            return None
+        try:
+            return user_of(profile, self._world, self._silent, only=QUIET)
+        except SecretUnavailable:
+            for name in ("user_name", "domain"):
+                value = value_of(profile.auth, name)
+                if isinstance(value, SecretRef) and not _is_quiet(value):
+                    raise _NotAsked(f"{value} was not asked for the user name") from None
+            raise
+
+    def _keyring_refuses(self, profile: Profile) -> tuple[State, str] | None:
+        """Judge the keyring once: one that hangs would cost its deadline for every reference."""
+        if not self._keyring:
+            self._keyring.append(self._judged(profile))
+        return self._keyring[0]
+
+    def _judged(self, profile: Profile) -> tuple[State, str] | None:
+        from gatepass.secrets import keyring
+
+        try:
+            door = keyring.door(context(profile, "", self._world, None, self._silent))
+        except SecretUnavailable as error:
+            return "no answer", error.message
+        if door == "open":
+            return None
+        if door == "unknown":
+            return "not run", "this keyring may ask a person, so it was not asked"
+        if self._world.terminal.why_not_ask() is None:
+            return "asks a person", "the keyring is locked, and would ask to unlock it"
+        return "no answer", "the keyring is locked"
+
+
+def _why_not_run(one: SecretRef, profile: Profile) -> str:
+    if one.alternatives[0][0] != "command":
+        return "a source of another package"
+    allowed = one.layer in {"user", "argument"} or profile.machine.allow_commands
+    return "" if allowed else "and not allowed: your own file does not name it"
+
+
+class _NotAsked(SecretUnavailable):
+    """It might answer, after disturbing somebody."""
+
+
+def _is_quiet(reference: SecretRef) -> bool:
+    return all(source in QUIET for source, _ in reference.alternatives)
+
+
+def _alternatives(reference: SecretRef) -> Iterator[SecretRef]:
+    """The alternatives of a reference, each as a reference of its own."""
+    for pair in reference.alternatives:
+        yield replace(reference, alternatives=(pair,))

@@ -1,0 +1,129 @@
+"""Explains a refused login from what the server offers."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from requests import Response
+
+from gatepass._config.profile import Profile, origin_of
+from gatepass._net.challenge import Challenge, configuration, offered
+from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
+from gatepass._system import plugins
+from gatepass.auth import answers_of, sends_credentials
+
+_WRITTEN: Final = {
+    "basic": "Basic",
+    "bearer": "Bearer",
+    "digest": "Digest",
+    "negotiate": "Negotiate",
+    "ntlm": "NTLM",
+}
+_STATES: Final = re.compile(
+    r"\b(?:account|password|user)\s+(?:is\s+|has\s+been\s+|has\s+|was\s+)?"
+    r"(?:temporarily\s+)?(?:locked(?:\s+out)?|expired|disabled|suspended)\b",
+    re.IGNORECASE,
+)
+_MOST_OF_A_PAGE: Final = 20_000  # characters
+_MOST: Final = 8  # schemes of a hostile server that are repeated
+_LONGEST: Final = 30  # characters of each
+
+
+def explain_refusal(
+    response: Response, profile: Profile, user: str | None, *, carried: bool
+) -> LoginRefused:
+    """Return the error for a 401.
+
+    Args:
+        response: the server's answer; its request carries no credentials.
+        profile: whose login was refused.
+        user: who wanted to log on; None when not known.
+        carried: whether credentials were sent.
+    """
+    challenges = offered(response.headers.get("WWW-Authenticate"))
+    names = {challenge.scheme for challenge in challenges}
+    answers = answers_of(profile.auth)
+    sends = sends_credentials(profile.auth)
+    if names and (not sends or (answers and not answers & names)):
+        return SchemeNotOffered(
+            f"this server offers {describe(challenges)}; the profile uses "
+            f"{profile.scheme}. {_advice(names)}",
+            hint=_stands_at(profile, "scheme"),
+            request=response.request,
+            response=response,
+        )
+    origin = origin_of(response.url)
+    if not sends:
+        message, hint = f"{origin} asks for a login (401)", "use another scheme than anonymous"
+    elif carried:
+        whom = f" of {user}" if user else ""
+        message = f"{origin} refused the login{whom} (401); the profile uses {profile.scheme}"
+        told = _account_state(response)
+        if told:
+            message = f"{message}. The server says: {told}"
+        what = "the user name and the secret, and whether the account is locked"
+        if not user:
+            what = "the token or ticket, and whether its account may use this server"
+        hint = f"check {what};\nthis session does not send them again: build a new one"
+        place = _stands_at(profile, "password", "token")
+        hint = f"{place}\n{hint}" if place else hint
+    else:
+        message, hint = _not_answered(response, challenges, origin)
+    return LoginRefused(message, hint=hint, request=response.request, response=response)
+
+
+def _not_answered(
+    response: Response, challenges: tuple[Challenge, ...], origin: str
+) -> tuple[str, str]:
+    """Say why a challenge got no answer: message and hint."""
+    if not isinstance(response.request.body, bytes | str | None):
+        return (
+            f"{origin} asks for a login (401) when the body is already sent",
+            "make any other request first, such as session.check(), or send a body of bytes",
+        )
+    if challenges:
+        return (
+            f"{origin} asks for a login (401) and offers {describe(challenges)}, less than before",
+            "no password was sent; if the server was changed on purpose, build a new session",
+        )
+    return (
+        f"{origin} asks for a login (401) and names no way to log on that can be read",
+        "look at the WWW-Authenticate header of its answer, and at proxies in between",
+    )
+
+
+def _stands_at(profile: Profile, *names: str) -> str:
+    """Say where the first of these keys of ``auth`` was written; empty without a file."""
+    places = ((name, profile.place_of("auth", name)) for name in names)
+    return next((f"{place}: auth.{name} of this profile" for name, place in places if place), "")
+
+
+def _account_state(response: Response) -> str:
+    """Return the words with which a server says that an account cannot log on; else nothing.
+
+    Only these words are repeated: the rest of the page is foreign text.
+    """
+    found = _STATES.findall(response.text[:_MOST_OF_A_PAGE])
+    return ", ".join(dict.fromkeys(" ".join(each.lower().split()) for each in found))
+
+
+def describe(challenges: Iterable[Challenge]) -> str:
+    """Write what a server offers: ``Negotiate, NTLM (Windows mode)``."""
+    challenges = tuple(challenges)
+    names = dict.fromkeys(challenge.scheme for challenge in challenges)
+    text = ", ".join(_WRITTEN.get(name, name[:_LONGEST]) for name in [*names][:_MOST])
+    mode = configuration(challenges)
+    return f"{text} ({mode} mode)" if mode else text
+
+
+def _advice(names: set[str]) -> str:
+    """Name the schemes of this installation that can answer."""
+    fitting = [
+        scheme
+        for scheme in plugins.BUILT_IN[plugins.AUTH]
+        if names & plugins.load(plugins.AUTH, scheme).answers
+    ]
+    if not fitting:
+        return "No scheme of this version of gatepass can answer that."
+    *others, last = sorted(fitting)
+    return f"Use {', '.join(others)} or {last}." if others else f"Use {last}."

@@ -1,0 +1,236 @@
+"""The secrets of a profile: resolved once, when a session is built; all that is missing at once."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from gatepass._config.layers import Origin
+from gatepass._config.redis_vault import RedisVault, redis_place
+from gatepass._config.toml import Key
+from gatepass._config.trust import printable
+from gatepass._system.terminal import Terminal
+from gatepass.auth import VaultPlace, logon_name
+from gatepass.errors import NobodyThere, SecretUnavailable
+from gatepass.secrets import Secret, SecretContext, SecretRef
+
+Field = str | SecretRef | Secret | None
+Found = dict[tuple[str, Field], Secret]
+
+_NAMES: Final = ("user_name", "domain")  # of who logs on; the others are found by them
+
+
+class MachineSettings(Protocol):
+    """What is asked of the machine settings here; they are checked above."""
+
+    @property
+    def vault(self) -> str | RedisVault | None: ...
+    @property
+    def vault_key(self) -> SecretRef | Secret | None: ...
+    @property
+    def allow_commands(self) -> bool: ...
+    @property
+    def allow_insecure_keyring(self) -> bool: ...
+
+
+class Described(Protocol):
+    """What is asked of a profile here; :class:`gatepass.Profile` lies above and uses this."""
+
+    @property
+    def origin(self) -> str: ...
+    @property
+    def origins(self) -> Mapping[Key, Origin]: ...
+    @property
+    def machine(self) -> MachineSettings: ...
+    def place_of(self, *key: str) -> str: ...
+    def references(self) -> Iterator[tuple[str, SecretRef | Secret]]: ...
+
+
+class Unlocked:
+    """Resolves fields, remembers each answer, and collects what is missing.
+
+    An instance is what :attr:`gatepass.auth.AuthContext.resolve` promises.
+
+    Args:
+        profile: whose fields they are.
+        environ: the environment variables.
+        terminal: the way to a person.
+    """
+
+    def __init__(
+        self,
+        profile: Described,
+        environ: Mapping[str, str],
+        terminal: Terminal,
+    ) -> None:
+        self._found: Found = {}
+        self.user: str | None = None
+        self._profile = profile
+        self._environ = environ
+        self._terminal = terminal
+        self._missing: list[tuple[str, SecretUnavailable]] = []
+
+    def __call__(self, **fields: Field) -> Mapping[str, Secret]:
+        """Resolve the fields of a scheme, with names first.
+
+        Raises:
+            SecretUnavailable: names everything that is missing, also from :meth:`collect`.
+        """
+        found = self.collect("", fields)
+        if self.user is None and not isinstance(fields.get("user_name"), Secret):
+            self.user = _who(found)
+        self.raise_missing()
+        return found
+
+    def collect(self, above: str, fields: Mapping[str, Field]) -> dict[str, Secret]:
+        """Resolve fields and return those that answered; the others are told later.
+
+        Args:
+            above: the table that holds them, such as ``proxy.``; empty for ``auth``.
+            fields: by their names.
+        """
+        found: dict[str, Secret] = {}
+        for name in sorted(fields, key=lambda name: name not in _NAMES):
+            secret = self._one(above + name, fields[name], _who(found))
+            if secret is not None:
+                found[name] = secret
+        return found
+
+    def raise_missing(self) -> None:
+        """Raise when something is missing.
+
+        Raises:
+            SecretUnavailable: says what, and what each source answered. It is ``NobodyThere``
+                when all of it needs a person.
+        """
+        if not self._missing:
+            return
+        nobody = all(isinstance(error, NobodyThere) for _, error in self._missing)
+        kind = NobodyThere if nobody else SecretUnavailable
+        hints = dict.fromkeys(error.hint for _, error in self._missing if error.hint)
+        lines = [f"{self._place(name)}{name}: {error.message}" for name, error in self._missing]
+        if len(lines) > 1:
+            lines = [f"{len(lines)} secrets are missing:", *(f"  {line}" for line in lines)]
+        raise kind("\n".join(lines), hint="\n".join(hints))
+
+    def tells(self, text: str) -> bool:
+        """Whether a text holds one of the profile's secrets, or one written with escapes.
+
+        Names are none.
+        """
+        secrets = [found for (name, _), found in self._found.items() if name not in _NAMES]
+        given = [value for _, value in self._profile.references() if isinstance(value, Secret)]
+        words = [secret.reveal() for secret in (*secrets, *given)]
+        return any(word in text or repr(word)[1:-1] in text for word in words)
+
+    def _place(self, name: str) -> str:
+        """Say where a field was written and in which table, to stand before its name."""
+        above = () if "." in name else ("auth",)
+        key = (*above, *name.split("."))
+        place = self._profile.place_of(*key)
+        if not place:
+            return ""
+        table = (*self._profile.origins[key].above, *above)
+        return f"{place}: {printable(''.join(f'{part}.' for part in table))}"
+
+    def _one(self, name: str, value: Field, user: str | None) -> Secret | None:
+        if value is None or isinstance(value, Secret):
+            return value
+        if isinstance(value, str):
+            return Secret(value)
+        key = (name, value)
+        if key not in self._found:
+            if self._missing and _in_vain(value):
+                return None
+            try:
+                self._found[key] = value.resolve(self._context(name, user))
+            except SecretUnavailable as error:
+                self._missing.append((name, error))
+                return None
+        return self._found[key]
+
+    def _context(self, name: str, user: str | None) -> SecretContext:
+        return SecretContext(
+            origin=self._profile.origin,
+            field=name,
+            user_name=user,
+            base_dir=None,
+            layer="argument",
+            environ=self._environ,
+            terminal=self._terminal,
+            allow_commands=self._profile.machine.allow_commands,
+            allow_insecure_keyring=self._profile.machine.allow_insecure_keyring,
+        )
+
+
+def _in_vain(reference: SecretRef) -> bool:
+    """Whether to leave a field alone when another is missing already.
+
+    Nobody should be asked for a password that is thrown away, and ``keyring:`` alone may lack
+    nothing but the user name.
+    """
+    return any(
+        source == "prompt" or (source == "keyring" and not text)
+        for source, text in reference.alternatives
+    )
+
+
+def _who(found: Mapping[str, Secret]) -> str | None:
+    if "user_name" not in found:
+        return None
+    domain = found["domain"].reveal() if "domain" in found else None
+    return logon_name(found["user_name"].reveal(), domain)
+
+
+def vault_place(
+    profile: Described, environ: Mapping[str, str], terminal: Terminal, clock: Callable[[], float]
+) -> VaultPlace:
+    """Describe where the tokens of a profile are kept. Touches nothing."""
+    machine = profile.machine
+    context = SecretContext(
+        origin="",
+        field="vault_key",
+        user_name=None,
+        base_dir=None,
+        layer="argument",
+        environ=environ,
+        terminal=terminal,
+        allow_commands=machine.allow_commands,
+        allow_insecure_keyring=machine.allow_insecure_keyring,
+    )
+    key = machine.vault_key
+
+    def resolve() -> Secret:
+        return key.resolve(context) if isinstance(key, SecretRef) else key or Secret("")
+
+    redis = machine.vault if isinstance(machine.vault, RedisVault) else None
+    return VaultPlace(
+        folder=lambda: _folder(machine.vault),
+        key=key,
+        key_file=_key_file(key, context),
+        resolve_key=resolve,
+        terminal=terminal,
+        allow_insecure_keyring=machine.allow_insecure_keyring,
+        clock=clock,
+        redis=None if redis is None else redis_place(redis, context),
+    )
+
+
+def _folder(written: str | RedisVault | None) -> Path:
+    if isinstance(written, str) and written:
+        return Path(written)
+    from gatepass._config.layers import Locations
+
+    return Locations.of_this_process().state / "vault"
+
+
+def _key_file(key: SecretRef | Secret | None, context: SecretContext) -> Path | None:
+    if not isinstance(key, SecretRef) or len(key.alternatives) != 1:
+        return None
+    ((source, text),) = key.alternatives
+    if source != "file":
+        return None
+    from gatepass.secrets.file import path_of
+
+    base_dir = Path(key.base_dir) if key.base_dir else None
+    return path_of(text, replace(context, base_dir=base_dir))

@@ -1,0 +1,1 @@
+"""Terminal, files, processes and plug-ins; knows nothing of logins."""

@@ -1,0 +1,566 @@
+"""The only place that talks to a person, and that knows whether one is there.
+
+Two questions are answered here. *May I ask?* needs somebody who can type an answer; *may I open a
+browser?* needs somebody who sees the screen. A batch job must get a "no" at once: a prompt that
+nobody sees hangs until the job is killed (``getpass`` opens ``/dev/tty`` and waits for ever).
+
+The order of the answers: ``interactive=`` in Python, then ``GATEPASS_NO_INPUT`` (1 or 0), then a
+true ``CI``, then a look at the console or the notebook.
+
+Telling is another matter than asking: what a person should know goes to stderr even where nobody
+may be asked, and is in the log then.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from gatepass._system.text import printable
+from gatepass.errors import NobodyThere
+
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+# Consoles of development environments: no tty, but somebody sits before the screen.
+_IDE_VARIABLES: Final = ("PYCHARM_HOSTED", "SPYDER_ARGS", "SPY_EXTERNAL_INTERPRETER", "VSCODE_PID")
+
+# Where one of these is set, a Linux or BSD machine can show a browser. Without them webbrowser
+# would start a text browser, which takes the terminal away.
+_BROWSER_VARIABLES: Final = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME")
+
+# Kernels have it from the server of the notebook, and so have the programs that a cell starts.
+_OF_A_KERNEL: Final = "JPY_PARENT_PID"
+
+_LOOK: Final = 0.2  # seconds between two looks for typed text
+
+
+class Console(Protocol):
+    """A screen with a line that can be drawn again, and perhaps a keyboard."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether somebody can type here."""
+
+    def draw(self, text: str) -> None:
+        """Write text as it is, control characters included."""
+
+    def typed(self) -> str:
+        """Return what was typed since the last look. Never waits."""
+
+    def close(self) -> None:
+        """Give the console back as it was."""
+
+
+class Terminal:
+    """The way to a person.
+
+    Args:
+        environ: the environment variables; ``os.environ`` when not given.
+        interactive: True or False decides; None looks.
+        read_hidden: how a hidden answer is read, label → text; ``getpass`` when not given.
+        write: where a person is told things; ``sys.stderr`` when not given.
+        open_url: how a browser is opened; may block and lie; ``webbrowser`` in a process of its
+            own when not given.
+        open_console: whether typing is wanted → the console; None where there is none.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        interactive: bool | None = None,
+        read_hidden: Callable[[str], str] | None = None,
+        write: Callable[[str], None] | None = None,
+        open_url: Callable[[str], object] | None = None,
+        open_console: Callable[[bool], Console | None] | None = None,
+    ) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._interactive = interactive
+        self._read_hidden = read_hidden or _getpass
+        self._write = write or _to_stderr
+        self._open_url = open_url
+        self._open_console = open_console or _console
+
+    def why_not_ask(self) -> str | None:
+        """Return None when a person can answer a prompt, else the reason. Never waits."""
+        told, reason = self._told()
+        if told:
+            return reason
+        if self._started_by_a_cell():
+            return (
+                "a cell of a notebook has started this program, and what it asks there nobody can "
+                "answer (GATEPASS_NO_INPUT=0 asks all the same)"
+            )
+        if _kernel_allows_input() or _console_is_ours():
+            return None
+        return (
+            "there is no terminal to ask on (no console, or the process is in the background; "
+            "GATEPASS_NO_INPUT=0 asks all the same)"
+        )
+
+    def why_not_browse(self) -> str | None:
+        """Return None when a browser window would be seen by a person, else the reason."""
+        reason = self.why_not_ask()
+        told, _ = self._told()
+        if reason is None or told:
+            return reason
+        seen = any(name in self._environ for name in _IDE_VARIABLES)
+        return None if seen or (self._started_by_a_cell() and _console_is_ours()) else reason
+
+    def _started_by_a_cell(self) -> bool:
+        """Whether a kernel has started us: IPython gives `!program` a terminal without a keyboard.
+
+        What it shows is seen, but nobody can type into it.
+        """
+        return _OF_A_KERNEL in self._environ and "ipykernel" not in sys.modules
+
+    def ask_secret(self, label: str) -> str:
+        """Ask a person for a secret, with hidden input, and return it. Waits for the answer.
+
+        Raises:
+            NobodyThere: nobody can answer, or the input ended before an answer.
+        """
+        reason = self.why_not_ask()
+        if reason is not None:
+            raise NobodyThere(
+                f"it needs a person, and {reason}",
+                hint="for a run without a person use env:NAME, file:PATH or keyring: instead, or "
+                "a list of references that ends in prompt:",
+            )
+        try:
+            return self._read_hidden(f"{label}: ")
+        except EOFError:
+            raise NobodyThere("the input ended before an answer") from None
+        except NotImplementedError:  # of ipykernel, where it was told to ask all the same
+            raise NobodyThere("what runs this notebook cannot ask") from None
+
+    def tell(self, text: str) -> None:
+        """Tell a person something, on stderr. Asks nothing, and nobody need be there.
+
+        What is not printable is shown as an escape, so that foreign text cannot steer a terminal.
+        """
+        self._write("\n".join(map(printable, text.split("\n"))) + "\n")
+
+    def open_browser(self, url: str) -> str | None:
+        """Open a browser window, in the background.
+
+        Whether a page really appears cannot be known; tell the person the address as well.
+
+        Args:
+            url: only http and https.
+
+        Returns:
+            None when it was begun, else the reason why not.
+        """
+        from threading import Thread
+
+        reason = self.why_not_browse() or self._no_browser(url)
+        if reason is None:
+            action = self._open_url or (lambda url: _open_apart(url, self._environ))
+            Thread(
+                target=_quietly, args=(action, url), name="gatepass-browser", daemon=True
+            ).start()
+        return reason
+
+    def why_no_browser(self) -> str | None:
+        """Return None when :meth:`open_browser` can be tried, else the reason. Opens nothing."""
+        return self.why_not_browse() or self._no_browser("https://")
+
+    def _no_browser(self, url: str) -> str | None:
+        if not url.startswith(("https://", "http://")):
+            return "it is not a web address"
+        own = self._open_url is not None or sys.platform in {"win32", "darwin"}
+        if own or any(self._environ.get(name) for name in _BROWSER_VARIABLES):
+            return None
+        return "no browser is known here (no display, and BROWSER is not set)"
+
+    @contextlib.contextmanager
+    def waiting(self, *, typing: bool) -> "Iterator[Waiting]":
+        """Show what is waited for on one line that changes, while the block lasts.
+
+        Nothing is shown where no person looks at a terminal.
+
+        Args:
+            typing: whether an answer may be typed on that line; nothing is read where no person
+                may be asked.
+        """
+        console = self._open_console(typing and self.why_not_ask() is None)
+        line = Waiting(console)
+        try:
+            yield line
+        finally:
+            if console is not None:
+                line.clear()
+                console.close()
+
+    def ask_line(self, label: str) -> str:
+        """Ask a person for a line that may be seen, and return it stripped. Waits for it.
+
+        Raises:
+            NobodyThere: nobody can answer, or the input ended before an answer.
+        """
+        reason = self.why_not_ask()
+        if reason is not None:
+            raise NobodyThere(f"it needs a person, and {reason}")
+        if _kernel_allows_input():
+            return _input(f"{label}: ").strip()
+        with self.waiting(typing=True) as line:
+            if not line.takes_answers:
+                raise NobodyThere("it needs a person, and there is no terminal to ask on")
+            line.show(f"{label}: ")
+            while (answer := line.answer()) is None:
+                time.sleep(_LOOK)
+        return answer
+
+    def _told(self) -> tuple[bool, str | None]:
+        """What was said beforehand: (whether, the reason when it is a no)."""
+        if self._interactive is not None:
+            return True, None if self._interactive else "interactive=False forbids asking"
+        no_input = self._environ.get("GATEPASS_NO_INPUT", "").strip().lower()
+        if no_input in _FALSE:
+            return True, None
+        if no_input:
+            return True, "GATEPASS_NO_INPUT forbids asking"
+        ci = self._environ.get("CI", "").strip().lower()
+        if ci and ci not in _FALSE:
+            return True, "CI is set (GATEPASS_NO_INPUT=0 allows asking)"
+        return False, None
+
+
+class Waiting:
+    """One line of a terminal: what is waited for, and what a person types meanwhile."""
+
+    def __init__(self, console: Console | None) -> None:
+        self._console = console
+        self._text = ""
+        self._shown = ""
+
+    @property
+    def takes_answers(self) -> bool:
+        """Whether somebody can type here."""
+        return self._console is not None and self._console.reads
+
+    def show(self, text: str) -> None:
+        """Draw the line, unless a person is typing on it."""
+        text = printable(text)
+        if self._console is not None and not self._text and text != self._shown:
+            # Blanks, not an escape sequence: those do not work on every console of Windows.
+            rest = max(len(self._shown) - len(text), 0)
+            self._console.draw("\r" + text + " " * rest + "\b" * rest)
+            self._shown = text
+
+    def clear(self) -> None:
+        """Take the line away, so that something else can be told."""
+        if self._console is not None and self._shown:
+            self._console.draw("\r" + " " * len(self._shown) + "\r")
+            self._shown = ""
+
+    def answer(self) -> str | None:
+        """Return a line that was typed, stripped; None while there is none. Never waits."""
+        if self._console is None:
+            return None
+        for key in self._console.typed():
+            if key in "\r\n":
+                answer, self._text, self._shown = self._text.strip(), "", ""
+                return answer
+            self._text = self._text[:-1] if key in "\b\x7f" else self._text + key
+        return None
+
+
+def _to_stderr(text: str) -> None:
+    stream = sys.stderr
+    if stream is None:  # a program without a console
+        return
+    with contextlib.suppress(OSError, ValueError):  # nobody reads it, or it is closed
+        stream.write(text)
+        stream.flush()
+
+
+def _quietly(action: Callable[[str], object], url: str) -> None:
+    with contextlib.suppress(Exception):  # the person has the address, whatever this does
+        action(url)
+
+
+def _open_apart(url: str, environ: Mapping[str, str]) -> None:
+    """Open a browser from a process of its own, and wait for that process.
+
+    What a browser prints does not get among our data, Ctrl-C does not end it, and one that runs
+    in the foreground holds up nobody but the thread that this is called in.
+    """
+    import subprocess
+    from pathlib import Path
+
+    python = sys.executable or ""
+    if not Path(python).name.lower().startswith(("python", "pypy")):
+        # Some other program that has Python inside: it must not be started once more.
+        import webbrowser
+
+        webbrowser.open(url)
+        return
+    # The address goes in through a pipe: a list of processes shows arguments to everybody.
+    code = "import sys, webbrowser; webbrowser.open(sys.stdin.read())"
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NO_WINDOW}
+    subprocess.run(  # noqa: S603 - our own interpreter
+        [python, "-I", "-c", code],
+        env=dict(environ),
+        input=url,
+        encoding="utf-8",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+        **apart,
+    )
+
+
+def _input(label: str) -> str:
+    try:
+        return input(label)
+    except EOFError:
+        raise NobodyThere("the input ended before an answer") from None
+
+
+def _getpass(label: str) -> str:
+    import getpass
+    import warnings
+
+    with warnings.catch_warnings():
+        # Where echo cannot be switched off, getpass warns and reads visibly: a secret on screen.
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return getpass.getpass(label)
+        except getpass.GetPassWarning:
+            raise NobodyThere("the terminal cannot hide what is typed") from None
+
+
+def _kernel_allows_input() -> bool:
+    """Whether this is a notebook whose front end answers prompts (ipykernel)."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    return bool(getattr(kernel, "_allow_stdin", False))
+
+
+def _console_is_ours() -> bool:
+    if sys.platform == "win32":
+        return _windows_console_is_seen()
+    return _foreground_on_tty()
+
+
+def _console(typing: bool) -> Console | None:
+    """Open the console: with a keyboard where typing is wanted, else only to look at."""
+    if typing and _console_is_ours():
+        if sys.platform == "win32":
+            return _WindowsConsole()
+        if sys.platform != "win32":
+            with contextlib.suppress(OSError):
+                return _PosixConsole()
+    stream = sys.stderr
+    if stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb":
+        return _Screen()
+    return None
+
+
+class _Screen:
+    """The terminal behind stderr, without a keyboard."""
+
+    reads: Final = False
+
+    def draw(self, text: str) -> None:
+        _to_stderr(text)
+
+    def typed(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+
+if sys.platform != "win32":
+
+    class _PosixConsole:
+        """The controlling terminal, without the editing of lines.
+
+        A terminal that edits lines itself keeps at most 1024 characters of one on macOS and 4096 on
+        Linux, less than some addresses have. Ctrl-C stays what it is.
+        """
+
+        reads: Final = True
+
+        def __init__(self) -> None:
+            import codecs
+            import termios
+
+            self._tty = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+            self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+            try:
+                self._before = termios.tcgetattr(self._tty)
+                modes = termios.tcgetattr(self._tty)
+                modes[3] &= ~termios.ICANON
+                modes[6][termios.VMIN], modes[6][termios.VTIME] = 0, 0
+                termios.tcsetattr(self._tty, termios.TCSADRAIN, modes)
+            except termios.error as error:
+                os.close(self._tty)
+                raise OSError(str(error)) from None
+
+        def draw(self, text: str) -> None:
+            with contextlib.suppress(OSError):
+                os.write(self._tty, text.encode())
+
+        def typed(self) -> str:
+            if not self._is_foreground():  # reading would stop the process
+                return ""
+            data = b""
+            with contextlib.suppress(OSError):
+                while more := os.read(self._tty, 65536):
+                    data += more
+            return self._decoder.decode(data)
+
+        def close(self) -> None:
+            import termios
+
+            try:
+                if self._is_foreground():  # else the shell has its own modes on, and we would stop
+                    with contextlib.suppress(termios.error):
+                        # What was typed and not read must not run as a command afterwards.
+                        termios.tcsetattr(self._tty, termios.TCSAFLUSH, self._before)
+            finally:
+                os.close(self._tty)
+
+        def _is_foreground(self) -> bool:
+            try:
+                return os.tcgetpgrp(self._tty) == os.getpgrp()
+            except OSError:
+                return False
+
+
+_FIRST_OF_TWO: Final = frozenset({"\x00", "\xe0"})
+
+
+class _WindowsConsole:
+    """The console of Windows, key by key."""
+
+    reads: Final = True
+
+    def __init__(self) -> None:
+        self._out = open("CONOUT$", "w", encoding="utf-8")  # noqa: SIM115, PTH123 - a device
+
+    def draw(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._out.write(text)
+            self._out.flush()
+
+    def typed(self) -> str:
+        if sys.platform == "win32":
+            import msvcrt
+
+            return _keys_of(msvcrt)
+        return ""
+
+    def close(self) -> None:
+        self._out.close()
+
+
+class _Keyboard(Protocol):
+    """What is used of msvcrt."""
+
+    def kbhit(self) -> bool: ...
+
+    def getwche(self) -> str: ...
+
+    def getwch(self) -> str: ...
+
+
+def _keys_of(keyboard: _Keyboard) -> str:
+    """Return what was typed on a console of Windows since the last look.
+
+    An arrow or function key is two codes, of which the first is also the letter à: only where
+    the second is there at once, it is such a key.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came in between two looks.
+    """
+    typed = ""
+    while keyboard.kbhit():
+        key = keyboard.getwche()
+        if key == "\x03":
+            raise KeyboardInterrupt
+        if key in _FIRST_OF_TWO and keyboard.kbhit():
+            keyboard.getwch()
+        elif key != "\x00":
+            typed += key
+    return typed
+
+
+def _foreground_on_tty() -> bool:
+    """Whether the process has a controlling terminal and is in its foreground group.
+
+    A background job that reads from the terminal is stopped by SIGTTIN: to its user it hangs.
+    """
+    if sys.platform == "win32":
+        return False
+    try:
+        tty = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(tty) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(tty)
+
+
+def _windows_console_is_seen() -> bool:
+    """Whether there is a console that a person can see and type into.
+
+    ``isatty`` is not enough: NUL is a character device, and a task of the Task Scheduler has a
+    console on a window station that nobody sees. A console over SSH has such a station too, but
+    somebody types into it.
+    """
+    if sys.platform != "win32":
+        return False
+    import ctypes
+    import msvcrt
+
+    try:
+        with open("CONIN$", "r+b", buffering=0) as console:  # noqa: PTH123 - a device, not a path
+            mode = ctypes.c_ulong()
+            handle = ctypes.c_void_p(msvcrt.get_osfhandle(console.fileno()))
+            if not ctypes.windll.kernel32.GetConsoleMode(handle, ctypes.byref(mode)):
+                return False
+    except OSError:
+        return False
+    return "SSH_CONNECTION" in os.environ or _window_station_is_visible()
+
+
+def _window_station_is_visible() -> bool:
+    if sys.platform != "win32":
+        return False
+    import ctypes
+    from ctypes import wintypes
+
+    class Flags(ctypes.Structure):
+        _fields_ = (
+            ("inherit", wintypes.BOOL),
+            ("reserved", wintypes.BOOL),
+            ("flags", wintypes.DWORD),
+        )
+
+    user32 = ctypes.windll.user32
+    user32.GetProcessWindowStation.restype = ctypes.c_void_p
+    flags = Flags()
+    needed = wintypes.DWORD()
+    answered = user32.GetUserObjectInformationW(
+        ctypes.c_void_p(user32.GetProcessWindowStation()),
+        1,  # UOI_FLAGS
+        ctypes.byref(flags),
+        ctypes.sizeof(flags),
+        ctypes.byref(needed),
+    )
+    return bool(answered and flags.flags & 1)  # WSF_VISIBLE

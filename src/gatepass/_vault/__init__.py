@@ -1,0 +1,1 @@
+"""Stored logins: records that are encrypted, in files or in redis."""

@@ -1,0 +1,193 @@
+"""The store of one computer: a folder with a file for each record.
+
+::
+
+    <name>.token      the record: ``sealing`` says how it looks, ``contents`` what it holds
+    <name>.lock       held while a record is changed, and around a whole refresh
+    <name>.inflight   a refresh has begun and not ended: process, host and time, in clear
+    key.lock          held while the key is made
+
+The name is a keyed hash of the identity, so that a copy of the folder does not tell which servers
+and accounts somebody has. No lock file is ever removed.
+"""
+
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gatepass._system import files
+from gatepass._system.text import printable, quoted
+from gatepass._vault import file_lock
+from gatepass._vault.store import KEY, Found, Hold, Words
+from gatepass.errors import TokenNotPersisted, VaultError
+
+_RECORD: Final = ".token"
+
+
+class _UntilReleased:
+    """A lock of the operating system: it ends with its process, and not before."""
+
+    def outlast(self, seconds: float) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileStore:
+    """The files of one user.
+
+    Attributes:
+        folder: where they lie; made with mode 0700.
+    """
+
+    folder: Path
+
+    @property
+    def shared(self) -> bool:
+        """Not: others cannot look in, and a lock ends with its process alone."""
+        return False
+
+    @property
+    def shown(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    def where(self, name: bytes) -> str:
+        """Return the path of a record."""
+        return str(self._path(name, _RECORD))
+
+    def read(self, name: bytes) -> bytes | None:
+        """Return a record's bytes; None when there is none. Reads from disk."""
+        return _read(self._path(name, _RECORD))
+
+    def put(self, name: bytes, data: bytes, *, old: bytes | None) -> bool:  # noqa: ARG002 - under the lock nobody else has written
+        """Keep a record. Its lock must be held. Writes to disk."""
+        path = self._path(name, _RECORD)
+        try:
+            files.replace(path, data)
+        except OSError as error:
+            raise _not_written(TokenNotPersisted, path, error) from None
+        return True
+
+    def remove(self, name: bytes) -> bool:
+        """Remove a record and its note. Returns whether there was a record."""
+        there_was = _remove(self._path(name, _RECORD))
+        self.set_note(name, None)
+        return there_was
+
+    def was_removed(self, name: bytes) -> bool:  # noqa: ARG002 - the same for each
+        """Return true: files do not get lost by themselves."""
+        return True
+
+    def note(self, name: bytes) -> bytes | None:
+        """Return a note; None when there is none, or it cannot be read. Reads from disk."""
+        try:
+            return files.read(self._path(name, ".inflight"))
+        except OSError:
+            return None
+
+    def set_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:  # noqa: ARG002 - under the lock nobody else has written
+        """Write a note, or with None remove it. Its lock must be held. Writes to disk."""
+        path = self._path(name, ".inflight")
+        if data is None:
+            _remove(path)
+            return
+        try:
+            self._make_folder()
+            files.replace(path, data)
+        except OSError as error:
+            raise _not_written(VaultError, path, error) from None
+
+    def count(self) -> int:
+        """Return how many records there are."""
+        return len(self._records())
+
+    def records(self) -> list[Found]:
+        """Return every record, readable or not. Reads from disk."""
+        found = []
+        for path in self._records():
+            try:
+                data = _read(path)
+            except VaultError as error:
+                found.append(Found(_name(path), str(path), error))
+            else:  # None: removed in this moment
+                found += [] if data is None else [Found(_name(path), str(path), data)]
+        return found
+
+    @contextmanager
+    def lock(
+        self,
+        name: bytes,
+        *,
+        seconds: float,
+        words: Words,
+        what: str = "the token",
+        given_up: Callable[[], bool] | None = None,
+    ) -> Iterator[Hold]:
+        """Hold the operating system's own lock of a file; see :mod:`gatepass._vault.file_lock`."""
+        self._make_folder()
+        path = self.folder / "key.lock" if name == KEY else self._path(name, ".lock")
+        with file_lock.held(path, seconds=seconds, words=words, what=what, given_up=given_up):
+            yield _UntilReleased()
+
+    def _path(self, name: bytes, suffix: str) -> Path:
+        return self.folder / (name.hex() + suffix)
+
+    def _records(self) -> list[Path]:
+        self._check_folder()
+        try:
+            return sorted(path for path in self.folder.iterdir() if path.name.endswith(_RECORD))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise VaultError(f"cannot read {self.folder}: {error.strerror}") from None
+
+    def _make_folder(self) -> None:
+        try:
+            files.make_folder(self.folder)
+        except OSError as error:
+            raise VaultError(f"cannot make the folder {self.folder}: {error.strerror}") from None
+        self._check_folder()
+
+    def _check_folder(self) -> None:
+        """Refuse a folder in which others could put back an old record, or a lock of their own."""
+        with suppress(OSError):
+            mode = self.folder.stat().st_mode
+            if sys.platform != "win32" and mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise VaultError(
+                    f"others can write to the folder of the vault, {printable(str(self.folder))}",
+                    hint=f"    chmod 700 {quoted(str(self.folder))}\nor name a folder inside "
+                    "it, which is then made with that mode",
+                )
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return files.read(path)
+    except OSError as error:
+        raise VaultError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _name(path: Path) -> bytes:
+    """The identity's keyed hash, by a record's file name; foreign names give what opens nothing."""
+    try:
+        return bytes.fromhex(path.name.removesuffix(_RECORD))
+    except ValueError:
+        return b""
+
+
+def _remove(path: Path) -> bool:
+    try:
+        return files.remove(path)
+    except OSError as error:
+        raise VaultError(f"cannot remove {path}: {error.strerror}") from None
+
+
+def _not_written(kind: type[VaultError], path: Path, error: OSError) -> VaultError:
+    return kind(
+        f"cannot write {path}: {error.strerror}",
+        hint=f"what was there before is unharmed; {path.parent} must be writable and have space",
+    )

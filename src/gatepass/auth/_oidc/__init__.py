@@ -1,0 +1,1 @@
+"""The flows of OpenID Connect, for the scheme ``oidc`` alone."""

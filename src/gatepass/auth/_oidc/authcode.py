@@ -1,0 +1,270 @@
+"""The browser login: authorization code with PKCE (RFC 6749 section 4.1, RFC 7636, RFC 8252).
+
+A person logs in on a page of the identity provider, and the browser brings the answer to a
+listener on loopback. Where the browser is on another machine, its last page does not load there;
+then the person pastes that page's address. Either way the same is checked: the state, so that the
+answer is to this login (RFC 6749, section 10.12), the issuer, so that it is from this provider
+(RFC 9207), and the provider checks the verifier, so that a code is of no use to anybody else.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from gatepass._system.terminal import Terminal, Waiting
+from gatepass._vault.records import Client, Provider, Tokens
+from gatepass.auth._oidc.redirect_server import Callback, Listener, read_callback
+from gatepass.errors import GatepassError, LoginRequired, NobodyThere
+from gatepass.secrets import Secret
+
+Send = Callable[[Mapping[str, str]], Tokens]
+"""Sends fields to the token endpoint, adds who the client is, and reads the answer."""
+
+Accept = Callable[[Tokens, str], None]
+"""Judges tokens and the nonce of their ID token; raises where they must not be used."""
+
+_LOOK: Final = 0.2  # seconds; until a countdown moves, a typed line is seen, Windows sees Ctrl-C
+_RESERVED: Final = frozenset(
+    "client_id code_challenge code_challenge_method nonce redirect_uri response_mode response_type "
+    "scope state".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """The three random values of one login, 256 bits each."""
+
+    state: str
+    nonce: str
+    verifier: Secret
+
+    @classmethod
+    def fresh(cls) -> "_Attempt":
+        from secrets import token_urlsafe
+
+        return cls(token_urlsafe(32), token_urlsafe(32), Secret(token_urlsafe(32)))
+
+    def challenge(self) -> str:
+        """Return what the verifier is shown as (RFC 7636, section 4.2)."""
+        from base64 import urlsafe_b64encode
+        from hashlib import sha256
+
+        digest = sha256(self.verifier.reveal().encode("ascii")).digest()
+        return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+
+def _take(_tokens: Tokens, _nonce: str) -> None:
+    """Accept any tokens."""
+
+
+def login(
+    provider: Provider,
+    client: Client,
+    *,
+    send: Send,
+    terminal: Terminal,
+    timeout: float = 300.0,
+    accept: Accept = _take,
+    advice: str = "",
+) -> tuple[Tokens, str]:
+    """Let a person log in, in a browser, and return the tokens and the nonce of the ID token.
+
+    Opens a browser and a port on loopback, asks and tells the person, sends one token request.
+    All of it is gone afterwards, also after Ctrl-C.
+
+    Args:
+        provider: the identity provider, with an authorization endpoint.
+        client: who we are, and what we ask for.
+        send: sends the token request and reads its answer.
+        terminal: the way to the person.
+        timeout: seconds until the person must have logged in.
+        accept: judges the tokens, with the nonce, before the browser says that all is well.
+        advice: what to run instead where nobody is there.
+
+    Raises:
+        LoginRequired: nobody is there, nobody logged in in time, or the provider refused.
+        GatepassError: the redirect address cannot be listened on, or the answer is from another
+            provider; and whatever ``send`` and ``accept`` raise.
+    """
+    nobody = terminal.why_not_browse()
+    if nobody is not None:
+        raise LoginRequired(f"a person must log in, and {nobody}", hint=advice)
+    attempt = _Attempt.fresh()
+    with Listener(attempt.state, client.redirect_uri) as listener:
+        address = _authorization_url(provider, client, attempt, listener.redirect_uri)
+        callback = _Wait(listener, terminal, attempt.state, timeout).callback(provider, address)
+        if callback is None:
+            raise LoginRequired(f"nobody logged in within {timeout:.0f} s", hint=advice)
+        try:
+            code = _checked(callback, provider, advice)
+            tokens = send(_exchange(client, attempt, listener.redirect_uri, code))
+            accept(tokens, attempt.nonce)
+        except BaseException:
+            listener.answer("failed")
+            raise
+        listener.answer("done")
+    return tokens, attempt.nonce
+
+
+# --- what is sent --------------------------------------------------------------------------
+
+
+def _authorization_url(
+    provider: Provider, client: Client, attempt: _Attempt, redirect_uri: str
+) -> str:
+    from oauthlib.oauth2 import WebApplicationClient
+
+    endpoint = provider.authorization_endpoint
+    if endpoint is None:
+        raise GatepassError(
+            f"{provider.issuer} has no login in a browser (no authorization_endpoint)",
+            hint='use flow = "device" or flow = "client_credentials"',
+        )
+    taken = sorted(_RESERVED & client.extra_params.keys())
+    if taken:
+        raise GatepassError(
+            f"extra_params cannot set {', '.join(taken)}", hint="each login sets these itself"
+        )
+    more = {"audience": client.audience} if client.audience else {}
+    if "offline_access" in client.scopes:
+        # Without it a provider may leave the refresh token out (OIDC Core, section 11).
+        more["prompt"] = client.extra_params.get("prompt", "consent")
+    # oauthlib refuses http even on loopback; what may be http was decided at discovery.
+    scheme, _, rest = endpoint.partition("://")
+    built: str = WebApplicationClient(client.client_id).prepare_request_uri(
+        f"https://{rest}",
+        redirect_uri=redirect_uri,
+        scope=list(client.scopes),
+        state=attempt.state,
+        code_challenge=attempt.challenge(),
+        code_challenge_method="S256",
+        nonce=attempt.nonce,
+        **{**client.extra_params, **more},
+    )
+    return f"{scheme}://{built.removeprefix('https://')}"
+
+
+def _exchange(
+    client: Client, attempt: _Attempt, redirect_uri: str, code: Secret
+) -> Mapping[str, str]:
+    from urllib.parse import parse_qsl
+
+    from oauthlib.oauth2 import WebApplicationClient
+
+    body = WebApplicationClient(client.client_id).prepare_request_body(
+        code=code.reveal(),
+        redirect_uri=redirect_uri,
+        code_verifier=attempt.verifier.reveal(),
+        include_client_id=False,  # who sends adds it, in the way that the provider takes
+        **({"audience": client.audience} if client.audience else {}),
+    )
+    return dict(parse_qsl(body, keep_blank_values=True))
+
+
+# --- the person ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """The wait for the answer, from the browser or from the person."""
+
+    listener: Listener
+    terminal: Terminal
+    state: str
+    timeout: float
+
+    def callback(self, provider: Provider, address: str) -> Callback | None:
+        """Tell the person what to do and wait; None when the time is over."""
+        opened = self.terminal.open_browser(address) is None
+        with self.terminal.waiting(typing=True) as line:
+            self._announce(provider, address, opened=opened, typing=line.takes_answers)
+            if not opened and not line.takes_answers:
+                pasted = self._ask()
+                if pasted is not None:
+                    return pasted
+            return self._watch(line)
+
+    def _announce(self, provider: Provider, address: str, *, opened: bool, typing: bool) -> None:
+        first = f"Logging in at {provider.issuer}.\n"
+        if opened:
+            first += "A browser opens; if none does, open this address:"
+        else:
+            first += "Open this address in a browser:"
+        last = f"Waiting for at most {_duration(self.timeout)}; Ctrl-C gives up."
+        if typing:
+            last += (
+                "\nIs the browser on another machine? Then its last page does not load: copy\n"
+                "the address of that page and paste it here."
+            )
+        self.terminal.tell(f"{first}\n\n  {address}\n\n{last}")
+
+    def _watch(self, line: Waiting) -> Callback | None:
+        deadline = time.monotonic() + self.timeout
+        what = ", or paste the address here: " if line.takes_answers else " to log in "
+        while (left := deadline - time.monotonic()) > 0:
+            line.show(f"{_clock(left)} left{what}")
+            callback = self.listener.wait(min(left, _LOOK))
+            answer = line.answer()
+            if callback is None and answer:
+                callback = self._pasted(answer)
+            if callback is not None:
+                return callback
+        return None
+
+    def _ask(self) -> Callback | None:
+        """Ask in a notebook, where a question holds up everything, and no browser could open."""
+        label = "The address on which the browser ended (or only Enter, to wait for the browser)"
+        try:
+            while answer := self.terminal.ask_line(label):
+                callback = self._pasted(answer)
+                if callback is not None:
+                    return callback
+        except NobodyThere:
+            pass  # a page that opens on this machine may still answer
+        return None
+
+    def _pasted(self, answer: str) -> Callback | None:
+        before, _, query = answer.partition("?")
+        callback = read_callback((query or before).partition("#")[0], self.state)
+        if callback is None:
+            self.terminal.tell(
+                "That is not the address on which this login ended. It starts with "
+                f"{self.listener.redirect_uri}?"
+            )
+        return callback
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(ceil(seconds), 60)
+    return f"{minutes}:{rest:02}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min" if minutes and not rest else f"{seconds:.0f} s"
+
+
+# --- the answer ----------------------------------------------------------------------------
+
+
+def _checked(callback: Callback, provider: Provider, advice: str) -> Secret:
+    """Return the code of a callback that is this provider's and no error."""
+    if callback.iss is None and provider.answers_carry_iss:
+        raise _foreign(provider, "does not say which provider it is from (RFC 9207)")
+    if callback.iss not in {None, provider.issuer}:
+        raise _foreign(provider, "is from another provider")
+    if callback.code is None:
+        said = f": {callback.description}" if callback.description else ""
+        raise LoginRequired(
+            f"{provider.issuer} refused the login ({callback.error}{said})", hint=advice
+        )
+    return callback.code
+
+
+def _foreign(provider: Provider, why: str) -> GatepassError:
+    return GatepassError(
+        f"the answer to the login at {provider.issuer} {why}; it was not used",
+        hint="log in once more; if this comes again, tell whoever runs the identity provider",
+    )

@@ -1,0 +1,293 @@
+"""Which identity provider, and who we are there: metadata documents and the API's challenge.
+
+OpenID Connect Discovery 1.0 with RFC 8414 behind it; Granta's ``WWW-Authenticate: Bearer
+authority=...`` and RFC 9728. All of it is foreign text that decides where people type passwords:
+what is odd is refused, with the way out.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from gatepass._net.challenge import Challenge
+from gatepass._vault.records import Client, Provider
+from gatepass.auth._oidc.http import (
+    SECONDS,
+    BadAnswer,
+    EndpointRefused,
+    check_endpoint,
+    get_json,
+    printable,
+)
+from gatepass.errors import GatepassError
+
+if TYPE_CHECKING:
+    from requests import Session
+
+_OPENID: Final = "/.well-known/openid-configuration"
+_OAUTH: Final = "/.well-known/oauth-authorization-server"
+_WAY_OUT: Final = "write   issuer = ... and client_id = ...   into the profile's auth"
+
+_CLIENT_ID: Final = re.compile(r"[\x20-\x7e]{1,512}")  # RFC 6749, appendix A.1
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,512}")  # RFC 6749, appendix A.4
+_AUDIENCE: Final = re.compile(r"[\x21-\x7e]{1,2047}")
+_MOST_SCOPES: Final = 100
+
+
+class DiscoveryFailed(GatepassError):
+    """The API or its identity provider describes itself in a way that cannot be used."""
+
+    exit_code = 4
+
+
+def metadata(http: "Session", issuer: str, *, seconds: float = SECONDS) -> Provider:
+    """Fetch what an identity provider says about itself. Touches the network.
+
+    Args:
+        http: a session without credentials.
+        issuer: its name, which is where its metadata lies.
+        seconds: for each of at most two requests.
+
+    Raises:
+        EndpointRefused: the issuer, or an endpoint that it names, is not allowed.
+        Unanswered: it does not answer.
+        BadAnswer: it has no metadata there.
+        DiscoveryFailed: the metadata is not usable, or belongs to another issuer.
+    """
+    check_endpoint(issuer, "the issuer")
+    if "?" in issuer:
+        raise EndpointRefused(f'the issuer "{printable(issuer)}" is refused: it holds a query')
+    found = _document(http, issuer, seconds)
+    named = found.get("issuer")
+    if named != issuer:
+        raise DiscoveryFailed(
+            f'the identity provider at "{printable(issuer)}" calls itself "{printable(named)}"',
+            hint="both must be the same to the letter (OpenID Discovery 4.3); if the second one is "
+            "the right one, write it as   issuer   into the profile's auth",
+        )
+    return _provider(issuer, found)
+
+
+def from_challenge(
+    http: "Session",
+    api_url: str,
+    challenges: tuple[Challenge, ...],
+    *,
+    issuer: str | None = None,
+    client_id: str | None = None,
+    agreed: Callable[[str, str], None] | None = None,
+    seconds: float = SECONDS,
+) -> tuple[Provider, Client]:
+    """Learn the provider and the client from the answer of the API. Touches the network.
+
+    Granta names both in its Bearer challenge; RFC 9728 names a document that names the provider.
+
+    Args:
+        http: a session without credentials.
+        api_url: the URL whose answer held the challenges.
+        challenges: of that answer.
+        issuer: what the profile says; it wins over the challenge.
+        client_id: likewise.
+        agreed: gets issuer and client_id before anything is asked of the issuer, and raises where
+            they are not the right ones.
+        seconds: for each of at most three requests.
+
+    Returns:
+        the provider, and a client without secret. Its scopes are those of the challenge: Granta
+        that names none wants none, RFC 9728 without any gets the usual ones.
+
+    Raises:
+        DiscoveryFailed: the challenges do not say it, or contradict each other.
+        EndpointRefused: an address is not allowed, such as one of this computer that another
+            computer names.
+        GatepassError: as :func:`metadata` does.
+    """
+    said = _bearer(challenges)
+    client_id = client_id or said.get("clientid")
+    if client_id is None:
+        raise DiscoveryFailed(
+            "the server does not say under which client_id to log in", hint=_WAY_OUT
+        )
+    if not _CLIENT_ID.fullmatch(client_id):
+        raise DiscoveryFailed("the client_id that the server names is malformed", hint=_WAY_OUT)
+    client = Client(
+        client_id,
+        scopes=_scopes(said.get("scope", "")),
+        audience=_audience(said.get("apiaudience")),
+        redirect_uri=_redirect_uri(said.get("redirecturi")),
+    )
+    if "authority" not in said and "scope" not in said:
+        client = replace(client, scopes=Client(client_id).scopes)
+    if not issuer:
+        issuer = said.get("authority")
+        if issuer is None:
+            issuer = _authorization_server(http, said["resource_metadata"], api_url, seconds)
+        check_endpoint(issuer, "the issuer that the server names", said_by=api_url)
+    if agreed is not None:
+        agreed(issuer, client_id)
+    return metadata(http, issuer, seconds=seconds), client
+
+
+def _document(http: "Session", issuer: str, seconds: float) -> dict[str, Any]:
+    """The metadata of OpenID Connect, else of OAuth: the two place it differently in the path."""
+    parts = urlsplit(issuer)
+    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    try:
+        return get_json(http, f"{origin}{path}{_OPENID}", seconds=seconds)
+    except BadAnswer as error:
+        first = error
+    try:
+        return get_json(http, f"{origin}{_OAUTH}{path}", seconds=seconds)
+    except BadAnswer as second:
+        raise BadAnswer(
+            f"no identity provider describes itself there: {first.message}; {second.message}",
+            hint="check   issuer   in the profile, or the authority that the server names",
+            status=first.status,
+        ) from None
+
+
+def _provider(issuer: str, found: Mapping[str, Any]) -> Provider:
+    """Read metadata; null is the same as absent, what is not used here is not looked at."""
+    token_endpoint = _endpoint(found, "token_endpoint", issuer)
+    if token_endpoint is None:
+        raise DiscoveryFailed("the identity provider's metadata names no token_endpoint")
+    challenge_methods = _texts(found, "code_challenge_methods_supported")
+    if challenge_methods and "S256" not in challenge_methods:
+        raise DiscoveryFailed(
+            "the identity provider does not know S256 for PKCE (RFC 9700, section 2.1.1); it "
+            f"offers {printable(', '.join(challenge_methods))}"
+        )
+    carries_iss = found.get("authorization_response_iss_parameter_supported")
+    if not isinstance(carries_iss, bool | None):
+        raise _wrong_type("authorization_response_iss_parameter_supported", "true or false")
+    methods = _texts(found, "token_endpoint_auth_methods_supported")
+    return Provider(
+        issuer=issuer,
+        token_endpoint=token_endpoint,
+        authorization_endpoint=_endpoint(found, "authorization_endpoint", issuer),
+        device_authorization_endpoint=_endpoint(found, "device_authorization_endpoint", issuer),
+        revocation_endpoint=_endpoint(found, "revocation_endpoint", issuer),
+        jwks_uri=_endpoint(found, "jwks_uri", issuer),
+        auth_methods=methods or ("client_secret_basic",),
+        id_token_algorithms=_texts(found, "id_token_signing_alg_values_supported"),
+        answers_carry_iss=bool(carries_iss),
+    )
+
+
+def _endpoint(found: Mapping[str, Any], name: str, issuer: str) -> str | None:
+    url = found.get(name)
+    if url is None:
+        return None
+    if not isinstance(url, str):
+        raise _wrong_type(name, "a text")
+    check_endpoint(url, f"the identity provider's {name}", said_by=issuer)
+    return url
+
+
+def _texts(found: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = found.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _wrong_type(name, "a list of texts")
+    return tuple(value)
+
+
+def _wrong_type(name: str, wanted: str) -> DiscoveryFailed:
+    return DiscoveryFailed(f"in the identity provider's metadata {name} is not {wanted}")
+
+
+def _bearer(challenges: tuple[Challenge, ...]) -> dict[str, str]:
+    """The parameters of all Bearer challenges that name a provider, together.
+
+    A Bearer challenge that names none, such as one about an expired token, says nothing here.
+    """
+    said: dict[str, str] = {}
+    for challenge in challenges:
+        params = challenge.params
+        if challenge.scheme != "bearer" or not params.keys() & {"authority", "resource_metadata"}:
+            continue
+        for name, value in params.items():
+            if said.setdefault(name, value) != value:
+                raise DiscoveryFailed(
+                    f"two Bearer challenges of the server disagree about {name}: "
+                    f'"{printable(said[name])}" and "{printable(value)}"',
+                    hint=_WAY_OUT,
+                )
+    if not said:
+        offers = printable(", ".join(dict.fromkeys(each.scheme for each in challenges)))
+        raise DiscoveryFailed(
+            "the server names no identity provider to log in with; it offers "
+            + (offers or "no login at all"),
+            hint=f"choose another scheme, or {_WAY_OUT}",
+        )
+    return said
+
+
+def _scopes(text: str) -> tuple[str, ...]:
+    scopes = tuple(dict.fromkeys(text.split()))
+    if len(scopes) > _MOST_SCOPES or not all(map(_SCOPE.fullmatch, scopes)):
+        raise DiscoveryFailed("the scope that the server names is malformed", hint=_WAY_OUT)
+    return scopes
+
+
+def _audience(text: str | None) -> str | None:
+    if text is not None and not _AUDIENCE.fullmatch(text):
+        raise DiscoveryFailed("the apiAudience that the server names is malformed", hint=_WAY_OUT)
+    return text
+
+
+def _redirect_uri(url: str | None) -> str | None:
+    """Where the browser comes back to must be this computer: there the code arrives."""
+    if url is None:
+        return None
+    check_endpoint(url, "the redirecturi that the server names")
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.query:  # http is allowed to this computer only
+        raise DiscoveryFailed(
+            f'the redirecturi that the server names, "{printable(url)}", is not an http:// '
+            "address of this computer without a query",
+            hint="write   redirect_uri = ..., issuer = ... and client_id = ...   into the "
+            "profile's auth, with an address that is registered at the identity provider",
+        )
+    return url
+
+
+def _authorization_server(http: "Session", url: str, api_url: str, seconds: float) -> str:
+    """Ask the API's own metadata for its identity provider (RFC 9728, sections 3.3 and 5.1)."""
+    check_endpoint(url, "the resource_metadata that the server names", said_by=api_url)
+    found = get_json(http, url, seconds=seconds)
+    resource = found.get("resource")
+    if not isinstance(resource, str) or not _covers(resource, api_url):
+        raise DiscoveryFailed(
+            f'the metadata at "{printable(url)}" is about "{printable(resource)}", '
+            f'not about "{printable(api_url)}"',
+            hint=_WAY_OUT,
+        )
+    servers = _texts(found, "authorization_servers")
+    if len(servers) != 1:
+        raise DiscoveryFailed(
+            f"the server names {len(servers)} identity providers, not one: "
+            + printable(", ".join(servers)),
+            hint="write the right one as   issuer   into the profile's auth",
+        )
+    return servers[0]
+
+
+def _covers(resource: str, api_url: str) -> bool:
+    """Whether an API's URL is the resource, or lies below it."""
+    try:
+        whole, part = urlsplit(resource), urlsplit(api_url)
+        same_server = _server(whole) == _server(part)
+    except ValueError:
+        return False
+    base = whole.path.rstrip("/")
+    below = part.path == base or part.path.startswith(f"{base}/")
+    return same_server and below and not (whole.query or whole.fragment)
+
+
+def _server(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or usual

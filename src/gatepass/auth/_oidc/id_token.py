@@ -1,0 +1,289 @@
+"""Who logged on: the ID token, checked as OpenID Connect Core 3.1.3.7 and 12.2 say."""
+
+import base64
+import hashlib
+import hmac
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from gatepass._vault.records import Provider
+from gatepass.auth._oidc.http import SECONDS, get_json, is_verified, json_object, printable
+from gatepass.errors import GatepassError
+from gatepass.secrets import Secret
+
+if TYPE_CHECKING:
+    from requests import Session
+
+_LONGEST: Final = 65_536  # characters of a token
+_LONGEST_HEADER: Final = 8192  # characters; one with a certificate chain has a few thousand
+_SKEW: Final = 60  # seconds by which two clocks may differ
+_MOST_KEYS: Final = 20  # that are tried where the token names none
+_RSA_BITS: Final = range(2048, 16_385)
+_LONGEST_SUBJECT: Final = 255  # characters, by OpenID Connect Core, section 2
+_PARTS: Final = 3
+_PUBLIC: Final = ("kty", "n", "e", "crv", "x", "y")
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
+_NAMES: Final = ("preferred_username", "upn", "email", "unique_name", "name")
+
+# Signatures by a key that only the provider has: never "none", never HS..., whose key we would
+# share. The type of the key, and the hash that at_hash is made with.
+_ALGORITHMS: Final[Mapping[str, tuple[str, str]]] = {
+    **{f"{kind}{bits}": ("RSA", f"sha{bits}") for kind in ("RS", "PS") for bits in (256, 384, 512)},
+    **{f"ES{bits}": ("EC", f"sha{bits}") for bits in (256, 384, 512)},
+    "EdDSA": ("OKP", "sha512"),
+    "Ed25519": ("OKP", "sha512"),
+}
+
+
+class Unacceptable(GatepassError):
+    """An ID token is not what it should be: whoever sent it may not be who we asked."""
+
+    exit_code = 4
+
+
+class Untimely(Unacceptable):
+    """... by the clock of this computer, which may be wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What an ID token says.
+
+    Attributes:
+        subject: who, by the provider's own count.
+        user: a name for people; None when it holds none.
+        issued_at: when it was made, in seconds since 1970.
+    """
+
+    subject: str
+    user: str | None
+    issued_at: float
+
+
+def check(
+    id_token: Secret,
+    provider: Provider,
+    client_id: str,
+    *,
+    http: "Session",
+    clock: Callable[[], float],
+    nonce: str | None = None,
+    access_token: Secret | None = None,
+    subject: str | None = None,
+) -> Claims:
+    """Check an ID token that came from the token endpoint. Fetches the provider's keys.
+
+    Args:
+        id_token: as it came.
+        provider: who must have made it.
+        client_id: for whom it must be.
+        http: a session without credentials.
+        clock: wall time.
+        nonce: what the login sent; None where there was no browser.
+        access_token: what came with it; ``at_hash`` must fit, where there is one.
+        subject: who logged on before; None at a login.
+
+    Raises:
+        Unacceptable: it must not be believed; says why.
+        GatepassError: the keys cannot be fetched; nothing is said about the token then.
+    """
+    text = id_token.reveal()
+    header, claims = _opened(text)
+    algorithm = _algorithm(header, provider)
+    # The cheap questions first: they need no network.
+    _check_parties(claims, provider, client_id)
+    _check_times(claims, clock())
+    if nonce is not None and not _same(claims.get("nonce"), nonce):
+        raise _unacceptable("does not answer this login (nonce)")
+    _check_access_token(claims, access_token, algorithm)
+    who = _subject(claims, subject)
+    _check_signature(text, header, algorithm, provider, http)
+    names = (claims.get(name) for name in _NAMES)
+    user = next((name for name in names if isinstance(name, str) and name.strip()), None)
+    return Claims(who, printable(user) if user else None, float(claims["iat"]))
+
+
+def _unacceptable(why: str) -> Unacceptable:
+    return Unacceptable(f"the ID token {why}")
+
+
+def _opened(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims, not yet to be believed."""
+    parts = text.split(".") if len(text) <= _LONGEST else []
+    if len(parts) != _PARTS or not all(map(_BASE64URL.fullmatch, parts)):
+        raise _unacceptable("is not a signed JSON Web Token of usual length")
+    if len(parts[0]) > _LONGEST_HEADER:
+        raise _unacceptable("has a header that is too long")
+    try:
+        return json_object(_decoded(parts[0])), json_object(_decoded(parts[1]))
+    except ValueError as error:
+        fault = str(error)
+    raise _unacceptable(f"cannot be read: a part of it {fault}")
+
+
+def _decoded(part: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError:
+        raise ValueError("is not base64url") from None
+
+
+def _algorithm(header: Mapping[str, Any], provider: Provider) -> str:
+    if "crit" in header or "b64" in header:  # RFC 7515, section 4.1.11: we know no extension
+        raise _unacceptable("demands an extension that is not known here")
+    if not isinstance(header.get("kid"), str | None):
+        raise _unacceptable("names its key by something that is not a text")
+    named = header.get("alg")
+    announced = provider.id_token_algorithms or tuple(_ALGORITHMS)
+    if not isinstance(named, str) or named not in _ALGORITHMS or named not in announced:
+        raise _unacceptable(f'is signed by "{printable(named)}", which is not accepted')
+    return named
+
+
+def _check_parties(claims: Mapping[str, Any], provider: Provider, client_id: str) -> None:
+    """Check ``iss``, ``aud`` and ``azp`` (OpenID Connect Core 3.1.3.7, 2 to 5)."""
+    if claims.get("iss") != provider.issuer:
+        raise _unacceptable(
+            f'comes from "{printable(claims.get("iss"))}", not from "{printable(provider.issuer)}"'
+        )
+    audience = claims.get("aud")
+    everyone = audience if isinstance(audience, list) else [audience]
+    if client_id not in everyone or not all(isinstance(each, str) for each in everyone):
+        raise _unacceptable("is for another client than ours")
+    if ("azp" in claims or len(everyone) > 1) and claims.get("azp") != client_id:
+        raise _unacceptable("was made for another client than ours (azp)")
+
+
+def _check_times(claims: Mapping[str, Any], now: float) -> None:
+    hint = "check the clock of this computer"
+    issued, ends = _moment(claims, "iat"), _moment(claims, "exp")
+    begins = _moment(claims, "nbf") if "nbf" in claims else issued
+    if now - _SKEW >= ends:
+        raise Untimely(f"the ID token ended {now - ends:.0f} seconds ago", hint=hint)
+    if now + _SKEW < max(issued, begins):
+        ahead = max(issued, begins) - now
+        raise Untimely(f"the ID token is valid only in {ahead:.0f} seconds from now", hint=hint)
+
+
+def _moment(claims: Mapping[str, Any], name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _unacceptable(f"lacks a time ({name})")
+    try:
+        moment = float(value)
+    except OverflowError:
+        moment = math.inf
+    if not math.isfinite(moment):
+        raise _unacceptable(f"lacks a time ({name})")
+    return moment
+
+
+def _same(value: Any, wanted: str) -> bool:
+    if not isinstance(value, str):
+        return False
+    return hmac.compare_digest(value.encode(errors="surrogatepass"), wanted.encode())
+
+
+def _check_access_token(
+    claims: Mapping[str, Any], access_token: Secret | None, algorithm: str
+) -> None:
+    """Check ``at_hash`` where there is one (OpenID Connect Core 3.1.3.8)."""
+    if access_token is None or "at_hash" not in claims:
+        return
+    digest = hashlib.new(_ALGORITHMS[algorithm][1], access_token.reveal().encode()).digest()
+    half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).decode().rstrip("=")
+    if not _same(claims["at_hash"], half):
+        raise _unacceptable("belongs to another access token (at_hash)")
+
+
+def _subject(claims: Mapping[str, Any], before: str | None) -> str:
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+        raise _unacceptable("does not say who logged on (sub)")
+    if before is not None and subject != before:
+        raise _unacceptable("is about another person than the stored login (sub)")
+    return subject
+
+
+def _check_signature(
+    text: str, header: Mapping[str, Any], algorithm: str, provider: Provider, http: "Session"
+) -> None:
+    """Check the signature by the provider's keys.
+
+    A provider that publishes no keys is believed over TLS alone, as OpenID Connect Core
+    3.1.3.7 (6) allows: the token came straight from its token endpoint.
+
+    Raises:
+        Unacceptable: no key of the provider made it.
+    """
+    if provider.jwks_uri is None:
+        if provider.token_endpoint.startswith("https://") and is_verified(
+            http, provider.token_endpoint
+        ):
+            return
+        raise _unacceptable("cannot be checked: the identity provider publishes no keys")
+    keys = _fitting(get_json(http, provider.jwks_uri, seconds=SECONDS), header, algorithm)
+    if not keys:  # perhaps new keys, and an old copy of the document on the way
+        fresh = get_json(http, provider.jwks_uri, seconds=SECONDS, fresh=True)
+        keys = _fitting(fresh, header, algorithm)
+    if not keys:
+        raise _unacceptable("is signed by a key that the identity provider does not publish")
+    if not any(_made_by(key, text, algorithm) for key in keys):
+        raise _unacceptable("has a wrong signature")
+
+
+def _fitting(
+    document: Mapping[str, Any], header: Mapping[str, Any], algorithm: str
+) -> list[dict[str, Any]]:
+    """The keys of a JWKS that may have made this signature (RFC 7517, section 4)."""
+    keys = document.get("keys")
+    wanted = {"kty": _ALGORITHMS[algorithm][0]}
+    if "kid" in header:
+        wanted["kid"] = header["kid"]
+    found = [
+        key
+        for key in (keys if isinstance(keys, list) else ())
+        if isinstance(key, dict)
+        and all(key.get(name) == value for name, value in wanted.items())
+        and key.get("use", "sig") == "sig"
+        and key.get("alg", algorithm) == algorithm
+    ]
+    return found[:_MOST_KEYS]
+
+
+def _made_by(data: Mapping[str, Any], text: str, algorithm: str) -> bool:
+    """Whether a key of the provider made the signature; one that is broken made none."""
+    from joserfc import jws
+    from joserfc.errors import JoseError
+    from joserfc.jwk import JWKRegistry
+
+    class Registry(jws.JWSRegistry):
+        max_header_length = _LONGEST_HEADER
+
+        def get_alg(self, name: str) -> Any:
+            # The original warns about EdDSA, which is only about to get another name.
+            return self.algorithms[name]
+
+    if data["kty"] == "RSA" and _bits(data.get("n")) not in _RSA_BITS:
+        return False
+    # Public parts only: other members are of no use here, and may be malformed.
+    public: dict[str, Any] = {name: data[name] for name in _PUBLIC if name in data}
+    registry = Registry(algorithms=[algorithm], strict_check_header=False)
+    try:
+        jws.deserialize_compact(text, JWKRegistry.import_key(public), registry=registry)
+    except (JoseError, ValueError, TypeError):
+        return False
+    return True
+
+
+def _bits(modulus: Any) -> int:
+    """How long an RSA key is; 0 when that cannot be told."""
+    if not isinstance(modulus, str) or not _BASE64URL.fullmatch(modulus):
+        return 0
+    try:
+        return int.from_bytes(_decoded(modulus)).bit_length()
+    except ValueError:
+        return 0

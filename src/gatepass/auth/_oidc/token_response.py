@@ -1,0 +1,291 @@
+"""What a token endpoint answered (RFC 6749 section 5, RFC 8628 section 3.5).
+
+oauthlib builds our requests and reads no answer: it loses rotated tokens where a scope differs.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from gatepass._vault.records import Tokens
+from gatepass.auth._oidc.http import BadAnswer, Reply, json_object
+from gatepass.errors import GatepassError
+from gatepass.secrets import Secret
+
+LONGEST_WAIT: Final = 3600  # seconds; no Retry-After counts for more
+
+_LONGEST_REFRESH_TOKEN: Final = 20_000  # characters
+_LONGEST_LIFE: Final = 30 * 24 * 3600  # seconds; no access token is trusted for longer
+_LONGEST_KNOWN: Final = 10 * 365 * 24 * 3600  # seconds; a refresh token beyond that never ends
+_ACCESS_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")  # goes into a header: no CR, no LF
+_SECONDS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_ERROR_CODE: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,64}")  # RFC 6749, section 5.2
+
+_NOT_NOW_STATUS: Final = frozenset({408, 425, 429})
+_NOT_NOW_ERROR: Final = frozenset({"temporarily_unavailable", "server_error"})
+_CLIENT_ERRORS: Final = 400
+_SERVER_ERRORS: Final = 500
+_UNAUTHORIZED: Final = 401
+
+
+class Denied(GatepassError):
+    """The identity provider says no. Nothing that is stored becomes invalid by it.
+
+    Attributes:
+        error: its word for it, such as ``invalid_client``; empty when it gave none.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str = "", *, hint: str = "", error: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.error = error
+
+
+class InvalidGrant(Denied):
+    """The refresh token, code or device code that was sent is not valid, or not any more."""
+
+
+class DevicePending(Denied):
+    """The person has not finished yet; ask again after the interval."""
+
+
+class SlowDown(DevicePending):
+    """... and make the interval five seconds longer, for good (RFC 8628, section 3.5)."""
+
+
+class DeviceExpired(Denied):
+    """The person took too long; the device code is no longer valid."""
+
+
+class AccessDenied(Denied):
+    """The person, or the provider, refused."""
+
+
+class Retry(GatepassError):
+    """Not now: the identity provider is overloaded or broken.
+
+    Attributes:
+        seconds: how long it wants us to wait, at most an hour; None when it does not say.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str = "", *, hint: str = "", seconds: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.seconds = seconds
+
+
+_KINDS: Final[dict[str, type[Denied]]] = {
+    "invalid_grant": InvalidGrant,
+    "authorization_pending": DevicePending,
+    "slow_down": SlowDown,
+    "expired_token": DeviceExpired,
+    "access_denied": AccessDenied,
+}
+
+
+def refresh_token_of(reply: Reply) -> Secret | None:
+    """Take the new refresh token out of an answer, and look at nothing else.
+
+    Call it first, and store what it returns before anything of the answer is judged: where each
+    refresh token works once, the one that was sent is dead now.
+
+    Returns:
+        None when the answer is not a success or holds no usable one; the old one then stays.
+    """
+    if not reply.succeeded:
+        return None
+    with suppress(ValueError, RecursionError):
+        # Deliberately lenient, also about encodings: a token that is lost is a login lost.
+        found = json.loads(reply.body)
+        if isinstance(found, dict):
+            return _refresh_token(found.get("refresh_token"))
+    return None
+
+
+def tokens(reply: Reply, *, clock: Callable[[], float]) -> Tokens:
+    """Read an answer of the token endpoint.
+
+    Args:
+        reply: the answer.
+        clock: wall time; the moment when the answer came.
+
+    Raises:
+        InvalidGrant: what was sent is not valid; and the other kinds of ``Denied``.
+        Retry: not now.
+        BadAnswer: it is neither tokens nor an error of OAuth.
+    """
+    made = _tokens_or_fault(reply, clock)
+    if isinstance(made, Tokens):
+        return made
+    raise made
+
+
+def _tokens_or_fault(reply: Reply, clock: Callable[[], float]) -> Tokens | GatepassError:
+    """Read tokens; a fault is returned, so that no frame of its traceback leads to a token."""
+    try:
+        found = document(reply, clock=clock)
+        _check_token_type(found.get("token_type"))
+        return Tokens(
+            access_token=_access_token(found.get("access_token")),
+            expires_at=_expires_at(found.get("expires_in"), clock()),
+            refresh_token=_checked_refresh_token(found.get("refresh_token")),
+            id_token=_id_token(found.get("id_token")),
+            scope=_scope(found.get("scope")),
+            refresh_until=_refresh_until(found.get("refresh_expires_in"), clock()),
+        )
+    except GatepassError as error:
+        return error.with_traceback(None)
+
+
+def document(reply: Reply, *, clock: Callable[[], float]) -> dict[str, Any]:
+    """Return the JSON object of a success, as of the device authorization endpoint.
+
+    Raises:
+        GatepassError: it is no success; as :func:`tokens` does.
+    """
+    if not reply.succeeded:
+        raise _refusal(reply, _error_of(reply), clock)
+    try:
+        found = json_object(reply.body)
+    except ValueError as error:
+        raise _bad(f"{error} (status {reply.status})") from None
+    if found.get("error") is None:
+        return found
+    if found.get("access_token") is not None:
+        raise _bad("holds a token and an error at once")
+    raise _refusal(reply, found, clock)  # some providers say no with status 200
+
+
+def _error_of(reply: Reply) -> dict[str, Any]:
+    """The JSON object of an error; empty when it is something else, such as a web page."""
+    with suppress(ValueError):
+        return json_object(reply.body)
+    return {}
+
+
+def _refusal(
+    reply: Reply, found: dict[str, Any], clock: Callable[[], float]
+) -> Denied | Retry | BadAnswer:
+    if not reply.succeeded and reply.status < _CLIENT_ERRORS:
+        return _bad(f"has status {reply.status}, which is not followed")
+    error = found.get("error")
+    if not isinstance(error, str) or not _ERROR_CODE.fullmatch(error):
+        error = ""
+    told = [reply.shown(text) for text in (error, found.get("error_description")) if text]
+    what = ": ".join(told) or f"status {reply.status}"
+    if error not in _KINDS and _is_not_now(reply.status, error):
+        seconds = _retry_after(reply, clock)
+        when = f"; it asks to wait {seconds:.0f} seconds" if seconds else ""
+        return Retry(
+            f"the identity provider cannot answer now ({what}){when}",
+            hint="try again later",
+            seconds=seconds,
+        )
+    if reply.status < _SERVER_ERRORS and error in _KINDS:
+        return _KINDS[error](f"the identity provider refuses: {what}", error=error)
+    return Denied(f"the identity provider refuses: {what}", hint=_advice(reply, error), error=error)
+
+
+def _is_not_now(status: int, error: str) -> bool:
+    return status in _NOT_NOW_STATUS or status >= _SERVER_ERRORS or error in _NOT_NOW_ERROR
+
+
+def _advice(reply: Reply, error: str) -> str:
+    if error == "invalid_client" or (reply.status == _UNAUTHORIZED and not error):
+        plain = "check client_id and client_secret in the profile's auth"
+        if not reply.by_basic:
+            return plain
+        return (
+            f"{plain}; some providers expect the secret in HTTP Basic raw, against RFC 6749: a "
+            "secret of letters and digits works with both, and so does a client that the provider "
+            "allows client_secret_post only"
+        )
+    if error == "invalid_scope":
+        return "check scopes in the profile's auth"
+    return ""
+
+
+def _retry_after(reply: Reply, clock: Callable[[], float]) -> float | None:
+    """Seconds, from a number or a date (RFC 9110, section 10.2.3)."""
+    text = reply.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,20}", text):
+        return float(min(int(text), LONGEST_WAIT))
+    with suppress(ValueError, TypeError, OverflowError):
+        left = parsedate_to_datetime(text).timestamp() - clock()
+        return min(max(left, 0.0), float(LONGEST_WAIT))
+    return None
+
+
+def _bad(fault: str) -> BadAnswer:
+    return BadAnswer(f"the identity provider's answer {fault}")
+
+
+def _check_token_type(value: Any) -> None:
+    if not isinstance(value, str) or value.lower() != "bearer":
+        raise _bad("does not hold a token of type Bearer")
+
+
+def _access_token(value: Any) -> Secret:
+    if not isinstance(value, str) or not value:
+        raise _bad("holds no access_token")
+    if not _ACCESS_TOKEN.fullmatch(value):
+        raise _bad("holds an access_token that cannot be sent in a header")
+    return Secret(value)
+
+
+def _refresh_token(value: Any) -> Secret | None:
+    """A refresh token that can be stored and sent; None for anything else."""
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_REFRESH_TOKEN:
+        return None
+    with suppress(UnicodeEncodeError):  # half a character cannot be sent
+        value.encode()
+        return Secret(value)
+    return None
+
+
+def _checked_refresh_token(value: Any) -> Secret | None:
+    token = _refresh_token(value)
+    if token is None and value is not None and value != "":
+        raise _bad("holds a refresh_token that cannot be used")
+    return token
+
+
+def _id_token(value: Any) -> Secret | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise _bad("holds an id_token that is not a text")
+    return Secret(value)
+
+
+def _scope(value: Any) -> tuple[str, ...] | None:
+    """What was granted; some providers send a list. What is not readable says nothing."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return tuple(value) or None
+    return tuple(value.split()) or None if isinstance(value, str) else None
+
+
+def _refresh_until(value: Any, now: float) -> float | None:
+    """When the refresh token ends, as Keycloak tells it; its 0 means never.
+
+    It is no part of a standard, so what is odd says nothing.
+    """
+    if type(value) not in (int, float) or not 0 < value < _LONGEST_KNOWN:
+        return None
+    return now + float(value)
+
+
+def _expires_at(value: Any, now: float) -> float | None:
+    """When a token ends: 0 and less is now, what is not a number is not known."""
+    if isinstance(value, bool):
+        raise _bad("holds an expires_in that is true or false")
+    if isinstance(value, str) and _SECONDS.fullmatch(value.strip()):
+        value = float(value)
+    if not isinstance(value, int | float):
+        return None
+    return now + min(max(value, 0), _LONGEST_LIFE)

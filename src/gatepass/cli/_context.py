@@ -1,0 +1,76 @@
+"""What every command gets: the variables, the places, the way to a person; and how it reads."""
+
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gatepass._system.terminal import Terminal
+from gatepass.errors import GatepassWarning
+
+if TYPE_CHECKING:  # not every command reads files
+    from gatepass._config.layers import Layers, Locations
+
+
+@dataclass(frozen=True)
+class World:
+    """The surroundings of one run.
+
+    Attributes:
+        environ: the environment variables.
+        terminal: the way to a person.
+        places: where files are looked for; None is where this process does.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
+    terminal: Terminal
+    places: "Locations | None" = field(default=None)
+
+    @classmethod
+    def of_this_process(cls) -> "World":
+        """Return the world as this process finds it."""
+        return cls(os.environ, Terminal(os.environ))
+
+    @cached_property
+    def locations(self) -> "Locations":
+        """Where files are looked for."""
+        from gatepass._config.layers import Locations
+
+        return self.places or Locations.of_this_process()
+
+    def read(self, config_files: Sequence[str] = ()) -> "Layers":
+        """Read all files and variables.
+
+        Args:
+            config_files: the values of ``--config-file``; none follows the variable, then the
+                search.
+
+        Raises:
+            ProfileError: a file is not usable.
+        """
+        from gatepass._config import layers as _settings
+
+        return _settings.read(
+            config_file=list(config_files) or None,
+            overrides=None,
+            environ=self.environ,
+            locations=self.locations,
+        )
+
+    def layers(self, config_files: Sequence[str] = ()) -> "Layers":
+        """Do the same, and warn of what is odd about them."""
+        layers = self.read(config_files)
+        for notice in layers.notices:
+            warnings.warn(notice, GatepassWarning, stacklevel=2)
+        return layers
+
+    def why_not_ask(self) -> str | None:
+        """Return None when a person can answer a visible question here, else the reason."""
+        reason = self.terminal.why_not_ask()
+        if reason is None and not (sys.stdin is not None and sys.stdin.isatty()):
+            # The answers would come out of a pipe, and nobody would have seen the questions.
+            return "standard input is not a terminal"
+        return reason

@@ -1,0 +1,119 @@
+"""What a server's answer to a request without credentials tells of the logins that it takes."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from gatepass._net.challenge import Challenge, configuration, offered
+from gatepass.cli import _output
+from gatepass.cli._context import World
+from gatepass.errors import GatepassError
+
+_REFUSED: Final = 401
+_MOST_NAMES: Final = 8
+_SECONDS: Final = (10, 20)  # to connect, and for the answer
+# What a challenge of the scheme Bearer tells where a login is: Granta's, and RFC 9728's.
+_LEADS_TO_A_LOGIN: Final = frozenset({"authority", "resource_metadata"})
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What can be said of a server.
+
+    Attributes:
+        saw: one sentence.
+        schemes: those that fit, the best one first; empty where that cannot be told.
+    """
+
+    saw: str
+    schemes: tuple[str, ...] = ()
+
+
+def learn(world: World, url: str) -> Learnt:
+    """Ask a server once, without credentials, and tell the person so.
+
+    Opens one connection, over TLS as a session would; follows no redirect, reads no body, and
+    never fails.
+
+    Args:
+        world: the surroundings.
+        url: the address of the profile, checked.
+    """
+    from requests import RequestException
+
+    from gatepass._session.session import Session
+
+    _output.tell(
+        f"asking {url} which login it takes: one request without credentials, for at most "
+        f"{sum(_SECONDS)} s (--offline leaves it out)"
+    )
+    try:
+        with (
+            Session(
+                url,
+                anonymous=True,
+                environ=world.environ,
+                terminal=world.terminal,
+                timeout=list(_SECONDS),
+                retries=0,
+            ) as session,
+            session._http().get(  # noqa: SLF001 - the session's own would explain a refusal
+                session.profile.url, allow_redirects=False, stream=True
+            ) as response,
+        ):
+            challenges = offered(response.headers.get("WWW-Authenticate"))
+            target = urljoin(session.profile.url, response.headers.get("Location", ""))
+            return judged(response.status_code, challenges, target, tickets=_can_use_tickets())
+    except GatepassError as error:
+        return Learnt(f"it could not be asked: {error.message}")
+    except (RequestException, ValueError) as error:  # its text may be anything
+        return Learnt(f"it could not be asked: the request failed with {type(error).__name__}")
+
+
+def _can_use_tickets() -> bool:
+    return sys.platform == "win32" or find_spec("gssapi") is not None
+
+
+def judged(status: int, challenges: Sequence[Challenge], target: str, *, tickets: bool) -> Learnt:
+    """Say what an answer tells.
+
+    Args:
+        status: the HTTP status.
+        challenges: what WWW-Authenticate offers.
+        target: where a redirect leads.
+        tickets: whether autologon works on this computer.
+    """
+    if status == _REFUSED and challenges:
+        return _of_challenges(challenges, tickets=tickets)
+    if status < 300:  # noqa: PLR2004 - success
+        return Learnt(f"it answers {status}, and asks for no login", ("anonymous",))
+    if status < 400:  # noqa: PLR2004 - a redirect
+        host = urlsplit(target).hostname or "another place"
+        return Learnt(f"it answers {status} and redirects to {host}, which tells no scheme")
+    return Learnt(f"it answers {status}, which tells no scheme; is the URL right?")
+
+
+def _of_challenges(challenges: Sequence[Challenge], *, tickets: bool) -> Learnt:
+    names = list(dict.fromkeys(challenge.scheme for challenge in challenges))
+    mode = configuration(challenges)
+    shown = ", ".join(_SHOWN.get(name, name) for name in names[:_MOST_NAMES])
+    saw = f"it answers 401 and offers {shown}{f' ({mode} mode)' if mode else ''}"
+    passwords = bool({"ntlm", "basic"} & set(names))
+    leads = any(
+        challenge.scheme == "bearer" and _LEADS_TO_A_LOGIN & set(challenge.params)
+        for challenge in challenges
+    )
+    fitting = (
+        ("autologon", "negotiate" in names and tickets),
+        ("credentials", passwords),
+        ("autologon", "negotiate" in names and not tickets),
+        ("oidc", leads),
+        ("bearer", "bearer" in names),
+    )
+    return Learnt(saw, tuple(scheme for scheme, fits in fitting if fits))
+
+
+_SHOWN: Final = {"negotiate": "Negotiate", "ntlm": "NTLM", "basic": "Basic", "bearer": "Bearer"}

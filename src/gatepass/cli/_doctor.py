@@ -1,0 +1,100 @@
+"""The examination of a machine: what would fail here, and what to do about it.
+
+It changes nothing, asks no person, opens no connection to a server of a profile and runs no program
+of a profile. A vault in a redis is asked. Each part looks at one thing, in a thread of its own with
+a deadline: a keyring, a ticket cache or a folder on the network may hang for ever, and the rest
+shall be told all the same.
+
+What weighs as a lack depends on the profiles: a machine without a keyring lacks nothing where no
+profile asks for one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from threading import Thread
+from typing import Final, TypeVar
+
+from gatepass._system.findings import Finding
+from gatepass.cli import _doctor_files, _doctor_machine
+from gatepass.cli._context import World
+from gatepass.cli._doctor_context import Scene
+from gatepass.cli._redaction import Words
+
+T = TypeVar("T")
+
+Look = Callable[[Scene], Iterable[Finding]]
+
+_SECONDS: Final = 20.0  # for a folder on the network
+_SECONDS_FOR_LOCKS: Final = 60.0  # the vault's examination starts a process, and has own deadlines
+
+# What is looked at, and the seconds that it has. The keyring's own deadline of 5 s comes first.
+PARTS: Final[tuple[tuple[str, float, Look], ...]] = (
+    ("versions", _SECONDS, _doctor_machine.versions),
+    ("extras", _SECONDS, _doctor_machine.extras),
+    ("plug-ins", _SECONDS, _doctor_machine.plug_ins),
+    ("person", _SECONDS, _doctor_machine.person),
+    ("keyring", _SECONDS, _doctor_machine.keyring),
+    ("kerberos", _SECONDS, _doctor_machine.kerberos),
+    ("certificates", _SECONDS, _doctor_machine.certificates),
+    ("proxy", _SECONDS, _doctor_machine.proxies),
+    ("clock", _SECONDS, _doctor_machine.clock),
+    ("files", _SECONDS, _doctor_files.files),
+    ("profiles", _SECONDS, _doctor_files.profiles),
+    ("permissions", _SECONDS, _doctor_files.permissions),
+    ("trust", _SECONDS, _doctor_files.trust),
+    ("vault", _SECONDS_FOR_LOCKS, _doctor_files.vault),
+)
+
+
+def examination(
+    world: World,
+    config_files: tuple[str, ...],
+    *,
+    redacted: bool,
+    parts: Iterable[tuple[str, float, Look]] = PARTS,
+) -> Iterator[Finding]:
+    """Examine this machine, and yield each finding when its part is done.
+
+    Args:
+        world: the surroundings.
+        config_files: the values of ``--config-file``.
+        redacted: whether to leave out every name.
+        parts: what to look at.
+    """
+    words = Words.of_this_machine(
+        redacted=redacted, home=world.locations.home, environ=world.environ
+    )
+    scenes = _in_time(lambda: [Scene.of(world, config_files, words)], _SECONDS)
+    if isinstance(scenes, str):
+        yield Finding("lack", "files", f"the files of profiles {scenes}", _HANGS)
+        scenes = [Scene(world, words)]
+    for subject, seconds, look in parts:
+        found = _in_time(lambda look=look: list(look(scenes[0])), seconds)  # type: ignore[misc]
+        if isinstance(found, str):
+            found = [Finding("lack", subject, f"the examination {found}", _HANGS)]
+        yield from map(words.netted, found)
+
+
+_HANGS: Final = "look for a drive or a server of this name that does not answer"
+
+
+def _in_time(work: Callable[[], list[T]], seconds: float) -> list[T] | str:
+    """Do the work in a daemon thread; return what it returned, or what became of it.
+
+    Any error of one part must not keep the others from being told. Only its kind is said: its
+    text may be anything.
+    """
+    answers: list[list[T]] = []
+    failures: list[str] = []
+
+    def run() -> None:
+        try:
+            answers.append(work())
+        except BaseException as error:  # noqa: BLE001 - an extension in Rust panics with one
+            failures.append(type(error).__name__)
+
+    thread = Thread(target=run, name="gatepass-examination", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if answers:
+        return answers[0]
+    return f"failed with {failures[0]}" if failures else f"did not end within {seconds:g} s"

@@ -1,0 +1,130 @@
+"""What the parts of an examination look at: the world, its files, and what its profiles need."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from gatepass._config import profile as _profiles
+from gatepass._config.layers import Layers, Origin
+from gatepass._config.profile import Machine, Profile
+from gatepass._system.findings import Finding, Verdict
+from gatepass._system.terminal import Terminal
+from gatepass.auth import VaultPlace
+from gatepass.cli._context import World
+from gatepass.cli._oidc_session import keeps_tokens
+from gatepass.cli._problems import complaints_of
+from gatepass.cli._redaction import Words
+from gatepass.errors import GatepassError
+from gatepass.secrets import Secret, SecretRef
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One examination.
+
+    Attributes:
+        world: the surroundings, with a person in them.
+        words: how names are written.
+        layers: all files and variables; None where they cannot be read.
+        trouble: why not.
+        machine: the machine settings; the usual ones where they cannot be read.
+        found: each profile of the files that are trusted, by its name; None for a broken one.
+    """
+
+    world: World
+    words: Words
+    layers: Layers | None = None
+    trouble: GatepassError | None = None
+    machine: Machine = field(default_factory=Machine)
+    found: Mapping[str, Profile | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, world: World, config_files: tuple[str, ...], words: Words) -> "Scene":
+        """Read all files. No secret, no network."""
+        try:
+            layers = world.read(config_files)
+        except GatepassError as error:
+            return cls(world, words, trouble=error)
+        scene = cls(world, words, layers)
+        try:
+            scene = replace(scene, machine=_profiles.machine(layers))
+        except GatepassError as error:
+            scene = replace(scene, trouble=error)
+        untrusted = {name for source in layers.untrusted for name in source.names()}
+        names = (name for name in layers.written if name not in untrusted)
+        found = {name: complaints_of(layers, name, scene.machine)[0] for name in names}
+        return replace(scene, found=found)
+
+    @property
+    def silent(self) -> Terminal:
+        """A terminal on which nobody is asked."""
+        return Terminal(self.world.environ, interactive=False)
+
+    def needed_by(self, need: str) -> str:
+        """Say which profiles need a scheme, or a source that has no alternative; may be empty.
+
+        Args:
+            need: the name of the scheme or of the source.
+        """
+        names = [
+            name
+            for name, profile in self.found.items()
+            if profile is not None and need in _needs(profile)
+        ]
+        if not names:
+            return ""
+        if self.words.redacted:
+            return f"{len(names)} profile{'s' * (len(names) != 1)}"
+        return ", ".join(names)
+
+    def lacking(self, need: str, subject: str, message: str, hint: str = "") -> Finding:
+        """Return a finding about what is not there: a lack where a profile needs it, else a note.
+
+        Args:
+            need: the scheme or source that needs it.
+            subject: what was looked at.
+            message: what was seen.
+            hint: the next step.
+        """
+        needed = self.needed_by(need)
+        verdict: Verdict = "lack" if needed else "note"
+        why = f"; needed by {needed}" if needed else "; no profile needs it"
+        return Finding(verdict, subject, message + why, hint)
+
+    @property
+    def vault_place(self) -> VaultPlace:
+        """Where tokens are kept. Touches nothing."""
+        import time
+
+        from gatepass._session.resolve import vault_place
+
+        return vault_place(_Nobody(self.machine), self.world.environ, self.silent, time.time)
+
+
+@dataclass(frozen=True)
+class _Nobody:
+    """As much of a profile as the vault's place depends on."""
+
+    machine: Machine
+    origin: str = ""
+    origins: Mapping[tuple[str, ...], Origin] = field(default_factory=dict)
+
+    def place_of(self, *key: str) -> str:  # noqa: ARG002 - a profile has places
+        return ""
+
+    def references(self) -> Iterator[tuple[str, SecretRef | Secret]]:
+        return iter(())
+
+
+def _needs(profile: Profile) -> set[str]:
+    """The scheme of a profile, and each source that a secret of it comes from alone."""
+    needs = {profile.scheme}
+    references = [reference for _, reference in profile.references()]
+    if keeps_tokens(profile):
+        key = profile.machine.vault_key
+        needs |= {"vault"} | ({"keyring"} if key is None else set())
+        references += [key] if key is not None else []
+    for reference in references:
+        if isinstance(reference, SecretRef):
+            sources = {source for source, _ in reference.alternatives}
+            needs |= sources if len(sources) == 1 else set()
+    return needs

@@ -1,0 +1,194 @@
+"""The parts of an examination that look at files: profiles, permissions, trust, the vault."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from gatepass._config import explain
+from gatepass._config.layers import NO_HOME
+from gatepass._config.trust import FileBytes, TrustStore, quoted, unsafe
+from gatepass._system.findings import Finding, Verdict
+from gatepass.cli._doctor_context import Scene
+from gatepass.cli._oidc_session import keeps_tokens
+from gatepass.cli._problems import problems_in, seen_by
+from gatepass.errors import SecretUnavailable, VaultError
+
+# ---------------------------------------------------------------- profiles
+
+
+def files(scene: Scene) -> Iterator[Finding]:
+    """Tell which files of profiles were looked for, and what became of each."""
+    words = scene.words
+    if scene.trouble is not None:
+        for problem in problems_in(scene.trouble):
+            place = words.path(problem.place) if problem.place else ""
+            message = words.said(
+                "cannot be used", ": ".join(filter(None, (problem.key, problem.message)))
+            )
+            hint = "" if words.redacted else problem.hint
+            hint = hint or "gatepass validate tells more"
+            yield Finding("lack", "files", message, hint, place)
+    if scene.layers is None:
+        return
+    of_others = {each.path for each in scene.layers.unread if each.owner}
+    for file in explain.files(scene.layers):
+        why = words.said("", file.why, sep="")
+        message = f"{file.state} ({file.layer}){': ' * bool(why)}{why}"
+        verdict: Verdict = "note" if file.state == "skipped" else "ok"
+        hint = ""
+        if file.why == "not trusted" or file.path in of_others:
+            hint = f"look at it:\n    gatepass trust {words.pasted(file.path)}"
+        yield Finding(verdict, "files", message, hint, words.path(file.path))
+
+
+def profiles(scene: Scene) -> Iterator[Finding]:
+    """Tell how many profiles there are, and which of them are broken."""
+    if scene.layers is None:
+        return
+    for name, profile in scene.found.items():
+        if profile is None:
+            hint = f"    {seen_by('' if scene.words.redacted else name)}"
+            yield Finding(
+                "lack", "profiles", f"{scene.words.name('profile', name)} is broken", hint
+            )
+    good = [profile for profile in scene.found.values() if profile is not None]
+    schemes = ", ".join(sorted({profile.scheme for profile in good}))
+    message = f"{len(good)} can be used{': ' * bool(schemes)}{schemes}"
+    hint = "" if scene.layers.written else "    gatepass init"
+    yield Finding("ok" if scene.found else "note", "profiles", message, hint)
+
+
+# ---------------------------------------------------------------- permissions and trust
+
+
+def permissions(scene: Scene) -> Iterator[Finding]:
+    """Look whether others may write to the folders that decide where secrets go."""
+    if sys.platform == "win32":
+        yield Finding("unknown", "permissions", "Windows' own rights were not looked at")
+        return
+    places = scene.world.locations
+    user, state = places.user.parent, places.state
+    lost = (
+        "no file of yours is read" * (user == NO_HOME),
+        "nothing is remembered" * (state == NO_HOME),
+    )
+    if any(lost):
+        message = f"there is no home folder: {', and '.join(filter(None, lost))}"
+        yield Finding("note", "permissions", message, "set HOME")
+    folders = [each for each in (user, state, state / "trust") if not each.is_relative_to(NO_HOME)]
+    good = True
+    for folder in folders:
+        finding = _judged(scene, folder)
+        if finding is not None:
+            good = False
+            yield finding
+    if good and folders:
+        yield Finding("ok", "permissions", "nobody else can write to the folders of gatepass")
+
+
+def _judged(scene: Scene, path: Path) -> Finding | None:
+    """Judge a folder by the rules for files; None where it is good, or not there."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        message, hint = f"cannot be looked at: {error.strerror}", "it should be yours alone"
+        return Finding("lack", "permissions", message, hint, scene.words.path(path))
+    problem = unsafe(FileBytes(path, b"", status), own=True)
+    if problem is None:
+        return None
+    command = problem.hint.split("\n")[0]  # what follows is for files alone
+    hint = command.replace(quoted(str(path)), scene.words.pasted(path))
+    return Finding("lack", "permissions", problem.message, hint, scene.words.path(path))
+
+
+def trust(scene: Scene) -> Iterator[Finding]:
+    """Look at the record of trusted files."""
+    good = 0
+    for each in TrustStore(scene.world.locations.state).trusted():
+        shown = scene.words.path(each.path)
+        path = scene.words.pasted(each.path)
+        if each.state == "unchanged":
+            good += 1
+        elif each.state in {"changed", "other owner"}:
+            what = "changed" if each.state == "changed" else "got another owner"
+            message = f"has {what} since it was trusted, so it is skipped"
+            yield Finding("note", "trust", message, f"    gatepass trust {path}", shown)
+        else:
+            verdict: Verdict = "lack" if each.state == "damaged record" else "note"
+            message = f"is trusted, and {each.state}" if verdict == "note" else each.state
+            yield Finding(verdict, "trust", message, f"    gatepass trust --revoke {path}", shown)
+    if good:
+        yield Finding("ok", "trust", f"{good} trusted file{'s' * (good != 1)} as they were")
+
+
+# ---------------------------------------------------------------- vault
+
+
+def vault(scene: Scene) -> Iterator[Finding]:
+    """Tell where tokens are kept, whether they are safe there, and whether the key opens them."""
+    from gatepass.auth import oidc
+
+    place, words = scene.vault_place, scene.words
+    needed = any(profile and keeps_tokens(profile) for profile in scene.found.values())
+    if place.redis is None and not needed and not place.folder().exists():
+        message = "no profile keeps tokens, and none is there"
+        yield Finding("ok", "vault", message, place=_shown(scene))
+        return
+    folders = [place.folder(), *place.folder().parents]
+    for found in oidc.vault_findings(place):
+        message = words.within(found.message, folders)
+        if place.redis is not None and words.redacted:
+            message = message.replace(place.redis.host, "(server)")
+        yield replace(found, message=message)
+    yield from _key(scene)
+
+
+def _shown(scene: Scene) -> str:
+    """Where tokens are kept."""
+    redis = scene.vault_place.redis
+    if redis is not None:
+        return f"redis at {scene.words.name('server', f'{redis.host}:{redis.port}/{redis.db}')}"
+    return scene.words.path(scene.vault_place.folder())
+
+
+def _key(scene: Scene) -> Iterator[Finding]:
+    """Open what is in the vault, where that disturbs nobody."""
+    from gatepass.auth import oidc
+
+    place = scene.vault_place
+    key = "keyring:gatepass/vault-key" if place.key is None else str(place.key)
+    source = key.partition(":")[0]
+    shown = f"{source}:..." if scene.words.redacted else key
+    quiet = source in {"env", "file"} or (source == "keyring" and _keyring_is_open(scene))
+    if not quiet:
+        message = f"its key, {shown}, was not asked for: it may need a person or run a program"
+        yield Finding("unknown", "vault", message, place=_shown(scene))
+        return
+    try:
+        count, unreadable = oidc.count_stored(place)
+    except VaultError as error:
+        yield _vault_trouble(scene, error)
+        return
+    for each in unreadable:
+        yield _vault_trouble(scene, each)
+    message = f"{count} login{'s' * (count != 1)} can be opened; the key is {shown}"
+    yield Finding("ok", "vault", message, place=_shown(scene))
+
+
+def _vault_trouble(scene: Scene, error: VaultError) -> Finding:
+    message = scene.words.said("a login or the key cannot be read", error.message)
+    hint = "" if scene.words.redacted else error.hint
+    hint = hint or "gatepass status tells more"
+    return Finding("lack", "vault", message, hint, _shown(scene))
+
+
+def _keyring_is_open(scene: Scene) -> bool:
+    from gatepass.secrets import keyring
+
+    try:
+        return keyring.door(scene.vault_place) == "open"
+    except SecretUnavailable:
+        return False

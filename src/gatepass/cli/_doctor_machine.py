@@ -1,0 +1,327 @@
+"""The parts of an examination that look at the machine: what is installed, set and unlocked."""
+
+import ssl
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from gatepass import _version
+from gatepass._net.tls import Contexts, trusted
+from gatepass._system import plugins
+from gatepass._system.findings import Finding
+from gatepass._system.terminal import Terminal
+from gatepass.cli._doctor_context import Scene
+from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
+
+_PACKAGES: Final = (
+    "requests urllib3 requests-ntlm pyspnego keyring truststore cryptography click pydantic"
+).split()
+_EXTRAS: Final = {"kerberos": "gssapi", "redis": "redis"}
+_SECONDS: Final = 5.0  # for each question to the keyring
+
+# ---------------------------------------------------------------- what is installed
+
+
+def versions(_: Scene) -> Iterator[Finding]:
+    """Tell the versions that a bug report needs."""
+    import platform
+
+    yield Finding("ok", "gatepass", _version.__version__)
+    python = f"{platform.python_version()} ({platform.python_implementation()})"
+    yield Finding("ok", "Python", f"{python} on {platform.platform()}")
+    told = [f"{name} {version}" for name in _PACKAGES if (version := _installed(name))]
+    yield Finding("ok", "packages", ", ".join([*told, ssl.OPENSSL_VERSION]))
+    missing = [name for name in _PACKAGES if not _installed(name)]
+    if missing:
+        install = "    " + f"pip install {' '.join(missing)}"
+        yield Finding("lack", "packages", f"not installed: {', '.join(missing)}", install)
+
+
+def _installed(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def extras(scene: Scene) -> Iterator[Finding]:
+    """Tell which extras are installed."""
+    for extra, module in _EXTRAS.items():
+        if extra == "kerberos" and sys.platform == "win32":
+            continue  # Windows brings its own
+        subject = f"extra {extra}"
+        try:
+            import_module(module)
+        except Exception as error:  # noqa: BLE001 - what is half installed fails in any way
+            missing = isinstance(error, ModuleNotFoundError) and error.name == module
+            what = "is not installed" if missing else f"fails with {type(error).__name__}"
+        else:
+            yield Finding("ok", subject, f"{module} {_installed(module)}")
+            continue
+        message, hint = f"{module} {what}", f"    pip install 'gatepass[{extra}]'"
+        if extra == "redis" and scene.vault_place.redis is not None:
+            yield Finding("lack", subject, f"{message}; the vault is in a redis", hint)
+        else:
+            need = "autologon" if extra == "kerberos" else extra
+            yield scene.lacking(need, subject, message, hint)
+
+
+def plug_ins(scene: Scene) -> Iterator[Finding]:
+    """Look at the schemes and sources of other packages, and import each."""
+    conflicts = plugins.conflicts()
+    for sentence in conflicts:
+        yield Finding("lack", "plug-ins", sentence, "uninstall the package, or tell its author")
+    for group, built_in in plugins.BUILT_IN.items():
+        for name in plugins.names(group):
+            if name in built_in or any(repr(name) in sentence for sentence in conflicts):
+                continue
+            shown = f"{name} of {group}"
+            try:
+                _ = plugins.scheme(name) if group == plugins.AUTH else plugins.load(group, name)
+            except PluginError as error:
+                message = scene.words.said(f"{shown} cannot be used", error.message)
+                hint = "reinstall the package, or tell its author"
+                yield Finding("lack", "plug-ins", message, hint)
+            else:
+                yield Finding("ok", "plug-ins", shown)
+
+
+# ---------------------------------------------------------------- a person
+
+
+def person(scene: Scene) -> Iterator[Finding]:
+    """Answer both questions: may a person be asked, and would a browser be seen?"""
+    terminal = scene.world.terminal
+    reason = terminal.why_not_ask()
+    if reason is None:
+        yield Finding("ok", "person", "a person can be asked here")
+    else:
+        yield Finding("note", "person", f"nobody can be asked: {reason}")
+    reason = terminal.why_no_browser()
+    if reason is None:
+        yield Finding("ok", "browser", "a browser can be opened here")
+    else:
+        hint = "log in with a code from another device: gatepass login NAME --device"
+        yield Finding("note", "browser", f"no browser is opened: {reason}", hint)
+
+
+# ---------------------------------------------------------------- keyring and Kerberos
+
+
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """How the keyring is asked: nobody is there who could answer a dialog."""
+
+    terminal: Terminal
+    allow_insecure_keyring: bool
+
+
+def keyring(scene: Scene) -> Iterator[Finding]:
+    """Ask the keyring who it is, whether it is locked, and for an entry that does not exist.
+
+    A locked one, or one that cannot be asked about that, is left alone: it might show a dialog.
+    """
+    from gatepass.secrets import keyring as store
+
+    access = _Access(scene.silent, scene.machine.allow_insecure_keyring)
+    try:
+        backend = store.describe_backend(access, seconds=_SECONDS)
+        door = store.door(access, seconds=_SECONDS)
+        if door == "open":
+            store.read("gatepass", "examination", access, seconds=_SECONDS)
+    except SecretUnavailable as error:
+        yield scene.lacking("keyring", "keyring", error.message, error.hint)
+        return
+    if backend.most_bytes is not None:
+        most = f"an entry holds {backend.most_bytes} bytes: {backend.most_bytes // 2} characters"
+        yield Finding("note", "keyring", most, "keep longer secrets in a file: file:PATH")
+    if door == "open":
+        yield Finding("ok", "keyring", f"{backend.name} answers, and is unlocked")
+    elif door == "unknown":
+        message = f"{backend.name} was not asked: it might ask a person"
+        yield Finding("unknown", "keyring", message)
+    elif scene.world.terminal.why_not_ask() is None:
+        message = f"{backend.name} is locked; who reads a secret is asked to unlock it"
+        yield Finding("note", "keyring", message)
+    else:
+        message = f"{backend.name} is locked, and nobody is there to unlock it"
+        yield scene.lacking("keyring", "keyring", message, store.UNLOCK)
+
+
+def kerberos(scene: Scene) -> Iterator[Finding]:
+    """Look for a Kerberos ticket. Asks no KDC."""
+    if sys.platform == "win32":
+        yield Finding("ok", "kerberos", "Windows logs on by itself; klist shows its tickets")
+        return
+    from gatepass.auth import autologon
+
+    try:
+        ready = autologon.ready(scene.world.environ)
+    except GatepassError as error:
+        own = error.message.partition(" (")[0]
+        message = own if scene.words.redacted else error.message
+        yield scene.lacking("autologon", "kerberos", message, error.hint)
+        return
+    if ready.keytab:
+        keytab = scene.words.name("keytab", ready.keytab)
+        yield Finding("ok", "kerberos", f"{keytab} logs on")
+        return
+    who = scene.words.name("principal", ready.principal)
+    yield Finding("ok", "kerberos", f"a ticket of {who} is there{_until(ready.seconds)}")
+
+
+def _until(seconds: float | None) -> str:
+    import time
+
+    from gatepass.cli._oidc_session import length, moment
+
+    return "" if seconds is None else f" until {moment(time.time() + seconds)} ({length(seconds)})"
+
+
+# ---------------------------------------------------------------- the way to a server
+
+_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_DEFAULTS: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_NO_AUTHORITY: Final = (
+    "install the authorities of the system (the package ca-certificates), or name a PEM file in "
+    "REQUESTS_CA_BUNDLE"
+)
+
+
+def certificates(scene: Scene) -> Iterator[Finding]:
+    """Read the authorities that a session would trust where the profile names none."""
+    environ = scene.world.environ
+    path = trusted(None, environ)
+    if path is None:
+        yield from _of_the_system(environ, scene)
+        return
+    variable = next(name for name in _BUNDLES if environ.get(name) == path)
+    shown = scene.words.path(path)
+    try:
+        context = Contexts(path).get()
+    except ProfileError as error:
+        message = scene.words.within(error.message, [path])
+        hint = f"{variable} names it: correct the path, or unset it"
+        yield Finding("lack", variable, message, hint)
+        return
+    if Path(path).is_dir():
+        count, where = _hashed(Path(path)), f"the folder {shown}"
+        hint = f"run: openssl rehash {scene.words.pasted(path)}"
+    else:
+        count, where = context.cert_store_stats()["x509_ca"], shown
+        hint = "put the certificate of the authority into it, not that of a server"
+    if count:
+        yield Finding("ok", variable, f"{where} holds {_authorities(count)}")
+    else:
+        yield Finding("lack", variable, f"{where} holds no certificate of an authority", hint)
+
+
+def _of_the_system(environ: Mapping[str, str], scene: Scene) -> Iterator[Finding]:
+    """Count the authorities of the system, as far as they lie where OpenSSL looks."""
+    for name in _DEFAULTS:
+        path = environ.get(name)
+        if path and not Path(path).exists():
+            shown = scene.words.path(path)
+            yield Finding("lack", name, f"{shown} does not exist", f"correct {name}, or unset it")
+    if sys.platform in {"win32", "darwin"}:
+        yield Finding("ok", "certificates", "the system's own store is used")
+        return
+    paths = ssl.get_default_verify_paths()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with suppress(OSError):
+        context.set_default_verify_paths()
+    count = context.cert_store_stats()["x509_ca"]
+    count = count or (_hashed(Path(paths.capath)) if paths.capath else 0)
+    if count:
+        message = f"the system's store is used; it holds {_authorities(count)}"
+        yield Finding("ok", "certificates", message)
+    else:
+        message = "OpenSSL finds no authority in its usual places"
+        yield Finding("unknown", "certificates", message, _NO_AUTHORITY)
+
+
+def _hashed(folder: Path) -> int:
+    """Count the files that OpenSSL finds in a folder, by their names."""
+    import re
+
+    return sum(
+        re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", each.name) is not None for each in folder.iterdir()
+    )
+
+
+def _authorities(count: int) -> str:
+    return f"{count} {'authority' if count == 1 else 'authorities'}"
+
+
+_PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def proxies(scene: Scene) -> Iterator[Finding]:
+    """Tell the variables that name proxies, without what logs on at one."""
+    found = list(_set(scene.world.environ))
+    for name, value in found:
+        if name.lower() == "no_proxy":
+            count = len([each for each in value.split(",") if each.strip()])
+            names = f"{count} name{'s' * (count != 1)}"
+            yield Finding("note", name, f"set: {names if scene.words.redacted else value}")
+            continue
+        bare = _without_login(value)
+        login = ", with a login" if bare != value else ""
+        message = f"set: {scene.words.name('proxy', bare)}{login}"
+        if _is_address(bare):
+            yield Finding("note", name, message)
+        else:
+            hint = "it should be http://HOST:PORT"
+            yield Finding("lack", name, f"{message}; this is no address", hint)
+    if not found:
+        yield Finding("ok", "proxy", "no variable names one")
+
+
+def _set(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each variable that counts: the one in small letters wins, as in requests."""
+    for name in _PROXIES:
+        each = name if environ.get(name) else name.upper()
+        if environ.get(each):
+            yield each, environ[each]
+
+
+def _without_login(url: str) -> str:
+    scheme, colon, rest = url.rpartition("://")
+    return scheme + colon + rest.rpartition("@")[2]
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        _ = parts.port
+    except ValueError:
+        return False
+    return bool(parts.hostname)
+
+
+def clock(_: Scene) -> Iterator[Finding]:
+    """Say what can be said of the clock without asking a server."""
+    import time
+
+    yield clock_finding(time.time(), Path(_version.__file__).stat().st_mtime)
+
+
+def clock_finding(now: float, written: float) -> Finding:
+    """Judge the clock by a file that was written in the past.
+
+    Args:
+        now: what the clock says, in seconds since 1970.
+        written: when the file was written, by the same clock.
+    """
+    from gatepass.cli._oidc_session import moment
+
+    if now < written - 60:
+        message = f"it says {moment(now)}, and gatepass was installed later than that"
+        return Finding("lack", "clock", message, "set the clock: TLS, tokens and Kerberos need it")
+    message = f"it says {moment(now)}; whether that is right cannot be told without a server"
+    return Finding("unknown", "clock", message, "gatepass check NAME compares it with the server's")

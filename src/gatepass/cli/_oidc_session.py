@@ -1,0 +1,159 @@
+"""What the verbs about logins share: the profile, its vault and a session that may log in."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from gatepass._config import layers as _settings
+from gatepass._config import profile as _profiles
+from gatepass._config.profile import Profile
+from gatepass._session.resolve import Unlocked, vault_place
+from gatepass._system.terminal import Terminal
+from gatepass.auth import AuthContext, VaultPlace
+from gatepass.cli import _output
+from gatepass.cli._context import World
+from gatepass.errors import GatepassError
+
+if TYPE_CHECKING:
+    import requests
+
+    from gatepass._session.session import Session
+    from gatepass.auth.oidc import OidcLogin
+
+OIDC: Final = "oidc"
+
+
+def profile_of(world: World, name: str, config_files: tuple[str, ...]) -> Profile:
+    """Return a profile, checked. Reads no secret.
+
+    Raises:
+        ProfileError: there is none of that name, or it is not usable.
+    """
+    layers = world.layers(config_files)
+    taken = _settings.take(layers, _settings.select(layers, name))
+    return _profiles.check(taken, _profiles.machine(layers))
+
+
+def keeps_tokens(profile: Profile) -> bool:
+    """Say whether the login of a profile is kept in the vault."""
+    return profile.scheme == OIDC and getattr(profile.auth, "flow", "") != "client_credentials"
+
+
+def place_of(profile: Profile, world: World, terminal: Terminal) -> VaultPlace:
+    """Return where the tokens of a profile are kept. Touches nothing."""
+    return vault_place(profile, world.environ, terminal, time.time)
+
+
+@contextmanager
+def session_of(world: World, profile: Profile, **auth: Any) -> "Iterator[Session]":
+    """Build a session, and explain what goes wrong with its requests.
+
+    Args:
+        world: the surroundings.
+        profile: what it is built from.
+        auth: keys of the scheme that differ from the profile's.
+
+    Raises:
+        SecretUnavailable: a reference did not answer.
+        Unreachable: and its kinds; no answer came.
+    """
+    from requests import RequestException
+
+    from gatepass._session.session import Session, warn_if_unverified
+
+    warn_if_unverified(profile)
+    scheme: Any = profile.auth
+    profile = replace(profile, auth=replace(scheme, **auth))
+    try:
+        with Session._from_checked(  # noqa: SLF001 - the profile is read and checked already
+            profile, environ=world.environ, terminal=world.terminal
+        ) as session:
+            yield session
+    except GatepassError:
+        raise
+    except RequestException as error:  # such as a damaged answer; its text may be anything
+        raise GatepassError(f"the request failed with {type(error).__name__}") from None
+
+
+@contextmanager
+def login_of(world: World, profile: Profile) -> "Iterator[OidcLogin]":
+    """Build the login of a profile alone, for who has no request to make.
+
+    The way to the identity provider is prepared when something is to be sent: a token that is
+    stored and still valid costs no import of requests.
+
+    Args:
+        world: the surroundings.
+        profile: a profile of the scheme oidc.
+
+    Raises:
+        SecretUnavailable: a reference did not answer.
+        Unreachable: and its kinds; no answer came.
+    """
+    scheme: Any = profile.auth
+    unlocked = Unlocked(profile, world.environ, world.terminal)
+    opened: list[requests.Session] = []
+
+    def http() -> "requests.Session":
+        if not opened:
+            from gatepass._session.adapter import PlainSession
+            from gatepass._session.session import elsewhere_of, network_of, warn_if_unverified
+            from gatepass.auth.oidc import LONGEST_RENEWAL
+
+            _output.waiting(f"renewing the login (for at most {LONGEST_RENEWAL:g} s) ...")
+
+            server, _ = network_of(profile, world.environ, unlocked)
+            elsewhere = elsewhere_of(profile, world.environ, unlocked)
+            unlocked.raise_missing()
+            warn_if_unverified(profile)
+            opened.append(PlainSession(profile.origin, server, *elsewhere))
+        return opened[0]
+
+    context = AuthContext(
+        profile_name=profile.name,
+        url=profile.url,
+        origin=profile.origin,
+        resolve=unlocked,
+        http=http,
+        vault=place_of(profile, world, world.terminal),
+        environ=world.environ,
+        clock=time.time,
+        terminal=world.terminal,
+    )
+    try:
+        yield scheme.authenticator(context)
+    except GatepassError:
+        raise
+    except OSError as error:
+        from requests import RequestException  # derived from OSError; not needed to catch it
+
+        if not isinstance(error, RequestException):
+            raise
+        raise GatepassError(f"the request failed with {type(error).__name__}") from None
+    finally:
+        for plain in opened:
+            plain.close()
+
+
+def of_the_login(session: "Session", name: str) -> Any:
+    """Return what the login of a session offers beside what scripts need."""
+    return session._ability(name)  # noqa: SLF001 - a script has no use for these
+
+
+def moment(seconds: float) -> str:
+    """Return a point in time, in seconds since 1970, as the clock on the wall shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def length(seconds: float) -> str:
+    """Return a length of time in its two largest units: ``2 d 3 h``, ``12 min``, ``45 s``."""
+    minutes, rest = divmod(int(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    first = next(number for number, (count, _) in enumerate(parts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)

@@ -1,0 +1,151 @@
+"""Everything that is wrong with profiles, found without stopping at the first."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from gatepass._config import layers as _settings
+from gatepass._config import profile as _profiles
+from gatepass._config import trust
+from gatepass._config.layers import Layers, Origin, Source
+from gatepass._config.profile import Machine, Profile
+from gatepass._system import plugins
+from gatepass.errors import GatepassError, Problem, ProfileError
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One complaint.
+
+    Attributes:
+        problem: what and where.
+        profile: whose; empty for a file, a machine setting or a package.
+    """
+
+    problem: Problem
+    profile: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """Return the form that ``validate --json`` prints."""
+        return {
+            "place": self.problem.place,
+            "key": self.problem.key,
+            "message": self.problem.message,
+            "hint": self.problem.hint,
+            "profile": self.profile,
+        }
+
+
+def problems_in(error: GatepassError) -> tuple[Problem, ...]:
+    """Return the complaints that an error carries, or one made of its text."""
+    found = error.problems if isinstance(error, ProfileError) else ()
+    return found or (Problem("", "", error.message, hint=error.hint),)
+
+
+def complaints_of(
+    layers: Layers, name: str, machine: Machine
+) -> tuple[Profile | None, tuple[Problem, ...]]:
+    """Check one profile: what it is, or what is wrong with it."""
+    try:
+        return _profiles.check(_settings.take(layers, name), machine), ()
+    except GatepassError as error:
+        return None, problems_in(error)
+
+
+def broken(name: str) -> str:
+    """Say that a profile is broken, and what to run; a name that is refused is not pasted."""
+    return f"{trust.printable(name)} is broken; see why: {seen_by(name)}"
+
+
+def seen_by(name: str) -> str:
+    """Return the command that tells what is wrong with a profile."""
+    return f"gatepass validate {name if _settings.NAME.fullmatch(name) else ''}".rstrip()
+
+
+def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, list[Complaint]]:
+    """Check one profile, or all of them and what they share.
+
+    Args:
+        read: reads the layers.
+        name: the profile; None is all.
+
+    Returns:
+        How many profiles were checked, and every complaint once.
+
+    Raises:
+        ProfileNotFound: there is no profile of that name.
+        UntrustedFile: it stands in a file that nobody trusts.
+    """
+    try:
+        layers = read()
+    except ProfileError as error:
+        return 0, [Complaint(problem) for problem in problems_in(error)]
+    found = [Complaint(problem) for problem in _of_the_machine(layers)]
+    if name is None:
+        names: Iterable[str] = layers.written
+        found += _of_packages()
+        found += _of_defaults(layers)
+        found += twins(layers)
+        found += _of_hidden_profiles(layers)
+    else:
+        names = [_settings.select(layers, name)]
+    count = 0
+    for each in names:
+        count += 1
+        _, problems = complaints_of(layers, each, Machine())
+        found += [Complaint(problem, each) for problem in problems]
+    return count, list(dict.fromkeys(found))
+
+
+def _of_the_machine(layers: Layers) -> tuple[Problem, ...]:
+    try:
+        _profiles.machine(layers)
+    except ProfileError as error:
+        return problems_in(error)
+    return ()
+
+
+def _of_packages() -> Iterator[Complaint]:
+    for sentence in plugins.conflicts():
+        yield Complaint(Problem("", "", sentence, hint="uninstall the package, or tell its author"))
+
+
+def _of_defaults(layers: Layers) -> Iterator[Complaint]:
+    """Each file's ``default_profile``, also one that another file overrules."""
+    untrusted = {name for source in layers.untrusted for name in source.names()}
+    for source in layers.sources:
+        default = source.tables.get("default_profile")
+        origin = Origin(source, ("default_profile",))
+        if default is None or default in untrusted:
+            continue
+        if default not in layers.written:
+            message = _settings.unknown_profile(default, layers.names)
+            yield Complaint(origin.problem(message))
+        elif _settings.protected(layers, default):
+            yield Complaint(
+                origin.problem("names a protected profile, which is only taken by name")
+            )
+
+
+def twins(layers: Layers) -> Iterator[Complaint]:
+    """Complain about each name that differs from another only in ``-`` and ``_``."""
+    flat = defaultdict(list)
+    for name in layers.names:
+        flat[name.replace("-", "_")].append(name)
+    for names in flat.values():
+        for name in names if len(names) > 1 else ():
+            others = " and ".join(other for other in names if other != name)
+            message = f"differs from {others} only in - and _, which are one to variables"
+            yield Complaint(layers.where(name).problem(message, hint="rename one of them"), name)
+
+
+def _of_hidden_profiles(layers: Layers) -> Iterator[Complaint]:
+    """The user's and the system's profiles that a project's profile of the same name hides."""
+    own = tuple(source for source in layers.sources if source.layer in {"system", "user"})
+    project = {name for source in layers.sources if source not in own for name in source.names()}
+    hidden = sorted({name for source in own for name in source.names()} & project)
+    alone = replace(layers, sources=own, variables=Source("variable", "variables", {}))
+    for name in hidden:
+        _, problems = complaints_of(alone, name, Machine())
+        for problem in problems:
+            yield Complaint(problem, name)

@@ -1,0 +1,169 @@
+"""The secret fields of a profile, and where the keyring keeps what they name."""
+
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gatepass._config import layers as _settings
+from gatepass._config import profile as _profiles
+from gatepass._config.layers import Layers, Taken
+from gatepass._config.profile import Profile
+from gatepass._net.proxy import Proxy
+from gatepass._net.tls import Tls
+from gatepass._session.probe import context, user_of
+from gatepass._system import plugins
+from gatepass._system.terminal import Terminal
+from gatepass.auth import field_of
+from gatepass.cli._context import World
+from gatepass.errors import ProfileError
+from gatepass.secrets import (
+    ReferenceSyntaxError,
+    SecretContext,
+    SecretField,
+    SecretRef,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One secret field of a profile.
+
+    Attributes:
+        profile: the profile, checked; a field without a reference has ``keyring:`` in it.
+        name: the field, such as ``password`` or ``proxy.password``.
+        reference: what stands in it.
+        stands: whether the profile really holds that; false for a literal and for nothing.
+        where: the place to write it at.
+    """
+
+    profile: Profile
+    name: str
+    reference: SecretRef
+    stands: bool
+    where: str
+
+    @property
+    def key(self) -> str:
+        """The last part of the name: what stands before the ``=``."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def table(self) -> str:
+        """The table of the file that the key belongs into."""
+        table, _, _ = self.name.rpartition(".")
+        return f"[profiles.{self.profile.name}.{table or 'auth'}]"
+
+    def entry(self, world: World) -> tuple[str, str] | None:
+        """Return service and account of the keyring entry that the field names, or None.
+
+        May read the user name, where that is a reference; nothing else.
+
+        Raises:
+            SecretUnavailable: the user name did not answer.
+        """
+        from gatepass.secrets import keyring
+
+        text = next((text for kind, text in self.reference.alternatives if kind == "keyring"), None)
+        if text is None:
+            return None
+        bound_to_user = not text and self.name == "password"
+        user = user_of(self.profile, world, world.terminal) if bound_to_user else None
+        return keyring.entry(text, self.context(world, user, world.terminal))
+
+    def context(self, world: World, user: str | None, terminal: Terminal) -> SecretContext:
+        """Return what a source gets to see; as a session passes it."""
+        return context(self.profile, self.name, world, user, terminal)
+
+
+# ---------------------------------------------------------------- finding
+
+
+def find(layers: Layers, name: str, field: str) -> Field:
+    """Find a secret field of a profile, also of one whose only fault is literal secrets.
+
+    The command that moves a literal into the keyring is the one that its complaint names, so it
+    must work while the literal, or nothing, still stands there. A literal is never read.
+
+    Args:
+        layers: all files and variables.
+        name: the profile.
+        field: such as ``password``, ``proxy.password`` or ``auth.password``.
+
+    Raises:
+        ProfileError: there is no such profile or field, or something else is wrong with it.
+    """
+    taken = _settings.take(layers, _settings.select(layers, name))
+    dotted = (
+        field if field.split(".", maxsplit=1)[0] in {"auth", "proxy", "tls"} else f"auth.{field}"
+    )
+    known = _secret_fields(taken.table)
+    if dotted not in known:
+        names = sorted(map(field_of, known))
+        raise ProfileError(
+            f"the profile {taken.name} has no secret field of that name",
+            hint=f"its secret fields: {', '.join(names) or 'none'}",
+        )
+    machine = _profiles.machine(layers)
+    value = _get(taken.table, dotted)
+    stands = _is_reference(value)
+    profile = _profiles.check(_without_literals(taken, known, dotted), machine)
+    reference = dict(profile.references()).get(dotted)
+    if not isinstance(reference, SecretRef):
+        raise ProfileError(
+            f"{dotted} cannot be set while {dotted.rpartition('.')[0]} is a plain URL",
+            hint="write a table:   proxy = { url = ..., user_name = ..., password = ... }",
+        )
+    where = taken.origin(tuple(dotted.split("."))).where
+    return Field(profile, field_of(dotted), reference, stands, where)
+
+
+def _secret_fields(table: dict[str, Any]) -> set[str]:
+    """The dotted keys of all secret fields that a profile with this scheme may have."""
+    auth = table.get("auth")
+    scheme = auth.get("scheme") if isinstance(auth, dict) else None
+    kinds: dict[str, Any] = {"proxy": Proxy, "tls": Tls}
+    if isinstance(scheme, str) and plugins.is_known(plugins.AUTH, scheme):
+        kinds["auth"] = plugins.scheme(scheme)
+    return {dotted for above, kind in kinds.items() for dotted in _secrets_of(kind, above)}
+
+
+def _secrets_of(kind: Any, above: str) -> Iterator[str]:
+    for name, hint in _profiles.hints(kind).items():
+        if SecretField in {hint, *typing.get_args(hint)}:
+            yield f"{above}.{name}"
+        elif _profiles.dataclass_in(hint) in {Proxy, Tls}:
+            yield from _secrets_of(_profiles.dataclass_in(hint), f"{above}.{name}")
+
+
+def _without_literals(taken: Taken, known: set[str], wanted: str) -> Taken:
+    """The same profile with ``keyring:`` where a literal stands, and in the field that is meant."""
+    table = taken.table
+    for dotted in sorted(known):
+        value = _get(table, dotted)
+        literal = isinstance(value, str) and not _is_reference(value)
+        if literal or (dotted == wanted and value is None):
+            table = _set(table, dotted.split("."), "keyring:")
+    return replace(taken, table=table)
+
+
+def _is_reference(value: object) -> bool:
+    try:
+        SecretRef.parse(value)
+    except ReferenceSyntaxError:
+        return False
+    return True
+
+
+def _get(table: Any, dotted: str) -> Any:
+    for name in dotted.split("."):
+        table = table.get(name) if isinstance(table, dict) else None
+    return table
+
+
+def _set(table: dict[str, Any], path: list[str], value: str) -> dict[str, Any]:
+    first, *rest = path
+    inner = table.get(first)
+    if rest and inner is not None and not isinstance(inner, dict):
+        return table  # a proxy that is a plain URL, or something for the gate to complain about
+    return {**table, first: _set(inner or {}, rest, value) if rest else value}

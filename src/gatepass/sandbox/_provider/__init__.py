@@ -1,0 +1,1 @@
+"""The practice identity provider: its endpoints and what it has granted."""

@@ -1,0 +1,382 @@
+"""The identity provider's endpoints: a request in, an answer out; no socket.
+
+========================================= ================================================
+``/.well-known/openid-configuration``     metadata (OpenID Discovery 1.0; RFC 8414)
+``/authorize``                            the login of a person (RFC 6749, RFC 7636, RFC 9207)
+``/token``                                tokens (RFC 6749, RFC 8628)
+``/device``, ``/activate``                a device asks, a person approves (RFC 8628)
+``/revoke``                               the end of a login (RFC 7009)
+``/jwks``                                 public keys (RFC 7517)
+========================================= ================================================
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from threading import Lock
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+from gatepass.sandbox._provider.clients import Clients, basic_pair, is_loopback
+from gatepass.sandbox._provider.faults import Lie, Lies
+from gatepass.sandbox._provider.grants import Allowed, Grant, Ledger, Refusal
+from gatepass.sandbox._provider.http import (
+    Manner,
+    ProviderRequest,
+    Question,
+    Reply,
+    json_reply,
+    page,
+)
+from gatepass.sandbox._provider.pages import device_form, login_form, message
+from gatepass.sandbox._provider.tokens import Mint
+from gatepass.sandbox._server.accounts import Accounts, Outcome
+
+OPENID: Final = "/.well-known/openid-configuration"
+OAUTH: Final = "/.well-known/oauth-authorization-server"
+DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+GRANTS: Final = ("authorization_code", "refresh_token", "client_credentials", DEVICE_GRANT)
+
+# Nothing listens there, so that nobody who follows gets an answer (RFC 6761, section 6.4).
+ELSEWHERE: Final = "http://elsewhere.invalid/"
+_DOWN: Final = message("Down for maintenance", "Come back later.")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the endpoints go by; the fields are explained at ``IdentityProvider``."""
+
+    issuer: str
+    audience: str
+    auto_login: str | None
+    device_flow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Whom and what the endpoints know."""
+
+    accounts: Accounts
+    clients: Clients
+    ledger: Ledger
+    mint: Mint
+    lies: Lies
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """All endpoints of one run of a provider."""
+
+    policy: Policy
+    books: Books
+    _planned: "dict[str, deque[Reply]]" = field(default_factory=lambda: defaultdict(deque))
+    _lock: Lock = field(default_factory=Lock)
+
+    def plan(self, endpoint: str, reply: Reply) -> None:
+        """Give that answer, once, to the next request there."""
+        with self._lock:
+            self._planned[endpoint].append(reply)
+
+    def answer(self, question: Question) -> tuple[Reply, ProviderRequest]:
+        """Answer a request, and say what is to be remembered of it."""
+        try:
+            reply = self._respond(question)
+        except Refusal as refusal:
+            reply = _error(refusal, question)
+        return reply, _remember(question, reply)
+
+    def _respond(self, question: Question) -> Reply:
+        name, methods, respond = self._find(question.path)
+        if question.method not in methods:
+            raise Refusal("invalid_request", "no such method here", HTTPStatus.METHOD_NOT_ALLOWED)
+        return self._take_planned(name) or respond(question)
+
+    def _find(self, path: str) -> tuple[str, tuple[str, ...], Callable[[Question], Reply]]:
+        """Return name, methods and function of the endpoint at that path."""
+        root = urlsplit(self.policy.issuer).path
+        only_oauth = Lie.METADATA_OAUTH_ONLY in self.books.lies
+        if path == OAUTH + root or (path == root + OPENID and not only_oauth):
+            return "metadata", ("GET",), self._metadata
+        name = path.removeprefix(root + "/")
+        responds: Mapping[str, tuple[tuple[str, ...], Callable[[Question], Reply]]] = {
+            "authorize": (("GET", "POST"), self._authorize),
+            "token": (("POST",), self._token),
+            "device": (("POST",), self._device),
+            "activate": (("GET", "POST"), self._activate),
+            "revoke": (("POST",), self._revoke),
+            "jwks": (("GET",), self._jwks),
+        }
+        if not path.startswith(root + "/") or name not in responds:
+            return "", ("GET", "HEAD", "POST"), _nothing
+        return name, *responds[name]
+
+    def _take_planned(self, endpoint: str) -> Reply | None:
+        with self._lock:
+            planned = self._planned[endpoint]
+            return planned.popleft() if planned else None
+
+    # --- metadata and keys ---
+
+    def _metadata(self, question: Question) -> Reply:  # noqa: ARG002 - as all endpoints
+        lies = self.books.lies
+        if Lie.METADATA_HTML in lies:
+            return page(_DOWN)
+        if Lie.METADATA_REDIRECT in lies:
+            return _redirect(ELSEWHERE, HTTPStatus.FOUND)
+        reply = json_reply(self.metadata(), huge=Lie.METADATA_HUGE in lies)
+        return replace(reply, manner=Manner.DRIP) if Lie.METADATA_DRIP in lies else reply
+
+    def metadata(self) -> dict[str, object]:
+        """Return what the provider says of itself."""
+        issuer, lies = self.policy.issuer, self.books.lies
+        base = ELSEWHERE.rstrip("/") if Lie.METADATA_ENDPOINTS in lies else issuer
+        found: dict[str, object] = {
+            "issuer": issuer + "/other" if Lie.METADATA_ISSUER in lies else issuer,
+            "authorization_endpoint": base + "/authorize",
+            "token_endpoint": base + "/token",
+            "revocation_endpoint": base + "/revoke",
+            "jwks_uri": base + "/jwks",
+            "response_types_supported": ["code"],
+            "grant_types_supported": list(GRANTS),
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "scopes_supported": ["openid", "offline_access"],
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": [
+                "none",
+                "client_secret_basic",
+                "client_secret_post",
+            ],
+            "authorization_response_iss_parameter_supported": True,
+        }
+        if self.policy.device_flow:
+            found["device_authorization_endpoint"] = base + "/device"
+        return found
+
+    def _jwks(self, question: Question) -> Reply:  # noqa: ARG002 - as all endpoints
+        empty = Lie.JWKS_EMPTY in self.books.lies
+        return json_reply({"keys": []} if empty else self.books.mint.keys.public())
+
+    # --- the login of a person ---
+
+    def _authorize(self, question: Question) -> Reply:
+        posted = question.method == "POST"
+        asked = question.form() if posted else question.parameters()
+        self._check_place(asked)
+        try:
+            return self._login(asked, posted=posted)
+        except Refusal as refusal:
+            return _redirect(self._refusal(asked, refusal))
+
+    def _login(self, asked: Mapping[str, str], *, posted: bool) -> Reply:
+        _check_request(asked)
+        if posted:
+            return self._decided(asked)
+        if self.policy.auto_login is not None:
+            return _redirect(self.callback(asked, self.policy.auto_login))
+        if asked.get("prompt") == "none":
+            raise Refusal("login_required", "nobody has logged on here")
+        return page(login_form(_request_part(asked), asked.get("login_hint", "")))
+
+    def _check_place(self, asked: Mapping[str, str]) -> None:
+        """Refuse what must not be answered by a redirect (RFC 6749, section 4.1.2.1)."""
+        if not self.books.clients.is_known(asked.get("client_id", "")):
+            raise Refusal("unauthorized_client", "no such client")
+        if not is_loopback(asked.get("redirect_uri", "")):
+            raise Refusal("invalid_request", "redirect_uri is not a loopback address")
+
+    def _decided(self, asked: Mapping[str, str]) -> Reply:
+        user = asked.get("login", "")
+        if asked.get("decision") == "deny":
+            raise Refusal("access_denied", "the login was denied")
+        if self.books.accounts.check(user, asked.get("password", "")) is not Outcome.RIGHT:
+            form = login_form(_request_part(asked), user, "Wrong user name or password.")
+            return page(form)
+        return _redirect(self.callback(asked, user))
+
+    def callback(self, asked: Mapping[str, str], user: str) -> str:
+        """Return the address to which the browser goes after that user has logged on.
+
+        Raises:
+            Refusal: the request was not right.
+        """
+        self._check_place(asked)
+        _check_request(asked)
+        grant = self._grant(asked, asked["client_id"], user)
+        code = self.books.ledger.new_code(grant, asked["redirect_uri"], asked["code_challenge"])
+        return self._back(asked, {"code": code})
+
+    def _refusal(self, asked: Mapping[str, str], refusal: Refusal) -> str:
+        error = {"error": refusal.error, "error_description": refusal.description}
+        return self._back(asked, error)
+
+    def _back(self, asked: Mapping[str, str], answer: Mapping[str, str]) -> str:
+        lies, issuer, values = self.books.lies, self.policy.issuer, dict(answer)
+        if "state" in asked:
+            values["state"] = "another" if Lie.CALLBACK_STATE in lies else asked["state"]
+        if Lie.CALLBACK_NO_ISS not in lies:
+            values["iss"] = issuer + "/other" if Lie.CALLBACK_ISS in lies else issuer
+        target = asked["redirect_uri"]
+        return f"{target}{'&' if '?' in target else '?'}{urlencode(values)}"
+
+    def _grant(self, asked: Mapping[str, str], client_id: str, user: str) -> Grant:
+        audience = asked.get("audience") or asked.get("resource") or self.policy.audience
+        scopes = tuple(dict.fromkeys(asked.get("scope", "").split()))
+        return Grant(user, client_id, scopes, audience, asked.get("nonce"))
+
+    # --- tokens ---
+
+    def _token(self, question: Question) -> Reply:
+        lies = self.books.lies
+        form = question.form()
+        self.books.ledger.note_request(form.get("grant_type", ""))
+        if (before := self._before()) is not None:
+            return before
+        client_id = self.books.clients.authenticate(form, question.authorization)
+        refreshed = form.get("grant_type") == "refresh_token"
+        allowed = self._allowed(form, client_id)
+        if lies.take(Lie.TOKEN_ERROR_AFTER_ONCE):
+            return replace(page(_DOWN, HTTPStatus.INTERNAL_SERVER_ERROR), late=True)
+        if lies.take(Lie.TOKEN_RESET_ONCE):
+            return Reply(HTTPStatus.OK, manner=Manner.RESET, late=True)
+        if Lie.TOKEN_EMPTY in lies:
+            return Reply(HTTPStatus.OK, late=True)
+        answer = self.books.mint.answer(allowed, refreshed=refreshed)
+        reply = json_reply(answer, huge=Lie.TOKEN_HUGE in lies)
+        manner = Manner.DRIP if Lie.TOKEN_DRIP in lies else Manner.PLAIN
+        return replace(reply, manner=manner, late=True)
+
+    def _before(self) -> Reply | None:
+        """Return the answer of a lie that uses nothing up."""
+        lies = self.books.lies
+        if Lie.TOKEN_HTML in lies:
+            return page(_DOWN)
+        if Lie.TOKEN_REDIRECT in lies:
+            return _redirect(ELSEWHERE, HTTPStatus.TEMPORARY_REDIRECT)
+        if lies.take(Lie.TOKEN_ERROR_ONCE):
+            return page(_DOWN, HTTPStatus.INTERNAL_SERVER_ERROR)
+        if lies.take(Lie.TOKEN_BUSY_ONCE):
+            busy = page(_DOWN, HTTPStatus.SERVICE_UNAVAILABLE)
+            return replace(busy, headers=(("Retry-After", "1"),))
+        return None
+
+    def _allowed(self, form: Mapping[str, str], client_id: str) -> Allowed:
+        ledger = self.books.ledger
+        match form.get("grant_type"):
+            case "authorization_code":
+                code, verifier = _need(form, "code"), _need(form, "code_verifier")
+                return ledger.redeem(code, client_id, _need(form, "redirect_uri"), verifier)
+            case "refresh_token":
+                scopes = tuple(form.get("scope", "").split())
+                rotate = Lie.NO_REFRESH_TOKEN not in self.books.lies
+                return ledger.refresh(
+                    _need(form, "refresh_token"), client_id, scopes, rotate=rotate
+                )
+            case "client_credentials":
+                if self.books.clients.is_public(client_id):
+                    raise Refusal("unauthorized_client", "a public client has no credentials")
+                # The client itself is who logs on; no refresh token (RFC 6749, section 4.4.3).
+                return Allowed(self._grant(form, client_id, client_id), None)
+            case grant if grant == DEVICE_GRANT and self.policy.device_flow:
+                return ledger.poll(_need(form, "device_code"), client_id)
+        raise Refusal("unsupported_grant_type")
+
+    def _revoke(self, question: Question) -> Reply:
+        form = question.form()
+        client_id = self.books.clients.authenticate(form, question.authorization)
+        self.books.ledger.revoke(_need(form, "token"), client_id)
+        return Reply(HTTPStatus.OK)
+
+    # --- devices ---
+
+    def _device(self, question: Question) -> Reply:
+        if not self.policy.device_flow:
+            return _nothing(question)
+        form = question.form()
+        client_id = self.books.clients.authenticate(form, question.authorization)
+        code = self.books.ledger.new_device(self._grant(form, client_id, ""))
+        place = self.policy.issuer + "/activate"
+        return json_reply(
+            {
+                "device_code": code.device_code,
+                "user_code": code.user_code,
+                "verification_uri": place,
+                "verification_uri_complete": f"{place}?user_code={code.user_code}",
+                "expires_in": code.expires_in,
+                "interval": code.interval,
+            }
+        )
+
+    def _activate(self, question: Question) -> Reply:
+        if question.method == "GET":
+            return page(device_form(question.parameters().get("user_code", "")))
+        form = question.form()
+        user_code, user = form.get("user_code", ""), form.get("login", "")
+        denied = form.get("decision") == "deny"
+        right = denied or (
+            self.books.accounts.check(user, form.get("password", "")) is Outcome.RIGHT
+        )
+        if not right:
+            return page(device_form(user_code, "Wrong user name or password."))
+        try:
+            self.books.ledger.decide(user_code, None if denied else user)
+        except KeyError:
+            return page(device_form(user_code, "No device waits with that code."))
+        return page(message("Done", "You can close this page and go back to the device."))
+
+
+def _check_request(asked: Mapping[str, str]) -> None:
+    if asked.get("response_type") != "code":
+        raise Refusal("unsupported_response_type", "only code")
+    if asked.get("code_challenge_method") != "S256" or not asked.get("code_challenge"):
+        raise Refusal("invalid_request", "PKCE with S256 is required (RFC 7636)")
+
+
+def _request_part(asked: Mapping[str, str]) -> dict[str, str]:
+    own = {"login", "password", "decision"}
+    return {name: value for name, value in asked.items() if name not in own}
+
+
+def _need(form: Mapping[str, str], name: str) -> str:
+    if not form.get(name):
+        raise Refusal("invalid_request", f"{name} is missing")
+    return form[name]
+
+
+def _redirect(target: str, status: int = HTTPStatus.FOUND) -> Reply:
+    return Reply(status, headers=(("Location", target), ("Cache-Control", "no-store")))
+
+
+def _nothing(question: Question) -> Reply:  # noqa: ARG001 - as all endpoints
+    return json_reply({"error": "nothing is here"}, HTTPStatus.NOT_FOUND)
+
+
+def _error(refusal: Refusal, question: Question) -> Reply:
+    content = {"error": refusal.error}
+    if refusal.description:
+        content["error_description"] = refusal.description
+    reply = json_reply(content, refusal.status)
+    if refusal.status == HTTPStatus.UNAUTHORIZED and question.authorization is not None:
+        return replace(reply, headers=(*reply.headers, ("WWW-Authenticate", 'Basic realm="idp"')))
+    return reply
+
+
+def _remember(question: Question, reply: Reply) -> ProviderRequest:
+    fields: dict[str, str] = {}
+    for read in (question.parameters, question.form):
+        try:
+            fields |= read()
+        except Refusal:  # no form, or one that was refused
+            continue
+    basic = basic_pair(question.authorization)
+    by_post = "post" if "client_secret" in fields else None
+    return ProviderRequest(
+        method=question.method,
+        path=question.path,
+        status=int(reply.status),
+        grant_type=fields.get("grant_type"),
+        client_id=basic[0] if basic is not None else fields.get("client_id"),
+        parameters=frozenset(fields),
+        client_secret_by="basic" if basic is not None else by_post,
+    )

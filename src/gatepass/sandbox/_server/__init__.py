@@ -1,0 +1,1 @@
+"""The practice server: one file for each way to log on."""

@@ -1,0 +1,84 @@
+"""The modes of the server, and what a way to log on looks like from its side.
+
+A mode is one function that gets a :class:`LoginContext` and returns a :class:`Login`. To add one,
+write it in a file of its own and name it in ``MODES``; nothing else changes. A login that spans
+requests, such as NTLM, keeps its state in the :class:`Conversation` of one connection.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from gatepass.sandbox._server.accounts import Accounts
+
+if TYPE_CHECKING:
+    from gatepass.sandbox.provider import IdentityProvider
+
+# A table of places, not of functions: a mode is imported only when it is asked for.
+MODES: Final = {
+    "open": "gatepass.sandbox._server.anonymous:open_to_all",
+    "standalone": "gatepass.sandbox._server.basic:basic",
+    "mixed": "gatepass.sandbox._server.mixed:mixed",
+    "windows": "gatepass.sandbox._server.windows:windows",
+    "oidc": "gatepass.sandbox._server.oidc:oidc",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoginContext:
+    """What a mode may look at.
+
+    Attributes:
+        accounts: names, passwords and counters.
+        certificate: the server's certificate, PEM; None over plain http.
+        channel_binding: whether a login must be bound to the TLS connection (RFC 5929).
+        provider: whose access tokens are good; None where no mode asks.
+        redirect_uri: where clients of that provider have to listen; None for a free port.
+    """
+
+    accounts: Accounts
+    certificate: Path | None
+    channel_binding: bool = False
+    provider: "IdentityProvider | None" = None
+    redirect_uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a request may pass.
+
+    Attributes:
+        admitted: whether the page is answered; otherwise 401 is.
+        user: who is logged on; None for nobody in particular, and where it is not admitted.
+        challenges: values of ``WWW-Authenticate``, one header each; with an answer that is
+            admitted too, where a handshake ends with the server's proof (RFC 4559, section 5).
+        reason: one sentence for the 401's body.
+    """
+
+    admitted: bool
+    user: str | None = None
+    challenges: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Conversation(Protocol):
+    """The login on one connection; used by one thread."""
+
+    def judge(self, authorization: str | None) -> Verdict:
+        """Judge the next request of the connection by its ``Authorization`` header."""
+
+
+class Login(Protocol):
+    """One way to log on; one object for each run of a server."""
+
+    def conversation(self) -> Conversation:
+        """Begin a connection."""
+
+
+def login_for(mode: str, context: LoginContext) -> Login:
+    """Return the login of a mode that ``MODES`` holds. Imports its module."""
+    module, _, name = MODES[mode].partition(":")
+    make: Callable[[LoginContext], Login] = getattr(import_module(module), name)
+    return make(context)

@@ -1,0 +1,147 @@
+"""What the server answers below its prefix, once the login has let a request pass.
+
+=========================================  ====================================================
+``Health/v2.svc``                          ``{"status": "Healthy", "user": ...}``
+``redirect?to=URL&code=302``               a redirect
+``status?code=503&retry_after=1&times=2``  that status; with ``times`` only so often for the same
+                                           query, 200 afterwards
+``cookie``                                 sets a cookie
+anything else                              the request itself, as JSON
+=========================================  ====================================================
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from threading import Lock
+from typing import Final
+from urllib.parse import parse_qsl, quote
+
+from gatepass.sandbox._server.body import Body
+from gatepass.sandbox._server.login import Verdict
+
+PREFIX: Final = "/mi_servicelayer/"
+
+_URL_CHARACTERS: Final = "%/:?#[]@!$&'()*+,;=-._~"  # RFC 3986; all else is escaped
+_STATUSES: Final = range(200, 600)
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request that may pass.
+
+    Attributes:
+        method: such as ``GET``.
+        path: path and query, as sent.
+        user: who is logged on; None for nobody.
+        body: what came with it.
+    """
+
+    method: str
+    path: str
+    user: str | None
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer. The content is JSON; ``headers`` come in addition to its type and length."""
+
+    status: int
+    content: object = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def body(self) -> bytes:
+        """Return the content as bytes; empty where the status allows none (RFC 9110)."""
+        if self.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            return b""
+        return json.dumps(self.content).encode() + b"\n"
+
+
+def refused(verdict: Verdict) -> Answer:
+    """Return the 401 of a login that did not let the request pass."""
+    return Answer(HTTPStatus.UNAUTHORIZED, {"error": verdict.reason})
+
+
+def is_below_prefix(path: str) -> bool:
+    """Say whether a path, query included, belongs to the service."""
+    return (path.partition("?")[0] + "/").startswith(PREFIX)
+
+
+def not_found() -> Answer:
+    """Return the 404 of a path outside the service; no login is asked for there."""
+    return Answer(HTTPStatus.NOT_FOUND, {"error": f"the service is below {PREFIX}"})
+
+
+class Pages:
+    """The pages of one run of a server; ``status`` counts."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._seen: Counter[str] = Counter()
+
+    def answer(self, asked: Asked) -> Answer:
+        """Answer a request below the prefix."""
+        path, _, query = asked.path.partition("?")
+        values = dict(parse_qsl(query, keep_blank_values=True))
+        match path.removeprefix(PREFIX):
+            case "Health/v2.svc":
+                return Answer(HTTPStatus.OK, {"status": "Healthy", "user": asked.user})
+            case "redirect":
+                return _redirect(values)
+            case "status":
+                return self._status(query, values)
+            case "cookie":
+                cookie = f"sandbox=visited; Path={PREFIX}; HttpOnly"
+                return Answer(HTTPStatus.OK, {}, (("Set-Cookie", cookie),))
+        return _echo(asked)
+
+    def _status(self, query: str, values: Mapping[str, str]) -> Answer:
+        code = _number(values.get("code", "200"))
+        times = _number(values.get("times", "-1"))
+        wait = _number(values.get("retry_after", "0"))
+        if code is None or code not in _STATUSES or times is None or wait is None:
+            return _bad("status takes code=200..599, retry_after=SECONDS and times=NUMBER")
+        with self._lock:
+            self._seen[query] += 1
+            over = 0 <= times < self._seen[query]
+        if over:
+            return Answer(HTTPStatus.OK, {"status": 200})
+        headers = (("Retry-After", str(wait)),) if "retry_after" in values else ()
+        return Answer(code, {"status": code}, headers)
+
+
+def _redirect(values: Mapping[str, str]) -> Answer:
+    target = values.get("to", "")
+    code = _number(values.get("code", "302"))
+    if not target or code is None or code not in _REDIRECTS:
+        return _bad("redirect takes to=URL and code=301, 302, 303, 307 or 308")
+    # Escaping also takes line breaks out, which would start a header of the client's choice.
+    return Answer(code, {}, (("Location", quote(target, safe=_URL_CHARACTERS)),))
+
+
+def _echo(asked: Asked) -> Answer:
+    return Answer(
+        HTTPStatus.OK,
+        {
+            "method": asked.method,
+            "path": asked.path,
+            "user": asked.user,
+            "body_length": asked.body.length,
+            "body_sha256": asked.body.sha256,
+        },
+    )
+
+
+def _bad(reason: str) -> Answer:
+    return Answer(HTTPStatus.BAD_REQUEST, {"error": reason})
+
+
+def _number(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None

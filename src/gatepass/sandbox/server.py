@@ -1,0 +1,117 @@
+"""The server as a context manager."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Final, Self
+
+from gatepass.sandbox._server.accounts import Accounts
+from gatepass.sandbox._server.login import MODES, LoginContext, login_for
+from gatepass.sandbox._server.record import Request
+from gatepass.sandbox._server.running import Certificate, Running
+
+if TYPE_CHECKING:
+    from gatepass.sandbox._server.http import Listener
+    from gatepass.sandbox.provider import IdentityProvider
+
+_BINDING: Final = ("windows", "mixed")
+
+
+@dataclass(frozen=True, eq=False)
+class Server(Running["_Run"]):
+    r"""A loopback server that stands in for a Granta Service Layer.
+
+    Runs inside ``with``; may be used again afterwards, then with empty records. What was recorded
+    stays readable after the end.
+
+    Attributes:
+        mode: ``standalone`` (HTTP Basic), ``windows`` (Negotiate and NTLM), ``mixed`` (all three),
+            ``oidc`` (access tokens) or ``open`` (no login).
+        users: name → password; ``CORP\alice`` and ``alice`` are two names.
+        lock_after: so many wrong passwords in a row lock an account; None never locks.
+        port: the TCP port on 127.0.0.1; 0 takes a free one.
+        certificate: (certificate file, key file) for https; None is plain http.
+        channel_binding: refuses a login by NTLM that is not bound to the TLS connection, as
+            Windows does where Extended Protection is required; not HTTP Basic.
+        provider: of mode ``oidc``: the identity provider whose access tokens are good. It must run
+            when the server starts.
+        redirect_uri: of mode ``oidc``: where clients are told to listen, such as
+            ``http://localhost:8765/``; None names a free port.
+
+    Raises:
+        ValueError: no such mode, a name that HTTP Basic cannot send, ``lock_after`` below 1,
+            ``channel_binding`` where nothing can be bound, or mode ``oidc`` without a provider.
+    """
+
+    what: ClassVar[str] = "server"
+
+    mode: str = "standalone"
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lock_after: int | None = None
+    port: int = 0
+    certificate: Certificate | None = None
+    channel_binding: bool = False
+    provider: "IdentityProvider | None" = None
+    redirect_uri: str | None = None
+    _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"no mode {self.mode!r}; there are {', '.join(MODES)}")
+        if any(":" in name for name in self.users):
+            raise ValueError("HTTP Basic cannot send a user name that holds a colon (RFC 7617)")
+        if self.lock_after is not None and self.lock_after < 1:
+            raise ValueError("lock_after is a number from 1, or None")
+        if self.channel_binding and not (self.certificate and self.mode in _BINDING):
+            raise ValueError(
+                f"channel_binding takes a certificate and {' or '.join(_BINDING)} mode"
+            )
+        if (self.mode == "oidc") != (self.provider is not None):
+            raise ValueError("provider belongs to mode oidc, and mode oidc takes one")
+        object.__setattr__(self, "users", MappingProxyType(dict(self.users)))
+
+    def __enter__(self) -> Self:
+        """Start to listen.
+
+        Raises:
+            OSError: the port is taken, or the certificate cannot be read.
+            RuntimeError: it runs already.
+        """
+        from gatepass.sandbox._server.http import Listener
+
+        self._refuse_to_run_twice()
+        accounts = Accounts(self.users, self.lock_after)
+        certificate = Path(self.certificate[0]) if self.certificate else None
+        context = LoginContext(
+            accounts, certificate, self.channel_binding, self.provider, self.redirect_uri
+        )
+        listener = Listener(self.port, login_for(self.mode, context), self._tls())
+        self._begin(_Run(listener, accounts))
+        return self
+
+    @property
+    def url(self) -> str:
+        """The service's URL, such as ``http://127.0.0.1:PORT/mi_servicelayer/``."""
+        from gatepass.sandbox._server.pages import PREFIX
+
+        scheme = "https" if self.certificate else "http"
+        return f"{scheme}://127.0.0.1:{self._run.listener.server_port}{PREFIX}"
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The requests so far, in the order in which they were answered."""
+        return self._run.listener.log.snapshot()
+
+    def attempts(self, user: str) -> int:
+        """Return how many wrong passwords came for that name, also for one that nobody has."""
+        return self._run.accounts.attempts(user)
+
+
+@dataclass
+class _Run:
+    """One run of a server, from ``with`` to its end and, for its records, beyond."""
+
+    listener: "Listener"
+    accounts: Accounts
+    running: bool = True

@@ -1,0 +1,530 @@
+"""Talking to an identity provider: what may be sent where, and how long and how much is read."""
+
+import base64
+import gzip
+import json
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3.util import parse_url
+
+from gatepass._session.adapter import Network
+from gatepass._vault.records import Client, Provider
+from gatepass.auth._oidc import http as wire
+from gatepass.auth._oidc.http import (
+    Ambiguous,
+    BadAnswer,
+    EndpointRefused,
+    NotSent,
+    Unanswered,
+    ask_token,
+    check_endpoint,
+    get_json,
+    identified,
+    json_object,
+    post_form,
+    printable,
+)
+from gatepass.errors import GatepassError
+from gatepass.secrets import Secret
+from tests.net.test_tls import server_side
+from tests.support.echo import Answer, Seen, echo
+from tests.support.peers.ca import CertificateAuthority
+from tests.support.peers.waiting import free_port
+
+CANARY = "canary-refresh-token"
+FORM = {"grant_type": "refresh_token", "refresh_token": CANARY}
+
+
+def ours() -> requests.Session:
+    """A session whose errors are those of gatepass."""
+    return Network({}, retries=0).plain_session()
+
+
+SESSIONS = [requests.Session, ours]
+
+
+@contextmanager
+def raw_server(
+    speak: Callable[[socket.socket, Event], None], over: Event | None = None
+) -> Iterator[str]:
+    """Take connections and speak as a test says, until it is over."""
+    over = over or Event()
+
+    def take() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                Thread(target=serve, args=(connection,), daemon=True).start()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            speak(connection, over)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        Thread(target=take, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/token"
+        finally:
+            over.set()
+            listening.shutdown(socket.SHUT_RDWR)
+
+
+def drips(head: bytes, drop: bytes, tail: bytes = b"") -> Callable[[socket.socket, Event], None]:
+    """Send a head, then some 400 drops over 20 seconds, then a tail that makes it whole."""
+
+    def speak(connection: socket.socket, over: Event) -> None:
+        connection.recv(65536)
+        connection.sendall(head)
+        for _ in range(400):
+            if over.wait(0.05):
+                return
+            connection.sendall(drop)
+        connection.sendall(tail)
+        over.set()
+
+    return speak
+
+
+SLOW = {
+    "body": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 402\r\n\r\n{", b" ", b"}"),
+    "head": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Slow: ", b"x", b"\r\n\r\n{}"),
+    "packed": drips(
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: gzip\r\n\r\n",
+        gzip.compress(b" "),
+        gzip.compress(b"{}"),
+    ),
+}
+
+
+def hangs_up(connection: socket.socket, _: Event) -> None:
+    connection.recv(65536)
+
+
+def never_answers(connection: socket.socket, over: Event) -> None:
+    connection.recv(65536)
+    over.wait()
+
+
+# What is sent.
+
+
+@pytest.mark.parametrize("http", SESSIONS)
+def test_a_form_arrives_as_it_is_and_the_answer_comes_back_whatever_it_is(
+    http: Callable[[], requests.Session],
+) -> None:
+    with echo(lambda _: Answer(418, [("X-Odd", "1")], b"\xff")) as server:
+        reply = post_form(http(), server.url, {**FORM, "scope": "a b&c"})
+
+        (seen,) = server.seen
+        assert (seen.method, seen.path) == ("POST", "/mi/")
+        assert seen.headers["content-type"] == "application/x-www-form-urlencoded"
+        assert parse_qs(seen.body.decode()) == {
+            "grant_type": ["refresh_token"],
+            "refresh_token": [CANARY],
+            "scope": ["a b&c"],
+        }
+        assert (reply.status, reply.headers["x-odd"], reply.body) == (418, "1", b"\xff")
+        assert not reply.by_basic
+
+
+def test_no_login_of_the_machine_is_added(tmp_path: Path) -> None:
+    (tmp_path / "home" / ".netrc").write_text("machine localhost login a password b\n")
+    with echo(lambda _: Answer(body=b"{}")) as server:
+        http = requests.Session()
+        assert http.get(server.url).request.headers["Authorization"]  # so requests would
+
+        get_json(http, server.url)
+        post_form(http, server.url, FORM)
+
+        assert server.authorizations[1:] == [None, None]
+
+
+def test_basic_is_encoded_as_a_form_first() -> None:
+    with echo() as server:
+        reply = post_form(ours(), server.url, FORM, auth=("a b:c", Secret("p+%:ü/~")))
+
+        assert reply.by_basic
+        scheme, _, data = (server.seen[0].authorization or "").partition(" ")
+        assert (scheme, base64.b64decode(data)) == ("Basic", b"a+b%3Ac:p%2B%25%3A%C3%BC%2F~")
+
+
+@pytest.mark.parametrize(
+    ("secret", "methods", "fields", "basic"),
+    [
+        (None, ("client_secret_basic",), {"client_id": "us"}, False),
+        ("s", ("client_secret_post", "client_secret_basic"), {}, True),
+        ("s", (), {}, True),
+        ("s", ("client_secret_post",), {"client_id": "us", "client_secret": "s"}, False),
+    ],
+)
+def test_a_client_proves_itself_in_the_way_that_the_provider_takes(
+    secret: str | None, methods: tuple[str, ...], fields: dict[str, str], basic: bool
+) -> None:
+    with echo() as server:
+        provider = Provider(server.root, f"{server.root}/token", auth_methods=methods)
+        client = Client("us", Secret(secret) if secret else None)
+
+        ask_token(ours(), provider, client, {"grant_type": "x"})
+
+        (seen,) = server.seen
+        wanted = {"grant_type": "x", **fields}
+        assert parse_qs(seen.body.decode()) == {name: [text] for name, text in wanted.items()}
+        assert seen.authorization == ("Basic dXM6cw==" if basic else None)
+
+
+def test_a_provider_that_takes_no_secret_is_explained_without_it() -> None:
+    provider = Provider("https://idp", "https://idp/t", auth_methods=("private_key_jwt",))
+
+    with pytest.raises(GatepassError, match="private_key_jwt") as caught:
+        identified(provider, Client("us", Secret(CANARY)))
+
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(code: int) -> None:
+    with echo() as other:
+        to = Answer(code, [("Location", other.url)], b"{}")
+        with echo(lambda _: to) as server:
+            assert post_form(ours(), server.url, FORM).status == code
+            with pytest.raises(BadAnswer, match="a redirect to .* that is not followed"):
+                get_json(ours(), server.url)
+        assert other.seen == []
+
+
+# What fails.
+
+
+@pytest.mark.parametrize("http", SESSIONS)
+def test_a_request_that_found_no_server_was_certainly_not_sent(
+    http: Callable[[], requests.Session],
+) -> None:
+    unknown = "https://nobody.invalid/token"
+    for url in (f"http://localhost:{free_port()}/token", unknown):
+        with pytest.raises(NotSent):
+            post_form(http(), url, FORM)
+
+
+@pytest.mark.parametrize("http", SESSIONS)
+@pytest.mark.parametrize("peer", ["unknown authority", "no TLS"])
+def test_a_request_behind_a_failed_handshake_was_certainly_not_sent(
+    ca: CertificateAuthority, http: Callable[[], requests.Session], peer: str
+) -> None:
+    tls = server_side(ca.server) if peer == "unknown authority" else None
+    with echo(tls=tls) as server:
+        with pytest.raises(NotSent):
+            post_form(http(), server.url.replace("http://", "https://"), FORM)
+
+        assert server.seen == []
+
+
+@pytest.mark.parametrize("http", SESSIONS)
+@pytest.mark.parametrize("ahead", [(-1, 60), (60, -1)])
+def test_nothing_leaves_after_the_deadline_of_either_clock(
+    http: Callable[[], requests.Session], ahead: tuple[float, float]
+) -> None:
+    """A process that was stopped, or a computer that slept, finds that its time is over."""
+    until = wire.Deadline(time.monotonic() + ahead[0], time.time() + ahead[1])
+    with echo() as server:
+        with pytest.raises(NotSent):
+            post_form(http(), server.url, FORM, until=until)
+        assert not any(seen.body for seen in server.seen)
+
+
+def test_our_own_explanation_of_a_failure_is_kept(ca: CertificateAuthority) -> None:
+    with echo(tls=server_side(ca.server)) as server:
+        with pytest.raises(NotSent, match="unknown authority") as caught:
+            post_form(ours(), server.url, FORM)
+        with pytest.raises(Unanswered, match="unknown authority"):
+            get_json(ours(), server.url)
+
+    assert "ca_file" in caught.value.hint
+
+
+@pytest.mark.parametrize("http", SESSIONS)
+@pytest.mark.parametrize("speak", [hangs_up, never_answers, *SLOW.values()])
+def test_a_request_without_a_whole_answer_in_time_may_have_arrived(
+    http: Callable[[], requests.Session], speak: Callable[[socket.socket, Event], None]
+) -> None:
+    whole = Event()
+    with raw_server(speak, whole) as url:
+        with pytest.raises(Ambiguous):
+            post_form(http(), url, FORM, seconds=0.6)
+        with pytest.raises(Unanswered):
+            get_json(http(), url, seconds=0.6)
+
+        assert not whole.is_set()  # nobody waited for the end of a slow answer
+
+
+def test_an_answer_that_is_given_up_is_not_read_on() -> None:
+    gone = Event()
+
+    def speak(connection: socket.socket, over: Event) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n")
+        try:
+            while not over.wait(0.02):
+                connection.sendall(b" ")
+        except OSError:
+            gone.set()
+
+    with raw_server(speak) as url:
+        with pytest.raises(Ambiguous):
+            post_form(ours(), url, FORM, seconds=0.3)
+
+        assert gone.wait(10)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(headers=[("Connection", "close")], body=b'{"access_token"', missing=9),
+        Answer(headers=[("Content-Encoding", "gzip")], body=b"not packed at all"),
+    ],
+)
+@pytest.mark.parametrize("http", SESSIONS)
+def test_a_damaged_answer_is_not_whole(
+    http: Callable[[], requests.Session], answer: Answer
+) -> None:
+    with echo(lambda _: answer) as server, pytest.raises(Ambiguous):
+        post_form(http(), server.url, FORM)
+
+
+def test_what_was_given_up_before_it_left_never_leaves() -> None:
+    """A TLS handshake that never ends: the form could still go when the server wakes up."""
+    with raw_server(never_answers) as url, pytest.raises(NotSent):
+        post_form(ours(), url.replace("http://", "https://"), FORM, seconds=0.3)
+
+    body = wire._Body(b"form", wire.Deadline.after(60))
+    assert body.keep() is False
+    with pytest.raises(OSError, match="given up"):
+        body.read()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(body=b" " * (wire.MOST_BYTES + 1)),
+        Answer(headers=[("Content-Encoding", "gzip")], body=gzip.compress(b" " * 50_000_000)),
+    ],
+)
+def test_an_answer_is_read_to_a_limit_only(answer: Answer) -> None:
+    with echo(lambda _: answer) as server:
+        with pytest.raises(BadAnswer, match="longer than 1048576 bytes"):
+            get_json(ours(), server.url)
+        with pytest.raises(BadAnswer, match="longer than 1048576 bytes"):
+            post_form(ours(), server.url, FORM)
+        with pytest.raises(BadAnswer, match="longer than 100 bytes"):
+            get_json(ours(), server.url, most_bytes=100)
+
+
+def test_a_packed_document_is_read() -> None:
+    packed = Answer(headers=[("Content-Encoding", "gzip")], body=gzip.compress(b'{"a": 1}'))
+    with echo(lambda _: packed) as server:
+        assert get_json(ours(), server.url) == {"a": 1}
+
+
+@pytest.mark.parametrize("http", SESSIONS)
+def test_no_failure_holds_what_was_sent(http: Callable[[], requests.Session]) -> None:
+    auth = ("us", Secret("canary-secret"))
+    with raw_server(hangs_up) as url, echo() as server:
+        for where in (url, f"http://localhost:{free_port()}/"):
+            with pytest.raises(Unanswered) as caught:
+                post_form(http(), where, FORM, auth=auth)
+            assert "canary" not in "".join(traceback.format_exception(caught.value))
+            assert caught.value.__context__ is None
+        reply = post_form(http(), server.url, FORM, auth=auth)
+
+    assert "canary" not in repr(reply)
+    echoed = f"bad token {CANARY}, secret canary-secret, begins {CANARY[:12]}; client us\x1b[31m"
+    assert reply.shown(echoed) == "bad token ..., secret ..., begins ...; client us [31m"
+
+
+# Documents.
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        (b"", "is empty"),
+        (b"<html>", "is not JSON"),
+        (b"{'a': 1}", "is not JSON"),
+        (b'{"a": 1} x', "is not JSON"),
+        (b"[1]", "not an object"),
+        (b"null", "not an object"),
+        (b'"x"', "not an object"),
+        (b'{"a": 1, "a": 1}', "a name twice"),
+        (b'{"b": {"a": 1, "\\u0061": 2}}', "a name twice"),
+        (b'{"a": NaN}', "NaN"),
+        (b'{"a": -Infinity}', "NaN or Infinity"),
+        ('{"a": 1}'.encode("utf-16"), "is not UTF-8"),
+        (b'{"a": "\xff"}', "is not UTF-8"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
+    ],
+)
+def test_json_is_read_strictly(body: bytes, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault) as caught:
+        json_object(body)
+
+    assert caught.value.__context__ is None
+    with echo(lambda _: Answer(body=body)) as server, pytest.raises(BadAnswer, match=fault):
+        get_json(ours(), server.url)
+
+
+def test_a_byte_order_mark_of_utf_8_is_passed_over() -> None:
+    assert json_object(b'\xef\xbb\xbf{"a": "\xc3\xbc"}') == {"a": "ü"}
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_any_bytes_are_an_object_or_not(body: bytes) -> None:
+    with suppress(ValueError):
+        assert json_object(body) == json.loads(body)
+
+
+def test_a_web_page_is_called_by_its_name() -> None:
+    page = Answer(headers=[("Content-Type", "text/html; charset=x")], body=b"<p>log in</p>")
+    wrong = pytest.raises(BadAnswer, match=r"status 200 \(text/html\), and .* is not JSON")
+    with echo(lambda _: page) as server, wrong:
+        get_json(ours(), server.url)
+
+
+@pytest.mark.parametrize("status", [201, 204, 401, 404, 503])
+def test_a_document_has_status_200(status: int) -> None:
+    def answers(_: Seen) -> Answer:
+        return Answer(status, body=b"" if status == 204 else b"{}")
+
+    with echo(answers) as server:
+        with pytest.raises(BadAnswer, match=f"with status {status}") as caught:
+            get_json(ours(), server.url)
+        assert caught.value.status == status
+
+
+def test_caches_are_passed_by_on_demand() -> None:
+    with echo(lambda _: Answer(body=b"{}")) as server:
+        get_json(ours(), server.url)
+        get_json(ours(), server.url, fresh=True)
+
+        assert [seen.headers.get("cache-control") for seen in server.seen] == [None, "no-cache"]
+
+
+# Addresses.
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://idp.example.com",
+        "HTTPS://idp.example.com:8443/a/b?c=d",
+        "https://xn--bcher-kva.example/",
+        "https://[2001:db8::1]:443/token",
+        "http://localhost:8080/x",
+        "http://LOCALHOST/x",
+        "http://127.0.0.1/",
+        "http://127.8.9.10:1/",
+        "http://[::1]:80/",
+        "https://idp.example.com/" + "a" * 2023,
+    ],
+)
+def test_https_and_this_computer_are_allowed(url: str) -> None:
+    check_endpoint(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "idp.example.com",
+        "//idp.example.com/",
+        "http://idp.example.com/",
+        "http://10.0.0.1/",
+        "http://[::2]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://127.1/",
+        "http://localhost.evil/",
+        "http://127.0.0.1.evil/",
+        "http://localhost./",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "ftp://localhost/",
+        "https://",
+        "https:///token",
+        "https://:443/",
+        "https://user:canary@idp.example.com/",
+        "http://localhost:80@evil/",
+        "http://localhost:80\\@evil/",
+        "http://localhost#@evil/",
+        "https://idp.example.com/#x",
+        "https://idp.example.com#",
+        "https://idp.example.com/a b",
+        "https://idp.example.com/\n",
+        "\thttps://idp.example.com/",
+        "https://idp.example.com/\x7f",
+        "https://bücher.example/",
+        "https://xn--a\u200b.example/",
+        "https://idp%2eexample.com/",
+        "https://[::1]evil.com/",
+        "https://[::1/",
+        "https://[fe80::1%25eth0]/",
+        "https://idp.example.com:0/",
+        "https://idp.example.com:99999/",
+        "https://idp.example.com:x/",
+        "https://-idp/",
+        "https://idp.example.com/" + "a" * 2024,
+    ],
+)
+def test_other_addresses_are_refused_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(EndpointRefused, match="^the thing.* is refused: ") as caught:
+        check_endpoint(url, "the thing")
+
+    assert "canary" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 350
+    with pytest.raises(EndpointRefused):
+        get_json(ours(), url)
+    with pytest.raises(EndpointRefused):
+        post_form(ours(), url, FORM)
+
+
+_PIECES = st.sampled_from(
+    "http|https|://|:|/|//|\\|@|#|?|localhost|127.0.0.1|[::1]|evil.com|.|%|%00|user|80|0|[|]| |\t|"
+    "\n|\x00|ü|。".split("|")
+)
+
+
+@given(st.lists(_PIECES, max_size=9).map("".join) | st.text(max_size=40))
+def test_an_allowed_address_leads_where_it_seems_to(url: str) -> None:
+    for text in (url, f"http://{url}", f"https://{url}"):
+        try:
+            check_endpoint(text)
+        except EndpointRefused:
+            continue
+        prepared = requests.Request("POST", text).prepare().url or ""
+        host = (urlsplit(text).hostname or "").lower()
+        assert (parse_url(prepared).host or "").strip("[]") == host
+        assert urlsplit(prepared).scheme == "https" or host in {"localhost", "127.0.0.1", "::1"}
+        assert "@" not in urlsplit(prepared).netloc
+
+
+# Foreign texts.
+
+
+@given(st.text() | st.none() | st.integers(), st.text(min_size=8, max_size=30))
+def test_a_shown_text_is_short_and_prints_and_holds_no_secret(text: object, secret: str) -> None:
+    mixed = f"{text}{secret}{text}"
+    for each in (text, mixed):
+        shown = printable(each, hidden=[Secret(secret)])
+        assert shown.isprintable()
+        assert len(shown) <= 200
+        assert secret not in shown or secret in str(text)

@@ -1,0 +1,607 @@
+"""Logins that belong to a connection, against real servers: NTLM and Kerberos."""
+
+import hashlib
+import importlib
+import importlib.util
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+import requests
+from spnego.exceptions import NativeError, SpnegoError
+
+from gatepass._session.exceptions import LoginRefused, ProxyRefused, SchemeNotOffered
+from gatepass._session.session import Session
+from gatepass.auth import autologon
+from gatepass.errors import GatepassError, LoginRequired
+from gatepass.sandbox import Server
+from tests.support.echo import Answer, Seen, echo, refused
+from tests.support.peers.apache import Apache
+from tests.support.peers.ca import CertificateAuthority
+from tests.support.peers.kdc import Kdc
+from tests.support.peers.need import absent
+from tests.support.peers.squid import USERS as PROXY_USERS
+from tests.support.peers.squid import Squid
+from tests.support.sessions import profile_for
+
+_NTLMSSP = bytes.fromhex("2b06010401823702020a")  # 1.3.6.1.4.1.311.2.2.10
+
+Make = Callable[..., Session]
+SCHEMES = ("ntlm", "credentials", "autologon")
+# Messages beyond the requests themselves, until a connection is logged on.
+EXTRA = {"ntlm": 2, "credentials": 2, "autologon": 1}
+
+
+@pytest.fixture
+def make(
+    windows_apache: Apache,
+    ca: CertificateAuthority,
+    kdc: Kdc,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Make:
+    """Return a function that builds alice's session at a room of Apache."""
+    if importlib.util.find_spec("gssapi") is None:
+        absent("gssapi is not installed (Debian package: python3-gssapi)")
+    for name, value in kdc.environ(kdc.ccache()).items():
+        monkeypatch.setenv(name, value)  # read by the Kerberos library, not by us
+
+    def session(scheme: str, room: str, *, password: str = "pw-alice", **keys: Any) -> Session:
+        place = windows_apache.room(room)
+        auth: dict[str, Any] = keys.pop("auth", {})
+        if scheme in {"ntlm", "basic", "credentials"}:
+            auth = {"user_name": "alice", "domain": "CORP", "password": password, **auth}
+        url = place.http if keys.pop("plain", False) else place.https
+        profile = profile_for(url, scheme, auth=auth, tls={"ca_file": str(ca.ca_file)}, **keys)
+        return Session._from_checked(profile, environ={})
+
+    return session
+
+
+# ------------------------------------------------------------- the matrix
+
+
+_OK = "ok"
+MATRIX = [
+    ("anonymous", "windows", "this server offers Negotiate, NTLM (Windows mode)"),
+    ("anonymous", "mixed", "this server offers Negotiate, NTLM, Basic (mixed mode)"),
+    ("anonymous", "standalone", "this server offers Basic (standalone mode)"),
+    ("basic", "windows", "the profile uses basic. Use autologon, credentials or ntlm."),
+    ("basic", "mixed", _OK),
+    ("basic", "standalone", _OK),
+    ("ntlm", "windows", _OK),
+    ("ntlm", "mixed", _OK),
+    ("ntlm", "standalone", "the profile uses ntlm. Use basic or credentials."),
+    ("credentials", "windows", _OK),
+    ("credentials", "mixed", _OK),
+    ("credentials", "standalone", _OK),
+    ("autologon", "windows", _OK),
+    ("autologon", "mixed", _OK),
+    ("autologon", "standalone", "the profile uses autologon. Use basic or credentials."),
+    ("bearer", "windows", "the profile uses bearer. Use autologon, credentials or ntlm."),
+    ("bearer", "mixed", "the profile uses bearer. Use autologon, basic, credentials or ntlm."),
+    ("bearer", "standalone", "the profile uses bearer. Use basic or credentials."),
+]
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["https", "http"])
+@pytest.mark.parametrize(("scheme", "room", "outcome"), MATRIX)
+def test_each_scheme_works_at_each_server_or_says_what_does(
+    make: Make, scheme: str, room: str, outcome: str, plain: bool
+) -> None:
+    auth = {"token": "t0ken"} if scheme == "bearer" else {}
+    mi = make(scheme, room, auth=auth, plain=plain)
+
+    if outcome == _OK:
+        assert "alice" in mi.get("cgi/whoami").json()["user"]
+        return
+    with pytest.raises(SchemeNotOffered) as caught:
+        mi.get("cgi/whoami")
+    assert outcome in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+# ------------------------------------------------------------- round trips
+
+
+@pytest.mark.parametrize("room", ["windows", "mixed"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_ten_requests_take_one_connection_and_few_messages(
+    make: Make, windows_apache: Apache, scheme: str, room: str
+) -> None:
+    mark = windows_apache.mark()
+    mi = make(scheme, room)
+    for _ in range(10):
+        assert "alice" in mi.get("cgi/whoami").json()["user"]
+
+    lines = windows_apache.wait_for_lines(mark, 10 + EXTRA[scheme])
+    assert [line.status for line in lines] == [401] * EXTRA[scheme] + [200] * 10
+    assert len({line.connection for line in lines}) == 1
+
+
+def test_credentials_on_basic_take_one_message_more(make: Make, windows_apache: Apache) -> None:
+    mark = windows_apache.mark()
+    mi = make("credentials", "standalone")
+    for _ in range(10):
+        assert mi.get("cgi/whoami").json()["auth"] == "Basic"
+
+    assert [line.status for line in windows_apache.wait_for_lines(mark, 11)] == [401] + [200] * 10
+
+
+def test_kerberos_asks_once_where_each_request_needs_a_ticket(
+    make: Make, windows_apache: Apache
+) -> None:
+    """A server that does not remember connections gets a ticket with each request, at once."""
+    mark = windows_apache.mark()
+    mi = make("autologon", "krb_unbound")
+    for _ in range(10):
+        assert "alice" in mi.get("cgi/whoami").json()["user"]
+
+    assert [line.status for line in windows_apache.wait_for_lines(mark, 11)] == [401] + [200] * 10
+
+
+def test_ntlm_where_connections_are_not_kept_is_explained_without_a_failed_login(
+    make: Make, windows_apache: Apache
+) -> None:
+    mark = windows_apache.mark()
+    with pytest.raises(GatepassError, match="closes each connection"):
+        make("ntlm", "ntlm_no_keepalive", plain=True).get("cgi/whoami")
+
+    lines = windows_apache.wait_for_lines(mark, 2)
+    assert [line.status for line in lines] == [401, 401]  # the question and the first message
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_sixteen_threads_get_their_own_answers(make: Make, scheme: str) -> None:
+    mi = make(scheme, "windows")
+    start = Barrier(16)
+
+    def ask(number: int) -> list[tuple[bool, bool]]:
+        start.wait()
+        answers = []
+        for turn in range(5):
+            word = f"{number}-{turn}"
+            told = mi.get("cgi/whoami", headers={"X-Word": word}).json()
+            answers.append((told["headers"]["x-word"] == word, "alice" in told["user"]))
+        return answers
+
+    with ThreadPoolExecutor(16) as pool:
+        told = [answer for answers in pool.map(ask, range(16)) for answer in answers]
+
+    assert told == [(True, True)] * 80
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_an_answer_that_is_still_being_read_lends_its_connection_to_nobody(
+    make: Make, scheme: str
+) -> None:
+    mi = make(scheme, "windows")
+    with mi.get("cgi/whoami", stream=True) as first:
+        second = mi.get("cgi/whoami")
+        assert "alice" in second.json()["user"]
+        assert "alice" in first.json()["user"]
+
+
+# ------------------------------------------------------------- bodies
+
+
+def _generator(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), 100_000):
+        yield data[start : start + 100_000]
+
+
+KINDS: dict[str, Callable[[bytes], dict[str, Any]]] = {
+    "bytes": lambda data: {"data": data},
+    "file": lambda data: {"data": io.BytesIO(data)},
+    "generator": lambda data: {"data": _generator(data)},
+    "multipart": lambda data: {"files": {"part": ("name", io.BytesIO(data))}},
+}
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("scheme", "room"),
+    [*((scheme, "windows") for scheme in SCHEMES), ("autologon", "krb_unbound")],
+)
+def test_every_byte_of_a_body_arrives(
+    make: Make, scheme: str, room: str, kind: str, used: bool
+) -> None:
+    data = bytes(range(256)) * 4000
+    mi = make(scheme, room)
+    if used:
+        mi.get("cgi/whoami")
+
+    told = mi.post("cgi/whoami", **KINDS[kind](data)).json()
+
+    assert "alice" in told["user"]
+    if kind == "multipart":
+        assert told["body_bytes"] > len(data)
+    else:
+        assert told["body_bytes"] == len(data)
+        assert told["body_sha256"] == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_fifty_megabytes_arrive_and_are_sent_once(
+    make: Make, windows_apache: Apache, scheme: str
+) -> None:
+    data = bytes(50_000_000)
+    mark = windows_apache.mark()
+
+    told = make(scheme, "windows").post("cgi/whoami", data=_generator(data)).json()
+
+    assert told["body_bytes"] == len(data)
+    lines = windows_apache.log_since(mark)
+    assert [line.request.split()[0] for line in lines].count("POST") == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "generator"])
+def test_a_stream_that_cannot_be_sent_is_an_error_never_an_empty_body(
+    make: Make, kind: str
+) -> None:
+    """Without keep-alive no connection can be logged on beforehand."""
+    mi = make("ntlm", "ntlm_no_keepalive", plain=True)
+
+    with pytest.raises(GatepassError):
+        mi.post("cgi/whoami", **KINDS[kind](b"body"))
+
+
+# ------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("room", ["windows", "mixed", "ntlm"])
+@pytest.mark.parametrize("scheme", ["ntlm", "credentials"])
+def test_a_wrong_password_is_tried_once_by_sixteen_threads(
+    make: Make, windows_apache: Apache, scheme: str, room: str, method: str
+) -> None:
+    """A directory server locks accounts after a few attempts."""
+    mark = windows_apache.mark()
+    mi = make(scheme, room, password="wrong")
+    start = Barrier(16)
+
+    def attempt(_: int) -> None:
+        start.wait()
+        with pytest.raises(LoginRefused):
+            mi.request(method, "cgi/whoami", data=b"x" if method == "POST" else None)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(attempt, range(16)))
+
+    lines = windows_apache.log_since(mark)
+    with_credentials = [line for line in lines if line.authorization]
+    # One attempt is two messages of NTLM; nobody falls back to Basic.
+    assert [line.status for line in with_credentials] == [401, 401]
+    assert {(line.authorization or "").lower() for line in with_credentials} == {"ntlm"}
+    with pytest.raises(LoginRefused):
+        mi.get("cgi/whoami")
+    assert len(windows_apache.log_since(mark)) == len(lines)
+
+
+def test_no_ticket_says_kinit_and_sends_nothing_more(
+    make: Make, kdc: Kdc, windows_apache: Apache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mi = make("autologon", "windows")
+    for name, value in kdc.environ().items():
+        monkeypatch.setenv(name, value)
+    mark = windows_apache.mark()
+
+    with pytest.raises(LoginRequired, match="kinit"):
+        mi.get("cgi/whoami")
+
+    assert [line.status for line in windows_apache.wait_for_lines(mark, 1)] == [401]
+
+
+def test_an_expired_ticket_says_kinit(
+    make: Make, kdc: Kdc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in kdc.environ(kdc.expired_ccache).items():
+        monkeypatch.setenv(name, value)
+    mi = make("autologon", "windows")
+    for name, value in kdc.environ(kdc.expired_ccache).items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(LoginRequired, match="(?s)expired.*kinit"):
+        mi.get("cgi/whoami")
+
+
+def test_a_keytab_logs_on_without_a_person(
+    make: Make, kdc: Kdc, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    mi = make("autologon", "windows", auth={"principal": "alice@CORP.TEST"})
+    for name, value in kdc.environ(tmp_path / "new.ccache").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KRB5_CLIENT_KTNAME", f"FILE:{kdc.files.client_keytab}")
+
+    assert mi.get("cgi/whoami").json()["user"].startswith("alice")
+
+
+def test_another_principal_than_the_tickets_is_refused(make: Make) -> None:
+    mi = make("autologon", "windows", auth={"principal": "carl@CORP.TEST"})
+
+    with pytest.raises(GatepassError):
+        mi.get("cgi/whoami")
+
+
+def test_a_server_that_kerberos_does_not_know_is_named(make: Make, windows_apache: Apache) -> None:
+    mi = make("autologon", "windows")
+    url = windows_apache.windows.http.replace("localhost", "127.0.0.1")
+    other = Session._from_checked(profile_for(url, "autologon"), environ={})
+
+    with pytest.raises(GatepassError, match=r"(?s)HTTP/127\.0\.0\.1.*use the name under which"):
+        other.get("cgi/whoami")
+    assert mi.get("cgi/whoami").ok
+
+
+def _never_proves_itself(seen: Seen) -> Answer:
+    """Take any ticket, and answer without the token that only the right server can make."""
+    return Answer() if seen.authorization else refused("Negotiate")
+
+
+@pytest.mark.usefixtures("make")
+def test_a_server_that_does_not_prove_itself_is_refused() -> None:
+    with echo(_never_proves_itself) as server:
+        mi = Session._from_checked(profile_for(server.url, "autologon"), environ={})
+        with pytest.raises(GatepassError, match="does not prove that it is the right server"):
+            mi.get("a")
+
+
+def test_a_server_proves_itself_with_each_ticket(make: Make, windows_apache: Apache) -> None:
+    """Also where the ticket was sent at once: somebody else may have taken the address."""
+    mi = make("autologon", "windows", plain=True)
+    mi.get("cgi/whoami")
+    with echo(_never_proves_itself) as server:
+        # The next connection leads to another server, as a hijacked name would.
+        mi.proxies = {"http": server.root}
+        mi.close()
+        with pytest.raises(GatepassError, match="does not prove that it is the right server"):
+            mi.get("cgi/whoami")
+    assert windows_apache.windows.http
+
+
+def test_a_ticket_is_sent_once_also_where_the_server_says_not_now(make: Make) -> None:
+    """A server that remembers tickets would refuse the same one again as stolen."""
+
+    def busy(seen: Seen) -> Answer:
+        return Answer(503, [("Retry-After", "0")]) if seen.authorization else refused("Negotiate")
+
+    assert make("autologon", "windows").get("cgi/whoami").ok
+    with echo(busy) as server:
+        profile = profile_for(server.url, "autologon", retries=2)
+        assert Session._from_checked(profile, environ={}).get("a").status_code == 503
+
+    tickets = [sent for sent in server.authorizations if sent]
+    assert len(tickets) == 3
+    assert len(set(tickets)) == 3
+
+
+@pytest.mark.parametrize("scheme", ["ntlm", "credentials"])
+@pytest.mark.parametrize("used", [False, True], ids=["fresh", "used"])
+def test_not_now_is_no_refusal(make: Make, windows_apache: Apache, scheme: str, used: bool) -> None:
+    """The last message of NTLM is not sent again: it would count as a failed login."""
+    mi = make(scheme, "windows", retries=2)
+    if used:
+        mi.get("cgi/whoami")
+    mark = windows_apache.mark()
+
+    answer = mi.get("cgi/status", params={"code": 503, "retry_after": 0})
+
+    assert answer.status_code == 503
+    assert mi.get("cgi/whoami").ok
+    statuses = [line.status for line in windows_apache.log_since(mark)]
+    assert statuses.count(503) == 3
+
+
+def test_a_server_that_takes_kerberos_alone_is_explained(make: Make) -> None:
+    for scheme in ("ntlm", "credentials"):
+        with pytest.raises(GatepassError, match="(?s)does not answer NTLM.*autologon") as caught:
+            make(scheme, "krb_unbound").get("cgi/whoami")
+        assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("delegate", [False, True])
+def test_the_ticket_is_lent_to_the_server_only_where_the_profile_says_so(
+    make: Make, delegate: bool
+) -> None:
+    gssapi = importlib.import_module("gssapi")
+    make("autologon", "windows")  # alice has a ticket
+    scheme = autologon.Autologon(delegate=True) if delegate else autologon.Autologon()
+    begin = autologon._gssapi(scheme)
+
+    context = begin("localhost", None)
+    context.step()
+
+    flags = context._context.actual_flags  # type: ignore[attr-defined]
+    assert (gssapi.RequirementFlag.delegate_to_peer in flags) is delegate
+
+
+def test_kerberos_alone_is_offered_whatever_else_gssapi_has(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """GSSAPI would offer NTLM too where it finds a password, and log on as somebody else."""
+    make("autologon", "windows")  # alice has a ticket
+    users = tmp_path / "ntlm-users"
+    users.write_text("CORP:mallory:pw\n")
+    monkeypatch.setenv("NTLM_USER_FILE", str(users))  # read by gss-ntlmssp, not by us
+
+    token = autologon._gssapi(autologon.Autologon())("localhost", None).step()
+
+    assert token is not None
+    assert _NTLMSSP not in token
+
+
+def _code(error: int) -> SpnegoError:
+    return SpnegoError(base_error=NativeError("ein Text von Windows", winerror=error))
+
+
+@pytest.mark.parametrize("error", [-2146893043, -2146893042, 0x8009030E, 1312, -2147023584])
+def test_no_logon_for_the_network_on_windows_is_a_login_that_is_missing(error: int) -> None:
+    """Whatever language Windows speaks, and whichever sign the code has."""
+    told = autologon._explain_sspi(_code(error), "mi.test")
+
+    assert isinstance(told, LoginRequired)
+    assert "ein Text von Windows" in told.message
+    assert "Do not store password" in told.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (-2146893053, "use the name under which the server is known to Kerberos"),
+        (-2146893022, "use the name under which the server is known to Kerberos"),
+        (-2146893039, "lock the screen and unlock it"),  # SEC_E_NO_AUTHENTICATING_AUTHORITY
+    ],
+)
+def test_other_errors_of_windows_name_the_server_and_what_to_look_at(error: int, hint: str) -> None:
+    told = autologon._explain_sspi(_code(error), "mi.test")
+
+    assert not isinstance(told, LoginRequired)
+    assert told.message.startswith("Windows cannot log on at HTTP/mi.test: ")
+    assert hint in told.hint
+
+
+def _always(challenge: str, _: Seen) -> Answer:
+    return refused(challenge)
+
+
+def test_a_hostile_answer_to_a_handshake_is_our_own_error(make: Make) -> None:
+    assert make("ntlm", "windows").get("cgi/whoami").ok
+    for scheme, token in (("Negotiate", "AAAA"), ("Negotiate", "!!"), ("NTLM", "TlRMTVNTUAA=")):
+        challenge = f"{scheme} {token}"
+        with echo(partial(_always, challenge)) as server:
+            for name in ("ntlm", "autologon", "credentials"):
+                auth = {"user_name": "u", "password": "p"} if name == "ntlm" else {}
+                profile = profile_for(server.url, name, auth=auth)
+                session = Session._from_checked(profile, environ={"MI_PASSWORD": "p"})
+                with pytest.raises(GatepassError) as caught:
+                    session.get("a")
+                assert "use the name under which" not in str(caught.value)
+
+
+# ------------------------------------------------------------- the guard
+
+
+@pytest.mark.parametrize("how", ["absolute", "redirect"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_another_server_gets_no_handshake(
+    make: Make, windows_apache: Apache, scheme: str, how: str
+) -> None:
+    """The other server offers everything; nothing of the profile goes there."""
+    mi = make(scheme, "windows")
+    mi.get("cgi/whoami")
+    other = f"{windows_apache.mixed.https}/cgi/whoami"
+    mark = windows_apache.mark()
+
+    answer = mi.get(other) if how == "absolute" else mi.get("cgi/redirect", params={"to": other})
+
+    assert answer.status_code == 401
+    there = [line for line in windows_apache.log_since(mark) if line.room == "mixed"]
+    assert [line.authorization for line in there] == [None] or not any(
+        line.authorization for line in there
+    )
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_callers_own_auth_borrows_no_connection_that_is_logged_on(
+    make: Make, windows_apache: Apache, scheme: str
+) -> None:
+    mi = make(scheme, "windows")
+    mi.get("cgi/whoami")
+    mark = windows_apache.mark()
+
+    answer = mi.get("cgi/whoami", auth=("mallory", "wrong"))
+
+    assert answer.status_code == 401
+    assert {line.user for line in windows_apache.log_since(mark)} <= {None, "", "-", "mallory"}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_no_trace_of_the_handshake_reaches_the_caller(make: Make, scheme: str) -> None:
+    answer = make(scheme, "windows").get("cgi/whoami")
+
+    for each in (answer, *answer.history):
+        assert "Authorization" not in each.request.headers
+    assert isinstance(answer, requests.Response)
+
+
+# ------------------------------------------------------------- a proxy in between
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["https", "http"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_proxy_in_between_does_not_disturb(
+    make: Make, squid: Squid, scheme: str, plain: bool
+) -> None:
+    proxy = {"url": squid.url, "user_name": "petra", "password": PROXY_USERS["petra"]}
+    mi = make(scheme, "windows", plain=plain, proxy=proxy)
+
+    assert "alice" in mi.get("cgi/whoami").json()["user"]
+    assert mi.post("cgi/whoami", data=_generator(b"body")).json()["body_bytes"] == 4
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["https", "http"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_proxy_that_asks_for_a_login_gets_nothing_of_the_servers(
+    make: Make, squid: Squid, windows_apache: Apache, scheme: str, plain: bool
+) -> None:
+    mark = windows_apache.mark()
+    mi = make(scheme, "windows", plain=plain, proxy=squid.url)
+
+    with pytest.raises(ProxyRefused) as caught:
+        mi.get("cgi/whoami")
+
+    assert caught.value.exit_code == 5
+    assert windows_apache.log_since(mark) == []
+    assert caught.value.request is not None
+    assert "Authorization" not in caught.value.request.headers
+
+
+# ------------------------------------------------------------- diagnosis
+
+
+@pytest.mark.parametrize(
+    ("scheme", "room", "configuration"),
+    [
+        ("autologon", "windows", "Windows"),
+        ("credentials", "mixed", "mixed"),
+        ("credentials", "standalone", "standalone"),
+    ],
+)
+def test_check_names_the_servers_configuration(
+    make: Make, scheme: str, room: str, configuration: str
+) -> None:
+    result = make(scheme, room, check_path="cgi/whoami").check()
+
+    assert result.ok
+    assert result.server_configuration == configuration
+
+
+def test_a_server_in_oidc_mode_is_recognised() -> None:
+    granta = (
+        'Bearer authority="https://login.test", clientid="mi", redirecturi="http://localhost", '
+        'scope="openid offline_access", apiAudience="api"'
+    )
+    for scheme in ("anonymous", "basic", "ntlm", "credentials"):
+        auth = {"user_name": "u", "password": "p"} if scheme != "anonymous" else {}
+        with echo(partial(_always, granta)) as server:
+            mi = Session._from_checked(profile_for(server.url, scheme, auth=auth), environ={})
+            with pytest.raises(SchemeNotOffered, match=r"Bearer \(OIDC mode\)"):
+                mi.get("a")
+
+
+def test_a_locked_account_is_said_to_be_locked() -> None:
+    with Server(mode="standalone", users={"u": "right"}, lock_after=1) as server:
+        for password, told in (
+            ("wrong", "refused the login of u"),
+            ("right", "The server says: account is locked"),
+        ):
+            auth = {"user_name": "u", "password": password}
+            profile = profile_for(server.url, "credentials", auth=auth)
+            with pytest.raises(LoginRefused, match=told):
+                Session._from_checked(profile, environ={}).get("Health/v2.svc")
+        assert server.attempts("u") == 1

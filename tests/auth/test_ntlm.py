@@ -1,0 +1,122 @@
+"""NTLM where something goes wrong in between: with servers that only a test has."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from threading import Barrier
+
+import pytest
+
+from gatepass._session.exceptions import LoginRefused, Unreachable
+from gatepass._session.session import Session
+from tests.support.echo import Answer, Echo, Seen, echo, refused
+from tests.support.sessions import session_for
+
+_FIRST, _LAST = "NTLM TlRMTVNTUAAB", "NTLM TlRMTVNTUAAD"  # how these messages begin
+_CHALLENGE = (
+    "NTLM TlRMTVNTUAACAAAACAAIADgAAAAFgomi3hSnuNX7hIYAAAAAAAAAACQAJABAAAAABgGxHQAAAA9EAE8ATQBBAAIA"
+    "CABEAE8ATQBBAAEACABEAE8ATQBBAAAAAAA="
+)
+_ASKS, _SECOND = refused("NTLM"), refused(_CHALLENGE)
+SCHEMES = ("ntlm", "credentials")
+
+
+@dataclass
+class _Ntlm:
+    """Asks for NTLM on each connection.
+
+    Attributes:
+        takes: whether it accepts who logs on.
+        verdict: the answer to the last message otherwise.
+        middle: the answer to the first message.
+    """
+
+    takes: bool = True
+    verdict: Answer = _ASKS
+    middle: Answer = _SECOND
+    known: set[int] = field(default_factory=set)
+
+    def __call__(self, seen: Seen) -> Answer:
+        sent = seen.authorization or ""
+        if sent.startswith(_FIRST):
+            return self.middle
+        if sent.startswith(_LAST):
+            if not self.takes:
+                return self.verdict
+            self.known.add(seen.connection)
+        return Answer() if seen.connection in self.known else _ASKS
+
+
+@contextmanager
+def _serving(server: _Ntlm) -> Iterator[Echo]:
+    with echo(server) as running:
+        yield running
+
+
+def _attempts(server: Echo) -> int:
+    return len([sent for sent in server.authorizations if (sent or "").startswith(_LAST)])
+
+
+def _session(server: Echo, scheme: str) -> Session:
+    auth = {"user_name": "bob", "password": "pw"}
+    return session_for(server.url, scheme, auth=auth)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_connection_that_closes_in_the_middle_is_no_refusal(scheme: str, method: str) -> None:
+    """The last message never goes over another connection, where it would be a failed login."""
+    with _serving(_Ntlm(middle=replace(_SECOND, closes=True))) as server:
+        mi = _session(server, scheme)
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="closed the connection"):
+                mi.request(method, "a", data=b"body" if method == "POST" else None)
+        assert _attempts(server) == 0
+
+        server.answers = _Ntlm()
+        assert mi.request(method, "a").ok, "the session still works"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_refusal_that_closes_the_connection_counts_all_the_same(scheme: str) -> None:
+    verdict = Answer(401, [("WWW-Authenticate", "NTLM"), ("Connection", "close")])
+    with _serving(_Ntlm(takes=False, verdict=verdict)) as server:
+        mi = _session(server, scheme)
+        for _ in range(3):
+            with pytest.raises(LoginRefused, match="refused the login of bob"):
+                mi.get("a")
+
+        assert _attempts(server) == 1
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_cookies_survive_a_login_whose_answers_set_others(scheme: str) -> None:
+    setting = ("Set-Cookie", "balancer=1; Path=/; HttpOnly")
+    middle = replace(_SECOND, headers=[*_SECOND.headers, setting])
+    with _serving(_Ntlm(middle=middle)) as server:
+        mi = _session(server, scheme)
+        assert mi.get("a", cookies={"sid": "abc"}).ok
+
+    assert {seen.headers.get("cookie") for seen in server.seen} == {"sid=abc"}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_password_that_has_changed_is_tried_once_by_sixteen_threads(scheme: str) -> None:
+    """What was proven at the start says nothing about a connection that is made later."""
+    start = Barrier(16)
+    with _serving(_Ntlm()) as server:
+        mi = _session(server, scheme)
+        assert mi.get("a").ok
+        mi.close()
+        server.answers = _Ntlm(takes=False)
+
+        def attempt(_: int) -> None:
+            start.wait()
+            with pytest.raises(LoginRefused):
+                mi.get("a")
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(attempt, range(16)))
+
+        assert _attempts(server) == 1 + 1

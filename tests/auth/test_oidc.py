@@ -1,0 +1,602 @@
+"""The scheme ``oidc`` as a whole: log in once, run unattended ever after."""
+
+import dataclasses
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from random import Random
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+import requests
+
+from gatepass._config.profile import Machine
+from gatepass._config.redis_vault import RedisVault
+from gatepass._session.exceptions import LoginRefused
+from gatepass._session.session import Session
+from gatepass._system.terminal import Terminal
+from gatepass.auth.oidc import OidcLogin, new_vault_key
+from gatepass.errors import GatepassError, LoginRequired, ProfileError
+from gatepass.sandbox.provider import IdentityProvider
+from gatepass.secrets import ref
+from tests.support.echo import Answer, Echo, Seen, echo
+from tests.support.sessions import profile_for
+
+CLIENT = "gatepass"
+pytestmark = pytest.mark.filterwarnings("ignore:the identity provider gave no refresh token")
+
+
+class World:
+    """An API, an identity provider, a vault, and people."""
+
+    def __init__(self, api: Echo, idp: IdentityProvider, folder: Path) -> None:
+        self.api = api
+        self.idp = idp
+        self.folder = folder
+        self.vault: str | RedisVault = str(folder)
+        self.dead: set[str] = set()  # access tokens that the API no longer takes
+        self.status = 200
+        api.answers = self._answer
+
+    def _answer(self, seen: Seen) -> Answer:
+        token = (seen.authorization or "").removeprefix("Bearer ")
+        if not token or token in self.dead:
+            error = ', error="invalid_token"' if token else ""
+            challenge = (
+                f'Bearer authority="{self.idp.issuer}", clientid="{CLIENT}", '
+                f'redirecturi="http://127.0.0.1/callback", scope="openid offline_access"{error}'
+            )
+            return Answer(401, [("WWW-Authenticate", challenge)])
+        return Answer(self.status, body=seen.body or b"ok")
+
+    def session(self, *, person: bool = False, sees: str = "alice", **auth: Any) -> Session:
+        """Return a session; with a person, a browser logs in as somebody."""
+        profile = profile_for(self.api.url, "oidc", auth=auth)
+        machine = Machine(vault=self.vault, vault_key=ref(f"file:{self.folder}.key"))
+
+        def browse(url: str) -> None:
+            address = self.idp.sign_in(url, sees)
+            Thread(target=lambda: requests.get(address, timeout=30)).start()
+
+        terminal = Terminal(
+            {},
+            interactive=person,
+            write=lambda _: None,
+            open_url=browse,
+            open_console=lambda _: None,
+        )
+        return Session._from_checked(
+            dataclasses.replace(profile, machine=machine), environ={}, terminal=terminal
+        )
+
+    def logged_in(self) -> Session:
+        """Log alice in and store the login."""
+        mi = self.session(person=True)
+        mi.persist_oidc_token()
+        return mi
+
+    @property
+    def token_requests(self) -> int:
+        return sum(self.idp.counts.token_requests.values())
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Return a function that starts an identity provider of some kind, with an API."""
+    with ExitStack() as stack:
+
+        def world(**keys: Any) -> World:
+            keys.setdefault("access_token_seconds", 3600)
+            users = {"alice": "pw", "bob": "pw"}
+            idp = stack.enter_context(IdentityProvider(users=users, clients={CLIENT: None}, **keys))
+            api = stack.enter_context(echo())
+            folder = tmp_path / "vault"
+            if not Path(f"{folder}.key").exists():
+                new_vault_key(Path(f"{folder}.key"))
+            return World(api, idp, folder)
+
+        yield world
+
+
+def login_of(session: Session) -> OidcLogin:
+    authenticator = session._authenticator
+    assert isinstance(authenticator, OidcLogin)
+    return authenticator
+
+
+# ------------------------------------------------------------- logging in
+
+
+def test_building_opens_nothing_and_the_first_request_logs_in(make: Callable[..., World]) -> None:
+    world = make()
+    mi = world.session(person=True)
+    assert world.idp.requests == ()
+    assert world.api.seen == []
+
+    assert mi.get("x").ok
+    assert mi.get("y").ok
+
+    assert world.token_requests == 1
+    assert not world.folder.exists() or not list(world.folder.glob("*.token"))
+
+
+def test_a_stored_login_costs_one_request_to_the_api_and_none_to_the_provider(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    world.logged_in()
+    before, api_before = len(world.idp.requests), len(world.api.seen)
+
+    assert world.session(use_stored_token=True).get("x").ok
+
+    assert len(world.idp.requests) == before
+    assert len(world.api.seen) == api_before + 1
+
+
+def test_a_stored_login_is_renewed_and_the_new_token_is_stored(
+    make: Callable[..., World],
+) -> None:
+    world = make(access_token_seconds=0)
+    world.logged_in()
+    for _ in range(3):
+        assert world.session(use_stored_token=True).get("x").ok
+
+    assert world.idp.counts.reuses == 0
+    assert world.session(use_stored_token=True).refresh_token
+
+
+def test_the_guides_words_work(make: Callable[..., World]) -> None:
+    """``Session(url, oidc=True)``, ``refresh_token`` and a token carried elsewhere."""
+    world = make()
+    carried = world.logged_in().refresh_token
+    world.folder = world.folder.with_name("another")
+    world.vault = str(world.folder)
+    new_vault_key(Path(f"{world.folder}.key"))
+
+    mi = world.session(refresh_token=carried)
+
+    assert mi.get("x").ok
+    assert mi.refresh_token != carried  # it rotates
+
+
+def test_the_page_says_success_only_when_the_login_is_complete(
+    make: Callable[..., World],
+) -> None:
+    """With an ID token for somebody else's login, the browser must not be told that all is well."""
+    world = make()
+    pages: list[str] = []
+    mi = world.session(person=True)
+
+    def browse(url: str) -> None:
+        address = world.idp.sign_in(url, "alice").replace("code=", "code=x")
+        Thread(target=lambda: pages.append(requests.get(address, timeout=30).text)).start()
+
+    login_of(mi)._context.terminal._open_url = browse
+    with pytest.raises(GatepassError):
+        mi.get("x")
+
+    assert "success" not in "".join(pages).lower()
+
+
+# ------------------------------------------------------------- unattended
+
+
+@pytest.mark.parametrize("use_stored_token", [False, True])
+def test_nobody_there_is_told_at_once_what_to_run(
+    make: Callable[..., World], use_stored_token: bool
+) -> None:
+    world = make()
+    mi = world.session(use_stored_token=use_stored_token)
+
+    with pytest.raises(LoginRequired, match="nobody has logged in yet") as caught:
+        mi.get("x")
+
+    assert "persist_oidc_token" in caught.value.hint
+    assert world.idp.requests == ()
+
+
+def test_use_stored_token_forbids_a_login_even_where_somebody_is_there(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+
+    with pytest.raises(LoginRequired, match="use_stored_token"):
+        world.session(person=True, use_stored_token=True).get("x")
+
+    assert world.token_requests == 0
+
+
+def test_a_revoked_login_says_so_and_is_not_tried_again(make: Callable[..., World]) -> None:
+    world = make(access_token_seconds=0)
+    world.logged_in()
+    world.idp.revoke("alice")
+    for _ in range(2):
+        with pytest.raises(LoginRequired):
+            world.session(use_stored_token=True).get("x")
+
+    assert world.idp.counts.token_requests["refresh_token"] <= 2
+
+
+def test_thirty_two_processes_that_start_at_expiry_cost_one_token_request(
+    make: Callable[..., World],
+) -> None:
+    """Threads stand for them here: each has a session and a vault object of its own."""
+    world = make()
+    mi = world.logged_in()
+    first = login_of(mi).access_token().reveal()
+    world.dead.add(first)
+    before = world.token_requests
+    start = Barrier(32)
+
+    def run(_: int) -> int:
+        session = world.session(use_stored_token=True)
+        start.wait()
+        return session.get("x").status_code
+
+    with ThreadPoolExecutor(32) as pool:
+        assert set(pool.map(run, range(32))) == {200}
+
+    assert world.token_requests == before + 1
+
+
+# ------------------------------------------------------------- requests
+
+
+def test_an_invalid_token_is_renewed_and_the_request_sent_once_more(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    mi = world.logged_in()
+    world.dead.add(login_of(mi).access_token().reveal())
+
+    assert mi.post("x", data=b"body").content == b"body"
+    assert mi.post("x", data=io.BytesIO(b"file")).content == b"file"
+    assert world.idp.counts.token_requests["refresh_token"] == 1
+
+
+def test_a_body_that_can_be_read_once_is_not_sent_again_and_the_session_goes_on(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    mi = world.logged_in()
+    world.dead.add(login_of(mi).access_token().reveal())
+
+    with pytest.raises(GatepassError, match="send the request again"):
+        mi.post("x", data=iter([b"a", b"b"]))
+    assert mi.post("x", data=iter([b"a", b"b"])).content == b"ab"
+
+
+def test_a_token_that_stays_invalid_ends_after_one_renewal(make: Callable[..., World]) -> None:
+    world = make()
+    mi = world.logged_in()
+    world.api.answers = lambda _: Answer(
+        401, [("WWW-Authenticate", 'Bearer error="invalid_token"')]
+    )
+
+    with pytest.raises(LoginRefused):
+        mi.get("x")
+
+    assert world.idp.counts.token_requests["refresh_token"] == 1
+
+
+@pytest.mark.parametrize(
+    "challenge", ['Bearer error="insufficient_scope"', 'Bearer error="invalid_request"']
+)
+def test_other_refusals_renew_nothing(make: Callable[..., World], challenge: str) -> None:
+    world = make()
+    mi = world.logged_in()
+    world.api.answers = lambda _: Answer(401, [("WWW-Authenticate", challenge)])
+
+    with pytest.raises(LoginRefused):
+        mi.get("x")
+    world.api.answers = lambda _: Answer(403, [("WWW-Authenticate", challenge)])
+    assert world.logged_in().get("x").status_code == 403
+    assert world.idp.counts.token_requests.get("refresh_token", 0) == 0
+
+
+def test_another_server_gets_no_token(make: Callable[..., World]) -> None:
+    world = make()
+    mi = world.logged_in()
+    with echo(
+        lambda _: Answer(401, [("WWW-Authenticate", 'Bearer error="invalid_token"')])
+    ) as other:
+        assert mi.get(f"{other.root}/x").status_code == 401
+        assert other.authorizations == [None]
+
+    assert world.idp.counts.token_requests.get("refresh_token", 0) == 0
+
+
+def test_sixteen_threads_share_one_renewal(make: Callable[..., World]) -> None:
+    world = make()
+    mi = world.logged_in()
+    world.dead.add(login_of(mi).access_token().reveal())
+    start = Barrier(16)
+
+    def run(_: int) -> int:
+        start.wait()
+        return mi.get("x").status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(run, range(16))) == {200}
+
+    assert world.idp.counts.token_requests["refresh_token"] == 1
+
+
+# ------------------------------------------------------------- attackers and liars
+
+
+def test_a_spoofed_challenge_gets_no_stored_token(make: Callable[..., World]) -> None:
+    """A hostile API names its own authority; the stored token goes to the pinned one or nowhere."""
+    world = make()
+    mi = world.logged_in()
+    with IdentityProvider(users={"eve": "pw"}, clients={CLIENT: None}) as evil:
+        challenge = (
+            f'Bearer authority="{evil.issuer}", clientid="{CLIENT}", '
+            'redirecturi="http://127.0.0.1/callback", scope="openid", error="invalid_token"'
+        )
+        world.api.answers = lambda _: Answer(401, [("WWW-Authenticate", challenge)])
+        with pytest.raises(LoginRefused):
+            mi.get("x")
+        world.idp.revoke("alice")
+        for person in (False, True):
+            with pytest.raises(GatepassError):
+                world.session(person=person, login_timeout=5.0).get("x")
+        assert evil.requests == ()
+
+
+@pytest.mark.parametrize("other", ["authority", "clientid"])
+def test_another_provider_than_the_stored_logins_is_not_even_asked(
+    make: Callable[..., World], other: str
+) -> None:
+    """Nor is the right one, for a client that is not ours."""
+    world = make()
+    world.logged_in()
+    world.idp.revoke("alice")
+    with echo() as evil:
+        named = {"authority": world.idp.issuer, "clientid": CLIENT}
+        named[other] = evil.root
+        challenge = ", ".join(f'{name}="{value}"' for name, value in named.items())
+        world.api.answers = lambda _: Answer(401, [("WWW-Authenticate", f"Bearer {challenge}")])
+        mi = world.session(person=True, login_timeout=5.0)
+        with pytest.raises(LoginRequired):  # the provider says that the login has ended
+            world.session().get("x")
+        asked = len(world.idp.requests)
+        with pytest.raises(GatepassError, match=f"(?s)now names .*{evil.root}.*gatepass logout"):
+            mi.login()
+
+        assert evil.connections == 0
+        assert len(world.idp.requests) == asked
+
+
+def test_a_carried_token_needs_a_written_issuer() -> None:
+    """Whoever answers for the server could have it sent anywhere."""
+    with pytest.raises(ProfileError, match="refresh_token: needs issuer"):
+        profile_for("https://mi.test/", "oidc", auth={"refresh_token": ref("env:TOKEN")})
+
+    auth = {"refresh_token": ref("env:TOKEN"), "issuer": "https://login.test"}
+    assert profile_for("https://mi.test/", "oidc", auth=auth).scheme == "oidc"
+
+
+def test_a_carried_token_goes_nowhere_that_is_learnt_over_http(make: Callable[..., World]) -> None:
+    """Also where the profile allows http: anybody on the way could name the identity provider."""
+    world = make()
+    keys = {"proxy": world.api.root, "allow_http": True}
+    profile = profile_for("http://mi.test/mi", "oidc", auth={"refresh_token": "rt"}, **keys)
+
+    with pytest.raises(GatepassError, match=r"refresh_token .* is refused: it must begin with ht"):
+        Session._from_checked(profile, environ={}, interactive=False).get("x")
+
+    assert world.api.seen == []
+
+
+_LIES = [
+    "token_html",
+    "token_redirect",
+    "token_error_once",
+    "token_empty",
+    "token_huge",
+    "token_error_after_once",
+    "token_reset_once",
+]
+
+
+@pytest.mark.parametrize("lie", _LIES)
+def test_no_odd_answer_loses_a_usable_token(make: Callable[..., World], lie: str) -> None:
+    """A provider within its grace period, or one that tells the truth again, is enough."""
+    world = make(grace=3600.0)
+    mi = world.logged_in()
+    world.dead.add(login_of(mi).access_token().reveal())
+    world.idp.tell(lie)
+    with suppress(GatepassError):  # a mistake that was made once is got over
+        assert mi.get("x").ok
+    world.idp.tell()
+    for token in [login_of(mi)._live]:
+        if token is not None:
+            world.dead.add(token.token.reveal())
+
+    assert world.session(use_stored_token=True).get("x").ok
+    assert world.idp.counts.forced_logins == 0
+
+
+def test_a_token_of_somebody_else_is_kept_but_not_used(make: Callable[..., World]) -> None:
+    world = make()
+    mi = world.logged_in()
+    world.dead.add(login_of(mi).access_token().reveal())
+    world.idp.tell("other_sub")
+
+    for _ in range(2):
+        with pytest.raises(LoginRequired, match="suspect|cannot be trusted"):
+            world.session(use_stored_token=True).get("x")
+        world.idp.tell()
+    assert list(world.folder.glob("*.token"))
+
+
+def test_no_token_shows_anywhere(make: Callable[..., World], caplog: Any) -> None:
+    caplog.set_level("DEBUG")
+    world = make()
+    mi = world.logged_in()
+    answer = mi.get("x")
+    tokens = [mi.refresh_token, login_of(mi).access_token().reveal()]
+    shown = "\n".join([repr(mi), repr(login_of(mi)), str(vars(answer.request)), caplog.text])
+
+    assert not [token for token in tokens if token in shown]
+
+
+# ------------------------------------------------------------- many processes
+
+_WORKER = """
+import dataclasses, json, sys
+from gatepass._config.profile import Machine, unnamed
+from gatepass._session.session import Session
+from gatepass.secrets import ref
+url, folder, turns = sys.argv[1], sys.argv[2], int(sys.argv[3])
+profile = unnamed(url, {"scheme": "oidc", "use_stored_token": True})
+machine = Machine(vault=folder, vault_key=ref(f"file:{folder}.key"))
+session = Session._from_checked(dataclasses.replace(profile, machine=machine), interactive=False)
+login, token = session._authenticator, None
+for turn in range(turns):
+    token = login.access_token(refused=token)
+    print("ok", flush=True)
+"""
+
+
+def _start(world: World, turns: int) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", _WORKER, world.api.url, str(world.folder), str(turns)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+    )
+
+
+def test_sixteen_processes_refresh_fifty_times_and_nobody_is_logged_out(
+    make: Callable[..., World],
+) -> None:
+    """One-time refresh tokens, whole families revoked on reuse: every request is a rotation."""
+    world = make()
+    world.logged_in()
+    before = world.idp.counts.rotations
+    workers = [_start(world, 50) for _ in range(16)]
+    ended = [worker.communicate(timeout=300) for worker in workers]
+
+    assert [worker.returncode for worker in workers] == [0] * 16, [each[1] for each in ended]
+    counts = world.idp.counts
+    assert counts.forced_logins == 0
+    assert counts.reuses == 0
+    assert counts.token_requests["refresh_token"] == counts.rotations - before
+    assert world.session(use_stored_token=True).get("x").ok
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_killed_processes_lose_no_login_within_the_providers_grace(
+    make: Callable[..., World],
+) -> None:
+    world = make(grace=3600.0)
+    world.logged_in()
+    random = Random(7)  # noqa: S311 - chooses when to kill
+    for _ in range(12):
+        workers = [_start(world, 1000) for _ in range(3)]
+        for worker in workers:
+            assert worker.stdout is not None
+            for _ in range(random.randrange(1, 12)):
+                if not worker.stdout.readline():
+                    break
+            worker.send_signal(signal.SIGKILL)
+        for worker in workers:
+            worker.communicate(timeout=60)
+        assert world.session(use_stored_token=True).get("x").ok
+
+    login: Any = world.session(use_stored_token=True)._authenticator
+    login.access_token(refused=login.access_token())  # a refresh that is not killed
+    assert world.idp.counts.forced_logins == 0
+    assert not [path for path in world.folder.iterdir() if path.suffix == ".inflight"]
+
+
+def test_thirty_two_processes_that_start_at_expiry_share_one_renewal(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    world.idp.tell("expires_in_zero")
+    world.logged_in()
+    world.idp.tell()
+    before = world.token_requests
+    workers = [_start(world, 1) for _ in range(32)]
+    ended = [worker.communicate(timeout=300) for worker in workers]
+
+    assert [worker.returncode for worker in workers] == [0] * 32, [each[1] for each in ended]
+    assert world.token_requests == before + 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_process_that_died_in_a_refresh_is_named_when_the_login_is_gone(
+    make: Callable[..., World],
+) -> None:
+    """No grace: the provider has used the token up, and its answer died with the process."""
+    world = make()
+    world.idp.tell("expires_in_zero")
+    world.logged_in()
+    world.idp.tell()
+    with world.idp.hold() as gate:
+        worker = _start(world, 1)
+        gate.wait_for(1)
+        worker.send_signal(signal.SIGKILL)
+        worker.communicate(timeout=60)
+
+    with pytest.raises(LoginRequired, match=f"process {worker.pid} on .* began a refresh at"):
+        world.session(use_stored_token=True).get("x")
+
+
+def test_a_missing_key_is_named_and_no_new_one_is_made(make: Callable[..., World]) -> None:
+    world = make()
+    world.logged_in()
+    key = Path(f"{world.folder}.key")
+    key.rename(key.with_suffix(".away"))
+
+    with pytest.raises(GatepassError, match="key"):
+        world.session(use_stored_token=True).get("x")
+
+    assert not key.exists()
+
+
+def test_a_client_with_a_secret_logs_on_by_itself(make: Callable[..., World]) -> None:
+    world = make()
+    with IdentityProvider(
+        users={}, clients={"svc": "se:c%41r+t /&=?~"}, access_token_seconds=3600
+    ) as idp:
+        mi = world.session(
+            flow="client_credentials",
+            issuer=idp.issuer,
+            client_id="svc",
+            client_secret="se:c%41r+t /&=?~",
+        )
+        assert mi.get("x").ok
+        assert mi.get("y").ok
+
+        assert idp.counts.token_requests == {"client_credentials": 1}
+
+
+def test_without_a_browser_another_device_logs_in(make: Callable[..., World]) -> None:
+    world = make(device_interval=0.0)
+    mi = world.session(flow="device")
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        found = re.search(r"\b[A-Z0-9]{4}-[A-Z0-9]{4}\b", text)
+        if found and len(told) == 1:
+            world.idp.approve(found[0])
+
+    login_of(mi)._context.terminal._interactive = True
+    login_of(mi)._context.terminal._write = tell
+
+    assert mi.get("x").ok
+    assert world.idp.counts.logins == 1

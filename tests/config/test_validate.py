@@ -1,0 +1,543 @@
+"""The gate: each mistake in a profile names its place and the next step, and no secret."""
+
+import contextlib
+import dataclasses
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepass._config import layers, profile
+from gatepass._config.layers import Locations
+from gatepass._config.profile import Profile, load, origin_of, unnamed, url_problem
+from gatepass._net.tls import Tls
+from gatepass.errors import ProfileError
+from gatepass.secrets import Secret, SecretRef, ref
+
+Write = Callable[[Path, str | bytes], Path]
+Load = Callable[[str | bytes], Profile]
+
+CANARY = "hunter2"
+
+
+@pytest.fixture
+def try_load(locations: Locations, write: Write) -> Load:
+    """Return a function that loads the profile p of a user file with this text."""
+
+    def load_text(text: str | bytes) -> Profile:
+        write(locations.user, text)
+        return load("p", environ={}, locations=locations)
+
+    return load_text
+
+
+def complaint(try_load: Load, text: str | bytes) -> str:
+    with pytest.raises(ProfileError) as caught:
+        try_load(text)
+    message = str(caught.value)
+    assert CANARY not in message
+    return message
+
+
+HEAD = '[profiles.p]\nurl = "https://a.test/x"\n'
+ANONYMOUS = HEAD + 'auth = { scheme = "anonymous" }\n'
+
+
+def test_a_complete_profile_passes_with_all_its_keys(try_load: Load) -> None:
+    loaded = try_load(
+        """
+[profiles.base]
+url = "https://base.test"
+auth.scheme = "anonymous"
+
+[profiles.p]
+url = "https://MI.example.com:8443/mi_servicelayer"
+extends = "base"
+protected = true
+description = "The production server"
+check_path = "Health/v2.svc"
+timeout = [3, 4.5]
+retries = 0
+headers = { X-Tenant = "a" }
+proxy = { url = "http://proxy.test:3128", user_name = "env:U", password = "env:P" }
+allow_http = false
+
+[profiles.p.tls]
+ca_file = "ca.pem"
+client_cert = "c.pem"
+client_key = "k.pem"
+client_key_password = "env:K"
+
+[profiles.p.auth]
+scheme = "basic"
+user_name = "env:MI_USERNAME"
+password = ["env:MI_PASSWORD", "keyring:", { command = ["op", "read"] }, "prompt:Password"]
+domain = "CORP"
+"""
+    )
+
+    assert loaded.url == "https://mi.example.com:8443/mi_servicelayer/"
+    assert loaded.origin == "https://mi.example.com:8443"
+    assert loaded.timeout == (3.0, 4.5)
+    assert [key for key, _ in loaded.references()] == [
+        "auth.user_name",
+        "auth.password",
+        "proxy.user_name",
+        "proxy.password",
+        "tls.client_key_password",
+    ]
+    assert str(loaded.auth.password) == (  # type: ignore[attr-defined]  # a Basic
+        "env:MI_PASSWORD | keyring: | command op | prompt:Password"
+    )
+
+
+def test_a_typo_in_a_key_is_placed_shown_and_guessed(try_load: Load, locations: Locations) -> None:
+    message = complaint(
+        try_load,
+        HEAD + 'auth = { scheme = "bearer", tokn = "hunter2" }\ndesciption = "hunter2"\n',
+    )
+
+    assert (
+        f'{locations.user}:3:29: profiles.p.auth.tokn: unknown key; did you mean "token"?'
+        in message
+    )
+    assert "... tokn =\n        ^" in message
+    assert f"{locations.user}:4:1: profiles.p.desciption: unknown key" in message
+    assert "desciption =\n    ^" in message
+    assert "allowed here: allow_http, auth, check_path" in message
+    assert "profiles.p.auth.token: missing" in message
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "belongs"),
+    [
+        ("", 'password = "hunter2"', "a key of auth: write it below [profiles.NAME.auth]"),
+        ("", 'ca_file = "ca.pem"', "a key of tls: write it below [profiles.NAME.tls]"),
+        ("", 'vault = "x"', "a machine setting: write it into your own file, above its first"),
+        ("[profiles.p.auth]", "timeout = 5", "the profile itself: write it above [profiles.NAME.a"),
+        ("[profiles.p.auth]", "nonsense = 5", ""),
+    ],
+)
+def test_a_key_in_the_wrong_table_is_told_where_it_belongs(
+    try_load: Load, table: str, line: str, belongs: str
+) -> None:
+    auth = "" if table else 'auth = { scheme = "anonymous" }\n'
+    scheme = 'scheme = "anonymous"\n' if table else ""
+
+    message = complaint(try_load, f"{HEAD}{auth}{table}\n{scheme}{line}\n")
+
+    assert "unknown key" in message
+    assert belongs in message
+    assert ("write it" in message) == bool(belongs)
+
+
+def test_what_a_profile_cannot_do_without_is_shown_as_it_is_written(try_load: Load) -> None:
+    nothing = complaint(try_load, '[profiles.p]\ndescription = ""\n')
+    text = complaint(try_load, HEAD + 'auth = "basic"\nproxy = 8080\nheaders = 3\n')
+
+    assert 'write   url = "https://mi.example.com/mi_servicelayer"' in nothing
+    assert 'write   auth = { scheme = "credentials", ... }' in nothing
+    assert "profiles.p.auth: should be a table\n" in text
+    assert 'write   auth = { scheme = "credentials", ... }' in text
+    assert "profiles.p.proxy: should be a text or a table" in text
+    assert "profiles.p.headers: should be a table" in text
+
+
+def test_all_complaints_come_at_once_in_the_order_of_the_file(try_load: Load) -> None:
+    message = complaint(
+        try_load,
+        """
+[profiles.p]
+urll = "x"
+retries = "many"
+timeout = [1]
+headers = 3
+tls = { verify = "no", unknown = 1 }
+protected = 1
+auth = { scheme = "basic", user_name = 3 }
+""",
+    )
+
+    lines = [int(line) for line in re.findall(r"profiles\.toml:(\d+):", message)]
+    assert lines == sorted(lines)
+    assert set(lines) == {2, 3, 4, 5, 6, 7, 8, 9}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('auth = { scheme = "anonymous" }', r"profiles\.p\.url: missing"),
+        ('url = "https://a.test"', r"profiles\.p\.auth: missing"),
+        ('url = "https://a.test"\nauth = "basic"', r"profiles\.p\.auth: should be"),
+        ('url = "https://a.test"\nauth = { }', r"auth\.scheme: missing"),
+        ('url = "https://a.test"\nauth = { scheme = 3 }', r"auth\.scheme: missing or not a text"),
+        (
+            'url = "https://a.test"\nauth = { scheme = "basc" }',
+            r'auth\.scheme: unknown scheme; did you mean "basic"\?',
+        ),
+        (
+            'url = "https://a.test"\nauth = { scheme = "bearer", token = "evn:X" }',
+            r"auth\.token: a secret field takes a reference",
+        ),
+        (
+            'url = "https://a.test"\nauth = { scheme = "bearer", token = "hunter2" }',
+            r"gatepass secret set p token",
+        ),
+        (
+            'url = "https://a.test"\nauth = { scheme = "bearer", token = ["env:X", "hunter2"] }',
+            r"auth\.token: a secret field takes a reference",
+        ),
+        (
+            'url = "https://a.test"\nauth = { scheme = "bearer", token = [] }',
+            r"an empty list",
+        ),
+        (
+            'url = "https://a.test"\nauth = { scheme = "bearer", token = { command = "op read" } }',
+            r"a list of strings",
+        ),
+        (
+            'url = "https://a.test"\nauth = { scheme = "bearer", token = "command:op" }',
+            r"a command is written as a list",
+        ),
+        (
+            'url = "https://a.test"\nauth = { scheme = "bearer", token = "env:" }',
+            r"env: needs something after the colon",
+        ),
+        (
+            'url = "https://a.test"\nproxy = "http://u:hunter2@proxy.test"',
+            r"proxy\.url: holds a user name or password",
+        ),
+        (
+            'url = "https://a.test"\nproxy = { url = "http://proxy.test", user_name = "u" }',
+            r"proxy: user_name and password belong together",
+        ),
+        ('headers = { Cookie = "hunter2" }', r"headers\.Cookie: not here"),
+        ('headers = { authorization = "hunter2" }', r"headers\.authorization: not here"),
+        ('headers = { "Proxy-Authorization" = "hunter2" }', r"Proxy-Authorization: not here"),
+        ('headers = { "X A" = "1" }', r"not the name of a header"),
+        ('headers = { X-A = "é" }', r"plain ASCII"),
+        ("headers = { X-A = 1 }", r"headers"),
+        ("retries = 21", r"retries: should be a whole number from 0 to 20"),
+        ("retries = true", r"retries: should be a whole number"),
+        ("timeout = 0", r"timeout: should be seconds"),
+        ("timeout = [1, 2, 3]", r"timeout: should be seconds"),
+        ("timeout = inf", r"timeout: should be seconds"),
+        ('timeout = "5"', r"timeout: should be seconds"),
+        ("timeout = true", r"timeout: should be seconds"),
+        ('tls = { client_key = "k.pem" }', r"tls\.client_key: needs client_cert too"),
+        (
+            'tls = { client_key_password = "hunter2" }',
+            r"gatepass secret set p tls.client_key_password",
+        ),
+        (
+            'auth = { scheme = "oidc", tls = { client_key = "k.pem" } }',
+            r"auth\.tls\.client_key: needs client_cert too",
+        ),
+        (
+            'auth = { scheme = "oidc", tls = { client_key_password = "hunter2" } }',
+            r"gatepass secret set p auth\.tls\.client_key_password",
+        ),
+        (
+            'auth = { scheme = "oidc", tls = { ca_fil = "x" } }',
+            r'auth\.tls\.ca_fil: unknown key; did you mean "ca_file"',
+        ),
+        (
+            'auth = { scheme = "oidc", proxy = "http://u:hunter2@proxy.test" }',
+            r"auth\.proxy\.url: holds a user name or password",
+        ),
+        (
+            'auth = { scheme = "oidc", proxy = { url = "http://x.test", user_name = "u" } }',
+            r"auth\.proxy: user_name and password belong together",
+        ),
+        (
+            'auth = { scheme = "oidc", proxy = { url = "http://x.test", password = "hunter2" } }',
+            r"gatepass secret set p auth\.proxy\.password",
+        ),
+        ('auth = { scheme = "oidc", proxy = 3 }', r"auth\.proxy: should be a text or a table"),
+        ('auth = { scheme = "basic", tls = {} }', r"auth\.tls: unknown key"),
+        ('check_path = "https://evil.test/"', r"check_path: should be a path"),
+        ("extends = 3", r"extends: should be"),
+        ('extends = "none"', r"extends: unknown profile"),
+    ],
+)
+def test_each_mistake_is_explained(try_load: Load, body: str, expected: str) -> None:
+    message = complaint(try_load, f"[profiles.p]\n{body}\n")
+
+    assert re.search(expected, message), message
+    assert re.search(r"profiles\.toml:\d+:\d+: ", message)
+
+
+def test_the_providers_certificates_and_proxy_are_those_of_the_profile_once_more(
+    try_load: Load, locations: Locations
+) -> None:
+    loaded = try_load(
+        HEAD
+        + """
+[profiles.p.auth]
+scheme = "oidc"
+proxy = { url = "http://proxy.test:3128", user_name = "env:U", password = "env:P" }
+tls = { ca_file = "ca.pem", client_cert = "c.pem", client_key_password = "env:K" }
+"""
+    )
+
+    folder = str(locations.user.parent)
+    auth: Any = loaded.auth
+    assert (auth.tls.ca_file, auth.tls.client_cert) == (f"{folder}/ca.pem", f"{folder}/c.pem")
+    assert auth.proxy.url == "http://proxy.test:3128"
+    assert (loaded.tls, loaded.proxy) == (Tls(), None)
+    assert dict(loaded.references()).keys() == {
+        "auth.proxy.user_name",
+        "auth.proxy.password",
+        "auth.tls.client_key_password",
+    }
+    assert all(
+        each.base_dir == folder for _, each in loaded.references() if isinstance(each, SecretRef)
+    )
+    told = {key.key: key.value for key in loaded.explain().keys}
+    assert told["auth.tls.ca_file"] == "ca.pem"
+    assert told["auth.proxy.password"] == "env:P"
+
+
+def test_no_proxy_at_all_is_a_word_for_the_provider_too(try_load: Load) -> None:
+    loaded: Any = try_load(HEAD + 'auth = { scheme = "oidc", proxy = "none" }\n')
+
+    assert loaded.auth.proxy.url == "none"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mi.example.com/x",
+        "ftp://a.test/",
+        "https://",
+        "https:///x",
+        "https://user:hunter2@a.test/",
+        "https://hunter2@a.test/",
+        "https://a.test/?q=hunter2",
+        "https://a.test/#hunter2",
+        "https://a.test:port/",
+        "https://a.test:0/",
+        "https://a.test:99999/",
+        "https://[::1/",
+        "https://a b/",
+        "https://a.test\\@evil.test/",
+        "https://a%2etest/",
+        "https://a.test/<x>",
+        "${MI_URL}",
+    ],
+)
+def test_a_bad_url_is_refused_and_never_repeated(try_load: Load, url: str) -> None:
+    message = complaint(try_load, f"[profiles.p]\nurl = '{url}'\nauth.scheme = 'anonymous'\n")
+
+    assert "profiles.p.url: " in message
+    assert "a.test" not in message.replace("mi.example.com", "")
+
+
+@given(st.text())
+def test_the_url_check_never_raises(text: str) -> None:
+    url_problem(text)
+    url_problem(f"https://{text}")
+
+
+@pytest.mark.parametrize(
+    ("url", "refused"),
+    [
+        ("http://mi.example.com/", True),
+        ("http://localhost.evil.test/", True),
+        ("http://localhost:8080/", False),
+        ("http://127.0.0.5/", False),
+        ("http://[::1]:80/", False),
+        ("https://mi.example.com/", False),
+    ],
+)
+def test_plain_http_needs_loopback_or_permission(try_load: Load, url: str, refused: bool) -> None:
+    text = f'[profiles.p]\nurl = "{url}"\nauth = {{ scheme = "bearer", token = "env:T" }}\n'
+    if refused:
+        assert "allow_http = true" in complaint(try_load, text)
+        assert try_load(text + "allow_http = true\n").allow_http
+        anonymous = text.replace('"bearer", token = "env:T"', '"anonymous"')
+        assert try_load(anonymous).url == url
+    else:
+        assert try_load(text).url == url
+
+
+def test_a_backspace_in_a_domain_name_is_explained(try_load: Load) -> None:
+    r"""``"CORP\bob"`` is valid TOML and holds a backspace."""
+    message = complaint(
+        try_load,
+        HEAD + 'auth = { scheme = "basic", user_name = "CORP\\bob", password = "env:P" }',
+    )
+
+    assert "user_name: holds a control character" in message
+    assert "single quotes" in message
+
+
+def test_an_unknown_escape_is_explained(try_load: Load) -> None:
+    message = complaint(try_load, HEAD + 'auth.user_name = "CORP\\alice"')
+
+    assert re.search(r"profiles\.toml:3:\d+: Unescaped", message)
+    assert "single quotes" in message
+
+
+def test_a_secret_with_a_control_character_is_not_repeated(try_load: Load) -> None:
+    complaint(try_load, HEAD + 'auth = { scheme = "bearer", token = "hunter2\\u0007" }')
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"[profiles.p\nurl = 'hunter2'", r"profiles\.toml:1:12: "),
+        (
+            b"[profiles.p]\nauth.token = hunter2\n",
+            r"profiles\.toml:2:14: Invalid value[^$]*write a text in straight quotes",
+        ),
+        (
+            b"[profiles.p]\n[profiles.p]\n",
+            r"profiles\.toml:2:\d+: Cannot declare[\s\S]*merge the two",
+        ),
+        (b"[profiles.p]\nurl = 'hunter2\n", r"profiles\.toml:\d:\d+: [\s\S]*its last quote"),
+        (b'[profiles.p]\nurl = "hunter2\n', r"profiles\.toml:2:\d+: [\s\S]*its last quote"),
+        (
+            b"[profiles.p]\nscheme : hunter2",
+            r"profiles\.toml:2:\d+: [\s\S]*a line is   key = value",
+        ),
+        ("[profiles.p]\nurl = \u201chunter2\u201d".encode(), "straight quotes"),
+        (b"[profiles.p]\nauth = {\n token = 'hunter2'\n}", r":2:9: [\s\S]*in one line, or write"),
+        (b"[profiles.p]\nauth = { a = 1,\n token = 'hunter2' }", r":2:16: [\s\S]*in one line, or"),
+        (b"[profiles.p]\nauth = { a = 'hunter2'\n}", r":2:23: [\s\S]*in one line, or write"),
+        (b"url = 'hunter2'", r":1:1: url: unknown key[\s\S]*write   \[profiles\.NAME\]   above"),
+        (b"[prod]\nurl = 'hunter2'", r"prod: unknown key [\s\S]*is written \[profiles\.prod\]"),
+        (b"[profiles.p]\nurl = '\xff hunter2'", r"profiles\.toml:2:8: not UTF-8"),
+        ("[profiles.p]\nurl = 'x'".encode("utf-16"), "UTF-16, as PowerShell"),
+        (b"profiles = 3", r"profiles\.toml:1:1: profiles: holds a table"),
+        (b"profiles.p = 3", r"profiles\.toml:1:1: profiles: holds a table"),
+        (b"default_profile = 3", r"default_profile: should be the name"),
+        (b"root = 3", r"root: should be true or false"),
+        (b"[profile.p]\n", r'profiles\.toml:1:2: profile: unknown key; did you mean "profiles"'),
+        (b"a = " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+        (b"profiles.p" + b".a" * 5000 + b" = 'hunter2'", "nested too deeply\ntake out the keys"),
+    ],
+)
+def test_a_malformed_file_is_never_skipped(try_load: Load, content: bytes, expected: str) -> None:
+    assert re.search(expected, complaint(try_load, content))
+
+
+def test_a_byte_order_mark_and_crlf_are_fine_and_positions_stay_right(try_load: Load) -> None:
+    good = b"\xef\xbb\xbf" + ANONYMOUS.replace("\n", "\r\n").encode()
+    assert try_load(good).name == "p"
+
+    bad = good + b'nonsense = "hunter2"\r\n'
+    assert "profiles.toml:4:1: profiles.p.nonsense" in complaint(try_load, bad)
+
+
+def test_a_folder_in_place_of_a_file_is_an_error(locations: Locations) -> None:
+    locations.user.mkdir(parents=True)
+
+    with pytest.raises(ProfileError, match="is a folder"):
+        load("p", environ={}, locations=locations)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no FIFO")
+def test_a_pipe_in_place_of_a_file_is_an_error_and_does_not_hang(locations: Locations) -> None:
+    import os
+
+    locations.user.parent.mkdir(parents=True)
+    os.mkfifo(locations.user)
+
+    with pytest.raises(ProfileError, match="a device or a pipe"):
+        load("p", environ={}, locations=locations)
+
+
+def test_a_file_of_five_megabytes_is_read_and_its_last_line_is_placed(try_load: Load) -> None:
+    filler = "# 0123456789abcdef0123456789abcdef\n" * 150_000
+    text = ANONYMOUS + filler
+    assert len(text) > 5_000_000
+    assert try_load(text).name == "p"
+
+    assert "profiles.toml:150005:1: profiles.p.x" in complaint(try_load, text + "\nx = 'hunter2'\n")
+
+
+def test_a_file_without_end_is_refused(try_load: Load) -> None:
+    assert "larger than 16 MiB" in complaint(try_load, b"#" * (17 * 1024 * 1024))
+
+
+def test_a_user_name_may_be_plain_or_a_known_reference(try_load: Load) -> None:
+    def user_name(text: str) -> object:
+        auth = f"auth = {{ scheme = 'basic', user_name = {text}, password = 'env:P' }}"
+        return try_load(HEAD + auth).auth.user_name  # type: ignore[attr-defined]  # a Basic
+
+    assert user_name("'alice'") == "alice"
+    assert user_name(r"'CORP\alice'") == r"CORP\alice"
+    assert isinstance(user_name("'env:U'"), SecretRef)
+    assert isinstance(user_name("['env:U', 'prompt:']"), SecretRef)
+    for wrong in ("'hunter2:x'", "3", "{ x = 1 }"):
+        with pytest.raises(ProfileError) as caught:
+            user_name(wrong)
+        assert CANARY not in str(caught.value)
+
+
+def test_a_profile_does_not_hold_the_secret(
+    try_load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", CANARY)
+
+    loaded = try_load(HEAD + "auth = { scheme = 'bearer', token = 'env:TOKEN' }")
+
+    assert CANARY not in repr(loaded)
+    assert CANARY not in str(dataclasses.asdict(loaded, dict_factory=dict))
+
+
+def test_an_unnamed_profile_goes_through_the_same_gate() -> None:
+    built = unnamed(
+        "https://a.test",
+        {"scheme": "basic", "user_name": "a:b", "password": "env:literal"},
+        retries=1,
+    )
+
+    assert isinstance(built.auth.password, Secret)  # type: ignore[attr-defined]  # a Basic
+    assert built.auth.user_name == "a:b"  # type: ignore[attr-defined]
+    assert built.name == ""
+    with pytest.raises(ProfileError, match="arguments: retrys: unknown key"):
+        unnamed("https://a.test", {"scheme": "anonymous"}, retrys=1)
+
+
+def test_a_reference_in_python_stays_a_reference() -> None:
+    built = unnamed("https://a.test", {"scheme": "bearer", "token": ref("env:T")})
+
+    assert built.auth.token == ref("env:T")  # type: ignore[attr-defined]  # a Bearer
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["url", "auth", "timeout", "retries", "headers", "tls", "proxy", "x"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=6,
+        ),
+    )
+)
+def test_any_table_passes_the_gate_or_is_a_profile_error(table: dict[str, object]) -> None:
+    """Foreign text can bring no other exception out of the gate."""
+    source = layers.Source("user", "f", {"profiles": {"p": table}})
+    taken = layers.Taken("p", table, (layers.Contribution(source, table, ("profiles", "p")),))
+    with contextlib.suppress(ProfileError):
+        profile.check(taken, profile.Machine())
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://A.test/x", "https://a.test"),
+        ("https://a.test:443/x", "https://a.test"),
+        ("http://a.test:443/x", "http://a.test:443"),
+        ("HTTP://[::1]:8080/", "http://[::1]:8080"),
+    ],
+)
+def test_the_origin_is_scheme_host_and_port(url: str, origin: str) -> None:
+    assert origin_of(url) == origin

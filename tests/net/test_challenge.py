@@ -1,0 +1,149 @@
+"""WWW-Authenticate headers, friendly and hostile."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gatepass._net.challenge import Challenge, ChallengeError, configuration, offered, parse
+
+TOKEN_CHARACTERS = "!#$%&'*+.^_`|~0123456789abcdefghijklmnopqrstuvwxyz-"
+tokens = st.text(TOKEN_CHARACTERS, min_size=1, max_size=12)
+values = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), max_size=20)
+blanks = st.text(" \t", max_size=2)
+
+
+def shown(challenge: Challenge) -> tuple[str, str | None, dict[str, str]]:
+    return challenge.scheme, challenge.token68, dict(challenge.params)
+
+
+def read(header: str) -> list[tuple[str, str | None, dict[str, str]]]:
+    return [shown(challenge) for challenge in parse(header)]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("", []),
+        (" , ,", []),
+        ("Negotiate", [("negotiate", None, {})]),
+        ("Negotiate, NTLM", [("negotiate", None, {}), ("ntlm", None, {})]),
+        ("NTLM,Negotiate", [("ntlm", None, {}), ("negotiate", None, {})]),
+        ("Negotiate abc==, NTLM", [("negotiate", "abc==", {}), ("ntlm", None, {})]),
+        ("Bearer a=", [("bearer", "a=", {})]),
+        ('Basic realm="a, b"', [("basic", None, {"realm": "a, b"})]),
+        (
+            "Basic realm = x ,, charset=UTF-8 ,",
+            [("basic", None, {"realm": "x", "charset": "UTF-8"})],
+        ),
+        ("Bearer , k=v", [("bearer", None, {"k": "v"})]),
+        (r'Digest a="q\"\\"', [("digest", None, {"a": 'q"\\'})]),
+        (
+            "Bearer authority=https://idp/r?x=1, client_id=c, x-y=1, Basic realm=r",
+            [
+                ("bearer", None, {"authority": "https://idp/r?x=1", "client_id": "c", "x-y": "1"}),
+                ("basic", None, {"realm": "r"}),
+            ],
+        ),
+    ],
+)
+def test_a_header_is_read_as_rfc_9110_says(
+    header: str, expected: list[tuple[str, str | None, dict[str, str]]]
+) -> None:
+    assert read(header) == expected
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "=x",
+        '"quoted"',
+        'Basic"x"',
+        "Basic foo bar",
+        'Basic realm="open',
+        'Basic realm="x" foo="y"',
+        "Bearer a=, b=c",
+        "Bearer k=v, K=w",
+        "Bearer cost=(£35)\u2028, £=1",
+        "Basic realm=x\n",
+        "x" * 16_385,
+    ],
+)
+def test_a_malformed_header_is_an_error_that_does_not_repeat_it(header: str) -> None:
+    with pytest.raises(ChallengeError) as caught:
+        parse(header)
+
+    assert header not in str(caught.value)
+    assert offered(header) == ()
+
+
+@st.composite
+def parameters(draw: st.DrawFn) -> tuple[dict[str, str], list[str]]:
+    """Parameters, and a correct way to write each of them."""
+    wanted = draw(st.dictionaries(tokens, values, min_size=1, max_size=4))
+    written = []
+    for name, value in wanted.items():
+        text = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        if value and all(character in TOKEN_CHARACTERS for character in value):
+            text = draw(st.sampled_from([text, value]))
+        name_as_sent = draw(st.sampled_from([name, name.upper()]))
+        written.append(f"{name_as_sent}{draw(blanks)}={draw(blanks)}{text}")
+    return wanted, written
+
+
+@st.composite
+def headers(draw: st.DrawFn) -> tuple[list[tuple[str, str | None, dict[str, str]]], str]:
+    """Challenges, and a correct header for them."""
+    expected: list[tuple[str, str | None, dict[str, str]]] = []
+    elements: list[str] = []
+    for scheme in draw(st.lists(tokens, max_size=4)):
+        form = draw(st.sampled_from(["alone", "token68", "parameters"]))
+        if form == "alone":
+            expected.append((scheme, None, {}))
+            elements.append(scheme)
+        elif form == "token68":
+            token = draw(st.from_regex(r"\A[A-Za-z0-9._~+/-]{1,20}={0,2}\Z"))
+            expected.append((scheme, token, {}))
+            elements.append(f"{scheme} {token}")
+        else:
+            wanted, written = draw(parameters())
+            expected.append((scheme, None, wanted))
+            elements += [f"{scheme} {written[0]}", *written[1:]]
+    commas = draw(st.sampled_from([",", ", ", " , ", ",, ", "\t,"]))
+    return expected, draw(st.sampled_from(["", ", "])) + commas.join(elements)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(headers())
+def test_what_was_written_correctly_is_read_back(
+    case: tuple[list[tuple[str, str | None, dict[str, str]]], str],
+) -> None:
+    expected, header = case
+
+    assert read(header) == expected
+
+
+@given(st.text() | st.text('aB=,"\\ \t') | st.binary().map(lambda raw: raw.decode("latin-1")))
+def test_any_text_gives_challenges_or_our_error(header: str) -> None:
+    try:
+        challenges = parse(header)
+    except ChallengeError:
+        return
+    for challenge in challenges:
+        assert challenge.scheme == challenge.scheme.lower()
+        assert challenge.token68 is None or not challenge.params
+
+
+@pytest.mark.parametrize(
+    ("header", "mode"),
+    [
+        ("Negotiate, NTLM", "Windows"),
+        ("NTLM", "Windows"),
+        ("Negotiate, NTLM, Basic realm=x", "mixed"),
+        ("Basic realm=x", "standalone"),
+        ("Bearer authority=https://idp/", "OIDC"),
+        ("Digest realm=x", None),
+        ("", None),
+    ],
+)
+def test_the_challenge_tells_the_configuration_of_the_server(header: str, mode: str | None) -> None:
+    assert configuration(parse(header)) == mode

@@ -1,0 +1,312 @@
+"""TLS: whom a session trusts, and to whom it shows a certificate."""
+
+import shutil
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from urllib3.exceptions import InsecureRequestWarning
+
+from gatepass._net.tls import ClientCertificate, Contexts
+from gatepass._session.exceptions import TLSFailed, Unreachable
+from gatepass._session.session import Session
+from gatepass.errors import ProfileError
+from gatepass.secrets import ref
+from tests.support.echo import Echo, echo, redirects
+from tests.support.peers import ca as ca_peer
+from tests.support.peers.apache import Apache
+from tests.support.peers.ca import CLIENT_NAME, PASSPHRASE, Certificate, CertificateAuthority
+from tests.support.peers.need import need_program
+from tests.support.sessions import NOWHERE, session_for
+
+
+def server_side(certificate: Certificate, clients: Path | None = None) -> ssl.SSLContext:
+    """A server's context; with ``clients`` it asks for their certificates."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.chain, certificate.key)
+    if clients is not None:
+        context.load_verify_locations(clients)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+@pytest.fixture
+def server(ca: CertificateAuthority) -> Iterator[Echo]:
+    """An https server that asks for a client certificate and does not insist."""
+    with echo(tls=server_side(ca.server, ca.ca_file)) as running:
+        yield running
+
+
+@pytest.fixture
+def other_ca(tmp_path: Path) -> CertificateAuthority:
+    return ca_peer.make(tmp_path / "other-ca")
+
+
+def anonymous(url: str, **keys: object) -> Session:
+    environ = keys.pop("environ", {})
+    return session_for(url, "anonymous", environ=environ, **keys)  # type: ignore[arg-type]
+
+
+@contextmanager
+def refused_by(url: str, cause: str, **keys: object) -> Iterator[None]:
+    with pytest.raises(TLSFailed, match=cause) as caught:
+        anonymous(url, **keys).get("x")
+    assert isinstance(caught.value, requests.exceptions.SSLError)
+    assert caught.value.exit_code == 5
+    assert url.removesuffix("/mi/") in str(caught.value)
+    assert caught.value.hint
+    yield
+
+
+def test_an_unknown_authority_is_refused_and_the_way_out_is_named(server: Echo) -> None:
+    with refused_by(server.url, r"unknown authority(.|\n)*ca_file"):
+        assert server.seen == []
+
+
+def test_a_certificate_for_another_host_is_refused(ca: CertificateAuthority) -> None:
+    with (
+        echo(tls=server_side(ca.wrong_host)) as server,
+        refused_by(server.url, "another host name", tls={"ca_file": str(ca.ca_file)}),
+    ):
+        assert server.seen == []
+
+
+def test_an_expired_certificate_is_refused(ca: CertificateAuthority) -> None:
+    with (
+        echo(tls=server_side(ca.expired)) as server,
+        refused_by(server.url, "has expired", tls={"ca_file": str(ca.ca_file)}),
+    ):
+        assert server.seen == []
+
+
+def test_a_server_that_speaks_plain_http_is_recognised() -> None:
+    with echo() as server, refused_by(server.url.replace("http", "https"), "does not speak TLS"):
+        assert server.seen == []
+
+
+def test_the_ca_file_of_the_profile_comes_first(
+    server: Echo, ca: CertificateAuthority, other_ca: CertificateAuthority
+) -> None:
+    wrong = {"REQUESTS_CA_BUNDLE": str(other_ca.ca_file), "CURL_CA_BUNDLE": str(other_ca.ca_file)}
+    assert anonymous(server.url, environ=wrong, tls={"ca_file": str(ca.ca_file)}).get("x").ok
+
+    right = {"REQUESTS_CA_BUNDLE": str(ca.ca_file)}
+    with refused_by(
+        server.url, "unknown authority", environ=right, tls={"ca_file": str(other_ca.ca_file)}
+    ):
+        pass
+
+
+def test_the_ca_file_comes_before_the_variables_of_this_process_too(
+    server: Echo,
+    ca: CertificateAuthority,
+    other_ca: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where requests itself would put the variable above ``session.verify``."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other_ca.ca_file))
+    mi = Session(server.url, anonymous=True, tls={"ca_file": str(ca.ca_file)})
+
+    assert mi.get("x").ok
+
+
+def test_the_variables_come_next_that_of_requests_first(
+    server: Echo, ca: CertificateAuthority, other_ca: CertificateAuthority
+) -> None:
+    good, bad = str(ca.ca_file), str(other_ca.ca_file)
+    for environ in ({"CURL_CA_BUNDLE": good}, {"REQUESTS_CA_BUNDLE": good, "CURL_CA_BUNDLE": bad}):
+        assert anonymous(server.url, environ=environ).get("x").ok
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="OpenSSL's variable names the store on Linux")
+def test_the_operating_systems_store_comes_last_and_alone(
+    server: Echo, ca: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca.ca_file))
+    monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent")
+    mi = anonymous(server.url)
+    assert mi.get("x").ok
+
+    lanes = mi.adapters["https://"]
+    (context,) = lanes.transports["profile"]._contexts._made.values()  # type: ignore[attr-defined]
+    assert len(context._ctx.get_ca_certs()) == 1, "certifi's authorities are not among them"
+
+
+def test_verify_true_means_what_the_profile_says(server: Echo, ca: CertificateAuthority) -> None:
+    mi = anonymous(server.url, tls={"ca_file": str(ca.ca_file)})
+
+    assert mi.get("x", verify=True).ok
+    assert mi.get("x").ok
+    assert {seen.connection for seen in server.seen} == {1}
+
+
+def test_verify_false_for_one_request_does_not_reach_the_next(
+    server: Echo, ca: CertificateAuthority
+) -> None:
+    mi = anonymous(server.url)
+    for _ in range(2):
+        with pytest.warns(InsecureRequestWarning):
+            assert mi.get("x", verify=False).ok
+        with pytest.raises(TLSFailed):
+            mi.get("x")
+        assert mi.get("x", verify=str(ca.ca_file)).ok
+        with pytest.raises(TLSFailed):
+            mi.get("x", verify=True)
+
+    assert [seen.connection for seen in server.seen] in ([1, 3, 1, 3], [1, 2, 1, 2])
+
+
+def test_tls_verify_false_trusts_anybody(server: Echo) -> None:
+    mi = anonymous(server.url, tls={"verify": False})
+    for client in (mi, mi._http()):
+        with pytest.warns(InsecureRequestWarning):
+            assert client.get(f"{server.url}x").ok
+    with pytest.raises(TLSFailed):
+        mi.get("x", verify=True)
+
+
+# The client's certificate.
+
+
+def _client_tls(ca: CertificateAuthority) -> dict[str, str]:
+    return {
+        "ca_file": str(ca.ca_file),
+        "client_cert": str(ca.client.chain),
+        "client_key": str(ca.client.key),
+    }
+
+
+def test_the_clients_certificate_goes_home_only(ca: CertificateAuthority) -> None:
+    """Not to another server, not after a redirect there, not with the caller's own login."""
+    tls = server_side(ca.server, ca.ca_file)
+    with echo(tls=tls) as other, echo(redirects({"/mi/away": f"{other.root}/end"}), tls) as home:
+        mi = anonymous(home.url, tls=_client_tls(ca))
+        mi.get("x")
+        mi.get("x", auth=("own", "password"))
+        mi.get("away")
+        mi.get(other.url)
+
+    assert [(seen.path, seen.client) for seen in home.seen] == [
+        ("/mi/x", CLIENT_NAME),
+        ("/mi/x", ""),
+        ("/mi/away", CLIENT_NAME),
+    ]
+    assert {seen.client for seen in other.seen} == {""}
+
+
+def test_cert_for_one_request_does_not_reach_the_next(
+    server: Echo, ca: CertificateAuthority
+) -> None:
+    mi = anonymous(server.url, tls={"ca_file": str(ca.ca_file)})
+    for cert in ((str(ca.client.chain), str(ca.client.key)), None) * 2:
+        mi.get("x", cert=cert)
+
+    assert [seen.client for seen in server.seen] == [CLIENT_NAME, "", CLIENT_NAME, ""]
+
+
+def test_a_scheme_asks_without_the_clients_certificate(
+    server: Echo, ca: CertificateAuthority
+) -> None:
+    anonymous(server.url, tls=_client_tls(ca))._http().get(server.url)
+
+    assert [seen.client for seen in server.seen] == [""]
+
+
+def test_a_server_may_ask_for_the_certificate_after_the_handshake(
+    ca: CertificateAuthority,
+) -> None:
+    """As IIS does, which first looks at the path."""
+    certificate = ClientCertificate(str(ca.client.chain), str(ca.client.key))
+
+    assert Contexts(str(ca.ca_file)).get(True, certificate).post_handshake_auth
+
+
+def test_a_failed_handshake_is_not_tried_again(
+    server: Echo, caplog: pytest.LogCaptureFixture
+) -> None:
+    with refused_by(server.url, "unknown authority"):
+        assert [each for each in caplog.records if "Retrying" in each.getMessage()] == []
+
+
+def test_apache_takes_the_certificate(apache: Apache, ca: CertificateAuthority) -> None:
+    answer = anonymous(apache.mutual_tls.https, tls=_client_tls(ca)).get("cgi/whoami").json()
+
+    assert answer["client_cn"] == CLIENT_NAME
+
+
+def test_a_missing_certificate_is_explained(apache: Apache, ca: CertificateAuthority) -> None:
+    with pytest.raises(Unreachable, match="client's certificate") as caught:
+        anonymous(apache.mutual_tls.https, tls={"ca_file": str(ca.ca_file)}).get("cgi/whoami")
+
+    assert "client_cert" in caught.value.hint
+
+
+def _encrypted(ca: CertificateAuthority, **more: object) -> dict[str, object]:
+    return {**_client_tls(ca), "client_key": str(ca.encrypted_client.key), **more}
+
+
+def test_an_encrypted_key_is_opened_by_its_passphrase(
+    server: Echo, ca: CertificateAuthority
+) -> None:
+    tls = _encrypted(ca, client_key_password=ref("env:KEY"))
+    anonymous(server.url, tls=tls, environ={"KEY": PASSPHRASE}).get("x")
+
+    assert server.seen[0].client == CLIENT_NAME
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({}, "is encrypted, and no passphrase is given"),
+        ({"KEY": "canary-wrong"}, "cannot be opened(.|\n)*wrong passphrase"),
+        ({"KEY": "canary" * 400}, "too long"),
+    ],
+)
+def test_a_passphrase_that_does_not_fit_is_told_when_the_session_is_built(
+    ca: CertificateAuthority, environ: dict[str, str], message: str
+) -> None:
+    """Also without one: OpenSSL would ask on the terminal."""
+    password = {"client_key_password": ref("env:KEY")} if environ else {}
+    with pytest.raises(ProfileError, match=message) as caught:
+        anonymous(NOWHERE, tls=_encrypted(ca, **password), environ=environ)
+
+    assert "canary" not in str(caught.value)
+
+
+def test_certificate_files_that_cannot_be_used_are_told_when_the_session_is_built(
+    ca: CertificateAuthority, other_ca: CertificateAuthority, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    chain, foreign_key = str(ca.client.chain), str(other_ca.client.key)
+    for tls, message in (
+        ({"ca_file": "/nonexistent/ca.pem"}, "cannot read /nonexistent/ca.pem: No such file"),
+        ({"ca_file": str(empty)}, "holds no certificate"),
+        ({"client_cert": "/nonexistent/c.pem"}, "cannot read /nonexistent/c.pem"),
+        ({"client_cert": str(empty)}, "are not a certificate and its key"),
+        ({"client_cert": chain, "client_key": foreign_key}, "belongs to another certificate"),
+    ):
+        with pytest.raises(ProfileError, match=message):
+            anonymous(NOWHERE, tls=tls)
+
+
+def test_a_folder_of_authorities_may_be_named(server: Echo, ca: CertificateAuthority) -> None:
+    """As in requests, and as OpenSSL reads it: by names that are hashes."""
+    folder = ca.ca_file.parent / "hashed"
+    folder.mkdir()
+    with refused_by(server.url, "unknown authority", tls={"ca_file": str(folder)}):
+        pass
+    shutil.copy(ca.ca_file, folder / f"{_subject_hash(ca.ca_file)}.0")
+
+    assert anonymous(server.url, tls={"ca_file": str(folder)}).get("x").ok
+
+
+def _subject_hash(certificate: Path) -> str:
+    argv = ["openssl", "x509", "-subject_hash", "-noout", "-in", str(certificate)]
+    need_program("openssl", "openssl")
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,1 +1,0 @@
-"""Programs that Apache runs; `tests.peers.apache` installs them without the `.py`."""

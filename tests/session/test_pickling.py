@@ -1,0 +1,984 @@
+"""Pickles and copies of sessions, and pickles of errors."""
+
+import copy
+import dataclasses
+import importlib
+import json
+import os
+import pickle
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from requests.adapters import BaseAdapter, HTTPAdapter
+
+import gatepass
+from gatepass._config.profile import Machine
+from gatepass._config.redis_vault import RedisVault
+from gatepass._net.proxy import Proxy
+from gatepass._net.tls import Tls
+from gatepass._session import exceptions, pickling
+from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
+from gatepass._session.session import Session, _unpickled
+from gatepass._system.terminal import Terminal
+from gatepass._vault.records import Provider, Record
+from gatepass._version import __version__
+from gatepass.auth._oidc.refresh import Unsaved
+from gatepass.errors import (
+    GatepassError,
+    NobodyThere,
+    PluginError,
+    Problem,
+    ProfileError,
+    SecretUnavailable,
+)
+from gatepass.sandbox import Server
+from gatepass.secrets import Secret, SecretRef, may_be_secret, ref
+from tests.support import worker_tasks
+from tests.support.echo import Answer, Seen, basic, echo, refused, wants
+from tests.support.sessions import (
+    ENVIRON,
+    NOWHERE,
+    PASSWORD,
+    USER,
+    person,
+    profile_for,
+    session_for,
+)
+
+LOGIN = basic(USER, PASSWORD)
+
+
+def reopened(content: bytes) -> Any:
+    return pickle.loads(content)  # noqa: S301 - our own
+
+
+@pytest.fixture
+def from_file(tmp_path: Path) -> Callable[..., Session]:
+    """Return a function that builds a session from the text of a profile's ``auth``."""
+
+    def build(auth: str, *, environ: dict[str, str] | None = None, top: str = "") -> Session:
+        profiles = tmp_path / "secret-place" / "p.toml"
+        profiles.parent.mkdir(exist_ok=True)
+        profiles.write_text(
+            f'{top}\n[profiles.prod]\nurl = "https://mi.example.com"\n'
+            f'headers = {{ X-Tenant = "t" }}\nauth = {auth}\n'
+            '[profiles.other]\nurl = "https://mi.example.com"\n'
+            'auth = { scheme = "basic", user_name = "u", password = "canary-literal" }\n'
+        )
+        profiles.chmod(0o600)
+        return Session.from_profile("prod", config_file=profiles, environ=environ or ENVIRON)
+
+    return build
+
+
+_BASIC = '{ scheme = "basic", user_name = "bob", password = "env:MI_PASSWORD" }'
+
+
+# ---------------------------------------------------------------- what travels
+
+
+def test_a_pickle_opens_in_another_process_with_secrets_of_its_own() -> None:
+    script = (
+        "import pickle, sys\n"
+        "mi = pickle.load(sys.stdin.buffer)\n"
+        "print(mi, mi.get('x').status_code, mi.max_redirects)\n"
+    )
+
+    def opened(environ: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+        python = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.run(
+            [sys.executable, "-c", script],
+            input=pickle.dumps(mi),
+            capture_output=True,
+            check=False,
+            timeout=60,
+            env={**python, **environ},
+        )
+
+    with echo(wants(LOGIN)) as server:
+        mi = session_for(server.url)
+        mi.max_redirects = 7
+        good, without = opened(ENVIRON), opened({})
+
+    assert good.stdout.split()[-2:] == [b"200", b"7"], good.stderr
+    assert b"password: env:MI_PASSWORD: the variable MI_PASSWORD is not set" in without.stderr
+    assert server.authorizations == [LOGIN]
+
+
+def test_a_pickle_holds_neither_secret_nor_place(from_file: Callable[..., Session]) -> None:
+    mi = from_file(_BASIC)
+    mi.cookies.set("c", "canary-cookie")
+
+    content = pickle.dumps(mi)
+
+    assert b"MI_PASSWORD" in content
+    for secret in (b"canary", b"secret-place", b"p.toml", b"state", PASSWORD.encode()):
+        assert secret not in content
+
+
+def test_a_pickle_of_the_profile_holds_no_text_of_its_file(
+    from_file: Callable[..., Session],
+) -> None:
+    """The file's text is kept for messages; it holds other profiles too."""
+    profile = from_file(_BASIC).profile
+
+    content = pickle.dumps(profile)
+
+    assert reopened(content) == profile
+    for secret in (b"canary", b"p.toml"):
+        assert secret not in content
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        _BASIC,
+        '{ scheme = "credentials", user_name = "env:U", password = "env:U", domain = "D" }',
+        '{ scheme = "ntlm", user_name = "b", password = "env:U", channel_binding = false }',
+        '{ scheme = "bearer", token = "env:U" }',
+        '{ scheme = "anonymous" }',
+        '{ scheme = "oidc", issuer = "https://i", scopes = ["a"], refresh_token = "env:U" }',
+    ],
+)
+def test_the_profile_is_the_same_where_it_is_opened(
+    auth: str, from_file: Callable[..., Session]
+) -> None:
+    mi = from_file(auth, environ={"U": "u", **ENVIRON})
+
+    again = reopened(pickle.dumps(mi))
+
+    def placeless(reference: Any) -> Any:
+        is_reference = isinstance(reference, SecretRef)
+        return dataclasses.replace(reference, base_dir=None) if is_reference else reference
+
+    auth_here: Any = mi.profile.auth
+    fields = {name: placeless(value) for name, value in vars(auth_here).items()}
+    auth_there = dataclasses.replace(auth_here, **fields)
+    assert again.profile == dataclasses.replace(mi.profile, auth=auth_there)
+    assert again.headers == mi.headers
+
+
+def test_a_file_reference_means_the_same_file_after_pickling(
+    from_file: Callable[..., Session],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "secret-place").mkdir()
+    (tmp_path / "secret-place" / "pw").write_text(PASSWORD)
+    auth = '{ scheme = "basic", user_name = "bob", password = ["env:NONE", "file:pw"] }'
+    mi = from_file(auth)
+    monkeypatch.chdir(tmp_path / "home")
+
+    again = reopened(pickle.dumps(mi))
+    again._ready()
+
+    assert again.profile.auth == mi.profile.auth
+    assert [each.reveal() for each in again._unlocked._found.values()] == [PASSWORD]
+
+
+def test_a_relative_path_of_python_starts_where_the_session_was_pickled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pw").write_text(PASSWORD)
+    monkeypatch.chdir(tmp_path)
+    mi = session_for(NOWHERE, auth={"password": ref("file:pw")})
+    mi.verify, mi.cert = "ca.pem", ("client.pem", "key.pem")
+    vault = dataclasses.replace(mi.profile, machine=Machine(vault="tokens"))
+    other = Session._from_checked(vault)
+
+    content, elsewhere = pickle.dumps(mi), pickle.dumps(other)
+    monkeypatch.chdir(tmp_path / "home")
+    again = reopened(content)
+
+    assert again.profile.auth.password.base_dir == str(tmp_path)
+    assert again.verify == str(tmp_path / "ca.pem")
+    assert again.cert == (str(tmp_path / "client.pem"), str(tmp_path / "key.pem"))
+    assert reopened(elsewhere).profile.machine.vault == str(tmp_path / "tokens")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_a_link_out_of_the_project_is_refused_there_too(tmp_path: Path) -> None:
+    """The reference keeps the folder that it was written in: links are judged by it."""
+    project, outside = tmp_path / "project", tmp_path / "outside"
+    project.mkdir()
+    outside.mkdir()
+    (outside / "pw").write_text(PASSWORD)
+    (project / "secrets").symlink_to(outside)
+    reference = ref(["env:MI_PASSWORD", "file:secrets/pw"]).placed("project", project)
+    profile = profile_for(NOWHERE, auth={"password": reference})
+    mi = Session._from_checked(profile, environ=ENVIRON)
+
+    with pytest.raises(SecretUnavailable, match="a link that leads out of the project"):
+        reopened(pickle.dumps(mi)).get("x")
+
+
+def test_a_command_of_a_project_does_not_run_there_either(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    touch = [sys.executable, "-c", f"open({str(ran)!r}, 'w'); print('x')"]
+    reference = ref(["env:MI_PASSWORD", {"command": touch}]).placed("project", tmp_path)
+    profile = profile_for(NOWHERE, auth={"password": reference})
+    mi = Session._from_checked(profile, environ=ENVIRON)
+
+    with pytest.raises(SecretUnavailable, match="runs only when your own file names it"):
+        reopened(pickle.dumps(mi)).get("x")
+    assert not ran.exists()
+
+
+def test_variables_of_the_machine_count_where_the_pickle_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vault, its key and what is allowed belong to a machine, not to a profile."""
+    profile = profile_for(NOWHERE, "oidc")
+    carried = Machine(vault="/here", vault_key=ref("env:HERE"), allow_insecure_keyring=True)
+    content = pickle.dumps(Session._from_checked(dataclasses.replace(profile, machine=carried)))
+
+    assert reopened(content).profile.machine == carried
+
+    monkeypatch.setenv("GATEPASS_VAULT", str(tmp_path))
+    monkeypatch.setenv("GATEPASS_VAULT_KEY", "env:THERE")
+    there = reopened(content).profile.machine
+    assert (there.vault, str(there.vault_key)) == (str(tmp_path), "env:THERE")
+    assert there.allow_insecure_keyring
+
+
+def test_a_vault_of_many_hosts_travels_with_references_only() -> None:
+    password = ref("env:REDIS").placed("user", Path("/secret-place"))
+    shared = RedisVault("rediss://redis.example.com:6379/0", "me", password)
+
+    def pickled(vault: RedisVault) -> bytes:
+        profile = dataclasses.replace(profile_for(NOWHERE, "oidc"), machine=Machine(vault=vault))
+        return pickle.dumps(Session._from_checked(profile))
+
+    content = pickled(shared)
+    assert b"secret-place" not in content
+    assert str(reopened(content).profile.machine.vault.password) == "env:REDIS"
+    with pytest.raises(TypeError, match=r"vault\.password was given as a value"):
+        pickled(dataclasses.replace(shared, password=Secret("canary")))
+
+
+# ---------------------------------------------------------------- what does not
+
+
+def test_a_secret_given_as_a_value_stops_the_pickle() -> None:
+    mi = Session("https://mi.example.com", user_name=USER, password=PASSWORD)
+
+    with pytest.raises(TypeError, match="password was given as a value") as caught:
+        pickle.dumps(mi)
+    assert PASSWORD not in str(caught.value)
+
+
+def test_a_proxys_password_given_as_a_value_stops_the_pickle() -> None:
+    proxy = {"url": "http://proxy:3128", "user_name": "p", "password": Secret("canary")}
+    mi = Session("https://mi.example.com", anonymous=True, proxy=proxy)
+
+    with pytest.raises(TypeError, match=r"proxy\.password was given as a value") as caught:
+        pickle.dumps(mi)
+    assert "canary" not in str(caught.value)
+
+
+def test_the_way_to_the_provider_travels_as_plain_fields(
+    from_file: Callable[..., Session], tmp_path: Path
+) -> None:
+    """No class of ours: what opens it may keep it elsewhere."""
+    auth = (
+        '{ scheme = "oidc", issuer = "https://i", '
+        'tls = { client_key_password = "env:U" }, '
+        'proxy = { url = "http://p:1", user_name = "u", password = "file:pw" } }'
+    )
+    (tmp_path / "secret-place").mkdir()
+    (tmp_path / "secret-place" / "pw").write_text("canary-proxy")
+    mi = from_file(auth, environ={"U": "canary-key"})
+
+    content = pickle.dumps(mi)
+    again: Any = reopened(content).profile.auth
+
+    here: Any = mi.profile.auth
+    assert (type(again.tls), type(again.proxy)) == (Tls, Proxy)
+    assert again.proxy == here.proxy  # where its file: starts came along
+    assert str(again.tls.client_key_password) == "env:U"
+    assert b"canary" not in content
+    assert b"_tls" not in content
+    assert b"_proxy" not in content
+
+
+def test_the_password_of_the_providers_proxy_stops_the_pickle_by_its_own_name() -> None:
+    proxy = {"url": "http://proxy:3128", "user_name": "p", "password": Secret("canary")}
+    mi = session_for("https://mi.example.com", "oidc", auth={"proxy": proxy})
+
+    with pytest.raises(TypeError, match=r" auth\.proxy\.password was given as a value") as caught:
+        pickle.dumps(mi)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reference", ["prompt:MI password", ["prompt:", "prompt:again"]])
+def test_a_secret_that_only_a_person_knows_stops_the_pickle(reference: Any) -> None:
+    terminal = Terminal({}, interactive=True, read_hidden=lambda _: "x")
+    profile = profile_for(NOWHERE, auth={"password": ref(reference)})
+    mi = Session._from_checked(profile, environ={}, terminal=terminal)
+
+    with pytest.raises(TypeError, match="only a person can answer password"):
+        pickle.dumps(mi)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inner:
+    key: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outer:
+    """Fields as a scheme of another package may have them."""
+
+    inner: Any
+
+
+@pytest.mark.parametrize("wrapped", [lambda it: [it], lambda it: {"a": it}, _Inner])
+def test_a_secret_deep_in_a_scheme_of_another_package_is_found(
+    wrapped: Callable[[Any], Any],
+) -> None:
+    def packed(secret: Any) -> Any:
+        profile = dataclasses.replace(profile_for(NOWHERE), auth=_Outer(wrapped(secret)))  # type: ignore[arg-type]
+        return pickling.packed(profile, "")["profile"]["auth"]["inner"]
+
+    for secret in (Secret("canary"), ref("prompt:")):
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            packed(secret)
+    placed = ref("env:X").placed("user", Path("/secret-place"))
+    assert packed(placed) == wrapped(dataclasses.replace(placed, base_dir=None))
+
+
+def test_nobody_is_asked_where_a_pickle_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the parent was told that somebody is there."""
+    monkeypatch.setenv("MI_PASSWORD", PASSWORD)
+    auth = {"password": ref(["env:MI_PASSWORD", "prompt:"])}
+    mi = session_for(NOWHERE, auth=auth, interactive=True)
+    content = pickle.dumps(mi)
+    assert reopened(content).profile.auth == mi.profile.auth
+    assert reopened(content)._terminal.why_not_ask() == "interactive=False forbids asking"
+    monkeypatch.delenv("MI_PASSWORD")
+
+    with pytest.raises(NobodyThere, match="interactive=False forbids asking"):
+        reopened(content).get("x")
+
+
+# ---------------------------------------------------------------- settings of the session
+
+
+def test_what_was_set_on_a_session_travels_but_no_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MI_PASSWORD", PASSWORD)
+    with echo() as server:
+        mi = session_for(server.url)
+        mi.headers["X-Tenant"] = "t2"
+        mi.headers["Authorization"] = None  # type: ignore[assignment]  # no login at all
+        mi.params = {"page": "1"}
+        mi.hooks["response"].append(worker_tasks.shout)
+        mi.proxies = {"https": "http://proxy:3128"}
+        mi.verify, mi.stream, mi.max_redirects = False, True, 3
+        mi.cookies.set("sid", "canary-cookie")
+        mine = HTTPAdapter(max_retries=7)
+        mi.mount("https://elsewhere.example.com/", mine)
+
+        content = pickle.dumps(mi)
+        again = reopened(content)
+        answer = again.get("x")
+
+    assert b"canary" not in content
+    assert answer.headers["X-Hooked"] == "yes"
+    (seen,) = server.seen
+    assert (seen.headers["x-tenant"], seen.path) == ("t2", "/mi/x?page=1")
+    assert (seen.authorization, seen.headers.get("cookie")) == (None, None)
+    assert (again.verify, again.stream, again.max_redirects) == (False, True, 3)
+    assert again.proxies == {"https": "http://proxy:3128"}
+    assert len(again.cookies) == 0
+    assert again.adapters["https://elsewhere.example.com/"].max_retries.total == 7
+
+
+def test_what_is_set_before_the_first_use_stays() -> None:
+    with echo() as server:
+        again = reopened(pickle.dumps(session_for(server.url, "anonymous")))
+        again.headers["X-Tenant"] = "t3"
+        again.cookies.set("c", "1")
+        mine = HTTPAdapter()
+        again.mount("http://", mine)
+        assert again.get("x").ok
+
+    assert (server.seen[0].headers["x-tenant"], server.seen[0].headers["cookie"]) == ("t3", "c=1")
+    assert again.adapters["http://"] is mine
+
+
+def _with_header(mi: Session) -> None:
+    mi.headers["X-Api-Key"] = "canary"
+
+
+def _with_authorization(mi: Session) -> None:
+    mi.headers["authorization"] = "Bearer canary"
+
+
+def _with_auth(mi: Session) -> None:
+    mi.auth = ("me", "canary")
+
+
+def _with_parameter(mi: Session) -> None:
+    mi.params = {"access_token": "canary"}
+
+
+def _with_pairs(mi: Session) -> None:
+    mi.params = [("page", "1"), ("access_token", "canary")]
+
+
+def _with_bytes(mi: Session) -> None:
+    mi.params = b"page=1&access_token=canary"
+
+
+def _with_bare_proxy(mi: Session) -> None:
+    mi.proxies = {"https": "me:canary@proxy:3128"}
+
+
+def _with_proxy(mi: Session) -> None:
+    mi.proxies = {"https": "http://me:canary@proxy:3128"}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_with_header, "header X-Api-Key"),
+        (_with_authorization, "header authorization"),
+        (_with_auth, "its auth"),
+        (_with_parameter, "parameter access_token"),
+        (_with_pairs, "parameter access_token"),
+        (_with_bytes, "parameter access_token"),
+        (_with_proxy, "proxy for https"),
+        (_with_bare_proxy, "proxy for https"),
+    ],
+)
+def test_a_setting_that_may_be_a_secret_stops_the_pickle(
+    change: Callable[[Session], None], named: str
+) -> None:
+    """Left out in silence, the worker would log on as somebody else, or not at all."""
+    mi = session_for(NOWHERE)
+    change(mi)
+
+    with pytest.raises(TypeError, match=named) as caught:
+        pickle.dumps(mi)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["X-Author", "X-Keyword", "Compass", "X-Bypass-Cache", "Accept"])
+def test_a_harmless_header_is_not_taken_for_a_secret(name: str) -> None:
+    assert not may_be_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    "Authorization X-Auth-Token Cookie X-API-KEY apikey X-Secret Ocp-Apim-Subscription-Key "
+    "X-CSRF-Token password X-Session-Id jsid X-Amz-Signature client_secret Proxy-Authorization "
+    "X-Authorization passphrase x_pass X-Pass X-Api-Keys X-Pwd".split(),
+)
+def test_a_name_that_sounds_like_a_secret_is_taken_for_one(name: str) -> None:
+    assert may_be_secret(name)
+
+
+def test_a_header_of_the_profile_may_be_called_anything() -> None:
+    """The profile is shared; what stands there is no secret."""
+    mi = session_for(NOWHERE, headers={"X-Key-Id": "7"})
+
+    assert reopened(pickle.dumps(mi)).headers["X-Key-Id"] == "7"
+
+
+_WITHOUT_CLOUDPICKLE = """
+import pickle, sys
+from gatepass import Session
+mi = Session("https://mi.example.com", anonymous=True)
+mi.hooks["response"].append(lambda *_, **__: None)
+assert "cloudpickle" not in sys.modules
+pickle.dumps(mi)
+"""
+
+
+def test_a_hook_that_holds_arguments_does_not_travel() -> None:
+    """They may be secrets, as in ``functools.partial(sign, key=...)``."""
+    with session_for(NOWHERE, "anonymous") as mi:
+        mi.hooks["response"].append(partial(worker_tasks.shout, key="canary"))
+        with pytest.raises(TypeError, match="its hook holds arguments") as caught:
+            pickle.dumps(mi)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_hook_that_no_worker_can_find_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_CLOUDPICKLE],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("TypeError: this session cannot be pickled: its hook <lambda> cannot")
+
+
+class _Owner:
+    """Has a session that calls it back."""
+
+    def __init__(self, url: str) -> None:
+        self.answers = 0
+        self.mi = session_for(url, "anonymous")
+        self.mi.hooks["response"].append(self.count)
+
+    def count(self, _: Any, **__: Any) -> None:
+        self.answers += 1
+
+
+@pytest.mark.parametrize("duplicate", [lambda it: reopened(pickle.dumps(it)), copy.deepcopy])
+def test_a_session_whose_hook_leads_back_to_it_can_be_duplicated(
+    duplicate: Callable[[Any], Any],
+) -> None:
+    with echo() as server:
+        owner = _Owner(server.url)
+        by_owner, by_session = duplicate(owner), duplicate(owner.mi)
+        assert by_owner.mi.get("x").ok
+        assert by_session.get("x").ok
+
+    assert (owner.answers, by_owner.answers) == (0, 1)
+    assert by_session.hooks["response"][0].__self__.mi is by_session
+
+
+class _Special(Session):
+    """A class of the user's own, with one more setting."""
+
+    __attrs__ = [  # noqa: RUF012 - as requests has it
+        *requests.Session.__attrs__,
+        "tenant",
+    ]
+    tenant = "none"
+
+
+def test_a_class_of_the_users_own_keeps_its_class_and_settings() -> None:
+    mi = _Special("https://mi.example.com", anonymous=True)
+    mi.tenant = "t"
+
+    for again in (reopened(pickle.dumps(mi)), copy.copy(mi), copy.deepcopy(mi)):
+        assert (type(again), again.tenant) == (_Special, "t")
+
+
+# ---------------------------------------------------------------- opening
+
+
+def test_opening_a_pickle_reads_nothing_and_raises_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pool opens it outside of the task; an error there would end the worker."""
+    content = pickle.dumps(session_for(NOWHERE, tls={"verify": False}))
+
+    again = reopened(content)  # neither the variable is set, nor is there a warning
+
+    assert repr(again) == f"<gatepass.Session {NOWHERE} (basic)>"
+    with again:
+        pass
+    monkeypatch.setenv("MI_PASSWORD", "x")
+    with pytest.warns(UserWarning, match=r"tls\.verify = false"), pytest.raises(GatepassError):
+        again.get("x")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda mi: mi.get("x"),
+        lambda mi: mi.check(),
+        lambda mi: mi.prepare_request(requests.Request("GET", "x")),
+        lambda mi: mi.send(requests.Request("GET", "http://localhost:1/mi/x").prepare()),
+        lambda mi: mi.get_adapter("http://localhost:1/"),
+        lambda mi: mi.login(),
+        copy.copy,
+    ],
+)
+def test_whatever_is_used_first_opens_the_session_and_names_the_process(
+    use: Callable[[Session], object],
+) -> None:
+    again = reopened(pickle.dumps(session_for(NOWHERE)))
+
+    with pytest.raises(SecretUnavailable) as caught:
+        use(again)
+
+    lines = str(caught.value).splitlines()
+    assert lines == [
+        f"{worker_tasks.where()}: password: env:MI_PASSWORD: the variable MI_PASSWORD is not set",
+        "set MI_PASSWORD in the environment of this run",
+        pickling.WORKER_HINT,
+    ]
+
+
+def test_a_session_can_be_passed_on_without_being_opened() -> None:
+    content = pickle.dumps(session_for(NOWHERE))
+
+    assert reopened(pickle.dumps(reopened(content))).profile == reopened(content).profile
+
+
+def test_all_pickles_of_a_session_log_on_as_one_in_a_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pool opens one for each task: a wrong password would be sent once for each."""
+    monkeypatch.setenv("MI_PASSWORD", "wrong")
+    with echo(wants("nobody")) as server:
+        mi, other = session_for(server.url), session_for(server.url)
+        for content in (
+            pickle.dumps(mi),
+            pickle.dumps(mi),
+            pickle.dumps(reopened(pickle.dumps(mi))),
+        ):
+            with pytest.raises(LoginRefused):
+                reopened(content).get("x")
+        assert server.authorizations == [basic(USER, "wrong")]
+
+        with pytest.raises(LoginRefused):
+            reopened(pickle.dumps(other)).get("x")
+        with pytest.raises(LoginRefused):
+            mi.get("x")  # the one that was pickled is not of them
+
+    assert server.authorizations == [basic(USER, "wrong")] * 2 + [LOGIN]
+
+
+def test_closing_one_does_not_close_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MI_PASSWORD", PASSWORD)
+    with echo(wants(LOGIN)) as server:
+        content = pickle.dumps(session_for(server.url))
+        with reopened(content) as first:
+            assert first.get("x").ok
+        second = reopened(content)
+        assert second.get("x").ok
+        assert second.get("x").ok
+
+    assert [seen.connection for seen in server.seen] == [1, 2, 2]
+
+
+# ---------------------------------------------------------------- other versions
+
+
+def _sent_by(content: bytes, old: bytes, new: bytes) -> Session:
+    assert content.count(old) == 1
+    again: Session = reopened(content.replace(old, new))
+    return again
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x8c\x04form\x94K\x01", b"\x8c\x04form\x94K\x02"),  # another form
+        (b"\x8c\x04form\x94K\x01", b"\x8c\x04from\x94K\x01"),  # none
+        (b"user_name", b"user_nome"),  # a key that this version's scheme does not know
+        (b"check_path", b"chick_path"),
+    ],
+)
+def test_a_pickle_of_another_version_says_so_at_the_first_use(old: bytes, new: bytes) -> None:
+    made = __version__.encode()
+    content = pickle.dumps(session_for(NOWHERE)).replace(made, b"9" * len(made), 1)
+
+    again = _sent_by(content, old, new)
+
+    assert repr(again) == "<gatepass.Session that cannot be opened here>"
+    for use in (lambda: again.get("x"), lambda: again.profile, lambda: pickle.dumps(again)):
+        with pytest.raises(ProfileError) as caught:
+            use()
+        assert f"was pickled by gatepass {'9' * len(made)}, and gatepass" in str(caught.value)
+        assert "install the same versions" in caught.value.hint
+        assert str(caught.value).startswith(worker_tasks.where())
+
+
+class _MadeLater:
+    """What a session of a later version may leave in a pickle."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (Session, {"form": 99}), {"headers": 1, "unheard_of": 2}
+
+
+def test_settings_of_another_version_do_not_stop_the_opening() -> None:
+    with pytest.raises(ProfileError, match="cannot open it"):
+        reopened(pickle.dumps(_MadeLater())).get("x")
+
+
+def test_a_scheme_that_is_not_installed_there_is_named() -> None:
+    again = _sent_by(pickle.dumps(session_for(NOWHERE)), b"\x8c\x05basic", b"\x8c\x05foreg")
+
+    with pytest.raises(PluginError, match="no installed package provides 'foreg'"):
+        again.get("x")
+
+
+_plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=10,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(parcel=st.dictionaries(st.sampled_from(["form", "made_by", "mark", "profile"]), _plain))
+def test_any_parcel_opens_as_a_session_that_says_what_is_wrong(parcel: dict[str, Any]) -> None:
+    again = _unpickled(Session, parcel)
+
+    with pytest.raises(GatepassError):
+        again.get("x")
+
+
+# ---------------------------------------------------------------- copies
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_a_copy_shares_secrets_and_settings_but_no_connection(
+    duplicate: Callable[[Session], Session],
+) -> None:
+    asked, terminal = person(PASSWORD)
+    with echo(wants(LOGIN)) as server:
+        profile = profile_for(server.url, auth={"password": ref("prompt:")})
+        mi = Session._from_checked(profile, environ={}, terminal=terminal)
+        mi.headers["X-Mine"] = "1"
+        twin = duplicate(mi)
+        assert mi.get("x").ok
+        assert twin.get("x").ok
+
+    assert len(asked) == 1
+    assert [seen.headers["x-mine"] for seen in server.seen] == ["1", "1"]
+    assert [seen.connection for seen in server.seen] == [1, 2]
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_what_is_changed_on_a_copy_does_not_change_the_original(
+    duplicate: Callable[[Session], Session],
+) -> None:
+    mi = session_for(NOWHERE)
+    mi.headers["X-Mine"] = "1"
+    mi.cookies.set("c", "1")
+    mi.params = {"p": "1"}
+    mi.proxies = {"https": "http://one"}
+    mi.hooks["response"].append(worker_tasks.shout)
+    mine = HTTPAdapter(max_retries=7)
+    mi.mount("https://mine.example.com/", mine)
+
+    twin = duplicate(mi)
+
+    assert (twin.headers["X-Mine"], twin.cookies["c"], twin.params) == ("1", "1", {"p": "1"})
+    assert (twin.proxies, twin.hooks["response"]) == ({"https": "http://one"}, [worker_tasks.shout])
+    its = twin.adapters["https://mine.example.com/"]
+    assert its is not mine
+    assert its.max_retries.total == 7  # type: ignore[attr-defined]
+
+    twin.headers["X-Mine"] = "2"
+    twin.cookies.set("c", "2")
+    twin.params["p"] = "2"  # type: ignore[index]
+    twin.proxies["https"] = "http://two"
+    twin.hooks["response"].clear()
+    twin.mount("https://other.example.com/", HTTPAdapter())
+
+    assert (mi.headers["X-Mine"], mi.cookies["c"], mi.params) == ("1", "1", {"p": "1"})
+    assert (mi.proxies, mi.hooks["response"]) == ({"https": "http://one"}, [worker_tasks.shout])
+    assert "https://other.example.com/" not in mi.adapters
+    assert mi.adapters["http://"] is not twin.adapters["http://"]
+
+
+class _Everywhere(BaseAdapter):
+    """An adapter that stands in the place of ours."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_an_adapter_in_the_place_of_ours_stays_there() -> None:
+    mi = session_for(NOWHERE)
+    mi.mount("http://", _Everywhere())
+
+    for twin in (copy.copy(mi), copy.deepcopy(mi), reopened(pickle.dumps(mi))):
+        assert type(twin.adapters["http://"]) is _Everywhere
+
+
+def test_a_session_with_a_secret_as_a_value_can_be_copied() -> None:
+    with echo(wants(LOGIN)) as server:
+        mi = Session(server.url, user_name=USER, password=Secret(PASSWORD))
+        assert copy.deepcopy(mi).get("x").ok
+        assert copy.deepcopy(mi.profile) == mi.profile
+
+
+def test_copies_send_a_refused_password_once() -> None:
+    with echo(wants("nobody")) as server:
+        mi = session_for(server.url)
+        for _ in range(3):
+            with pytest.raises(LoginRefused):
+                copy.copy(mi).get("x")
+
+    assert len(server.seen) == 1
+
+
+# ---------------------------------------------------------------- answers and errors
+
+
+def test_an_answer_after_a_handshake_travels_without_the_login() -> None:
+    """The requests of its history had hooks of the scheme, and those hold the password."""
+    with Server("windows", {USER: PASSWORD}) as server:
+        answer = Session(server.url, user_name=USER, password=PASSWORD).get("Health/v2.svc")
+
+    again = reopened(pickle.dumps(answer))
+    assert [each.status_code for each in (*again.history, again)] == [401, 401, 200]
+    for each in (*answer.history, answer):
+        assert each.request.hooks == {"response": []}
+        assert "Authorization" not in each.request.headers
+
+
+def test_an_error_survives_a_pickle_without_credentials() -> None:
+    """Neither the login, nor cookies, nor what the caller sent along."""
+
+    def answers(_: Seen) -> Answer:
+        challenge = ("WWW-Authenticate", 'Basic realm="x"')
+        return Answer(401, [challenge, ("Set-Cookie", "sid=canary-set")], b"go away")
+
+    with echo(answers) as server:
+        mi = session_for(server.url)
+        mi.cookies.set("mine", "canary-jar")
+        with pytest.raises(LoginRefused) as caught:
+            mi.post(
+                "x",
+                data=(part for part in [b"canary-body"]),
+                headers={"X-Api-Key": "canary-key", "X-Tenant": "t"},
+                hooks={"response": lambda *_, **__: None},
+            )
+
+    content = pickle.dumps(caught.value)
+    again = reopened(content)
+    assert (type(again), str(again)) == (LoginRefused, str(caught.value))
+    assert (again.response.status_code, again.response.text) == (401, "go away")
+    assert again.response.headers["WWW-Authenticate"] == 'Basic realm="x"'
+    assert again.request.url == again.response.request.url == f"{server.url}x"
+    assert again.request.headers["X-Tenant"] == "t"
+    assert LOGIN.encode() not in content
+    assert b"canary" not in content
+    assert str(copy.copy(caught.value)) == str(caught.value)
+
+
+def test_a_login_in_the_url_does_not_travel_with_an_error() -> None:
+    with pytest.raises(GatepassError) as caught:
+        session_for(NOWHERE).get("http://me:canary@localhost:1/mi/x")
+
+    content = pickle.dumps(caught.value)
+    assert reopened(content).request.url == "http://localhost:1/mi/x"
+    assert b"canary" not in content
+
+
+def test_a_refusal_whose_body_was_cut_off_can_be_pickled() -> None:
+    cut = dataclasses.replace(refused('Basic realm="x"'), missing=100, closes=True)
+    with echo(lambda _: cut) as server:
+        mi = session_for(server.url)
+        for _ in range(2):
+            with pytest.raises(LoginRefused) as caught:
+                mi.get("x")
+
+    assert len(server.seen) == 1, "it counts as a refusal"
+    assert reopened(pickle.dumps(caught.value)).response.status_code == 401
+
+
+def _all_kinds() -> list[type[GatepassError]]:
+    for module in pkgutil.walk_packages(gatepass.__path__, "gatepass."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+    def below(kind: type[GatepassError]) -> Iterator[type[GatepassError]]:
+        yield kind
+        for each in kind.__subclasses__():
+            yield from below(each)
+
+    kinds = dict.fromkeys(below(GatepassError))
+    return [kind for kind in kinds if kind.__module__.startswith("gatepass.")]
+
+
+_RECORD = Record(
+    0,
+    Provider("https://idp", "https://idp/a", "https://idp/t"),
+    "client",
+    refresh_token=Secret("canary-token"),
+)
+
+
+def _made(kind: type[GatepassError]) -> GatepassError:
+    if kind is Unsaved:
+        return Unsaved(_RECORD, Secret("canary-spent"), "disk full")
+    if issubclass(kind, exceptions._WhileRequesting):
+        request = requests.Request("GET", "http://x/", headers={"Authorization": "canary"})
+        response = requests.Response()
+        response.status_code, response._content, response.url = 401, b"no", "http://x/"
+        return kind("what", hint="next", request=request.prepare(), response=response)
+    return kind("what", hint="next")
+
+
+@pytest.mark.parametrize("kind", _all_kinds(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("protocol", [2, pickle.HIGHEST_PROTOCOL])
+def test_every_error_comes_back_as_it_was(kind: type[GatepassError], protocol: int) -> None:
+    error = _made(kind)
+    error.add_note("a note")
+
+    content = pickle.dumps(error, protocol)
+    again = reopened(content)
+
+    assert type(again) is kind
+    assert (str(again), again.message, again.hint) == (str(error), error.message, error.hint)
+    assert (again.args, again.exit_code) == (error.args, error.exit_code)
+    assert again.__notes__ == ["a note"]
+    assert b"canary" not in content
+    if isinstance(error, exceptions._WhileRequesting):
+        answer: Any = again.response  # type: ignore[attr-defined]
+        assert (answer.status_code, answer.content) == (401, b"no")
+    pickling.located(again)
+    assert again.message == f"{worker_tasks.where()}: {error.message}"
+    assert str(again).startswith(again.message)
+
+
+def test_an_errors_own_attributes_travel_where_they_can() -> None:
+    problem = Problem("p.toml:1:1", "profiles.x", "is wrong")
+    errors = [
+        ProfileError(problems=[problem]),
+        Unsaved(_RECORD, Secret("canary-spent"), "disk full"),
+    ]
+
+    profile, unsaved = reopened(pickle.dumps(errors))
+
+    assert profile.problems == (problem,)
+    assert unsaved.record is None
+
+
+class _Strange(GatepassError):
+    """An error of another package, with a constructor of its own."""
+
+    def __init__(self, code: int, *, retry: bool) -> None:
+        super().__init__(f"code {code}", hint="ask")
+        self.code, self.retry, self.lock = code, retry, json
+
+
+def test_an_error_of_another_package_needs_nothing_to_be_pickled() -> None:
+    again = reopened(pickle.dumps(_Strange(7, retry=True)))
+
+    assert (str(again), again.code, again.retry, again.lock) == ("code 7\nask", 7, True, None)
+
+
+def test_scheme_not_offered_comes_back_with_its_answer() -> None:
+    with echo(lambda _: refused("Negotiate")) as server, pytest.raises(SchemeNotOffered) as caught:
+        session_for(server.url).get("x")
+
+    again = reopened(pickle.dumps(caught.value))
+    assert again.response.headers["WWW-Authenticate"] == "Negotiate"
+
+
+def test_a_closed_session_can_be_used_again() -> None:
+    """Closing also closes what its scheme uses."""
+    with echo() as server:
+        mi = session_for(server.url)
+        for _ in range(2):
+            mi.get("x")
+            mi._http().get(server.url)
+            mi.close()
+
+    assert [seen.connection for seen in server.seen] == [1, 2, 3, 4]

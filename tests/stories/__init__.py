@@ -1,0 +1,1 @@
+"""What crosses packages: whole uses of gatepass, from end to end."""

@@ -1,0 +1,168 @@
+"""Three ways to run a farm: what the page promises beyond what its commands print.
+
+The profiles, the job and the commands are those of the page ``docs/how-to/run-a-farm.md``.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.stories.test_docs import ROOT, Block, Story, blocks_of
+from tests.stories.test_docs import story as story  # noqa: PLC0414 - a fixture
+from tests.support.peers.apache import Apache
+from tests.support.peers.kdc import Kdc
+from tests.support.peers.terminal import without_terminal
+
+PAGE = ROOT / "docs" / "how-to" / "run-a-farm.md"
+JOBS = 6
+
+
+def blocks_below(heading: str) -> Iterator[Block]:
+    """Yield the job and the blocks of one section."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert text.count(f"\n## {heading}\n") == 1
+    first, _, rest = text.partition(f"\n## {heading}\n")
+    begin = first.count("\n")
+    end = begin + rest.partition("\n## ")[0].count("\n") + 2
+    for block in blocks_of(PAGE):
+        if block.marks.get("file") == "job.py" or begin < block.line <= end:
+            yield block
+
+
+@pytest.fixture
+def farm(story: Callable[[Path], Story]) -> Callable[[str], Story]:
+    """Return what does all that a section of the page says."""
+
+    def make(heading: str) -> Story:
+        told = story(PAGE)
+        told.tell(PAGE, blocks_below(heading))
+        return told
+
+    return make
+
+
+def hosts_of(told: Story, number: int) -> list[Path]:
+    """Return the homes of other hosts: there are the profiles and the secrets, nothing else."""
+    homes = [told.home.parent / f"host{each}" for each in range(number)]
+    for home in homes:
+        for name in (".config", ".secrets", ".gatepass.key"):
+            source = told.home / name
+            if source.is_dir():
+                shutil.copytree(source, home / name)
+            elif source.exists():
+                home.mkdir(exist_ok=True)
+                shutil.copy2(source, home / name)
+    return homes
+
+
+def environ_of(told: Story, home: Path) -> dict[str, str]:
+    """Return the variables of a job on a host."""
+    moved = {
+        name: value.replace(str(told.home), str(home))
+        for name, value in told.surroundings().items()
+        if name == "HOME" or name.startswith("XDG_")
+    }
+    return told.surroundings() | moved
+
+
+def run_all(told: Story, homes: list[Path]) -> list[str]:
+    """Run a job on each host, all at the same time; return what they print."""
+    argv = [str(told.bin / "python"), str(told.work / "job.py")]
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [*argv, str(number)],
+                    env=environ_of(told, home),
+                    cwd=home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    start_new_session=True,  # nobody is there
+                )
+            )
+            for number, home in enumerate(homes)
+        ]
+        return [told.shown(each.communicate(timeout=120)[0]) for each in running]
+
+
+def kept(home: Path) -> list[str]:
+    """Return what jobs have left in a home beside what was there."""
+    there = {".config", ".secrets", ".gatepass.key"}
+    files = (path for path in home.rglob("*") if path.is_file())
+    return [str(path) for path in files if path.relative_to(home).parts[0] not in there]
+
+
+def test_a_service_account_needs_a_keytab_and_leaves_nothing_behind(
+    farm: Callable[[str], Story], windows_apache: Apache, kdc: Kdc
+) -> None:
+    told = farm("A service account")
+    homes = hosts_of(told, JOBS)
+    start = windows_apache.mark()
+
+    printed = run_all(told, homes)
+
+    seen = windows_apache.log_since(start)
+    assert printed == [f"job {each} as svc-mi@CORP.EXAMPLE.COM\n" for each in range(JOBS)]
+    assert {line.user for line in seen if line.status == 200} == {"svc-mi@CORP.TEST"}
+    assert [file for home in homes for file in kept(home)] == [], "no ticket, no vault"
+    assert not (kdc.files.folder / "nobody.ccache").exists()
+
+
+def test_each_job_of_a_client_asks_the_provider_once_and_stores_nothing(
+    farm: Callable[[str], Story],
+) -> None:
+    told = farm("A client with a secret of its own")
+    (told.home / ".secrets/farm").write_text("open-sesame\n")  # the page has spoilt it
+    homes, idp = hosts_of(told, JOBS), told.peers.provider
+    assert idp is not None
+    before = idp.counts.token_requests["client_credentials"]
+
+    printed = run_all(told, homes)
+
+    assert printed == [f"job {each} as farm\n" for each in range(JOBS)]
+    assert idp.counts.token_requests["client_credentials"] == before + JOBS
+    assert [file for home in homes for file in kept(home)] == []
+
+
+def test_a_client_whose_token_has_ended_asks_again_by_itself(farm: Callable[[str], Story]) -> None:
+    told = farm("A client with a secret of its own")
+    (told.home / ".secrets/farm").write_text("open-sesame\n")
+    idp = told.peers.provider
+    assert idp is not None
+    idp.tell("expires_in_zero")
+    before = idp.counts.token_requests["client_credentials"]
+    script = (
+        "from gatepass import Session\n"
+        "with Session.from_profile('farm') as mi:\n"
+        "    print([mi.get('Health/v2.svc').json()['user'] for _ in range(3)])\n"
+    )
+
+    done = without_terminal([str(told.bin / "python"), "-c", script], told.surroundings())
+
+    assert done.stdout == "['farm', 'farm', 'farm']\n", done.stderr
+    assert idp.counts.token_requests["client_credentials"] == before + 3
+
+
+def test_jobs_on_all_hosts_share_one_login_and_each_renewal(farm: Callable[[str], Story]) -> None:
+    """The hosts have the key and the profile; the provider takes each refresh token once."""
+    told = farm("One login for all")
+    homes, idp = hosts_of(told, JOBS), told.peers.provider
+    assert idp is not None
+    idp.tell("expires_in_zero")
+    login = next(block for block in blocks_below("One login for all") if "browser" in block)
+    told.tell(PAGE, [login])  # its access token has ended when it comes
+    idp.tell()
+    before = idp.counts
+
+    printed = run_all(told, homes)
+
+    assert printed == [f"job {each} as alice\n" for each in range(JOBS)]
+    assert idp.counts.rotations == before.rotations + 1
+    assert idp.counts.reuses == idp.counts.forced_logins == 0
+    assert [file for home in homes for file in kept(home)] == []

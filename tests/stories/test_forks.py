@@ -1,0 +1,569 @@
+"""After a fork: no shared connection, no lock that stays locked, no login that is used twice."""
+
+import copy
+import dataclasses
+import gc
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread, get_ident
+from typing import Any, NoReturn
+
+import pytest
+from requests.adapters import HTTPAdapter
+
+from gatepass._config import redis_vault
+from gatepass._config.profile import Machine
+from gatepass._config.redis_vault import RedisVault
+from gatepass._session import session
+from gatepass._session.connections import Lanes
+from gatepass._session.exceptions import LoginRefused
+from gatepass._session.resolve import vault_place
+from gatepass._session.session import Session
+from gatepass._system import fork as _forks
+from gatepass._system.terminal import Terminal
+from gatepass.sandbox import Server
+from gatepass.secrets import Secret
+from tests.support.echo import Answer, Seen, basic, echo, wants
+from tests.support.sessions import NOWHERE, PASSWORD, USER, session_for
+
+LOGIN = basic(USER, PASSWORD)
+SECONDS = 60  # for a child; no test waits for that unless it hangs
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+    # Python 3.12 warns about each fork of a process with threads.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
+]
+
+
+def in_child(work: Callable[[], object]) -> Any:
+    """Do something in a forked process; return what it returns, or raise what it raises.
+
+    The child has a deadline: it is killed when it has not answered by then.
+    """
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer(work, into)
+    os.close(into)
+    try:
+        content = _read(out)
+    finally:
+        if sys.platform != "win32":
+            os.kill(child, signal.SIGKILL)  # it has answered, or will not
+        os.waitpid(child, 0)
+        os.close(out)
+    assert content, "the child died without an answer"
+    went_well, value = pickle.loads(content)  # noqa: S301 - our own
+    if not went_well:
+        raise value
+    return value
+
+
+def _answer(work: Callable[[], object], into: int) -> NoReturn:
+    """Do the work, in the child, and write down what came of it."""
+    try:
+        answer: tuple[bool, Any]
+        try:
+            answer = (True, work())
+        except BaseException as error:  # noqa: BLE001 - also of pytest's own kind
+            answer = (False, error)
+        with os.fdopen(into, "wb") as stream:
+            pickle.dump(answer, stream)
+    finally:
+        os._exit(0)
+
+
+def _read(out: int) -> bytes:
+    """Read all that a child writes."""
+    content, deadline = b"", time.monotonic() + SECONDS
+    while select.select([out], [], [], max(0, deadline - time.monotonic()))[0]:
+        part = os.read(out, 65536)
+        if not part:
+            return content
+        content += part
+    raise TimeoutError(f"the child hangs: no answer within {SECONDS} s")
+
+
+@contextmanager
+def held_elsewhere(*locks: Any) -> Iterator[None]:
+    """Let another thread hold locks, as it may in the moment of a fork."""
+    taken, go_on = Event(), Event()
+
+    def hold() -> None:
+        for lock in locks:
+            lock.acquire()
+        taken.set()
+        go_on.wait()
+        for lock in reversed(locks):
+            lock.release()
+
+    thread = Thread(target=hold)
+    thread.start()
+    taken.wait()
+    try:
+        yield
+    finally:
+        go_on.set()
+        thread.join()
+
+
+def _code(mi: Session, path: str = "x") -> int:
+    return mi.get(path).status_code
+
+
+# ---------------------------------------------------------------- libraries with locks of their own
+
+
+@contextmanager
+def inside_elsewhere() -> Iterator[Callable[[], None]]:
+    """Let another thread be inside a library that no fork may interrupt; yield what lets it out."""
+    entered, leave = Event(), Event()
+
+    def work() -> None:
+        with _forks.undisturbed():
+            entered.set()
+            leave.wait()
+
+    thread = Thread(target=work)
+    thread.start()
+    entered.wait()
+    try:
+        yield leave.set
+    finally:
+        leave.set()
+        thread.join()
+
+
+def _waits_for_a_fork() -> bool:
+    return bool(_forks._INSIDE._forks)
+
+
+def test_a_fork_waits_until_no_thread_is_inside_such_a_library() -> None:
+    left = Event()
+    with inside_elsewhere() as let_it_out:
+
+        def let_out_once_the_fork_waits() -> None:
+            while not _waits_for_a_fork():
+                pass
+            left.set()
+            let_it_out()
+
+        helper = Thread(target=let_out_once_the_fork_waits)
+        helper.start()
+        assert in_child(left.is_set)
+        helper.join()
+
+
+def test_threads_enter_such_a_library_side_by_side_and_again() -> None:
+    with inside_elsewhere(), _forks.undisturbed(), _forks.undisturbed():
+        pass
+
+
+def test_threads_that_take_turns_inside_do_not_keep_a_fork_out() -> None:
+    """One of the two is always inside, but for the fork's sake none is for a moment."""
+    inside, both, done = set[int](), Event(), Event()
+
+    def take_turns(me: int) -> None:
+        while not done.is_set():
+            with _forks.undisturbed():
+                inside.add(me)
+                while len(inside) < 2 and not _waits_for_a_fork() and not done.is_set():
+                    pass
+                both.set()
+                inside.discard(me)
+
+    with ThreadPoolExecutor(2) as pool:
+        turns = [pool.submit(take_turns, me) for me in range(2)]
+        try:
+            both.wait()
+            assert [in_child(lambda: list(inside)) for _ in range(5)] == [[]] * 5
+        finally:
+            done.set()
+        assert [each.result() for each in turns] == [None] * 2
+
+
+def test_a_thread_may_fork_while_it_is_inside_itself() -> None:
+    """As a signal handler of a person's own does that starts a process."""
+
+    def again() -> int:
+        with _forks.undisturbed():
+            return _forks._INSIDE._threads[get_ident()]
+
+    with _forks.undisturbed():
+        assert in_child(again) == 2
+    assert in_child(lambda: in_child(again)) == 1
+
+
+_INTERRUPTED = """
+import os, signal, threading
+from gatepass import _forks
+
+entered, leave = threading.Event(), threading.Event()
+pressed = []  # not an Event, whose lock the next signal would find taken by the one before
+
+def work():
+    with _forks.undisturbed():
+        entered.set()
+        leave.wait()
+
+def press():
+    while not _forks._INSIDE._changed._waiters:
+        pass
+    while not pressed:  # one alone may come before the wait that it is to end
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+def interrupt(*_):
+    if not pressed:
+        pressed.append(True)
+        raise KeyboardInterrupt
+
+signal.signal(signal.SIGUSR1, interrupt)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+thread = threading.Thread(target=work)
+thread.start()
+entered.wait()
+threading.Thread(target=press).start()
+try:
+    if os.fork() == 0:
+        os._exit(0)
+    for _ in range(300):  # a signal that comes just before a wait does not end it
+        threading.Event().wait(0.1)
+    print("lost")
+except KeyboardInterrupt:
+    print("interrupted")
+leave.set()
+thread.join()
+with _forks.undisturbed():
+    print("open")
+"""
+
+
+def test_ctrl_c_while_a_fork_waits_is_not_lost() -> None:
+    """Python itself drops what is raised before a fork."""
+    command = [sys.executable, "-W", "ignore", "-c", _INTERRUPTED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert done.stdout == "interrupted\nopen\n"
+
+
+def test_the_turn_of_a_second_fork_is_not_ended_by_the_first() -> None:
+    inside = _forks._Inside()
+    first, second = Event(), Event()
+
+    def fork(shut: Event, go_on: Event) -> None:
+        inside.shut()
+        shut.set()
+        inside.open()
+        go_on.set()
+
+    with inside.entered():  # so that both wait
+        forks = [Thread(target=fork, args=(Event(), each)) for each in (first, second)]
+        for each in forks:
+            each.start()
+        while len(inside._forks) < 2:
+            pass
+    for each in forks:
+        each.join()
+    assert first.is_set()
+    assert second.is_set()
+    assert not inside._forks
+
+
+def test_a_child_knows_of_no_thread_that_its_parent_waited_for_in_vain() -> None:
+    """Else each fork of the child would wait for it too."""
+    inside = _forks._Inside()
+    entered, leave = Event(), Event()
+
+    def work() -> None:
+        with inside.entered():
+            entered.set()
+            leave.wait()
+
+    thread = Thread(target=work)
+    thread.start()
+    entered.wait()
+
+    def renewed() -> bool:
+        inside.renew()
+        return inside._is_empty()
+
+    try:
+        assert not inside._is_empty()
+        assert in_child(renewed)
+    finally:
+        leave.set()
+        thread.join()
+
+
+def test_who_is_interrupted_on_the_way_out_counts_as_gone() -> None:
+    """Else each fork of another thread would wait for it, from then on."""
+
+    class Interrupted(Exception):
+        pass
+
+    inside = _forks._Inside()
+    with pytest.raises(Interrupted), inside.entered():
+        vars(inside)["_changed"] = _Raises(Interrupted)
+    assert not inside._threads[get_ident()]
+
+
+class _Raises:
+    """A lock whose owner is interrupted while it waits for it."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
+
+    def __enter__(self) -> None:
+        raise self._error
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+# ---------------------------------------------------------------- connections
+
+
+def test_a_forked_process_makes_connections_of_its_own() -> None:
+    """Also when another thread held the lock of the first login during the fork."""
+    arrived, go_on = Event(), Event()
+
+    def answers(seen: Seen) -> Answer:
+        if seen.path == "/mi/slow":
+            arrived.set()
+            go_on.wait(timeout=60)
+        return Answer()
+
+    with echo(answers) as server, ThreadPoolExecutor(1) as pool:
+        mi = session_for(server.url)
+        slow = pool.submit(mi.get, "slow")
+        arrived.wait(timeout=60)
+        assert in_child(lambda: _code(mi, "child")) == 200
+        go_on.set()
+        assert slow.result().ok
+        assert mi.get("parent").ok
+
+    assert server.paths == ["/mi/slow", "/mi/child", "/mi/parent"]
+    assert [seen.connection for seen in server.seen] == [1, 2, 1]
+
+
+def test_a_forked_process_leaves_idle_connections_to_its_parent() -> None:
+    with echo() as server:
+        mi = session_for(server.url)
+        mine = HTTPAdapter(pool_maxsize=1, pool_block=True)  # waits for one that is given back
+        mi.mount(f"{server.root}/mine", mine)
+        paths = ("a", f"{server.root}/mine")
+        for path in paths:
+            assert mi.get(path).ok
+        assert mi._http().get(f"{server.url}plain").ok
+
+        def work() -> int:
+            codes = {_code(mi, path) for path in paths}
+            return (codes | {mi._http().get(f"{server.url}plain").status_code}).pop()
+
+        assert in_child(work) == 200
+        for path in paths:
+            assert mi.get(path).ok
+        assert mi._http().get(f"{server.url}plain").ok
+
+    assert [seen.connection for seen in server.seen] == [1, 2, 3, 4, 5, 6, 1, 2, 3]
+
+
+def _sockets() -> set[str]:
+    """Name the sockets that this process holds."""
+    files = (each for each in Path("/proc/self/fd").iterdir() if each.is_symlink())
+    return {name for name in (str(each.readlink()) for each in files) if name.startswith("socket:")}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_forked_process_lets_go_of_the_parents_idle_connections() -> None:
+    """Held open by a child, a connection would outlive the parent that closed it."""
+    with echo() as server:
+        mi = session_for(server.url)
+        assert mi.get("x").ok
+        pools = mi.adapters["http://"].transports["profile"].poolmanager.pools  # type: ignore[attr-defined]
+        (key,) = pools.keys()
+        (connection,) = filter(None, pools.get(key).pool.queue)
+        its = str(Path(f"/proc/self/fd/{connection.sock.fileno()}").readlink())
+        assert its in _sockets()
+
+        assert its not in in_child(_sockets)
+
+
+@pytest.mark.parametrize("scheme", ["ntlm", "credentials"])
+def test_a_connection_that_is_logged_on_stays_with_the_parent(scheme: str) -> None:
+    with Server("windows", {USER: PASSWORD}) as server:
+        mi = session_for(server.url, scheme, auth={"user_name": USER, "password": PASSWORD})
+        assert mi.get("Health/v2.svc").ok
+        lanes = mi.adapters["http://"]
+        assert isinstance(lanes, Lanes)
+        (line,) = lanes._lines
+        logins = len(server.requests)
+
+        assert in_child(lambda: (_code(mi, "Health/v2.svc"), len(lanes._lines))) == (200, 1)
+        assert len(server.requests) == logins + 3, "the child logs on anew"
+        assert mi.get("Health/v2.svc").ok
+        assert len(server.requests) == logins + 4, "the parent is still logged on"
+        assert lanes._lines == [line]
+
+
+# ---------------------------------------------------------------- locks
+
+
+def _locks_of(mi: Session) -> list[Any]:
+    """Every lock that a session's threads may hold, those of urllib3 included."""
+    lanes = mi.adapters["https://"]
+    assert isinstance(lanes, Lanes)
+    assert mi._plain is not None
+    found: list[Any] = [mi._guard.login._lock, lanes._lock, session._OPENED.lock]
+    transports = [*lanes.transports.values(), *mi._plain.adapters.values()]
+    for transport in transports:
+        made: Any = transport
+        found += [made._contexts._lock, made.poolmanager.pools.lock]
+        pools = [made.poolmanager.pools.get(key) for key in made.poolmanager.pools.keys()]  # noqa: SIM118
+        found += [pool.pool.mutex for pool in pools]
+    return found
+
+
+def test_no_lock_of_another_thread_stays_locked_in_a_child() -> None:
+    with echo() as server:
+        mi = session_for(server.url)
+        mine = HTTPAdapter()
+        mi.mount(f"{server.root}/mine", mine)
+        again = pickle.loads(pickle.dumps(session_for(server.url, "anonymous")))  # noqa: S301
+        for path in ("x", f"{server.root}/mine", "http://127.0.0.1:1"):
+            with_suppressed(mi, path)
+        mi._http().get(server.url)
+        locks = [*_locks_of(mi), mine.poolmanager.pools.lock]
+        assert len(locks) >= 12
+
+        def work() -> tuple[int, ...]:
+            codes = (_code(mi), _code(again), _code(copy.copy(mi)))
+            mi.close()
+            return (
+                *codes,
+                _code(mi, f"{server.root}/mine"),
+                mi._http().get(server.url).status_code,
+            )
+
+        with held_elsewhere(*locks):
+            assert in_child(work) == (200,) * 5
+
+
+def test_no_lock_of_the_secrets_of_a_redis_stays_locked_in_a_child() -> None:
+    """Another thread may wait for a program that prints the password, in the moment of the fork."""
+    machine = Machine(vault=RedisVault("redis://localhost", password=Secret(PASSWORD)))
+    mi = session_for(NOWHERE)
+    profile = dataclasses.replace(mi.profile, machine=machine)
+    place = vault_place(profile, {}, Terminal({}, interactive=False), time.time).redis
+    assert place is not None
+    (secrets,) = (each for each in gc.get_objects() if isinstance(each, redis_vault._Secrets))
+
+    def work() -> tuple[str | None, str | None]:
+        user, password = place.credentials()
+        return user, None if password is None else password.reveal()
+
+    with held_elsewhere(secrets._turn):
+        assert in_child(work) == (None, PASSWORD)
+
+
+def with_suppressed(mi: Session, path: str) -> None:
+    """Make a request that may fail."""
+    try:
+        mi.get(path)
+    except OSError:
+        return
+
+
+def test_threads_that_hammer_while_the_process_forks_disturb_no_child() -> None:
+    """Whatever lock a thread holds in the moment of the fork, the child goes on without it."""
+    with echo(wants(LOGIN)) as server, ThreadPoolExecutor(4) as pool:
+        mi = session_for(server.url)
+        done = Event()
+
+        def hammer() -> int:
+            count = 0
+            while not done.is_set():
+                assert mi.get("x").ok
+                count += 1
+            return count
+
+        threads = [pool.submit(hammer) for _ in range(4)]
+        try:
+            assert [in_child(lambda: _code(mi)) for _ in range(15)] == [200] * 15
+        finally:
+            done.set()
+        assert all(each.result() for each in threads)
+
+
+def test_threads_of_a_child_send_a_wrong_password_once() -> None:
+    """They find one lock, not each one of its own."""
+    with echo(wants("nobody")) as server:
+        mi = session_for(server.url)
+        start = threading.Barrier(8)
+
+        def attempt(_: int) -> bool:
+            start.wait()
+            try:
+                mi.get("x")
+            except LoginRefused:
+                return True
+            return False
+
+        def work() -> list[bool]:
+            with ThreadPoolExecutor(8) as pool:
+                return list(pool.map(attempt, range(8)))
+
+        assert in_child(work) == [True] * 8
+
+    assert len(server.seen) == 1
+
+
+def test_a_child_knows_that_the_password_was_refused() -> None:
+    with echo(wants("nobody")) as server:
+        mi = session_for(server.url)
+        with pytest.raises(LoginRefused):
+            mi.get("x")
+        with pytest.raises(LoginRefused):
+            in_child(lambda: _code(mi))
+
+    assert len(server.seen) == 1
+
+
+class _AllAlike(Session):
+    """A class of the user's own whose sessions compare equal."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _AllAlike)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_sessions_that_compare_equal_are_renewed_one_by_one() -> None:
+    with echo() as server:
+        pair = [_AllAlike(server.url, anonymous=True) for _ in range(2)]
+        for mi in pair:
+            mi._http().get(server.url)
+        assert in_child(lambda: [mi._plain for mi in pair]) == [None, None]
+
+
+def test_a_session_that_nobody_uses_any_more_is_not_kept_for_forks() -> None:
+    before = len(_forks._RENEW)
+    mi = session_for(NOWHERE)
+    alive = weakref.ref(mi)
+    assert len(_forks._RENEW) > before
+    del mi
+    gc.collect()
+
+    assert alive() is None
+    assert len(_forks._RENEW) <= before

@@ -1,0 +1,1 @@
+"""What tests need beside gatepass: real peers, hosts, and things that go wrong on purpose."""

@@ -1,0 +1,95 @@
+"""Asks the keyring and prints the outcome as JSON, in a process of its own.
+
+The keyring package chooses its back end once per process, by variables of that process.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gatepass.errors import SecretUnavailable
+from gatepass.secrets import SecretContext
+from gatepass.secrets.keyring import describe_backend, door, keyring, read, remove, store
+from tests.support.secret_context import PYTHONPATH, context
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call returned, or what its error said.
+
+    Attributes:
+        answer: what the last call returned.
+        message: the error's message.
+        hint: the error's hint.
+        traceback: the whole traceback, to look for secrets in it.
+        frames: the same with the local variables of each function.
+    """
+
+    answer: Any = None
+    message: str = ""
+    hint: str = ""
+    traceback: str = ""
+    frames: str = ""
+
+
+def ask(environ: Mapping[str, str], *calls: list[str], **changes: Any) -> Outcome:
+    """Make calls in a new process, such as `["read", service, account]`, until one fails.
+
+    Args:
+        environ: the variables of that process.
+        calls: the name of a function and its arguments.
+        changes: what differs from the plain context; `seconds` is the deadline.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.ask_keyring", json.dumps([calls, changes])],
+        env={**environ, "PYTHONPATH": _python_path(environ)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Outcome(**json.loads(done.stdout))
+
+
+def _python_path(environ: Mapping[str, str]) -> str:
+    own = environ.get("PYTHONPATH")
+    return f"{own}{os.pathsep}{PYTHONPATH}" if own else PYTHONPATH
+
+
+def _call(name: str, arguments: list[str], here: SecretContext, seconds: float | None) -> Any:
+    if name == "keyring":
+        return keyring(arguments[0], here)
+    if name == "describe":
+        backend = describe_backend(here, seconds=seconds)
+        return [backend.name, backend.refusal and backend.refusal.message]
+    if name == "door":
+        return door(here, seconds=seconds)
+    functions: dict[str, Any] = {"read": read, "store": store, "remove": remove}
+    return functions[name](*arguments, here, seconds=seconds)
+
+
+def _outcome(calls: list[list[str]], changes: dict[str, Any]) -> dict[str, Any]:
+    seconds = changes.pop("seconds", None)
+    answer = None
+    try:
+        for name, *arguments in calls:
+            answer = _call(name, arguments, context(**changes), seconds)
+    except SecretUnavailable as error:
+        frames = traceback.TracebackException.from_exception(error, capture_locals=True)
+        return {
+            "message": error.message,
+            "hint": error.hint,
+            "traceback": "".join(traceback.format_exception(error)),
+            "frames": "".join(frames.format()),
+        }
+    return {"answer": answer}
+
+
+if __name__ == "__main__":
+    json.dump(_outcome(*json.loads(sys.argv[1])), sys.stdout)

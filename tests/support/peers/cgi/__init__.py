@@ -1,0 +1,1 @@
+"""Programs that Apache runs; `tests.support.peers.apache` installs them without the `.py`."""

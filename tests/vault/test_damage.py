@@ -1,0 +1,236 @@
+"""Files that the vault did not write, or not so: refused, named, and left as they are."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gatepass._vault.encryption import SealingKey
+from gatepass._vault.key import decode
+from gatepass._vault.vault import Vault
+from gatepass.errors import VaultError
+from gatepass.secrets import Secret
+from tests.support.vaults import (
+    FIRST,
+    IDENTITY,
+    KEY,
+    OTHER,
+    OTHER_KEY,
+    RECORD,
+    REFRESH,
+    Use,
+    below,
+    only,
+    token,
+    vault,
+)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Path]:
+    """The folder of a vault with one record, for all tests that only damage that one."""
+    with tempfile.TemporaryDirectory(prefix="gatepass-") as name:
+        folder = Path(name, "vault")
+        vault(folder).write(IDENTITY, RECORD)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def good(shared: Path) -> bytes:
+    """The bytes of a good record."""
+    return only(shared).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def opened(shared: Path) -> Vault:
+    """A vault whose key has been read."""
+    its = vault(shared)
+    its.read(IDENTITY)
+    return its
+
+
+def refused(its: Vault, path: Path, data: bytes) -> VaultError:
+    """Put bytes in a record's place; they must be refused and survive a write."""
+    path.write_bytes(data)
+    with pytest.raises(VaultError) as caught:
+        its.read(IDENTITY)
+    with pytest.raises(VaultError):
+        its.write(IDENTITY, RECORD)
+    with pytest.raises(VaultError):
+        its.forget_refresh_token(IDENTITY, Secret(REFRESH))
+    assert path.read_bytes() == data
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+    assert "canary" not in str(caught.value)
+    return caught.value
+
+
+def test_a_record_cut_off_anywhere_is_refused_and_kept(
+    shared: Path, good: bytes, opened: Vault
+) -> None:
+    for length in range(len(good)):
+        error = refused(opened, only(shared), good[:length])
+        assert "cut off" in error.message, length
+        assert "gatepass login" in error.hint
+
+
+def test_a_flipped_bit_anywhere_is_refused_and_kept(
+    shared: Path, good: bytes, opened: Vault
+) -> None:
+    for position in range(len(good)):
+        changed = bytearray(good)
+        changed[position] ^= 1 << position % 8
+        refused(opened, only(shared), bytes(changed))
+
+
+def test_added_bytes_are_refused(shared: Path, good: bytes, opened: Vault) -> None:
+    refused(opened, only(shared), good + b"\0")
+
+
+@given(st.binary(max_size=200))
+@example(b"gatepass vault 1\n" + b"\0" * 100)
+@example(b"gatepass vault 01\n")
+def test_any_bytes_as_a_record_are_an_error_of_the_vault_and_nothing_else(
+    shared: Path, opened: Vault, data: bytes
+) -> None:
+    only(shared).write_bytes(data)
+
+    with pytest.raises(VaultError):
+        opened.read(IDENTITY)
+    (problem,) = opened.entries().unreadable
+    assert isinstance(problem, VaultError)
+
+
+@given(st.binary(max_size=200) | st.sampled_from([b"[" * 100_000, b'{"record": {}}']))
+def test_any_content_under_the_right_seal_is_an_error_of_the_vault_and_nothing_else(
+    shared: Path, opened: Vault, content: bytes
+) -> None:
+    key, path = opened._needed_key(), only(shared)
+    path.write_bytes(key.seal(content, key.name(IDENTITY)))
+
+    with pytest.raises(VaultError, match="this version of gatepass does not know"):
+        opened.read(IDENTITY)
+
+
+def test_a_huge_file_is_refused(shared: Path, opened: Vault) -> None:
+    path = only(shared)
+    with path.open("r+b") as stream:
+        stream.truncate(2**25)
+
+    with pytest.raises(VaultError, match="it is too large"):
+        opened.read(IDENTITY)
+
+    path.write_bytes(b"")
+
+
+def test_a_foreign_file_says_that_it_is_none_of_ours(shared: Path, opened: Vault) -> None:
+    error = refused(opened, only(shared), b'{"refresh_token": "canary"}')
+
+    assert "not a file of the vault" in error.message
+
+
+def test_a_record_of_a_newer_version_asks_for_that_version(
+    shared: Path, good: bytes, opened: Vault
+) -> None:
+    error = refused(opened, only(shared), good.replace(b"vault 1\n", b"vault 12\n", 1))
+
+    assert "newer version" in error.message
+    assert "nothing was changed or lost" in error.hint
+
+
+def test_something_that_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
+    its = vault(tmp_path / "vault")
+    its.write(IDENTITY, RECORD)
+    path = only(tmp_path / "vault")
+    path.unlink()
+    path.mkdir()
+
+    with pytest.raises(VaultError, match="cannot read"):
+        its.read(IDENTITY)
+
+
+def test_a_pipe_in_a_records_place_does_not_hang(tmp_path: Path) -> None:
+    os = pytest.importorskip("posix")
+    its = vault(tmp_path / "vault")
+    its.write(IDENTITY, RECORD)
+    path = only(tmp_path / "vault")
+    path.unlink()
+    os.mkfifo(path)
+    said = []
+
+    def read() -> None:
+        with pytest.raises(VaultError) as caught:
+            its.read(IDENTITY)
+        said.append(caught.value.message)
+
+    reader = Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(60)
+
+    assert said == [f"cannot read {path}: it is not a regular file"]
+
+
+def test_the_record_of_another_identity_does_not_open(tmp_path: Path) -> None:
+    its = vault(tmp_path / "vault")
+    its.write(IDENTITY, RECORD)
+    mine = only(tmp_path / "vault")
+    its.write(OTHER, RECORD)
+    (theirs,) = set((tmp_path / "vault").glob("*.token")) - {mine}
+    mine.write_bytes(theirs.read_bytes())
+
+    with pytest.raises(VaultError, match="the copy of another record"):
+        its.read(IDENTITY)
+    assert its.read(OTHER) is not None
+
+
+def test_another_key_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Under another key a record has another name; it must not seem to be missing."""
+    folder = tmp_path / "vault"
+    vault(folder).write(IDENTITY, RECORD)
+    before = only(folder).read_bytes()
+    uses: list[Use] = [
+        lambda its: its.read(IDENTITY),
+        lambda its: its.write(IDENTITY, RECORD),
+        lambda its: its.write(OTHER, RECORD),
+        lambda its: its.forget(IDENTITY),
+    ]
+
+    for use in uses:
+        with pytest.raises(VaultError, match="another key than the one behind env:VAULT") as caught:
+            use(vault(folder, OTHER_KEY))
+        assert str(only(folder)) in str(caught.value)
+        assert "nothing was changed or lost" in caught.value.hint
+
+    assert only(folder).read_bytes() == before
+    assert token(vault(folder).read(IDENTITY)) == REFRESH
+
+
+def test_logging_out_removes_what_cannot_be_read(tmp_path: Path) -> None:
+    """After a damage there is a way on: gatepass logout, gatepass login."""
+    its = vault(tmp_path / "vault")
+    its.write(IDENTITY, RECORD)
+    only(tmp_path / "vault").write_bytes(b"gatepass vault 1\n")
+
+    assert its.forget(IDENTITY)
+
+    assert its.write(IDENTITY, RECORD).generation == FIRST
+
+
+def test_no_traceback_of_an_unreadable_record_leads_to_a_secret(
+    shared: Path, opened: Vault
+) -> None:
+    """Not even one that shows local variables, as error reporters do."""
+    sealing = SealingKey(decode(Secret(KEY)), "env:VAULT_KEY")
+    content = b'{"identity": 1, "record": "canary-token"}'
+    for data in (sealing.seal(content, sealing.name(IDENTITY)), sealing.seal(content, b"x")):
+        only(shared).write_bytes(data)
+        with pytest.raises(VaultError) as caught:
+            opened.read(IDENTITY)
+
+        shown = below(caught.value)
+        assert "canary-token" not in shown
+        assert KEY not in shown
