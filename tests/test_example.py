@@ -10,7 +10,7 @@ import pytest
 
 from gatepass._config import json_schema
 from gatepass._config.layers import Locations
-from gatepass._config.profile import Profile
+from gatepass._config.profile import load_profile, references
 from gatepass._system import plugins
 from gatepass.auth.basic import Basic
 from gatepass.secrets import SecretRef
@@ -30,7 +30,7 @@ def where(locations: Locations) -> Locations:
 
 @pytest.mark.parametrize("name", TABLES["profiles"])
 def test_every_profile_of_the_example_passes_the_gate(name: str, where: Locations) -> None:
-    assert Profile.load(name, locations=where, environ={}).name == name
+    assert load_profile(name, locations=where, environ={}).name == name
 
 
 def test_the_example_shows_every_scheme_and_every_source_of_this_version() -> None:
@@ -51,15 +51,15 @@ def test_the_schema_for_editors_accepts_the_example() -> None:
 
 
 def test_the_default_of_the_example_is_taken(where: Locations) -> None:
-    assert Profile.load(locations=where, environ={}).name == "dev"
+    assert load_profile(locations=where, environ={}).name == "dev"
 
 
 def test_what_the_comments_of_the_example_say_is_so(where: Locations) -> None:
-    nightly = Profile.load("nightly", locations=where, environ={})
-    basic = Profile.load("basic", locations=where, environ={})
-    gateway = Profile.load("gateway", locations=where, environ={})
+    nightly = load_profile("nightly", locations=where, environ={})
+    basic = load_profile("basic", locations=where, environ={})
+    gateway = load_profile("gateway", locations=where, environ={})
 
-    assert nightly.url == Profile.load("prod", locations=where, environ={}).url
+    assert nightly.url == load_profile("prod", locations=where, environ={}).url
     assert nightly.scheme == "credentials"
     assert isinstance(basic.auth, Basic)
     assert basic.auth.user_name == r"CORP\bob"
@@ -67,5 +67,5 @@ def test_what_the_comments_of_the_example_say_is_so(where: Locations) -> None:
     assert all(
         isinstance(value, SecretRef)
         for name in TABLES["profiles"]
-        for _, value in Profile.load(name, locations=where, environ={}).references()
+        for _, value in references(load_profile(name, locations=where, environ={}))
     )

@@ -130,7 +130,7 @@ auth = { scheme = "basic", user_name = "alice", password = "env:MI_PASSWORD" }
 def _() -> str:
     with user_file(PROFILE) as places:
         expect(places.system == (), places)
-        expect(_profiles.load("prod", environ={}).auth.user_name == "alice")
+        expect(_profiles.load_profile("prod", environ={}).auth.user_name == "alice")
         local = Path(os.environ["LOCALAPPDATA"])
         return "%LOCALAPPDATA%\\" + str(places.user.relative_to(local))
 
@@ -138,10 +138,10 @@ def _() -> str:
 @check("files", "CRLF line ends, and an UTF-8 file with Notepad's byte order mark")
 def _() -> str:
     with user_file(PROFILE.replace("\n", "\r\n")):
-        _profiles.load("prod", environ={})
+        _profiles.load_profile("prod", environ={})
     with user_file(b"\xef\xbb\xbf" + PROFILE.encode()):
         try:
-            _profiles.load("prod", environ={})
+            _profiles.load_profile("prod", environ={})
         except GatepassError as error:
             return f"CRLF read; BOM refused: {str(error).splitlines()[0]}"
     return "both read"
@@ -153,7 +153,7 @@ def _() -> str:
         (here / "one.toml").write_text(PROFILE, encoding="utf-8")
         (here / "two.toml").write_text("[profiles.prod]\nretries = 1\n", encoding="utf-8")
         both = os.pathsep.join(str(here / name) for name in ("one.toml", "two.toml"))
-        profile = _profiles.load("prod", environ={"GATEPASS_CONFIG_FILE": both})
+        profile = _profiles.load_profile("prod", environ={"GATEPASS_CONFIG_FILE": both})
         expect((os.pathsep, profile.retries) == (";", 1), (both, profile.retries))
     return "read, drive letters and all"
 
@@ -161,7 +161,7 @@ def _() -> str:
 @check("files", "a complaint has line and column (tree-sitter)")
 def _() -> str:
     with user_file(PROFILE.replace("password =", "pasword =")):
-        said = str(_raised(lambda: _profiles.load("prod", environ={})))
+        said = str(_raised(lambda: _profiles.load_profile("prod", environ={})))
         expect("profiles.toml:4:" in said, said)
         return next(line for line in said.splitlines() if "pasword" in line).rpartition("\\")[2]
 

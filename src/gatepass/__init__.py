@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gatepass._config.explain import ExplainedKey, Explanation, Overridden
     from gatepass._config.layers import FileSeen
-    from gatepass._config.profile import Profile, profiles
+    from gatepass._config.profile import Profile, explain, load_profile, profiles, references
     from gatepass._session.exceptions import (
         LoginRefused,
         ProxyRefused,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         UntrustedFile,
         VaultError,
     )
+    from gatepass.integrations.stk import stk_arguments
     from gatepass.secrets import (
         Secret,
         SecretContext,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 _HOME = {
     "_version": ("__version__",),
     "_session.probe": ("Answer", "Probed", "probe"),
-    "_config.profile": ("Profile", "profiles"),
+    "_config.profile": ("Profile", "explain", "load_profile", "profiles", "references"),
     "_config.explain": ("ExplainedKey", "Explanation", "Overridden"),
     "_session.session": ("CheckResult", "Session"),
     "_config.layers": ("FileSeen",),
@@ -69,6 +70,7 @@ _HOME = {
     ),
     "_system.findings": ("Finding",),
     "auth": ("AuthContext", "Scheme", "SchemeBase", "UnattendedContext"),
+    "integrations.stk": ("stk_arguments",),
     "errors": (
         "GatepassError",
         "GatepassWarning",
@@ -139,9 +141,13 @@ __all__ = [
     "UntrustedFile",
     "VaultError",
     "__version__",
+    "explain",
+    "load_profile",
     "probe",
     "profiles",
     "ref",
+    "references",
+    "stk_arguments",
 ]
 
 

@@ -16,7 +16,15 @@ from gatepass._config import layers as _settings
 from gatepass._config import trust
 from gatepass._config.explain import ExplainedKey, Explanation
 from gatepass._config.layers import Locations
-from gatepass._config.profile import Machine, Profile, check, load, read_layers, unnamed
+from gatepass._config.profile import (
+    Machine,
+    Profile,
+    check,
+    explain,
+    load_profile,
+    read_layers,
+    unnamed,
+)
 from gatepass._config.trust import TrustStore
 from gatepass._session.session import Session
 from gatepass.errors import GatepassWarning, ProfileError
@@ -41,7 +49,7 @@ def _lost(told: Explanation, name: str) -> list[tuple[Any, str, str]]:
 
 def _load(locations: Locations, name: str | None = "p", **more: Any) -> Profile:
     more.setdefault("environ", {})
-    return load(name, locations=locations, **more)
+    return load_profile(name, locations=locations, **more)
 
 
 # ---------------------------------------------------------------- what wins over what
@@ -52,7 +60,7 @@ def test_an_argument_wins_over_a_variable_and_a_file(locations: Locations, write
     environ = {"GATEPASS_PROFILES__P__RETRIES": "1"}
     overrides = {"retries": 2, "headers": {"X-A": "2"}}
 
-    told = _load(locations, environ=environ, overrides=overrides).explain()
+    told = explain(_load(locations, environ=environ, overrides=overrides))
 
     assert (_key(told, "retries").value, _key(told, "retries").origin) == (2, "overrides")
     assert _lost(told, "retries") == [
@@ -81,7 +89,7 @@ def test_what_the_replaced_profile_would_have_inherited_has_lost_too(
     found = trust.read(project)
     assert found is not None
     TrustStore(locations.state).add(found)
-    told = _load(locations, "prod").explain()
+    told = explain(_load(locations, "prod"))
 
     lost = {(each.key, each.origin) for key in told.keys for each in key.overrode}
     lost |= {(each.key, each.origin) for each in told.unused}
@@ -110,7 +118,7 @@ def test_a_variable_of_a_table_wins_over_one_of_its_whole_in_any_order(
         ("GATEPASS_PROFILES__PROD__PROXY", "http://u:hunter2@one.example.com:1"),
         ("GATEPASS_PROFILES__PROD__PROXY__URL", "http://two.example.com:2"),
     ]
-    told = _load(locations, "prod", environ=dict(variables[::order])).explain()
+    told = explain(_load(locations, "prod", environ=dict(variables[::order])))
 
     (proxy,) = (each for each in told.keys if each.key == "proxy.url")
     assert proxy.origin == "GATEPASS_PROFILES__PROD__PROXY__URL"
@@ -130,7 +138,7 @@ def test_of_variables_that_differ_in_case_one_wins_in_any_order(
 ) -> None:
     write(locations.user, BEARER)
     variables = [("GATEPASS_PROFILES__P__RETRIES", "1"), ("GATEPASS_PROFILES__P__retries", "2")]
-    told = _load(locations, environ=dict(variables[::order])).explain()
+    told = explain(_load(locations, environ=dict(variables[::order])))
 
     (retries,) = (each for each in told.keys if each.key == "retries")
     assert retries.value == 1
@@ -146,7 +154,7 @@ def test_a_moved_url_drops_the_login_and_says_so(locations: Locations, write: Wr
         "GATEPASS_PROFILES__P__AUTH__SCHEME": "anonymous",
     }
 
-    told = _load(locations, environ=environ).explain()
+    told = explain(_load(locations, environ=environ))
 
     why = "another server gets no login that was meant for this one"
     assert _lost(told, "auth.scheme") == [("bearer", f"{user}:4:10", why)]
@@ -160,10 +168,10 @@ def test_a_plain_value_over_a_table_and_a_table_over_a_plain_value(
 ) -> None:
     low = write(locations.system[0], BEARER + '[profiles.p.proxy]\nurl = "http://one.test"\n')
     write(locations.user, '[profiles.p]\nproxy = "none"\n')
-    plain = _load(locations).explain()
+    plain = explain(_load(locations))
     write(locations.system[0], BEARER + 'proxy = "none"\n')
     high = write(locations.user, '[profiles.p.proxy]\nurl = "http://two.test"\n')
-    table = _load(locations).explain()
+    table = explain(_load(locations))
 
     assert [(each.key, each.origin) for each in _key(plain, "proxy").overrode] == [
         ("proxy.url", f"{low}:6:1")
@@ -178,7 +186,7 @@ def test_the_strongest_loser_comes_first(locations: Locations, write: Write) -> 
     write(locations.system[0], BEARER + "retries = 1\n")
     write(locations.user, BEARER + "retries = 2\n")
 
-    told = _load(locations, environ={"GATEPASS_PROFILES__P__RETRIES": "3"}).explain()
+    told = explain(_load(locations, environ={"GATEPASS_PROFILES__P__RETRIES": "3"}))
 
     assert [value for value, _, _ in _lost(told, "retries")] == [2, 1]
 
@@ -189,7 +197,7 @@ def test_an_empty_table_takes_nothing_away_and_is_not_told(
     system = write(locations.system[0], BEARER + "headers = { X-A = '1' }\n")
     write(locations.user, "[profiles.p]\nheaders = {}\n")
 
-    told = _load(locations).explain()
+    told = explain(_load(locations))
 
     assert (_key(told, "headers.X-A").origin, _lost(told, "headers.X-A")) == (f"{system}:5:13", [])
 
@@ -202,8 +210,8 @@ def test_what_named_files_replace_is_told_with_its_keys(
     project = write(locations.working / "gatepass.toml", BEARER)
     first, second = (write(tmp_path / f"{name}.toml", BEARER) for name in "ab")
 
-    told = _load(locations, config_file=[first, second]).explain()
-    by_variable = _load(locations, environ={"GATEPASS_CONFIG_FILE": str(first)}).explain()
+    told = explain(_load(locations, config_file=[first, second]))
+    by_variable = explain(_load(locations, environ={"GATEPASS_CONFIG_FILE": str(first)}))
 
     assert _key(told, "url").origin == f"{second}:3:1"
     assert _lost(told, "url") == [
@@ -226,7 +234,7 @@ def test_a_project_file_that_is_named_is_not_told_as_skipped(
     assert locations.working is not None
     project = write(locations.working / "gatepass.toml", BEARER)
 
-    told = _load(locations, config_file=project).explain()
+    told = explain(_load(locations, config_file=project))
 
     assert [file.state for file in told.files if file.path == project] == ["read"]
 
@@ -236,8 +244,8 @@ def test_an_untrusted_file_and_a_barred_one_are_listed(locations: Locations, wri
     assert locations.working is not None
     path = write(locations.working / "gatepass.toml", "[profiles.other]\n")
     with pytest.warns(match="not trusted"):
-        untrusted = _load(locations).explain()
-    barred = _load(replace(locations, home=locations.working)).explain()
+        untrusted = explain(_load(locations))
+    barred = explain(_load(replace(locations, home=locations.working)))
 
     assert [(file.path, file.state, file.why) for file in untrusted.files][-2] == (
         path,
@@ -269,7 +277,7 @@ def test_the_name_is_explained(
 ) -> None:
     write(locations.user, "default_profile = 'p'\n" + BEARER + BEARER.replace(".p]", ".q]"))
 
-    told = _load(locations, name, environ={"GATEPASS_PROFILE": variable}).explain()
+    told = explain(_load(locations, name, environ={"GATEPASS_PROFILE": variable}))
 
     assert told.chosen.startswith(chosen)
     assert [each.key for each in told.passed_over] == passed_over
@@ -282,7 +290,7 @@ def test_the_projects_default_comes_before_the_own_one(locations: Locations, wri
     write(path, path.read_text().replace(".p]", ".q]"))
     _trust_it(path, locations)
 
-    told = _load(locations, None).explain()
+    told = explain(_load(locations, None))
 
     assert (told.name, told.chosen) == ("q", f"default_profile at {path}:1:1")
     assert [(each.value, each.origin, each.why) for each in told.passed_over] == [
@@ -296,7 +304,7 @@ def test_a_profile_that_was_not_chosen_by_these_rules_says_so(
     write(locations.user, "default_profile = 'q'\n" + BEARER)
     layers = read_layers(environ={}, locations=locations)
 
-    told = check(_settings.take(layers, "p"), Machine()).explain()
+    told = explain(check(_settings.take(layers, "p"), Machine()))
 
     assert (told.name, told.chosen) == ("p", "taken by the program")
 
@@ -311,7 +319,7 @@ def test_a_profile_out_of_a_pickle_says_only_what_it_knows(
     profile = _load(locations)
 
     content = pickle.dumps(profile)
-    told = pickle.loads(content).explain()  # noqa: S301 - our own
+    told = explain(pickle.loads(content))  # noqa: S301 - our own
 
     assert "elsewhere" in told.chosen
     assert {each.origin for each in (*told.keys, *told.machine)} == {"not known here"}
@@ -330,9 +338,9 @@ def test_a_session_in_another_process_can_be_asked_too(locations: Locations, wri
 
     worker = pickle.loads(pickle.dumps(mi))  # noqa: S301 - our own
 
-    assert _key(mi.profile.explain(), "url").origin == f"{locations.user}:2:1"
-    assert _key(worker.profile.explain(), "url").origin == "not known here"
-    assert _key(worker.profile.explain(), "url").value == "https://a.test/"
+    assert _key(explain(mi.profile), "url").origin == f"{locations.user}:2:1"
+    assert _key(explain(worker.profile), "url").origin == "not known here"
+    assert _key(explain(worker.profile), "url").value == "https://a.test/"
 
 
 def test_a_profile_without_a_name_comes_from_arguments() -> None:
@@ -343,7 +351,7 @@ def test_a_profile_without_a_name_comes_from_arguments() -> None:
         tls={"client_cert": "c", "client_key_password": ref(["env:A", {"command": ["b"]}])},
     )
 
-    told = profile.explain()
+    told = explain(profile)
 
     assert (told.name, told.files) == ("", ())
     assert _key(told, "url").origin == "arguments"
@@ -361,7 +369,7 @@ def test_no_representation_of_what_is_kept_holds_a_secret(
 
     profile = _load(locations, overrides={"auth": {"token": "hunter2"}})
 
-    assert "hunter2" not in repr(profile.written) + repr(profile.origins) + repr(profile.explain())
+    assert "hunter2" not in repr(profile.written) + repr(profile.origins) + repr(explain(profile))
 
 
 @pytest.mark.parametrize("name", ["X-Pwd", "x_pass", "X-Api-Keys", "Ocp-Apim-Subscription-Key"])
@@ -370,7 +378,7 @@ def test_a_header_that_sounds_like_a_secret_is_not_shown(
 ) -> None:
     write(locations.user, BEARER + f"[profiles.p.headers]\n{name} = 'hunter2'\nX-Author = 'al'\n")
 
-    told = _load(locations).explain()
+    told = explain(_load(locations))
 
     assert "hunter2" not in repr(told)
     assert _key(told, "headers.X-Author").value == "al"
@@ -385,7 +393,7 @@ def test_a_loser_of_an_unknown_scheme_shows_references_only(
     )
     write(locations.user, BEARER)
 
-    told = _load(locations).explain()
+    told = explain(_load(locations))
 
     assert [(each.key, each.value) for each in told.unused] == [("auth.user_name", "(not shown)")]
     assert [value for value, _, _ in _lost(told, "auth.token")] == ["env:X"]
@@ -400,7 +408,7 @@ def test_a_machine_setting_refuses_a_login_in_its_url_and_repeats_none(
         _load(locations, environ={"GATEPASS_VAULT": "rediss://:hunter2@b.test/0"})
     assert "hunter2" not in str(caught.value)
 
-    told = _load(locations, environ={"GATEPASS_VAULT": "rediss://b.test/0"}).explain()
+    told = explain(_load(locations, environ={"GATEPASS_VAULT": "rediss://b.test/0"}))
 
     assert told.machine[0].value == "rediss://b.test/0"
     assert [(each.value, each.by) for each in told.machine[0].overrode] == [
@@ -413,7 +421,7 @@ def test_a_part_of_the_vault_that_a_variable_gave_is_told_with_its_place(
 ) -> None:
     path = write(locations.user, "vault = { url = 'rediss://b.test' }\n" + BEARER)
 
-    told = _load(locations, environ={"GATEPASS_VAULT__PASSWORD": "env:P"}).explain()
+    told = explain(_load(locations, environ={"GATEPASS_VAULT__PASSWORD": "env:P"}))
 
     found = {each.key: (each.value, each.origin) for each in told.machine[:2]}
     assert found == {
@@ -551,7 +559,7 @@ class Folder:
             path.write_bytes(_text(entries).encode())
             path.chmod(0o600)
             _trust_it(path, self._locations)
-        return load(
+        return load_profile(
             "p",
             environ=layering.variables,
             overrides=layering.overrides or None,
@@ -593,7 +601,7 @@ def _without(
 
 def _in_effect(folder: Folder, layering: Layering, key: str) -> Any:
     try:
-        told = folder.load(layering).explain()
+        told = explain(folder.load(layering))
     except (ProfileError, GatepassWarning):  # such as of a variable that matches nothing then
         return "not usable"
     return next(((each.value, each.origin) for each in told.keys if each.key == key), None)
@@ -611,7 +619,7 @@ def test_the_place_that_is_named_is_the_one_whose_value_holds(
             profile = folder.load(layering)
         except ProfileError:
             assume(False)
-        told = profile.explain()
+        told = explain(profile)
 
         assert LITERAL not in repr(told) + json.dumps(asdict(told), default=str)
         assert {each.key for each in told.keys if each.layer} == {
@@ -634,7 +642,7 @@ def test_each_line_that_is_written_wins_or_loses_once(layering: Layering) -> Non
     with tempfile.TemporaryDirectory() as name:
         folder = Folder(Path(name))
         try:
-            told = folder.load(layering).explain()
+            told = explain(folder.load(layering))
         except ProfileError:
             assume(False)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gatepass._config import layers as _settings
 from gatepass._config import trust
 from gatepass._config.layers import Layers, Locations
-from gatepass._config.profile import Profile, load
+from gatepass._config.profile import Profile, explain, load_profile
 from gatepass._config.trust import TrustStore
 from gatepass.errors import GatepassWarning, ProfileError, ProfileNotFound
 
@@ -53,7 +53,7 @@ class World:
 
     def load(self, name: str | None = None, **more: Any) -> Profile:
         more.setdefault("environ", {})
-        return load(name, locations=self.locations, **more)
+        return load_profile(name, locations=self.locations, **more)
 
     def layers(self, **environ: str) -> Layers:
         return _settings.read(
@@ -431,7 +431,7 @@ def test_another_proxy_for_the_provider_drops_its_proxys_credentials(
     assert loaded.auth.proxy.password is None
     assert loaded.auth.issuer == "https://login.test"
     assert str(loaded.proxy.password) == "env:PP"
-    told = loaded.explain()
+    told = explain(loaded)
     lost = {each.key: each for key in told.keys for each in key.overrode}
     assert lost["auth.proxy.password"].value == "env:PP"
     assert "another proxy" in lost["auth.proxy.password"].why

@@ -16,7 +16,7 @@ import pytest
 from gatepass._config import layers as _settings
 from gatepass._config import trust
 from gatepass._config.layers import Layers, Locations
-from gatepass._config.profile import Profile, load
+from gatepass._config.profile import Profile, load_profile
 from gatepass._config.trust import TrustStore, Unread
 from gatepass.errors import GatepassWarning, ProfileNotFound, UntrustedFile
 
@@ -59,7 +59,7 @@ def _load(locations: Locations, name: str | None = None, **environ: str) -> tupl
     """Load a profile; return it with the warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", GatepassWarning)
-        profile = load(name, environ=environ, locations=locations)
+        profile = load_profile(name, environ=environ, locations=locations)
     return profile, "\n".join(str(each.message) for each in caught)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gatepass._config import layers, trust
 from gatepass._config.layers import Locations
-from gatepass._config.profile import load
+from gatepass._config.profile import load_profile
 from gatepass._config.toml_bounds import MOST_DIGITS, MOST_NESTED, MOST_PARTS, excess
 from gatepass.errors import ProfileError
 
@@ -358,7 +358,7 @@ def test_what_is_no_file_is_an_error_that_names_it(
 @pytest.mark.parametrize("path", ["/" + "x" * 100_000, "/x" * 40_000, "a\0b", "\ud800"])
 def test_a_path_that_none_can_be_is_an_error(path: str, locations: Locations) -> None:
     with pytest.raises(ProfileError):
-        load("mine", config_file=path, environ={}, locations=locations)
+        load_profile("mine", config_file=path, environ={}, locations=locations)
 
 
 def test_a_trusted_file_out_of_bounds_is_an_error(locations: Locations, write: Write) -> None:
@@ -371,21 +371,21 @@ def test_a_trusted_file_out_of_bounds_is_an_error(locations: Locations, write: W
     trust.TrustStore(locations.state).add(file)
 
     with pytest.raises(ProfileError, match=r"gatepass\.toml:5:33: a key of more than 16 parts"):
-        load("mine", environ={}, locations=locations)
+        load_profile("mine", environ={}, locations=locations)
     write(path, PROD + "#" * trust.MOST_OF_PROJECT)
     with pytest.raises(ProfileError, match=r"gatepass\.toml: is larger than 1 MiB"):
-        load("mine", environ={}, locations=locations)
+        load_profile("mine", environ={}, locations=locations)
 
 
 def test_a_file_of_the_user_is_bounded_in_depth_and_not_in_size(
     locations: Locations, write: Write
 ) -> None:
     write(locations.user, PROD + "#" * trust.MOST_OF_PROJECT)
-    assert load("mine", environ={}, locations=locations).name == "mine"
+    assert load_profile("mine", environ={}, locations=locations).name == "mine"
 
     write(locations.user, PROD + "[profiles." + "a." * 16 + "a]")
     with pytest.raises(ProfileError, match="a key of more than 16 parts"):
-        load("mine", environ={}, locations=locations)
+        load_profile("mine", environ={}, locations=locations)
 
 
 def test_no_more_of_a_file_is_read_than_it_may_have(tmp_path: Path, write: Write) -> None:

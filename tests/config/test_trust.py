@@ -10,7 +10,7 @@ import pytest
 
 from gatepass._config import trust
 from gatepass._config.layers import Locations
-from gatepass._config.profile import Profile, load
+from gatepass._config.profile import Profile, load_profile
 from gatepass._config.trust import TrustStore
 from gatepass.errors import (
     GatepassWarning,
@@ -45,7 +45,7 @@ def _trust_it(path: Path, locations: Locations) -> None:
 
 
 def _load(locations: Locations, name: str | None = "prod", **environ: str) -> Profile:
-    return load(name, environ=environ, locations=locations)
+    return load_profile(name, environ=environ, locations=locations)
 
 
 def test_a_cloned_repository_cannot_choose_the_server_of_a_profile(
@@ -257,7 +257,7 @@ def test_the_home_folder_is_never_looked_at(locations: Locations, write: Write) 
 def test_a_file_named_explicitly_is_trusted_by_that(locations: Locations, write: Write) -> None:
     path = write(_project(locations), PROD)
 
-    profile = load("prod", config_file=path, environ={}, locations=locations)
+    profile = load_profile("prod", config_file=path, environ={}, locations=locations)
 
     assert profile.url == "https://mine.example.com/"
 
@@ -285,7 +285,7 @@ def test_an_explicit_file_that_anybody_can_write_is_refused(
     path.chmod(0o666)
 
     with pytest.raises(UnsafePermissions):
-        load("prod", config_file=path, environ={}, locations=locations)
+        load_profile("prod", config_file=path, environ={}, locations=locations)
 
 
 @posix
@@ -327,7 +327,7 @@ def test_a_user_file_of_another_owner_is_refused_and_an_explicit_one_is_not(
     with pytest.raises(UnsafePermissions, match="belongs to another user"):
         _load(locations)
     elsewhere = Locations((), locations.user.with_name("none"), locations.state, None, None)
-    assert load("prod", config_file=path, environ={}, locations=elsewhere).name == "prod"
+    assert load_profile("prod", config_file=path, environ={}, locations=elsewhere).name == "prod"
 
 
 @posix

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from gatepass._config import layers, profile
 from gatepass._config.layers import Locations
-from gatepass._config.profile import Profile, load, origin_of, unnamed, url_problem
+from gatepass._config.profile import (
+    Profile,
+    explain,
+    load_profile,
+    origin_of,
+    references,
+    unnamed,
+    url_problem,
+)
 from gatepass._net.tls import Tls
 from gatepass.errors import ProfileError
 from gatepass.secrets import Secret, SecretRef, ref
@@ -31,7 +39,7 @@ def try_load(locations: Locations, write: Write) -> Load:
 
     def load_text(text: str | bytes) -> Profile:
         write(locations.user, text)
-        return load("p", environ={}, locations=locations)
+        return load_profile("p", environ={}, locations=locations)
 
     return load_text
 
@@ -84,7 +92,7 @@ domain = "CORP"
     assert loaded.url == "https://mi.example.com:8443/mi_servicelayer/"
     assert loaded.origin == "https://mi.example.com:8443"
     assert loaded.timeout == (3.0, 4.5)
-    assert [key for key, _ in loaded.references()] == [
+    assert [key for key, _ in references(loaded)] == [
         "auth.user_name",
         "auth.password",
         "proxy.user_name",
@@ -290,15 +298,15 @@ tls = { ca_file = "ca.pem", client_cert = "c.pem", client_key_password = "env:K"
     assert (auth.tls.ca_file, auth.tls.client_cert) == (f"{folder}/ca.pem", f"{folder}/c.pem")
     assert auth.proxy.url == "http://proxy.test:3128"
     assert (loaded.tls, loaded.proxy) == (Tls(), None)
-    assert dict(loaded.references()).keys() == {
+    assert dict(references(loaded)).keys() == {
         "auth.proxy.user_name",
         "auth.proxy.password",
         "auth.tls.client_key_password",
     }
     assert all(
-        each.base_dir == folder for _, each in loaded.references() if isinstance(each, SecretRef)
+        each.base_dir == folder for _, each in references(loaded) if isinstance(each, SecretRef)
     )
-    told = {key.key: key.value for key in loaded.explain().keys}
+    told = {key.key: key.value for key in explain(loaded).keys}
     assert told["auth.tls.ca_file"] == "ca.pem"
     assert told["auth.proxy.password"] == "env:P"
 
@@ -439,7 +447,7 @@ def test_a_folder_in_place_of_a_file_is_an_error(locations: Locations) -> None:
     locations.user.mkdir(parents=True)
 
     with pytest.raises(ProfileError, match="is a folder"):
-        load("p", environ={}, locations=locations)
+        load_profile("p", environ={}, locations=locations)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no FIFO")
@@ -450,7 +458,7 @@ def test_a_pipe_in_place_of_a_file_is_an_error_and_does_not_hang(locations: Loca
     os.mkfifo(locations.user)
 
     with pytest.raises(ProfileError, match="a device or a pipe"):
-        load("p", environ={}, locations=locations)
+        load_profile("p", environ={}, locations=locations)
 
 
 def test_a_file_of_five_megabytes_is_read_and_its_last_line_is_placed(try_load: Load) -> None:

@@ -65,7 +65,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Load:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GatepassWarning)
             try:
-                return _profiles.load("p", environ={}, locations=locations)
+                return _profiles.load_profile("p", environ={}, locations=locations)
             except ProfileError as error:
                 return error
 

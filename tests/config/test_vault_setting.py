@@ -202,9 +202,8 @@ def test_the_password_of_one_server_does_not_go_to_another(machine: Machine) -> 
 
 
 def test_a_missing_password_names_the_key_and_the_next_step() -> None:
-    profile = _profiles.unnamed("https://mi.test", {"scheme": "oidc"})
     machine = _profiles.Machine(vault=RedisVault("redis://localhost", password=ref("env:NOT_SET")))
-    place = vault_place(_replaced(profile, machine), {}, Terminal({}), lambda: 0.0)
+    place = vault_place(machine, {}, Terminal({}), lambda: 0.0)
     assert place.redis is not None
 
     with pytest.raises(VaultError, match=r"vault.password: .*NOT_SET"):
@@ -213,9 +212,8 @@ def test_a_missing_password_names_the_key_and_the_next_step() -> None:
 
 def test_a_password_is_resolved_once() -> None:
     environ = {"P": "first"}
-    profile = _profiles.unnamed("https://mi.test", {"scheme": "oidc"})
     machine = _profiles.Machine(vault=RedisVault("redis://localhost", password=ref("env:P")))
-    place = vault_place(_replaced(profile, machine), environ, Terminal({}), lambda: 0.0)
+    place = vault_place(machine, environ, Terminal({}), lambda: 0.0)
     assert place.redis is not None
 
     seen = []

@@ -1,4 +1,4 @@
-"""``Profile.stk_arguments``: what the Scripting Toolkit's own session gets."""
+"""``stk_arguments``: what the Scripting Toolkit's own session gets."""
 
 import pickle
 import pprint
@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from gatepass._config.profile import Profile, unnamed
+from gatepass._config.profile import load_profile, unnamed
 from gatepass.errors import NobodyThere, ProfileError, SecretUnavailable
+from gatepass.integrations.stk import stk_arguments
 from gatepass.secrets import ref
 from tests.support.sessions import PASSWORD, person
 
@@ -33,7 +34,7 @@ def mpy_session(
 
 
 def arguments(environ: dict[str, str] | None = None, **auth: Any) -> Mapping[str, Any]:
-    return unnamed(URL, auth).stk_arguments(environ=environ or {"MI_PASSWORD": PASSWORD})
+    return stk_arguments(unnamed(URL, auth), environ=environ or {"MI_PASSWORD": PASSWORD})
 
 
 @pytest.mark.parametrize(
@@ -78,11 +79,11 @@ def test_a_profile_of_a_file_resolves_its_references_when_it_is_asked(tmp_path: 
         'user_name = "env:MI_USERNAME"\npassword = "env:MI_PASSWORD"\n'
     )
     file.chmod(0o600)
-    profile = Profile.load("prod", config_file=file, environ={})
+    profile = load_profile("prod", config_file=file, environ={})
 
     with pytest.raises(SecretUnavailable, match="2 secrets are missing") as caught:
-        profile.stk_arguments(environ={})
-    given = profile.stk_arguments(environ={"MI_USERNAME": "bob", "MI_PASSWORD": PASSWORD})
+        stk_arguments(profile, environ={})
+    given = stk_arguments(profile, environ={"MI_USERNAME": "bob", "MI_PASSWORD": PASSWORD})
 
     assert f"{file}:5:1: profiles.prod.auth.user_name" in str(caught.value)
     assert given["user_name"] == "bob"
@@ -92,10 +93,10 @@ def test_a_person_is_asked_where_one_is_there() -> None:
     profile = unnamed(URL, {**LOGIN, "scheme": "basic", "password": ref("prompt:Password")})
     asked, terminal = person("sesame")
 
-    assert profile.stk_arguments(environ={}, terminal=terminal)["password"] == "sesame"
+    assert stk_arguments(profile, environ={}, terminal=terminal)["password"] == "sesame"
     assert len(asked) == 1
     with pytest.raises(NobodyThere):
-        profile.stk_arguments(environ={}, interactive=False)
+        stk_arguments(profile, environ={}, interactive=False)
 
 
 def test_the_arguments_print_no_secret_and_do_not_travel() -> None:
@@ -139,7 +140,7 @@ def test_a_refusal_says_where_the_key_stands(tmp_path: Path) -> None:
         'scheme = "bearer"\ntoken = "env:TOKEN"\n'
     )
     file.chmod(0o600)
-    profile = Profile.load("dev", config_file=file, environ={})
+    profile = load_profile("dev", config_file=file, environ={})
 
     with pytest.raises(ProfileError, match=f"^{file}:4:1: the Scripting Toolkit cannot log on"):
-        profile.stk_arguments(environ={})
+        stk_arguments(profile, environ={})

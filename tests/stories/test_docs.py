@@ -57,7 +57,7 @@ import gatepass
 from gatepass import errors
 from gatepass._config import layers, profile
 from gatepass._config.layers import Locations
-from gatepass._config.profile import Profile
+from gatepass._config.profile import load_profile
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import Tls
 from gatepass._system import plugins
@@ -276,7 +276,7 @@ class Story:
         locations = Locations((), user, self.home / "state", None, self.home)
         try:
             for name in tomllib.loads(text).get("profiles", {}):
-                Profile.load(name, config_file=named, locations=locations, environ={})
+                load_profile(name, config_file=named, locations=locations, environ={})
         except ProfileError as error:
             return self.shown(str(error)).replace("/home/alice/profiles.toml", "profiles.toml")
         return ""

@@ -465,7 +465,7 @@ def test_no_lock_of_the_secrets_of_a_redis_stays_locked_in_a_child() -> None:
     machine = Machine(vault=RedisVault("redis://localhost", password=Secret(PASSWORD)))
     mi = session_for(NOWHERE)
     profile = dataclasses.replace(mi.profile, machine=machine)
-    place = vault_place(profile, {}, Terminal({}, interactive=False), time.time).redis
+    place = vault_place(profile.machine, {}, Terminal({}, interactive=False), time.time).redis
     assert place is not None
     (secrets,) = (each for each in gc.get_objects() if isinstance(each, redis_vault._Secrets))
 

@@ -121,7 +121,7 @@ class Fields:
     value: Callable[[Key], Any]
 
 
-def explain(
+def _explain_merged(
     name: str, taken: Taken | None, fields: Fields, machine: Fields, others: Sorts
 ) -> Explanation:
     """Tell where all of a profile comes from.
@@ -154,7 +154,7 @@ def explain(
     )
 
 
-def table(taken: Taken, fields: Fields) -> dict[str, Any]:
+def table_of(taken: Taken, fields: Fields) -> dict[str, Any]:
     """Return the merged table of a profile as it may be shown, fit for TOML and JSON.
 
     What variables gave as texts has its right type here.

@@ -26,7 +26,6 @@ from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import Tls
 from gatepass._system import plugins
-from gatepass._system.terminal import Terminal
 from gatepass.auth import KeyRefused, Scheme, field_of, references_in, sends_credentials, value_of
 from gatepass.errors import GatepassWarning, Problem, ProfileError
 from gatepass.secrets import Secret, SecretField, SecretRef, TextField
@@ -158,7 +157,7 @@ class Profile:
         scheme: the word in ``auth.scheme``.
         auth: the scheme with its keys.
         machine: the machine settings.
-        written: what it was made from, for :meth:`explain`; None where that did not come along.
+        written: what it was made from, for :func:`explain`; None where that did not come along.
 
     The others are the keys of ``[profiles.NAME]``, see :class:`ProfileKeys`.
     """
@@ -180,25 +179,6 @@ class Profile:
     machine: Machine = field(default_factory=Machine)
     written: Taken | None = field(default=None, repr=False, compare=False)
 
-    @classmethod
-    def load(
-        cls,
-        name: str | None = None,
-        *,
-        config_file: ConfigFile | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        environ: Mapping[str, str] | None = None,
-        locations: Locations | None = None,
-    ) -> "Profile":
-        """Load one profile; see :func:`load`."""
-        return load(
-            name,
-            config_file=config_file,
-            overrides=overrides,
-            environ=environ,
-            locations=locations,
-        )
-
     @property
     def origin(self) -> str:
         """Scheme, host and port of the server, the port only where it is not the usual one."""
@@ -210,21 +190,6 @@ class Profile:
         taken = self.written
         keys = _settings.leaves(taken.table) if taken else ()
         return {key: taken.origin(key) for key, _ in keys} if taken else {}
-
-    def explain(self) -> "Explanation":
-        """Say for each key where it was written, what that overrode, and why.
-
-        Also why it is this profile, where the machine settings come from, and which files were
-        looked for. Reads no secret and no file; looks whether project files exist, where
-        ``config_file`` had replaced the search. A profile that came out of a pickle knows its
-        values only.
-        """
-        from gatepass._config import explain as _provenance
-
-        machine = _provenance.Fields(_sorts(Machine), functools.partial(_checked, self.machine))
-        return _provenance.explain(
-            self.name, self.written, fields_of(self), machine, _of_others(self)
-        )
 
     def __getstate__(self) -> dict[str, Any]:
         # The files that it came from stay here: a pickle holds neither places nor other profiles.
@@ -241,44 +206,23 @@ class Profile:
         origin = self.origins.get(key) if self.name else None
         return origin.where if origin else ""
 
-    def stk_arguments(
-        self,
-        *,
-        environ: Mapping[str, str] | None = None,
-        interactive: bool | None = None,
-        terminal: Terminal | None = None,
-    ) -> Mapping[str, Any]:
-        """Return what ``mpy.Session(**arguments)`` of the MI Scripting Toolkit takes.
 
-        Resolves the profile's secrets, which may touch the keyring, files and a person, each time.
-        They are handed over in plain text, as ``mpy.Session`` takes them; only the URL and the
-        login, not ``tls``, ``proxy``, ``timeout``, ``retries`` or ``headers``.
+def references(profile: Profile) -> Iterator[tuple[str, SecretRef | Secret]]:
+    """Yield each secret reference of a profile, also those in tables and lists. Reads no secret.
 
-        Args:
-            environ: the environment variables; ``os.environ`` when not given.
-            interactive: whether a person may be asked; None looks.
-            terminal: the way to a person; made from ``environ`` and ``interactive`` by default.
+    Args:
+        profile: the profile.
 
-        Raises:
-            ProfileError: the Scripting Toolkit cannot log on as the profile says.
-            SecretUnavailable: names every reference that did not answer.
-        """
-        from gatepass._session.resolve import Unlocked
-        from gatepass.integrations import stk
-
-        environ = os.environ if environ is None else environ
-        terminal = terminal or Terminal(environ, interactive=interactive)
-        return stk.arguments(self, Unlocked(self, environ, terminal))
-
-    def references(self) -> Iterator[tuple[str, SecretRef | Secret]]:
-        """Yield each reference as (dotted key, reference), also those in tables and lists."""
-        for above, holder in (("auth", self.auth), ("proxy", self.proxy), ("tls", self.tls)):
-            if holder is not None:
-                for name, value in _values(holder):
-                    yield from references_in(value, f"{above}.{name}")
+    Yields:
+        The dotted key, such as ``auth.password``, and the reference.
+    """
+    for above, holder in (("auth", profile.auth), ("proxy", profile.proxy), ("tls", profile.tls)):
+        if holder is not None:
+            for name, value in _values(holder):
+                yield from references_in(value, f"{above}.{name}")
 
 
-def load(
+def load_profile(
     name: str | None = None,
     *,
     config_file: ConfigFile | None = None,
@@ -464,6 +408,24 @@ def _sort(hint: Any) -> "Sort":
     choices = typing.get_args(hint) or (hint,)
     free = dict in {typing.get_origin(each) or each for each in (hint, *choices)}
     return "table" if free else "plain"
+
+
+def explain(profile: Profile) -> "Explanation":
+    """Say for each key of a profile where it was written, what that overrode, and why.
+
+    Also why it is this profile, where the machine settings come from, and which files were looked
+    for. Reads no secret and no file; looks whether project files exist, where ``config_file`` had
+    replaced the search.
+
+    Args:
+        profile: the profile; one that came out of a pickle knows its values only.
+    """
+    from gatepass._config import explain as _provenance
+
+    machine = _provenance.Fields(_sorts(Machine), functools.partial(_checked, profile.machine))
+    return _provenance._explain_merged(  # noqa: SLF001
+        profile.name, profile.written, fields_of(profile), machine, _of_others(profile)
+    )
 
 
 def fields_of(profile: Profile) -> "Fields":

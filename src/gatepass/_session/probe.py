@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
-from gatepass._config.profile import Profile
+from gatepass._config.profile import Profile, references
 from gatepass._system.terminal import Terminal
 from gatepass.auth import field_of, logon_name, value_of
 from gatepass.errors import GatepassError, SecretUnavailable
@@ -94,7 +94,7 @@ def probe(
     would run them.
 
     Args:
-        profile: the profile, as :meth:`gatepass.Profile.load` returns it.
+        profile: the profile, as :func:`gatepass.load_profile` returns it.
         environ: the environment variables; ``os.environ`` when not given.
         interactive: whether a person may be asked; None looks.
         run_commands: false runs no command, and tells so.
@@ -179,14 +179,14 @@ class Asking:
         """Return what became of each alternative of each reference; runs no program."""
         return [
             self._answer(profile, field_of(dotted), one, run_commands=False)
-            for dotted, reference in profile.references()
+            for dotted, reference in references(profile)
             if isinstance(reference, SecretRef)
             for one in _alternatives(reference)
         ]
 
     def probed(self, profile: Profile, *, run_commands: bool) -> Iterator[Probed]:
         """Yield for each reference which alternative would be used; see :func:`probe`."""
-        for dotted, reference in profile.references():
+        for dotted, reference in references(profile):
             if isinstance(reference, SecretRef):
                 yield self._probed(profile, dotted, reference, run_commands=run_commands)
         key = profile.machine.vault_key

@@ -1,13 +1,12 @@
 """The secrets of a profile: resolved once, when a session is built; all that is missing at once."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from gatepass._config.layers import Origin
+from gatepass._config.profile import Machine, Profile, references
 from gatepass._config.redis_vault import RedisVault, redis_place
-from gatepass._config.toml import Key
 from gatepass._config.trust import printable
 from gatepass._system.terminal import Terminal
 from gatepass.auth import VaultPlace, logon_name
@@ -18,32 +17,6 @@ Field = str | SecretRef | Secret | None
 Found = dict[tuple[str, Field], Secret]
 
 _NAMES: Final = ("user_name", "domain")  # of who logs on; the others are found by them
-
-
-class MachineSettings(Protocol):
-    """What is asked of the machine settings here; they are checked above."""
-
-    @property
-    def vault(self) -> str | RedisVault | None: ...
-    @property
-    def vault_key(self) -> SecretRef | Secret | None: ...
-    @property
-    def allow_commands(self) -> bool: ...
-    @property
-    def allow_insecure_keyring(self) -> bool: ...
-
-
-class Described(Protocol):
-    """What is asked of a profile here; :class:`gatepass.Profile` lies above and uses this."""
-
-    @property
-    def origin(self) -> str: ...
-    @property
-    def origins(self) -> Mapping[Key, Origin]: ...
-    @property
-    def machine(self) -> MachineSettings: ...
-    def place_of(self, *key: str) -> str: ...
-    def references(self) -> Iterator[tuple[str, SecretRef | Secret]]: ...
 
 
 class Unlocked:
@@ -59,7 +32,7 @@ class Unlocked:
 
     def __init__(
         self,
-        profile: Described,
+        profile: Profile,
         environ: Mapping[str, str],
         terminal: Terminal,
     ) -> None:
@@ -119,7 +92,7 @@ class Unlocked:
         Names are none.
         """
         secrets = [found for (name, _), found in self._found.items() if name not in _NAMES]
-        given = [value for _, value in self._profile.references() if isinstance(value, Secret)]
+        given = [value for _, value in references(self._profile) if isinstance(value, Secret)]
         words = [secret.reveal() for secret in (*secrets, *given)]
         return any(word in text or repr(word)[1:-1] in text for word in words)
 
@@ -183,10 +156,9 @@ def _who(found: Mapping[str, Secret]) -> str | None:
 
 
 def vault_place(
-    profile: Described, environ: Mapping[str, str], terminal: Terminal, clock: Callable[[], float]
+    machine: Machine, environ: Mapping[str, str], terminal: Terminal, clock: Callable[[], float]
 ) -> VaultPlace:
-    """Describe where the tokens of a profile are kept. Touches nothing."""
-    machine = profile.machine
+    """Describe where the machine settings say that tokens are kept. Touches nothing."""
     context = SecretContext(
         origin="",
         field="vault_key",

@@ -194,7 +194,7 @@ class Session(requests.Session):
             PluginError: the scheme belongs to a package that cannot be loaded.
             SecretUnavailable: names every reference that did not answer.
         """
-        profile = _profiles.load(
+        profile = _profiles.load_profile(
             name, config_file=config_file, overrides=overrides, environ=environ
         )
         session = cls._from_checked(
@@ -334,7 +334,7 @@ class Session(requests.Session):
             origin=self.profile.origin,
             resolve=self._unlocked,
             http=self._http,
-            vault=vault_place(self.profile, self._environ, self._terminal, time.time),
+            vault=vault_place(self.profile.machine, self._environ, self._terminal, time.time),
             environ=self._environ,
             clock=time.time,
             terminal=self._terminal,

@@ -1,11 +1,11 @@
 """What the parts of an examination look at: the world, its files, and what its profiles need."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gatepass._config import profile as _profiles
-from gatepass._config.layers import Layers, Origin
-from gatepass._config.profile import Machine, Profile
+from gatepass._config.layers import Layers
+from gatepass._config.profile import Machine, Profile, references
 from gatepass._system.findings import Finding, Verdict
 from gatepass._system.terminal import Terminal
 from gatepass.auth import VaultPlace
@@ -14,7 +14,7 @@ from gatepass.cli._oidc_session import keeps_tokens
 from gatepass.cli._problems import complaints_of
 from gatepass.cli._redaction import Words
 from gatepass.errors import GatepassError
-from gatepass.secrets import Secret, SecretRef
+from gatepass.secrets import SecretRef
 
 
 @dataclass(frozen=True)
@@ -97,33 +97,18 @@ class Scene:
 
         from gatepass._session.resolve import vault_place
 
-        return vault_place(_Nobody(self.machine), self.world.environ, self.silent, time.time)
-
-
-@dataclass(frozen=True)
-class _Nobody:
-    """As much of a profile as the vault's place depends on."""
-
-    machine: Machine
-    origin: str = ""
-    origins: Mapping[tuple[str, ...], Origin] = field(default_factory=dict)
-
-    def place_of(self, *key: str) -> str:  # noqa: ARG002 - a profile has places
-        return ""
-
-    def references(self) -> Iterator[tuple[str, SecretRef | Secret]]:
-        return iter(())
+        return vault_place(self.machine, self.world.environ, self.silent, time.time)
 
 
 def _needs(profile: Profile) -> set[str]:
     """The scheme of a profile, and each source that a secret of it comes from alone."""
     needs = {profile.scheme}
-    references = [reference for _, reference in profile.references()]
+    found = [reference for _, reference in references(profile)]
     if keeps_tokens(profile):
         key = profile.machine.vault_key
         needs |= {"vault"} | ({"keyring"} if key is None else set())
-        references += [key] if key is not None else []
-    for reference in references:
+        found += [key] if key is not None else []
+    for reference in found:
         if isinstance(reference, SecretRef):
             sources = {source for source, _ in reference.alternatives}
             needs |= sources if len(sources) == 1 else set()

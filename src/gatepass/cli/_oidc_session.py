@@ -43,7 +43,7 @@ def keeps_tokens(profile: Profile) -> bool:
 
 def place_of(profile: Profile, world: World, terminal: Terminal) -> VaultPlace:
     """Return where the tokens of a profile are kept. Touches nothing."""
-    return vault_place(profile, world.environ, terminal, time.time)
+    return vault_place(profile.machine, world.environ, terminal, time.time)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from gatepass._config import layers as _settings
 from gatepass._config import profile as _profiles
 from gatepass._config.layers import Layers, Taken
-from gatepass._config.profile import Profile
+from gatepass._config.profile import Profile, references
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import Tls
 from gatepass._session.probe import context, user_of
@@ -108,7 +108,7 @@ def find(layers: Layers, name: str, field: str) -> Field:
     value = _get(taken.table, dotted)
     stands = _is_reference(value)
     profile = _profiles.check(_without_literals(taken, known, dotted), machine)
-    reference = dict(profile.references()).get(dotted)
+    reference = dict(references(profile)).get(dotted)
     if not isinstance(reference, SecretRef):
         raise ProfileError(
             f"{dotted} cannot be set while {dotted.rpartition('.')[0]} is a plain URL",

@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
-from gatepass._config import explain, trust
+from gatepass._config import trust
 from gatepass._config import layers as _settings
 from gatepass._config import profile as _profiles
+from gatepass._config.explain import files, table_of, why_chosen
 from gatepass._config.layers import Layers
-from gatepass._config.profile import Machine, Profile
+from gatepass._config.profile import Machine, Profile, explain
 from gatepass._session.probe import Asking
 from gatepass._system import plugins
 from gatepass.cli import _explain_text, _output
@@ -161,13 +162,13 @@ def _default(layers: Layers) -> tuple[str | None, str]:
         name = _settings.select(layers, None)
     except GatepassError as error:
         return None, error.message
-    return name, explain.why_chosen(layers, None)
+    return name, why_chosen(layers, None)
 
 
 def tell_where(layers: Layers) -> None:
     """Tell a person which files were looked for, where none of them holds a profile."""
     _output.say("no profiles; looked for:")
-    for file in explain.files(layers):
+    for file in files(layers):
         _output.tell(
             f"  {trust.printable(str(file.path))} ({file.state}{': ' * bool(file.why)}{file.why})"
         )
@@ -215,7 +216,7 @@ def show(
     if origin:
         _print_origins(world, profile, resolve=resolve, as_json=as_json)
         return
-    table = explain.table(taken, _profiles.fields_of(profile))
+    table = table_of(taken, _profiles.fields_of(profile))
     if as_json:
         _output.json({"name": profile.name, "profile": table})
     else:
@@ -225,7 +226,7 @@ def show(
 
 
 def _print_origins(world: World, profile: Profile, *, resolve: bool, as_json: bool) -> None:
-    told = profile.explain()
+    told = explain(profile)
     with _output.waiting_for("asking each reference (a keyring 5 s, a command 30 s at most) ..."):
         probed = list(Asking(world).probed(profile, run_commands=True)) if resolve else []
     if as_json:

@@ -1,25 +1,16 @@
 """A profile as the keyword arguments of the Scripting Toolkit's own session, ``mpy.Session``."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from gatepass._session.resolve import Described, Field
-from gatepass.auth import Scheme
+from gatepass._config.profile import Profile
+from gatepass._session.resolve import Field, Unlocked
+from gatepass._system.terminal import Terminal
 from gatepass.errors import ProfileError
 from gatepass.secrets import Secret
 
 Resolve = Callable[..., Mapping[str, Secret]]
-
-
-class _Profile(Described, Protocol):
-    """What is asked of a profile here; :class:`gatepass.Profile` lies above."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def scheme(self) -> str: ...
-    @property
-    def auth(self) -> Scheme: ...
 
 
 class StkArguments(Mapping[str, Any]):
@@ -50,17 +41,32 @@ class StkArguments(Mapping[str, Any]):
         return f"<mpy.Session({', '.join(shown)})>"
 
 
-def arguments(profile: _Profile, resolve: Resolve) -> StkArguments:
-    """Return a profile's URL and login as the keywords of ``mpy.Session``.
+def stk_arguments(
+    profile: Profile,
+    *,
+    environ: Mapping[str, str] | None = None,
+    interactive: bool | None = None,
+    terminal: Terminal | None = None,
+) -> StkArguments:
+    """Return what ``mpy.Session(**arguments)`` of the MI Scripting Toolkit takes.
+
+    Resolves the profile's secrets, which may touch the keyring, files and a person, each time. They
+    are handed over in plain text, as ``mpy.Session`` takes them; only the URL and the login, not
+    ``tls``, ``proxy``, ``timeout``, ``retries`` or ``headers``.
 
     Args:
-        profile: whose login.
-        resolve: resolves all fields at once; see :attr:`gatepass.auth.AuthContext.resolve`.
+        profile: the profile.
+        environ: the environment variables; ``os.environ`` when not given.
+        interactive: whether a person may be asked; None looks.
+        terminal: the way to a person; made from ``environ`` and ``interactive`` by default.
 
     Raises:
         ProfileError: the Scripting Toolkit cannot log on as the profile says.
         SecretUnavailable: names every reference that did not answer.
     """
+    environ = os.environ if environ is None else environ
+    terminal = terminal or Terminal(environ, interactive=interactive)
+    resolve = Unlocked(profile, environ, terminal)
     way = _WAYS.get(profile.scheme)
     if way is None:
         raise _impossible(profile, "scheme", _OTHER_WAY.get(profile.scheme, _ANOTHER_PROFILE))
@@ -70,18 +76,18 @@ def arguments(profile: _Profile, resolve: Resolve) -> StkArguments:
 Keywords = Mapping[str, str | bool | Secret]
 
 
-def _autologon(profile: _Profile, _resolve: Resolve) -> Keywords:
+def _autologon(profile: Profile, _resolve: Resolve) -> Keywords:
     if _field(profile, "principal"):
         raise _impossible(profile, "principal", "it logs on as who is logged on to Windows")
     return {"autologon": True}
 
 
-def _password(profile: _Profile, resolve: Resolve) -> Keywords:
+def _password(profile: Profile, resolve: Resolve) -> Keywords:
     names = ("user_name", "password", "domain")
     return resolve(**{name: _field(profile, name) for name in names})
 
 
-def _oidc(profile: _Profile, resolve: Resolve) -> Keywords:
+def _oidc(profile: Profile, resolve: Resolve) -> Keywords:
     if _field(profile, "flow") != "browser":
         raise _impossible(profile, "flow", "it logs in with a browser or with a token")
     if _field(profile, "account"):
@@ -92,13 +98,13 @@ def _oidc(profile: _Profile, resolve: Resolve) -> Keywords:
     return {"oidc": True, **token, **({"use_stored_token": True} if stored else {})}
 
 
-def _field(profile: _Profile, name: str) -> Any:
+def _field(profile: Profile, name: str) -> Any:
     value: Field | bool = getattr(profile.auth, name, None)
     return value
 
 
 # The guide's three ways. Names of built-in schemes: they always mean the built-in.
-_WAYS: Final[Mapping[str, Callable[[_Profile, Resolve], Keywords]]] = {
+_WAYS: Final[Mapping[str, Callable[[Profile, Resolve], Keywords]]] = {
     "autologon": _autologon,
     "basic": _password,
     "credentials": _password,
@@ -112,7 +118,7 @@ _OTHER_WAY: Final = {
 }
 
 
-def _impossible(profile: _Profile, key: str, hint: str) -> ProfileError:
+def _impossible(profile: Profile, key: str, hint: str) -> ProfileError:
     place = profile.place_of("auth", key)
     value = profile.scheme if key == "scheme" else _field(profile, key)
     return ProfileError(

@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from threading import enumerate as all_threads
 from typing import TYPE_CHECKING, Any, Final
 
+from gatepass._config.profile import load_profile
 from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.sandbox.server import Server
@@ -370,9 +371,7 @@ class _Room:
 
     def _keyring_context(self) -> SecretContext:
         """What the session will give to the keyring source; reads the profile, no secret."""
-        from gatepass._config.profile import Profile
-
-        profile = Profile.load("keyring", config_file=self._config_file, environ=self._environ)
+        profile = load_profile("keyring", config_file=self._config_file, environ=self._environ)
         return SecretContext(
             origin=profile.origin,
             field="password",

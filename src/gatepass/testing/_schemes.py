@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import pytest
 
+from gatepass._config.profile import load_profile
 from gatepass._system import plugins
 from gatepass._system.findings import Finding
 from gatepass._system.terminal import Terminal
@@ -409,7 +410,6 @@ class SchemeContract:
         import tomli_w
 
         from gatepass._config.layers import Locations
-        from gatepass._config.profile import Profile
 
         references = {name: f"env:{_variable(name)}" for name in self.secrets}
         auth = {"scheme": self.scheme, **self.keys, **references, **(changes or {})}
@@ -418,7 +418,7 @@ class SchemeContract:
         file.touch(mode=0o600)
         file.write_text(tomli_w.dumps({"profiles": {"contract": table}}), encoding="utf-8")
         nowhere = self._folder / "nowhere"
-        return Profile.load(
+        return load_profile(
             "contract",
             config_file=file,
             environ={
@@ -476,7 +476,7 @@ class SchemeContract:
             profile_name=profile.name,
             origin=profile.origin,
             predict=predict,
-            vault=vault_place(profile, environ, terminal, time.time),
+            vault=vault_place(profile.machine, environ, terminal, time.time),
             environ=environ,
             clock=time.time,
             until=time.time() + _WAIT,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gatepass._config.layers import Locations
-from gatepass._config.profile import Profile, load
+from gatepass._config.profile import Profile, load_profile
 from gatepass.errors import ProfileError
 from gatepass.sandbox.provider import IdentityProvider
 from tests.auth.oidc.test_named_by_servers import CLIENT, FLOWS, SECRET, person, talk
@@ -54,7 +54,7 @@ def written(
         f'[profiles.p]\nurl = "{url}"\n[profiles.p.auth]\nscheme = "oidc"\nflow = "{flow}"\n'
         f'{secret}client_id = "{CLIENT}"\n{more}'
     )
-    return load("p", locations=locations, environ={}, overrides=overrides)
+    return load_profile("p", locations=locations, environ={}, overrides=overrides)
 
 
 @pytest.mark.parametrize("flow", FLOWS)
