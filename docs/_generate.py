@@ -24,11 +24,11 @@ from _pytest.fixtures import FixtureFunctionDefinition
 
 import gatepass
 from gatepass import cli, errors
-from gatepass._config import json_schema, profile
-from gatepass._config.profile import Machine, ProfileKeys, Retries, Timeout
+from gatepass._config import fields, json_schema, profile
+from gatepass._config.profile import MachineSettings, ProfileKeys, Retries, Timeout
 from gatepass._config.redis_vault import RedisVault
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import Tls
+from gatepass._net.tls import TlsSettings
 from gatepass._session import exceptions as _failures
 from gatepass._system import plugins
 from gatepass.cli._options import CONTEXT
@@ -123,7 +123,7 @@ def _meaning(text: str | None) -> str:
 
 
 def _keys(kind: Any) -> str:
-    described, hints = json_schema._described(kind), profile.hints(kind)  # noqa: SLF001 - of the house
+    described, hints = json_schema._described(kind), fields.types_of(kind)  # noqa: SLF001 - of the house
     rows = [
         (
             f"`{each.name}`",
@@ -301,9 +301,9 @@ PARTS: Final = {
     "rooms": _rooms,
     "schemes": _schemes,
     "profile": lambda: _keys(ProfileKeys),
-    "tls": lambda: _keys(Tls),
+    "tls": lambda: _keys(TlsSettings),
     "proxy": lambda: _keys(Proxy),
-    "machine": lambda: _keys(Machine),
+    "machine": lambda: _keys(MachineSettings),
     "vault": lambda: _keys(RedisVault),
     "scheme-keys": _scheme_sections,
     "sources": _sources,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from gatepass._config.layers import Locations
+from gatepass._config.locations import Locations
 
 # No property has a deadline: machines are slow for reasons of their own. In CI the same examples
 # come in each run, so that a change is judged by itself; to find new ones is the work of each

@@ -9,8 +9,9 @@ import jsonschema
 import pytest
 
 from gatepass._config import json_schema
-from gatepass._config.layers import Locations
-from gatepass._config.profile import load_profile, references
+from gatepass._config.load import load_profile
+from gatepass._config.locations import Locations
+from gatepass._config.profile import references
 from gatepass._system import plugins
 from gatepass.auth.basic import Basic
 from gatepass.secrets import SecretRef

@@ -27,9 +27,9 @@ from typing import Any, NoReturn
 from unittest import SkipTest
 
 from gatepass import Session
-from gatepass._config import layers, trust
-from gatepass._config import profile as _profiles
-from gatepass._system.terminal import Terminal, _window_station_is_visible
+from gatepass._config import files, load, locations, permissions, trust
+from gatepass._system.console import _window_station_is_visible
+from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError
 from gatepass.secrets import SecretContext, command, keyring, ref
 from gatepass.secrets.env import env
@@ -105,9 +105,9 @@ def gatepass_command(*arguments: str, **environ: str) -> subprocess.CompletedPro
 
 
 @contextmanager
-def user_file(text: str | bytes) -> Iterator[layers.Locations]:
+def user_file(text: str | bytes) -> Iterator[locations.Locations]:
     """Lay the user's own file of profiles, and take everything of gatepass away again."""
-    places = layers.Locations.of_this_process()
+    places = locations.Locations.of_this_process()
     data = text if isinstance(text, bytes) else text.encode()
     places.user.parent.mkdir(parents=True, exist_ok=True)
     places.user.write_bytes(data)
@@ -130,7 +130,7 @@ auth = { scheme = "basic", user_name = "alice", password = "env:MI_PASSWORD" }
 def _() -> str:
     with user_file(PROFILE) as places:
         expect(places.system == (), places)
-        expect(_profiles.load_profile("prod", environ={}).auth.user_name == "alice")
+        expect(load.load_profile("prod", environ={}).auth.user_name == "alice")
         local = Path(os.environ["LOCALAPPDATA"])
         return "%LOCALAPPDATA%\\" + str(places.user.relative_to(local))
 
@@ -138,10 +138,10 @@ def _() -> str:
 @check("files", "CRLF line ends, and an UTF-8 file with Notepad's byte order mark")
 def _() -> str:
     with user_file(PROFILE.replace("\n", "\r\n")):
-        _profiles.load_profile("prod", environ={})
+        load.load_profile("prod", environ={})
     with user_file(b"\xef\xbb\xbf" + PROFILE.encode()):
         try:
-            _profiles.load_profile("prod", environ={})
+            load.load_profile("prod", environ={})
         except GatepassError as error:
             return f"CRLF read; BOM refused: {str(error).splitlines()[0]}"
     return "both read"
@@ -153,7 +153,7 @@ def _() -> str:
         (here / "one.toml").write_text(PROFILE, encoding="utf-8")
         (here / "two.toml").write_text("[profiles.prod]\nretries = 1\n", encoding="utf-8")
         both = os.pathsep.join(str(here / name) for name in ("one.toml", "two.toml"))
-        profile = _profiles.load_profile("prod", environ={"GATEPASS_CONFIG_FILE": both})
+        profile = load.load_profile("prod", environ={"GATEPASS_CONFIG_FILE": both})
         expect((os.pathsep, profile.retries) == (";", 1), (both, profile.retries))
     return "read, drive letters and all"
 
@@ -161,7 +161,7 @@ def _() -> str:
 @check("files", "a complaint has line and column (tree-sitter)")
 def _() -> str:
     with user_file(PROFILE.replace("password =", "pasword =")):
-        said = str(_raised(lambda: _profiles.load_profile("prod", environ={})))
+        said = str(_raised(lambda: load.load_profile("prod", environ={})))
         expect("profiles.toml:4:" in said, said)
         return next(line for line in said.splitlines() if "pasword" in line).rpartition("\\")[2]
 
@@ -197,14 +197,17 @@ def _() -> str:
         path = here / "project" / "gatepass.toml"
         path.write_text(PROFILE, encoding="utf-8")
         store = trust.TrustStore(here / "state")
-        found = trust.read(path)
+        found = files.read_file(path)
         expect(found is not None and not store.holds(found))
         store.add(found)
         expect(store.holds(found))
         path.write_text(PROFILE + "\n", encoding="utf-8")
-        expect(not store.holds(trust.read(path)))
+        expect(not store.holds(files.read_file(path)))
         path.chmod(0o666)
-        expect(trust.unsafe(trust.read(path), own=True) is None, "permissions were judged")
+        expect(
+            permissions.unsafe_permissions(files.read_file(path), own=True) is None,
+            "permissions were judged",
+        )
     return "as said; POSIX permissions are not looked at"
 
 
@@ -212,9 +215,9 @@ def _() -> str:
 def _() -> str:
     with folder() as here:
         (here / "profiles.toml").mkdir()
-        said = str(_raised(lambda: trust.read(here / "profiles.toml")))
+        said = str(_raised(lambda: files.read_file(here / "profiles.toml")))
         expect("is a folder" in said, said)
-        other = str(_raised(lambda: trust.read(Path("NUL"))))
+        other = str(_raised(lambda: files.read_file(Path("NUL"))))
         expect("device" in other, other)
     return "refused"
 
@@ -223,7 +226,7 @@ def _() -> str:
 def _() -> str:
     with folder() as here:
         path = here / "record"
-        trust.write_atomically(path, b"0" * 4096)
+        files.write_atomically(path, b"0" * 4096)
         stop = threading.Event()
         torn: list[bytes] = []
         missed: list[str] = []
@@ -231,7 +234,7 @@ def _() -> str:
         def read() -> None:
             while not stop.wait(0.01):
                 try:
-                    found = trust.read(path)
+                    found = files.read_file(path)
                 except GatepassError as error:
                     missed.append(str(error))
                     continue
@@ -243,7 +246,7 @@ def _() -> str:
             reader.start()
         try:
             for number in range(200):
-                trust.write_atomically(path, str(number % 10).encode() * 4096)
+                files.write_atomically(path, str(number % 10).encode() * 4096)
         finally:
             stop.set()
             for reader in readers:
@@ -258,12 +261,12 @@ def _() -> str:
 def _() -> str:
     with folder() as here:
         path = here / "record"
-        trust.write_atomically(path, b"old")
+        files.write_atomically(path, b"old")
         reader = path.open("rb")
         timer = threading.Timer(0.3, reader.close)
         timer.start()
         begin = time.monotonic()
-        trust.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
         waited = time.monotonic() - begin
         timer.join()
         expect(path.read_bytes() == b"new")
@@ -451,7 +454,7 @@ def _() -> str:
 
 @check("console", "an address that is pasted is read key by key")
 def _() -> str:
-    from gatepass._system.terminal import _WindowsConsole
+    from gatepass._system.console import _WindowsConsole
 
     console = _WindowsConsole()
     console.draw("Paste it:")
@@ -471,7 +474,7 @@ def session(scheme: str, room: str, *, https: bool = True, **auth: object) -> Se
     keys = {"scheme": scheme, **auth}
     if scheme in {"basic", "ntlm", "credentials"}:
         keys |= {"user_name": "alice", "domain": "CORP", "password": ref("env:MI_PASSWORD")}
-    profile = _profiles.unnamed(
+    profile = load.unnamed_profile(
         PEERS["rooms"][room][https], keys, proxy="none", tls={"ca_file": PEERS["ca"]}
     )
     return Session._from_checked(profile, environ={"MI_PASSWORD": "pw-alice"})
@@ -514,7 +517,7 @@ def _() -> str:
 @check("sessions", "a wrong scheme is explained, a wrong password refused")
 def _() -> str:
     said = refused(lambda: session("basic", "windows").get("cgi/whoami"))
-    profile = _profiles.unnamed(
+    profile = load.unnamed_profile(
         PEERS["rooms"]["standalone"][1],
         {"scheme": "basic", "user_name": "alice", "password": ref("env:MI_PASSWORD")},
         proxy="none",

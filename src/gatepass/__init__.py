@@ -10,9 +10,10 @@ Names are loaded when they are first used, so that ``import gatepass`` costs nex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gatepass._config.explain import ExplainedKey, Explanation, Overridden
-    from gatepass._config.layers import FileSeen
-    from gatepass._config.profile import Profile, explain, load_profile, profiles, references
+    from gatepass._config.explain import ExplainedKey, Explanation, Overridden, explain
+    from gatepass._config.layer import FileSeen
+    from gatepass._config.load import load_profile, profiles
+    from gatepass._config.profile import Profile, references
     from gatepass._session.exceptions import (
         LoginRefused,
         ProxyRefused,
@@ -56,10 +57,11 @@ if TYPE_CHECKING:
 _HOME = {
     "_version": ("__version__",),
     "_session.probe": ("Answer", "Probed", "probe"),
-    "_config.profile": ("Profile", "explain", "load_profile", "profiles", "references"),
-    "_config.explain": ("ExplainedKey", "Explanation", "Overridden"),
+    "_config.profile": ("Profile", "references"),
+    "_config.load": ("load_profile", "profiles"),
+    "_config.explain": ("explain", "ExplainedKey", "Explanation", "Overridden"),
     "_session.session": ("CheckResult", "Session"),
-    "_config.layers": ("FileSeen",),
+    "_config.layer": ("FileSeen",),
     "_session.exceptions": (
         "LoginRefused",
         "ProxyRefused",

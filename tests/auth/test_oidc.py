@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 import requests
 
-from gatepass._config.profile import Machine
+from gatepass._config.profile import MachineSettings
 from gatepass._config.redis_vault import RedisVault
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
-from gatepass.auth.oidc import OidcLogin, new_vault_key
+from gatepass.auth._oidc.login import OidcLogin
+from gatepass.auth._oidc.status import new_vault_key
 from gatepass.errors import GatepassError, LoginRequired, ProfileError
 from gatepass.sandbox.provider import IdentityProvider
 from gatepass.secrets import ref
@@ -60,7 +61,7 @@ class World:
     def session(self, *, person: bool = False, sees: str = "alice", **auth: Any) -> Session:
         """Return a session; with a person, a browser logs in as somebody."""
         profile = profile_for(self.api.url, "oidc", auth=auth)
-        machine = Machine(vault=self.vault, vault_key=ref(f"file:{self.folder}.key"))
+        machine = MachineSettings(vault=self.vault, vault_key=ref(f"file:{self.folder}.key"))
 
         def browse(url: str) -> None:
             address = self.idp.sign_in(url, sees)
@@ -454,12 +455,12 @@ def test_no_token_shows_anywhere(make: Callable[..., World], caplog: Any) -> Non
 
 _WORKER = """
 import dataclasses, json, sys
-from gatepass._config.profile import Machine, unnamed
+from gatepass._config.profile import MachineSettings, unnamed
 from gatepass._session.session import Session
 from gatepass.secrets import ref
 url, folder, turns = sys.argv[1], sys.argv[2], int(sys.argv[3])
 profile = unnamed(url, {"scheme": "oidc", "use_stored_token": True})
-machine = Machine(vault=folder, vault_key=ref(f"file:{folder}.key"))
+machine = MachineSettings(vault=folder, vault_key=ref(f"file:{folder}.key"))
 session = Session._from_checked(dataclasses.replace(profile, machine=machine), interactive=False)
 login, token = session._authenticator, None
 for turn in range(turns):

@@ -8,7 +8,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass._config.layers import NAME, Layers, Source
+from gatepass._config.layer import PROFILE_NAME, Layer, Layers
 from tests.support.home import ARGV, Home
 from tests.support.peers.terminal import terminal
 
@@ -123,14 +123,14 @@ def test_a_variable_does_not_bring_a_name_that_is_none(home: Home) -> None:
     assert _complete(there, "bash", "gatepass", "show", "").stdout.split() == []
 
 
-@given(names=st.sets(st.text(max_size=20) | st.from_regex(NAME) | st.sampled_from(HOSTILE)))
+@given(names=st.sets(st.text(max_size=20) | st.from_regex(PROFILE_NAME) | st.sampled_from(HOSTILE)))
 def test_names_are_names_whatever_a_file_says(names: set[str]) -> None:
     tables = {"profiles": dict.fromkeys(names, PROFILE)}
-    nothing = Source("variable", "variables", {})
-    layers = Layers((Source("user", "file", tables),), nothing, Source("argument", "", {}))
+    nothing = Layer("variable", "variables", {})
+    layers = Layers((Layer("user", "file", tables),), nothing, Layer("argument", "", {}))
 
-    assert all(NAME.fullmatch(name) for name in layers.names)
-    assert set(layers.names) == set(filter(NAME.fullmatch, names))
+    assert all(PROFILE_NAME.fullmatch(name) for name in layers.names)
+    assert set(layers.names) == set(filter(PROFILE_NAME.fullmatch, names))
     assert set(layers.written) == names
 
 

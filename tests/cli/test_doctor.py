@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gatepass._config.layers import Locations
+from gatepass._config.locations import Locations
 from gatepass._system.findings import Finding
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run

@@ -13,8 +13,8 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatepass._config import trust
-from gatepass._config.layers import Locations
+from gatepass._config import files
+from gatepass._config.locations import Locations
 from gatepass._config.trust import TrustStore
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
@@ -548,7 +548,7 @@ def _trusted(locations: Locations, project: str, local: str) -> list[Path]:
     paths = []
     for name, text in (("gatepass.toml", project), ("gatepass.local.toml", local)):
         path = _write(locations.working / name, text)
-        file = trust.read(path)
+        file = files.read_file(path)
         assert file is not None
         TrustStore(locations.state).add(file)
         paths.append(path)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatepass._config import trust
-from gatepass._config.layers import Locations
+from gatepass._config.locations import Locations
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
 from gatepass.cli._context import World

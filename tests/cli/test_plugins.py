@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from gatepass import AuthContext, SecretContext, UnattendedContext
-from gatepass._config.layers import unknown
+from gatepass._config.suggest import unknown_name
 from gatepass._system import plugins
 from gatepass.cli._context import World
 from gatepass.errors import GatepassError, PluginError
@@ -746,9 +746,9 @@ def test_of_very_many_names_some_are_listed_and_none_is_guessed() -> None:
     some = {f"profile{number}" for number in range(300)}
     many = {f"profile{number}" for number in range(5000)}
 
-    assert 'did you mean "profile17"?' in unknown("profle17", some, "profile")
-    assert " and 250 more" in unknown("profle17", some, "profile")
-    told = unknown("profle17", many, "profile")
+    assert 'did you mean "profile17"?' in unknown_name("profle17", some, "profile")
+    assert " and 250 more" in unknown_name("profle17", some, "profile")
+    told = unknown_name("profle17", many, "profile")
     assert "did you mean" not in told
     assert told.endswith(" and 4950 more)")
     assert len(told) < 1000

@@ -7,9 +7,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from gatepass._config import json_schema
-from gatepass._config import profile as _profiles
-from gatepass._config.layers import Locations
+from gatepass._config import fields, json_schema
+from gatepass._config.locations import Locations
+from gatepass._config.profile import ProfileKeys
 from gatepass._system import plugins
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
@@ -27,7 +27,7 @@ def test_every_installed_scheme_and_key_is_known_and_most_are_described() -> Non
     for name in plugins.names(plugins.AUTH):
         assert definitions[f"auth.{name}"]["properties"]["scheme"] == {"const": name}
     keys = definitions["profile"]["properties"]
-    assert set(keys) == set(_profiles.hints(_profiles.ProfileKeys))
+    assert set(keys) == set(fields.types_of(ProfileKeys))
     assert all(key["description"] for key in keys.values())
     assert keys["retries"]["default"] == 3
     assert definitions["auth.basic"]["properties"]["password"]["description"] == "a reference."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gatepass._config.layers import Locations
+from gatepass._config.locations import Locations
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
 from gatepass.cli._context import World

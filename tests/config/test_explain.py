@@ -12,20 +12,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gatepass._config import layers as _settings
-from gatepass._config import trust
-from gatepass._config.explain import ExplainedKey, Explanation
-from gatepass._config.layers import Locations
-from gatepass._config.profile import (
-    Machine,
-    Profile,
-    check,
-    explain,
-    load_profile,
-    read_layers,
-    unnamed,
-)
+from gatepass._config import merge
+from gatepass._config.explain import ExplainedKey, Explanation, explain
+from gatepass._config.files import read_file
+from gatepass._config.load import load_profile, read_all_layers, unnamed_profile
+from gatepass._config.locations import Locations
+from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.trust import TrustStore
+from gatepass._config.validate import validate_profile
 from gatepass._session.session import Session
 from gatepass.errors import GatepassWarning, ProfileError
 from gatepass.secrets import Secret, ref
@@ -86,7 +80,7 @@ def test_what_the_replaced_profile_would_have_inherited_has_lost_too(
         locations.working / "gatepass.toml",
         '[profiles.prod]\nurl = "https://proj.example.com"\nauth = { scheme = "anonymous" }\n',
     )
-    found = trust.read(project)
+    found = read_file(project)
     assert found is not None
     TrustStore(locations.state).add(found)
     told = explain(_load(locations, "prod"))
@@ -302,9 +296,9 @@ def test_a_profile_that_was_not_chosen_by_these_rules_says_so(
     locations: Locations, write: Write
 ) -> None:
     write(locations.user, "default_profile = 'q'\n" + BEARER)
-    layers = read_layers(environ={}, locations=locations)
+    layers = read_all_layers(environ={}, locations=locations)
 
-    told = explain(check(_settings.take(layers, "p"), Machine()))
+    told = explain(validate_profile(merge.merge_profile(layers, "p"), MachineSettings()))
 
     assert (told.name, told.chosen) == ("p", "taken by the program")
 
@@ -344,7 +338,7 @@ def test_a_session_in_another_process_can_be_asked_too(locations: Locations, wri
 
 
 def test_a_profile_without_a_name_comes_from_arguments() -> None:
-    profile = unnamed(
+    profile = unnamed_profile(
         "https://a.test/",
         {"scheme": "basic", "user_name": "u:v", "password": "hunter2"},
         proxy={"url": "http://b.test", "user_name": "u", "password": Secret("hunter2")},
@@ -577,7 +571,7 @@ class Folder:
 
 
 def _trust_it(path: Path, locations: Locations) -> None:
-    file = trust.read(path)
+    file = read_file(path)
     assert file is not None
     TrustStore(locations.state).add(file)
 

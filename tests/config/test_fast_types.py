@@ -12,27 +12,27 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from gatepass._config import profile
+from gatepass._config import fields
 from gatepass._config.fast_types import NOT_EVIDENT, evident, merged
-from gatepass._config.merge import Layered
-from gatepass._config.profile import Machine, ProfileKeys, Retries, Timeout
+from gatepass._config.profile import MachineSettings, ProfileKeys, Retries, Timeout
+from gatepass._config.settings import Layered
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import Tls
+from gatepass._net.tls import TlsSettings
 from gatepass._system import plugins
 from gatepass.secrets import SecretField, SecretRef, TextField
 
 _HOLDERS = (
     ProfileKeys,
     Proxy,
-    Tls,
-    Machine,
+    TlsSettings,
+    MachineSettings,
     *(plugins.load(plugins.AUTH, name) for name in plugins.BUILT_IN[plugins.AUTH]),
 )
 KINDS = tuple(
     {
         repr(kind): kind
         for kind in (
-            *(kind for holder in _HOLDERS for kind in profile.hints(holder).values()),
+            *(kind for holder in _HOLDERS for kind in fields.types_of(holder).values()),
             *(str, bool, int, float, list[str], list[list[int]], dict[str, int], dict[int, str]),
             *(SecretRef, SecretField, TextField, Timeout, Retries, Timeout | None, str | int),
             *(Literal["a", "b"], Literal[1, 2], tuple[str, ...], bytes, Any),

@@ -20,14 +20,14 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gatepass._config import json_schema
-from gatepass._config import layers as _settings
-from gatepass._config.layers import Layers, Source
-from gatepass._config.trust import FileBytes
+from gatepass._config import json_schema, variables
+from gatepass._config.files import FileBytes
+from gatepass._config.layer import MACHINE_KEYS, Layer, Layers
+from gatepass._config.layers import parse_layer
 from gatepass._system import plugins
 from gatepass.cli._problems import all_complaints
 from gatepass.errors import ProfileError
-from gatepass.secrets import Layer
+from gatepass.secrets import LayerKind
 
 Tables = dict[str, Any]
 
@@ -36,12 +36,12 @@ WHOLE: Final = json_schema.document()
 CHECKER: Final = jsonschema.Draft202012Validator(WHOLE)
 
 
-def _passes_the_gate(*files: tuple[Layer, Tables]) -> bool:
+def _passes_the_gate(*files: tuple[LayerKind, Tables]) -> bool:
     """Whether ``validate`` has nothing to say about files of one group."""
     status = os.stat_result((0,) * 10)
     try:
         sources = tuple(
-            _settings.parse(
+            parse_layer(
                 FileBytes(Path(f"/{layer}.toml"), tomli_w.dumps(tables).encode(), status), layer
             )
             for layer, tables in files
@@ -51,9 +51,9 @@ def _passes_the_gate(*files: tuple[Layer, Tables]) -> bool:
     own = [source for source in sources if source.layer in {"system", "user"}]
     layers = Layers(
         sources,
-        Source("variable", "variables", {}),
-        Source("argument", "overrides", {}),
-        machine=_settings._machine(own, {}),
+        Layer("variable", "variables", {}),
+        Layer("argument", "overrides", {}),
+        machine=variables.machine_settings(own, {}),
     )
     _, complaints = all_complaints(lambda: layers, None)
     return complaints == []
@@ -372,7 +372,7 @@ def _plain(scheme: str) -> Tables:
 
 
 _TABLES: Final[dict[str, Iterable[str]]] = {
-    "": ("default_profile", "root", "profiles", *_settings.MACHINE_KEYS),
+    "": ("default_profile", "root", "profiles", *MACHINE_KEYS),
     "vault": WHOLE["properties"]["vault"]["anyOf"][-1]["properties"],
     "profiles.anonymous": WHOLE["$defs"]["profile"]["properties"],
     "profiles.anonymous.proxy": ("url", "user_name", "password"),
@@ -519,7 +519,7 @@ def test_a_local_file_that_completes_a_profile_is_never_marked(
     """However the keys of a good profile are dealt to gatepass.toml and gatepass.local.toml."""
     below, above = _dealt(profile, keys - {"auth"})
     below["auth"], above["auth"] = _dealt(profile["auth"], keys)
-    files: list[tuple[Layer, Tables]] = [
+    files: list[tuple[LayerKind, Tables]] = [
         ("project", {"profiles": {"base": below}}),
         ("local", {"profiles": {"base": above | odd}}),
     ]
@@ -528,7 +528,7 @@ def test_a_local_file_that_completes_a_profile_is_never_marked(
         assert [error.message for error in PART.iter_errors(files[1][1])] == []
 
 
-@pytest.mark.parametrize("key", _settings.MACHINE_KEYS)
+@pytest.mark.parametrize("key", MACHINE_KEYS)
 def test_machine_settings_belong_into_the_own_file_only(key: str) -> None:
     """A project's file that holds one is an error."""
     tables = {key: {"vault": "x", "vault_key": "env:X"}.get(key, True)}

@@ -18,7 +18,7 @@ import pytest
 import tomli_w
 
 from gatepass._config import json_schema
-from gatepass._config.layers import LOCAL_FILE, PROJECT_FILE, Locations
+from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
 from gatepass.cli._context import World

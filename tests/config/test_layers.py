@@ -9,10 +9,13 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass._config import layers as _settings
-from gatepass._config import trust
-from gatepass._config.layers import Layers, Locations
-from gatepass._config.profile import Profile, explain, load_profile
+from gatepass._config import files, layer, merge
+from gatepass._config.explain import explain
+from gatepass._config.layer import Layers
+from gatepass._config.layers import read_layers
+from gatepass._config.load import load_profile
+from gatepass._config.locations import Locations
+from gatepass._config.profile import Profile
 from gatepass._config.trust import TrustStore
 from gatepass.errors import GatepassWarning, ProfileError, ProfileNotFound
 
@@ -43,7 +46,7 @@ class World:
 
     def in_project(self, text: str | dict[str, Any], *, local: bool = False) -> Path:
         path = self._file(self.local if local else self.project, text)
-        file = trust.read(path)
+        file = files.read_file(path)
         assert file is not None
         TrustStore(self.locations.state).add(file)
         return path
@@ -56,7 +59,7 @@ class World:
         return load_profile(name, locations=self.locations, **more)
 
     def layers(self, **environ: str) -> Layers:
-        return _settings.read(
+        return read_layers(
             config_file=None, overrides=None, environ=environ, locations=self.locations
         )
 
@@ -673,7 +676,7 @@ def test_relative_paths_start_at_their_file(world: World) -> None:
     assert loaded.auth.token.layer == "user"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("key", _settings.MACHINE_KEYS)
+@pytest.mark.parametrize("key", layer.MACHINE_KEYS)
 def test_machine_settings_stand_in_own_files_only(world: World, key: str) -> None:
     world.user({"profiles": {"p": profile()}})
     world.in_project({key: True})
@@ -744,7 +747,7 @@ def _by_hand(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
 def test_merging_is_key_by_key_whatever_the_keys(
     low: dict[str, Any], middle: dict[str, Any], high: dict[str, Any]
 ) -> None:
-    assert _settings.merge([low, middle, high]) == _by_hand(_by_hand(low, middle), high)
+    assert merge.merge_tables([low, middle, high]) == _by_hand(_by_hand(low, middle), high)
 
 
 def test_taking_one_of_ten_thousand_profiles_checks_only_that_one(world: World) -> None:

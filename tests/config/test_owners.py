@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from gatepass._config import layers as _settings
-from gatepass._config import trust
-from gatepass._config.layers import Layers, Locations
-from gatepass._config.profile import Profile, load_profile
-from gatepass._config.trust import TrustStore, Unread
+from gatepass._config import files, trust
+from gatepass._config.files import UnreadFile
+from gatepass._config.layer import Layers
+from gatepass._config.layers import read_layers
+from gatepass._config.load import load_profile
+from gatepass._config.locations import Locations
+from gatepass._config.profile import Profile
+from gatepass._config.trust import TrustStore
 from gatepass.errors import GatepassWarning, ProfileNotFound, UntrustedFile
 
 Write = Callable[[Path, str | bytes], Path]
@@ -50,7 +53,7 @@ def _given(path: Path, owner: int = STRANGER) -> Path:
 
 
 def _trusted(path: Path, locations: Locations) -> None:
-    file = trust.read(path)
+    file = files.read_file(path)
     assert file is not None
     TrustStore(locations.state).add(file)
 
@@ -64,7 +67,7 @@ def _load(locations: Locations, name: str | None = None, **environ: str) -> tupl
 
 
 def _layers(locations: Locations) -> Layers:
-    return _settings.read(config_file=None, overrides=None, environ={}, locations=locations)
+    return read_layers(config_file=None, overrides=None, environ={}, locations=locations)
 
 
 def test_a_file_of_another_user_hinders_no_profile_and_no_default(
@@ -210,7 +213,7 @@ def test_a_record_of_an_older_version_counts_for_its_content_alone(
 
     write(project, "[")
     assert _load(locations)[0].url == "https://mine.example.com/"
-    write(project, "#" * (trust.MOST_OF_PROJECT + 1))
+    write(project, "#" * (files.MOST_OF_PROJECT + 1))
     assert _load(locations)[0].url == "https://mine.example.com/"
 
 
@@ -284,7 +287,7 @@ def test_the_file_is_seen_as_skipped_with_the_reason(locations: Locations, proje
 def test_no_byte_of_it_is_read(locations: Locations, project: Path) -> None:
     """The time of the last access stays, also where each reading would move it."""
     os.utime(project, (1, 1))
-    found = trust.read_project(project, TrustStore(locations.state))
+    found = trust.read_project_file(project, TrustStore(locations.state))
 
-    assert isinstance(found, Unread)
+    assert isinstance(found, UnreadFile)
     assert project.stat().st_atime == 1

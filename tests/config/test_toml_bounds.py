@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepass._config import layers, trust
-from gatepass._config.layers import Locations
-from gatepass._config.profile import load_profile
+from gatepass._config import files, layers, trust
+from gatepass._config.load import load_profile
+from gatepass._config.locations import Locations
 from gatepass._config.toml_bounds import MOST_DIGITS, MOST_NESTED, MOST_PARTS, excess
 from gatepass.errors import ProfileError
 
@@ -366,13 +366,13 @@ def test_a_trusted_file_out_of_bounds_is_an_error(locations: Locations, write: W
     assert locations.working is not None
     write(locations.user, PROD)
     path = write(locations.working / "gatepass.toml", PROD + "[" + "a." * 16 + "a]")
-    file = trust.read(path)
+    file = files.read_file(path)
     assert file is not None
     trust.TrustStore(locations.state).add(file)
 
     with pytest.raises(ProfileError, match=r"gatepass\.toml:5:33: a key of more than 16 parts"):
         load_profile("mine", environ={}, locations=locations)
-    write(path, PROD + "#" * trust.MOST_OF_PROJECT)
+    write(path, PROD + "#" * files.MOST_OF_PROJECT)
     with pytest.raises(ProfileError, match=r"gatepass\.toml: is larger than 1 MiB"):
         load_profile("mine", environ={}, locations=locations)
 
@@ -380,7 +380,7 @@ def test_a_trusted_file_out_of_bounds_is_an_error(locations: Locations, write: W
 def test_a_file_of_the_user_is_bounded_in_depth_and_not_in_size(
     locations: Locations, write: Write
 ) -> None:
-    write(locations.user, PROD + "#" * trust.MOST_OF_PROJECT)
+    write(locations.user, PROD + "#" * files.MOST_OF_PROJECT)
     assert load_profile("mine", environ={}, locations=locations).name == "mine"
 
     write(locations.user, PROD + "[profiles." + "a." * 16 + "a]")
@@ -392,8 +392,8 @@ def test_no_more_of_a_file_is_read_than_it_may_have(tmp_path: Path, write: Write
     path = write(tmp_path / "file", b"x" * 100)
 
     with pytest.raises(ProfileError, match="is larger than"):
-        trust.read(path, most=99)
-    found = trust.read(path, most=100)
+        files.read_file(path, most=99)
+    found = files.read_file(path, most=100)
     assert found is not None
     assert len(found.data) == 100
 
@@ -401,7 +401,7 @@ def test_no_more_of_a_file_is_read_than_it_may_have(tmp_path: Path, write: Write
 def test_keys_and_headers_within_bounds_may_still_be_nested_too_deeply() -> None:
     """Sixteen parts within sixteen tables are 256 levels; what reads them calls itself for each."""
     deep = "a = " + ("{" + "a." * 15 + "a = ") * 8 + "1" + "}" * 8
-    file = trust.FileBytes(Path("x.toml"), deep.encode(), os.stat(os.devnull))  # noqa: PTH116
+    file = files.FileBytes(Path("x.toml"), deep.encode(), os.stat(os.devnull))  # noqa: PTH116
 
     with pytest.raises(ProfileError, match="nested too deeply"):
-        layers.parse(file, "file")
+        layers.parse_layer(file, "file")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gatepass._config import trust
-from gatepass._config.layers import Locations
-from gatepass._config.profile import Profile, load_profile
+from gatepass._config import files, trust
+from gatepass._config.load import load_profile
+from gatepass._config.locations import Locations
+from gatepass._config.profile import Profile
 from gatepass._config.trust import TrustStore
 from gatepass.errors import (
     GatepassWarning,
@@ -39,7 +40,7 @@ def _project(locations: Locations) -> Path:
 
 
 def _trust_it(path: Path, locations: Locations) -> None:
-    file = trust.read(path)
+    file = files.read_file(path)
     assert file is not None
     TrustStore(locations.state).add(file)
 
@@ -210,7 +211,7 @@ def test_the_bytes_that_are_judged_are_the_bytes_that_are_used(
 ) -> None:
     """A file replaced after it was read changes nothing: there is no second read."""
     path = write(_project(locations), PROD)
-    file = trust.read(path)
+    file = files.read_file(path)
     assert file is not None
     path.write_text(EVIL)
 
@@ -377,8 +378,8 @@ def test_a_damaged_record_of_trust_is_an_error_not_trust(
 
 def test_two_files_trusted_at_once_are_both_kept(locations: Locations, write: Write) -> None:
     """Each trusted file has a record of its own, so two commands cannot lose one."""
-    first = trust.read(write(locations.state / "a" / "gatepass.toml", PROD))
-    second = trust.read(write(locations.state / "b" / "gatepass.toml", EVIL))
+    first = files.read_file(write(locations.state / "a" / "gatepass.toml", PROD))
+    second = files.read_file(write(locations.state / "b" / "gatepass.toml", EVIL))
     assert first is not None
     assert second is not None
     store, other = TrustStore(locations.state), TrustStore(locations.state)
@@ -445,7 +446,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     target.mkdir(parents=True)
 
     with pytest.raises(OSError, match="occupied"):
-        trust.write_atomically(target, b"new")
+        files.write_atomically(target, b"new")
 
     assert [each.name for each in target.parent.iterdir()] == ["occupied"]
 

@@ -12,18 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass._config import layers, profile
-from gatepass._config.layers import Locations
-from gatepass._config.profile import (
-    Profile,
-    explain,
-    load_profile,
-    origin_of,
-    references,
-    unnamed,
-    url_problem,
-)
-from gatepass._net.tls import Tls
+from gatepass._config import layer, merge, profile, validate
+from gatepass._config.explain import explain
+from gatepass._config.load import load_profile, unnamed_profile
+from gatepass._config.locations import Locations
+from gatepass._config.profile import Profile, references
+from gatepass._net.tls import TlsSettings
+from gatepass._net.urls import origin_of, url_problem
 from gatepass.errors import ProfileError
 from gatepass.secrets import Secret, SecretRef, ref
 
@@ -297,7 +292,7 @@ tls = { ca_file = "ca.pem", client_cert = "c.pem", client_key_password = "env:K"
     auth: Any = loaded.auth
     assert (auth.tls.ca_file, auth.tls.client_cert) == (f"{folder}/ca.pem", f"{folder}/c.pem")
     assert auth.proxy.url == "http://proxy.test:3128"
-    assert (loaded.tls, loaded.proxy) == (Tls(), None)
+    assert (loaded.tls, loaded.proxy) == (TlsSettings(), None)
     assert dict(references(loaded)).keys() == {
         "auth.proxy.user_name",
         "auth.proxy.password",
@@ -501,7 +496,7 @@ def test_a_profile_does_not_hold_the_secret(
 
 
 def test_an_unnamed_profile_goes_through_the_same_gate() -> None:
-    built = unnamed(
+    built = unnamed_profile(
         "https://a.test",
         {"scheme": "basic", "user_name": "a:b", "password": "env:literal"},
         retries=1,
@@ -511,11 +506,11 @@ def test_an_unnamed_profile_goes_through_the_same_gate() -> None:
     assert built.auth.user_name == "a:b"  # type: ignore[attr-defined]
     assert built.name == ""
     with pytest.raises(ProfileError, match="arguments: retrys: unknown key"):
-        unnamed("https://a.test", {"scheme": "anonymous"}, retrys=1)
+        unnamed_profile("https://a.test", {"scheme": "anonymous"}, retrys=1)
 
 
 def test_a_reference_in_python_stays_a_reference() -> None:
-    built = unnamed("https://a.test", {"scheme": "bearer", "token": ref("env:T")})
+    built = unnamed_profile("https://a.test", {"scheme": "bearer", "token": ref("env:T")})
 
     assert built.auth.token == ref("env:T")  # type: ignore[attr-defined]  # a Bearer
 
@@ -532,10 +527,10 @@ def test_a_reference_in_python_stays_a_reference() -> None:
 )
 def test_any_table_passes_the_gate_or_is_a_profile_error(table: dict[str, object]) -> None:
     """Foreign text can bring no other exception out of the gate."""
-    source = layers.Source("user", "f", {"profiles": {"p": table}})
-    taken = layers.Taken("p", table, (layers.Contribution(source, table, ("profiles", "p")),))
+    source = layer.Layer("user", "f", {"profiles": {"p": table}})
+    taken = merge.MergedProfile("p", table, (merge.ProfileLayer(source, table, ("profiles", "p")),))
     with contextlib.suppress(ProfileError):
-        profile.check(taken, profile.Machine())
+        validate.validate_profile(taken, profile.MachineSettings())
 
 
 @pytest.mark.parametrize(

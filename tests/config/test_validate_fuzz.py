@@ -9,11 +9,13 @@ import tomli_w
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepass._config import profile as _profiles
-from gatepass._config.layers import MACHINE_KEYS, TOP_KEYS, Locations
-from gatepass._config.profile import Machine, Profile, ProfileKeys
+from gatepass._config import fields
+from gatepass._config.layer import MACHINE_KEYS, TOP_KEYS
+from gatepass._config.load import load_profile
+from gatepass._config.locations import Locations
+from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import Tls
+from gatepass._net.tls import TlsSettings
 from gatepass._system import plugins
 from gatepass.errors import GatepassWarning, ProfileError
 
@@ -65,7 +67,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Load:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GatepassWarning)
             try:
-                return _profiles.load_profile("p", environ={}, locations=locations)
+                return load_profile("p", environ={}, locations=locations)
             except ProfileError as error:
                 return error
 
@@ -102,7 +104,7 @@ def _table(*names: str) -> "st.SearchStrategy[dict[str, Any]]":
 
 
 def _keys(kind: Any) -> tuple[str, ...]:
-    return tuple(_profiles.hints(kind))
+    return tuple(fields.types_of(kind))
 
 
 @st.composite
@@ -111,7 +113,7 @@ def _profile(draw: st.DrawFn) -> dict[str, Any]:
     parts = {
         "auth": _table("scheme", *(key for kind in _KINDS for key in _keys(kind))),
         "proxy": _table(*_keys(Proxy)),
-        "tls": _table(*_keys(Tls)),
+        "tls": _table(*_keys(TlsSettings)),
     }
     for name, strategy in parts.items():
         if draw(st.booleans()):
@@ -124,7 +126,7 @@ def _profile(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
-    document = draw(_table(*TOP_KEYS, *MACHINE_KEYS, *_keys(Machine)))
+    document = draw(_table(*TOP_KEYS, *MACHINE_KEYS, *_keys(MachineSettings)))
     document["profiles"] = draw(
         st.fixed_dictionaries({"p": _profile()}, optional={"base": _profile()})
     )

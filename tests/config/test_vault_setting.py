@@ -9,10 +9,11 @@ import tomli_w
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepass._config import profile as _profiles
-from gatepass._config.layers import Locations
+from gatepass._config import load, validate
+from gatepass._config.locations import Locations
+from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.redis_vault import RedisAddress, RedisVault
-from gatepass._session.resolve import vault_place
+from gatepass._session.vault_config import vault_place
 from gatepass._system.terminal import Terminal
 from gatepass.errors import ProfileError, VaultError
 from gatepass.secrets import ref
@@ -32,9 +33,9 @@ class Machine:
         """Return the setting as checked."""
         if vault is not None:
             self._write(self._locations.user, tomli_w.dumps({"vault": vault}))
-        layers = _profiles.read_layers(environ=environ or {}, locations=self._locations)
+        layers = load.read_all_layers(environ=environ or {}, locations=self._locations)
         assert layers.notices == ()
-        return _profiles.machine(layers).vault
+        return validate.validate_machine_settings(layers).vault
 
     def refusal(self, vault: Any = None, environ: Mapping[str, str] | None = None) -> str:
         """Return why the setting is refused."""
@@ -202,7 +203,7 @@ def test_the_password_of_one_server_does_not_go_to_another(machine: Machine) -> 
 
 
 def test_a_missing_password_names_the_key_and_the_next_step() -> None:
-    machine = _profiles.Machine(vault=RedisVault("redis://localhost", password=ref("env:NOT_SET")))
+    machine = MachineSettings(vault=RedisVault("redis://localhost", password=ref("env:NOT_SET")))
     place = vault_place(machine, {}, Terminal({}), lambda: 0.0)
     assert place.redis is not None
 
@@ -212,7 +213,7 @@ def test_a_missing_password_names_the_key_and_the_next_step() -> None:
 
 def test_a_password_is_resolved_once() -> None:
     environ = {"P": "first"}
-    machine = _profiles.Machine(vault=RedisVault("redis://localhost", password=ref("env:P")))
+    machine = MachineSettings(vault=RedisVault("redis://localhost", password=ref("env:P")))
     place = vault_place(machine, environ, Terminal({}), lambda: 0.0)
     assert place.redis is not None
 
@@ -225,7 +226,7 @@ def test_a_password_is_resolved_once() -> None:
     assert seen == ["first", "first"]
 
 
-def _replaced(profile: _profiles.Profile, machine: _profiles.Machine) -> _profiles.Profile:
+def _replaced(profile: Profile, machine: MachineSettings) -> Profile:
     import dataclasses
 
     return dataclasses.replace(profile, machine=machine)

@@ -24,7 +24,7 @@ from requests.structures import CaseInsensitiveDict
 
 from gatepass._session.exceptions import LoginRefused, TimedOut, Unreachable
 from gatepass._session.session import Session
-from gatepass.auth.oidc import new_vault_key
+from gatepass.auth._oidc.status import new_vault_key
 from gatepass.errors import LoginRequired, PluginError, ProfileError
 from gatepass.integrations import pygranta
 from gatepass.integrations.pygranta import connect

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gatepass._config.profile import load_profile, unnamed
+from gatepass._config.load import load_profile, unnamed_profile
 from gatepass.errors import NobodyThere, ProfileError, SecretUnavailable
 from gatepass.integrations.stk import stk_arguments
 from gatepass.secrets import ref
@@ -34,7 +34,7 @@ def mpy_session(
 
 
 def arguments(environ: dict[str, str] | None = None, **auth: Any) -> Mapping[str, Any]:
-    return stk_arguments(unnamed(URL, auth), environ=environ or {"MI_PASSWORD": PASSWORD})
+    return stk_arguments(unnamed_profile(URL, auth), environ=environ or {"MI_PASSWORD": PASSWORD})
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_profile_of_a_file_resolves_its_references_when_it_is_asked(tmp_path: 
 
 
 def test_a_person_is_asked_where_one_is_there() -> None:
-    profile = unnamed(URL, {**LOGIN, "scheme": "basic", "password": ref("prompt:Password")})
+    profile = unnamed_profile(URL, {**LOGIN, "scheme": "basic", "password": ref("prompt:Password")})
     asked, terminal = person("sesame")
 
     assert stk_arguments(profile, environ={}, terminal=terminal)["password"] == "sesame"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import Layer
+from gatepass.secrets import LayerKind
 from gatepass.secrets.command import _output, command
 from tests.support.peers.environ import clean_environ
 from tests.support.peers.waiting import wait_for
@@ -114,7 +114,7 @@ def test_the_program_has_no_terminal_to_ask_on(environ: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("layer", ["system", "project", "local", "file", "variable"])
 def test_only_the_users_own_file_may_run_programs(
-    environ: dict[str, str], tmp_path: Path, layer: Layer
+    environ: dict[str, str], tmp_path: Path, layer: LayerKind
 ) -> None:
     mark = tmp_path / "it ran"
     text = python(f"open({str(mark)!r}, 'w'); print('hunter2')")
@@ -129,7 +129,7 @@ def test_only_the_users_own_file_may_run_programs(
 
 
 @pytest.mark.parametrize("layer", ["user", "argument"])
-def test_the_user_may_run_programs(environ: dict[str, str], layer: Layer) -> None:
+def test_the_user_may_run_programs(environ: dict[str, str], layer: LayerKind) -> None:
     here = context(environ=environ, layer=layer)
     assert command(python("print('hunter2')"), here) == "hunter2"
 

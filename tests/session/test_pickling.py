@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 import gatepass
-from gatepass._config.profile import Machine
+from gatepass._config.profile import MachineSettings
 from gatepass._config.redis_vault import RedisVault
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import Tls
+from gatepass._net.tls import TlsSettings
 from gatepass._session import exceptions, pickling
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._session.session import Session, _unpickled
@@ -41,7 +41,8 @@ from gatepass.errors import (
     SecretUnavailable,
 )
 from gatepass.sandbox import Server
-from gatepass.secrets import Secret, SecretRef, may_be_secret, ref
+from gatepass.secrets import Secret, SecretRef, ref
+from gatepass.secrets._fields import may_be_secret
 from tests.support import worker_tasks
 from tests.support.echo import Answer, Seen, basic, echo, refused, wants
 from tests.support.sessions import (
@@ -192,7 +193,7 @@ def test_a_relative_path_of_python_starts_where_the_session_was_pickled(
     monkeypatch.chdir(tmp_path)
     mi = session_for(NOWHERE, auth={"password": ref("file:pw")})
     mi.verify, mi.cert = "ca.pem", ("client.pem", "key.pem")
-    vault = dataclasses.replace(mi.profile, machine=Machine(vault="tokens"))
+    vault = dataclasses.replace(mi.profile, machine=MachineSettings(vault="tokens"))
     other = Session._from_checked(vault)
 
     content, elsewhere = pickle.dumps(mi), pickle.dumps(other)
@@ -238,7 +239,7 @@ def test_variables_of_the_machine_count_where_the_pickle_is_opened(
 ) -> None:
     """The vault, its key and what is allowed belong to a machine, not to a profile."""
     profile = profile_for(NOWHERE, "oidc")
-    carried = Machine(vault="/here", vault_key=ref("env:HERE"), allow_insecure_keyring=True)
+    carried = MachineSettings(vault="/here", vault_key=ref("env:HERE"), allow_insecure_keyring=True)
     content = pickle.dumps(Session._from_checked(dataclasses.replace(profile, machine=carried)))
 
     assert reopened(content).profile.machine == carried
@@ -255,7 +256,9 @@ def test_a_vault_of_many_hosts_travels_with_references_only() -> None:
     shared = RedisVault("rediss://redis.example.com:6379/0", "me", password)
 
     def pickled(vault: RedisVault) -> bytes:
-        profile = dataclasses.replace(profile_for(NOWHERE, "oidc"), machine=Machine(vault=vault))
+        profile = dataclasses.replace(
+            profile_for(NOWHERE, "oidc"), machine=MachineSettings(vault=vault)
+        )
         return pickle.dumps(Session._from_checked(profile))
 
     content = pickled(shared)
@@ -302,7 +305,7 @@ def test_the_way_to_the_provider_travels_as_plain_fields(
     again: Any = reopened(content).profile.auth
 
     here: Any = mi.profile.auth
-    assert (type(again.tls), type(again.proxy)) == (Tls, Proxy)
+    assert (type(again.tls), type(again.proxy)) == (TlsSettings, Proxy)
     assert again.proxy == here.proxy  # where its file: starts came along
     assert str(again.tls.client_key_password) == "env:U"
     assert b"canary" not in content

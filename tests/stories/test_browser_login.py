@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import requests
 
-from gatepass._config.profile import Machine
+from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
-from gatepass.auth.oidc import OidcLogin, new_vault_key
+from gatepass.auth._oidc.login import OidcLogin
+from gatepass.auth._oidc.status import new_vault_key
 from gatepass.errors import LoginRequired
 from gatepass.secrets import ref
 from tests.support.peers.apache import Apache
@@ -31,7 +32,7 @@ def _session(
 ) -> Session:
     tls = {"ca_file": str(ca.ca_file)}
     profile = profile_for(url, "oidc", auth={"tls": tls, **auth}, tls=tls)
-    machine = Machine(vault=str(folder / "vault"), vault_key=ref(f"file:{folder / 'key'}"))
+    machine = MachineSettings(vault=str(folder / "vault"), vault_key=ref(f"file:{folder / 'key'}"))
     return Session._from_checked(
         dataclasses.replace(profile, machine=machine),
         environ={},

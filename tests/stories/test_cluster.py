@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from gatepass._config.redis_vault import RedisVault
-from gatepass.auth.oidc import new_vault_key
+from gatepass.auth._oidc.status import new_vault_key
 from gatepass.sandbox.provider import IdentityProvider
 from gatepass.secrets import Secret, ref
 from tests.auth.test_oidc import CLIENT, World

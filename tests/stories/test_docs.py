@@ -55,11 +55,11 @@ import tomli_w
 
 import gatepass
 from gatepass import errors
-from gatepass._config import layers, profile
-from gatepass._config.layers import Locations
-from gatepass._config.profile import load_profile
+from gatepass._config import fields, layer, profile
+from gatepass._config.load import load_profile
+from gatepass._config.locations import Locations
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import Tls
+from gatepass._net.tls import TlsSettings
 from gatepass._system import plugins
 from gatepass._system.terminal import _BROWSER_VARIABLES, _IDE_VARIABLES, _OF_A_KERNEL
 from gatepass.cli import _gatepass
@@ -502,10 +502,10 @@ def _page(name: str) -> str:
 
 def test_every_key_of_a_profile_is_described() -> None:
     text = _page("profile-keys")
-    for kind in (profile.ProfileKeys, Tls, Proxy, profile.Machine):
-        for name in profile.hints(kind):
+    for kind in (profile.ProfileKeys, TlsSettings, Proxy, profile.MachineSettings):
+        for name in fields.types_of(kind):
             assert f"| `{name}` |" in text
-    for name in (*layers.TOP_KEYS, *layers.MACHINE_KEYS):
+    for name in (*layer.TOP_KEYS, *layer.MACHINE_KEYS):
         assert f"| `{name}` |" in text
 
 
@@ -515,7 +515,7 @@ def test_every_scheme_and_its_keys_are_described() -> None:
         _, found, section = text.partition(f"\n### {scheme}\n")
         assert found
         section = section.partition("\n#")[0]
-        for name in profile.hints(plugins.load(plugins.AUTH, scheme)):
+        for name in fields.types_of(plugins.load(plugins.AUTH, scheme)):
             assert f"| `{name}` |" in section
 
 
@@ -548,7 +548,7 @@ def test_every_error_is_described() -> None:
 
 def test_every_variable_in_the_code_is_described() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", _page("environment-variables"), re.MULTILINE)
-    found = {f"GATEPASS_{key.upper()}" for key in layers.MACHINE_KEYS}
+    found = {f"GATEPASS_{key.upper()}" for key in layer.MACHINE_KEYS}
     for path in PACKAGE.rglob("*.py"):
         found |= set(re.findall(r"_?GATEPASS_[A-Z_]*[A-Z]", path.read_text(encoding="utf-8")))
     keys = {name for name in found if name.startswith("GATEPASS_PROFILES")}

@@ -22,15 +22,14 @@ from typing import Any, NoReturn
 import pytest
 from requests.adapters import HTTPAdapter
 
-from gatepass._config import redis_vault
-from gatepass._config.profile import Machine
+from gatepass._config.profile import MachineSettings
 from gatepass._config.redis_vault import RedisVault
-from gatepass._session import session
+from gatepass._session import session, vault_config
 from gatepass._session.connections import Lanes
 from gatepass._session.exceptions import LoginRefused
-from gatepass._session.resolve import vault_place
 from gatepass._session.session import Session
-from gatepass._system import fork as _forks
+from gatepass._session.vault_config import vault_place
+from gatepass._system.fork import _INSIDE, _RENEW, _Inside, undisturbed
 from gatepass._system.terminal import Terminal
 from gatepass.sandbox import Server
 from gatepass.secrets import Secret
@@ -132,7 +131,7 @@ def inside_elsewhere() -> Iterator[Callable[[], None]]:
     entered, leave = Event(), Event()
 
     def work() -> None:
-        with _forks.undisturbed():
+        with undisturbed():
             entered.set()
             leave.wait()
 
@@ -147,7 +146,7 @@ def inside_elsewhere() -> Iterator[Callable[[], None]]:
 
 
 def _waits_for_a_fork() -> bool:
-    return bool(_forks._INSIDE._forks)
+    return bool(_INSIDE._forks)
 
 
 def test_a_fork_waits_until_no_thread_is_inside_such_a_library() -> None:
@@ -167,7 +166,7 @@ def test_a_fork_waits_until_no_thread_is_inside_such_a_library() -> None:
 
 
 def test_threads_enter_such_a_library_side_by_side_and_again() -> None:
-    with inside_elsewhere(), _forks.undisturbed(), _forks.undisturbed():
+    with inside_elsewhere(), undisturbed(), undisturbed():
         pass
 
 
@@ -177,7 +176,7 @@ def test_threads_that_take_turns_inside_do_not_keep_a_fork_out() -> None:
 
     def take_turns(me: int) -> None:
         while not done.is_set():
-            with _forks.undisturbed():
+            with undisturbed():
                 inside.add(me)
                 while len(inside) < 2 and not _waits_for_a_fork() and not done.is_set():
                     pass
@@ -198,10 +197,10 @@ def test_a_thread_may_fork_while_it_is_inside_itself() -> None:
     """As a signal handler of a person's own does that starts a process."""
 
     def again() -> int:
-        with _forks.undisturbed():
-            return _forks._INSIDE._threads[get_ident()]
+        with undisturbed():
+            return _INSIDE._threads[get_ident()]
 
-    with _forks.undisturbed():
+    with undisturbed():
         assert in_child(again) == 2
     assert in_child(lambda: in_child(again)) == 1
 
@@ -258,7 +257,7 @@ def test_ctrl_c_while_a_fork_waits_is_not_lost() -> None:
 
 
 def test_the_turn_of_a_second_fork_is_not_ended_by_the_first() -> None:
-    inside = _forks._Inside()
+    inside = _Inside()
     first, second = Event(), Event()
 
     def fork(shut: Event, go_on: Event) -> None:
@@ -282,7 +281,7 @@ def test_the_turn_of_a_second_fork_is_not_ended_by_the_first() -> None:
 
 def test_a_child_knows_of_no_thread_that_its_parent_waited_for_in_vain() -> None:
     """Else each fork of the child would wait for it too."""
-    inside = _forks._Inside()
+    inside = _Inside()
     entered, leave = Event(), Event()
 
     def work() -> None:
@@ -312,7 +311,7 @@ def test_who_is_interrupted_on_the_way_out_counts_as_gone() -> None:
     class Interrupted(Exception):
         pass
 
-    inside = _forks._Inside()
+    inside = _Inside()
     with pytest.raises(Interrupted), inside.entered():
         vars(inside)["_changed"] = _Raises(Interrupted)
     assert not inside._threads[get_ident()]
@@ -462,12 +461,12 @@ def test_no_lock_of_another_thread_stays_locked_in_a_child() -> None:
 
 def test_no_lock_of_the_secrets_of_a_redis_stays_locked_in_a_child() -> None:
     """Another thread may wait for a program that prints the password, in the moment of the fork."""
-    machine = Machine(vault=RedisVault("redis://localhost", password=Secret(PASSWORD)))
+    machine = MachineSettings(vault=RedisVault("redis://localhost", password=Secret(PASSWORD)))
     mi = session_for(NOWHERE)
     profile = dataclasses.replace(mi.profile, machine=machine)
     place = vault_place(profile.machine, {}, Terminal({}, interactive=False), time.time).redis
     assert place is not None
-    (secrets,) = (each for each in gc.get_objects() if isinstance(each, redis_vault._Secrets))
+    (secrets,) = (each for each in gc.get_objects() if isinstance(each, vault_config._Secrets))
 
     def work() -> tuple[str | None, str | None]:
         user, password = place.credentials()
@@ -558,12 +557,12 @@ def test_sessions_that_compare_equal_are_renewed_one_by_one() -> None:
 
 
 def test_a_session_that_nobody_uses_any_more_is_not_kept_for_forks() -> None:
-    before = len(_forks._RENEW)
+    before = len(_RENEW)
     mi = session_for(NOWHERE)
     alive = weakref.ref(mi)
-    assert len(_forks._RENEW) > before
+    assert len(_RENEW) > before
     del mi
     gc.collect()
 
     assert alive() is None
-    assert len(_forks._RENEW) <= before
+    assert len(_RENEW) <= before

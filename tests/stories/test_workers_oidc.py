@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gatepass._config.profile import Machine
+from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
 from gatepass.errors import LoginRequired, VaultError
 from gatepass.secrets import Secret
@@ -33,7 +33,7 @@ posix_only = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 def _job(world: World, **keys: Any) -> Session:
     """Return a session of a profile that names no vault: each process says where its own is."""
     profile = dataclasses.replace(world.session(use_stored_token=True, **keys).profile)
-    return Session._from_checked(dataclasses.replace(profile, machine=Machine()))
+    return Session._from_checked(dataclasses.replace(profile, machine=MachineSettings()))
 
 
 def _told(world: World) -> dict[str, str]:

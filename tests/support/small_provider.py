@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import requests
 
 from gatepass._vault.records import Client, Provider, Tokens
-from gatepass.auth._oidc import http as wire
 from gatepass.auth._oidc import token_response
+from gatepass.auth._oidc.http import ask_token
 from tests.support.echo import Answer, Echo, Seen, echo
 
 NOW = 1_800_000_000.0
@@ -58,7 +58,7 @@ class SmallProvider:
 
         def send(fields: Mapping[str, str]) -> Tokens:
             with session() as http:
-                reply = wire.ask_token(http, self.metadata, client, fields)
+                reply = ask_token(http, self.metadata, client, fields)
             return token_response.tokens(reply, clock=lambda: NOW)
 
         return send

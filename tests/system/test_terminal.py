@@ -10,7 +10,8 @@ from threading import Event
 
 import pytest
 
-from gatepass._system.terminal import Terminal, _keys_of
+from gatepass._system.console import _keys_of
+from gatepass._system.terminal import Terminal
 from gatepass.errors import NobodyThere
 from tests.support.peers.environ import clean_environ
 from tests.support.peers.terminal import terminal, without_terminal

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gatepass._config import layers
-from gatepass._config.layers import Layers, Source
-from gatepass._config.trust import FileBytes, read, unsafe
+from gatepass._config import layer, layers, selection
+from gatepass._config.files import FileBytes, read_file
+from gatepass._config.layer import Layer, Layers
+from gatepass._config.permissions import unsafe_permissions
 from gatepass._system.text import operands, printable, quoted
 from gatepass.cli._redaction import Words
 from gatepass.cli._wrap import folded
@@ -67,10 +68,10 @@ def _commands(text: str, start: str) -> list[str]:
 
 
 def _untrusted(path: Path) -> UntrustedFile:
-    source = Source("project", str(path), {"profiles": {"p": {}}})
-    nothing = Source("variable", "variables", {})
+    source = Layer("project", str(path), {"profiles": {"p": {}}})
+    nothing = Layer("variable", "variables", {})
     with pytest.raises(UntrustedFile) as caught:
-        layers.select(Layers((), nothing, nothing, untrusted=(source,)), "p")
+        selection.select_name(Layers((), nothing, nothing, untrusted=(source,)), "p")
     return caught.value
 
 
@@ -96,7 +97,7 @@ def test_the_ways_out_of_an_untrusted_file_name_it_exactly(path: Path) -> None:
 def test_the_command_that_mends_permissions_names_the_file_exactly(path: Path) -> None:
     status = os.stat_result((0o100666, 0, 0, 1, os.getuid(), 0, 0, 0, 0, 0))
 
-    problem = unsafe(FileBytes(path, b"", status), own=True)
+    problem = unsafe_permissions(FileBytes(path, b"", status), own=True)
 
     assert problem is not None
     assert str(problem).replace("\n", "").isprintable()
@@ -106,9 +107,9 @@ def test_the_command_that_mends_permissions_names_the_file_exactly(path: Path) -
 
 
 def test_a_stray_file_is_named_for_pasting() -> None:
-    nothing = Source("variable", "variables", {})
+    nothing = Layer("variable", "variables", {})
     with pytest.raises(ProfileNotFound) as caught:
-        layers.select(Layers((), nothing, nothing, stray=NASTY), None)
+        selection.select_name(Layers((), nothing, nothing, stray=NASTY), None)
 
     (option,) = _commands(caught.value.hint, "--config-file ")
     option = option.removesuffix(", or call it gatepass.toml")
@@ -126,9 +127,9 @@ def test_the_report_quotes_a_path_once(path: Path) -> None:
 
 @given(place=st.text(), key=st.text().map(printable))
 def test_the_place_of_a_complaint_is_one_line(place: str, key: str) -> None:
-    source = layers.Source("argument", place, {})
+    source = layer.Layer("argument", place, {})
 
-    assert str(layers.Origin(source, (key,)).problem("wrong")).isprintable()
+    assert str(layer.KeyLocation(source, (key,)).problem("wrong")).isprintable()
 
 
 def test_the_line_of_a_complaint_does_not_steer_the_terminal(
@@ -136,12 +137,12 @@ def test_the_line_of_a_complaint_does_not_steer_the_terminal(
 ) -> None:
     file = tmp_path / "f.toml"
     file.write_text('[profiles."a\u202eb"]\nurl = "https://a.test"\n\t[profiles."c\u202ed"]\n')
-    found = read(file)
+    found = read_file(file)
     assert found is not None
-    source = layers.parse(found, "file")
+    source = layers.parse_layer(found, "file")
 
     for name in ("a\u202eb", "c\u202ed"):
-        problem = layers.Origin(source, ("profiles", name)).problem("wrong")
+        problem = layer.KeyLocation(source, ("profiles", name)).problem("wrong")
         text = str(problem).replace("\n", "").replace("\t", "")
         assert text.isprintable()
         assert "\\u202e" in problem.excerpt

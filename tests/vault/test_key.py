@@ -12,9 +12,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatepass._system.files import patiently
-from gatepass._vault import key as keys
 from gatepass._vault.file_store import FileStore
-from gatepass._vault.key import VaultKey
+from gatepass._vault.key import (
+    VaultKey,
+    _bytes_of,
+    behind,
+    check_key_file,
+    decode,
+    new_key_text,
+    write_key_file,
+)
 from gatepass._vault.vault import Vault
 from gatepass.errors import SecretUnavailable, VaultError
 from gatepass.secrets import Secret
@@ -24,14 +31,14 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 
 def test_a_new_key_is_32_bytes_and_never_the_same() -> None:
-    texts = {keys.new_key_text() for _ in range(50)}
+    texts = {new_key_text() for _ in range(50)}
 
     assert len(texts) == 50
-    assert {len(keys.decode(Secret(text))) for text in texts} == {32}
+    assert {len(decode(Secret(text))) for text in texts} == {32}
 
 
 def test_a_key_may_end_in_its_padding() -> None:
-    assert keys.decode(Secret(KEY + "=")) == keys.decode(Secret(KEY))
+    assert decode(Secret(KEY + "=")) == decode(Secret(KEY))
 
 
 @given(st.text() | st.from_regex(r"[A-Za-z0-9_-]{43}=?", fullmatch=True))
@@ -42,30 +49,30 @@ def test_a_key_may_end_in_its_padding() -> None:
 @example("+" + KEY[1:])
 @example(KEY[:-1] + "N")  # the same 32 bytes as KEY to a careless reader
 def test_a_text_is_a_key_or_an_error_that_does_not_repeat_it(text: str) -> None:
-    if keys._bytes_of(Secret(text)) is None:
+    if _bytes_of(Secret(text)) is None:
         with pytest.raises(VaultError) as caught:
-            keys.decode(Secret(text))
+            decode(Secret(text))
         assert len(text) < 8 or text not in below(caught.value)
     else:
-        key = keys.decode(Secret(text))
+        key = decode(Secret(text))
         assert base64.urlsafe_b64encode(key).decode().rstrip("=") == text.removesuffix("=")
 
 
 def test_a_key_file_holds_a_key_and_is_never_replaced(tmp_path: Path) -> None:
     path = tmp_path / "vault.key"
-    keys.write_key_file(path)
+    write_key_file(path)
     text = path.read_text()
 
     with pytest.raises(VaultError, match="never replaced"):
-        keys.write_key_file(path)
+        write_key_file(path)
 
     assert path.read_text() == text
-    assert len(keys.decode(Secret(text.rstrip("\n")))) == 32
+    assert len(decode(Secret(text.rstrip("\n")))) == 32
 
 
 def test_a_key_file_in_no_folder_is_an_error_of_the_vault(tmp_path: Path) -> None:
     with pytest.raises(VaultError, match="cannot write"):
-        keys.write_key_file(tmp_path / "missing" / "vault.key")
+        write_key_file(tmp_path / "missing" / "vault.key")
 
 
 @posix_only
@@ -76,7 +83,7 @@ def test_a_key_file_that_does_not_fit_on_the_disk_is_not_left_half(tmp_path: Pat
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
     try:
         with pytest.raises(VaultError, match="cannot write"):
-            keys.write_key_file(tmp_path / "vault.key")
+            write_key_file(tmp_path / "vault.key")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -88,23 +95,23 @@ def test_a_key_file_that_does_not_fit_on_the_disk_is_not_left_half(tmp_path: Pat
 def test_a_key_file_is_for_its_owner_alone_under_any_umask(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
-        keys.write_key_file(tmp_path / "vault.key")
+        write_key_file(tmp_path / "vault.key")
     finally:
         os.umask(before)
 
     assert stat.S_IMODE((tmp_path / "vault.key").stat().st_mode) == 0o600
-    keys.check_key_file(tmp_path / "vault.key")
+    check_key_file(tmp_path / "vault.key")
 
 
 @posix_only
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
 def test_a_key_file_that_others_can_read_or_write_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "vault.key"
-    keys.write_key_file(path)
+    write_key_file(path)
     path.chmod(mode)
     its = Vault(
         FileStore(tmp_path / "vault"),
-        keys.behind(f"file:{path}", lambda: Secret(path.read_text().strip()), file=path),
+        behind(f"file:{path}", lambda: Secret(path.read_text().strip()), file=path),
     )
 
     with pytest.raises(VaultError, match="others can read") as caught:
@@ -121,22 +128,22 @@ def test_a_key_file_of_root_may_be_readable_by_the_services_group(tmp_path: Path
     if os.geteuid() != 0:
         pytest.skip("only root can give a file to another user")
     path = tmp_path / "vault.key"
-    keys.write_key_file(path)
+    write_key_file(path)
     os.chown(path, 65534, 65534)
     path.chmod(0o640)
 
-    keys.check_key_file(path)
+    check_key_file(path)
 
     path.chmod(0o644)
     with pytest.raises(VaultError, match="others can read"):
-        keys.check_key_file(path)
+        check_key_file(path)
 
 
 def test_a_reference_that_does_not_answer_says_why_and_makes_nothing(tmp_path: Path) -> None:
     def refuse() -> Secret:
         raise SecretUnavailable("the variable VAULT_KEY is not set", hint="set it")
 
-    its = Vault(FileStore(tmp_path / "vault"), keys.behind("env:VAULT_KEY", refuse))
+    its = Vault(FileStore(tmp_path / "vault"), behind("env:VAULT_KEY", refuse))
 
     with pytest.raises(VaultError, match="the variable VAULT_KEY is not set") as caught:
         its.write(IDENTITY, RECORD)
@@ -150,7 +157,7 @@ def test_a_missing_key_is_made_only_where_no_record_exists(tmp_path: Path) -> No
     kept: list[Secret] = []
 
     def make() -> Secret:
-        kept.append(Secret(keys.new_key_text()))
+        kept.append(Secret(new_key_text()))
         return kept[-1]
 
     key = VaultKey("keyring:gatepass/vault-key", lambda: kept[-1] if kept else None, make)
@@ -219,7 +226,7 @@ def test_of_ten_processes_that_make_one_key_file_one_succeeds(tmp_path: Path) ->
     made = together(10, tmp_path, "new_key_file", path, environ={})
 
     assert sorted(made) == [False] * 9 + [True]
-    assert len(keys.decode(Secret(path.read_text().rstrip("\n")))) == 32
+    assert len(decode(Secret(path.read_text().rstrip("\n")))) == 32
 
 
 def test_windows_is_asked_again_while_a_file_is_in_use() -> None:

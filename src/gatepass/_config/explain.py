@@ -6,34 +6,36 @@ and so was never checked, is decided by the field that it stands in: of a secret
 of an unknown one nothing.
 """
 
+import functools
 import json
 import os
 import re
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from gatepass._config import layers as _settings
-from gatepass._config.layers import (
-    LOCAL_FILE,
-    PROJECT_FILE,
-    Contribution,
-    FileSeen,
-    Layers,
-    Origin,
-    Source,
-    Taken,
-)
+from gatepass._config import locations, merge
+from gatepass._config.layer import FileSeen, KeyLocation, Layer, Layers, leaves
+from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE
+from gatepass._config.merge import MergedProfile, ProfileLayer
 from gatepass._config.toml import Key
-from gatepass._config.trust import without_userinfo
+from gatepass._net.urls import without_userinfo
 from gatepass._system import plugins
+from gatepass.auth import value_of
 from gatepass.errors import ProfileError
-from gatepass.secrets import Layer, ReferenceSyntaxError, Secret, SecretRef, may_be_secret
+from gatepass.secrets import (
+    LayerKind,
+    ReferenceSyntaxError,
+    Secret,
+    SecretRef,
+)
+from gatepass.secrets._fields import may_be_secret
 
-Sort = Literal["plain", "table", "text", "secret"]
-"""What a field holds: a value, a table with free keys, a text or a reference, a reference."""
-
-Sorts = Mapping[Key, Sort]
+if typing.TYPE_CHECKING:
+    from gatepass._config.fields import Sort
+from gatepass._config.fields import Sort, Sorts, sorts_of
+from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
 
 DEFAULT: Final = "default"
 HIDDEN: Final = "(not shown)"
@@ -122,7 +124,7 @@ class Fields:
 
 
 def _explain_merged(
-    name: str, taken: Taken | None, fields: Fields, machine: Fields, others: Sorts
+    name: str, taken: MergedProfile | None, fields: Fields, machine: Fields, others: Sorts
 ) -> Explanation:
     """Tell where all of a profile comes from.
 
@@ -150,17 +152,17 @@ def _explain_merged(
         keys=keys,
         unused=unused,
         machine=_machine(layers, machine, known=taken is not None),
-        files=files(layers) if layers else (),
+        files=files_seen(layers) if layers else (),
     )
 
 
-def table_of(taken: Taken, fields: Fields) -> dict[str, Any]:
+def table_of(taken: MergedProfile, fields: Fields) -> dict[str, Any]:
     """Return the merged table of a profile as it may be shown, fit for TOML and JSON.
 
     What variables gave as texts has its right type here.
     """
     whole: dict[str, Any] = {}
-    for key, value in _settings.leaves(taken.table):
+    for key, value in leaves(taken.table):
         inner = whole
         for name in key[:-1]:
             inner = inner.setdefault(name, {})
@@ -169,7 +171,7 @@ def table_of(taken: Taken, fields: Fields) -> dict[str, Any]:
     return whole
 
 
-def _as_shown(key: Key, value: Any, source: Source, fields: Fields) -> Any:
+def _as_shown(key: Key, value: Any, source: Layer, fields: Fields) -> Any:
     """A value that passed the gate."""
     typed = _typed(fields.value(key), value) if source.layer == "variable" else value
     return shown(key, typed, fields.sorts, literal=source.layer == "argument")
@@ -185,21 +187,21 @@ class _Lost:
 
 
 def _story(
-    taken: Taken, fields: Fields, strict: Sorts
+    taken: MergedProfile, fields: Fields, strict: Sorts
 ) -> tuple[list[tuple[Key, ExplainedKey]], list[_Lost]]:
     """Lay the layers over one another, from below, and note who goes and who stays."""
-    standing: dict[Key, tuple[Any, Contribution]] = {}
+    standing: dict[Key, tuple[Any, ProfileLayer]] = {}
     lost: list[_Lost] = []
     for part in taken.contributions:
         for dropped in part.dropped:
-            for key, value in _settings.leaves(dropped.table):
+            for key, value in leaves(dropped.table):
                 by, why = dropped.by.where, dropped.why
                 lost.append(_lost(key, value, part, by, why, strict))
-        for key, value in _settings.leaves(part.table):
+        for key, value in leaves(part.table):
             touched = [other for other in standing if _touch(other, key)]
             if value == {} and any(len(other) > len(key) for other in touched):
                 continue  # an empty table over a full one adds nothing and takes nothing
-            by = Origin(part.source, (*part.above, *key)).where
+            by = KeyLocation(part.source, (*part.above, *key)).where
             for other in touched:
                 old, loser = standing.pop(other)
                 if old != {}:
@@ -207,11 +209,11 @@ def _story(
             standing[key] = (value, part)
         lost += _shadowed(part, strict)
     lost = [*reversed(lost), *_replaced_whole(taken, strict)]
-    order = [key for key, _ in _settings.leaves(taken.table)]
+    order = [key for key, _ in leaves(taken.table)]
     return [(key, _winner(key, *standing[key], fields)) for key in order], lost
 
 
-def _shadowed(part: Contribution, sorts: Sorts) -> Iterator[_Lost]:
+def _shadowed(part: ProfileLayer, sorts: Sorts) -> Iterator[_Lost]:
     """What variables say that others hide."""
     for other in part.source.shadowed:
         depth = len(part.above)
@@ -233,8 +235,8 @@ def _touch(one: Key, other: Key) -> bool:
     return one[:shorter] == other[:shorter]
 
 
-def _winner(key: Key, value: Any, part: Contribution, fields: Fields) -> ExplainedKey:
-    where = Origin(part.source, (*part.above, *key)).where
+def _winner(key: Key, value: Any, part: ProfileLayer, fields: Fields) -> ExplainedKey:
+    where = KeyLocation(part.source, (*part.above, *key)).where
     told = _as_shown(key, value, part.source, fields)
     return ExplainedKey(dotted(key), told, where, part.source.layer)
 
@@ -245,11 +247,11 @@ def _typed(checked: Any, written: Any) -> Any:
     return checked if isinstance(checked, kinds) else written
 
 
-def _lost(key: Key, value: Any, part: Contribution, by: str, why: str, sorts: Sorts) -> _Lost:
+def _lost(key: Key, value: Any, part: ProfileLayer, by: str, why: str, sorts: Sorts) -> _Lost:
     told = Overridden(
         dotted(key),
         shown(key, value, sorts, literal=part.source.layer == "argument", checked=False),
-        Origin(part.source, (*part.above, *key)).where,
+        KeyLocation(part.source, (*part.above, *key)).where,
         part.source.layer,
         by,
         why,
@@ -257,7 +259,7 @@ def _lost(key: Key, value: Any, part: Contribution, by: str, why: str, sorts: So
     return _Lost(key, told)
 
 
-def _why(winner: Contribution, loser: Contribution) -> str:
+def _why(winner: ProfileLayer, loser: ProfileLayer) -> str:
     """The rule by which one layer wins over another."""
     in_files = winner.source.layer not in {"variable", "argument"}
     if in_files and winner.above != loser.above:
@@ -266,13 +268,13 @@ def _why(winner: Contribution, loser: Contribution) -> str:
     return _rank(winner.source, loser.source)
 
 
-def _rank(winner: Source, loser: Source) -> str:
+def _rank(winner: Layer, loser: Layer) -> str:
     if loser.layer in _OWN and winner.layer in {"project", "local"}:
         return "a project's file comes before your own"
     return _RANKS[winner.layer]
 
 
-_RANKS: Final[Mapping[Layer, str]] = {
+_RANKS: Final[Mapping[LayerKind, str]] = {
     "argument": "an argument wins over variables and files",
     "variable": "a variable wins over files",
     "file": "of several named files the last one wins",
@@ -282,7 +284,7 @@ _RANKS: Final[Mapping[Layer, str]] = {
 }
 
 
-def _replaced_whole(taken: Taken, sorts: Sorts) -> Iterator[_Lost]:
+def _replaced_whole(taken: MergedProfile, sorts: Sorts) -> Iterator[_Lost]:
     """What own files say about a profile of that name where they have no part in it."""
     layers = taken.layers
     if layers is None:
@@ -296,25 +298,25 @@ def _replaced_whole(taken: Taken, sorts: Sorts) -> Iterator[_Lost]:
             by, why = layers.replaced_by, f"{layers.replaced_by} replaces the search for files"
         else:
             theirs = next(each for each in group if taken.name in each.names())
-            by = Origin(theirs, ("profiles", taken.name)).where
+            by = KeyLocation(theirs, ("profiles", taken.name)).where
             why = "the project's profile replaces the own one of that name whole"
             if part.above[-1] != taken.name:
                 why += ", with what it inherits"
         for table in (part.table, *(dropped.table for dropped in part.dropped)):
-            for key, value in _settings.leaves(table):
+            for key, value in leaves(table):
                 yield _lost(key, value, part, by, why, sorts)
 
 
-def _own_chain(layers: Layers, name: str) -> tuple[Contribution, ...]:
+def _own_chain(layers: Layers, name: str) -> tuple[ProfileLayer, ...]:
     """What own files alone would make of a profile; where that is broken, what they say of it."""
-    nothing = Source("variable", "variables", {})
+    nothing = Layer("variable", "variables", {})
     alone = replace(layers, sources=layers.own, variables=nothing, arguments=nothing, untrusted=())
     try:
-        return _settings.take(alone, name).contributions
+        return merge.merge_profile(alone, name).contributions
     except ProfileError:
         parts = ((source, source.profile(name)) for source in layers.own)
         above = ("profiles", name)
-        return tuple(Contribution(source, table, above) for source, table in parts if table)
+        return tuple(ProfileLayer(source, table, above) for source, table in parts if table)
 
 
 def _defaults(
@@ -431,7 +433,7 @@ def _scalar(value: Any, *, checked: bool) -> Any:
     return value if value is None or isinstance(value, str | bool | int | float) else HIDDEN
 
 
-def _strict(taken: Taken, sorts: Sorts) -> Sorts:
+def _strict(taken: MergedProfile, sorts: Sorts) -> Sorts:
     """The same, where a layer below names a scheme of another package.
 
     Nobody here knows which of its fields are secret, so all of ``auth`` is.
@@ -451,7 +453,7 @@ def _scheme(table: Mapping[str, Any]) -> str:
     return str(auth.get("scheme", "anonymous")) if isinstance(auth, dict) else "anonymous"
 
 
-def _all_tables(taken: Taken) -> Iterator[Mapping[str, Any]]:
+def _all_tables(taken: MergedProfile) -> Iterator[Mapping[str, Any]]:
     own = _own_chain(taken.layers, taken.name) if taken.layers else ()
     for part in (*taken.contributions, *own):
         yield part.table
@@ -461,7 +463,7 @@ def _all_tables(taken: Taken) -> Iterator[Mapping[str, Any]]:
 # ---------------------------------------------------------------- the name
 
 
-def _chosen(name: str, taken: Taken | None) -> tuple[str, tuple[Overridden, ...]]:
+def _chosen(name: str, taken: MergedProfile | None) -> tuple[str, tuple[Overridden, ...]]:
     if taken is None:
         return "it was loaded elsewhere; where its keys were written did not come along", ()
     if taken.layers is None:
@@ -495,27 +497,27 @@ def why_chosen(layers: Layers, asked: str | None) -> str:
     return _ONLY_ONE if first is None else _said(first[1])
 
 
-def _candidates(layers: Layers, asked: str | None) -> Iterator[tuple[Any, Origin]]:
+def _candidates(layers: Layers, asked: str | None) -> Iterator[tuple[Any, KeyLocation]]:
     """All that names a profile, the strongest first."""
     if asked is not None:
-        yield asked, Origin(Source("argument", "the argument", {}), ("name",))
+        yield asked, KeyLocation(Layer("argument", "the argument", {}), ("name",))
     if layers.wanted is not None:
-        yield layers.wanted, Origin(Source("variable", _VARIABLE, {}), (_VARIABLE,))
+        yield layers.wanted, KeyLocation(Layer("variable", _VARIABLE, {}), (_VARIABLE,))
     for source in reversed(layers.sources):
         default = source.tables.get("default_profile")
         if default is not None:
-            yield default, Origin(source, ("default_profile",))
+            yield default, KeyLocation(source, ("default_profile",))
 
 
 _VARIABLE: Final = "GATEPASS_PROFILE"
 
 
-def _said(origin: Origin) -> str:
+def _said(origin: KeyLocation) -> str:
     named = origin.source.layer in {"argument", "variable"}
     return f"{'named by' if named else 'default_profile at'} {origin.where}"
 
 
-def _why_this_name(winner: Origin, loser: Origin) -> str:
+def _why_this_name(winner: KeyLocation, loser: KeyLocation) -> str:
     if winner.source.layer == "argument":
         return "a name that is given wins over GATEPASS_PROFILE and default_profile"
     if winner.source.layer == "variable":
@@ -532,12 +534,12 @@ def _machine(layers: Layers | None, fields: Fields, *, known: bool) -> tuple[Exp
     for name, (value, whole) in found.items():
         if "." in name:  # a part of the table vault, told with it
             continue
-        for key, inner in _settings.leaves({name: value}):
+        for key, inner in leaves({name: value}):
             _, origin = found.get(".".join(key), (None, whole))
             variable = origin.source.layer == "variable"
             typed = _typed(fields.value(key), inner) if variable else inner
             told = shown(key, typed, fields.sorts, checked=False)
-            where = Origin(origin.source, key if origin.source.text else origin.key).where
+            where = KeyLocation(origin.source, key if origin.source.text else origin.key).where
             keys.append((key, ExplainedKey(dotted(key), told, where, origin.source.layer)))
     losers = list(_lost_settings(layers, fields.sorts)) if layers else []
     everything = [*keys, *_defaults(fields, [key for key, _ in keys], known=known)]
@@ -548,13 +550,13 @@ def _lost_settings(layers: Layers, sorts: Sorts) -> Iterator[_Lost]:
     for source in reversed(layers.own):
         for name, (_, origin) in layers.machine.items():
             if name in source.tables and origin.source is not source:
-                part = Contribution(source, source.tables, ())
+                part = ProfileLayer(source, source.tables, ())
                 why = _rank(origin.source, source)
-                for key, value in _settings.leaves({name: source.tables[name]}):
+                for key, value in leaves({name: source.tables[name]}):
                     yield _lost(key, value, part, origin.where, why, sorts)
 
 
-def files(layers: Layers) -> tuple[FileSeen, ...]:
+def files_seen(layers: Layers) -> tuple[FileSeen, ...]:
     """Return every file that was looked for, and those that a person might expect among them.
 
     Looks for files; reads none.
@@ -577,7 +579,7 @@ def files(layers: Layers) -> tuple[FileSeen, ...]:
 
 
 def _project_files(layers: Layers, why: str) -> Iterator[FileSeen]:
-    folder = _settings.project_folder(layers.locations) if layers.locations else None
+    folder = locations.project_folder(layers.locations) if layers.locations else None
     named = {file.path for file in layers.files}
     if folder is not None:
         pairs: tuple[tuple[str, Literal["project", "local"]], ...]
@@ -597,3 +599,53 @@ def _no_project_file(layers: Layers) -> Iterator[FileSeen]:
         yield FileSeen(path, "project", "skipped", "the home folder and all above it are barred")
     else:
         yield FileSeen(path, "project", "absent", "here and in the folders above")
+
+
+def explain(profile: Profile) -> "Explanation":
+    """Say for each key of a profile where it was written, what that overrode, and why.
+
+    Also why it is this profile, where the machine settings come from, and which files were looked
+    for. Reads no secret and no file; looks whether project files exist, where ``config_file`` had
+    replaced the search.
+
+    Args:
+        profile: the profile; one that came out of a pickle knows its values only.
+    """
+    machine = Fields(sorts_of(MachineSettings), functools.partial(_checked, profile.machine))
+    return _explain_merged(
+        profile.name, profile.written, fields_of_profile(profile), machine, _of_others(profile)
+    )
+
+
+def fields_of_profile(profile: Profile) -> "Fields":
+    """Return what may stand in a profile with its scheme, and the values that do."""
+    return Fields(_sorts_of(profile), functools.partial(_checked, profile))
+
+
+def _sorts_of(profile: Profile) -> dict[Key, "Sort"]:
+    found = sorts_of(ProfileKeys)
+    del found["auth",]  # its keys are those of the scheme, and no others
+    return found | {("auth", "scheme"): "plain"} | sorts_of(type(profile.auth), ("auth",))
+
+
+def _of_others(profile: Profile) -> dict[Key, "Sort"]:
+    """The same for keys that may have been meant for another scheme of ours.
+
+    What any of the schemes keeps a secret in counts as such.
+    """
+    found = _sorts_of(profile)
+    for name in plugins.BUILT_IN[plugins.AUTH]:
+        for key, sort in sorts_of(plugins.load(plugins.AUTH, name), ("auth",)).items():
+            if sort == "secret" or key not in found:
+                found[key] = sort
+    return found
+
+
+def _checked(holder: object, key: Key) -> Any:
+    """The value of a key after the gate; None where it has another shape there."""
+    if key == ("auth", "scheme"):
+        key = ("scheme",)
+    value: Any = holder
+    for name in key:
+        value = value.get(name) if isinstance(value, Mapping) else value_of(value, name)
+    return value

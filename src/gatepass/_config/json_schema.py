@@ -17,12 +17,12 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Final
 
-from gatepass._config import profile as _profiles
-from gatepass._config.layers import NAME
-from gatepass._config.profile import Machine, ProfileKeys
+from gatepass._config import fields, validate
+from gatepass._config.layer import PROFILE_NAME
+from gatepass._config.profile import MachineSettings, ProfileKeys
 from gatepass._config.redis_vault import RedisVault
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import Tls
+from gatepass._net.tls import TlsSettings
 from gatepass._system import plugins
 from gatepass.auth import sends_credentials
 from gatepass.errors import PluginError
@@ -43,7 +43,7 @@ _BY_HAND: Final = frozenset({"auth", "extends", "headers", "proxy", "tls", "url"
 # Patterns mean the same in Python, JavaScript and Rust. A lone $ would not: in Python it also
 # matches before a last line break.
 _END: Final = r"$(?!\n)"
-_NAME: Final = f"^{NAME.pattern}{_END}"
+_NAME: Final = f"^{PROFILE_NAME.pattern}{_END}"
 _HOST: Final = r"([^\x00-,/:-@\[-\^`{-\xa0]+|\[[0-9A-Fa-f:.]+\])"
 _PORT: Final = (
     "0*(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
@@ -119,7 +119,7 @@ def document(*, machine: bool = True, whole: bool = True) -> Schema:
         "auth": _auth(schemes),
         **{f"auth.{name}": scheme.table for name, scheme in schemes.items()},
         "proxy": _proxy(),
-        "tls": _table(Tls),
+        "tls": _table(TlsSettings),
     }
     if whole:
         profile |= {"if": {"not": {"required": ["extends"]}}, "then": _ref("whole_profile")}
@@ -181,8 +181,8 @@ def _profile() -> Schema:
 
 
 def _headers() -> Schema:
-    forbidden = "|".join(map(_in_any_case, sorted(_profiles.FORBIDDEN_HEADERS)))
-    name = _profiles.HEADER_NAME.pattern
+    forbidden = "|".join(map(_in_any_case, sorted(validate.FORBIDDEN_HEADERS)))
+    name = validate.HEADER_NAME.pattern
     return {
         "type": "object",
         "propertyNames": {"pattern": f"^(?!({forbidden}){_END}){name}{_END}"},
@@ -219,8 +219,8 @@ def _machine() -> Schema:
         _needs("user_name", "password"),
         _WHOLE_TLS,
     ]
-    properties: Schema = _table(Machine, leave_out=frozenset({"vault"}))["properties"]
-    described = _described(Machine)["vault"]
+    properties: Schema = _table(MachineSettings, leave_out=frozenset({"vault"}))["properties"]
+    described = _described(MachineSettings)["vault"]
     return {**properties, "vault": {"anyOf": [folder, url, table], "description": described}}
 
 
@@ -336,20 +336,20 @@ _WHOLE_PROXY: Final[Schema] = {
 
 
 # Keys of a profile that a scheme may have too.
-_TABLES: Final[dict[Any, str]] = {Proxy: "proxy", Tls: "tls"}
+_TABLES: Final[dict[Any, str]] = {Proxy: "proxy", TlsSettings: "tls"}
 
 
 def _table(
     kind: Any, leave_out: frozenset[str] = frozenset(), within: tuple[Any, ...] = ()
 ) -> Schema:
     """The schema of a dataclass: its fields are the keys of the table."""
-    described, hints = _described(kind), _profiles.hints(kind)
+    described, hints = _described(kind), fields.types_of(kind)
     properties: Schema = {}
     required = []
-    for each in _profiles.keys(kind):
+    for each in fields.fields_of(kind):
         if each.name in leave_out:
             continue
-        if _profiles.is_required(each):
+        if fields.is_required(each):
             required.append(each.name)
         schema = _type(hints[each.name], (*within, kind))
         if isinstance(each.default, bool | int | float | str) and each.default != "":
@@ -368,7 +368,7 @@ def _type(hint: Any, within: tuple[Any, ...]) -> Schema:
         return {"allOf": [_ref("secret")]}
     if TextField in {hint, *choices}:
         return {"allOf": [_ref("text")]}
-    nested = _profiles.dataclass_in(hint)
+    nested = fields.dataclass_in(hint)
     if nested in _TABLES:
         return {"allOf": [_ref(_TABLES[nested])]}
     if nested is not None:

@@ -1,54 +1,325 @@
-"""The pydantic-settings class that merges layers; imported by ``_settings`` when it merges."""
+"""Merge what every layer says about one profile, and remember what was voided."""
 
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
 
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
+from gatepass._config import fast_types, trust
+from gatepass._config.layer import OWN_KINDS, KeyLocation, Layer, Layers, refuse_untrusted
+from gatepass._config.suggest import unknown_profile
+from gatepass._config.toml import Key, Table
+from gatepass.errors import (
+    Problem,
+    ProfileError,
+    ProfileNotFound,
 )
 
 
-class _TableSource(PydanticBaseSettingsSource):
-    """One layer: a table that was read before."""
+@dataclass(frozen=True)
+class VoidedKeys:
+    """Keys of one layer that a higher one made void, kept for whoever asks why.
 
-    def __init__(self, settings: type[BaseSettings], table: dict[str, Any]) -> None:
-        super().__init__(settings)
-        self._table = table
+    Attributes:
+        table: the keys, in their table.
+        by: the key that did it.
+        why: the rule, one sentence.
+    """
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Not used: the whole layer is returned at once by the call."""
-        raise NotImplementedError
-
-    def __call__(self) -> dict[str, Any]:
-        return {"profile": self._table}
+    table: Table = field(repr=False)
+    by: KeyLocation
+    why: str
 
 
-class Layered(BaseSettings):
-    """Merges tables as layers of settings."""
+@dataclass(frozen=True)
+class ProfileLayer:
+    """What one layer says about a profile, or about a parent of it.
 
-    model_config = SettingsConfigDict(extra="ignore")
-    profile: dict[str, Any] = {}
+    Attributes:
+        source: the layer.
+        table: its keys.
+        above: the path of the table in the layer's text.
+        dropped: keys of this layer that do not count any more.
+    """
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is theirs
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return a source for each table, the strongest first; no variable is read here."""
-        assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 - for the type checker
-        tables = init_settings.init_kwargs["tables"]
-        return tuple(_TableSource(settings_cls, table) for table in tables)
+    source: Layer
+    table: Table = field(repr=False)
+    above: Key
+    dropped: tuple[VoidedKeys, ...] = ()
 
-    @classmethod
-    def over(cls, lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
-        """Return the lower table with the upper one merged over it, key by key."""
-        settings: Any = cls
-        merged: dict[str, Any] = settings(tables=[upper, lower]).profile
-        return merged
+
+@dataclass(frozen=True)
+class MergedProfile:
+    """One profile's keys, merged, before they are checked.
+
+    Attributes:
+        name: the profile.
+        table: the merged keys.
+        contributions: what was merged, in rising order of precedence; keys that lost because
+            another scheme was chosen are gone from their tables.
+        problems: complaints about the merging itself.
+        layers: what it was taken from; None for a profile without files.
+        asked: the name that the caller asked for; None where one had to be chosen.
+    """
+
+    name: str
+    table: Table = field(repr=False)
+    contributions: tuple[ProfileLayer, ...]
+    problems: tuple[Problem, ...] = ()
+    layers: Layers | None = field(default=None, repr=False)
+    asked: str | None = None
+
+    def origin(self, key: Key) -> KeyLocation:
+        """Return where a key of the merged table was written, else the table around it."""
+        for length in range(len(key), 0, -1):
+            for part in reversed(self.contributions):
+                if _has(part.table, key[:length]):
+                    return KeyLocation(part.source, (*part.above, *key[:length]), part.above)
+        # Nobody mentions it: a file that holds the profile is the place to add it.
+        in_files = [part for part in self.contributions if part.source.text]
+        part = (in_files or self.contributions)[-1]
+        return KeyLocation(part.source, part.above, part.above)
+
+
+def _has(table: Any, key: Key) -> bool:
+    for name in key:
+        if not isinstance(table, dict) or name not in table:
+            return False
+        table = table[name]
+    return True
+
+
+def _get(table: Any, key: Key) -> Any:
+    for name in key:
+        table = table.get(name) if isinstance(table, dict) else None
+    return table
+
+
+def merge_profile(layers: Layers, name: str) -> MergedProfile:
+    """Merge what every layer says about one profile.
+
+    Raises:
+        ProfileError: ``extends`` names no profile of the same group, or runs in a circle.
+        UntrustedFile: a file that nobody trusts says something about it or its parent.
+    """
+    refuse_untrusted(layers, name)
+    chain = _chain(layers, name)
+    base_table = merge_tables([part.table for part in chain])
+    problems: list[Problem] = []
+    for source, above in ((layers.variables, ("profiles", name)), (layers.arguments, ())):
+        table = _copy(source.profile(name) if above else source.tables)
+        if not table:
+            continue
+        part = ProfileLayer(source, table, above)
+        if "extends" in table:
+            problems.append(
+                KeyLocation(source, (*above, "extends")).problem("only a file may set it")
+            )
+        chain, moved = _moved(chain, base_table, part)
+        problems += moved
+        chain = [*_yielding(chain, part), part]
+        base_table = merge_tables([each.table for each in chain])
+    if not chain:
+        raise ProfileNotFound(f"there is no profile {name!r}")
+    return MergedProfile(name, base_table, tuple(chain), tuple(problems), layers)
+
+
+def _chain(layers: Layers, name: str) -> list[ProfileLayer]:
+    """What files say about a profile and its parents, in rising order of precedence."""
+    group = layers.group_of(name)
+    lineage, current = [name], name
+    while (parent := _parent(group, current)) is not None:
+        value, origin = parent
+        if not isinstance(value, str):
+            break  # the gate complains about the type
+        if value in lineage:
+            circle = " -> ".join(map(trust.printable, [*lineage, value]))
+            raise ProfileError(problems=[origin.problem(f"extends runs in a circle: {circle}")])
+        if origin.source.layer not in OWN_KINDS:
+            refuse_untrusted(layers, value)
+        if not any(value in source.names() for source in group):
+            choices = {each for source in group for each in source.names()}
+            raise ProfileError(
+                problems=[
+                    origin.problem(
+                        unknown_profile(value, choices),
+                        hint="extends reaches only profiles of the same group of files "
+                        "(the project's, or your own)",
+                    )
+                ]
+            )
+        lineage.append(value)
+        current = value
+    chain: list[ProfileLayer] = []
+    for member in reversed(lineage):
+        for source in group:
+            table = source.profile(member)
+            if table is not None:
+                inherited = member != name
+                own = {k: v for k, v in table.items() if not (inherited and k == "extends")}
+                part = ProfileLayer(source, _copy(own), ("profiles", member))
+                chain = [*_yielding(chain, part), part]
+    return chain
+
+
+def _parent(group: Iterable[Layer], name: str) -> tuple[Any, KeyLocation] | None:
+    found = None
+    for source in group:
+        table = source.profile(name) or {}
+        if "extends" in table:
+            found = table["extends"], KeyLocation(source, ("profiles", name, "extends"))
+    return found
+
+
+def _copy(table: Table | None) -> Table:
+    """A copy of the table and of the tables in it; lists and values are shared."""
+    return {
+        key: _copy(value) if isinstance(value, dict) else value
+        for key, value in (table or {}).items()
+    }
+
+
+def _yielding(chain: Iterable[ProfileLayer], upper: ProfileLayer) -> list[ProfileLayer]:
+    """The lower layers without what the upper one makes void.
+
+    Another scheme voids the whole ``auth`` below it: its keys belong to the other scheme. A
+    variable or argument that sets another proxy voids the proxy's credentials.
+    """
+    chain = list(chain)
+    scheme = _scheme(upper.table)
+    lower = [found for part in chain if (found := _scheme(part.table)) is not None]
+    if scheme is not None and lower and lower[-1] != scheme:
+        chain = _without(chain, ("auth",), upper, ("auth", "scheme"), _OTHER_SCHEME)
+    if upper.source.layer in {"variable", "argument"}:
+        for key in (("proxy",), ("auth", "proxy")):
+            by = (*key, "url") if _has(upper.table, (*key, "url")) else key
+            if by != key or isinstance(_get(upper.table, key), str):
+                chain = _without(chain, key, upper, by, _OTHER_PROXY)
+    return chain
+
+
+_OTHER_SCHEME: Final = "another auth.scheme starts with an empty auth table"
+_OTHER_PROXY: Final = "another proxy gets no login that was meant for this one"
+_OTHER_SERVER: Final = "another server gets no login that was meant for this one"
+
+
+def _scheme(table: Table) -> Any:
+    auth = table.get("auth")
+    return auth.get("scheme") if isinstance(auth, dict) else None
+
+
+def _without(
+    chain: Iterable[ProfileLayer], key: Key, upper: ProfileLayer, by: Key, why: str
+) -> list[ProfileLayer]:
+    """The layers without one key, which a key of the upper layer makes void."""
+    origin = KeyLocation(upper.source, (*upper.above, *by), upper.above)
+    return [
+        replace(
+            part,
+            table=_cut(part.table, key),
+            dropped=(*part.dropped, VoidedKeys(_only(part.table, key), origin, why)),
+        )
+        if _has(part.table, key)
+        else part
+        for part in chain
+    ]
+
+
+def _cut(table: Table, key: Key) -> Table:
+    """A table without one key, which it has."""
+    name, *rest = key
+    others = {other: value for other, value in table.items() if other != name}
+    return {**others, name: _cut(table[name], tuple(rest))} if rest else others
+
+
+def _only(table: Table, key: Key) -> Table:
+    """A table with nothing but one key, which it has."""
+    name, *rest = key
+    return {name: _only(table[name], tuple(rest)) if rest else table[name]}
+
+
+def _moved(
+    chain: list[ProfileLayer], below: Table, upper: ProfileLayer
+) -> tuple[list[ProfileLayer], list[Problem]]:
+    """Keep credentials at home: a variable or argument that moves ``url`` brings its own auth."""
+    new, old = upper.table.get("url"), below.get("url")
+    if not isinstance(new, str) or not isinstance(old, str) or _origin(new) == _origin(old):
+        return chain, []
+    stripped = _without(chain, ("auth",), upper, ("url",), _OTHER_SERVER)
+    if _scheme(upper.table) is not None:
+        return stripped, []
+    origin = KeyLocation(upper.source, (*upper.above, "url"))
+    return stripped, [
+        origin.problem(
+            "moves the profile to another server, so the profile's own auth is not used there",
+            hint="set auth (scheme and its keys) in the same place, or add a profile",
+        )
+    ]
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme.lower())
+    except ValueError:
+        return None
+    return parts.scheme.lower(), (parts.hostname or "").lower(), port
+
+
+def secrets_of_another_issuer(
+    parts: Sequence[ProfileLayer], secrets: Iterable[Key]
+) -> Iterator[Problem]:
+    """Keep secrets at their identity provider, as :func:`_moved` keeps a login at its server.
+
+    A variable or argument that changes a written ``issuer`` must bring each secret that is sent
+    there. Where none was written below, nothing is changed.
+
+    Args:
+        parts: what the layers say of a profile, in rising order of precedence.
+        secrets: the keys of the scheme that hold secrets.
+
+    Yields:
+        a complaint about the issuer for each secret that was meant for another one.
+    """
+    holders = {
+        key: number for key in secrets for number, part in enumerate(parts) if _has(part.table, key)
+    }
+    before = ""
+    for number, part in enumerate(parts):
+        issuer = _issuer(part.table)
+        moves = before and issuer and issuer.removesuffix("/") != before.removesuffix("/")
+        if moves and part.source.layer in {"variable", "argument"}:
+            for key, holder in holders.items():
+                if holder < number:
+                    name = ".".join(key[1:])
+                    yield KeyLocation(part.source, (*part.above, "auth", "issuer")).problem(
+                        "moves the profile to another identity provider, so the profile's own "
+                        f"{name} is not sent there",
+                        hint=f"set auth.{name} in the same place, or add a profile",
+                    )
+        before = issuer or before
+
+
+def _issuer(table: Table) -> str:
+    auth = table.get("auth")
+    issuer = auth.get("issuer") if isinstance(auth, dict) else None
+    return issuer if isinstance(issuer, str) else ""
+
+
+def merge_tables(tables: Sequence[Table]) -> Table:
+    """Merge tables key by key, the last one strongest.
+
+    What is not plain to see, pydantic-settings does. Two at a time from below: all at once, a
+    table above a plain value would let the keys of a table below that value come back.
+    """
+    below = tables[0] if tables else {}
+    for table in tables[1:]:
+        merged = fast_types.merged(below, table)
+        below = _as_settings(below, table) if merged is fast_types.NOT_EVIDENT else merged
+    return below
+
+
+def _as_settings(lower: Table, upper: Table) -> Table:
+    from gatepass._config.settings import Layered
+
+    return Layered.over(lower, upper)

@@ -17,6 +17,16 @@ from gatepass._system.text import printable
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+from pathlib import Path
+from typing import Any
+
+from gatepass._config import toml_bounds, trust
+from gatepass._config.files import FileBytes
+from gatepass.errors import (
+    Problem,
+    ProfileError,
+)
+
 Key = tuple[str, ...]
 
 _TABLES: Final = frozenset({"table", "table_array_element"})
@@ -164,3 +174,91 @@ def _safe_excerpt(lines: list[str], line: int, column: int) -> str:
         return ""
     shown = head[0].rstrip()
     return f"    {shown}\n    {' ' * min(column - 1, len(shown) + 1)}^"
+
+
+Table = dict[str, Any]
+
+
+def out_of_bounds(file: FileBytes) -> str:
+    """Say what a file has too much of to be parsed; empty where nothing is, or it is no text."""
+    try:
+        text = decode(file)
+    except ProfileError:
+        return ""
+    found = toml_bounds.excess(text)
+    return f"{found.message} in line {_position(text, found.offset)[0]}" if found else ""
+
+
+def refuse_excess(path: Path, text: str) -> None:
+    found = toml_bounds.excess(text)
+    if found is not None:
+        line, column = _position(text, found.offset)
+        message, hint = found.message, "correct the number"
+        if found.of_levels:
+            message, hint = f"{message}: nested too deeply", THREE_LEVELS
+        raise ProfileError(
+            problems=[Problem(trust.printable(f"{path}:{line}:{column}"), "", message, hint=hint)]
+        )
+
+
+def _position(text: str, offset: int) -> tuple[int, int]:
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
+THREE_LEVELS: Final = (
+    "take out the keys of many parts, or tables in tables: a profile needs three levels"
+)
+_NOT_CLOSED: Final = "the text is not closed: its last quote is missing"
+_ONE_LINE: Final = "keep { ... } in one line, or write a table of its own: [profiles.NAME.auth]"
+LINE_ENDS: Final = " (where the line ends)"
+# Words of tomllib's messages → the next step; the first that fits.
+NEXT_STEPS: Final = (
+    (r"Illegal character '\n'", _NOT_CLOSED),
+    ('Expected "\'"', _NOT_CLOSED),
+    ("\\", r"write DOMAIN\user and Windows paths in single quotes: 'DOMAIN\user'"),
+    ("Invalid value", 'write a text in straight quotes:   url = "https://mi.example.com"'),
+    (f"key part{LINE_ENDS}", _ONE_LINE),
+    ("Unclosed inline table", _ONE_LINE),
+    ("Expected '=' after a key", "a line is   key = value   or   [profiles.NAME]   or   # words"),
+    ("twice", "merge the two tables, or give one of them another name"),
+    ("Cannot overwrite", "each key may stand once: remove one of them"),
+    ("", "correct the file there; how TOML is written: https://toml.io"),
+)
+
+
+_DEEPEST: Final = 100  # levels; what reads a table calls itself for each
+
+
+def refuse_depth(tables: Table) -> None:
+    """Raise RecursionError as tomllib does, which reads a key of any number of parts."""
+    level: list[Any] = [tables]
+    for _ in range(_DEEPEST):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for each in inner for value in each if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise RecursionError
+
+
+def ends_line(text: str, place: Place) -> bool:
+    line = text.split("\n")[place.line - 1]
+    return not line[place.column - 1 :].strip()
+
+
+def decode(file: FileBytes) -> str:
+    data = file.data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return data.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        good = data[: error.start].decode().split("\n")
+        utf16 = data[:2] in {b"\xff\xfe", b"\xfe\xff"}
+        raise ProfileError(
+            problems=[
+                Problem(
+                    trust.printable(f"{file.path}:{len(good)}:{len(good[-1]) + 1}"),
+                    "",
+                    "not UTF-8" + (" but UTF-16, as PowerShell writes by default" * utf16),
+                    hint="save the file as UTF-8",
+                )
+            ]
+        ) from None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tls:
+class TlsSettings:
     """How who answers is trusted, and how the client proves itself there.
 
     Attributes:

@@ -1,12 +1,17 @@
 """Where a request goes: URLs below the profile's, and the question whether that is home."""
 
+import ipaddress
 import re
+import socket
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest
 from requests.exceptions import InvalidURL
+
+from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
+from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
 
 _PORTS: Final = {"http": 80, "https": 443}
 _ABSOLUTE: Final = re.compile(r"https?://", re.IGNORECASE)
@@ -66,3 +71,98 @@ def target(url: str | None) -> Target | None:
     if scheme not in _PORTS or not parts.hostname:
         return None
     return scheme, parts.hostname, port or _PORTS[scheme]
+
+
+def url_problem(url: str) -> str:
+    """Say what is wrong with a server's URL; empty when nothing is. Never repeats it."""
+    if not url.isprintable() or any(character in url for character in ' \\<>"{}|^`'):
+        return "holds a character that no URL may hold"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return _MALFORMED
+    if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
+        return "should be a URL such as https://mi.example.com/mi_servicelayer"
+    if "@" in parts.netloc:
+        return "holds a user name or password; they belong into auth, as references"
+    if "?" in url or "#" in url:
+        return "should end before any ? or #"
+    return "" if port != 0 and _PLACE.fullmatch(parts.netloc) else _MALFORMED
+
+
+_MALFORMED: Final = "is not a URL: its host or port is malformed"
+_PLACE: Final = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]*)?")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this computer, by its name alone."""
+    import ipaddress
+
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of a URL (RFC 6454): scheme, host and port, in lower case."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    scheme = parts.scheme.lower()
+    usual = {"http": 80, "https": 443}.get(scheme)
+    port = "" if parts.port in {None, usual} else f":{parts.port}"
+    return f"{scheme}://{host}{port}"
+
+
+# Names that RFC 6761, section 6.3, or the usual hosts files give to this computer.
+_LOOPBACK_NAME: Final = re.compile(
+    r"(.+\.)?localhost|localhost6?\.localdomain6?|localhost6|ip6-(localhost|loopback)"
+)
+_THIS_COMPUTER: Final = (
+    ipaddress.IPv4Network("127.0.0.0/8"),
+    ipaddress.IPv4Network("0.0.0.0/8"),  # a connection to 0.0.0.0 ends here
+)
+# ``::`` and ``::1`` too hold an IPv4 address in this sense: 0.0.0.0 and 0.0.0.1.
+_HOLD_IPV4: Final = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("::ffff:0:0/96"))
+
+
+def leads_here(url: str) -> bool:
+    """Whether the host of a URL is this computer, by its name alone: nothing is looked up.
+
+    Unlike the test for plain http in :func:`wire.check_endpoint`, which admits a few spellings,
+    this one finds all: also ``0.0.0.0``, ``127.1``, ``2130706433``, ``0x7f.1`` and
+    ``::ffff:127.0.0.1``, which sockets take for loopback.
+    """
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    if _LOOPBACK_NAME.fullmatch(host):
+        return True
+    try:
+        address = _ipv4_address(host)
+    except (OSError, ValueError):
+        return False  # a name
+    return any(address in network for network in _THIS_COMPUTER)
+
+
+def _ipv4_address(host: str) -> ipaddress.IPv4Address:
+    """The IPv4 address that a host is, or holds; else an error."""
+    if ":" not in host:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    address = ipaddress.IPv6Address(host)
+    if not any(address in network for network in _HOLD_IPV4):
+        raise ValueError
+    return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+
+
+_USERINFO: Final = re.compile(r"//[^/?#]*@")
+
+
+def without_userinfo(text: str) -> str:
+    """Return a text without the user and password of the URL that it may be."""
+    return _USERINFO.sub("//...@", text)

@@ -20,9 +20,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.poolmanager import proxy_from_url
 
-from gatepass._config.profile import is_loopback, origin_of
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import ClientCertificate, Contexts
+from gatepass._net.urls import is_loopback, origin_of
 from gatepass._session.exceptions import explained, proxy_asks
 from gatepass.auth import basic_header
 from gatepass.auth._handshake import stay_here

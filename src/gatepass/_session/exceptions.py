@@ -17,9 +17,9 @@ from requests import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import NameResolutionError, ReadTimeoutError
 
-from gatepass._config.profile import origin_of
+from gatepass._net.urls import origin_of
 from gatepass.errors import GatepassError, portable
-from gatepass.secrets import may_be_secret
+from gatepass.secrets._fields import may_be_secret
 
 SECRET_HEADERS: Final = ("Authorization", "Proxy-Authorization")
 _LONGEST: Final = 200  # characters of a foreign message

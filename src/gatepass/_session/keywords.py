@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from gatepass._config import layers, profile
+from gatepass._config import fields, profile, suggest
 from gatepass.errors import ProfileError
 
 _WAYS: Final = (
@@ -37,10 +37,10 @@ def check_names(names: Iterable[str], known: Iterable[str]) -> None:
     Raises:
         ProfileError: one of them is no key of a profile either.
     """
-    allowed = {*known, *profile.hints(profile.ProfileKeys)} - {"auth"}
+    allowed = {*known, *fields.types_of(profile.ProfileKeys)} - {"auth"}
     for name in names:
         if name not in allowed:
-            raise ProfileError(f"{name}=: {layers.unknown(name, allowed, 'keyword')}")
+            raise ProfileError(f"{name}=: {suggest.unknown_name(name, allowed, 'keyword')}")
 
 
 def auth_table(

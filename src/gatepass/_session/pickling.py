@@ -25,11 +25,11 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
-from gatepass._config import layers as _settings
-from gatepass._config import profile as _profiles
-from gatepass._config.profile import Machine, Profile
+from gatepass._config import validate, variables
+from gatepass._config.fields import dataclass_in, types_of
+from gatepass._config.profile import MachineSettings, Profile
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import Tls
+from gatepass._net.tls import TlsSettings
 from gatepass._system import plugins
 from gatepass._version import __version__
 from gatepass.auth import field_of
@@ -40,7 +40,8 @@ from gatepass.errors import (
     SecretUnavailable,
     VaultError,
 )
-from gatepass.secrets import Secret, SecretRef, may_be_secret
+from gatepass.secrets import Secret, SecretRef
+from gatepass.secrets._fields import may_be_secret
 
 FORM: Final = 1  # of what follows; another number for each change that older versions cannot read
 Parcel = dict[str, Any]
@@ -108,8 +109,8 @@ def unpacked(parcel: Parcel, environ: Mapping[str, str]) -> Profile:
         fields = dict(parcel["profile"])
         fields["auth"] = _made_again(fields["scheme"], fields["auth"])
         fields["proxy"] = fields["proxy"] and Proxy(**fields["proxy"])
-        fields["tls"] = Tls(**fields["tls"])
-        fields["machine"] = _machine_here(Machine(**fields["machine"]), environ)
+        fields["tls"] = TlsSettings(**fields["tls"])
+        fields["machine"] = _machine_here(MachineSettings(**fields["machine"]), environ)
         return Profile(**fields)
     except (KeyError, TypeError, ValueError):  # a key that one of the two does not know
         raise _foreign(parcel) from None
@@ -118,11 +119,11 @@ def unpacked(parcel: Parcel, environ: Mapping[str, str]) -> Profile:
 def _made_again(name: str, fields: Mapping[str, Any]) -> Any:
     def made() -> Any:
         kind = plugins.scheme(name)
-        tables = {key: _profiles.dataclass_in(hint) for key, hint in _profiles.hints(kind).items()}
+        tables = {key: dataclass_in(hint) for key, hint in types_of(kind).items()}
         again = {
             key: tables[key](**fields[key])
             for key in ("proxy", "tls")
-            if tables.get(key) in {Proxy, Tls} and fields.get(key) is not None
+            if tables.get(key) in {Proxy, TlsSettings} and fields.get(key) is not None
         }
         return kind(**{**fields, **again})
 
@@ -130,12 +131,12 @@ def _made_again(name: str, fields: Mapping[str, Any]) -> Any:
     return plugins.ask(plugins.AUTH, name, "cannot be made again", made, passing=wrong)
 
 
-def _machine_here(carried: Machine, environ: Mapping[str, str]) -> Machine:
+def _machine_here(carried: MachineSettings, environ: Mapping[str, str]) -> MachineSettings:
     """Take settings of the machine from variables of this one, where it has any."""
-    layers = _settings.of_variables(environ)
+    layers = variables.layers_of_variables(environ)
     if not layers.machine:
         return carried
-    here = _profiles.machine(layers)
+    here = validate.validate_machine_settings(layers)
     return dataclasses.replace(carried, **{key: getattr(here, key) for key in layers.machine})
 
 
@@ -169,7 +170,7 @@ def _portable(value: Any, key: str) -> Any:
         return {name: _portable(each, f"{key}.{name}") for name, each in value.items()}
     if type(value) in {list, tuple}:
         return type(value)(_portable(each, key) for each in value)
-    if key in {"auth.proxy", "auth.tls"} and isinstance(value, Proxy | Tls):
+    if key in {"auth.proxy", "auth.tls"} and isinstance(value, Proxy | TlsSettings):
         return _plain(value, key)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.replace(value, **_plain(value, key))

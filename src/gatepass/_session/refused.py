@@ -6,8 +6,9 @@ from typing import Final
 
 from requests import Response
 
-from gatepass._config.profile import Profile, origin_of
+from gatepass._config.profile import Profile
 from gatepass._net.challenge import Challenge, configuration, offered
+from gatepass._net.urls import origin_of
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._system import plugins
 from gatepass.auth import answers_of, sends_credentials

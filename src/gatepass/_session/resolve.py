@@ -1,15 +1,12 @@
 """The secrets of a profile: resolved once, when a session is built; all that is missing at once."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
-from gatepass._config.profile import Machine, Profile, references
-from gatepass._config.redis_vault import RedisVault, redis_place
+from gatepass._config.profile import Profile, references
 from gatepass._config.trust import printable
 from gatepass._system.terminal import Terminal
-from gatepass.auth import VaultPlace, logon_name
+from gatepass.auth import logon_name
 from gatepass.errors import NobodyThere, SecretUnavailable
 from gatepass.secrets import Secret, SecretContext, SecretRef
 
@@ -153,56 +150,3 @@ def _who(found: Mapping[str, Secret]) -> str | None:
         return None
     domain = found["domain"].reveal() if "domain" in found else None
     return logon_name(found["user_name"].reveal(), domain)
-
-
-def vault_place(
-    machine: Machine, environ: Mapping[str, str], terminal: Terminal, clock: Callable[[], float]
-) -> VaultPlace:
-    """Describe where the machine settings say that tokens are kept. Touches nothing."""
-    context = SecretContext(
-        origin="",
-        field="vault_key",
-        user_name=None,
-        base_dir=None,
-        layer="argument",
-        environ=environ,
-        terminal=terminal,
-        allow_commands=machine.allow_commands,
-        allow_insecure_keyring=machine.allow_insecure_keyring,
-    )
-    key = machine.vault_key
-
-    def resolve() -> Secret:
-        return key.resolve(context) if isinstance(key, SecretRef) else key or Secret("")
-
-    redis = machine.vault if isinstance(machine.vault, RedisVault) else None
-    return VaultPlace(
-        folder=lambda: _folder(machine.vault),
-        key=key,
-        key_file=_key_file(key, context),
-        resolve_key=resolve,
-        terminal=terminal,
-        allow_insecure_keyring=machine.allow_insecure_keyring,
-        clock=clock,
-        redis=None if redis is None else redis_place(redis, context),
-    )
-
-
-def _folder(written: str | RedisVault | None) -> Path:
-    if isinstance(written, str) and written:
-        return Path(written)
-    from gatepass._config.layers import Locations
-
-    return Locations.of_this_process().state / "vault"
-
-
-def _key_file(key: SecretRef | Secret | None, context: SecretContext) -> Path | None:
-    if not isinstance(key, SecretRef) or len(key.alternatives) != 1:
-        return None
-    ((source, text),) = key.alternatives
-    if source != "file":
-        return None
-    from gatepass.secrets.file import path_of
-
-    base_dir = Path(key.base_dir) if key.base_dir else None
-    return path_of(text, replace(context, base_dir=base_dir))

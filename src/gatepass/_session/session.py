@@ -3,7 +3,6 @@
 import copy
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,16 +17,15 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.exceptions import InvalidURL
 from requests.utils import get_auth_from_url
 
-from gatepass._config import profile as _profiles
-from gatepass._config.layers import ConfigFile
-from gatepass._config.profile import Profile, origin_of
+from gatepass._config import load
+from gatepass._config.locations import ConfigFile
+from gatepass._config.profile import Profile
 from gatepass._config.trust import printable
 from gatepass._net.challenge import configuration
 from gatepass._net.clock import skew
-from gatepass._net.proxy import Proxy
-from gatepass._net.tls import ClientCertificate, Tls, trusted
-from gatepass._net.urls import below, target
-from gatepass._session.adapter import Network, PlainSession, leave
+from gatepass._net.tls import TlsSettings
+from gatepass._net.urls import below, origin_of, target
+from gatepass._session.adapter import PlainSession, leave
 from gatepass._session.connections import Lanes
 from gatepass._session.exceptions import body_spent, explained, without_secrets
 from gatepass._session.guard import (
@@ -44,16 +42,23 @@ from gatepass._session.guard import (
 )
 from gatepass._session.keywords import auth_table, check_names, check_url
 from gatepass._session.pickling import FORM, Parcel, located, packed, settings, settle, unpacked
-from gatepass._session.resolve import Unlocked, vault_place
+from gatepass._session.resolve import Unlocked
+from gatepass._session.vault_config import vault_place
 from gatepass._system import plugins
 from gatepass._system.fork import renew_in_children
 from gatepass._system.terminal import Terminal
-from gatepass.auth import AuthContext, basic_header, sends_credentials, value_of
-from gatepass.errors import GatepassError, GatepassWarning
+from gatepass.auth import AuthContext
+from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
 
 if TYPE_CHECKING:
     from gatepass.auth import Authenticator
+from gatepass._session.network import (
+    network_of,
+    network_of_provider,
+    tls_of_scheme,
+    warn_if_unverified,
+)
 
 _PREFIXES: Final = ("https://", "http://")
 _OK_BELOW: Final = 400
@@ -159,8 +164,8 @@ class Session(requests.Session):
         if keys:
             check_names(keys, {*switches, *login, *token})
         auth = auth_table(switches, login, token)
-        profile = _profiles.unnamed(url, auth, **keys)
-        machine = _profiles.machine_of_variables(os.environ if environ is None else environ)
+        profile = load.unnamed_profile(url, auth, **keys)
+        machine = load.machine_settings_of_variables(os.environ if environ is None else environ)
         self._start(replace(profile, machine=machine), environ, interactive, terminal)
         self._open()
         warn_if_unverified(self.profile)
@@ -194,7 +199,7 @@ class Session(requests.Session):
             PluginError: the scheme belongs to a package that cannot be loaded.
             SecretUnavailable: names every reference that did not answer.
         """
-        profile = _profiles.load_profile(
+        profile = load.load_profile(
             name, config_file=config_file, overrides=overrides, environ=environ
         )
         session = cls._from_checked(
@@ -260,7 +265,7 @@ class Session(requests.Session):
             login.unlocked if login else Unlocked(profile, self._environ, self._terminal)
         )
         self._network, certificate = network_of(profile, self._environ, self._unlocked)
-        self._elsewhere = elsewhere_of(profile, self._environ, self._unlocked)
+        self._elsewhere = network_of_provider(profile, self._environ, self._unlocked)
         self._authenticator = login.authenticator if login else self._made_authenticator()
         self._unlocked.raise_missing()
         self._guard = Guard(profile, self._authenticator, self._unlocked)
@@ -269,7 +274,7 @@ class Session(requests.Session):
         lanes = Lanes(self._network, certificate)
         if profile.tls.ca_file or certificate:
             lanes.read_files()
-        if own_tls(profile) != Tls():
+        if tls_of_scheme(profile) != TlsSettings():
             self._http().read_files()
         for prefix, adapter in self.adapters.items():
             if isinstance(adapter, _NoLanes):
@@ -684,94 +689,6 @@ def _copied(value: Any) -> Any:
     return own() if callable(own) else copy.copy(value)
 
 
-def network_of(
-    profile: Profile, environ: Mapping[str, str], unlocked: Unlocked
-) -> tuple[Network, ClientCertificate | None]:
-    """Resolve the secrets of proxy and client key, and describe the way to the server."""
-    network, certificate = _way(profile, profile.tls, profile.proxy, "", environ, unlocked)
-    # Permitted without allow_http because it never leaves this computer: so it must not.
-    stays_here = sends_credentials(profile.auth) and not profile.allow_http
-    return replace(network, stays_here=stays_here), certificate
-
-
-def elsewhere_of(
-    profile: Profile, environ: Mapping[str, str], unlocked: Unlocked
-) -> tuple[Network, ClientCertificate | None]:
-    """Describe the way to who is asked beside the server, such as an identity provider.
-
-    The server's ``tls`` and ``proxy`` say nothing about it: it is the scheme's own that count.
-    """
-    found = value_of(profile.auth, "proxy")
-    proxy = found if isinstance(found, Proxy) else None
-    network, certificate = _way(profile, own_tls(profile), proxy, "auth.", environ, unlocked)
-    # An identity provider may be reached by plain http on this computer only.
-    return replace(network, stays_here=True), certificate
-
-
-def own_tls(profile: Profile) -> Tls:
-    """Return the ``tls`` of a profile's scheme."""
-    found = value_of(profile.auth, "tls")
-    return found if isinstance(found, Tls) else Tls()
-
-
-def _way(
-    profile: Profile,
-    tls: Tls,
-    proxy: Proxy | None,
-    above: str,
-    environ: Mapping[str, str],
-    unlocked: Unlocked,
-) -> tuple[Network, ClientCertificate | None]:
-    header = None
-    if proxy is not None:
-        fields = {"user_name": proxy.user_name, "password": proxy.password}
-        found = unlocked.collect(f"{above}proxy.", fields)
-        if len(found) == len(fields):
-            pair = (found["user_name"].reveal(), found["password"].reveal())
-            header = Secret(basic_header(*pair))
-    key = unlocked.collect(f"{above}tls.", {"client_key_password": tls.client_key_password})
-    certificate = None
-    if tls.client_cert:
-        password = key.get("client_key_password")
-        certificate = ClientCertificate(tls.client_cert, tls.client_key, password)
-    network = Network(
-        environ=environ,
-        timeout=profile.timeout,
-        retries=profile.retries,
-        trust=trusted(tls.ca_file, environ),
-        verify=tls.verify,
-        proxy=proxy,
-        proxy_header=header,
-        above=above,
-    )
-    return network, certificate
-
-
 def _names_authorization(headers: Mapping[Any, Any]) -> bool:
     names = (name.decode("latin-1") if isinstance(name, bytes) else name for name in headers)
     return any(name.lower() == "authorization" for name in names)
-
-
-def warn_if_unverified(profile: Profile, stacklevel: int = 3) -> None:
-    """Warn of each side that need not prove who it is: the server, the identity provider."""
-    if not profile.tls.verify:
-        warnings.warn(
-            f"tls.verify = false: nothing proves that {profile.origin} is the right server",
-            GatepassWarning,
-            stacklevel=stacklevel,
-        )
-    if not own_tls(profile).verify:
-        warnings.warn(
-            f"auth.tls.verify = false: nothing proves that {_provider_of(profile)} is the right "
-            "identity provider",
-            GatepassWarning,
-            stacklevel=stacklevel,
-        )
-
-
-def _provider_of(profile: Profile) -> str:
-    issuer = value_of(profile.auth, "issuer")
-    if isinstance(issuer, str) and issuer:
-        with suppress(ValueError):  # not a URL; that is told when it is asked
-            return printable(origin_of(issuer))
-    return f"who is named by {profile.origin}"

@@ -17,9 +17,8 @@ from threading import get_ident
 from typing import Final
 
 from gatepass._vault import file_lock, serialization
-from gatepass._vault import key as keys
 from gatepass._vault.encryption import SealingKey
-from gatepass._vault.key import VaultKey
+from gatepass._vault.key import VaultKey, decode
 from gatepass._vault.records import Identity, InFlight, Record
 from gatepass._vault.store import KEY, Hold, Store, Words
 from gatepass.errors import TokenNotPersisted, VaultError
@@ -394,7 +393,7 @@ class Vault:
         """The key; made when there is none and nothing would be lost by that."""
         if self._sealing is None:
             text = self._key.read() or self._made_key()
-            self._sealing = SealingKey(keys.decode(text), self._key.shown)
+            self._sealing = SealingKey(decode(text), self._key.shown)
         return self._sealing
 
     def _made_key(self) -> Secret:

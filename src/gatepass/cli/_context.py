@@ -12,7 +12,8 @@ from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassWarning
 
 if TYPE_CHECKING:  # not every command reads files
-    from gatepass._config.layers import Layers, Locations
+    from gatepass._config.layer import Layers
+    from gatepass._config.locations import Locations
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class World:
     @cached_property
     def locations(self) -> "Locations":
         """Where files are looked for."""
-        from gatepass._config.layers import Locations
+        from gatepass._config.locations import Locations
 
         return self.places or Locations.of_this_process()
 
@@ -51,9 +52,9 @@ class World:
         Raises:
             ProfileError: a file is not usable.
         """
-        from gatepass._config import layers as _settings
+        from gatepass._config.layers import read_layers
 
-        return _settings.read(
+        return read_layers(
             config_file=list(config_files) or None,
             overrides=None,
             environ=self.environ,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from gatepass._config import profile as _profiles
-from gatepass._config.layers import Layers
-from gatepass._config.profile import Machine, Profile, references
+from gatepass._config import validate
+from gatepass._config.layer import Layers
+from gatepass._config.profile import MachineSettings, Profile, references
 from gatepass._system.findings import Finding, Verdict
 from gatepass._system.terminal import Terminal
 from gatepass.auth import VaultPlace
@@ -34,7 +34,7 @@ class Scene:
     words: Words
     layers: Layers | None = None
     trouble: GatepassError | None = None
-    machine: Machine = field(default_factory=Machine)
+    machine: MachineSettings = field(default_factory=MachineSettings)
     found: Mapping[str, Profile | None] = field(default_factory=dict)
 
     @classmethod
@@ -46,7 +46,7 @@ class Scene:
             return cls(world, words, trouble=error)
         scene = cls(world, words, layers)
         try:
-            scene = replace(scene, machine=_profiles.machine(layers))
+            scene = replace(scene, machine=validate.validate_machine_settings(layers))
         except GatepassError as error:
             scene = replace(scene, trouble=error)
         untrusted = {name for source in layers.untrusted for name in source.names()}
@@ -95,7 +95,7 @@ class Scene:
         """Where tokens are kept. Touches nothing."""
         import time
 
-        from gatepass._session.resolve import vault_place
+        from gatepass._session.vault_config import vault_place
 
         return vault_place(self.machine, self.world.environ, self.silent, time.time)
 

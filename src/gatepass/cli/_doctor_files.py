@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from gatepass._config import explain
-from gatepass._config.layers import NO_HOME
-from gatepass._config.trust import FileBytes, TrustStore, quoted, unsafe
+from gatepass._config.files import FileBytes
+from gatepass._config.locations import NO_HOME
+from gatepass._config.permissions import unsafe_permissions
+from gatepass._config.trust import TrustStore, quoted
 from gatepass._system.findings import Finding, Verdict
 from gatepass.cli._doctor_context import Scene
 from gatepass.cli._oidc_session import keeps_tokens
@@ -32,7 +34,7 @@ def files(scene: Scene) -> Iterator[Finding]:
     if scene.layers is None:
         return
     of_others = {each.path for each in scene.layers.unread if each.owner}
-    for file in explain.files(scene.layers):
+    for file in explain.files_seen(scene.layers):
         why = words.said("", file.why, sep="")
         message = f"{file.state} ({file.layer}){': ' * bool(why)}{why}"
         verdict: Verdict = "note" if file.state == "skipped" else "ok"
@@ -96,7 +98,7 @@ def _judged(scene: Scene, path: Path) -> Finding | None:
     except OSError as error:
         message, hint = f"cannot be looked at: {error.strerror}", "it should be yours alone"
         return Finding("lack", "permissions", message, hint, scene.words.path(path))
-    problem = unsafe(FileBytes(path, b"", status), own=True)
+    problem = unsafe_permissions(FileBytes(path, b"", status), own=True)
     if problem is None:
         return None
     command = problem.hint.split("\n")[0]  # what follows is for files alone
@@ -129,7 +131,7 @@ def trust(scene: Scene) -> Iterator[Finding]:
 
 def vault(scene: Scene) -> Iterator[Finding]:
     """Tell where tokens are kept, whether they are safe there, and whether the key opens them."""
-    from gatepass.auth import oidc
+    from gatepass.auth._oidc.status import vault_findings
 
     place, words = scene.vault_place, scene.words
     needed = any(profile and keeps_tokens(profile) for profile in scene.found.values())
@@ -138,7 +140,7 @@ def vault(scene: Scene) -> Iterator[Finding]:
         yield Finding("ok", "vault", message, place=_shown(scene))
         return
     folders = [place.folder(), *place.folder().parents]
-    for found in oidc.vault_findings(place):
+    for found in vault_findings(place):
         message = words.within(found.message, folders)
         if place.redis is not None and words.redacted:
             message = message.replace(place.redis.host, "(server)")
@@ -156,7 +158,7 @@ def _shown(scene: Scene) -> str:
 
 def _key(scene: Scene) -> Iterator[Finding]:
     """Open what is in the vault, where that disturbs nobody."""
-    from gatepass.auth import oidc
+    from gatepass.auth._oidc.status import count_stored
 
     place = scene.vault_place
     key = "keyring:gatepass/vault-key" if place.key is None else str(place.key)
@@ -168,7 +170,7 @@ def _key(scene: Scene) -> Iterator[Finding]:
         yield Finding("unknown", "vault", message, place=_shown(scene))
         return
     try:
-        count, unreadable = oidc.count_stored(place)
+        count, unreadable = count_stored(place)
     except VaultError as error:
         yield _vault_trouble(scene, error)
         return

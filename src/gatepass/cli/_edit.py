@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gatepass._config import layers, trust
-from gatepass._config.layers import LOCAL_FILE, PROJECT_FILE, Locations, Source
-from gatepass._config.trust import FileBytes, TrustStore
+from gatepass._config import files, layers, trust
+from gatepass._config.files import FileBytes
+from gatepass._config.layer import Layer
+from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
+from gatepass._config.trust import TrustStore
 from gatepass.errors import GatepassError, ProfileError
-from gatepass.secrets import Layer
+from gatepass.secrets import LayerKind
 
 BOM: Final = b"\xef\xbb\xbf"
 _NOBODY: Final = os.stat_result((0,) * 10)
@@ -36,17 +38,17 @@ class Draft:
     """
 
     path: Path
-    layer: Layer
+    layer: LayerKind
     old: FileBytes | None
 
     @classmethod
-    def of(cls, path: Path, layer: Layer) -> "Draft":
+    def of(cls, path: Path, layer: LayerKind) -> "Draft":
         """Read the file.
 
         Raises:
             ProfileError: it is unreadable.
         """
-        return cls(path, layer, trust.read(path))
+        return cls(path, layer, files.read_file(path))
 
     @property
     def data(self) -> bytes:
@@ -59,13 +61,13 @@ class Draft:
         first, newline, _ = self.data.partition(b"\n")
         return "\r\n" if newline and first.endswith(b"\r") else "\n"
 
-    def parsed(self, data: bytes) -> Source:
+    def parsed(self, data: bytes) -> Layer:
         """Parse a content of this file, its top level checked.
 
         Raises:
             ProfileError: every complaint of the top level, or the syntax error.
         """
-        return layers.parse(FileBytes(self.path, data, _NOBODY), self.layer)
+        return layers.parse_layer(FileBytes(self.path, data, _NOBODY), self.layer)
 
     def appended(self, block: str) -> bytes:
         """Return the old content with a block of lines added at its end."""
@@ -94,20 +96,20 @@ class Draft:
             raise GatepassError(
                 f"cannot write {trust.printable(str(self.path))}: {error.strerror}"
             ) from None
-        new = trust.read(self.path)
+        new = files.read_file(self.path)
         if author and new is not None and new.data == data:
             store.add(new)
         return author
 
 
-def layer_of(path: Path, locations: Locations) -> Layer:
+def layer_of(path: Path, locations: Locations) -> LayerKind:
     """Return which kind of file a path is to the search; ``file`` where that would not find it."""
     path = _resolved(path)
     if path == _resolved(locations.user):
         return "user"
     if path in map(_resolved, locations.system):
         return "system"
-    names: dict[str, Layer] = {PROJECT_FILE: "project", LOCAL_FILE: "local"}
+    names: dict[str, LayerKind] = {PROJECT_FILE: "project", LOCAL_FILE: "local"}
     return names.get(path.name, "file")
 
 
@@ -155,7 +157,7 @@ def _like_the_old_one(draft: Draft, descriptor: int, temporary: Path) -> None:
 
 
 def _refuse_changed(draft: Draft) -> None:
-    now = trust.read(draft.path)
+    now = files.read_file(draft.path)
     before = draft.old.data if draft.old else None
     if (now.data if now else None) != before:
         raise ProfileError(

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from gatepass._config import layers as _settings
-from gatepass._config import profile as _profiles
+from gatepass._config import merge, selection, validate
 from gatepass._config.profile import Profile
-from gatepass._session.resolve import Unlocked, vault_place
+from gatepass._session.resolve import Unlocked
+from gatepass._session.vault_config import vault_place
 from gatepass._system.terminal import Terminal
 from gatepass.auth import AuthContext, VaultPlace
 from gatepass.cli import _output
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import requests
 
     from gatepass._session.session import Session
-    from gatepass.auth.oidc import OidcLogin
+    from gatepass.auth._oidc.login import OidcLogin
 
 OIDC: Final = "oidc"
 
@@ -32,8 +32,8 @@ def profile_of(world: World, name: str, config_files: tuple[str, ...]) -> Profil
         ProfileError: there is none of that name, or it is not usable.
     """
     layers = world.layers(config_files)
-    taken = _settings.take(layers, _settings.select(layers, name))
-    return _profiles.check(taken, _profiles.machine(layers))
+    taken = merge.merge_profile(layers, selection.select_name(layers, name))
+    return validate.validate_profile(taken, validate.validate_machine_settings(layers))
 
 
 def keeps_tokens(profile: Profile) -> bool:
@@ -61,7 +61,8 @@ def session_of(world: World, profile: Profile, **auth: Any) -> "Iterator[Session
     """
     from requests import RequestException
 
-    from gatepass._session.session import Session, warn_if_unverified
+    from gatepass._session.network import warn_if_unverified
+    from gatepass._session.session import Session
 
     warn_if_unverified(profile)
     scheme: Any = profile.auth
@@ -99,13 +100,17 @@ def login_of(world: World, profile: Profile) -> "Iterator[OidcLogin]":
     def http() -> "requests.Session":
         if not opened:
             from gatepass._session.adapter import PlainSession
-            from gatepass._session.session import elsewhere_of, network_of, warn_if_unverified
-            from gatepass.auth.oidc import LONGEST_RENEWAL
+            from gatepass._session.network import (
+                network_of,
+                network_of_provider,
+                warn_if_unverified,
+            )
+            from gatepass.auth._oidc.status import LONGEST_RENEWAL
 
             _output.waiting(f"renewing the login (for at most {LONGEST_RENEWAL:g} s) ...")
 
             server, _ = network_of(profile, world.environ, unlocked)
-            elsewhere = elsewhere_of(profile, world.environ, unlocked)
+            elsewhere = network_of_provider(profile, world.environ, unlocked)
             unlocked.raise_missing()
             warn_if_unverified(profile)
             opened.append(PlainSession(profile.origin, server, *elsewhere))

@@ -4,11 +4,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from gatepass._config import layers as _settings
-from gatepass._config import profile as _profiles
-from gatepass._config import trust
-from gatepass._config.layers import Layers, Origin, Source
-from gatepass._config.profile import Machine, Profile
+from gatepass._config import layer, merge, selection, suggest, trust, validate
+from gatepass._config.layer import KeyLocation, Layer, Layers
+from gatepass._config.profile import MachineSettings, Profile
 from gatepass._system import plugins
 from gatepass.errors import GatepassError, Problem, ProfileError
 
@@ -43,11 +41,11 @@ def problems_in(error: GatepassError) -> tuple[Problem, ...]:
 
 
 def complaints_of(
-    layers: Layers, name: str, machine: Machine
+    layers: Layers, name: str, machine: MachineSettings
 ) -> tuple[Profile | None, tuple[Problem, ...]]:
     """Check one profile: what it is, or what is wrong with it."""
     try:
-        return _profiles.check(_settings.take(layers, name), machine), ()
+        return validate.validate_profile(merge.merge_profile(layers, name), machine), ()
     except GatepassError as error:
         return None, problems_in(error)
 
@@ -59,7 +57,7 @@ def broken(name: str) -> str:
 
 def seen_by(name: str) -> str:
     """Return the command that tells what is wrong with a profile."""
-    return f"gatepass validate {name if _settings.NAME.fullmatch(name) else ''}".rstrip()
+    return f"gatepass validate {name if layer.PROFILE_NAME.fullmatch(name) else ''}".rstrip()
 
 
 def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, list[Complaint]]:
@@ -88,18 +86,18 @@ def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, l
         found += twins(layers)
         found += _of_hidden_profiles(layers)
     else:
-        names = [_settings.select(layers, name)]
+        names = [selection.select_name(layers, name)]
     count = 0
     for each in names:
         count += 1
-        _, problems = complaints_of(layers, each, Machine())
+        _, problems = complaints_of(layers, each, MachineSettings())
         found += [Complaint(problem, each) for problem in problems]
     return count, list(dict.fromkeys(found))
 
 
 def _of_the_machine(layers: Layers) -> tuple[Problem, ...]:
     try:
-        _profiles.machine(layers)
+        validate.validate_machine_settings(layers)
     except ProfileError as error:
         return problems_in(error)
     return ()
@@ -115,13 +113,13 @@ def _of_defaults(layers: Layers) -> Iterator[Complaint]:
     untrusted = {name for source in layers.untrusted for name in source.names()}
     for source in layers.sources:
         default = source.tables.get("default_profile")
-        origin = Origin(source, ("default_profile",))
+        origin = KeyLocation(source, ("default_profile",))
         if default is None or default in untrusted:
             continue
         if default not in layers.written:
-            message = _settings.unknown_profile(default, layers.names)
+            message = suggest.unknown_profile(default, layers.names)
             yield Complaint(origin.problem(message))
-        elif _settings.protected(layers, default):
+        elif selection.is_protected(layers, default):
             yield Complaint(
                 origin.problem("names a protected profile, which is only taken by name")
             )
@@ -144,8 +142,8 @@ def _of_hidden_profiles(layers: Layers) -> Iterator[Complaint]:
     own = tuple(source for source in layers.sources if source.layer in {"system", "user"})
     project = {name for source in layers.sources if source not in own for name in source.names()}
     hidden = sorted({name for source in own for name in source.names()} & project)
-    alone = replace(layers, sources=own, variables=Source("variable", "variables", {}))
+    alone = replace(layers, sources=own, variables=Layer("variable", "variables", {}))
     for name in hidden:
-        _, problems = complaints_of(alone, name, Machine())
+        _, problems = complaints_of(alone, name, MachineSettings())
         for problem in problems:
             yield Complaint(problem, name)

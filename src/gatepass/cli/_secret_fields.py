@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gatepass._config import layers as _settings
-from gatepass._config import profile as _profiles
-from gatepass._config.layers import Layers, Taken
+from gatepass._config import fields, merge, selection, validate
+from gatepass._config.layer import Layers
+from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import Profile, references
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import Tls
+from gatepass._net.tls import TlsSettings
 from gatepass._session.probe import context, user_of
 from gatepass._system import plugins
 from gatepass._system.terminal import Terminal
@@ -93,7 +93,7 @@ def find(layers: Layers, name: str, field: str) -> Field:
     Raises:
         ProfileError: there is no such profile or field, or something else is wrong with it.
     """
-    taken = _settings.take(layers, _settings.select(layers, name))
+    taken = merge.merge_profile(layers, selection.select_name(layers, name))
     dotted = (
         field if field.split(".", maxsplit=1)[0] in {"auth", "proxy", "tls"} else f"auth.{field}"
     )
@@ -104,10 +104,10 @@ def find(layers: Layers, name: str, field: str) -> Field:
             f"the profile {taken.name} has no secret field of that name",
             hint=f"its secret fields: {', '.join(names) or 'none'}",
         )
-    machine = _profiles.machine(layers)
+    machine = validate.validate_machine_settings(layers)
     value = _get(taken.table, dotted)
     stands = _is_reference(value)
-    profile = _profiles.check(_without_literals(taken, known, dotted), machine)
+    profile = validate.validate_profile(_without_literals(taken, known, dotted), machine)
     reference = dict(references(profile)).get(dotted)
     if not isinstance(reference, SecretRef):
         raise ProfileError(
@@ -122,21 +122,21 @@ def _secret_fields(table: dict[str, Any]) -> set[str]:
     """The dotted keys of all secret fields that a profile with this scheme may have."""
     auth = table.get("auth")
     scheme = auth.get("scheme") if isinstance(auth, dict) else None
-    kinds: dict[str, Any] = {"proxy": Proxy, "tls": Tls}
+    kinds: dict[str, Any] = {"proxy": Proxy, "tls": TlsSettings}
     if isinstance(scheme, str) and plugins.is_known(plugins.AUTH, scheme):
         kinds["auth"] = plugins.scheme(scheme)
     return {dotted for above, kind in kinds.items() for dotted in _secrets_of(kind, above)}
 
 
 def _secrets_of(kind: Any, above: str) -> Iterator[str]:
-    for name, hint in _profiles.hints(kind).items():
+    for name, hint in fields.types_of(kind).items():
         if SecretField in {hint, *typing.get_args(hint)}:
             yield f"{above}.{name}"
-        elif _profiles.dataclass_in(hint) in {Proxy, Tls}:
-            yield from _secrets_of(_profiles.dataclass_in(hint), f"{above}.{name}")
+        elif fields.dataclass_in(hint) in {Proxy, TlsSettings}:
+            yield from _secrets_of(fields.dataclass_in(hint), f"{above}.{name}")
 
 
-def _without_literals(taken: Taken, known: set[str], wanted: str) -> Taken:
+def _without_literals(taken: MergedProfile, known: set[str], wanted: str) -> MergedProfile:
     """The same profile with ``keyring:`` where a literal stands, and in the field that is meant."""
     table = taken.table
     for dotted in sorted(known):

@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, cast
 
-from gatepass._config.layers import Layers, Source
+from gatepass._config.layer import Layer, Layers
 from gatepass._config.profile import Profile
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import ClientCertificate, Contexts, Tls, trusted
+from gatepass._net.tls import ClientCertificate, Contexts, TlsSettings, trusted
 from gatepass._session.probe import context, user_of
 from gatepass._system.findings import Finding
 from gatepass._system.terminal import Terminal
@@ -150,7 +150,7 @@ class _Looking:
         tls, proxy = value_of(self.profile.auth, "tls"), value_of(self.profile.auth, "proxy")
         # A provider that is not written is asked over TLS, as all but this very computer are.
         url = str(value_of(self.profile.auth, "issuer") or "https:")
-        if isinstance(tls, Tls):
+        if isinstance(tls, TlsSettings):
             if proxy is None:
                 yield from self._proxies("auth.proxy", url)
             yield from self.references("auth.tls", tls)
@@ -158,7 +158,7 @@ class _Looking:
         if isinstance(proxy, Proxy):
             yield from self.references("auth.proxy", proxy)
 
-    def certificates(self, table: str, tls: Tls, url: str) -> Iterator[Finding]:
+    def certificates(self, table: str, tls: TlsSettings, url: str) -> Iterator[Finding]:
         """Read the certificates, as a session would; a key with a passphrase is only opened.
 
         Args:
@@ -245,7 +245,7 @@ def _spellings(variable: str) -> tuple[str, str]:
     return variable, variable.upper()
 
 
-def _how_found(source: Source) -> str:
+def _how_found(source: Layer) -> str:
     """Say how a file was found, where a job may not find it so; else nothing."""
     if source.layer in {"project", "local"}:
         return (

@@ -127,9 +127,9 @@ def _vault_findings(profile: Profile, world: World) -> list[Finding]:
     """Examine the vault of a profile whose login is kept there."""
     if not keeps_tokens(profile):
         return []
-    from gatepass.auth import oidc
+    from gatepass.auth._oidc import status
 
-    return oidc.vault_findings(place_of(profile, world, world.terminal))
+    return status.vault_findings(place_of(profile, world, world.terminal))
 
 
 _WORDS: Final = {"ok": "ok", "note": "note", "unknown": "not known", "lack": "warning"}

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import click
 
-from gatepass._config import layers as _settings
-from gatepass._config import profile, trust
-from gatepass._config.layers import NAME, PROJECT_FILE, Layers, Source
-from gatepass._config.profile import Machine
+from gatepass._config import files, layer, locations, merge, suggest, trust, validate
+from gatepass._config.fields import fields_of, is_required, types_of
+from gatepass._config.layer import PROFILE_NAME, Layer, Layers
+from gatepass._config.locations import PROJECT_FILE
+from gatepass._config.profile import MachineSettings
+from gatepass._net import urls
 from gatepass._system import plugins
 from gatepass.cli import _output
 from gatepass.cli._context import World
@@ -99,7 +101,7 @@ def init(world: World, /, file: Path | None, project: bool, **given: Any) -> Non
 
 def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
     if file is not None:
-        path = trust.absolute(file)
+        path = files.absolute(file)
         return Draft.of(path, layer_of(path, world.locations))
     if not project:
         return Draft.of(world.locations.user, "user")
@@ -135,7 +137,7 @@ def _is_found(world: World, draft: Draft) -> bool:
         return False
     if draft.layer not in {"project", "local"}:
         return True
-    folder = _settings.project_folder(world.locations)
+    folder = locations.project_folder(world.locations)
     return folder is not None and folder.resolve() == draft.path.parent.resolve()
 
 
@@ -207,8 +209,8 @@ def _questions(world: World, given: _Given, draft: Draft) -> tuple[str, dict[str
     taken = _names_in(draft) if ask.reason is None and not given.url else ()
 
     def wrong_name(name: str) -> str:
-        if not NAME.fullmatch(name):
-            return _settings.BAD_NAME
+        if not PROFILE_NAME.fullmatch(name):
+            return layer.BAD_NAME
         has_it = (
             f"{trust.printable(str(draft.path))} has a profile {name} already; choose another name"
         )
@@ -230,13 +232,13 @@ def _names_in(draft: Draft) -> tuple[str, ...]:
 
 
 def _wrong_url(url: str) -> str:
-    problem = profile.url_problem(url)
+    problem = urls.url_problem(url)
     return f"the URL {problem}" if problem else ""
 
 
 def _wrong_scheme(scheme: str) -> str:
     known = plugins.names(plugins.AUTH)
-    return "" if scheme in known else f"scheme: {_settings.unknown(scheme, known, 'scheme')}"
+    return "" if scheme in known else f"scheme: {suggest.unknown_name(scheme, known, 'scheme')}"
 
 
 def _scheme(world: World, ask: _Questions, given: _Given, url: str) -> str:
@@ -259,8 +261,8 @@ def _scheme(world: World, ask: _Questions, given: _Given, url: str) -> str:
 def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
     """Ask for the keys of a scheme, as far as they are those that the options know."""
     kind = plugins.scheme(scheme)
-    fields = {each.name: each for each in profile.keys(kind)}
-    hints = profile.hints(kind)
+    fields = {each.name: each for each in fields_of(kind)}
+    hints = types_of(kind)
     values: dict[str, Any] = {}
     if "user_name" in fields:
         values["user_name"] = ask.need(given.user_name, "--user-name", "user name")
@@ -269,7 +271,7 @@ def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
         values |= {"domain": domain} if domain else {}
     for name, each in fields.items():
         is_secret = SecretField in {hints[name], *typing.get_args(hints[name])}
-        if is_secret and profile.is_required(each):
+        if is_secret and is_required(each):
             values[name] = _reference(ask, name, given.password_from)
     _refuse_unused(scheme, fields, values, given)
     return values
@@ -341,7 +343,7 @@ def _with_profile(draft: Draft, name: str, meant: dict[str, Any]) -> bytes:
     return data
 
 
-def _refuse_same_name(old: Source, name: str) -> None:
+def _refuse_same_name(old: Layer, name: str) -> None:
     for other in old.names():
         if other == name:
             raise _NotAppended(f"the file has a profile {name} already")
@@ -351,12 +353,12 @@ def _refuse_same_name(old: Source, name: str) -> None:
             )
 
 
-def _check(source: Source, name: str) -> None:
+def _check(source: Layer, name: str) -> None:
     """Let the new profile through the gate, alone with its file."""
-    nothing = Source("variable", "variables", {})
-    layers = Layers((source,), nothing, Source("argument", "overrides", {}))
+    nothing = Layer("variable", "variables", {})
+    layers = Layers((source,), nothing, Layer("argument", "overrides", {}))
     try:
-        profile.check(_settings.take(layers, name), Machine())
+        validate.validate_profile(merge.merge_profile(layers, name), MachineSettings())
     except GatepassError as error:
         raise ProfileError(
             "nothing was written: the profile is not valid\n" + error.message

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from gatepass._config import profile as _profiles
+from gatepass._config.fields import types_of
 from gatepass._config.profile import Profile
 from gatepass._session.probe import context, user_of
 from gatepass.cli import _output
@@ -24,7 +24,8 @@ from gatepass.errors import (
 from gatepass.secrets import SecretField, SecretRef
 
 if TYPE_CHECKING:
-    from gatepass.auth.oidc import Oidc, Status
+    from gatepass.auth._oidc.status import Status
+    from gatepass.auth.oidc import Oidc
 
 _DECLINED: Final = 1
 _NOT_TOLD: Final = "logged out here; the provider was not told"
@@ -101,10 +102,10 @@ def _refuse_without_a_person(world: World) -> None:
 
 def _make_ready(world: World, profile: Profile) -> None:
     """See that the login can be stored, before somebody takes the trouble."""
-    from gatepass.auth import oidc
+    from gatepass.auth._oidc import status
 
     place = place_of(profile, world, world.terminal)
-    oidc.make_ready(_oidc(profile), profile.origin, place)
+    status.make_ready(_oidc(profile), profile.origin, place)
 
 
 def _agreed(world: World, profile: Profile, issuer: str, *, yes: bool) -> bool:
@@ -144,9 +145,9 @@ def _oidc(profile: Profile) -> "Oidc":
 
 
 def _status(world: World, profile: Profile) -> "Status":
-    from gatepass.auth import oidc
+    from gatepass.auth._oidc import status
 
-    return oidc.status(_oidc(profile), profile.origin, place_of(profile, world, world.terminal))
+    return status.status(_oidc(profile), profile.origin, place_of(profile, world, world.terminal))
 
 
 # ---------------------------------------------------------------- logout
@@ -174,7 +175,7 @@ def logout(world: World, name: str, config_files: tuple[str, ...]) -> None:
 
 def _logged_out(world: World, profile: Profile) -> str:
     """Forget the login of a profile, whatever else is broken, and say what was done."""
-    from gatepass.auth import oidc
+    from gatepass.auth._oidc import status
 
     trouble: GatepassError
     try:
@@ -183,7 +184,7 @@ def _logged_out(world: World, profile: Profile) -> str:
     except (SecretUnavailable, VaultError) as error:
         trouble = error  # no secret to revoke it with, or a record that cannot be read
     place = place_of(profile, world, world.terminal)
-    was_there = oidc.forget(_oidc(profile), profile.origin, place)
+    was_there = status.forget(_oidc(profile), profile.origin, place)
     _output.tell(f"warning: {trouble.message}")
     return _NOT_TOLD if was_there else "nobody was logged in"
 
@@ -193,7 +194,7 @@ def _logged_out(world: World, profile: Profile) -> str:
 
 def _secret_fields(profile: Profile) -> Iterator[tuple[str, SecretRef]]:
     """The secret fields of a profile's scheme that hold a reference."""
-    for name, hint in _profiles.hints(type(profile.auth)).items():
+    for name, hint in types_of(type(profile.auth)).items():
         value = getattr(profile.auth, name)
         if SecretField in {hint, *typing.get_args(hint)} and isinstance(value, SecretRef):
             yield name, value

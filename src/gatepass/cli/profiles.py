@@ -5,12 +5,11 @@ from typing import Any
 
 import click
 
-from gatepass._config import trust
-from gatepass._config import layers as _settings
-from gatepass._config import profile as _profiles
-from gatepass._config.explain import files, table_of, why_chosen
-from gatepass._config.layers import Layers
-from gatepass._config.profile import Machine, Profile, explain
+from gatepass._config import merge, selection, trust, validate
+from gatepass._config.explain import explain, fields_of_profile, files_seen, table_of, why_chosen
+from gatepass._config.layer import Layers
+from gatepass._config.profile import MachineSettings, Profile
+from gatepass._net import urls
 from gatepass._session.probe import Asking
 from gatepass._system import plugins
 from gatepass.cli import _explain_text, _output
@@ -100,7 +99,7 @@ def _entries(layers: Layers, default: str | None) -> "list[_Entry]":
 
 
 def _entry(layers: Layers, name: str, default: str | None, confused: Problem | None) -> _Entry:
-    profile, complaints = complaints_of(layers, name, Machine())
+    profile, complaints = complaints_of(layers, name, MachineSettings())
     if confused is not None:
         complaints = (*complaints, confused)
     table = _table(layers, name)
@@ -140,14 +139,14 @@ def _untrusted_entry(layers: Layers, name: str) -> _Entry:
 def _table(layers: Layers, name: str) -> dict[str, Any]:
     """What the layers say about a profile, as far as it can be merged."""
     try:
-        return _settings.take(layers, name).table
+        return merge.merge_profile(layers, name).table
     except GatepassError:
         return {}
 
 
 def _harmless_url(url: object) -> str:
     """The URL of a profile that did not pass the gate: nothing that may hold a password."""
-    return url if isinstance(url, str) and not _profiles.url_problem(url) else ""
+    return url if isinstance(url, str) and not urls.url_problem(url) else ""
 
 
 def _known_scheme(auth: object) -> str:
@@ -159,7 +158,7 @@ def _known_scheme(auth: object) -> str:
 def _default(layers: Layers) -> tuple[str | None, str]:
     """The profile that would be taken when none is named, and why; or None, and why not."""
     try:
-        name = _settings.select(layers, None)
+        name = selection.select_name(layers, None)
     except GatepassError as error:
         return None, error.message
     return name, why_chosen(layers, None)
@@ -168,7 +167,7 @@ def _default(layers: Layers) -> tuple[str | None, str]:
 def tell_where(layers: Layers) -> None:
     """Tell a person which files were looked for, where none of them holds a profile."""
     _output.say("no profiles; looked for:")
-    for file in files(layers):
+    for file in files_seen(layers):
         _output.tell(
             f"  {trust.printable(str(file.path))} ({file.state}{': ' * bool(file.why)}{file.why})"
         )
@@ -211,12 +210,12 @@ def show(
     if resolve and not origin:
         raise click.UsageError("--resolve goes with --origin")
     layers = world.layers(config_files)
-    taken = _settings.choose(layers, name)
-    profile = _profiles.check(taken, _profiles.machine(layers))
+    taken = selection.select_profile(layers, name)
+    profile = validate.validate_profile(taken, validate.validate_machine_settings(layers))
     if origin:
         _print_origins(world, profile, resolve=resolve, as_json=as_json)
         return
-    table = table_of(taken, _profiles.fields_of(profile))
+    table = table_of(taken, fields_of_profile(profile))
     if as_json:
         _output.json({"name": profile.name, "profile": table})
     else:

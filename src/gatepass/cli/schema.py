@@ -6,14 +6,14 @@ from typing import Final
 
 import click
 
-from gatepass._config import json_schema, trust
-from gatepass._config.layers import Locations
+from gatepass._config import files, json_schema, trust
+from gatepass._config.locations import Locations
 from gatepass.cli import _output
 from gatepass.cli._context import World
 from gatepass.cli._edit import BOM, Draft, layer_of, same
 from gatepass.cli._options import CONTEXT, example
 from gatepass.errors import GatepassError, ProfileNotFound
-from gatepass.secrets import Layer
+from gatepass.secrets import LayerKind
 
 _WHOLE: Final = "gatepass.schema.json"
 _PART: Final = "gatepass.part.schema.json"
@@ -41,7 +41,7 @@ def schema(world: World, file: Path | None, part: bool, to_stdout: bool) -> None
     Writes the JSON Schema beside the file, and into the file the line by which editors find it.
     Without FILE: your own profiles.toml. The schema knows the schemes that are installed here.
     """
-    path = trust.absolute(file) if file else world.locations.user
+    path = files.absolute(file) if file else world.locations.user
     layer = layer_of(path, world.locations)
     part = part or _is_part(layer, world.locations)
     document = json_schema.document(machine=layer in {"user", "system"}, whole=not part)
@@ -61,7 +61,7 @@ def schema(world: World, file: Path | None, part: bool, to_stdout: bool) -> None
         _output.tell(f"wrote the line {_line(schema_file)} into {trust.printable(str(path))}")
 
 
-def _is_part(layer: Layer, locations: Locations) -> bool:
+def _is_part(layer: LayerKind, locations: Locations) -> bool:
     """Whether a file lies above another, whose profiles it may only add to."""
     return layer == "local" or (layer == "user" and any(map(Path.exists, locations.system)))
 
@@ -89,12 +89,12 @@ def _with_line(draft: Draft, line: str) -> bytes:
 
 
 def _write(path: Path, text: str) -> None:
-    found = trust.read(path)
+    found = files.read_file(path)
     if found is not None and found.data == text.encode():
         _output.tell(f"{trust.printable(str(path))} is up to date")
         return
     try:
-        trust.write_atomically(path, text.encode(), mode=0o644)
+        files.write_atomically(path, text.encode(), mode=0o644)
     except OSError as error:
         raise GatepassError(
             f"cannot write {trust.printable(str(path))}: {error.strerror}"

@@ -7,10 +7,8 @@ from typing import Final
 
 import click
 
-from gatepass._config import layers as _settings
-from gatepass._config import profile as _profiles
-from gatepass._config import trust
-from gatepass._config.layers import Layers
+from gatepass._config import files, selection, trust, validate
+from gatepass._config.layer import Layers
 from gatepass._session.probe import Answer, Asking, context
 from gatepass.cli import _explain_text, _output
 from gatepass.cli._context import World
@@ -110,9 +108,9 @@ def new_key(world: World, path: Path) -> None:
 
     Only you can read the file. It is never replaced: what its key sealed would be lost.
     """
-    from gatepass.auth.oidc import new_vault_key
+    from gatepass.auth._oidc.status import new_vault_key
 
-    path = trust.absolute(path)
+    path = files.absolute(path)
     new_vault_key(path)
     reference = f"file:{path}"
     _output.say(
@@ -136,7 +134,7 @@ def list_(world: World, name: str | None, config_files: tuple[str, ...], as_json
     runs no program.
     """
     layers = world.layers(config_files)
-    names = layers.written if name is None else (_settings.select(layers, name),)
+    names = layers.written if name is None else (selection.select_name(layers, name),)
     asking = Asking(world)
     with _output.waiting_for("asking each reference (a keyring for at most 5 s) ..."):
         found = [answer for each in names for answer in _answers(asking, layers, each, named=name)]
@@ -150,7 +148,7 @@ def list_(world: World, name: str | None, config_files: tuple[str, ...], as_json
 
 
 def _answers(asking: Asking, layers: Layers, name: str, *, named: str | None) -> list[Answer]:
-    profile, problems = complaints_of(layers, name, _profiles.machine(layers))
+    profile, problems = complaints_of(layers, name, validate.validate_machine_settings(layers))
     if profile is not None:
         return asking.answers(profile)
     if named is not None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gatepass._config import layers as _settings
-from gatepass._config import profile as _profiles
-from gatepass._config.layers import Layers
+from gatepass._config import selection, validate
+from gatepass._config.layer import Layers
 from gatepass._config.profile import Profile
 from gatepass._system.terminal import Terminal
 from gatepass.cli import _output
@@ -27,7 +26,8 @@ from gatepass.cli._problems import broken, complaints_of
 from gatepass.errors import LoginRequired, ProfileError, VaultError
 
 if TYPE_CHECKING:
-    from gatepass.auth.oidc import Oidc, Status
+    from gatepass.auth._oidc.status import Status
+    from gatepass.auth.oidc import Oidc
 
 _MISSING: Final = LoginRequired.exit_code
 _NOTHING: Final = "-"
@@ -101,7 +101,7 @@ def status(
     server and no person. Ends with 3 when nobody is logged in at the profile NAME.
     """
     layers = world.layers(config_files)
-    names = layers.written if name is None else (_settings.select(layers, name),)
+    names = layers.written if name is None else (selection.select_name(layers, name),)
     look = _look(world)
     with _output.waiting_for("asking for the vault's key (a keyring for at most 5 s) ..."):
         rows = [row for each in names for row in _rows(look, layers, each, named=name is not None)]
@@ -116,7 +116,7 @@ def status(
 
 
 def _rows(look: _Look, layers: Layers, name: str, *, named: bool) -> Iterator[_Row]:
-    profile, problems = complaints_of(layers, name, _profiles.machine(layers))
+    profile, problems = complaints_of(layers, name, validate.validate_machine_settings(layers))
     if profile is None:
         if named:
             raise ProfileError(problems=problems)
@@ -136,12 +136,13 @@ def _look(world: World) -> _Look:
 
     def look(profile: Profile) -> _Row:
         from gatepass.auth import oidc
+        from gatepass.auth._oidc.status import statuses
 
         scheme = profile.auth
         assert isinstance(scheme, oidc.Oidc)  # noqa: S101 - a built-in name means the built-in
         if not lookups:  # the vault is a setting of the machine, and so the same for all profiles
             place = place_of(profile, world, Terminal(world.environ, interactive=False))
-            lookups.append(oidc.statuses(place))
+            lookups.append(statuses(place))
         try:
             return _Row(profile.name, scheme, lookups[0](scheme, profile.origin))
         except VaultError as error:
@@ -166,7 +167,7 @@ def _show(rows: list[_Row], now: float, *, as_json: bool) -> None:
 
 
 def _as_json(row: _Row) -> dict[str, Any]:
-    from gatepass.auth.oidc import Status
+    from gatepass.auth._oidc.status import Status
 
     known = asdict(row.found or Status(stored=False))
     return {"profile": row.profile, **known, "error": row.trouble.message if row.trouble else None}

@@ -9,10 +9,12 @@ from typing import Final, cast
 
 import click
 
-from gatepass._config import layers
+from gatepass._config import files, layers, locations, permissions
 from gatepass._config import trust as _trust
-from gatepass._config.layers import LOCAL_FILE, MACHINE_KEYS, PROJECT_FILE
-from gatepass._config.trust import FileBytes, TrustStore, Unread
+from gatepass._config.files import FileBytes, UnreadFile
+from gatepass._config.layer import MACHINE_KEYS
+from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE
+from gatepass._config.trust import TrustStore
 from gatepass.cli import _output
 from gatepass.cli._context import World
 from gatepass.cli._edit import layer_of
@@ -56,7 +58,7 @@ def trust(
         return _list(store, as_json=as_json)
     if revoke:
         return _revoke(store, cast("Path", file))
-    paths = [_trust.absolute(file)] if file else list(_project_files(world, store))
+    paths = [files.absolute(file)] if file else list(_project_files(world, store))
     return _trust_each(world, store, paths, yes=yes, named=file is not None)
 
 
@@ -123,23 +125,23 @@ def _is_of_project(world: World, path: Path) -> bool:
 
 def _read(world: World, path: Path) -> FileBytes | None:
     if _is_of_project(world, path):
-        return _trust.read(path, most=_trust.MOST_OF_PROJECT)
-    return _trust.read(path)
+        return files.read_file(path, most=files.MOST_OF_PROJECT)
+    return files.read_file(path)
 
 
-def _unread(world: World, store: TrustStore, path: Path) -> Unread | None:
+def _unread(world: World, store: TrustStore, path: Path) -> UnreadFile | None:
     """Return a project's file that the search passes over, whoever trusts its content."""
     if not _is_of_project(world, path):
         return None
     sudo_uid = world.environ.get("SUDO_UID")
-    found = _trust.read_project(path, store, sudo_uid=sudo_uid)
-    return found if isinstance(found, Unread) else None
+    found = _trust.read_project_file(path, store, sudo_uid=sudo_uid)
+    return found if isinstance(found, UnreadFile) else None
 
 
 def _project_files(world: World, store: TrustStore) -> Iterator[Path]:
     """Yield the files that the search finds, and those of other users that it passes over."""
     anything = found = False
-    for folder in layers.project_folders(world.locations):
+    for folder in locations.project_folders(world.locations):
         for name in (PROJECT_FILE, LOCAL_FILE):
             if os.path.lexists(path := folder / name):
                 yield path
@@ -157,8 +159,8 @@ def _project_files(world: World, store: TrustStore) -> Iterator[Path]:
 
 def _agreed(world: World, file: FileBytes, *, yes: bool) -> bool:
     """Show what a file may do, and have it confirmed."""
-    tables = layers.parse(file, layer_of(file.path, world.locations)).tables
-    owner = _trust.another_owner(file, sudo_uid=world.environ.get("SUDO_UID"))
+    tables = layers.parse_layer(file, layer_of(file.path, world.locations)).tables
+    owner = permissions.another_owner(file, sudo_uid=world.environ.get("SUDO_UID"))
     shown = _trust.printable(str(file.path))
     if owner:
         _output.tell(f"{shown} belongs to another user, {owner}, who can change it")

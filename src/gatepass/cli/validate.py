@@ -7,8 +7,8 @@ from typing import Final
 
 import click
 
-from gatepass._config import layers as _settings
-from gatepass._config import profile as _profiles
+from gatepass._config import selection
+from gatepass._config.validate import validate_machine_settings
 from gatepass._system.findings import Finding
 from gatepass.cli import _output
 from gatepass.cli._context import World
@@ -134,11 +134,11 @@ def _predicted(
 
     layers = world.read(config_files)
     try:
-        machine = _profiles.machine(layers)
+        machine = validate_machine_settings(layers)
     except ProfileError:
         return []
     told = []
-    for each in layers.names if name is None else (_settings.select(layers, name),):
+    for each in layers.names if name is None else (selection.select_name(layers, name),):
         profile, _ = complaints_of(layers, each, machine)
         if profile is not None:
             found = findings(world, layers, profile, seconds)

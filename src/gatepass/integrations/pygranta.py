@@ -21,7 +21,7 @@ import requests
 from requests import PreparedRequest, Request, Response
 from requests.structures import CaseInsensitiveDict
 
-from gatepass._config.layers import ConfigFile
+from gatepass._config.locations import ConfigFile
 from gatepass._net.urls import below, prepared, target
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal

@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 from threading import enumerate as all_threads
 from typing import TYPE_CHECKING, Any, Final
 
-from gatepass._config.profile import load_profile
+from gatepass._config.load import load_profile
 from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.sandbox.server import Server
@@ -428,7 +428,7 @@ def _oidc_rounds(folder: Path, environ: Mapping[str, str], stack: ExitStack) -> 
 def _start_oidc(folder: Path, environ: Mapping[str, str], stack: ExitStack) -> "_SignOn":
     import joserfc.jwk  # noqa: F401 - before a port is taken by a provider that cannot do without
 
-    from gatepass.auth.oidc import new_vault_key
+    from gatepass.auth._oidc.status import new_vault_key
     from gatepass.sandbox.provider import IdentityProvider
 
     vault, key = folder / "vault", folder / "vault.key"

@@ -23,7 +23,7 @@ from gatepass._system.findings import Finding, Verdict
 from gatepass._system.terminal import Terminal
 from gatepass.errors import NobodyThere, PluginError, SecretUnavailable
 
-Layer = Literal["system", "user", "project", "local", "file", "variable", "argument"]
+LayerKind = Literal["system", "user", "project", "local", "file", "variable", "argument"]
 """Which kind of place a value was written in; decides whether commands may run."""
 
 
@@ -47,7 +47,7 @@ class SecretContext:
     field: str
     user_name: str | None
     base_dir: Path | None
-    layer: Layer
+    layer: LayerKind
     environ: Mapping[str, str] = dataclasses.field(repr=False)  # variables hold passwords
     terminal: Terminal
     allow_commands: bool = False
@@ -119,18 +119,6 @@ class ReferenceSyntaxError(ValueError):
     """What stands in a secret field is not a reference. Never repeats the text."""
 
 
-_SECRET_NAME: Final = re.compile(
-    r"auth(?!ors?\b)|cookie|credential|keys?(?![a-z])|(?<![a-z])pass(?![a-z])|"
-    r"pass(?:w|code|phrase)|pwd|secret|session|sid\b|signature|token",
-    re.IGNORECASE,
-)
-
-
-def may_be_secret(name: str) -> bool:
-    """Say whether a header, parameter or the like is named as if it held a secret."""
-    return _SECRET_NAME.search(name) is not None
-
-
 _SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _NOT_A_REFERENCE: Final = (
     "a secret field takes a reference, not the secret itself "
@@ -150,7 +138,7 @@ class SecretRef:
     """
 
     alternatives: tuple[tuple[str, str], ...]
-    layer: Layer = "argument"
+    layer: LayerKind = "argument"
     base_dir: str | None = None
 
     @classmethod
@@ -191,7 +179,7 @@ class SecretRef:
         ]
         return forms[0] if len(forms) == 1 else forms
 
-    def placed(self, layer: Layer, base_dir: Path | None) -> "SecretRef":
+    def placed(self, layer: LayerKind, base_dir: Path | None) -> "SecretRef":
         """Return the same reference with the place that it was written in."""
         return replace(self, layer=layer, base_dir=str(base_dir) if base_dir else None)
 

@@ -152,26 +152,26 @@ class Profiles:
     def _make_vault_key(self) -> None:
         key = self.folder / "vault.key"
         if not key.exists():
-            from gatepass.auth.oidc import new_vault_key
+            from gatepass.auth._oidc.status import new_vault_key
 
             new_vault_key(key)
 
     def _written(self, name: str, file: str | os.PathLike[str] | None) -> dict[str, Any]:
         """What the project says about a profile, with its parents; empty when nothing."""
-        from gatepass._config import layers as _settings
-        from gatepass._config import trust
+        from gatepass._config import files, layer, locations, merge
+        from gatepass._config.layers import parse_layer
 
-        path = self._root / (file or _settings.PROJECT_FILE)
-        content = trust.read(path)
+        path = self._root / (file or locations.PROJECT_FILE)
+        content = files.read_file(path)
         if content is None and file is not None:
             raise FileNotFoundError(path)
         if content is None:
             return {}
-        source = _settings.parse(content, "file")
+        source = parse_layer(content, "file")
         self._default = source.tables.get("default_profile", self._default)
-        nothing = _settings.Source("variable", "variables", {})
-        layers = _settings.Layers((source,), nothing, nothing)
-        return _settings.take(layers, name).table if name in layers.names else {}
+        nothing = layer.Layer("variable", "variables", {})
+        layers = layer.Layers((source,), nothing, nothing)
+        return merge.merge_profile(layers, name).table if name in layers.names else {}
 
     def _write(self) -> None:
         import tomli_w

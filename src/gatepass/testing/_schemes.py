@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 import pytest
 
-from gatepass._config.profile import load_profile
+from gatepass._config.load import load_profile
 from gatepass._system import plugins
 from gatepass._system.findings import Finding
 from gatepass._system.terminal import Terminal
@@ -409,7 +409,7 @@ class SchemeContract:
         """Write a file and take the profile in it through the gate."""
         import tomli_w
 
-        from gatepass._config.layers import Locations
+        from gatepass._config.locations import Locations
 
         references = {name: f"env:{_variable(name)}" for name in self.secrets}
         auth = {"scheme": self.scheme, **self.keys, **references, **(changes or {})}
@@ -459,7 +459,7 @@ class SchemeContract:
 
     def _unattended_context(self, environ: Mapping[str, str]) -> UnattendedContext:
         """What ``validate --unattended`` shows a scheme, with these variables."""
-        from gatepass._session.resolve import vault_place
+        from gatepass._session.vault_config import vault_place
 
         profile, terminal = self._profile(_NOWHERE), Terminal(environ, interactive=False)
         plain = SecretContext(profile.origin, "", None, None, "argument", environ, terminal)
@@ -506,10 +506,10 @@ class SchemeContract:
 
     def _with_values(self) -> Any:
         """The scheme with secrets that were given in Python as values."""
-        from gatepass._config.profile import unnamed
+        from gatepass._config.load import unnamed_profile
 
         values = {name: Secret(value) for name, value in self.secrets.items()}
-        return unnamed(_NOWHERE, {"scheme": self.scheme, **self.keys, **values}).auth
+        return unnamed_profile(_NOWHERE, {"scheme": self.scheme, **self.keys, **values}).auth
 
     def _pickled_values(self) -> bytes:
         if not self.secrets:

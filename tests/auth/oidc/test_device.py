@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 from gatepass._system.terminal import Terminal
 from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc import device, token_response
-from gatepass.auth._oidc import http as wire
 from gatepass.auth._oidc.device import Pace
+from gatepass.auth._oidc.http import (
+    Ambiguous,
+    BadAnswer,
+    NotSent,
+    Unanswered,
+    identified,
+    post_form,
+)
 from gatepass.errors import GatepassError, LoginRequired
 from gatepass.secrets import Secret
 from tests.support.echo import Answer
@@ -124,10 +131,10 @@ def over_http(
     provider: SmallProvider, client: Client, told: list[str], time: Time | None = None
 ) -> Tokens:
     def ask(fields: Mapping[str, str]) -> Mapping[str, Any]:
-        own, auth = wire.identified(provider.metadata, client)
+        own, auth = identified(provider.metadata, client)
         with session() as http:
             endpoint = provider.metadata.device_authorization_endpoint or ""
-            reply = wire.post_form(http, endpoint, {**fields, **own}, auth=auth)
+            reply = post_form(http, endpoint, {**fields, **own}, auth=auth)
         return token_response.document(reply, clock=lambda: NOW)
 
     return device.login(
@@ -297,8 +304,8 @@ def test_slow_down_adds_five_seconds_for_good(world: World) -> None:
 
 
 def test_lost_connections_back_off_and_an_answer_ends_that(world: World) -> None:
-    lost = [wire.NotSent("x"), wire.Ambiguous("x"), wire.Unanswered("x"), wire.NotSent("x")]
-    world.log_in(script(*lost, wire.NotSent("x"), pending(), None))
+    lost = [NotSent("x"), Ambiguous("x"), Unanswered("x"), NotSent("x")]
+    world.log_in(script(*lost, NotSent("x"), pending(), None))
     assert world.time.gaps == [5, 10, 20, 40, 60, 60, 5]
 
 
@@ -382,7 +389,7 @@ def test_whatever_is_offered_the_login_works_or_says_why(
     offer = changes if begin_empty else {**OFFER, **changes, "device_code": "dev1ce-c0de"}
     try:
         world.log_in(iter([None]), offer)
-    except (wire.BadAnswer, LoginRequired):
+    except (BadAnswer, LoginRequired):
         return
     assert len(world.told) == 1
     assert all(line.isprintable() for line in world.told[0].split("\n"))

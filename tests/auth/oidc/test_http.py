@@ -20,13 +20,15 @@ from urllib3.util import parse_url
 
 from gatepass._session.adapter import Network
 from gatepass._vault.records import Client, Provider
-from gatepass.auth._oidc import http as wire
 from gatepass.auth._oidc.http import (
+    MOST_BYTES,
     Ambiguous,
     BadAnswer,
+    Deadline,
     EndpointRefused,
     NotSent,
     Unanswered,
+    _Body,
     ask_token,
     check_endpoint,
     get_json,
@@ -235,7 +237,7 @@ def test_nothing_leaves_after_the_deadline_of_either_clock(
     http: Callable[[], requests.Session], ahead: tuple[float, float]
 ) -> None:
     """A process that was stopped, or a computer that slept, finds that its time is over."""
-    until = wire.Deadline(time.monotonic() + ahead[0], time.time() + ahead[1])
+    until = Deadline(time.monotonic() + ahead[0], time.time() + ahead[1])
     with echo() as server:
         with pytest.raises(NotSent):
             post_form(http(), server.url, FORM, until=until)
@@ -306,7 +308,7 @@ def test_what_was_given_up_before_it_left_never_leaves() -> None:
     with raw_server(never_answers) as url, pytest.raises(NotSent):
         post_form(ours(), url.replace("http://", "https://"), FORM, seconds=0.3)
 
-    body = wire._Body(b"form", wire.Deadline.after(60))
+    body = _Body(b"form", Deadline.after(60))
     assert body.keep() is False
     with pytest.raises(OSError, match="given up"):
         body.read()
@@ -315,7 +317,7 @@ def test_what_was_given_up_before_it_left_never_leaves() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(body=b" " * (wire.MOST_BYTES + 1)),
+        Answer(body=b" " * (MOST_BYTES + 1)),
         Answer(headers=[("Content-Encoding", "gzip")], body=gzip.compress(b" " * 50_000_000)),
     ],
 )

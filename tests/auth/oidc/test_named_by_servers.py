@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatepass._config.profile import Profile
-from gatepass._net.loopback import leads_here
+from gatepass._net.urls import leads_here
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.http import EndpointRefused

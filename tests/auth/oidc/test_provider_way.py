@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gatepass._config.profile import Machine
+from gatepass._config.profile import MachineSettings
 from gatepass._session.exceptions import TLSFailed
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.http import Unanswered
-from gatepass.auth.oidc import OidcLogin, new_vault_key
+from gatepass.auth._oidc.login import OidcLogin
+from gatepass.auth._oidc.status import new_vault_key
 from gatepass.errors import GatepassError, GatepassWarning, ProfileError, SecretUnavailable
 from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET, IdentityProvider
 from gatepass.secrets import Secret, ref
@@ -82,7 +83,7 @@ class Desk:
         auth = {"issuer": self.idp.issuer, "client_id": CLIENT_ID, **keys.pop("auth", {})}
         auth = {name: value for name, value in auth.items() if value is not None}
         profile = profile_for(self.api.url, "oidc", auth=auth, **{"retries": 0, **keys})
-        machine = Machine(
+        machine = MachineSettings(
             vault=str(self.folder / "vault"), vault_key=ref(f"file:{self.folder / 'key'}")
         )
         return Session._from_checked(

@@ -18,9 +18,9 @@ import requests
 from requests.adapters import BaseAdapter
 
 from gatepass._vault.records import InFlight, Record
-from gatepass.auth._oidc import http as wire
 from gatepass.auth._oidc import refresh
-from gatepass.auth.oidc import OidcLogin
+from gatepass.auth._oidc.http import Ambiguous
+from gatepass.auth._oidc.login import OidcLogin
 from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, TokenNotPersisted
 from gatepass.secrets import Secret
 from tests.auth.test_oidc import World, login_of
@@ -513,6 +513,6 @@ def test_a_second_question_that_never_left_does_not_undo_the_first() -> None:
     http.mount("https://", adapter)
     request = refresh.Request(http, None, time.time, "")
 
-    with pytest.raises(wire.Ambiguous):
+    with pytest.raises(Ambiguous):
         refresh.exchange(PROVIDER, "client", Secret("token"), request)
     assert adapter.times == 2

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from gatepass._config.layers import Locations
-from gatepass._config.profile import Profile, load_profile
+from gatepass._config.load import load_profile
+from gatepass._config.locations import Locations
+from gatepass._config.profile import Profile
 from gatepass.errors import ProfileError
 from gatepass.sandbox.provider import IdentityProvider
 from tests.auth.oidc.test_named_by_servers import CLIENT, FLOWS, SECRET, person, talk

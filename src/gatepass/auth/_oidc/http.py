@@ -16,7 +16,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus, urlencode, urlsplit
 
-from gatepass._net.loopback import leads_here
+from gatepass._net.urls import leads_here
 from gatepass._vault.records import Client, Provider
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret

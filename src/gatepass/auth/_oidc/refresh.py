@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gatepass._vault.records import Client, Identity, InFlight, Provider, Record, Tokens
 from gatepass._vault.vault import Vault
-from gatepass.auth._oidc import http as wire
 from gatepass.auth._oidc import id_token, token_response
+from gatepass.auth._oidc.http import Ambiguous, Deadline, NotSent, Reply, ask_token
 from gatepass.errors import (
     GatepassError,
     LoginRequired,
@@ -326,7 +326,7 @@ def _renew(
         vault.forget_refresh_token(identity, spent)
         _over(vault, identity)
         raise LoginRequired(_why_refused(error, before), hint=request.advice) from None
-    except (wire.NotSent, token_response.Denied, token_response.Retry, _NotBegun):
+    except (NotSent, token_response.Denied, token_response.Retry, _NotBegun):
         # The provider never saw the token, or did not use it up.
         _over(vault, identity, before=before)
         raise
@@ -340,12 +340,12 @@ class _NotBegun(VaultError):
 
 def _asked(
     vault: Vault, identity: Identity, record: Record, spent: Secret, request: Request
-) -> wire.Reply:
+) -> Reply:
     """Send the stored token; each question only under a lock that outlasts it."""
 
-    def hold() -> wire.Deadline:
+    def hold() -> Deadline:
         # Counted from before: who is stopped behind this must not send what another may have sent.
-        until = wire.Deadline.after(request.seconds)
+        until = Deadline.after(request.seconds)
         vault.outlast(identity, request.seconds)
         return until
 
@@ -390,9 +390,7 @@ def _kept(
     return kept if same(kept.refresh_token, record.refresh_token) else record
 
 
-def _unsaved(
-    record: Record, spent: Secret, reply: wire.Reply, request: Request, why: str
-) -> Unsaved:
+def _unsaved(record: Record, spent: Secret, reply: Reply, request: Request, why: str) -> Unsaved:
     """Judge the rest of an answer whose refresh token is in memory alone, and never lose that."""
     try:
         tokens = token_response.tokens(reply, clock=request.clock)
@@ -486,9 +484,9 @@ def exchange(
     refresh_token: Secret | None,
     request: Request,
     *,
-    until: wire.Deadline | None = None,
-    again: Callable[[], wire.Deadline | None] = lambda: None,
-) -> wire.Reply:
+    until: Deadline | None = None,
+    again: Callable[[], Deadline | None] = lambda: None,
+) -> Reply:
     """Send a refresh token to the provider that it belongs to, and to no other.
 
     An answer that was lost on its way is asked for once more with the same token: if the provider
@@ -513,20 +511,20 @@ def exchange(
         "refresh_token": refresh_token.reveal() if refresh_token else "",
     }
 
-    def ask(until: wire.Deadline | None) -> wire.Reply:
-        return wire.ask_token(
+    def ask(until: Deadline | None) -> Reply:
+        return ask_token(
             request.http, provider, client, fields, seconds=request.seconds, until=until
         )
 
     reply, lost = None, None
     try:
         reply = ask(until)
-    except wire.Ambiguous as error:
+    except Ambiguous as error:
         lost = error
     # The server's own mistakes are worth a second question.
     if reply is not None and reply.status < 500:  # noqa: PLR2004
         return reply
-    with suppress(VaultError, wire.NotSent):  # what the first question may have done counts then
+    with suppress(VaultError, NotSent):  # what the first question may have done counts then
         return ask(again())
     if reply is None:
         raise lost or AssertionError("unreachable")

@@ -1,0 +1,67 @@
+"""The keys that a table may hold: the fields of a dataclass, with their types."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from gatepass._config.toml import Key
+from gatepass.secrets import SecretField, SecretRef, TextField
+
+
+def sorts_of(kind: Any, above: Key = (), within: tuple[Any, ...] = ()) -> dict[Key, "Sort"]:
+    """What each field of a dataclass holds, and of those in it; of one in itself, once."""
+    found: dict[Key, Sort] = {}
+    for name, hint in types_of(kind).items():
+        key, nested = (*above, name), dataclass_in(hint)
+        found[key] = _sort_of_type(hint)
+        if nested is not None and nested not in within:
+            found |= sorts_of(nested, key, (*within, kind))
+    return found
+
+
+def _sort_of_type(hint: Any) -> "Sort":
+    if is_secret(hint):
+        return "secret"
+    if is_secret_or_text(hint):
+        return "text"
+    choices = typing.get_args(hint) or (hint,)
+    free = dict in {typing.get_origin(each) or each for each in (hint, *choices)}
+    return "table" if free else "plain"
+
+
+def fields_of(kind: Any) -> "tuple[dataclasses.Field[Any], ...]":
+    """Return the fields of a dataclass that a table can fill."""
+    return tuple(each for each in dataclasses.fields(kind) if each.init)
+
+
+def types_of(kind: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, with their annotations."""
+    resolved = typing.get_type_hints(kind, include_extras=True)
+    return {each.name: resolved[each.name] for each in fields_of(kind)}
+
+
+def is_required(each: "dataclasses.Field[Any]") -> bool:
+    """Whether a field of a dataclass must be given."""
+    return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+
+
+def dataclass_in(kind: Any) -> Any:
+    """Return the dataclass that a field holds, also as ``X | None``; None when it holds none."""
+    choices = typing.get_args(kind) or (kind,)
+    found = [each for each in choices if dataclasses.is_dataclass(each) and each is not SecretRef]
+    return found[0] if found else None
+
+
+def is_secret(kind: Any) -> bool:
+    return bool({SecretField, SecretRef} & {kind, *typing.get_args(kind)})
+
+
+def is_secret_or_text(kind: Any) -> bool:
+    return TextField in {kind, *typing.get_args(kind)}
+
+
+Sort = Literal["plain", "table", "text", "secret"]
+"""What a field holds: a value, a table with free keys, a text or a reference, a reference."""
+
+Sorts = Mapping[Key, Sort]

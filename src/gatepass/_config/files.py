@@ -1,0 +1,209 @@
+"""Read a file once, so that the same bytes are judged, hashed and parsed."""
+
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
+from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
+from gatepass.errors import Problem, ProfileError
+
+T = TypeVar("T")
+
+_MOST_BYTES: Final = 16 * 1024 * 1024
+MOST_OF_PROJECT: Final = 1024 * 1024  # bytes of a project's file
+_PIECE: Final = 65536
+_SECONDS_FOR_OTHERS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileBytes:
+    """A file as it was read, once: the same bytes are judged, hashed and parsed.
+
+    Attributes:
+        path: absolute; its folder with links resolved, its own name as it stands.
+        data: the content.
+        status: what the open file's descriptor said, not a second look at the path.
+    """
+
+    path: Path
+    data: bytes
+    status: os.stat_result
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the content, in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A project file that is not parsed, so that nobody knows which profiles it holds.
+
+    It takes no part, and blocks nothing: to put it there takes no more than a folder above that
+    others may write to.
+
+    Attributes:
+        path: absolute, like that of :class:`FileBytes`.
+        why: why not; it follows the name of the file in a sentence.
+        way_out: what a person can do about it.
+        owner: whose it is; empty where another reason keeps it out.
+    """
+
+    path: Path
+    why: str
+    way_out: str
+    owner: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.why}, so it was skipped; {self.way_out}"
+
+
+def read_file(path: Path, *, most: int = _MOST_BYTES) -> FileBytes | None:
+    """Read a file that holds profiles; None when there is none.
+
+    Args:
+        path: the file.
+        most: how many bytes it may have. No more than one beyond are read.
+
+    Raises:
+        ProfileError: it is a folder or a device, unreadable, or too large.
+    """
+    path = with_real_folder(path)
+    opened = open_regular(path)
+    if opened is None:
+        return None
+    file = content(path, *opened, most)
+    if len(file.data) > most:
+        raise unreadable(path, too_large(most))
+    return file
+
+
+def seen(path: Path) -> os.stat_result | None:
+    """Return what is known of a file, or of the link that it is; None where there is none."""
+    try:
+        return path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise unreadable(path, f"cannot be read: {error.strerror}") from None
+
+
+def with_real_folder(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path.parent)) / path.name
+    except ValueError:
+        raise _no_path(path) from None
+
+
+def _no_path(path: Path) -> ProfileError:
+    """Return the complaint about a NUL, or what the file system cannot spell."""
+    return unreadable(Path(printable(str(path))), "is no path of a file")
+
+
+def open_regular(path: Path, *, follow: bool = True) -> tuple[int, os.stat_result] | None:
+    """Open a file; return its descriptor, and what that says of it. It may be a folder."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
+    flags |= 0 if follow else getattr(os, "O_NOFOLLOW", 0)
+    try:
+        descriptor = _patiently(path, lambda: os.open(path, flags))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        raise _no_path(path) from None
+    except OSError as error:
+        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+            raise unreadable(path, "is a folder, not a file") from None  # Windows opens none
+        raise unreadable(path, f"cannot be read: {error.strerror}") from None
+    return descriptor, os.fstat(descriptor)
+
+
+def content(path: Path, descriptor: int, status: os.stat_result, most: int) -> FileBytes:
+    """Read an open file, at most one byte more than it may have, and close it."""
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+        raise unreadable(path, f"is {kind}, not a file")
+    data = bytearray()
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        # In pieces, since on Windows nobody can replace the file meanwhile, and a buffer for the
+        # most that may come takes longer than to read what is there.
+        try:
+            while len(data) <= most and (piece := stream.read(min(_PIECE, most + 1 - len(data)))):
+                data += piece
+        except OSError as error:  # such as /proc/self/mem
+            raise unreadable(path, f"cannot be read: {error.strerror}") from None
+    return FileBytes(path, bytes(data), status)
+
+
+def too_large(most: int) -> str:
+    return f"is larger than {most // 1024**2} MiB"
+
+
+def absolute(path: Path) -> Path:
+    """Return a path from the root on. Asks for the working directory; looks at nothing else.
+
+    Raises:
+        ProfileError: it starts at the working directory, which does not exist any more.
+    """
+    try:
+        return path.absolute()
+    except OSError:
+        message = "is a relative path, and the working directory does not exist any more"
+        hint = "change into a folder that exists, or write the whole path"
+        raise ProfileError(
+            problems=[Problem(printable(str(path)), "", message, hint=hint)]
+        ) from None
+
+
+def unreadable(path: Path, message: str) -> ProfileError:
+    return ProfileError(problems=[Problem(printable(str(path)), "", message)])
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace a file in one step: after a crash there is the old content or the new one.
+
+    Args:
+        path: the file.
+        data: its new content, in bytes.
+        mode: the permissions of the new file.
+    """
+    import tempfile
+
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(mode)
+        _patiently(path, lambda: Path(temporary).replace(path))
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _patiently(path: Path, action: Callable[[], T]) -> T:
+    """Do something with a file; on Windows again for a second, while others are in the way.
+
+    There a file that anybody has open cannot be replaced, and one that is being replaced cannot
+    be opened: "access denied" and "sharing violation", both over in a moment.
+    """
+    if sys.platform != "win32":
+        return action()
+    import time
+
+    deadline = time.monotonic() + _SECONDS_FOR_OTHERS
+    while True:
+        try:
+            return action()
+        except PermissionError:
+            if path.is_dir() or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)

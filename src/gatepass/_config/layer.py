@@ -1,0 +1,229 @@
+"""One layer of settings, and the place of each key in it."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from gatepass._config import trust
+from gatepass._config.files import UnreadFile
+from gatepass._config.locations import Locations
+from gatepass._config.toml import Key, Places, Table
+from gatepass.errors import (
+    Problem,
+    UntrustedFile,
+)
+from gatepass.secrets import LayerKind
+
+PROFILE_NAME: Final = re.compile(r"[a-z0-9](?!.*__)[a-z0-9_-]*")
+BAD_NAME: Final = (
+    "a profile's name is made of a-z, 0-9, - and _, begins with a letter or digit, "
+    "and holds no double _"
+)
+TOP_KEYS: Final = ("default_profile", "root", "profiles")
+MACHINE_KEYS: Final = ("vault", "vault_key", "allow_commands", "allow_insecure_keyring")
+OWN_KINDS: Final = frozenset({"system", "user"})
+
+
+@dataclass(frozen=True)
+class ShadowedVariable:
+    """A variable that another one hides, kept for whoever asks why.
+
+    Attributes:
+        variable: its name.
+        key: the key that it would have given.
+        value: its value.
+        by: the other variable.
+    """
+
+    variable: str
+    key: Key
+    value: str = field(repr=False)
+    by: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: a file, the variables, or the arguments.
+
+    Attributes:
+        layer: which kind of place.
+        label: how messages name it: a path, or ``overrides``.
+        tables: what it says, as parsed; for variables and arguments below ``profiles``.
+        base_dir: where relative paths start.
+        text: the bytes of the file; empty for others.
+        variables: for the layer of variables, which variable gave a key.
+        shadowed: for the same layer, the variables that others of it hide.
+    """
+
+    layer: LayerKind
+    label: str
+    tables: Table = field(repr=False)
+    base_dir: Path | None = None
+    text: bytes = field(default=b"", repr=False)
+    variables: Mapping[Key, str] = field(default_factory=dict)
+    shadowed: tuple[ShadowedVariable, ...] = ()
+
+    @cached_property
+    def places(self) -> Places:
+        """The positions of the keys of the file, found at the first question."""
+        return Places(self.text)
+
+    def profile(self, name: str) -> Table | None:
+        """Return this layer's table of a profile; None when it has none."""
+        profiles = self.tables.get("profiles")
+        table = profiles.get(name) if isinstance(profiles, dict) else None
+        return table if isinstance(table, dict) else None
+
+    def names(self) -> Iterable[str]:
+        """List the profiles that this layer says something about."""
+        profiles = self.tables.get("profiles")
+        return profiles if isinstance(profiles, dict) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLocation:
+    """Where one key was written.
+
+    Attributes:
+        source: the layer.
+        key: the key within that layer's text, such as ``("profiles", "prod", "url")``.
+        above: the part of it that names the table, such as ``("profiles", "prod")``.
+    """
+
+    source: Layer
+    key: Key
+    above: Key = ()
+
+    @property
+    def where(self) -> str:
+        """The place in the form ``file:line:column``, the variable's name, or ``overrides``."""
+        variable = self.source.variables.get(self.key)
+        if variable is not None:
+            return trust.printable(variable)
+        place = self.source.places.of(self.key) if self.source.text else None
+        label = trust.printable(self.source.label)
+        return f"{label}:{place.line}:{place.column}" if place else label
+
+    def problem(self, message: str, *, hint: str = "", key: Key | None = None) -> Problem:
+        """Return a complaint about this place; ``key`` is what it names, when not this key."""
+        place = self.source.places.of(self.key) if self.source.text else None
+        shown = trust.printable(".".join(key or self.key))
+        return Problem(self.where, shown, message, place.excerpt if place else "", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeen:
+    """One file that was looked for.
+
+    Attributes:
+        path: the file.
+        layer: its kind: ``system``, ``user``, ``project``, ``local``, or ``file`` for one that was
+            named explicitly.
+        state: ``read``, ``absent`` or ``skipped``.
+        why: what else is to be said, such as ``not trusted``; may be empty.
+    """
+
+    path: Path
+    layer: LayerKind
+    state: Literal["read", "absent", "skipped"]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """All that may take part in choosing and taking a profile.
+
+    Attributes:
+        sources: the files that take part, in rising order of precedence.
+        variables: the layer of ``GATEPASS_PROFILES__*``.
+        arguments: the layer of ``overrides=``.
+        untrusted: project files that take no part.
+        unread: project files of which nobody knows what they hold; they take no part either.
+        machine: the machine settings, each with its origin; a key of the table ``vault`` that a
+            variable gave is there once more, with its own origin, as ``vault.KEY``.
+        files: every file that was looked for.
+        notices: warnings, one sentence each.
+        wanted: the value of ``GATEPASS_PROFILE``; None when unset or empty.
+        stray: a ``profiles.toml`` in the working directory that is not read.
+        own: the system's and the user's file, also where they give machine settings alone.
+        replaced_by: what names the files instead of the search, ``config_file`` or
+            ``GATEPASS_CONFIG_FILE``; empty when they were searched.
+        locations: where files were looked for.
+    """
+
+    sources: tuple[Layer, ...]
+    variables: Layer
+    arguments: Layer
+    untrusted: tuple[Layer, ...] = ()
+    unread: tuple[UnreadFile, ...] = ()
+    machine: Mapping[str, tuple[Any, KeyLocation]] = field(default_factory=dict, repr=False)
+    files: tuple[FileSeen, ...] = ()
+    notices: tuple[str, ...] = ()
+    wanted: str | None = None
+    stray: Path | None = None
+    own: tuple[Layer, ...] = ()
+    replaced_by: str = ""
+    locations: Locations | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every profile that can be chosen, sorted: these names are safe to show and to paste."""
+        return tuple(filter(PROFILE_NAME.fullmatch, self.written))
+
+    @cached_property
+    def written(self) -> tuple[str, ...]:
+        """Every profile, sorted, also one whose name is refused: any text may be such a name.
+
+        One that only variables name needs a URL.
+        """
+        named = {name for source in self.sources for name in source.names()}
+        alone = (
+            name for name in self.variables.names() if "url" in (self.variables.profile(name) or {})
+        )
+        return tuple(sorted(named.union(alone)))
+
+    def where(self, name: str) -> KeyLocation:
+        """Where a profile is defined, as far as that needs no merging."""
+        key = ("profiles", name)
+        sources = [source for source in self.group_of(name) if name in source.names()]
+        return KeyLocation((sources or [self.variables])[-1], key, key)
+
+    def group_of(self, name: str) -> tuple[Layer, ...]:
+        """Return the files that define a profile's content: one group, never both."""
+        project = [source for source in self.sources if source.layer not in OWN_KINDS]
+        if any(name in source.names() for source in project):
+            return tuple(project)
+        return tuple(source for source in self.sources if source.layer in OWN_KINDS)
+
+
+def leaves(table: Mapping[str, Any], above: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """Yield each key of a table that holds a value, with it; a command is one value."""
+    for name, value in table.items():
+        key = (*above, str(name))
+        if isinstance(value, dict) and value and not _is_command(value):
+            yield from leaves(value, key)
+        else:
+            yield key, value
+
+
+def _is_command(table: Table) -> bool:
+    return set(table) == {"command"} and isinstance(table["command"], list)
+
+
+def refuse_untrusted(layers: Layers, name: str) -> None:
+    """Refuse when a file that nobody trusts says something about a profile."""
+    for source in layers.untrusted:
+        if name in source.names():
+            raise untrusted_file(source, f"it defines the profile {trust.printable(name)!r}")
+
+
+def untrusted_file(source: Layer, why: str) -> UntrustedFile:
+    path = trust.quoted(source.label)
+    return UntrustedFile(
+        f"{trust.printable(source.label)}: this file is not trusted, and {why}",
+        hint=f"read it and trust it:     gatepass trust {path}\n"
+        f"or name it for this run:  --config-file {path} (config_file= in Python)",
+    )

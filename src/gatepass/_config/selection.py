@@ -1,0 +1,130 @@
+"""Decide which profile is meant."""
+
+from dataclasses import replace
+
+from gatepass._config import trust
+from gatepass._config.layer import (
+    BAD_NAME,
+    PROFILE_NAME,
+    KeyLocation,
+    Layers,
+    refuse_untrusted,
+    untrusted_file,
+)
+from gatepass._config.locations import PROJECT_FILE
+from gatepass._config.merge import MergedProfile, merge_profile
+from gatepass._config.suggest import guess_name, shown_names
+from gatepass.errors import (
+    ProfileError,
+    ProfileNotFound,
+)
+
+
+def select_profile(layers: Layers, name: str | None) -> MergedProfile:
+    """Select a profile and merge what every layer says about it; see both."""
+    return replace(merge_profile(layers, select_name(layers, name)), asked=name)
+
+
+def select_name(layers: Layers, name: str | None) -> str:
+    """Return the name of the profile to take.
+
+    The order: the argument, ``GATEPASS_PROFILE``, the project's ``default_profile``, the own
+    one, the only profile that is not protected.
+
+    Raises:
+        ProfileNotFound: no such profile, or none can be chosen; lists the names.
+        UntrustedFile: a file that nobody trusts would decide.
+    """
+    if name is not None:
+        return _existing(layers, name, "the argument")
+    if layers.wanted is not None:
+        return _existing(layers, layers.wanted, "GATEPASS_PROFILE")
+    _refuse_untrusted_default(layers)
+    for source in reversed(layers.sources):
+        default = source.tables.get("default_profile")
+        if default is not None:
+            where = KeyLocation(source, ("default_profile",)).where
+            chosen = _existing(layers, default, where)
+            if is_protected(layers, chosen):
+                raise ProfileNotFound(
+                    f"{where}: the default profile {chosen!r} is protected, and a protected "
+                    "profile is only taken by name",
+                    hint=f'name it: Session.from_profile("{chosen}"), or GATEPASS_PROFILE={chosen}',
+                )
+            return chosen
+    open_ones = [each for each in layers.written if not is_protected(layers, each)]
+    if len(open_ones) == 1:
+        _refuse_misnamed(layers, open_ones[0])
+        return open_ones[0]
+    raise ProfileNotFound(
+        "no profile was named, and no default can be chosen",
+        hint=_listing(layers, "name one, or set GATEPASS_PROFILE or default_profile"),
+    )
+
+
+def _existing(layers: Layers, name: object, said_by: str) -> str:
+    if isinstance(name, str) and "://" in name:  # not repeated: it may hold a password
+        raise ProfileNotFound(
+            f"a URL is not the name of a profile (named by {said_by})",
+            hint=_listing(layers, "a profile holds the URL: gatepass init NAME --url URL"),
+        )
+    if isinstance(name, str):
+        refuse_untrusted(layers, name)
+        if name in layers.written:
+            _refuse_misnamed(layers, name)
+            refuse_colliding_names(layers, name)
+            return name
+    shown = trust.printable(str(name)) if isinstance(name, str) else type(name).__name__
+    guess = guess_name(str(name).lower(), layers.names)
+    raise ProfileNotFound(
+        f'there is no profile "{shown}" (named by {said_by}){guess}', hint=_listing(layers, "")
+    )
+
+
+def _refuse_misnamed(layers: Layers, name: str) -> None:
+    if not PROFILE_NAME.fullmatch(name):
+        raise ProfileError(problems=[layers.where(name).problem(BAD_NAME)])
+
+
+def _listing(layers: Layers, advice: str) -> str:
+    lines = [advice] if advice else []
+    if layers.names:
+        lines.append(f"profiles: {shown_names(layers.names)}")
+    elif layers.written:
+        lines.append("no profile has a name that can be used; see why: gatepass validate")
+    else:
+        looked = ", ".join(trust.printable(str(file.path)) for file in layers.files) or "nowhere"
+        lines.append(f"no profile was found; looked for {looked}\nmake one with: gatepass init")
+    lines += map(str, layers.unread)
+    if layers.stray is not None:
+        lines.append(
+            f"{trust.printable(str(layers.stray))} exists but is not read; name it with "
+            f"--config-file {trust.quoted(str(layers.stray))}, or call it {PROJECT_FILE}"
+        )
+    return "\n".join(lines)
+
+
+def _refuse_untrusted_default(layers: Layers) -> None:
+    for source in layers.untrusted:
+        if "default_profile" in source.tables:
+            raise untrusted_file(source, "it would choose the default profile")
+
+
+def refuse_colliding_names(layers: Layers, name: str) -> None:
+    """Refuse a name that differs from another only in ``-`` and ``_``: variables see one name."""
+    flat = name.replace("-", "_")
+    twins = [each for each in layers.names if each.replace("-", "_") == flat]
+    if len(twins) > 1:
+        raise ProfileError(
+            f"the profiles {' and '.join(twins)} are one name to variables, where - is _",
+            hint="rename one of them",
+        )
+
+
+def is_protected(layers: Layers, name: str) -> bool:
+    """Say whether a profile is protected, itself or by its parent."""
+    try:
+        table = merge_profile(layers, name).table
+    except ProfileError:
+        return False  # whoever chooses it learns what is broken
+    return table.get("protected", False) is not False

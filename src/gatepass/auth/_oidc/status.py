@@ -1,0 +1,178 @@
+"""What is known of stored logins without asking a server."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gatepass._system.findings import Finding
+from gatepass._vault.file_store import FileStore
+from gatepass._vault.key import VaultKey, behind, decode, in_keyring, write_key_file
+from gatepass._vault.records import InFlight, Record
+from gatepass._vault.redis_store import RedisStore, Server
+from gatepass._vault.vault import Vault
+from gatepass.auth import VaultPlace
+from gatepass.auth._oidc import refresh
+from gatepass.auth._oidc.keys import OidcKeys
+from gatepass.errors import (
+    VaultError,
+)
+from gatepass.secrets import Secret
+
+LONGEST_RENEWAL: Final = refresh.LOCK_SECONDS + refresh.POST_SECONDS
+"""Seconds that a renewal takes at most: it waits for another process, then for the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is known of a login without asking anybody. Holds no token.
+
+    Attributes:
+        stored: whether there is a record.
+        user: a name for people.
+        issuer: the identity provider.
+        client_id: our name there.
+        access_until: when the access token ends, in seconds since 1970.
+        renewable: whether a refresh token is stored.
+        renewable_until: when that ends, unless it is used before; None when not known.
+        saved_at: when the record was written, in seconds since 1970.
+        in_flight: a refresh that has begun and not ended.
+        suspect: why the tokens are not used.
+    """
+
+    stored: bool
+    user: str | None = None
+    issuer: str | None = None
+    client_id: str | None = None
+    access_until: float | None = None
+    renewable: bool = False
+    saved_at: float | None = None
+    in_flight: InFlight | None = None
+    suspect: str | None = None
+    renewable_until: float | None = None
+
+
+def vault_at(place: VaultPlace) -> Vault:
+    """Return the vault at a place. Touches nothing."""
+    return Vault(_store(place), _key(place), clock=place.clock, patience=refresh.LOCK_SECONDS)
+
+
+def _key(place: VaultPlace) -> VaultKey:
+    if place.key is None:
+        return in_keyring(place)
+    return behind(str(place.key), place.resolve_key, file=place.key_file)
+
+
+def _store(place: VaultPlace) -> FileStore | RedisStore:
+    server = place.redis
+    if server is None:
+        return FileStore(place.folder())
+    return RedisStore(Server(server.host, server.port, server.db, server.tls, server.credentials))
+
+
+def status(scheme: OidcKeys, origin: str, place: VaultPlace) -> Status:
+    """Look up a login in the vault. Reads the vault and its key; no network, no person.
+
+    Raises:
+        VaultError: the record or the key cannot be read.
+    """
+    return statuses(place)(scheme, origin)
+
+
+def statuses(place: VaultPlace) -> Callable[[OidcKeys, str], Status]:
+    """Return what looks up logins of one vault, as :func:`status` does.
+
+    The vault is opened once for all of them, also where that fails: a keyring that hangs costs
+    seconds each time.
+    """
+    vault = vault_at(place)
+    closed: list[VaultError] = []
+
+    def look(scheme: OidcKeys, origin: str) -> Status:
+        identity = scheme.identity(origin)
+        if closed:
+            raise closed[0]
+        try:
+            flying = vault.in_flight(identity)
+        except VaultError as error:  # the key or the place; what is wrong with a record comes later
+            closed.append(error)
+            raise
+        return _status_of(vault.read(identity), flying)
+
+    return look
+
+
+def _status_of(record: Record | None, flying: InFlight | None) -> Status:
+    if record is None:
+        return Status(stored=False, in_flight=flying)
+    return Status(
+        stored=True,
+        user=record.user or record.subject,
+        issuer=record.provider.issuer,
+        client_id=record.client_id,
+        access_until=record.expires_at,
+        renewable=record.refresh_token is not None,
+        saved_at=record.saved_at,
+        in_flight=flying,
+        suspect=record.suspect,
+        renewable_until=record.refresh_until,
+    )
+
+
+def make_ready(scheme: OidcKeys, origin: str, place: VaultPlace) -> None:
+    """See that a login can be stored, before a person is asked for one. Makes key and folder.
+
+    Raises:
+        VaultError: the key or the folder cannot be used.
+    """
+    with vault_at(place).lock(scheme.identity(origin), seconds=refresh.LOCK_SECONDS):
+        pass
+
+
+def vault_findings(place: VaultPlace) -> list[Finding]:
+    """Say whether the vault at a place keeps what it is given, as far as can be told from here.
+
+    Touches its disk or its network, starts a process to see whether locks hold, and leaves
+    nothing behind. Reads no token and no key; raises nothing.
+    """
+    from gatepass._vault.diagnose import examined
+
+    return examined(_store(place))
+
+
+def forget(scheme: OidcKeys, origin: str, place: VaultPlace) -> bool:
+    """Remove a stored login, also one that cannot be read, without telling the provider.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        VaultError: it cannot be removed.
+    """
+    return vault_at(place).forget(scheme.identity(origin))
+
+
+def new_vault_key(path: Path) -> None:
+    """Make a key file for the vault, readable by its owner alone. Writes to disk.
+
+    Raises:
+        VaultError: a file of that name exists, or it cannot be written.
+    """
+    write_key_file(path)
+
+
+def count_stored(place: VaultPlace) -> tuple[int, tuple[VaultError, ...]]:
+    """Open every login in a vault. Reads it and its key.
+
+    A key in the keyring is read only where there is a login: the first one makes it.
+
+    Returns:
+        How many open, and for each of the others what is wrong.
+
+    Raises:
+        VaultError: the key or the folder cannot be used.
+    """
+    if place.key is not None:
+        decode(_key(place).read() or Secret(""))
+    entries = vault_at(place).entries()
+    return len(entries.readable), entries.unreadable

@@ -1,0 +1,108 @@
+"""What a run without a person would lack, for the scheme ``oidc``."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from gatepass._system.findings import Finding, Verdict
+from gatepass._system.text import quoted
+from gatepass._vault.key import ACCOUNT, SERVICE
+from gatepass._vault.records import Identity, Record
+from gatepass.auth import UnattendedContext, VaultPlace
+from gatepass.auth._oidc import refresh
+from gatepass.auth._oidc.keys import OidcKeys
+from gatepass.auth._oidc.status import vault_at
+from gatepass.errors import (
+    GatepassError,
+    SecretUnavailable,
+)
+from gatepass.secrets import Secret, SecretRef
+
+
+def predicted_login(scheme: OidcKeys, context: UnattendedContext) -> Iterator[Finding]:
+    key = context.vault.key or SecretRef.parse(f"keyring:{SERVICE}/{ACCOUNT}")
+    of_key = context.predict(vault_key=key)
+    server = context.vault.redis
+    of_server = context.predict(**server.references) if server else ()
+    yield from of_server
+    if not _is_shut(of_server) and _is_empty(context.vault):
+        if scheme.refresh_token is not None:
+            yield from context.predict(refresh_token=scheme.refresh_token)
+            return
+        yield _nobody(scheme, context)
+        yield from of_key  # not needed yet, but once somebody has logged in
+        return
+    yield from of_key
+    of_vault = (*of_server, *of_key)
+    if not _is_shut(of_vault):
+        yield from _stored_login(scheme, context)
+    elif all(finding.verdict != "lack" for finding in of_vault):
+        yield Finding("unknown", "login", "without those secrets the login was not looked for")
+
+
+def _is_shut(found: Iterable[Finding]) -> bool:
+    """Whether the vault cannot be read here without a secret that is not there, or not asked."""
+    return any(finding.verdict in {"unknown", "lack"} for finding in found)
+
+
+def _is_empty(place: VaultPlace) -> bool:
+    """Whether the vault holds no login of anybody: only then it is read without its key."""
+
+    def refuse() -> Secret:
+        raise SecretUnavailable("not asked")
+
+    locked = replace(place, key=SecretRef.parse("env:NOT_ASKED"), key_file=None, resolve_key=refuse)
+    try:
+        return vault_at(locked).read(Identity("")) is None
+    except GatepassError:
+        return False
+
+
+def _stored_login(scheme: OidcKeys, context: UnattendedContext) -> Iterator[Finding]:
+    try:
+        record = vault_at(context.vault).read(scheme.identity(context.origin))
+    except GatepassError as error:
+        yield Finding("lack", "vault", error.message, error.hint)
+        return
+    if record is None and scheme.refresh_token is not None:
+        yield from context.predict(refresh_token=scheme.refresh_token)
+    elif record is None:
+        yield _nobody(scheme, context)
+    else:
+        yield _judged(record, context)
+
+
+def _nobody(scheme: OidcKeys, context: UnattendedContext) -> Finding:
+    why = f"and the flow {scheme.flow} needs a person"
+    if scheme.use_stored_token:
+        why = "and use_stored_token forbids a login"
+    return _login("lack", f"nobody has logged in yet, {why}", context)
+
+
+def _judged(record: Record, context: UnattendedContext) -> Finding:
+    who = record.user or record.subject or "somebody"
+    if record.suspect:
+        return _login("lack", f"the stored token is suspect: {record.suspect}", context)
+    if refresh.renewable(record, context.until):
+        return _login("ok", f"{who} is logged in, and the login is renewed by itself", context)
+    if refresh.usable(record, context.until):
+        return _login("ok", f"{who} is logged in", context)
+    if refresh.renewable(record, context.clock()):
+        when = _moment(record.refresh_until or 0.0)
+        why = f"the stored login can be renewed until {when} only, unless it is used before"
+        return _login("lack", why, context)
+    ends = record.expires_at
+    if record.access_token is None or ends is None or ends <= context.clock():
+        return _login("lack", "the stored login has ended and cannot be renewed", context)
+    why = f"the stored login ends at {_moment(ends)} and cannot be renewed"
+    return _login("lack", why, context)
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _login(verdict: Verdict, message: str, context: UnattendedContext) -> Finding:
+    command = quoted("gatepass", "login", context.profile_name)
+    hint = f"run: {command}" if verdict == "lack" else ""
+    return Finding(verdict, "login", message, hint)
