@@ -180,7 +180,7 @@ def test_a_profile_of_files_parents_and_variables_is_taken_without_pydantic(tmp_
     code = (
         "import sys, gatepass\n"
         "for name in ('prod', 'night', 'child'):\n"
-        f"    gatepass.Profile.load(name, config_file={[str(file), str(above)]!r})\n"
+        f"    gatepass.load_profile(name, config_file={[str(file), str(above)]!r})\n"
         "print(sorted(name for name in sys.modules if name.startswith('pydantic')))"
     )
     environ = {**os.environ, "GATEPASS_PROFILES__CHILD__AUTH__USER_NAME": "carol"}

@@ -231,16 +231,17 @@ def test_root_reads_the_files_of_whoever_became_root_by_sudo(
 _AS_OTHER = f"""
 import os, sys
 from pathlib import Path
-from gatepass import _trust
+from gatepass._config.files import UnreadFile
+from gatepass._config import trust
 folder = Path(sys.argv[1])
 store = trust.TrustStore(folder / "state")
-trust.read_project(folder / "stranger", store)  # imports what only root may read
+trust.read_project_file(folder / "stranger", store)  # imports what only root may read
 os.setgroups([])
 os.setgid({OTHER})
 os.setuid({OTHER})
 for name in ("own", "root", "stranger", "closed", "link"):
-    found = trust.read_project(folder / name, store, sudo_uid="{STRANGER}")
-    print(name, "unread" if isinstance(found, trust.Unread) else "read")
+    found = trust.read_project_file(folder / name, store, sudo_uid="{STRANGER}")
+    print(name, "unread" if isinstance(found, UnreadFile) else "read")
 """
 
 

@@ -207,18 +207,18 @@ def test_a_thread_may_fork_while_it_is_inside_itself() -> None:
 
 _INTERRUPTED = """
 import os, signal, threading
-from gatepass import _forks
+from gatepass._system import fork
 
 entered, leave = threading.Event(), threading.Event()
 pressed = []  # not an Event, whose lock the next signal would find taken by the one before
 
 def work():
-    with _forks.undisturbed():
+    with fork.undisturbed():
         entered.set()
         leave.wait()
 
 def press():
-    while not _forks._INSIDE._changed._waiters:
+    while not fork._INSIDE._changed._waiters:
         pass
     while not pressed:  # one alone may come before the wait that it is to end
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
