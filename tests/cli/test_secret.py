@@ -113,35 +113,6 @@ def test_the_providers_proxy_has_an_entry_of_its_own(desk: Home) -> None:
         "found = resolve.Unlocked(profile, os.environ, Terminal(os.environ))\n"
         "network.network_of(profile, os.environ, found)\n"
         "network.network_of_provider(profile, os.environ, found)\n"
-        "print(sorted(v.reveal() for (k, _), v in s._unlocked._found.items() if 'pass' in k))"
-    )
-    assert done.stdout.strip() == "['password-secret', 'proxy.password-secret']"
-    assert _states(there)["proxy.password keyring:"] == "answers"
-
-
-def test_the_providers_proxy_has_an_entry_of_its_own(desk: Home) -> None:
-    """Not that of the server's proxy: the password of one never goes to the other."""
-    table = '{ url = "http://p:1", user_name = "me", password = "keyring:" }'
-    desk.user(
-        '[profiles.nightly]\nurl = "https://mi.example.com"\n'
-        f"proxy = {table}\n"
-        f'[profiles.nightly.auth]\nscheme = "oidc"\nproxy = {table}\n'
-        'tls = { client_cert = "c.pem", client_key_password = "keyring:" }\n'
-    )
-    fields = ("proxy.password", "auth.proxy.password", "auth.tls.client_key_password")
-
-    for field in fields:
-        assert desk.run("secret", "set", "nightly", field, stdin=f"of {field}").returncode == 0
-
-    for field in fields:
-        assert _read(desk, "gatepass:https://mi.example.com", field) == f"of {field}"
-        assert _states(desk)[f"{field} keyring:"] == "answers"
-    done = desk.python(
-        "from gatepass import _profiles, _session, _terminal, _unlocked; import os\n"
-        "profile = _profiles.load('nightly')\n"
-        "found = _unlocked.Unlocked(profile, os.environ, _terminal.Terminal(os.environ))\n"
-        "_session.network_of(profile, os.environ, found)\n"
-        "_session.elsewhere_of(profile, os.environ, found)\n"
         "print(sorted(v.reveal() for (k, _), v in found._found.items()))"
     )
     assert done.stdout.strip() == str(sorted(f"of {field}" for field in fields)), done.stderr

@@ -244,7 +244,7 @@ except KeyboardInterrupt:
     print("interrupted")
 leave.set()
 thread.join()
-with _forks.undisturbed():
+with fork.undisturbed():
     print("open")
 """
 

@@ -7,8 +7,6 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
-from requests import PreparedRequest
-from requests.exceptions import InvalidURL
 
 from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
 from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
@@ -25,6 +23,8 @@ Target = tuple[str, str, int]
 
 def prepared(url: str) -> str:
     """Return a URL in the form in which requests sends it."""
+    from requests import PreparedRequest
+
     request = PreparedRequest()
     request.prepare_url(url, None)
     return request.url or ""
@@ -43,6 +43,8 @@ def below(base: str, url: str | bytes) -> str:
     Raises:
         InvalidURL: it holds a control character, or begins like a URL of another kind.
     """
+    from requests.exceptions import InvalidURL
+
     text = (url.decode() if isinstance(url, bytes) else str(url)).lstrip()
     if _CONTROL.search(text):
         raise InvalidURL("the URL holds a control character, such as a tab or a line break")
