@@ -128,7 +128,7 @@ class World:
         """Ask the server for a page, as a person who may log in."""
         tls = {"ca_file": str(self.authorities)}
         auth.setdefault("login_timeout", 30)  # where it is led elsewhere, nobody comes back
-        profile = profile_for("https://mi.test/", "oidc", auth=auth, tls=tls)
+        profile = profile_for("https://mi.test/", "oidc", auth={**auth, "tls": tls}, tls=tls)
         environ = {"https_proxy": self.proxy.root, "http_proxy": self.proxy.root}
         return talk(profile, person(idp, self.opened), environ)
 
