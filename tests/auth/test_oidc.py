@@ -455,11 +455,12 @@ def test_no_token_shows_anywhere(make: Callable[..., World], caplog: Any) -> Non
 
 _WORKER = """
 import dataclasses, json, sys
-from gatepass._config.profile import MachineSettings, unnamed
+from gatepass._config.load import unnamed_profile
+from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
 from gatepass.secrets import ref
 url, folder, turns = sys.argv[1], sys.argv[2], int(sys.argv[3])
-profile = unnamed(url, {"scheme": "oidc", "use_stored_token": True})
+profile = unnamed_profile(url, {"scheme": "oidc", "use_stored_token": True})
 machine = MachineSettings(vault=folder, vault_key=ref(f"file:{folder}.key"))
 session = Session._from_checked(dataclasses.replace(profile, machine=machine), interactive=False)
 login, token = session._authenticator, None

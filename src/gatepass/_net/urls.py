@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
-
 from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
 from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
 

@@ -150,12 +150,13 @@ def test_a_login_in_memory_survives_an_odd_answer(make: Callable[..., World]) ->
 
 _INTERRUPTED = """
 import dataclasses, sys
-from gatepass._config.profile import Machine, unnamed
+from gatepass._config.load import unnamed_profile
+from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
 from gatepass.secrets import ref
 url, folder = sys.argv[1:]
-profile = unnamed(url, {"scheme": "oidc", "use_stored_token": True})
-machine = Machine(vault=folder, vault_key=ref(f"file:{folder}.key"))
+profile = unnamed_profile(url, {"scheme": "oidc", "use_stored_token": True})
+machine = MachineSettings(vault=folder, vault_key=ref(f"file:{folder}.key"))
 session = Session._from_checked(dataclasses.replace(profile, machine=machine), interactive=False)
 login = session._authenticator
 token = login.access_token()
