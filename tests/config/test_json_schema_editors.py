@@ -122,7 +122,7 @@ def _files(page: Path) -> list[tuple[str, Block]]:
     return found
 
 
-# Schemes and sources of other packages; tests/test_strangers.py has them.
+# Schemes and sources of other packages; tests/cli/test_plugins.py has them.
 _OF_STRANGERS: Final = ("docs/how-to/write-a-scheme.md", "docs/how-to/write-a-source.md")
 _WITH_FILES: Final = [page for page in PAGES if _files(page) and name_of(page) not in _OF_STRANGERS]
 

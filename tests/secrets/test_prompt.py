@@ -1,4 +1,4 @@
-"""The source `prompt:`; the terminal itself is tested in `tests/test_terminal.py`."""
+"""The source `prompt:`; the terminal itself is tested in `tests/system/test_terminal.py`."""
 
 import pytest
 

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import gc
+import inspect
 import os
 import pickle
 import select
@@ -466,7 +467,8 @@ def test_no_lock_of_the_secrets_of_a_redis_stays_locked_in_a_child() -> None:
     profile = dataclasses.replace(mi.profile, machine=machine)
     place = vault_place(profile.machine, {}, Terminal({}, interactive=False), time.time).redis
     assert place is not None
-    (secrets,) = (each for each in gc.get_objects() if isinstance(each, vault_config._Secrets))
+    secrets = inspect.getclosurevars(place.credentials).nonlocals["secrets"]
+    assert isinstance(secrets, vault_config._Secrets)
 
     def work() -> tuple[str | None, str | None]:
         user, password = place.credentials()

@@ -59,7 +59,7 @@ class TestNtlm(_AtWindows):
 
 
 class TestAutologon(SchemeContract):
-    """A login needs a realm: ``tests/test_handshakes.py``."""
+    """A login needs a realm: ``tests/auth/test_handshake.py``."""
 
     scheme = "autologon"
     keys: ClassVar = {"delegate": False, "channel_binding": True}
@@ -67,7 +67,7 @@ class TestAutologon(SchemeContract):
     @pytest.fixture(autouse=True)
     def _without_a_realm(self, request: pytest.FixtureRequest) -> None:
         if request.function.__name__ in _OF_A_LOGIN:
-            pytest.skip("a login needs a realm: tests/test_handshakes.py")
+            pytest.skip("a login needs a realm: tests/auth/test_handshake.py")
 
 
 _OF_A_LOGIN = {
