@@ -34,6 +34,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"KeyringBackend"),
     (r"py:.*", r"gatepass\._.*"),
     (r"py:.*", r"gatepass\.(sandbox|integrations\.pygranta)\.(_.*|Builder|Client)"),
+    (r"py:.*", r"gatepass\.integrations\.stk\.StkArguments"),
     (r"py:.*", r"(Lie|ProviderRequest|Gate)"),
     (r"py:.*", r"gatepass\.auth\.(VaultPlace|Predictor)"),
     (r"py:.*", r"(gatepass\.auth\.Resolver|Authenticator|ProfileKeys|ReferenceSyntaxError)"),
