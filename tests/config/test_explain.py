@@ -363,7 +363,9 @@ def test_no_representation_of_what_is_kept_holds_a_secret(
 
     profile = _load(locations, overrides={"auth": {"token": "hunter2"}})
 
-    assert "hunter2" not in repr(profile.written) + repr(profile.origins) + repr(explain(profile))
+    assert "hunter2" not in repr(profile.written) + repr(profile.key_locations) + repr(
+        explain(profile)
+    )
 
 
 @pytest.mark.parametrize("name", ["X-Pwd", "x_pass", "X-Api-Keys", "Ocp-Apim-Subscription-Key"])
@@ -617,7 +619,7 @@ def test_the_place_that_is_named_is_the_one_whose_value_holds(
 
         assert LITERAL not in repr(told) + json.dumps(asdict(told), default=str)
         assert {each.key for each in told.keys if each.layer} == {
-            ".".join(key) for key in profile.origins
+            ".".join(key) for key in profile.key_locations
         }
         for number, each in enumerate(each for each in told.keys if each.layer):
             line = folder.entry(layering, each.origin)

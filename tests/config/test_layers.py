@@ -717,7 +717,7 @@ def test_each_key_knows_where_it_was_written(world: World) -> None:
 
     origins = world.load(
         "p", environ={"GATEPASS_PROFILES__P__RETRIES": "2"}, overrides={"protected": True}
-    ).origins
+    ).key_locations
 
     assert {".".join(key): origin.where for key, origin in origins.items()} == {
         "url": f"{user}:2:1",

@@ -177,7 +177,7 @@ class Profile:
         return origin_of(self.url)
 
     @functools.cached_property
-    def origins(self) -> Mapping[Key, KeyLocation]:
+    def key_locations(self) -> Mapping[Key, KeyLocation]:
         """Where each key was written; empty where that did not come along."""
         taken = self.written
         keys = layer.leaves(taken.table) if taken else ()
@@ -195,7 +195,7 @@ class Profile:
         Args:
             key: such as ``"auth", "password"``.
         """
-        origin = self.origins.get(key) if self.name else None
+        origin = self.key_locations.get(key) if self.name else None
         return origin.where if origin else ""
 
 

@@ -100,7 +100,7 @@ class Unlocked:
         place = self._profile.place_of(*key)
         if not place:
             return ""
-        table = (*self._profile.origins[key].above, *above)
+        table = (*self._profile.key_locations[key].above, *above)
         return f"{place}: {printable(''.join(f'{part}.' for part in table))}"
 
     def _one(self, name: str, value: Field, user: str | None) -> Secret | None:

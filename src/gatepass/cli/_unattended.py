@@ -75,7 +75,7 @@ class _Looking:
 
     def places(self) -> Iterator[Finding]:
         """Tell where the profile comes from, as far as a job may not find it there."""
-        origins = [*self.profile.origins.values()]
+        origins = [*self.profile.key_locations.values()]
         origins += [origin for _, origin in self.layers.machine.values()]
         variables = [each.where for each in origins if each.source.layer == "variable"]
         if variables:
@@ -83,7 +83,7 @@ class _Looking:
             yield Finding("note", "variables", f"{names}: {_SET_HERE}")
         if self.profile.proxy is None:
             yield from self._proxies("proxy", self.profile.url)
-        sources = {each.source.label: each.source for each in self.profile.origins.values()}
+        sources = {each.source.label: each.source for each in self.profile.key_locations.values()}
         for label, source in sources.items():
             message = _how_found(source)
             if message:
