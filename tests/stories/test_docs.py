@@ -496,6 +496,29 @@ def test_what_is_generated_is_up_to_date(generator: ModuleType) -> None:
     assert old == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems pass other files")
+def test_the_page_lists_the_files_of_one_start_in_their_order() -> None:
+    """Run ``python docs/_start.py`` after a change of the way from a name to an answer."""
+    start = _script("_start")
+
+    assert start.PAGE.read_text(encoding="utf-8") == start.page()
+    assert "| `_config/load.py` |" in start.page()
+
+
+def test_decisions_are_numbered_dated_short_and_in_the_index() -> None:
+    text = (ROOT / "docs" / "explanation" / "decisions.md").read_text(encoding="utf-8")
+    head, *sections = re.split(r"^### ", text, flags=re.MULTILINE)
+    titles = [section.partition("\n")[0] for section in sections]
+
+    assert sorted(int(title.partition(". ")[0]) for title in titles) == [*range(1, len(titles) + 1)]
+    assert re.findall(r"^- \[(.*)\]\(#", head, re.MULTILINE) == titles
+    for title, section in zip(titles, sections, strict=True):
+        _, date, body = section.partition("\n## ")[0].split("\n\n", 2)
+        assert re.fullmatch(r"\*20\d\d-\d\d-\d\d, (in force|superseded by \d+)\.\*", date), title
+        prose = body.partition("\n\n|")[0]
+        assert len(prose.split()) <= 90, title
+
+
 def _page(name: str) -> str:
     return (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
 
