@@ -398,7 +398,7 @@ def test_a_carried_token_goes_nowhere_that_is_learnt_over_http(make: Callable[..
     assert world.api.seen == []
 
 
-_LIES = [
+_FAULTS = [
     "token_html",
     "token_redirect",
     "token_error_once",
@@ -409,16 +409,16 @@ _LIES = [
 ]
 
 
-@pytest.mark.parametrize("lie", _LIES)
-def test_no_odd_answer_loses_a_usable_token(make: Callable[..., World], lie: str) -> None:
+@pytest.mark.parametrize("fault", _FAULTS)
+def test_no_odd_answer_loses_a_usable_token(make: Callable[..., World], fault: str) -> None:
     """A provider within its grace period, or one that tells the truth again, is enough."""
     world = make(grace=3600.0)
     mi = world.logged_in()
     world.dead.add(login_of(mi).access_token().reveal())
-    world.idp.tell(lie)
+    world.idp.inject(fault)
     with suppress(GatepassError):  # a mistake that was made once is got over
         assert mi.get("x").ok
-    world.idp.tell()
+    world.idp.inject()
     for token in [login_of(mi)._live]:
         if token is not None:
             world.dead.add(token.token.reveal())
@@ -431,12 +431,12 @@ def test_a_token_of_somebody_else_is_kept_but_not_used(make: Callable[..., World
     world = make()
     mi = world.logged_in()
     world.dead.add(login_of(mi).access_token().reveal())
-    world.idp.tell("other_sub")
+    world.idp.inject("other_sub")
 
     for _ in range(2):
         with pytest.raises(LoginRequired, match="suspect|cannot be trusted"):
             world.session(use_stored_token=True).get("x")
-        world.idp.tell()
+        world.idp.inject()
     assert list(world.folder.glob("*.token"))
 
 
@@ -527,9 +527,9 @@ def test_thirty_two_processes_that_start_at_expiry_share_one_renewal(
     make: Callable[..., World],
 ) -> None:
     world = make()
-    world.idp.tell("expires_in_zero")
+    world.idp.inject("expires_in_zero")
     world.logged_in()
-    world.idp.tell()
+    world.idp.inject()
     before = world.token_requests
     workers = [_start(world, 1) for _ in range(32)]
     ended = [worker.communicate(timeout=300) for worker in workers]
@@ -544,9 +544,9 @@ def test_a_process_that_died_in_a_refresh_is_named_when_the_login_is_gone(
 ) -> None:
     """No grace: the provider has used the token up, and its answer died with the process."""
     world = make()
-    world.idp.tell("expires_in_zero")
+    world.idp.inject("expires_in_zero")
     world.logged_in()
-    world.idp.tell()
+    world.idp.inject()
     with world.idp.hold() as gate:
         worker = _start(world, 1)
         gate.wait_for(1)

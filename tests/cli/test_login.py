@@ -11,8 +11,8 @@ from gatepass.sandbox.provider import (
     CLIENT_ID,
     SERVICE_ID,
     SERVICE_SECRET,
+    Fault,
     IdentityProvider,
-    Lie,
 )
 from tests.support.echo import Answer, Echo, Seen, echo
 from tests.support.home import Home, ended, screen
@@ -141,7 +141,7 @@ def test_a_vault_that_cannot_be_used_is_told_before_the_login(
 def test_a_login_that_cannot_be_renewed_is_not_stored(
     office: Office, idp: IdentityProvider
 ) -> None:
-    idp.tell(Lie.NO_REFRESH_TOKEN)
+    idp.inject(Fault.NO_REFRESH_TOKEN)
     office.home.user(profile(idp.issuer))
 
     done = office.home.run("login", "nightly")
@@ -156,7 +156,7 @@ def test_one_that_replaces_a_stored_login_says_when_it_ends(
 ) -> None:
     office.home.user(profile(idp.issuer))
     assert office.home.run("login", "nightly").returncode == 0
-    idp.tell(Lie.NO_REFRESH_TOKEN)
+    idp.inject(Fault.NO_REFRESH_TOKEN)
 
     done = office.home.run("login", "nightly")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatepass.cli._oidc_session import length
 from gatepass.cli._options import seconds_of
-from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET, IdentityProvider, Lie
+from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET, Fault, IdentityProvider
 from tests.support.home import Home
 from tests.support.logins import USERS, Office, profile
 
@@ -101,7 +101,7 @@ def test_one_that_does_not_must_last_as_long_as_is_asked(
     office: Office, idp: IdentityProvider, length: str, code: int
 ) -> None:
     _log_in(office, profile(idp.issuer))
-    idp.tell(Lie.NO_REFRESH_TOKEN)
+    idp.inject(Fault.NO_REFRESH_TOKEN)
     _log_in(office, profile(idp.issuer))
 
     assert _seen(office, "--min-valid", length)[0] == code
@@ -207,7 +207,7 @@ def test_a_refresh_that_has_not_ended_is_told(office: Office, idp: IdentityProvi
 def test_a_token_that_is_suspect_is_told_with_the_reason(office: Office) -> None:
     with IdentityProvider(users=USERS, auto_login="alice", access_token_seconds=0) as idp:
         _log_in(office, profile(idp.issuer))
-        idp.tell(Lie.ID_TOKEN_ISS)
+        idp.inject(Fault.ID_TOKEN_ISS)
         done = office.empty_office.run("token", "nightly")
         assert done.returncode == 3, done.stderr
 

@@ -28,8 +28,8 @@ from gatepass.sandbox.provider import (
     CLIENT_ID,
     SERVICE_ID,
     SERVICE_SECRET,
+    Fault,
     IdentityProvider,
-    Lie,
 )
 from tests.support.peers.environ import clean_environ
 from tests.support.secret_context import PYTHONPATH
@@ -39,7 +39,7 @@ REDIRECT = "http://127.0.0.1:5/callback"
 VERIFIER = "v" * 50
 CHALLENGE = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-TOKEN_LIES = [lie for lie in Lie if lie.startswith("token_")]
+TOKEN_FAULTS = [fault for fault in Fault if fault.startswith("token_")]
 
 
 class Clock:
@@ -54,7 +54,7 @@ class Clock:
 
 @pytest.fixture
 def idp() -> Iterator[IdentityProvider]:
-    """A provider that lies about nothing."""
+    """A provider without faults."""
     with IdentityProvider(users=USERS) as running:
         yield running
 
@@ -577,78 +577,78 @@ def test_a_provider_may_know_no_devices(client: requests.Session) -> None:
         assert error(token(client, idp, DEVICE_GRANT)) == (400, "unsupported_grant_type")
 
 
-# --- lies ---
+# --- faults ---
 
 
-def test_a_lie_that_nobody_knows_is_an_error(idp: IdentityProvider) -> None:
+def test_an_unknown_fault_is_an_error(idp: IdentityProvider) -> None:
     with pytest.raises(ValueError, match="honesty"):
-        IdentityProvider(lies=frozenset({"honesty"}))
+        IdentityProvider(faults=frozenset({"honesty"}))
     with pytest.raises(ValueError, match="honesty"):
-        idp.tell("honesty")
+        idp.inject("honesty")
 
 
-def test_metadata_lie(client: requests.Session, idp: IdentityProvider) -> None:
+def test_faults_of_metadata(client: requests.Session, idp: IdentityProvider) -> None:
     place = idp.issuer + "/.well-known/openid-configuration"
 
     def ask() -> requests.Response:
         return client.get(place, allow_redirects=False)
 
-    idp.tell(Lie.METADATA_ISSUER)
+    idp.inject(Fault.METADATA_ISSUER)
     assert ask().json()["issuer"] == idp.issuer + "/other"
-    idp.tell(Lie.METADATA_ENDPOINTS)
+    idp.inject(Fault.METADATA_ENDPOINTS)
     assert ask().json()["token_endpoint"] == "http://elsewhere.invalid/token"
-    idp.tell(Lie.METADATA_HTML)
+    idp.inject(Fault.METADATA_HTML)
     assert ask().headers["Content-Type"].startswith("text/html")
-    idp.tell(Lie.METADATA_REDIRECT)
+    idp.inject(Fault.METADATA_REDIRECT)
     assert ask().headers["Location"] == "http://elsewhere.invalid/"
-    idp.tell(Lie.METADATA_HUGE)
+    idp.inject(Fault.METADATA_HUGE)
     assert (len(ask().content) > 4_000_000, ask().json()["issuer"]) == (True, idp.issuer)
-    idp.tell(Lie.METADATA_OAUTH_ONLY)
+    idp.inject(Fault.METADATA_OAUTH_ONLY)
     assert ask().status_code == 404
     assert client.get(idp.issuer + "/.well-known/oauth-authorization-server").ok
-    idp.tell(Lie.JWKS_EMPTY)
+    idp.inject(Fault.JWKS_EMPTY)
     assert client.get(idp.issuer + "/jwks").json() == {"keys": []}
-    idp.tell()
+    idp.inject()
     assert ask().json() == idp.metadata
 
 
-def test_callbacks_lie(idp: IdentityProvider) -> None:
+def test_faults_of_callbacks(idp: IdentityProvider) -> None:
     def back() -> dict[str, str]:
         return callback(idp.sign_in(login_url(idp)))
 
-    idp.tell(Lie.CALLBACK_ISS)
+    idp.inject(Fault.CALLBACK_ISS)
     assert back()["iss"] == idp.issuer + "/other"
-    idp.tell(Lie.CALLBACK_NO_ISS)
+    idp.inject(Fault.CALLBACK_NO_ISS)
     assert "iss" not in back()
-    idp.tell(Lie.CALLBACK_STATE)
+    idp.inject(Fault.CALLBACK_STATE)
     assert back()["state"] == "another"
 
 
-@pytest.mark.parametrize("lie", [lie for lie in TOKEN_LIES if lie != Lie.TOKEN_DRIP])
-def test_a_token_endpoint_lies_before_or_after_the_token_is_used_up(
-    client: requests.Session, idp: IdentityProvider, lie: Lie
+@pytest.mark.parametrize("fault", [fault for fault in TOKEN_FAULTS if fault != Fault.TOKEN_DRIP])
+def test_a_token_endpoint_fails_before_or_after_the_token_is_used_up(
+    client: requests.Session, idp: IdentityProvider, fault: Fault
 ) -> None:
     old = idp.issue()["refresh_token"]
-    idp.tell(lie)
+    idp.inject(fault)
     try:
         answer: requests.Response | None = refresh(client, idp, old)
     except requests.ConnectionError:
         answer = None
     expected = {
-        Lie.TOKEN_HTML: (200, 0),
-        Lie.TOKEN_REDIRECT: (307, 0),
-        Lie.TOKEN_ERROR_ONCE: (500, 0),
-        Lie.TOKEN_BUSY_ONCE: (503, 0),
-        Lie.TOKEN_EMPTY: (200, 1),
-        Lie.TOKEN_HUGE: (200, 1),
-        Lie.TOKEN_ERROR_AFTER_ONCE: (500, 1),
-        Lie.TOKEN_RESET_ONCE: (None, 1),
+        Fault.TOKEN_HTML: (200, 0),
+        Fault.TOKEN_REDIRECT: (307, 0),
+        Fault.TOKEN_ERROR_ONCE: (500, 0),
+        Fault.TOKEN_BUSY_ONCE: (503, 0),
+        Fault.TOKEN_EMPTY: (200, 1),
+        Fault.TOKEN_HUGE: (200, 1),
+        Fault.TOKEN_ERROR_AFTER_ONCE: (500, 1),
+        Fault.TOKEN_RESET_ONCE: (None, 1),
     }
     status = answer.status_code if answer is not None else None
-    assert (status, idp.counts.rotations) == expected[lie]
-    if lie.endswith("_once"):
+    assert (status, idp.counts.rotations) == expected[fault]
+    if fault.endswith("_once"):
         assert refresh(client, idp, idp.families[0].refresh_token).ok
-    if lie == Lie.TOKEN_HUGE:
+    if fault == Fault.TOKEN_HUGE:
         assert answer is not None
         assert len(answer.content) > 4_000_000
         assert "access_token" in answer.json()
@@ -665,9 +665,9 @@ def test_a_reset_is_a_reset(
     """... not an orderly end of the connection, after which some clients retry."""
     authority, pair = certificate
     client.verify = str(authority)
-    lies = frozenset({Lie.TOKEN_RESET_ONCE})
+    faults = frozenset({Fault.TOKEN_RESET_ONCE})
     chosen = pair if scheme == "https" else None
-    with IdentityProvider(users=USERS, certificate=chosen, lies=lies) as idp:
+    with IdentityProvider(users=USERS, certificate=chosen, faults=faults) as idp:
         assert idp.issuer.startswith(scheme + "://")
         old = idp.issue()["refresh_token"]
         with pytest.raises(requests.ConnectionError, match=reason):
@@ -676,7 +676,9 @@ def test_a_reset_is_a_reset(
 
 
 def test_an_answer_that_drips_never_ends_but_the_provider_does(client: requests.Session) -> None:
-    with IdentityProvider(users=USERS, lies=frozenset({Lie.METADATA_DRIP, "token_drip"})) as idp:
+    with IdentityProvider(
+        users=USERS, faults=frozenset({Fault.METADATA_DRIP, "token_drip"})
+    ) as idp:
         places = (
             client.get(idp.issuer + "/.well-known/openid-configuration", stream=True),
             client.post(
@@ -694,30 +696,30 @@ def test_an_answer_that_drips_never_ends_but_the_provider_does(client: requests.
             assert int(answer.headers["Content-Length"]) > 1_000_000
 
 
-@pytest.mark.parametrize("lie", EXPIRES_IN)
+@pytest.mark.parametrize("fault", EXPIRES_IN)
 def test_a_lifetime_may_be_anything(
-    client: requests.Session, idp: IdentityProvider, lie: Lie
+    client: requests.Session, idp: IdentityProvider, fault: Fault
 ) -> None:
-    idp.tell(lie)
+    idp.inject(fault)
     found = refresh(client, idp, idp.issue()["refresh_token"]).json()["expires_in"]
-    assert repr(found) == repr(EXPIRES_IN[lie])
+    assert repr(found) == repr(EXPIRES_IN[fault])
 
 
-def test_token_answers_lie(client: requests.Session, idp: IdentityProvider) -> None:
+def test_faults_of_token_responses(client: requests.Session, idp: IdentityProvider) -> None:
     def answer() -> dict[str, Any]:
         return dict(refresh(client, idp, idp.issue()["refresh_token"]).json())
 
-    idp.tell(Lie.EXPIRES_IN_MISSING)
+    idp.inject(Fault.EXPIRES_IN_MISSING)
     assert "expires_in" not in answer()
-    idp.tell(Lie.EXPIRES_IN_TEXT)
+    idp.inject(Fault.EXPIRES_IN_TEXT)
     assert answer()["expires_in"] == "60"
-    idp.tell(Lie.NO_TOKEN_TYPE)
+    idp.inject(Fault.NO_TOKEN_TYPE)
     assert "token_type" not in answer()
-    idp.tell(Lie.OTHER_TOKEN_TYPE)
+    idp.inject(Fault.OTHER_TOKEN_TYPE)
     assert answer()["token_type"] == "DPoP"
-    idp.tell(Lie.FEWER_SCOPES)
+    idp.inject(Fault.FEWER_SCOPES)
     assert answer()["scope"] == "openid"
-    idp.tell(Lie.OTHER_SUB)
+    idp.inject(Fault.OTHER_SUB)
     assert claims(client, idp, answer()["id_token"])["sub"] == "somebody-else"
     assert claims(client, idp, redeem(client, idp).json()["id_token"])["sub"] == "alice"
 
@@ -725,28 +727,28 @@ def test_token_answers_lie(client: requests.Session, idp: IdentityProvider) -> N
 def test_an_answer_without_a_refresh_token_keeps_the_old_one(
     client: requests.Session, idp: IdentityProvider
 ) -> None:
-    idp.tell(Lie.NO_REFRESH_TOKEN)
+    idp.inject(Fault.NO_REFRESH_TOKEN)
     old = idp.families[-1].refresh_token if idp.issue() else ""
     assert "refresh_token" not in refresh(client, idp, old).json()
     assert refresh(client, idp, old).ok
 
 
-def test_id_tokens_lie(client: requests.Session, idp: IdentityProvider) -> None:
+def test_faults_of_id_tokens(client: requests.Session, idp: IdentityProvider) -> None:
     def id_token() -> str:
         return str(redeem(client, idp).json()["id_token"])
 
-    idp.tell(Lie.ID_TOKEN_ISS)
+    idp.inject(Fault.ID_TOKEN_ISS)
     assert claims(client, idp, id_token())["iss"] == idp.issuer + "/other"
-    idp.tell(Lie.ID_TOKEN_AUD)
+    idp.inject(Fault.ID_TOKEN_AUD)
     assert claims(client, idp, id_token())["aud"] == "another-client"
-    idp.tell(Lie.ID_TOKEN_NONCE)
+    idp.inject(Fault.ID_TOKEN_NONCE)
     assert claims(client, idp, id_token())["nonce"] == "another-nonce"
-    idp.tell(Lie.ID_TOKEN_EXPIRED)
+    idp.inject(Fault.ID_TOKEN_EXPIRED)
     found = claims(client, idp, id_token())
     assert found["exp"] < claims(client, idp, idp.issue()["access_token"])["iat"]
-    idp.tell(Lie.ID_TOKEN_UNSIGNED)
+    idp.inject(Fault.ID_TOKEN_UNSIGNED)
     assert id_token().endswith(".")
-    idp.tell(Lie.ID_TOKEN_SIGNATURE)
+    idp.inject(Fault.ID_TOKEN_SIGNATURE)
     with pytest.raises(BadSignatureError):
         claims(client, idp, id_token())
 

@@ -135,7 +135,7 @@ def test_a_client_whose_token_has_ended_asks_again_by_itself(farm: Callable[[str
     (told.home / ".secrets/farm").write_text("open-sesame\n")
     idp = told.peers.provider
     assert idp is not None
-    idp.tell("expires_in_zero")
+    idp.inject("expires_in_zero")
     before = idp.counts.token_requests["client_credentials"]
     script = (
         "from gatepass import Session\n"
@@ -154,10 +154,10 @@ def test_jobs_on_all_hosts_share_one_login_and_each_renewal(farm: Callable[[str]
     told = farm("One login for all")
     homes, idp = hosts_of(told, JOBS), told.peers.provider
     assert idp is not None
-    idp.tell("expires_in_zero")
+    idp.inject("expires_in_zero")
     login = next(block for block in blocks_below("One login for all") if "browser" in block)
     told.tell(PAGE, [login])  # its access token has ended when it comes
-    idp.tell()
+    idp.inject()
     before = idp.counts
 
     printed = run_all(told, homes)

@@ -16,7 +16,7 @@ from shlex import quote
 from typing import Any
 
 from gatepass.sandbox import IdentityProvider, Server
-from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET, Lie
+from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET, Fault
 from tests.support.home import ARGV, SOURCES
 from tests.support.peers.ca import PASSPHRASE as OF_THE_KEY
 from tests.support.peers.ca import CertificateAuthority
@@ -695,7 +695,7 @@ def a_stored_login_that_is_suspect(desk: Desk) -> None:
     idp = provider(desk, access_token_seconds=0)
     oidc(desk, idp)
     log_in(desk)
-    idp.tell(Lie.ID_TOKEN_ISS)
+    idp.inject(Fault.ID_TOKEN_ISS)
     assert desk.gatepass("token", "job").returncode == 3
 
 
@@ -713,7 +713,7 @@ def _not_renewable(desk: Desk, *, access_token_seconds: int) -> None:
     idp = provider(desk, access_token_seconds=access_token_seconds)
     oidc(desk, idp)
     log_in(desk)
-    idp.tell(Lie.NO_REFRESH_TOKEN)
+    idp.inject(Fault.NO_REFRESH_TOKEN)
     log_in(desk)
 
 

@@ -493,12 +493,12 @@ class _SignOn:
 
     def _end_access_token(self) -> None:
         """Log in once more, at a provider that says that the access token has ended already."""
-        self.idp.tell("expires_in_zero")
+        self.idp.inject("expires_in_zero")
         try:
             with self._session(person=True) as session:
                 session.login()
         finally:
-            self.idp.tell()
+            self.idp.inject()
 
     def _session(self, *, person: bool) -> "Session":
         from gatepass._session.session import Session

@@ -9,7 +9,7 @@ about refresh tokens, slow, and wrong in many ways. ::
         ...  # discovery at idp.issuer, with client_id CLIENT_ID
         idp.counts.rotations, idp.counts.forced_logins
 
-The login form lies at ``/authorize``: fields ``login``, ``password`` and ``decision`` (``allow`` or
+The login form is at ``/authorize``: fields ``login``, ``password`` and ``decision`` (``allow`` or
 ``deny``). With ``auto_login`` the browser comes back at once; ``sign_in`` does without a browser.
 """
 
@@ -21,9 +21,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from gatepass.sandbox._provider.faults import Lie, Lies
-from gatepass.sandbox._provider.grants import Counts, Family, Grant
-from gatepass.sandbox._provider.tokens import Keys, Mint, TokenRefused
+from gatepass.sandbox._provider.faults import Fault, Faults
+from gatepass.sandbox._provider.grants import Counts, Grant, TokenFamily
+from gatepass.sandbox._provider.tokens import Keys, TokenIssuer, TokenRefused
 from gatepass.sandbox._server.running import Certificate, Running
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ __all__ = [
     "CLIENT_ID",
     "SERVICE_ID",
     "SERVICE_SECRET",
+    "Fault",
     "IdentityProvider",
-    "Lie",
     "TokenRefused",
 ]
 
@@ -71,14 +71,14 @@ class IdentityProvider(Running["_Run"]):
         device_seconds: how long a device's code lives.
         device_interval: seconds between two questions of a device.
         delay: seconds that each answer of the token endpoint takes.
-        lies: what it does wrong; :class:`Lie` names them.
+        faults: what it does wrong; :class:`Fault` names them.
         path: of the issuer, such as ``/realms/demo``.
         port: on 127.0.0.1; 0 takes a free one.
         certificate: (certificate file, key file) for https; None is plain http.
         clock: wall time in seconds; for expiry, grace and intervals.
 
     Raises:
-        ValueError: no such lie or user, or a path that does not begin with a slash or ends in one.
+        ValueError: no such fault or user, or a path that is not empty, or ``/`` and what follows.
     """
 
     what: ClassVar[str] = "identity provider"
@@ -98,7 +98,7 @@ class IdentityProvider(Running["_Run"]):
     device_seconds: float = 300.0
     device_interval: float = 1.0
     delay: float = 0.0
-    lies: frozenset[str] = frozenset()
+    faults: frozenset[str] = frozenset()
     path: str = ""
     port: int = 0
     certificate: Certificate | None = None
@@ -106,7 +106,7 @@ class IdentityProvider(Running["_Run"]):
     _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        Lies(self.lies)
+        Faults(self.faults)
         if self.path and (not self.path.startswith("/") or self.path.endswith("/")):
             raise ValueError("path begins with a slash and does not end in one, or is empty")
         if self.auto_login is not None:
@@ -142,18 +142,18 @@ class IdentityProvider(Running["_Run"]):
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What it says of itself, lies included."""
+        """What it says of itself, faults included."""
         return self._run.endpoints.metadata()
 
     @property
     def counts(self) -> Counts:
         """What happened so far."""
-        return self._run.endpoints.books.ledger.counts()
+        return self._run.endpoints.state.grants.counts()
 
     @property
-    def families(self) -> tuple[Family, ...]:
+    def families(self) -> tuple[TokenFamily, ...]:
         """The refresh tokens of each login so far, the last login at the end."""
-        return self._run.endpoints.books.ledger.families()
+        return self._run.endpoints.state.grants.families()
 
     @property
     def requests(self) -> "tuple[ProviderRequest, ...]":
@@ -184,7 +184,7 @@ class IdentityProvider(Running["_Run"]):
         Raises:
             TokenRefused: it is not this provider's, not for that API, or has run out.
         """
-        return self._run.endpoints.books.mint.subject_of(access_token, audience or self.audience)
+        return self._run.endpoints.state.tokens.subject_of(access_token, audience or self.audience)
 
     # --- what a person or an administrator would do ---
 
@@ -217,9 +217,9 @@ class IdentityProvider(Running["_Run"]):
         audience: str | None = None,
     ) -> Mapping[str, Any]:
         """Return tokens as after a login of that user: the JSON of the token endpoint."""
-        books = self._run.endpoints.books
+        state = self._run.endpoints.state
         grant = Grant(self._known(user), client_id, scopes, audience or self.audience)
-        return books.mint.answer(books.ledger.begin(grant))
+        return state.tokens.answer(state.grants.begin(grant))
 
     def approve(self, user_code: str, user: str | None = None) -> None:
         """Approve a device in somebody's name.
@@ -227,7 +227,7 @@ class IdentityProvider(Running["_Run"]):
         Raises:
             KeyError: no device waits with that code.
         """
-        self._run.endpoints.books.ledger.decide(user_code, self._known(user))
+        self._run.endpoints.state.grants.decide(user_code, self._known(user))
 
     def deny(self, user_code: str) -> None:
         """Refuse a device.
@@ -235,21 +235,21 @@ class IdentityProvider(Running["_Run"]):
         Raises:
             KeyError: no device waits with that code.
         """
-        self._run.endpoints.books.ledger.decide(user_code, None)
+        self._run.endpoints.state.grants.decide(user_code, None)
 
     def revoke(self, user: str | None = None) -> None:
         """End all logins of a user; access tokens stay good until they run out."""
-        self._run.endpoints.books.ledger.revoke_user(self._known(user))
+        self._run.endpoints.state.grants.revoke_user(self._known(user))
 
     # --- what a test wants ---
 
-    def tell(self, *lies: str) -> None:
-        """Tell these lies from now on, and no others.
+    def inject(self, *faults: str) -> None:
+        """Do these faults from now on, and no others.
 
         Raises:
-            ValueError: there is no such lie.
+            ValueError: there is no such fault.
         """
-        self._run.endpoints.books.lies.replace(lies)
+        self._run.endpoints.state.faults.replace(faults)
 
     def answer_once(
         self,
@@ -269,10 +269,10 @@ class IdentityProvider(Running["_Run"]):
             content_type: of the body.
             headers: further headers.
         """
-        from gatepass.sandbox._provider.http import Reply
+        from gatepass.sandbox._provider.http import HttpResponse
 
-        reply = Reply(status, body, content_type, tuple(headers))
-        self._run.endpoints.plan(endpoint, reply)
+        response = HttpResponse(status, body, content_type, tuple(headers))
+        self._run.endpoints.plan(endpoint, response)
 
     @contextmanager
     def hold(self) -> "Iterator[Gate]":
@@ -303,8 +303,8 @@ class _Run:
 
 def _endpoints(idp: IdentityProvider, issuer: str, keys: Keys) -> "Endpoints":
     from gatepass.sandbox._provider.clients import Clients
-    from gatepass.sandbox._provider.endpoints import Books, Endpoints, Policy
-    from gatepass.sandbox._provider.grants import Ledger, Rules
+    from gatepass.sandbox._provider.endpoints import Endpoints, Policy, ProviderState
+    from gatepass.sandbox._provider.grants import Grants, Rules
     from gatepass.sandbox._server.accounts import Accounts
 
     rules = Rules(
@@ -316,13 +316,13 @@ def _endpoints(idp: IdentityProvider, issuer: str, keys: Keys) -> "Endpoints":
         device_seconds=idp.device_seconds,
         device_interval=idp.device_interval,
     )
-    lies = Lies(idp.lies)
-    mint = Mint(issuer, keys, lies, idp.clock, idp.access_token_seconds, idp.id_token)
-    books = Books(
+    faults = Faults(idp.faults)
+    tokens = TokenIssuer(issuer, keys, faults, idp.clock, idp.access_token_seconds, idp.id_token)
+    state = ProviderState(
         accounts=Accounts(idp.users, lock_after=None),
         clients=Clients(idp.clients),
-        ledger=Ledger(rules, idp.clock),
-        mint=mint,
-        lies=lies,
+        grants=Grants(rules, idp.clock),
+        tokens=tokens,
+        faults=faults,
     )
-    return Endpoints(Policy(issuer, idp.audience, idp.auto_login, idp.device_flow), books)
+    return Endpoints(Policy(issuer, idp.audience, idp.auto_login, idp.device_flow), state)

@@ -87,22 +87,22 @@ def test_a_token_that_cannot_be_stored_is_used_told_and_stored_later(
 
 
 @posix_only
-@pytest.mark.parametrize("lie", ["other_token_type", "other_sub"])
+@pytest.mark.parametrize("fault", ["other_token_type", "other_sub"])
 def test_what_cannot_be_stored_is_judged_as_well_and_its_token_survives(
-    make: Callable[..., World], lie: str
+    make: Callable[..., World], fault: str
 ) -> None:
     world = make()
     world.logged_in()
     login = at_its_end(world)
-    world.idp.tell(lie)
+    world.idp.inject(fault)
     with (
         disk_full_from_the_question_on(world),
         pytest.raises(TokenNotPersisted, match="could not be stored"),
     ):
         login.access_token(refused=login.access_token())
-    world.idp.tell()
+    world.idp.inject()
 
-    if lie == "other_sub":
+    if fault == "other_sub":
         with pytest.raises(LoginRequired, match="suspect"):
             login.access_token(refused=login._live.token)
         return
@@ -138,10 +138,10 @@ def test_a_login_in_memory_survives_an_odd_answer(make: Callable[..., World]) ->
     assert mi.get("x").ok
     login = login_of(mi)
     token = login.access_token()
-    world.idp.tell("other_token_type")
+    world.idp.inject("other_token_type")
     with pytest.raises(GatepassError):
         login.access_token(refused=token)
-    world.idp.tell()
+    world.idp.inject()
 
     assert login.access_token(refused=token).reveal()
     assert world.idp.counts.reuses == 0
@@ -357,7 +357,7 @@ def test_no_local_variable_of_a_traceback_shows_a_token(
     mi = world.logged_in() if stored else world.session(person=True)
     login = login_of(mi)
     sent = login.access_token()
-    world.idp.tell("other_token_type")
+    world.idp.inject("other_token_type")
     with pytest.raises(GatepassError) as caught:
         login.access_token(refused=sent)
 
@@ -422,10 +422,10 @@ def test_a_process_whose_answer_was_odd_is_not_called_dead(make: Callable[..., W
     world.logged_in()
     login = at_its_end(world)
     token = login.access_token()
-    world.idp.tell("token_html")
+    world.idp.inject("token_html")
     with pytest.raises(GatepassError):
         login.access_token(refused=token)
-    world.idp.tell()
+    world.idp.inject()
     world.idp.revoke("alice")
 
     with pytest.raises(LoginRequired, match="killed, or its answer was lost") as caught:

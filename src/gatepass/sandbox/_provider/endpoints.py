@@ -19,18 +19,18 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from gatepass.sandbox._provider.clients import Clients, basic_pair, is_loopback
-from gatepass.sandbox._provider.faults import Lie, Lies
-from gatepass.sandbox._provider.grants import Allowed, Grant, Ledger, Refusal
+from gatepass.sandbox._provider.faults import Fault, Faults
+from gatepass.sandbox._provider.grants import Grant, Grants, Refusal, TokenGrant
 from gatepass.sandbox._provider.http import (
-    Manner,
+    Delivery,
+    HttpRequest,
+    HttpResponse,
     ProviderRequest,
-    Question,
-    Reply,
-    json_reply,
+    json_response,
     page,
 )
 from gatepass.sandbox._provider.pages import device_form, login_form, message
-from gatepass.sandbox._provider.tokens import Mint
+from gatepass.sandbox._provider.tokens import TokenIssuer
 from gatepass.sandbox._server.accounts import Accounts, Outcome
 
 OPENID: Final = "/.well-known/openid-configuration"
@@ -54,14 +54,14 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class ProviderState:
     """Whom and what the endpoints know."""
 
     accounts: Accounts
     clients: Clients
-    ledger: Ledger
-    mint: Mint
-    lies: Lies
+    grants: Grants
+    tokens: TokenIssuer
+    faults: Faults
 
 
 @dataclass(frozen=True)
@@ -69,37 +69,39 @@ class Endpoints:
     """All endpoints of one run of a provider."""
 
     policy: Policy
-    books: Books
-    _planned: "dict[str, deque[Reply]]" = field(default_factory=lambda: defaultdict(deque))
+    state: ProviderState
+    _planned: "dict[str, deque[HttpResponse]]" = field(default_factory=lambda: defaultdict(deque))
     _lock: Lock = field(default_factory=Lock)
 
-    def plan(self, endpoint: str, reply: Reply) -> None:
+    def plan(self, endpoint: str, response: HttpResponse) -> None:
         """Give that answer, once, to the next request there."""
         with self._lock:
-            self._planned[endpoint].append(reply)
+            self._planned[endpoint].append(response)
 
-    def answer(self, question: Question) -> tuple[Reply, ProviderRequest]:
+    def answer(self, request: HttpRequest) -> tuple[HttpResponse, ProviderRequest]:
         """Answer a request, and say what is to be remembered of it."""
         try:
-            reply = self._respond(question)
+            response = self._respond(request)
         except Refusal as refusal:
-            reply = _error(refusal, question)
-        return reply, _remember(question, reply)
+            response = _error(refusal, request)
+        return response, _record_of(request, response)
 
-    def _respond(self, question: Question) -> Reply:
-        name, methods, respond = self._find(question.path)
-        if question.method not in methods:
+    def _respond(self, request: HttpRequest) -> HttpResponse:
+        name, methods, respond = self._find(request.path)
+        if request.method not in methods:
             raise Refusal("invalid_request", "no such method here", HTTPStatus.METHOD_NOT_ALLOWED)
-        return self._take_planned(name) or respond(question)
+        return self._take_planned(name) or respond(request)
 
-    def _find(self, path: str) -> tuple[str, tuple[str, ...], Callable[[Question], Reply]]:
+    def _find(
+        self, path: str
+    ) -> tuple[str, tuple[str, ...], Callable[[HttpRequest], HttpResponse]]:
         """Return name, methods and function of the endpoint at that path."""
         root = urlsplit(self.policy.issuer).path
-        only_oauth = Lie.METADATA_OAUTH_ONLY in self.books.lies
+        only_oauth = Fault.METADATA_OAUTH_ONLY in self.state.faults
         if path == OAUTH + root or (path == root + OPENID and not only_oauth):
             return "metadata", ("GET",), self._metadata
         name = path.removeprefix(root + "/")
-        responds: Mapping[str, tuple[tuple[str, ...], Callable[[Question], Reply]]] = {
+        responds: Mapping[str, tuple[tuple[str, ...], Callable[[HttpRequest], HttpResponse]]] = {
             "authorize": (("GET", "POST"), self._authorize),
             "token": (("POST",), self._token),
             "device": (("POST",), self._device),
@@ -111,28 +113,30 @@ class Endpoints:
             return "", ("GET", "HEAD", "POST"), _nothing
         return name, *responds[name]
 
-    def _take_planned(self, endpoint: str) -> Reply | None:
+    def _take_planned(self, endpoint: str) -> HttpResponse | None:
         with self._lock:
             planned = self._planned[endpoint]
             return planned.popleft() if planned else None
 
     # --- metadata and keys ---
 
-    def _metadata(self, question: Question) -> Reply:  # noqa: ARG002 - as all endpoints
-        lies = self.books.lies
-        if Lie.METADATA_HTML in lies:
+    def _metadata(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - as all endpoints
+        faults = self.state.faults
+        if Fault.METADATA_HTML in faults:
             return page(_DOWN)
-        if Lie.METADATA_REDIRECT in lies:
+        if Fault.METADATA_REDIRECT in faults:
             return _redirect(ELSEWHERE, HTTPStatus.FOUND)
-        reply = json_reply(self.metadata(), huge=Lie.METADATA_HUGE in lies)
-        return replace(reply, manner=Manner.DRIP) if Lie.METADATA_DRIP in lies else reply
+        response = json_response(self.metadata(), huge=Fault.METADATA_HUGE in faults)
+        return (
+            replace(response, delivery=Delivery.DRIP) if Fault.METADATA_DRIP in faults else response
+        )
 
     def metadata(self) -> dict[str, object]:
         """Return what the provider says of itself."""
-        issuer, lies = self.policy.issuer, self.books.lies
-        base = ELSEWHERE.rstrip("/") if Lie.METADATA_ENDPOINTS in lies else issuer
+        issuer, faults = self.policy.issuer, self.state.faults
+        base = ELSEWHERE.rstrip("/") if Fault.METADATA_ENDPOINTS in faults else issuer
         found: dict[str, object] = {
-            "issuer": issuer + "/other" if Lie.METADATA_ISSUER in lies else issuer,
+            "issuer": issuer + "/other" if Fault.METADATA_ISSUER in faults else issuer,
             "authorization_endpoint": base + "/authorize",
             "token_endpoint": base + "/token",
             "revocation_endpoint": base + "/revoke",
@@ -154,22 +158,22 @@ class Endpoints:
             found["device_authorization_endpoint"] = base + "/device"
         return found
 
-    def _jwks(self, question: Question) -> Reply:  # noqa: ARG002 - as all endpoints
-        empty = Lie.JWKS_EMPTY in self.books.lies
-        return json_reply({"keys": []} if empty else self.books.mint.keys.public())
+    def _jwks(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - as all endpoints
+        empty = Fault.JWKS_EMPTY in self.state.faults
+        return json_response({"keys": []} if empty else self.state.tokens.keys.public())
 
     # --- the login of a person ---
 
-    def _authorize(self, question: Question) -> Reply:
-        posted = question.method == "POST"
-        asked = question.form() if posted else question.parameters()
+    def _authorize(self, request: HttpRequest) -> HttpResponse:
+        posted = request.method == "POST"
+        asked = request.form() if posted else request.parameters()
         self._check_place(asked)
         try:
             return self._login(asked, posted=posted)
         except Refusal as refusal:
             return _redirect(self._refusal(asked, refusal))
 
-    def _login(self, asked: Mapping[str, str], *, posted: bool) -> Reply:
+    def _login(self, asked: Mapping[str, str], *, posted: bool) -> HttpResponse:
         _check_request(asked)
         if posted:
             return self._decided(asked)
@@ -181,16 +185,16 @@ class Endpoints:
 
     def _check_place(self, asked: Mapping[str, str]) -> None:
         """Refuse what must not be answered by a redirect (RFC 6749, section 4.1.2.1)."""
-        if not self.books.clients.is_known(asked.get("client_id", "")):
+        if not self.state.clients.is_known(asked.get("client_id", "")):
             raise Refusal("unauthorized_client", "no such client")
         if not is_loopback(asked.get("redirect_uri", "")):
             raise Refusal("invalid_request", "redirect_uri is not a loopback address")
 
-    def _decided(self, asked: Mapping[str, str]) -> Reply:
+    def _decided(self, asked: Mapping[str, str]) -> HttpResponse:
         user = asked.get("login", "")
         if asked.get("decision") == "deny":
             raise Refusal("access_denied", "the login was denied")
-        if self.books.accounts.check(user, asked.get("password", "")) is not Outcome.RIGHT:
+        if self.state.accounts.check(user, asked.get("password", "")) is not Outcome.RIGHT:
             form = login_form(_request_part(asked), user, "Wrong user name or password.")
             return page(form)
         return _redirect(self.callback(asked, user))
@@ -204,7 +208,7 @@ class Endpoints:
         self._check_place(asked)
         _check_request(asked)
         grant = self._grant(asked, asked["client_id"], user)
-        code = self.books.ledger.new_code(grant, asked["redirect_uri"], asked["code_challenge"])
+        code = self.state.grants.new_code(grant, asked["redirect_uri"], asked["code_challenge"])
         return self._back(asked, {"code": code})
 
     def _refusal(self, asked: Mapping[str, str], refusal: Refusal) -> str:
@@ -212,11 +216,11 @@ class Endpoints:
         return self._back(asked, error)
 
     def _back(self, asked: Mapping[str, str], answer: Mapping[str, str]) -> str:
-        lies, issuer, values = self.books.lies, self.policy.issuer, dict(answer)
+        faults, issuer, values = self.state.faults, self.policy.issuer, dict(answer)
         if "state" in asked:
-            values["state"] = "another" if Lie.CALLBACK_STATE in lies else asked["state"]
-        if Lie.CALLBACK_NO_ISS not in lies:
-            values["iss"] = issuer + "/other" if Lie.CALLBACK_ISS in lies else issuer
+            values["state"] = "another" if Fault.CALLBACK_STATE in faults else asked["state"]
+        if Fault.CALLBACK_NO_ISS not in faults:
+            values["iss"] = issuer + "/other" if Fault.CALLBACK_ISS in faults else issuer
         target = asked["redirect_uri"]
         return f"{target}{'&' if '?' in target else '?'}{urlencode(values)}"
 
@@ -227,77 +231,77 @@ class Endpoints:
 
     # --- tokens ---
 
-    def _token(self, question: Question) -> Reply:
-        lies = self.books.lies
-        form = question.form()
-        self.books.ledger.note_request(form.get("grant_type", ""))
+    def _token(self, request: HttpRequest) -> HttpResponse:
+        faults = self.state.faults
+        form = request.form()
+        self.state.grants.count_request(form.get("grant_type", ""))
         if (before := self._before()) is not None:
             return before
-        client_id = self.books.clients.authenticate(form, question.authorization)
+        client_id = self.state.clients.authenticate(form, request.authorization)
         refreshed = form.get("grant_type") == "refresh_token"
         allowed = self._allowed(form, client_id)
-        if lies.take(Lie.TOKEN_ERROR_AFTER_ONCE):
+        if faults.take(Fault.TOKEN_ERROR_AFTER_ONCE):
             return replace(page(_DOWN, HTTPStatus.INTERNAL_SERVER_ERROR), late=True)
-        if lies.take(Lie.TOKEN_RESET_ONCE):
-            return Reply(HTTPStatus.OK, manner=Manner.RESET, late=True)
-        if Lie.TOKEN_EMPTY in lies:
-            return Reply(HTTPStatus.OK, late=True)
-        answer = self.books.mint.answer(allowed, refreshed=refreshed)
-        reply = json_reply(answer, huge=Lie.TOKEN_HUGE in lies)
-        manner = Manner.DRIP if Lie.TOKEN_DRIP in lies else Manner.PLAIN
-        return replace(reply, manner=manner, late=True)
+        if faults.take(Fault.TOKEN_RESET_ONCE):
+            return HttpResponse(HTTPStatus.OK, delivery=Delivery.RESET, late=True)
+        if Fault.TOKEN_EMPTY in faults:
+            return HttpResponse(HTTPStatus.OK, late=True)
+        answer = self.state.tokens.answer(allowed, refreshed=refreshed)
+        response = json_response(answer, huge=Fault.TOKEN_HUGE in faults)
+        delivery = Delivery.DRIP if Fault.TOKEN_DRIP in faults else Delivery.PLAIN
+        return replace(response, delivery=delivery, late=True)
 
-    def _before(self) -> Reply | None:
-        """Return the answer of a lie that uses nothing up."""
-        lies = self.books.lies
-        if Lie.TOKEN_HTML in lies:
+    def _before(self) -> HttpResponse | None:
+        """Return the answer of a fault that uses nothing up."""
+        faults = self.state.faults
+        if Fault.TOKEN_HTML in faults:
             return page(_DOWN)
-        if Lie.TOKEN_REDIRECT in lies:
+        if Fault.TOKEN_REDIRECT in faults:
             return _redirect(ELSEWHERE, HTTPStatus.TEMPORARY_REDIRECT)
-        if lies.take(Lie.TOKEN_ERROR_ONCE):
+        if faults.take(Fault.TOKEN_ERROR_ONCE):
             return page(_DOWN, HTTPStatus.INTERNAL_SERVER_ERROR)
-        if lies.take(Lie.TOKEN_BUSY_ONCE):
+        if faults.take(Fault.TOKEN_BUSY_ONCE):
             busy = page(_DOWN, HTTPStatus.SERVICE_UNAVAILABLE)
             return replace(busy, headers=(("Retry-After", "1"),))
         return None
 
-    def _allowed(self, form: Mapping[str, str], client_id: str) -> Allowed:
-        ledger = self.books.ledger
+    def _allowed(self, form: Mapping[str, str], client_id: str) -> TokenGrant:
+        grants = self.state.grants
         match form.get("grant_type"):
             case "authorization_code":
                 code, verifier = _need(form, "code"), _need(form, "code_verifier")
-                return ledger.redeem(code, client_id, _need(form, "redirect_uri"), verifier)
+                return grants.redeem(code, client_id, _need(form, "redirect_uri"), verifier)
             case "refresh_token":
                 scopes = tuple(form.get("scope", "").split())
-                rotate = Lie.NO_REFRESH_TOKEN not in self.books.lies
-                return ledger.refresh(
+                rotate = Fault.NO_REFRESH_TOKEN not in self.state.faults
+                return grants.refresh(
                     _need(form, "refresh_token"), client_id, scopes, rotate=rotate
                 )
             case "client_credentials":
-                if self.books.clients.is_public(client_id):
+                if self.state.clients.is_public(client_id):
                     raise Refusal("unauthorized_client", "a public client has no credentials")
                 # The client itself is who logs on; no refresh token (RFC 6749, section 4.4.3).
-                return Allowed(self._grant(form, client_id, client_id), None)
+                return TokenGrant(self._grant(form, client_id, client_id), None)
             case grant if grant == DEVICE_GRANT and self.policy.device_flow:
-                return ledger.poll(_need(form, "device_code"), client_id)
+                return grants.poll(_need(form, "device_code"), client_id)
         raise Refusal("unsupported_grant_type")
 
-    def _revoke(self, question: Question) -> Reply:
-        form = question.form()
-        client_id = self.books.clients.authenticate(form, question.authorization)
-        self.books.ledger.revoke(_need(form, "token"), client_id)
-        return Reply(HTTPStatus.OK)
+    def _revoke(self, request: HttpRequest) -> HttpResponse:
+        form = request.form()
+        client_id = self.state.clients.authenticate(form, request.authorization)
+        self.state.grants.revoke(_need(form, "token"), client_id)
+        return HttpResponse(HTTPStatus.OK)
 
     # --- devices ---
 
-    def _device(self, question: Question) -> Reply:
+    def _device(self, request: HttpRequest) -> HttpResponse:
         if not self.policy.device_flow:
-            return _nothing(question)
-        form = question.form()
-        client_id = self.books.clients.authenticate(form, question.authorization)
-        code = self.books.ledger.new_device(self._grant(form, client_id, ""))
+            return _nothing(request)
+        form = request.form()
+        client_id = self.state.clients.authenticate(form, request.authorization)
+        code = self.state.grants.new_device(self._grant(form, client_id, ""))
         place = self.policy.issuer + "/activate"
-        return json_reply(
+        return json_response(
             {
                 "device_code": code.device_code,
                 "user_code": code.user_code,
@@ -308,19 +312,19 @@ class Endpoints:
             }
         )
 
-    def _activate(self, question: Question) -> Reply:
-        if question.method == "GET":
-            return page(device_form(question.parameters().get("user_code", "")))
-        form = question.form()
+    def _activate(self, request: HttpRequest) -> HttpResponse:
+        if request.method == "GET":
+            return page(device_form(request.parameters().get("user_code", "")))
+        form = request.form()
         user_code, user = form.get("user_code", ""), form.get("login", "")
         denied = form.get("decision") == "deny"
         right = denied or (
-            self.books.accounts.check(user, form.get("password", "")) is Outcome.RIGHT
+            self.state.accounts.check(user, form.get("password", "")) is Outcome.RIGHT
         )
         if not right:
             return page(device_form(user_code, "Wrong user name or password."))
         try:
-            self.books.ledger.decide(user_code, None if denied else user)
+            self.state.grants.decide(user_code, None if denied else user)
         except KeyError:
             return page(device_form(user_code, "No device waits with that code."))
         return page(message("Done", "You can close this page and go back to the device."))
@@ -344,37 +348,39 @@ def _need(form: Mapping[str, str], name: str) -> str:
     return form[name]
 
 
-def _redirect(target: str, status: int = HTTPStatus.FOUND) -> Reply:
-    return Reply(status, headers=(("Location", target), ("Cache-Control", "no-store")))
+def _redirect(target: str, status: int = HTTPStatus.FOUND) -> HttpResponse:
+    return HttpResponse(status, headers=(("Location", target), ("Cache-Control", "no-store")))
 
 
-def _nothing(question: Question) -> Reply:  # noqa: ARG001 - as all endpoints
-    return json_reply({"error": "nothing is here"}, HTTPStatus.NOT_FOUND)
+def _nothing(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - as all endpoints
+    return json_response({"error": "nothing is here"}, HTTPStatus.NOT_FOUND)
 
 
-def _error(refusal: Refusal, question: Question) -> Reply:
+def _error(refusal: Refusal, request: HttpRequest) -> HttpResponse:
     content = {"error": refusal.error}
     if refusal.description:
         content["error_description"] = refusal.description
-    reply = json_reply(content, refusal.status)
-    if refusal.status == HTTPStatus.UNAUTHORIZED and question.authorization is not None:
-        return replace(reply, headers=(*reply.headers, ("WWW-Authenticate", 'Basic realm="idp"')))
-    return reply
+    response = json_response(content, refusal.status)
+    if refusal.status == HTTPStatus.UNAUTHORIZED and request.authorization is not None:
+        return replace(
+            response, headers=(*response.headers, ("WWW-Authenticate", 'Basic realm="idp"'))
+        )
+    return response
 
 
-def _remember(question: Question, reply: Reply) -> ProviderRequest:
+def _record_of(request: HttpRequest, response: HttpResponse) -> ProviderRequest:
     fields: dict[str, str] = {}
-    for read in (question.parameters, question.form):
+    for read in (request.parameters, request.form):
         try:
             fields |= read()
         except Refusal:  # no form, or one that was refused
             continue
-    basic = basic_pair(question.authorization)
+    basic = basic_pair(request.authorization)
     by_post = "post" if "client_secret" in fields else None
     return ProviderRequest(
-        method=question.method,
-        path=question.path,
-        status=int(reply.status),
+        method=request.method,
+        path=request.path,
+        status=int(response.status),
         grant_type=fields.get("grant_type"),
         client_id=basic[0] if basic is not None else fields.get("client_id"),
         parameters=frozenset(fields),

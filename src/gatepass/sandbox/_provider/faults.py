@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 
-class Lie(StrEnum):
+class Fault(StrEnum):
     """One thing done wrong; ``..._once`` ends after the first time.
 
     "Before" and "after" at the token endpoint say whether the code or refresh token is used up.
@@ -17,9 +17,9 @@ class Lie(StrEnum):
     METADATA_ISSUER = "metadata_issuer"
     """The metadata names another issuer."""
     METADATA_ENDPOINTS = "metadata_endpoints"
-    """Its endpoints lie at another origin."""
+    """Its endpoints are at another origin."""
     METADATA_OAUTH_ONLY = "metadata_oauth_only"
-    """No lie, but rare: 404 for OpenID's metadata, only that of RFC 8414 is there."""
+    """Not wrong, but rare: 404 for OpenID's metadata, only that of RFC 8414 is there."""
     METADATA_HTML = "metadata_html"
     """200 with a page instead of JSON."""
     METADATA_HUGE = "metadata_huge"
@@ -91,53 +91,53 @@ class Lie(StrEnum):
     """No key is published."""
 
 
-EXPIRES_IN: Final[Mapping[Lie, object]] = MappingProxyType(
+EXPIRES_IN: Final[Mapping[Fault, object]] = MappingProxyType(
     {
-        Lie.EXPIRES_IN_NULL: None,
-        Lie.EXPIRES_IN_ZERO: 0,
-        Lie.EXPIRES_IN_NEGATIVE: -1,
-        Lie.EXPIRES_IN_WORD: "soon",
-        Lie.EXPIRES_IN_TRUE: True,
-        Lie.EXPIRES_IN_NAN: math.nan,
-        Lie.EXPIRES_IN_HUGE: 10**30,
+        Fault.EXPIRES_IN_NULL: None,
+        Fault.EXPIRES_IN_ZERO: 0,
+        Fault.EXPIRES_IN_NEGATIVE: -1,
+        Fault.EXPIRES_IN_WORD: "soon",
+        Fault.EXPIRES_IN_TRUE: True,
+        Fault.EXPIRES_IN_NAN: math.nan,
+        Fault.EXPIRES_IN_HUGE: 10**30,
     }
 )
 """What is answered for ``expires_in``."""
 
 
-class Lies:
-    """The lies that are told now; safe to use from several threads.
+class Faults:
+    """The faults that are done now; safe to use from several threads.
 
     Raises:
-        ValueError: there is no such lie.
+        ValueError: there is no such fault.
     """
 
-    def __init__(self, lies: Iterable[str]) -> None:
+    def __init__(self, faults: Iterable[str]) -> None:
         self._lock = Lock()
-        self._told = {Lie(lie) for lie in lies}
+        self._told = {Fault(fault) for fault in faults}
 
-    def replace(self, lies: Iterable[str]) -> None:
+    def replace(self, faults: Iterable[str]) -> None:
         """Tell these from now on, and no others."""
-        told = {Lie(lie) for lie in lies}
+        told = {Fault(fault) for fault in faults}
         with self._lock:
             self._told = told
 
-    def __contains__(self, lie: Lie) -> bool:
+    def __contains__(self, fault: Fault) -> bool:
         with self._lock:
-            return lie in self._told
+            return fault in self._told
 
-    def take(self, lie: Lie) -> bool:
-        """Say whether to tell a lie that is told once, and let nobody else tell it."""
+    def take(self, fault: Fault) -> bool:
+        """Say whether to do a fault that is done once, and let no other thread do it."""
         with self._lock:
-            told = lie in self._told
-            self._told.discard(lie)
+            told = fault in self._told
+            self._told.discard(fault)
             return told
 
     def expires_in(self, seconds: int) -> Mapping[str, object]:
         """Return what a token answer says about its lifetime."""
-        if Lie.EXPIRES_IN_MISSING in self:
+        if Fault.EXPIRES_IN_MISSING in self:
             return {}
-        if Lie.EXPIRES_IN_TEXT in self:
+        if Fault.EXPIRES_IN_TEXT in self:
             return {"expires_in": str(seconds)}
-        odd = [value for lie, value in EXPIRES_IN.items() if lie in self]
+        odd = [value for fault, value in EXPIRES_IN.items() if fault in self]
         return {"expires_in": odd[0] if odd else seconds}

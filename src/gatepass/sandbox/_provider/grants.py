@@ -1,6 +1,6 @@
 """What the identity provider remembers: codes, families of refresh tokens, devices, counters.
 
-All of it lies under one lock, and each question is one step under that lock: two clients that come
+All of it lies under one lock, and each request is one step under that lock: two clients that come
 with the same refresh token at the same moment get two different answers, never half of one.
 """
 
@@ -72,7 +72,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class TokenGrant:
     """What a token request earned.
 
     Attributes:
@@ -87,7 +87,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class TokenFamily:
     """The refresh tokens that came of one login.
 
     Attributes:
@@ -140,7 +140,7 @@ class DeviceCode:
 
 
 @dataclass(slots=True)
-class _Kin:
+class _Family:
     """A family: its tokens, each with the time of its first use."""
 
     grant: Grant
@@ -158,7 +158,7 @@ class _Code:
     challenge: str
     ends_at: float
     used: bool = False
-    kin: _Kin | None = None
+    family: _Family | None = None
 
 
 @dataclass(slots=True)
@@ -172,8 +172,8 @@ class _Device:
     denied: bool = False
 
 
-class Ledger:
-    """The books of one run of a provider.
+class Grants:
+    """The state of one run of a provider.
 
     Args:
         rules: how strict it is.
@@ -185,15 +185,15 @@ class Ledger:
         self._clock = clock
         self._lock = Lock()
         self._codes: dict[str, _Code] = {}
-        self._families: list[_Kin] = []
-        self._by_token: dict[str, _Kin] = {}
+        self._families: list[_Family] = []
+        self._by_token: dict[str, _Family] = {}
         self._devices: dict[str, _Device] = {}
         self._requests: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
 
     # --- counters ---
 
-    def note_request(self, grant_type: str) -> None:
+    def count_request(self, grant_type: str) -> None:
         """Count a token request."""
         with self._lock:
             self._requests[grant_type] += 1
@@ -209,18 +209,18 @@ class Ledger:
                 forced_logins=self._events["forced login"],
             )
 
-    def families(self) -> tuple[Family, ...]:
+    def families(self) -> tuple[TokenFamily, ...]:
         """Return all families, in the order of their logins."""
         with self._lock:
             return tuple(
-                Family(
-                    user=kin.grant.subject,
-                    client_id=kin.grant.client_id,
-                    refresh_token=kin.last,
-                    rotations=kin.rotations,
-                    revoked=kin.revoked,
+                TokenFamily(
+                    user=family.grant.subject,
+                    client_id=family.grant.client_id,
+                    refresh_token=family.last,
+                    rotations=family.rotations,
+                    revoked=family.revoked,
                 )
-                for kin in self._families
+                for family in self._families
             )
 
     # --- authorization code (RFC 6749, 4.1; RFC 7636) ---
@@ -234,7 +234,7 @@ class Ledger:
             self._codes[code] = _Code(grant, redirect_uri, challenge, ends_at)
         return code
 
-    def redeem(self, code: str, client_id: str, redirect_uri: str, verifier: str) -> Allowed:
+    def redeem(self, code: str, client_id: str, redirect_uri: str, verifier: str) -> TokenGrant:
         """Take a code.
 
         Raises:
@@ -246,8 +246,8 @@ class Ledger:
             if entry is None or entry.grant.client_id != client_id:
                 raise Refusal("invalid_grant", "no such code")
             if entry.used:
-                if entry.kin is not None:
-                    entry.kin.revoked = True
+                if entry.family is not None:
+                    entry.family.revoked = True
                 raise Refusal("invalid_grant", "the code was used before")
             entry.used = True
             if self._clock() > entry.ends_at:
@@ -260,7 +260,7 @@ class Ledger:
 
     # --- refresh (RFC 6749, 6; RFC 9700, 4.14) ---
 
-    def begin(self, grant: Grant) -> Allowed:
+    def begin(self, grant: Grant) -> TokenGrant:
         """Begin a family, as after a login."""
         with self._lock:
             self._events["login"] += 1
@@ -268,7 +268,7 @@ class Ledger:
 
     def refresh(
         self, token: str, client_id: str, scopes: tuple[str, ...], *, rotate: bool = True
-    ) -> Allowed:
+    ) -> TokenGrant:
         """Take a refresh token and give the next one.
 
         A token that comes again within the grace brings a further one; later it ends the family.
@@ -283,62 +283,62 @@ class Ledger:
             Refusal: it is not this client's, its family has ended, or it asks for more than before.
         """
         with self._lock:
-            kin = self._by_token.get(token)
-            if kin is None or kin.grant.client_id != client_id:
+            family = self._by_token.get(token)
+            if family is None or family.grant.client_id != client_id:
                 raise Refusal("invalid_grant", "no such refresh token")
             now = self._clock()
-            self._check(kin, kin.tokens[token], now)
-            if not set(scopes) <= set(kin.grant.scopes):
+            self._check(family, family.tokens[token], now)
+            if not set(scopes) <= set(family.grant.scopes):
                 raise Refusal("invalid_scope", "more scopes than were granted")
             if self._rules.rotation and rotate:
-                if kin.tokens[token] is None:
-                    kin.tokens[token] = now
-                kin.rotations += 1
+                if family.tokens[token] is None:
+                    family.tokens[token] = now
+                family.rotations += 1
                 self._events["rotation"] += 1
-                self._add_token(kin)
-            return Allowed(kin.grant, kin.last, kin.ends_at)
+                self._add_token(family)
+            return TokenGrant(family.grant, family.last, family.ends_at)
 
-    def _check(self, kin: _Kin, used_at: float | None, now: float) -> None:
-        if kin.revoked:
+    def _check(self, family: _Family, used_at: float | None, now: float) -> None:
+        if family.revoked:
             raise Refusal("invalid_grant", "the login was revoked")
-        if kin.ends_at is not None and now > kin.ends_at:
+        if family.ends_at is not None and now > family.ends_at:
             raise Refusal("invalid_grant", "the refresh token has run out")
         if used_at is None or now - used_at <= self._rules.grace:
             return
         self._events["reuse"] += 1
         if self._rules.reuse_detection:
-            kin.revoked = True
+            family.revoked = True
             self._events["forced login"] += 1
         raise Refusal("invalid_grant", "the refresh token was used before")
 
     def revoke(self, token: str, client_id: str) -> None:
         """End a family (RFC 7009). A token that nobody knows is no error."""
         with self._lock:
-            kin = self._by_token.get(token)
-            if kin is not None and kin.grant.client_id == client_id:
-                kin.revoked = True
+            family = self._by_token.get(token)
+            if family is not None and family.grant.client_id == client_id:
+                family.revoked = True
 
     def revoke_user(self, user: str) -> None:
         """End all families of a user, as an administrator does."""
         with self._lock:
-            for kin in self._families:
-                kin.revoked = kin.revoked or kin.grant.subject == user
+            for family in self._families:
+                family.revoked = family.revoked or family.grant.subject == user
 
-    def _begin(self, grant: Grant, code: _Code | None = None) -> Allowed:
+    def _begin(self, grant: Grant, code: _Code | None = None) -> TokenGrant:
         if "offline_access" not in grant.scopes:
-            return Allowed(grant, None)
+            return TokenGrant(grant, None)
         seconds = self._rules.refresh_token_seconds
-        kin = _Kin(grant, {}, "", None if seconds is None else self._clock() + seconds)
-        self._families.append(kin)
+        family = _Family(grant, {}, "", None if seconds is None else self._clock() + seconds)
+        self._families.append(family)
         if code is not None:
-            code.kin = kin
-        self._add_token(kin)
-        return Allowed(grant, kin.last, kin.ends_at)
+            code.family = family
+        self._add_token(family)
+        return TokenGrant(grant, family.last, family.ends_at)
 
-    def _add_token(self, kin: _Kin) -> None:
-        kin.last = secrets.token_urlsafe(self._rules.refresh_token_bytes)
-        kin.tokens[kin.last] = None
-        self._by_token[kin.last] = kin
+    def _add_token(self, family: _Family) -> None:
+        family.last = secrets.token_urlsafe(self._rules.refresh_token_bytes)
+        family.tokens[family.last] = None
+        self._by_token[family.last] = family
 
     # --- devices (RFC 8628) ---
 
@@ -367,7 +367,7 @@ class Ledger:
                     return
         raise KeyError(user_code)
 
-    def poll(self, device_code: str, client_id: str) -> Allowed:
+    def poll(self, device_code: str, client_id: str) -> TokenGrant:
         """Answer a device that asks whether it was approved; the code is good for one answer.
 
         Raises:

@@ -30,7 +30,7 @@ JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"
 
 
-class Manner(Enum):
+class Delivery(Enum):
     """How an answer goes over the wire."""
 
     PLAIN = auto()
@@ -41,7 +41,7 @@ class Manner(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpResponse:
     """One answer.
 
     Attributes:
@@ -49,7 +49,7 @@ class Reply:
         body: what follows the head.
         content_type: of the body.
         headers: further headers.
-        manner: how it is sent.
+        delivery: how it is sent.
         late: whether it waits for ``delay`` and for tests that hold answers back.
     """
 
@@ -57,26 +57,28 @@ class Reply:
     body: bytes = field(default=b"", repr=False)
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
-    manner: Manner = Manner.PLAIN
+    delivery: Delivery = Delivery.PLAIN
     late: bool = False
 
 
-def json_reply(content: object, status: int = HTTPStatus.OK, *, huge: bool = False) -> Reply:
+def json_response(
+    content: object, status: int = HTTPStatus.OK, *, huge: bool = False
+) -> HttpResponse:
     """Return JSON that nobody may keep; ``huge`` makes it 4 MiB long."""
     body = json.dumps(content).encode()
-    return Reply(status, body + b" " * _HUGE if huge else body, headers=(_NO_STORE,))
+    return HttpResponse(status, body + b" " * _HUGE if huge else body, headers=(_NO_STORE,))
 
 
-def page(text: str, status: int = HTTPStatus.OK) -> Reply:
+def page(text: str, status: int = HTTPStatus.OK) -> HttpResponse:
     """Return a page."""
-    return Reply(status, text.encode(), HTML, headers=(_NO_STORE,))
+    return HttpResponse(status, text.encode(), HTML, headers=(_NO_STORE,))
 
 
 _NO_STORE: Final = ("Cache-Control", "no-store")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class HttpRequest:
     """One request.
 
     Attributes:
@@ -198,7 +200,7 @@ class ProviderListener(Listener):
         OSError: the port is taken.
     """
 
-    answer: Callable[[Question], tuple[Reply, ProviderRequest]]
+    answer: Callable[[HttpRequest], tuple[HttpResponse, ProviderRequest]]
 
     def __init__(self, port: int, tls: SSLContext | None, delay: float) -> None:
         # Nobody logs on to a provider by a header of HTTP.
@@ -262,18 +264,18 @@ class _ProviderConnection(_Connection):
         if len(body) < int(length):
             self.close_connection = True
             return
-        reply, seen = self.server.answer(self._question(body))
+        response, seen = self.server.answer(self._read_request(body))
         with self.server.seen_lock:
             self.server.seen.append(seen)
-        if reply.late:
+        if response.late:
             self.server.wait()
-        self._deliver(reply)
+        self._deliver(response)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _ask  # noqa: N815
 
-    def _question(self, body: bytes) -> Question:
+    def _read_request(self, body: bytes) -> HttpRequest:
         path, _, query = self.path.partition("?")
-        return Question(
+        return HttpRequest(
             method=self.command,
             path=path,
             query=query,
@@ -282,17 +284,17 @@ class _ProviderConnection(_Connection):
             authorization=self.headers.get("Authorization"),
         )
 
-    def _deliver(self, reply: Reply) -> None:
-        if reply.manner is Manner.RESET:
+    def _deliver(self, response: HttpResponse) -> None:
+        if response.delivery is Delivery.RESET:
             self.close_connection = True
             self.server.reset(self.connection)
             return
-        drip = reply.manner is Manner.DRIP
-        self.send_response(reply.status)
+        drip = response.delivery is Delivery.DRIP
+        self.send_response(response.status)
         headers: Mapping[str, str] = {
-            **dict(reply.headers),
-            "Content-Type": reply.content_type,
-            "Content-Length": str(_HUGE if drip else len(reply.body)),
+            **dict(response.headers),
+            "Content-Type": response.content_type,
+            "Content-Length": str(_HUGE if drip else len(response.body)),
         }
         for name, value in headers.items():
             self.send_header(name, value)
@@ -303,4 +305,4 @@ class _ProviderConnection(_Connection):
             while self.server.pause():
                 self.wfile.write(b" ")
         else:
-            self.wfile.write(reply.body)
+            self.wfile.write(response.body)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from gatepass.sandbox._provider.faults import Lie, Lies
-from gatepass.sandbox._provider.grants import Allowed, Grant
+from gatepass.sandbox._provider.faults import Fault, Faults
+from gatepass.sandbox._provider.grants import Grant, TokenGrant
 
 if TYPE_CHECKING:
     from joserfc.jwk import RSAKey
@@ -72,13 +72,13 @@ def _new_key(name: str) -> "RSAKey":
 
 
 @dataclass(frozen=True, slots=True)
-class Mint:
+class TokenIssuer:
     """Makes token answers.
 
     Attributes:
         issuer: the provider's name.
         keys: what it signs with.
-        lies: what it does wrong.
+        faults: what it does wrong.
         clock: wall time in seconds.
         access_token_seconds: how long an access token lives.
         with_id_token: whether ``openid`` brings an ID token.
@@ -86,31 +86,31 @@ class Mint:
 
     issuer: str
     keys: Keys
-    lies: Lies
+    faults: Faults
     clock: Callable[[], float]
     access_token_seconds: int
     with_id_token: bool
 
-    def answer(self, allowed: Allowed, *, refreshed: bool = False) -> dict[str, object]:
+    def answer(self, allowed: TokenGrant, *, refreshed: bool = False) -> dict[str, object]:
         """Return the JSON of RFC 6749, section 5.1.
 
         Args:
             allowed: what the request earned.
             refreshed: whether a refresh token was brought; then there is no nonce (OIDC Core 12.2).
         """
-        grant, lies = allowed.grant, self.lies
-        other = refreshed and Lie.OTHER_SUB in lies
+        grant, faults = allowed.grant, self.faults
+        other = refreshed and Fault.OTHER_SUB in faults
         subject = _NOBODY if other else grant.subject
-        scopes = ("openid",) if Lie.FEWER_SCOPES in lies else grant.scopes
+        scopes = ("openid",) if Fault.FEWER_SCOPES in faults else grant.scopes
         access_token = self.access_token(grant, subject, scopes)
         answer: dict[str, object] = {
             "access_token": access_token,
             "scope": " ".join(scopes),
-            **lies.expires_in(self.access_token_seconds),
+            **faults.expires_in(self.access_token_seconds),
         }
-        if Lie.NO_TOKEN_TYPE not in lies:
-            answer["token_type"] = "DPoP" if Lie.OTHER_TOKEN_TYPE in lies else "Bearer"
-        if allowed.refresh_token is not None and Lie.NO_REFRESH_TOKEN not in lies:
+        if Fault.NO_TOKEN_TYPE not in faults:
+            answer["token_type"] = "DPoP" if Fault.OTHER_TOKEN_TYPE in faults else "Bearer"
+        if allowed.refresh_token is not None and Fault.NO_REFRESH_TOKEN not in faults:
             answer["refresh_token"] = allowed.refresh_token
             if allowed.refresh_until is not None:  # as Keycloak tells it; no standard knows it
                 answer["refresh_expires_in"] = max(0, int(allowed.refresh_until - self.clock()))
@@ -148,22 +148,22 @@ class Mint:
         return str(claims["sub"])
 
     def _id_token(self, grant: Grant, subject: str, nonce: str | None, access_token: str) -> str:
-        lies, now = self.lies, self.clock()
-        begin = now - _HOUR - _ID_TOKEN_SECONDS if Lie.ID_TOKEN_EXPIRED in lies else now
+        faults, now = self.faults, self.clock()
+        begin = now - _HOUR - _ID_TOKEN_SECONDS if Fault.ID_TOKEN_EXPIRED in faults else now
         claims: dict[str, object] = {
-            "iss": self.issuer + "/other" if Lie.ID_TOKEN_ISS in lies else self.issuer,
+            "iss": self.issuer + "/other" if Fault.ID_TOKEN_ISS in faults else self.issuer,
             "sub": subject,
-            "aud": "another-client" if Lie.ID_TOKEN_AUD in lies else grant.client_id,
+            "aud": "another-client" if Fault.ID_TOKEN_AUD in faults else grant.client_id,
             "iat": int(begin),
             "exp": int(begin + _ID_TOKEN_SECONDS),
             "at_hash": _half_hash(access_token),
             "preferred_username": subject,
         }
         if nonce is not None:
-            claims["nonce"] = "another-nonce" if Lie.ID_TOKEN_NONCE in lies else nonce
-        if Lie.ID_TOKEN_UNSIGNED in lies:
+            claims["nonce"] = "another-nonce" if Fault.ID_TOKEN_NONCE in faults else nonce
+        if Fault.ID_TOKEN_UNSIGNED in faults:
             return _unsigned(claims)
-        if Lie.ID_TOKEN_SIGNATURE in lies:
+        if Fault.ID_TOKEN_SIGNATURE in faults:
             return self.keys.forge(claims, "JWT")
         return self.keys.sign(claims, "JWT")
 
