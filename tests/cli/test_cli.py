@@ -582,7 +582,7 @@ def test_python_runs_the_command_without_an_installed_script(home: Home) -> None
 
 def test_where_stdout_is_closed_data_goes_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
     """It may be a token, and stderr is often a log."""
-    with contextlib.redirect_stdout(None), _output.for_data_alone():
+    with contextlib.redirect_stdout(None):
         _output.data("hunter2")
 
     assert capsys.readouterr() == ("", "")

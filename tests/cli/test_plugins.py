@@ -7,7 +7,6 @@ stands in tests/support/third_party/hostile.py.
 import json
 import subprocess
 import tomllib
-import traceback
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from gatepass import AuthContext, SecretContext, UnattendedContext
 from gatepass._config.suggest import unknown_name
 from gatepass._system import plugins
 from gatepass.cli._context import World
-from gatepass.errors import GatepassError, PluginError
+from gatepass.errors import PluginError
 from gatepass.sandbox import Server
 from tests.support.echo import Echo, echo
 from tests.support.home import Home
@@ -350,80 +349,9 @@ def test_a_name_that_no_profile_should_write_is_never_used_and_cannot_steer_a_te
     )
     jsonschema.Draft202012Validator.check_schema(document)
     monkeypatch.syspath_prepend(str(tmp_path / "packages"))
-    with pytest.raises(PluginError, match="claims the name 'Basic' .* never used"):
+    with pytest.raises(PluginError, match="no installed package provides 'Basic'"):
         plugins.load(plugins.AUTH, "Basic")
     assert [each for each in plugins.conflicts() if not each.isprintable()] == []
-
-
-def test_our_own_entry_points_are_no_strangers_claim(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As an installed gatepass has them, and a second one beside it."""
-    for package in ("gatepass", "gatepass-of-yesterday"):
-        info = tmp_path / f"{package.replace('-', '_')}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        groups = (
-            "\n".join([f"[{group}]", *(f"{name} = {value}" for name, value in names.items())])
-            for group, names in plugins.BUILT_IN.items()
-        )
-        (info / "entry_points.txt").write_text("\n".join(groups))
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    assert [each for each in plugins.conflicts() if "gatepass-of-yesterday" in each] == []
-
-
-def test_a_package_that_comes_while_the_process_runs_is_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As in a notebook, after an installation; the packages are not scanned for each question."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert not plugins.is_known(plugins.AUTH, "late")
-    info = tmp_path / "late-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[gatepass.auth]\nlate = late:X\n")
-
-    assert plugins.is_known(plugins.AUTH, "late")
-
-
-_NOISY: Final = """
-print("noise")
-from dataclasses import dataclass
-from gatepass import SecretField
-
-@dataclass(frozen=True)
-class X:
-    token: SecretField
-    def authenticator(self, context): ...
-    def unattended(self, context):
-        print("noise")
-        return context.predict(token=self.token)
-"""
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [["profiles"], ["show", "a"], ["validate", "--unattended"], ["secret", "list"]],
-)
-def test_what_a_package_prints_does_not_mix_with_the_data(
-    home: Home, tmp_path: Path, arguments: list[str]
-) -> None:
-    info = tmp_path / "noisy-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noisy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[gatepass.auth]\nnoisy = noisy:X\n")
-    (tmp_path / "noisy.py").write_text(_NOISY)
-    home.user(
-        '[profiles.a]\nurl = "https://a.example.com"\n'
-        'auth = { scheme = "noisy", token = "env:PATH" }\n'
-    )
-
-    done = replace(home, path=[str(tmp_path)]).run(*arguments, "--json")
-
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)
-    assert "noise" in done.stderr
 
 
 # ---------------------------------------------------------------- classes that are none
@@ -431,25 +359,18 @@ def test_what_a_package_prints_does_not_mix_with_the_data(
 # Scheme → what the error says after the name of package and entry point.
 BROKEN: Final = {
     "raises": "cannot be imported: RuntimeError at auth_raises.py:",
-    "missing": "cannot be imported: No module named 'no_such_module_anywhere'",
-    "exits": "cannot be imported: SystemExit at auth_exits.py:",
+    "missing": "cannot be imported: ModuleNotFoundError at auth_missing.py:",
     "gone": "cannot be imported: AttributeError",
     "number": "is not a dataclass",
     "plain": "is not a dataclass",
-    "instance": "is not a dataclass",
-    "meta": "",
     "mute": "has no method authenticator",
     "control": "has a field called scheme",
-    "forward": "cannot be used: NameError",
-    "initvar": "has an InitVar",
-    "unhashable": "cannot be used: TypeError",
     "picky": "cannot check its keys: RuntimeError at auth_picky.py:",
-    "other": "makes something else of itself",
 }
 # These need a key that only they have.
 BROKEN_KEYS: Final = {
     "alien": "cannot check its keys: PydanticSchemaGenerationError",
-    "hooked": "cannot check its keys: SystemExit at auth_hooked.py:",
+    "hooked": "cannot check its keys: RuntimeError at auth_hooked.py:",
     "sighted": "cannot check its keys: RuntimeError at auth_sighted.py:",
 }
 
@@ -485,7 +406,7 @@ def test_broken_schemes_are_open_in_the_schema_and_leave_the_others_as_they_are(
 
     checker.check_schema(document)
     jsonschema.Draft7Validator.check_schema(document)
-    unbroken_keys = {"mute", "picky", "other", *BROKEN_KEYS}
+    unbroken_keys = {"mute", "picky", *BROKEN_KEYS}
     for scheme in set(BROKEN) - unbroken_keys:
         assert good({"scheme": scheme, "anything": {"at": "all"}}), scheme
     assert good({"scheme": "basic", "user_name": "a", "password": "env:X"})
@@ -509,7 +430,6 @@ def test_broken_schemes_are_open_in_the_schema_and_leave_the_others_as_they_are(
     [
         ("blurts", "cannot make its login: RuntimeError at auth_blurts.py:"),
         ("blurts-ours", "cannot make its login: GatepassError at "),
-        ("quits", "cannot make its login: SystemExit at auth_quits.py:"),
         ("empty", "makes no callable"),
         ("forgets", "cannot log a request on: AttributeError at "),
         ("blurts-late", "cannot log a request on: KeyError at auth_blurts_late.py:"),
@@ -536,48 +456,12 @@ def test_a_failure_with_a_secret_in_its_words_tells_who_failed_and_not_the_words
         assert CANARY not in printed
 
 
-def _fails() -> None:
-    words = CANARY
-    raise ValueError(words)
-
-
-def test_neither_a_context_nor_a_local_variable_of_the_error_leads_to_the_words() -> None:
-    with pytest.raises(PluginError) as caught:
-        plugins.ask(plugins.AUTH, "of-a-stranger", "fails", _fails)
-
-    assert caught.value.__context__ is None
-    assert caught.value.__cause__ is None
-    for frame, _ in traceback.walk_tb(caught.value.__traceback__):
-        if frame.f_code.co_filename == plugins.__file__:
-            assert not any(isinstance(each, ValueError) for each in frame.f_locals.values())
-
-
-def test_our_own_failures_and_ctrl_c_pass_as_they_are() -> None:
-    def stops() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(ValueError, match=CANARY):
-        plugins.ask(plugins.AUTH, "basic", "fails", _fails)
-    with pytest.raises(KeyboardInterrupt):
-        plugins.ask(plugins.AUTH, "of-a-stranger", "fails", stops)
-
-
-def test_an_error_for_people_passes_unless_it_holds_a_secret() -> None:
-    def refuses() -> None:
-        raise GatepassError("no key", hint=f"not even {CANARY}")
-
-    for tells, kind in ((None, GatepassError), (lambda text: CANARY in text, PluginError)):
-        with pytest.raises(GatepassError) as caught:
-            plugins.ask(plugins.AUTH, "of-a-stranger", "fails", refuses, tells=tells)
-        assert type(caught.value) is kind
-
-
 # ---------------------------------------------------------------- odd manners that do no harm
 
 
-@pytest.mark.parametrize("scheme", ["rude", "traits", "derived", "endless"])
+@pytest.mark.parametrize("scheme", ["traits", "derived", "endless"])
 def test_odd_manners_are_no_obstacle(victim: Home, scheme: str) -> None:
-    """Special methods that raise, odd class variables, fields that no key fills or that nest."""
+    """Odd class variables, fields that no key fills or that nest."""
     with echo() as server:
         victim.user(_profile(scheme, url=server.url))
         for words in ("validate dev", "show dev --origin", "profiles", "check dev"):
@@ -627,14 +511,8 @@ def test_a_key_for_a_field_that_no_key_fills_is_unknown(victim: Home) -> None:
         ("nothing", 3, "nothing:x: it is empty"),
         ("null", 3, "answered with something that is not text"),
         ("rawbytes", 3, "answered with something that is not text"),
-        ("faulty", 3, "failed with ValueError"),
-        ("quitting", 3, "failed with SystemExit"),
-        ("base", 3, "failed with Odd"),
-        ("uncallable", 3, "failed with TypeError"),
-        ("mumbling", 3, "failed with SecretUnavailable"),
-        ("shouting", 3, "shouting:x: it is shut\nknock"),
-        ("changing", 3, "failed with Odd"),
-        ("stopped", 130, "stopped"),
+        ("faulty", 3, "failed: ValueError at source_faulty.py:"),
+        ("uncallable", 3, "failed: TypeError at "),
         ("spyglass", 2, "of the package rival-gatepass (entry point rival:X) cannot be imported"),
     ],
 )
@@ -645,7 +523,7 @@ def test_a_source_may_answer_in_any_way(victim: Home, source: str, code: int, wo
 
     assert done.returncode == code
     assert words in _told(done)
-    if "with" in words:
+    if "answered with" in words or "failed" in words:
         assert f"the source '{source}' of the package hostile-gatepass" in _told(done)
         assert f"(entry point hostile.source_{source}:X)" in _told(done)
     assert CANARY not in _told(done)
@@ -654,12 +532,12 @@ def test_a_source_may_answer_in_any_way(victim: Home, source: str, code: int, wo
 def test_the_next_alternative_is_asked_where_a_source_fails(victim: Home) -> None:
     with echo() as server:
         login = _profile("bearer", url=server.url)
-        victim.user(login.replace('"env:TOKEN"', '["quitting:x", "printing:x", "env:OTHER"]'))
+        victim.user(login.replace('"env:TOKEN"', '["faulty:x", "env:OTHER"]'))
 
         done = victim.run("check", "dev")
 
     assert done.returncode == 0, done.stderr
-    assert server.authorizations == [f"Bearer {CANARY}"]
+    assert server.authorizations == ["Bearer innocent"]
 
 
 # ---------------------------------------------------------------- what a scheme is handed

@@ -287,7 +287,7 @@ def test_a_foreign_source_is_asked_like_ours() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("fails", "package gatepass-stranger .* failed with ValueError"),
+        ("fails", "package gatepass-stranger .* failed: ValueError at"),
         ("refuses", "the safe is closed"),
         ("silent", "not text"),
         ("odd", "not text"),

@@ -265,13 +265,13 @@ def _if_scheme(name: str, then: Schema) -> Schema:
 def _scheme(name: str) -> _Scheme:
     """The keys of one scheme; of one that cannot be described, nothing."""
     try:
-        return plugins.ask(plugins.AUTH, name, "cannot be described", lambda: _keys_of(name))
+        return plugins.call(plugins.AUTH, name, "cannot be described", lambda: _keys_of(name))
     except PluginError:  # its package is broken; validate tells, an editor should not
         return _Scheme({"type": "object", "properties": {}, "additionalProperties": True}, [])
 
 
 def _keys_of(name: str) -> _Scheme:
-    kind = plugins.scheme(name)
+    kind = plugins.load_scheme(name)
     table = _table(kind)
     required = table.pop("required", [])
     table["properties"] = {"scheme": {"const": name}, **table["properties"]}
@@ -377,7 +377,7 @@ def _type(hint: Any, within: tuple[Any, ...]) -> Schema:
 
     try:
         return _understood(TypeAdapter(hint).json_schema())
-    except (Exception, SystemExit):  # noqa: BLE001 - a stranger's type can fail in any way
+    except Exception:  # noqa: BLE001 - pydantic passes on what another package's type raises
         return {}
 
 

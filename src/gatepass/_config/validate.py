@@ -226,19 +226,16 @@ class _Validator:
             known = plugins.names(plugins.AUTH)
             self.say(("auth", "scheme"), suggest.unknown_name(name, known, "scheme"))
             return name, None
-        kind = plugins.scheme(name)
+        kind = plugins.load_scheme(name)
         table = {key: value for key, value in auth.items() if key != "scheme"}
         before = len(self._complaints)
 
         def checked() -> Scheme | None:
             values = self.fields(kind, table, ("auth",))
             _check_way(self, values, ("auth",))
-            made = self._made(kind, values) if len(self._complaints) == before else None
-            if made is not None and type(made) is not kind:  # whose keys were never checked
-                raise plugins.broken(plugins.AUTH, name, "makes something else of itself")
-            return made
+            return self._made(kind, values) if len(self._complaints) == before else None
 
-        return name, plugins.ask(plugins.AUTH, name, "cannot check its keys", checked)
+        return name, plugins.call(plugins.AUTH, name, "cannot check its keys", checked)
 
     def _made(self, kind: Any, values: dict[str, Any]) -> Scheme | None:
         """Build a scheme, which may have rules of its own about its keys."""

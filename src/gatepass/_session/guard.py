@@ -314,13 +314,13 @@ class Guard:
 
     def _ask(self, failing: str, call: Callable[[], T]) -> T:
         """Call a scheme, which may raise what a request may, and say who failed otherwise."""
-        return plugins.ask(
+        return plugins.call(
             plugins.AUTH,
             self._profile.scheme,
             failing,
             call,
             passing=(requests.RequestException,),
-            tells=self._unlocked.tells,
+            holds_secret=self._unlocked.tells,
         )
 
     def _check_headers(self, sent: PreparedRequest, request: PreparedRequest) -> None:

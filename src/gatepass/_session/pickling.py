@@ -118,7 +118,7 @@ def unpacked(parcel: Parcel, environ: Mapping[str, str]) -> Profile:
 
 def _made_again(name: str, fields: Mapping[str, Any]) -> Any:
     def made() -> Any:
-        kind = plugins.scheme(name)
+        kind = plugins.load_scheme(name)
         tables = {key: dataclass_in(hint) for key, hint in types_of(kind).items()}
         again = {
             key: tables[key](**fields[key])
@@ -128,7 +128,7 @@ def _made_again(name: str, fields: Mapping[str, Any]) -> Any:
         return kind(**{**fields, **again})
 
     wrong = (TypeError, ValueError)  # a key that one of the two does not know
-    return plugins.ask(plugins.AUTH, name, "cannot be made again", made, passing=wrong)
+    return plugins.call(plugins.AUTH, name, "cannot be made again", made, passing=wrong)
 
 
 def _machine_here(carried: MachineSettings, environ: Mapping[str, str]) -> MachineSettings:

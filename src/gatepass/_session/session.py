@@ -316,20 +316,20 @@ class Session(requests.Session):
             raise
 
     def _made_authenticator(self) -> "Authenticator":
-        """Let the scheme make its login; a stranger's may fail in any way."""
+        """Let the scheme make its authenticator."""
 
         def made() -> "Authenticator":
             found = self.profile.auth.authenticator(self._context())
             if not callable(found):
-                raise plugins.broken(plugins.AUTH, self.profile.scheme, "makes no callable")
+                raise plugins.plugin_error(plugins.AUTH, self.profile.scheme, "makes no callable")
             return found
 
-        return plugins.ask(
+        return plugins.call(
             plugins.AUTH,
             self.profile.scheme,
             "cannot make its login",
             made,
-            tells=self._unlocked.tells,
+            holds_secret=self._unlocked.tells,
         )
 
     def _context(self) -> AuthContext:

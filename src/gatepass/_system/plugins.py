@@ -1,26 +1,26 @@
-"""Entry-point name → object.
+"""The schemes and secret sources that are installed, by the names of their entry points.
 
 The name in the entry point is the word in the profile: ``scheme = "ntlm"`` is the entry point
 ``ntlm`` of the group ``gatepass.auth``, and ``env:`` is ``env`` of ``gatepass.secrets``.
 
-Two rules keep passwords where they belong. A built-in name always means the built-in, whoever
-else claims it; and a name that two other packages claim means neither. Built-in names are looked
-up in a table, so that the usual case never scans the installed packages (3 to 50 ms).
+A built-in name always means the built-in. A name that two other packages claim means neither. Names
+of built-ins are looked up in a table, so that most runs never scan the installed packages (3 to
+50 ms). Beyond that a plug-in is trusted: it is code in the user's own process.
 """
 
 import os
 import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from gatepass._system.text import printable
 from gatepass.errors import GatepassError, PluginError
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution, EntryPoint
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -48,104 +48,76 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 
-_MODULE: Final = re.compile(r"[A-Za-z0-9_.]+")
 _USABLE: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 
-def _strangers(group: str) -> "tuple[EntryPoint, ...]":
-    """The entry points of a group that other packages bring, one for each claim."""
-    return _scanned(group, tuple((folder, _changed(folder)) for folder in sys.path))
+class _Scan(NamedTuple):
+    """What other packages bring."""
+
+    claims: "tuple[EntryPoint, ...]"
+    unreadable: tuple[str, ...]  # the packages whose entry points cannot be read
 
 
-def _changed(folder: str) -> int | None:
+def _scan() -> _Scan:
+    """Scan the installed packages, again where a folder of them has changed."""
+    return _scan_folders(tuple((folder, _time_of_change(folder)) for folder in sys.path))
+
+
+def _time_of_change(folder: str) -> int | None:
     try:
         return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116 - a Path costs more than the call
     except (OSError, ValueError):
         return None
 
 
-@lru_cache(maxsize=len(BUILT_IN) + 2)  # one answer for each group, and the last one before it
-def _scanned(group: str, _folders: object) -> "tuple[EntryPoint, ...]":
-    """Scan the installed packages, again where a folder of them has changed."""
-    seen: set[tuple[str, str, str]] = set()
-    found = []
-    for entry in _entry_points(group):
-        # An editable install may list a distribution twice: the same claim counts once.
-        claim = (_owner(entry), entry.name, entry.value)
-        if BUILT_IN[group].get(entry.name) != entry.value and claim not in seen:
-            seen.add(claim)
-            found.append(entry)
-    return tuple(found)
+@lru_cache(maxsize=2)
+def _scan_folders(_folders: object) -> _Scan:
+    """Read the entry points of all packages, each once; no other metadata is parsed."""
+    from importlib.metadata import distributions, entry_points
 
-
-def _entry_points(group: str) -> "Iterable[EntryPoint]":
-    """The entry points of a group; of a package whose own cannot be read, none."""
-    from importlib.metadata import entry_points
-
+    found: list[EntryPoint] = []
+    unreadable = []
     try:
-        return entry_points(group=group)
+        of_all = entry_points()
+        for group in BUILT_IN:
+            found += of_all.select(group=group)
     except Exception:  # noqa: BLE001 - one damaged file among all, which may hold anything
-        readable = (_entries(each) or () for each in _distributions())
-        return [entry for entries in readable for entry in entries if entry.group == group]
+        for each in distributions():
+            try:
+                found.extend(each.entry_points)
+            except Exception:  # noqa: BLE001 - this is the one, or one of them
+                unreadable.append(printable(str(each.name)))
+    claims = {  # an editable install may list a package twice: the same claim counts once
+        (_owner(entry), entry.group, entry.name, entry.value): entry
+        for entry in found
+        if entry.group in BUILT_IN and BUILT_IN[entry.group].get(entry.name) != entry.value
+    }
+    return _Scan(tuple(claims.values()), tuple(unreadable))
 
 
-def _distributions() -> "Iterator[Distribution]":
-    """The installed packages, each once: the first on the path counts."""
-    from importlib.metadata import distributions
-
-    seen: set[str] = set()
-    for each in distributions():
-        name = _name(each)
-        if name not in seen:
-            seen.add(name)
-            yield each
-
-
-def _name(distribution: "Distribution") -> str:
-    try:
-        return str(distribution.name)
-    except Exception:  # noqa: BLE001 - as above
-        return "(without a name)"
-
-
-def _entries(distribution: "Distribution") -> "Iterable[EntryPoint] | None":
-    """The entry points of a package; None where they cannot be read."""
-    try:
-        return distribution.entry_points
-    except Exception:  # noqa: BLE001 - as above
-        return None
+def _claims(group: str, name: str | None = None) -> "list[EntryPoint]":
+    """The entry points of a group, or of one name in it, that other packages bring."""
+    return [each for each in _scan().claims if each.group == group and name in {None, each.name}]
 
 
 def _owner(entry: "EntryPoint") -> str:
-    """The package of an entry point; a name that could steer a terminal is written with escapes."""
-    name = (entry.dist.name if entry.dist else None) or entry.value
-    return _printable(name)
+    """The package of an entry point."""
+    return printable((entry.dist.name if entry.dist else None) or entry.value)
 
 
-def _printable(name: str) -> str:
-    return name if name.isprintable() else ascii(name)
-
-
-def _claims(group: str, name: str) -> "list[EntryPoint]":
-    return [entry for entry in _strangers(group) if entry.name == name and _USABLE.fullmatch(name)]
-
-
-def _never_used(group: str, entry: "EntryPoint") -> str:
-    return (
-        f"the package {_owner(entry)} claims the name {entry.name!a} of {group}, which is "
-        "never used: a name begins with a-z and is made of a-z, 0-9, - and _"
-    )
+def _owners(entries: "list[EntryPoint]") -> str:
+    return ", ".join(sorted(map(_owner, entries)))
 
 
 def is_known(group: str, name: str) -> bool:
-    """Say whether a name can be loaded, without importing it. Scans packages for foreign names."""
-    return name in BUILT_IN[group] or bool(_claims(group, name))
+    """Say whether a name can be loaded, without importing it. Scans packages for other names."""
+    return name in BUILT_IN[group] or bool(_USABLE.fullmatch(name) and _claims(group, name))
 
 
 def names(group: str) -> tuple[str, ...]:
-    """List every name of a group, built-in and foreign, sorted. Scans the installed packages."""
-    foreign = (entry.name for entry in _strangers(group) if _USABLE.fullmatch(entry.name))
-    return tuple(sorted({*BUILT_IN[group], *foreign}))
+    """List every name of a group, sorted. Scans the installed packages."""
+    others = (entry.name for entry in _claims(group) if _USABLE.fullmatch(entry.name))
+    return tuple(sorted({*BUILT_IN[group], *others}))
 
 
 def load(group: str, name: str) -> Any:
@@ -156,121 +128,105 @@ def load(group: str, name: str) -> Any:
         name: the word in the profile.
 
     Raises:
-        PluginError: nobody, or more than one stranger, claims the name, or its import failed.
+        PluginError: no package, or more than one, claims the name, or its import failed.
     """
     target = BUILT_IN[group].get(name)
     if target is not None:
         module, _, attribute = target.partition(":")
         return getattr(import_module(module), attribute)
-    claims = _claims(group, name)
+    claims = _claims(group, name) if _USABLE.fullmatch(name) else []
     if not claims:
-        never = [_never_used(group, entry) for entry in _strangers(group) if entry.name == name]
         raise PluginError(
-            *(never[:1] or [f"no installed package provides {name!r}"]),
-            hint=f"known are: {', '.join(names(group))}",
+            f"no installed package provides {name!a}", hint=f"known are: {', '.join(names(group))}"
         )
     if len(claims) > 1:
-        owners = ", ".join(sorted(map(_owner, claims)))
         raise PluginError(
-            f"{name!r} is claimed by more than one package: {owners}",
+            f"{name!r} is claimed by more than one package: {_owners(claims)}",
             hint="uninstall all but one of them",
         )
     (claim,) = claims
     module = claim.value.partition(":")[0].strip()
-    # It is to be pasted into a shell, and a stranger wrote it.
-    why = f'see why with:   python -c "import {module}"' if _MODULE.fullmatch(module) else ""
-    return ask(group, name, "cannot be imported", claim.load, hint=why, words_of=ImportError)
+    is_module = all(part.isidentifier() for part in module.split("."))
+    hint = f'see why with:   python -c "import {module}"' if is_module else ""
+    return call(group, name, "cannot be imported", claim.load, hint=hint)
 
 
-def scheme(name: str) -> Any:
+def load_scheme(name: str) -> Any:
     """Import the class of a scheme, and see that a profile can be made of it.
 
     Raises:
         PluginError: as :func:`load`; or it is not what a scheme must be.
     """
     kind = load(AUTH, name)
-    if name not in BUILT_IN[AUTH]:
-        flaw = ask(AUTH, name, "cannot be used", lambda: _flaw(kind))
-        if flaw:
-            raise broken(AUTH, name, flaw)
+    problem = "" if name in BUILT_IN[AUTH] else _problem_of(kind)
+    if problem:
+        raise plugin_error(AUTH, name, problem)
     return kind
 
 
-def _flaw(kind: Any) -> str:
-    """Say why a stranger's class is no scheme; empty when it is one."""
+def _problem_of(kind: Any) -> str:
+    """Say why a class is no scheme; empty when it is one."""
     import dataclasses
-    import typing
 
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return "is not a dataclass"
     if not callable(getattr(kind, "authenticator", None)):
         return "has no method authenticator"
-    fields = {each.name for each in dataclasses.fields(kind) if each.init}
-    if "scheme" in fields:
+    if "scheme" in {each.name for each in dataclasses.fields(kind)}:
         return "has a field called scheme, the key that names the scheme itself"
-    hints = typing.get_type_hints(kind, include_extras=True)
-    if any(type(hint) is dataclasses.InitVar for hint in hints.values()):
-        return "has an InitVar, which no key of a profile can fill"
-    hash(tuple(hints[field] for field in fields))  # the gate keeps what it knows of each type
     return ""
 
 
-def blame(group: str, name: str) -> str:
-    """Name a stranger and what it is: ``the scheme 'x' of the package y (entry point y.z:X)``."""
+def description_of(group: str, name: str) -> str:
+    """Name a plug-in for people: ``the scheme 'x' of the package y (entry point y.z:X)``."""
     kind = {AUTH: "scheme", SECRETS: "source"}[group]
     for entry in _claims(group, name):
-        value = entry.value if entry.value.isprintable() else ascii(entry.value)
+        value = printable(entry.value)
         return f"the {kind} {name!r} of the package {_owner(entry)} (entry point {value})"
     return f"the {kind} {name!r}"
 
 
-def ask(
+def call(
     group: str,
     name: str,
     failing: str,
-    call: Callable[[], T],
+    function: Callable[[], T],
     *,
     hint: str = "",
-    words_of: type[Exception] | tuple[()] = (),
     passing: tuple[type[Exception], ...] = (),
-    tells: Callable[[str], bool] | None = None,
+    holds_secret: Callable[[str], bool] | None = None,
 ) -> T:
-    """Call what belongs to a name; where a stranger fails in it, say who.
+    """Call what belongs to a name; turn an error of another package into ``PluginError``.
 
-    Our own failures pass as they are. Of a stranger's only the kind is told: its words may hold a
-    secret. Ctrl-C is nobody's failure.
+    Errors of built-ins pass as they are. Of another package's error only the type and the line are
+    told, since its text may hold a secret.
 
     Args:
         group: ``AUTH`` or ``SECRETS``.
         name: the word in the profile.
         failing: what to say of it, such as ``cannot be imported``.
-        call: what to call. A function, no ``with`` block: no frame of the error's traceback then
-            holds the stranger's own error.
+        function: what to call.
         hint: the next step; by default to its author.
-        words_of: the errors whose words are told.
-        passing: errors that a stranger may raise, beside :class:`GatepassError`.
-        tells: whether a text holds a secret, and so may not pass even there.
+        passing: errors that a plug-in may raise, beside :class:`GatepassError`.
+        holds_secret: whether a text holds a secret; an error with such a text does not pass.
 
     Raises:
-        PluginError: the stranger failed.
+        PluginError: the plug-in failed.
     """
     try:
-        return call()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        if name in BUILT_IN[group]:
-            raise
+        return function()
+    except Exception as error:
         passes = isinstance(error, (GatepassError, *passing))
-        if passes and not (tells and tells(_text(error))):
+        tells = passes and holds_secret is not None and holds_secret(f"{error}\n{vars(error)}")
+        if name in BUILT_IN[group] or (passes and not tells):
             raise
-        what = str(error) if isinstance(error, words_of) else _kind_and_place(error)
-        what += ", with a secret in its words" * passes
-    raise broken(group, name, f"{failing}: {what}", hint)
+        message = f"{failing}: {_type_and_line(error)}"
+    # Not in the handler: no context of the error leads to the text of the first.
+    raise plugin_error(group, name, message + ", with a secret in its words" * tells, hint)
 
 
-def _kind_and_place(error: BaseException) -> str:
-    """What its author needs to know of an error, without its words."""
+def _type_and_line(error: Exception) -> str:
+    """What its author needs to know of an error, without its text."""
     import traceback
     from pathlib import Path
 
@@ -278,46 +234,35 @@ def _kind_and_place(error: BaseException) -> str:
     return f"{type(error).__name__} at {Path(frame.f_code.co_filename).name}:{line}"
 
 
-def _text(error: BaseException) -> str:
-    """All that a person may get to see of an error."""
-    try:
-        return f"{error}\n{error!r}\n{vars(error)}"
-    except Exception as other:  # noqa: BLE001 - of a stranger, whose __str__ may fail as well
-        return type(other).__name__
-
-
-def broken(group: str, name: str, what: str, hint: str = "") -> PluginError:
-    """Return the error that says what is wrong with a stranger."""
+def plugin_error(group: str, name: str, problem: str, hint: str = "") -> PluginError:
+    """Return the error that says what is wrong with a plug-in."""
     owner = next(map(_owner, _claims(group, name)), name)
     return PluginError(
-        f"{blame(group, name)} {what}", hint=hint or f"update or remove {owner}, or tell its author"
+        f"{description_of(group, name)} {problem}",
+        hint=hint or f"update or remove {owner}, or tell its author",
     )
 
 
 def conflicts() -> tuple[str, ...]:
-    """Describe what is wrong with the claims of strangers, one sentence each, for ``validate``."""
-    complaints = [
-        f"the entry points of the package {_printable(_name(each))} cannot be read, and are passed "
-        "over; install it again"
-        for each in _distributions()
-        if _entries(each) is None
+    """Describe what is wrong with the claims of other packages, one sentence each."""
+    problems = [
+        f"the entry points of the package {name} cannot be read, and are passed over; install it "
+        "again"
+        for name in _scan().unreadable
     ]
-    for group, built_in in BUILT_IN.items():
-        strangers = _strangers(group)
-        times = Counter(entry.name for entry in strangers)
-        complaints += [
-            f"the package {_owner(entry)} claims the built-in name {entry.name!r} of {group}; "
-            "the built-in is used"
-            for entry in strangers
-            if entry.name in built_in
-        ]
-        complaints += [
-            _never_used(group, entry) for entry in strangers if not _USABLE.fullmatch(entry.name)
-        ]
-        complaints += [
-            f"the name {name!a} of {group} is claimed by more than one package: "
-            + ", ".join(sorted(_owner(entry) for entry in strangers if entry.name == name))
-            for name, count in times.items()
-            if count > 1 and name not in built_in
-        ]
-    return tuple(complaints)
+    for entry in _scan().claims:
+        name, group = entry.name, entry.group
+        claims = f"the package {_owner(entry)} claims the "
+        if name in BUILT_IN[group]:
+            problems.append(f"{claims}built-in name {name!r} of {group}; the built-in is used")
+        elif not _USABLE.fullmatch(name):
+            problems.append(
+                f"{claims}name {name!a} of {group}, which is never used: a name begins with a-z "
+                "and is made of a-z, 0-9, - and _"
+            )
+        elif len(_claims(group, name)) > 1:
+            problems.append(
+                f"the name {name!r} of {group} is claimed by more than one package: "
+                f"{_owners(_claims(group, name))}"
+            )
+    return tuple(dict.fromkeys(problems))

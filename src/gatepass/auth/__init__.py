@@ -239,14 +239,8 @@ def predicts_itself(scheme: object) -> bool:
 
 
 def value_of(scheme: object, name: str) -> Any:
-    """Return the value of a scheme's field, None where it has no such field.
-
-    A stranger's class may answer for its attributes in an odd way; this asks the value itself.
-    """
-    try:
-        return object.__getattribute__(scheme, name)
-    except AttributeError:
-        return None
+    """Return the value of a scheme's field, None where it has no such field."""
+    return getattr(scheme, name, None)
 
 
 def references_in(value: object, name: str) -> Iterator[tuple[str, SecretRef | Secret]]:
@@ -282,11 +276,8 @@ def field_of(dotted: str) -> str:
 
 
 def _trait(scheme: object, name: str) -> object:
-    """A class variable of a scheme, also of a stranger whose class answers in an odd way."""
-    try:
-        return getattr(scheme if isinstance(scheme, type) else type(scheme), name, None)
-    except Exception:  # noqa: BLE001 - a metaclass of a stranger can fail in any way
-        return None
+    """A class variable of a scheme."""
+    return getattr(scheme if isinstance(scheme, type) else type(scheme), name, None)
 
 
 def logon_name(user_name: str, domain: str | None) -> str:

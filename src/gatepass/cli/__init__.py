@@ -42,15 +42,6 @@ _VERBS: Final = {
 }
 
 
-class _Context(click.Context):
-    """Runs a verb; its help page is printed before."""
-
-    def invoke(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the verb, in which only data goes to stdout."""
-        with _output.for_data_alone():
-            return super().invoke(*args, **kwargs)
-
-
 class _Lazy(click.Group):
     """A group whose commands are imported when they are needed."""
 
@@ -64,8 +55,6 @@ class _Lazy(click.Group):
         if module is None:
             return None
         command: click.Command = getattr(import_module(f"gatepass.cli.{module}"), cmd_name)
-        for each in (command, *getattr(command, "commands", {}).values()):
-            each.context_class = _Context
         return command
 
     def resolve_command(

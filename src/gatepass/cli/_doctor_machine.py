@@ -82,7 +82,11 @@ def plug_ins(scene: Scene) -> Iterator[Finding]:
                 continue
             shown = f"{name} of {group}"
             try:
-                _ = plugins.scheme(name) if group == plugins.AUTH else plugins.load(group, name)
+                _ = (
+                    plugins.load_scheme(name)
+                    if group == plugins.AUTH
+                    else plugins.load(group, name)
+                )
             except PluginError as error:
                 message = scene.words.said(f"{shown} cannot be used", error.message)
                 hint = "reinstall the package, or tell its author"

@@ -23,7 +23,6 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Final, TextIO
@@ -64,7 +63,7 @@ def finish() -> None:
         BrokenPipeError: nobody reads any more.
         CannotPrint: it cannot be written.
     """
-    for stream in (_stdout(), sys.stderr):
+    for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             with _printing():
                 stream.flush()
@@ -105,53 +104,32 @@ def abandon() -> int:
     return _BROKEN_PIPE
 
 
-@contextlib.contextmanager
-def for_data_alone() -> Iterator[None]:
-    """Keep stdout for data: what a plug-in prints goes to stderr."""
-    if sys.stdout is None:  # as where it was closed: then nothing is printed at all
-        yield
-        return
-    kept = _KEPT.set(_stdout())
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        _KEPT.reset(kept)
-
-
-_KEPT: Final[ContextVar[TextIO | None]] = ContextVar("gatepass_stdout", default=None)
-
-
-def _stdout() -> TextIO:
-    return _KEPT.get() or sys.stdout
-
-
 # ---------------------------------------------------------------- data
 
 
 def data(text: str = "") -> None:
     """Print lines of data."""
     for line in text.split("\n"):
-        _print(printable(line), _stdout())
+        _print(printable(line), sys.stdout)
 
 
 def sentence(text: str) -> None:
     """Print a sentence that is data, folded at the width of a person's terminal."""
-    _print_folded(text, _stdout())
+    _print_folded(text, sys.stdout)
 
 
 def below(text: str) -> None:
     """Print a line that belongs to the sentence above it, set in by four blanks; folded too."""
-    columns = _columns(_stdout())
+    columns = _columns(sys.stdout)
     clean = printable(text.expandtabs(4))
     for part in folded(clean, columns - len(_SET_IN)) if columns else [clean]:
-        _print(_SET_IN + part, _stdout())
+        _print(_SET_IN + part, sys.stdout)
 
 
 def toml(text: str) -> None:
     r"""Print a TOML text; what is not printable becomes ``\u....``, which TOML reads back."""
     for line in text.rstrip("\n").split("\n"):
-        _print(toml_escaped(line), _stdout())
+        _print(toml_escaped(line), sys.stdout)
 
 
 def toml_escaped(line: str) -> str:
@@ -165,14 +143,14 @@ def _escaped(number: int) -> str:
 
 def json(value: Any) -> None:
     """Print a value as JSON."""
-    _print(_json.dumps(value, indent=2, default=str), _stdout())
+    _print(_json.dumps(value, indent=2, default=str), sys.stdout)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows below their headings."""
     clean = [[printable(cell) for cell in row] for row in rows]
-    if _person_looks_at(_stdout()):
-        columns = _columns(_stdout())
+    if _person_looks_at(sys.stdout):
+        columns = _columns(sys.stdout)
         if columns and _width(header, clean) > columns:
             _print_records(header, clean, columns)
         else:
@@ -182,7 +160,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in everything) for column in range(len(header))]
     for row in everything:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        _print("  ".join(cells).rstrip(), _stdout())
+        _print("  ".join(cells).rstrip(), sys.stdout)
 
 
 def _width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
@@ -202,7 +180,7 @@ def _print_records(header: Sequence[str], rows: Sequence[Sequence[str]], columns
     width = max(map(len, header))
     for number, row in enumerate(rows):
         if number:
-            _print("", _stdout())
+            _print("", sys.stdout)
         for line in folded(" ".join(filter(None, row[: first + 1])), columns):
             _print_heading(line)
         for heading, cell in zip(header[first + 1 :], row[first + 1 :], strict=True):
@@ -214,7 +192,7 @@ def _print_heading(line: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(file=_stdout(), highlight=False).print(Text(line, _heading_style()), soft_wrap=True)
+    Console(file=sys.stdout, highlight=False).print(Text(line, _heading_style()), soft_wrap=True)
 
 
 def _heading_style() -> str:
@@ -225,12 +203,12 @@ def _print_field(label: str, cell: str, columns: int) -> None:
     room = columns - 1 - len(label)
     lines = textwrap.wrap(cell, max(room, 1), break_long_words=False, break_on_hyphens=False)
     if max(map(len, lines)) > room:
-        _print(label.rstrip(), _stdout())
+        _print(label.rstrip(), sys.stdout)
         label = "    "
         most = max(columns - 1 - len(label), 1)
         lines = textwrap.wrap(cell, most, break_long_words=False, break_on_hyphens=False)
     for line in lines:
-        _print(label + line, _stdout())
+        _print(label + line, sys.stdout)
         label = " " * len(label)
 
 
@@ -246,7 +224,7 @@ def _draw(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         drawing.add_column(heading, overflow="fold")
     for row in rows:
         drawing.add_row(*map(Text, row))
-    Console(file=_stdout(), highlight=False).print(drawing)
+    Console(file=sys.stdout, highlight=False).print(drawing)
 
 
 def _person_looks_at(stream: TextIO | None) -> bool:
@@ -326,7 +304,7 @@ def error(failure: GatepassError) -> None:
 
 def problem(complaint: Problem) -> None:
     """Print one complaint as data, with the line of the file and the next step."""
-    _print_folded(str(complaint), _stdout())
+    _print_folded(str(complaint), sys.stdout)
 
 
 def finding(found: Finding) -> None:
@@ -334,12 +312,12 @@ def finding(found: Finding) -> None:
     place = f"{found.place}: " if found.place else ""
     margin = f"{found.verdict:<{_MARGIN - 1}} "
     hint = found.hint.split("\n") if found.hint else []
-    columns = _columns(_stdout())
+    columns = _columns(sys.stdout)
     for text in (f"{found.subject}: {place}{found.message}", *hint):
         clean = printable(text.strip().expandtabs(4))
         pasted = text.startswith("    ")
         for part in folded(clean, columns - _MARGIN) if columns and not pasted else [clean]:
-            _print(margin + part.strip(), _stdout())
+            _print(margin + part.strip(), sys.stdout)
             margin = " " * _MARGIN
 
 

@@ -124,7 +124,7 @@ def _secret_fields(table: dict[str, Any]) -> set[str]:
     scheme = auth.get("scheme") if isinstance(auth, dict) else None
     kinds: dict[str, Any] = {"proxy": Proxy, "tls": TlsSettings}
     if isinstance(scheme, str) and plugins.is_known(plugins.AUTH, scheme):
-        kinds["auth"] = plugins.scheme(scheme)
+        kinds["auth"] = plugins.load_scheme(scheme)
     return {dotted for above, kind in kinds.items() for dotted in _secrets_of(kind, above)}
 
 

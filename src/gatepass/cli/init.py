@@ -260,7 +260,7 @@ def _scheme(world: World, ask: _Questions, given: _Given, url: str) -> str:
 
 def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
     """Ask for the keys of a scheme, as far as they are those that the options know."""
-    kind = plugins.scheme(scheme)
+    kind = plugins.load_scheme(scheme)
     fields = {each.name: each for each in fields_of(kind)}
     hints = types_of(kind)
     values: dict[str, Any] = {}

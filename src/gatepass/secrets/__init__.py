@@ -280,35 +280,16 @@ def _parse_command(table: dict[str, Any]) -> tuple[str, str]:
 
 def _ask(source: str, text: str, context: SecretContext) -> str:
     function: SecretSource = plugins.load(plugins.SECRETS, source)
-    refusal = None
     try:
-        secret = function(text, context)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - a stranger's source can fail in any way,
-        refusal = _retold(source, error)  # also by sys.exit
-    if refusal is not None:  # raised out here, so that it does not lead to the stranger's error
-        raise refusal
+        secret = plugins.call(plugins.SECRETS, source, "failed", lambda: function(text, context))
+    except PluginError as error:
+        raise SecretUnavailable(error.message, hint=error.hint) from None
     if not isinstance(secret, str):
-        who = plugins.blame(plugins.SECRETS, source)
+        who = plugins.description_of(plugins.SECRETS, source)
         raise SecretUnavailable(f"{who} answered with something that is not text")
-    secret = str.__str__(secret)  # of a kind of its own it could print itself
     if not secret:
         raise SecretUnavailable("it is empty")
     return secret
-
-
-def _retold(source: str, error: BaseException) -> SecretUnavailable:
-    """Why a source did not answer; of an error that is not for people the kind alone.
-
-    Its message may hold the secret, and texts of a kind of their own could do anything when shown.
-    """
-    kind = NobodyThere if isinstance(error, NobodyThere) else SecretUnavailable
-    if isinstance(error, SecretUnavailable):
-        with suppress(Exception):
-            return kind(str.__str__(error.message), hint=str.__str__(error.hint))
-    who = plugins.blame(plugins.SECRETS, source)
-    return SecretUnavailable(f"{who} failed with {type(error).__name__}")
 
 
 def _all_refused(refusals: list[tuple[str, SecretUnavailable]]) -> SecretUnavailable:
@@ -345,7 +326,7 @@ def refused(source: SecretSource, text: str, context: SecretContext) -> tuple[Fi
 
 
 def told_by(who: str, subject: str, look: Callable[[], Iterable[Finding]]) -> tuple[Finding, ...]:
-    """Return the findings of a plug-in, which may be a stranger's and wrong in any way.
+    """Return the findings of a plug-in.
 
     Args:
         who: the plug-in, for people.
@@ -357,30 +338,15 @@ def told_by(who: str, subject: str, look: Callable[[], Iterable[Finding]]) -> tu
         ``unknown``; the text of its error is not told, since it may hold a secret.
     """
     try:
-        found = tuple(map(_plain_finding, look()))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - it may be one that ends Python
+        found = tuple(look())
+    except Exception as error:  # noqa: BLE001 - another package's, whose text may hold a secret
         wrong = f"its own prediction failed with {type(error).__name__}"
     else:
-        findings = tuple(filter(None, found))
-        if len(findings) == len(found):
-            return findings
+        if all(getattr(each, "verdict", None) in _VERDICTS for each in found):
+            return found
         wrong = "its own prediction is no list of findings"
     message = f"{who} cannot be predicted: {wrong}"
     return (Finding("unknown", subject, message, hint="tell its author"),)
-
-
-def _plain_finding(value: object) -> Finding | None:
-    """A finding as plain texts, which can be shown without asking a stranger; None for others."""
-    if not isinstance(value, Finding):
-        return None
-    texts = (value.verdict, value.subject, value.message, value.hint, value.place)
-    if not all(isinstance(text, str) for text in texts):
-        return None
-    verdict, *others = map(str.__str__, texts)
-    known = [each for each in _VERDICTS if each == verdict]
-    return Finding(known[0], *others) if known else None
 
 
 def _predicted(source: str, text: str, context: SecretContext) -> tuple[Finding, ...]:
