@@ -29,6 +29,7 @@ from unittest import SkipTest
 from gatepass import Session
 from gatepass._config import files, load, locations, permissions, trust
 from gatepass._system.console import _window_station_is_visible
+from gatepass._system.files import replace
 from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError
 from gatepass.secrets import SecretContext, command, keyring, ref
@@ -226,7 +227,7 @@ def _() -> str:
 def _() -> str:
     with folder() as here:
         path = here / "record"
-        files.write_atomically(path, b"0" * 4096)
+        replace(path, b"0" * 4096)
         stop = threading.Event()
         torn: list[bytes] = []
         missed: list[str] = []
@@ -246,7 +247,7 @@ def _() -> str:
             reader.start()
         try:
             for number in range(200):
-                files.write_atomically(path, str(number % 10).encode() * 4096)
+                replace(path, str(number % 10).encode() * 4096)
         finally:
             stop.set()
             for reader in readers:
@@ -261,12 +262,12 @@ def _() -> str:
 def _() -> str:
     with folder() as here:
         path = here / "record"
-        files.write_atomically(path, b"old")
+        replace(path, b"old")
         reader = path.open("rb")
         timer = threading.Timer(0.3, reader.close)
         timer.start()
         begin = time.monotonic()
-        files.write_atomically(path, b"new")
+        replace(path, b"new")
         waited = time.monotonic() - begin
         timer.join()
         expect(path.read_bytes() == b"new")

@@ -441,16 +441,6 @@ def test_a_missing_profile_that_no_file_defines_is_not_blamed_on_trust(
         _load(locations, "another")
 
 
-def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
-    target = tmp_path / "folder" / "occupied"
-    target.mkdir(parents=True)
-
-    with pytest.raises(OSError, match="occupied"):
-        files.write_atomically(target, b"new")
-
-    assert [each.name for each in target.parent.iterdir()] == ["occupied"]
-
-
 @pytest.mark.parametrize("text", ['{"path": "/a\\ud800b", "sha256": "x"}', "[" * 100_000])
 def test_a_record_that_no_path_fits_is_listed_as_damaged(tmp_path: Path, text: str) -> None:
     record = tmp_path / "trust" / "a.json"

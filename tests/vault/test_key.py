@@ -11,7 +11,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepass._system.files import patiently
 from gatepass._vault.file_store import FileStore
 from gatepass._vault.key import (
     VaultKey,
@@ -227,20 +226,3 @@ def test_of_ten_processes_that_make_one_key_file_one_succeeds(tmp_path: Path) ->
 
     assert sorted(made) == [False] * 9 + [True]
     assert len(decode(Secret(path.read_text().rstrip("\n")))) == 32
-
-
-def test_windows_is_asked_again_while_a_file_is_in_use() -> None:
-    """And only Windows: elsewhere a refusal does not pass by itself."""
-    tries = []
-
-    def step() -> str:
-        tries.append(1)
-        if len(tries) < 3:
-            raise PermissionError
-        return "done"
-
-    assert patiently(step, again=True) == "done"
-    tries.clear()
-    with pytest.raises(PermissionError):
-        patiently(step, again=False)
-    assert len(tries) == 1

@@ -3,22 +3,18 @@
 import hashlib
 import os
 import stat
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
+from gatepass._system.files import open_for_reading
 from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
 from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
 from gatepass.errors import Problem, ProfileError
 
-T = TypeVar("T")
-
 _MOST_BYTES: Final = 16 * 1024 * 1024
 MOST_OF_PROJECT: Final = 1024 * 1024  # bytes of a project's file
 _PIECE: Final = 65536
-_SECONDS_FOR_OTHERS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +104,9 @@ def _no_path(path: Path) -> ProfileError:
 
 def open_regular(path: Path, *, follow: bool = True) -> tuple[int, os.stat_result] | None:
     """Open a file; return its descriptor, and what that says of it. It may be a folder."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
-    flags |= 0 if follow else getattr(os, "O_NOFOLLOW", 0)
     try:
-        descriptor = _patiently(path, lambda: os.open(path, flags))
-    except (FileNotFoundError, NotADirectoryError):
+        descriptor = open_for_reading(path, follow=follow)
+    except NotADirectoryError:
         return None
     except ValueError:
         raise _no_path(path) from None
@@ -121,7 +114,7 @@ def open_regular(path: Path, *, follow: bool = True) -> tuple[int, os.stat_resul
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
             raise unreadable(path, "is a folder, not a file") from None  # Windows opens none
         raise unreadable(path, f"cannot be read: {error.strerror}") from None
-    return descriptor, os.fstat(descriptor)
+    return None if descriptor is None else (descriptor, os.fstat(descriptor))
 
 
 def content(path: Path, descriptor: int, status: os.stat_result, most: int) -> FileBytes:
@@ -164,46 +157,3 @@ def absolute(path: Path) -> Path:
 
 def unreadable(path: Path, message: str) -> ProfileError:
     return ProfileError(problems=[Problem(printable(str(path)), "", message)])
-
-
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace a file in one step: after a crash there is the old content or the new one.
-
-    Args:
-        path: the file.
-        data: its new content, in bytes.
-        mode: the permissions of the new file.
-    """
-    import tempfile
-
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(mode)
-        _patiently(path, lambda: Path(temporary).replace(path))
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _patiently(path: Path, action: Callable[[], T]) -> T:
-    """Do something with a file; on Windows again for a second, while others are in the way.
-
-    There a file that anybody has open cannot be replaced, and one that is being replaced cannot
-    be opened: "access denied" and "sharing violation", both over in a moment.
-    """
-    if sys.platform != "win32":
-        return action()
-    import time
-
-    deadline = time.monotonic() + _SECONDS_FOR_OTHERS
-    while True:
-        try:
-            return action()
-        except PermissionError:
-            if path.is_dir() or time.monotonic() > deadline:
-                raise
-        time.sleep(0.005)

@@ -29,10 +29,10 @@ from gatepass._config.files import (
     too_large,
     unreadable,
     with_real_folder,
-    write_atomically,
 )
 from gatepass._config.permissions import is_foreign, of_another, oneself, unsafe_permissions
 from gatepass._net.urls import without_userinfo
+from gatepass._system import files
 from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
 from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
 from gatepass.errors import GatepassError, Problem, ProfileError, UnsafePermissions
@@ -171,8 +171,8 @@ class TrustStore:
             {"path": str(file.path), "sha256": file.digest, "owners": sorted(owners)}
         )
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(self._record(file.path), entry.encode())
+            files.make_private_folder(self._folder)
+            files.replace(self._record(file.path), entry.encode())
         except OSError as error:
             raise self._stays_as_it_is(error) from None
 

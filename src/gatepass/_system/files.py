@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after a crash or a power cut.
+"""Files that are replaced in one step, private to their owner, and read while others replace them.
 
 Everything here raises :class:`OSError` and nothing else; the callers say what it means.
 """
@@ -15,71 +15,93 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
+PRIVATE: Final = 0o600
+_PRIVATE_FOLDER: Final = 0o700
 _MOST_BYTES: Final = 16 * 1024 * 1024
 _PATIENCE: Final = 2.0  # seconds; a reader holds a file for much less than one
+_TEMPORARY: Final = ".tmp"
 _BINARY: Final = getattr(os, "O_BINARY", 0)  # Windows only
+_FLAGS: Final = (
+    os.O_RDONLY
+    | _BINARY
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe must not hang us
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOCTTY", 0)
+)
 _NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 
 
-def make_folder(folder: Path) -> None:
+def make_private_folder(folder: Path) -> None:
     """Make a folder, and those above it that are missing, with mode 0700. Writes to disk."""
     if folder.is_dir():
         return
     if folder.parent != folder:
-        make_folder(folder.parent)
+        make_private_folder(folder.parent)
     with suppress(FileExistsError):  # another process was faster; or it is a file, which the
         # next step finds out
-        folder.mkdir(mode=0o700)
-        folder.chmod(0o700)  # whatever the umask took away
+        folder.mkdir(mode=_PRIVATE_FOLDER)
+        folder.chmod(_PRIVATE_FOLDER)  # whatever the umask took away
         _sync_folder(folder.parent)
+
+
+def open_for_reading(path: Path, *, follow: bool = True) -> int | None:
+    """Open a file, folder or device, and return the descriptor; None when there is none.
+
+    Args:
+        path: the file.
+        follow: whether it may be a symbolic link; else that is an error.
+    """
+    flags = _FLAGS | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
+    with suppress(FileNotFoundError):
+        return retry_while_in_use(path, lambda: os.open(path, flags))
+    return None
 
 
 def read(path: Path) -> bytes | None:
     """Return the content of a regular file; None when there is none. Reads from disk."""
-
-    def once() -> int | None:
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY  # a pipe must not hang us
-        try:
-            return os.open(path, flags)
-        except FileNotFoundError:
-            return None
-
-    descriptor = patiently(once)
+    descriptor = open_for_reading(path)
     if descriptor is None:
         return None
-    with os.fdopen(descriptor, "rb", closefd=False) as stream:
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file")
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
             data = stream.read(_MOST_BYTES + 1)
-        finally:
-            os.close(descriptor)
+    finally:
+        os.close(descriptor)
     if len(data) > _MOST_BYTES:
         raise OSError(errno.EFBIG, "it is too large")
     return data
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Put a content in the place of a file's old one, in one step, mode 0600.
+def replace(
+    path: Path,
+    data: bytes,
+    *,
+    mode: int = PRIVATE,
+    owner: tuple[int, int] | None = None,
+    before: Callable[[], None] = lambda: None,
+) -> None:
+    """Replace a file in one step, or make it. Writes to disk.
 
     Returns when the new content would survive a power cut. When it raises, the old content or
-    the new one is there. Removes what writers of the same file that were killed have left; so
-    only one may write.
+    the new one is there, and no temporary file.
 
     Args:
         path: the file; its folder exists.
         data: the new content.
+        mode: the permissions of the new file.
+        owner: its user and group, as numbers; this process' own when not given.
+        before: called just before the old file is replaced; may raise to prevent that.
     """
     import tempfile
 
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):
-        with suppress(OSError):
-            stale.unlink()
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY)
     temporary = Path(name)
     try:
-        _fill(descriptor, temporary, data)
-        patiently(lambda: temporary.replace(path))
+        _fill(descriptor, temporary, data, mode, owner)
+        before()
+        retry_while_in_use(path, lambda: temporary.replace(path))
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
@@ -87,11 +109,18 @@ def replace(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes have left of :func:`replace`; nobody else may be in it now."""
+    for stale in path.parent.glob(f".{path.name}.*{_TEMPORARY}"):
+        with suppress(OSError):
+            stale.unlink()
+
+
 def create(path: Path, data: bytes) -> None:
     """Write a new file, mode 0600. Raises ``FileExistsError`` rather than replace one."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, PRIVATE)
     try:
-        _fill(descriptor, path, data)
+        _fill(descriptor, path, data, PRIVATE)
     except BaseException:
         with suppress(OSError):
             path.unlink()
@@ -102,40 +131,49 @@ def create(path: Path, data: bytes) -> None:
 def remove(path: Path) -> bool:
     """Remove a file for good. Returns whether there was one."""
     try:
-        patiently(path.unlink)
+        retry_while_in_use(path, path.unlink)
     except FileNotFoundError:
         return False
     _sync_folder(path.parent)
     return True
 
 
-def patiently(step: Callable[[], T], *, again: bool = sys.platform == "win32") -> T:
-    """Do a step, and again for up to 2 seconds while Windows says that the file is in use.
+def retry_while_in_use(
+    path: Path, action: Callable[[], T], *, windows: bool = sys.platform == "win32"
+) -> T:
+    """Do something with a file; on Windows again for up to 2 seconds while others use it.
 
     There a file cannot be replaced or removed while somebody reads it, nor opened in the moment
-    of its replacement.
+    of its replacement: "access denied" and "sharing violation", both over in a moment.
 
     Args:
-        step: what to do.
-        again: whether a ``PermissionError`` may pass by itself.
+        path: the file; of a folder, "access denied" is the last word.
+        action: what to do.
+        windows: whether this is Windows.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return step()
+            return action()
         except PermissionError:
-            if not again or time.monotonic() > deadline:
+            if not windows or path.is_dir() or time.monotonic() > deadline:
                 raise
         time.sleep(0.01)
 
 
-def _fill(descriptor: int, path: Path, data: bytes) -> None:
+def _fill(
+    descriptor: int, path: Path, data: bytes, mode: int, owner: tuple[int, int] | None = None
+) -> None:
     """Write into a new file, down to the disk, and close it."""
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
         stream.flush()
-        path.chmod(0o600)  # whatever the umask took away
-        os.fsync(stream.fileno())
+        if owner is not None and sys.platform != "win32":
+            status = os.fstat(descriptor)
+            if (status.st_uid, status.st_gid) != owner:
+                os.fchown(descriptor, *owner)
+        path.chmod(mode)  # whatever the umask took away
+        os.fsync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

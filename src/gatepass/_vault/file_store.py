@@ -67,6 +67,7 @@ class FileStore:
         """Keep a record. Its lock must be held. Writes to disk."""
         path = self._path(name, _RECORD)
         try:
+            files.remove_leftovers(path)  # under the lock nobody else writes it
             files.replace(path, data)
         except OSError as error:
             raise _not_written(TokenNotPersisted, path, error) from None
@@ -97,6 +98,7 @@ class FileStore:
             return
         try:
             self._make_folder()
+            files.remove_leftovers(path)
             files.replace(path, data)
         except OSError as error:
             raise _not_written(VaultError, path, error) from None
@@ -147,7 +149,7 @@ class FileStore:
 
     def _make_folder(self) -> None:
         try:
-            files.make_folder(self.folder)
+            files.make_private_folder(self.folder)
         except OSError as error:
             raise VaultError(f"cannot make the folder {self.folder}: {error.strerror}") from None
         self._check_folder()

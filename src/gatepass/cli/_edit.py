@@ -6,11 +6,8 @@ has changed it meanwhile; permissions and owner stay, and a symbolic link stays 
 that was trusted stays trusted: its owner wrote the change.
 """
 
-import contextlib
 import os
 import stat
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +17,12 @@ from gatepass._config.files import FileBytes
 from gatepass._config.layer import Layer
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
 from gatepass._config.trust import TrustStore
+from gatepass._system.files import PRIVATE, make_private_folder, replace
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import LayerKind
 
 BOM: Final = b"\xef\xbb\xbf"
+_IN_GIT: Final = 0o644  # a project's file; the user's own one is nobody else's business
 _NOBODY: Final = os.stat_result((0,) * 10)
 
 
@@ -123,37 +122,19 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _write(draft: Draft, data: bytes) -> None:
+    """Replace the file; the new one has the permissions and the owner of the old one."""
     target = Path(os.path.realpath(draft.path))
-    if draft.old is None:
-        private = draft.layer == "user"
-        target.parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            _like_the_old_one(draft, descriptor, Path(temporary))
-            stream.flush()
-            os.fsync(descriptor)
-        _refuse_changed(draft)
-        Path(temporary).replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-
-
-def _like_the_old_one(draft: Draft, descriptor: int, temporary: Path) -> None:
-    """Give the new file the permissions and the owner of the old one."""
-    if draft.old is None:
-        # A project's file goes into git; the user's own one is nobody else's business.
-        temporary.chmod(0o644 if draft.layer == "project" else 0o600)
-        return
-    status = draft.old.status
-    if sys.platform != "win32":
-        mine = os.fstat(descriptor)
-        if (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
-            os.fchown(descriptor, status.st_uid, status.st_gid)
-    temporary.chmod(stat.S_IMODE(status.st_mode))
+    owner = None
+    if draft.old is not None:
+        status = draft.old.status
+        mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
+    elif draft.layer == "user":
+        make_private_folder(target.parent)
+        mode = PRIVATE
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = _IN_GIT if draft.layer == "project" else PRIVATE
+    replace(target, data, mode=mode, owner=owner, before=lambda: _refuse_changed(draft))
 
 
 def _refuse_changed(draft: Draft) -> None:

@@ -8,6 +8,7 @@ import click
 
 from gatepass._config import files, json_schema, trust
 from gatepass._config.locations import Locations
+from gatepass._system.files import replace
 from gatepass.cli import _output
 from gatepass.cli._context import World
 from gatepass.cli._edit import BOM, Draft, layer_of, same
@@ -94,7 +95,7 @@ def _write(path: Path, text: str) -> None:
         _output.tell(f"{trust.printable(str(path))} is up to date")
         return
     try:
-        files.write_atomically(path, text.encode(), mode=0o644)
+        replace(path, text.encode(), mode=0o644)
     except OSError as error:
         raise GatepassError(
             f"cannot write {trust.printable(str(path))}: {error.strerror}"

@@ -24,6 +24,7 @@ from threading import enumerate as all_threads
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._config.load import load_profile
+from gatepass._system import files
 from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.sandbox.server import Server
@@ -532,5 +533,4 @@ class _SignOn:
 
 def _write_private(path: Path, text: str) -> None:
     """Write a new file that only its owner can read."""
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_text(text, encoding="utf-8")
+    files.create(path, text.encode())

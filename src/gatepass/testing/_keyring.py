@@ -6,11 +6,12 @@ The keyring package loads it by its name, from ``PYTHON_KEYRING_BACKEND``, and t
 
 import json
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from threading import Lock
 
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringError, PasswordDeleteError
+
+from gatepass._system.files import replace
 
 _ONE_AT_A_TIME = Lock()
 
@@ -58,7 +59,4 @@ class PrivateKeyring(KeyringBackend):
 
     def _write(self, entries: dict[str, dict[str, str]]) -> None:
         """Replace the file in one step: another process may be reading."""
-        path = self._path()
-        with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as new:
-            json.dump(entries, new)
-        Path(new.name).replace(path)
+        replace(self._path(), json.dumps(entries).encode())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from gatepass._system.files import replace
 from gatepass.errors import ProfileNotFound
 
 if TYPE_CHECKING:
@@ -230,5 +231,4 @@ def _environ(folder: Path) -> dict[str, str]:
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read."""
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
+    replace(path, text.encode())

@@ -25,7 +25,7 @@ from urllib.parse import quote
 import pytest
 
 from gatepass._config.load import load_profile
-from gatepass._system import plugins
+from gatepass._system import files, plugins
 from gatepass._system.findings import Finding
 from gatepass._system.terminal import Terminal
 from gatepass.auth import UnattendedContext, predicts_itself, references_in
@@ -415,8 +415,7 @@ class SchemeContract:
         auth = {"scheme": self.scheme, **self.keys, **references, **(changes or {})}
         table = {"url": url, "proxy": "none", "retries": 0, "timeout": _WAIT, "auth": auth}
         file = self._folder / "contract.toml"
-        file.touch(mode=0o600)
-        file.write_text(tomli_w.dumps({"profiles": {"contract": table}}), encoding="utf-8")
+        files.replace(file, tomli_w.dumps({"profiles": {"contract": table}}).encode())
         nowhere = self._folder / "nowhere"
         return load_profile(
             "contract",
