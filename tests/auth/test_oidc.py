@@ -24,7 +24,7 @@ from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.login import OidcLogin
-from gatepass.auth._oidc.status import new_vault_key
+from gatepass.auth._oidc.status import create_vault_key
 from gatepass.errors import GatepassError, LoginRequired, ProfileError
 from gatepass.sandbox.provider import IdentityProvider
 from gatepass.secrets import ref
@@ -101,7 +101,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., World]]:
             api = stack.enter_context(echo())
             folder = tmp_path / "vault"
             if not Path(f"{folder}.key").exists():
-                new_vault_key(Path(f"{folder}.key"))
+                create_vault_key(Path(f"{folder}.key"))
             return World(api, idp, folder)
 
         yield world
@@ -160,7 +160,7 @@ def test_the_guides_words_work(make: Callable[..., World]) -> None:
     carried = world.logged_in().refresh_token
     world.folder = world.folder.with_name("another")
     world.vault = str(world.folder)
-    new_vault_key(Path(f"{world.folder}.key"))
+    create_vault_key(Path(f"{world.folder}.key"))
 
     mi = world.session(refresh_token=carried)
 
@@ -419,7 +419,7 @@ def test_no_odd_answer_loses_a_usable_token(make: Callable[..., World], fault: s
     with suppress(GatepassError):  # a mistake that was made once is got over
         assert mi.get("x").ok
     world.idp.inject()
-    for token in [login_of(mi)._live]:
+    for token in [login_of(mi)._cached]:
         if token is not None:
             world.dead.add(token.token.reveal())
 

@@ -24,7 +24,7 @@ from requests.structures import CaseInsensitiveDict
 
 from gatepass._session.exceptions import LoginRefused, TimedOut, Unreachable
 from gatepass._session.session import Session
-from gatepass.auth._oidc.status import new_vault_key
+from gatepass.auth._oidc.status import create_vault_key
 from gatepass.errors import LoginRequired, PluginError, ProfileError
 from gatepass.integrations import pygranta
 from gatepass.integrations.pygranta import connect
@@ -162,7 +162,7 @@ class Office:
         )
         self.file.chmod(0o600)
         key = folder / "vault.key"
-        new_vault_key(key)
+        create_vault_key(key)
         self.environ = {
             "GATEPASS_VAULT": str(folder / "vault"),
             "GATEPASS_VAULT_KEY": f"file:{key}",

@@ -31,7 +31,7 @@ from gatepass._session.session import Session, _unpickled
 from gatepass._system.terminal import Terminal
 from gatepass._vault.records import Provider, Record
 from gatepass._version import __version__
-from gatepass.auth._oidc.refresh import Unsaved
+from gatepass.auth._oidc.refresh import UnsavedToken
 from gatepass.errors import (
     GatepassError,
     NobodyThere,
@@ -908,8 +908,8 @@ _RECORD = Record(
 
 
 def _made(kind: type[GatepassError]) -> GatepassError:
-    if kind is Unsaved:
-        return Unsaved(_RECORD, Secret("canary-spent"), "disk full")
+    if kind is UnsavedToken:
+        return UnsavedToken(_RECORD, Secret("canary-spent"), "disk full")
     if issubclass(kind, exceptions._WhileRequesting):
         request = requests.Request("GET", "http://x/", headers={"Authorization": "canary"})
         response = requests.Response()
@@ -944,7 +944,7 @@ def test_an_errors_own_attributes_travel_where_they_can() -> None:
     problem = Problem("p.toml:1:1", "profiles.x", "is wrong")
     errors = [
         ProfileError(problems=[problem]),
-        Unsaved(_RECORD, Secret("canary-spent"), "disk full"),
+        UnsavedToken(_RECORD, Secret("canary-spent"), "disk full"),
     ]
 
     profile, unsaved = reopened(pickle.dumps(errors))

@@ -12,7 +12,7 @@ from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.login import OidcLogin
-from gatepass.auth._oidc.status import new_vault_key
+from gatepass.auth._oidc.status import create_vault_key
 from gatepass.errors import LoginRequired
 from gatepass.secrets import ref
 from tests.support.peers.apache import Apache
@@ -42,7 +42,7 @@ def _session(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    new_vault_key(tmp_path / "key")
+    create_vault_key(tmp_path / "key")
     return tmp_path
 
 

@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from gatepass._config.redis_vault import RedisVault
-from gatepass.auth._oidc.status import new_vault_key
+from gatepass.auth._oidc.status import create_vault_key
 from gatepass.sandbox.provider import IdentityProvider
 from gatepass.secrets import Secret, ref
 from tests.auth.test_oidc import CLIENT, World
@@ -153,7 +153,7 @@ def cluster(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                 settings=[f"requirepass {PASSWORD}"],
             )
         )
-        new_vault_key(folder / "vault.key")
+        create_vault_key(folder / "vault.key")
         world = World(api, idp, folder / "vault")
         ports = [int(url.split(":")[2].split("/")[0]) for url in (idp.issuer, api.url)]
         driver = stack.enter_context(

@@ -137,7 +137,7 @@ def test_no_lock_of_a_login_stays_locked_in_a_child(make: Make) -> None:
     taken, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with login._lock, login._turn:
+        with login._lock, login._renewal_lock:
             taken.set()
             go_on.wait()
 
@@ -180,7 +180,7 @@ def test_a_person_can_log_in_in_a_child_as_well(make: Make) -> None:
     mi = world.session(person=True)
     mi.login()
     login = login_of(mi)
-    login._renew()
+    login._after_fork()
     for _ in range(2):  # log in, then renew that login
         world.dead.add(login.access_token().reveal())
         assert mi.get("x").ok

@@ -13,7 +13,7 @@ import requests
 
 from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc import token_response
-from gatepass.auth._oidc.http import ask_token
+from gatepass.auth._oidc.http import request_token
 from tests.support.echo import Answer, Echo, Seen, echo
 
 NOW = 1_800_000_000.0
@@ -58,8 +58,8 @@ class SmallProvider:
 
         def send(fields: Mapping[str, str]) -> Tokens:
             with session() as http:
-                reply = ask_token(http, self.metadata, client, fields)
-            return token_response.tokens(reply, clock=lambda: NOW)
+                response = request_token(http, self.metadata, client, fields)
+            return token_response.parse_tokens(response, clock=lambda: NOW)
 
         return send
 
@@ -130,6 +130,6 @@ def browse(url: str) -> requests.Response:
 
 
 def last_address(url: str) -> str:
-    """Return the address on which a browser ends that cannot reach the listener."""
+    """Return the address on which a browser ends that cannot reach the redirect_server."""
     with session() as http:
         return http.get(url, timeout=30, allow_redirects=False).headers["Location"]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gatepass.auth import Authenticator
 from gatepass.auth._oidc.keys import OidcKeys
 from gatepass.auth._oidc.login import OidcLogin
-from gatepass.auth._oidc.unattended import predicted_login
+from gatepass.auth._oidc.unattended import predict_login
 
 
 class Oidc(OidcKeys):  # noqa: D101 - the keys describe it
@@ -28,4 +28,4 @@ class Oidc(OidcKeys):  # noqa: D101 - the keys describe it
         """Look for a stored login, or what takes its place. Reads the vault."""
         yield from context.predict(client_secret=self.client_secret)
         if self.flow != "client_credentials":
-            yield from predicted_login(self, context)
+            yield from predict_login(self, context)

@@ -131,7 +131,7 @@ def trust(scene: Scene) -> Iterator[Finding]:
 
 def vault(scene: Scene) -> Iterator[Finding]:
     """Tell where tokens are kept, whether they are safe there, and whether the key opens them."""
-    from gatepass.auth._oidc.status import vault_findings
+    from gatepass.auth._oidc.status import diagnose_vault
 
     place, words = scene.vault_place, scene.words
     needed = any(profile and keeps_tokens(profile) for profile in scene.found.values())
@@ -140,7 +140,7 @@ def vault(scene: Scene) -> Iterator[Finding]:
         yield Finding("ok", "vault", message, place=_shown(scene))
         return
     folders = [place.folder(), *place.folder().parents]
-    for found in vault_findings(place):
+    for found in diagnose_vault(place):
         message = words.within(found.message, folders)
         if place.redis is not None and words.redacted:
             message = message.replace(place.redis.host, "(server)")
@@ -158,7 +158,7 @@ def _shown(scene: Scene) -> str:
 
 def _key(scene: Scene) -> Iterator[Finding]:
     """Open what is in the vault, where that disturbs nobody."""
-    from gatepass.auth._oidc.status import count_stored
+    from gatepass.auth._oidc.status import count_logins
 
     place = scene.vault_place
     key = "keyring:gatepass/vault-key" if place.key is None else str(place.key)
@@ -170,7 +170,7 @@ def _key(scene: Scene) -> Iterator[Finding]:
         yield Finding("unknown", "vault", message, place=_shown(scene))
         return
     try:
-        count, unreadable = count_stored(place)
+        count, unreadable = count_logins(place)
     except VaultError as error:
         yield _vault_trouble(scene, error)
         return

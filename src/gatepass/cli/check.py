@@ -129,7 +129,7 @@ def _vault_findings(profile: Profile, world: World) -> list[Finding]:
         return []
     from gatepass.auth._oidc import status
 
-    return status.vault_findings(place_of(profile, world, world.terminal))
+    return status.diagnose_vault(place_of(profile, world, world.terminal))
 
 
 _WORDS: Final = {"ok": "ok", "note": "note", "unknown": "not known", "lack": "warning"}

@@ -105,7 +105,7 @@ def _make_ready(world: World, profile: Profile) -> None:
     from gatepass.auth._oidc import status
 
     place = place_of(profile, world, world.terminal)
-    status.make_ready(_oidc(profile), profile.origin, place)
+    status.prepare_vault(_oidc(profile), profile.origin, place)
 
 
 def _agreed(world: World, profile: Profile, issuer: str, *, yes: bool) -> bool:
@@ -147,7 +147,9 @@ def _oidc(profile: Profile) -> "Oidc":
 def _status(world: World, profile: Profile) -> "Status":
     from gatepass.auth._oidc import status
 
-    return status.status(_oidc(profile), profile.origin, place_of(profile, world, world.terminal))
+    return status.read_status(
+        _oidc(profile), profile.origin, place_of(profile, world, world.terminal)
+    )
 
 
 # ---------------------------------------------------------------- logout
@@ -184,7 +186,7 @@ def _logged_out(world: World, profile: Profile) -> str:
     except (SecretUnavailable, VaultError) as error:
         trouble = error  # no secret to revoke it with, or a record that cannot be read
     place = place_of(profile, world, world.terminal)
-    was_there = status.forget(_oidc(profile), profile.origin, place)
+    was_there = status.forget_login(_oidc(profile), profile.origin, place)
     _output.tell(f"warning: {trouble.message}")
     return _NOT_TOLD if was_there else "nobody was logged in"
 

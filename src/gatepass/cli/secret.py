@@ -108,10 +108,10 @@ def new_key(world: World, path: Path) -> None:
 
     Only you can read the file. It is never replaced: what its key sealed would be lost.
     """
-    from gatepass.auth._oidc.status import new_vault_key
+    from gatepass.auth._oidc.status import create_vault_key
 
     path = files.absolute(path)
-    new_vault_key(path)
+    create_vault_key(path)
     reference = f"file:{path}"
     _output.say(
         f"made: {trust.printable(str(path))}\n"

@@ -136,13 +136,13 @@ def _look(world: World) -> _Look:
 
     def look(profile: Profile) -> _Row:
         from gatepass.auth import oidc
-        from gatepass.auth._oidc.status import statuses
+        from gatepass.auth._oidc.status import status_reader
 
         scheme = profile.auth
         assert isinstance(scheme, oidc.Oidc)  # noqa: S101 - a built-in name means the built-in
         if not lookups:  # the vault is a setting of the machine, and so the same for all profiles
             place = place_of(profile, world, Terminal(world.environ, interactive=False))
-            lookups.append(statuses(place))
+            lookups.append(status_reader(place))
         try:
             return _Row(profile.name, scheme, lookups[0](scheme, profile.origin))
         except VaultError as error:

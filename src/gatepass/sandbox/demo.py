@@ -429,14 +429,14 @@ def _oidc_rounds(folder: Path, environ: Mapping[str, str], stack: ExitStack) -> 
 def _start_oidc(folder: Path, environ: Mapping[str, str], stack: ExitStack) -> "_SignOn":
     import joserfc.jwk  # noqa: F401 - before a port is taken by a provider that cannot do without
 
-    from gatepass.auth._oidc.status import new_vault_key
+    from gatepass.auth._oidc.status import create_vault_key
     from gatepass.sandbox.provider import IdentityProvider
 
     vault, key = folder / "vault", folder / "vault.key"
     idp = stack.enter_context(IdentityProvider(users={USER: PASSWORD}, access_token_seconds=_HOUR))
     server = stack.enter_context(Server(mode="oidc", provider=idp))
     stack.callback(_let_renewals_end)
-    new_vault_key(key)
+    create_vault_key(key)
     place = _SignOn(
         folder / "oidc.toml",
         {

@@ -153,9 +153,9 @@ class Profiles:
     def _make_vault_key(self) -> None:
         key = self.folder / "vault.key"
         if not key.exists():
-            from gatepass.auth._oidc.status import new_vault_key
+            from gatepass.auth._oidc.status import create_vault_key
 
-            new_vault_key(key)
+            create_vault_key(key)
 
     def _written(self, name: str, file: str | os.PathLike[str] | None) -> dict[str, Any]:
         """What the project says about a profile, with its parents; empty when nothing."""

@@ -101,7 +101,7 @@ def log_in(
     console: Keyboard | None = None,
     timeout: float = raw.SECONDS,
 ) -> tuple[Tokens, str]:
-    return authcode.login(
+    return authcode.log_in(
         provider.metadata,
         client,
         send=provider.send(client),
@@ -196,7 +196,7 @@ def test_the_page_comes_only_after_tokens_were_accepted() -> None:
         raise GatepassError("not these")
 
     with small_provider() as provider, pytest.raises(GatepassError, match="not these"):
-        authcode.login(
+        authcode.log_in(
             provider.metadata,
             CLIENT,
             send=provider.send(CLIENT),
@@ -323,7 +323,7 @@ def test_extra_parameters_cannot_replace_what_protects_a_login(name: str) -> Non
 def test_a_provider_without_a_login_page_is_told() -> None:
     metadata = Provider("https://idp.example", "https://idp.example/token")
     with pytest.raises(GatepassError, match="no login in a browser") as caught:
-        authcode.login(metadata, CLIENT, send=never, terminal=Person().terminal())
+        authcode.log_in(metadata, CLIENT, send=never, terminal=Person().terminal())
     assert "device" in caught.value.hint
 
 
@@ -357,7 +357,7 @@ def test_an_opener_that_blocks_or_breaks_holds_up_nobody() -> None:
 def test_without_anybody_nothing_is_opened_and_nothing_waits() -> None:
     person = Person()
     with small_provider() as provider, pytest.raises(LoginRequired) as caught:
-        authcode.login(
+        authcode.log_in(
             provider.metadata,
             CLIENT,
             send=provider.send(CLIENT),
@@ -444,7 +444,7 @@ def test_where_nothing_can_be_opened_or_typed_the_told_address_is_enough() -> No
 
     blind = Terminal({}, interactive=True, write=by_hand, open_console=lambda _: None)
     with small_provider() as provider:
-        authcode.login(provider.metadata, CLIENT, send=provider.send(CLIENT), terminal=blind)
+        authcode.log_in(provider.metadata, CLIENT, send=provider.send(CLIENT), terminal=blind)
     if sys.platform == "linux":
         assert "Open this address in a browser:" in told[0]
     assert "paste" not in told[0]
@@ -463,7 +463,7 @@ def send(fields):
 provider = Provider("https://idp.example", "https://idp.example/token",
                     "https://idp.example/authorize")
 try:
-    authcode.login(provider, Client("app"), send=send, terminal=Terminal(), timeout=60)
+    authcode.log_in(provider, Client("app"), send=send, terminal=Terminal(), timeout=60)
     print("DONE", flush=True)
 except GatepassError as error:
     print("FAILED", error.message, flush=True)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from gatepass._system.terminal import Terminal
 from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc import device, token_response
-from gatepass.auth._oidc.device import Pace
+from gatepass.auth._oidc.device import Clock
 from gatepass.auth._oidc.http import (
-    Ambiguous,
-    BadAnswer,
+    InvalidResponse,
+    NoResponse,
     NotSent,
-    Unanswered,
-    identified,
+    ResponseLost,
+    client_authentication,
     post_form,
 )
 from gatepass.errors import GatepassError, LoginRequired
@@ -54,8 +54,8 @@ class Time:
         self.now += seconds
 
     @property
-    def pace(self) -> Pace:
-        return Pace(now=lambda: self.now, sleep=self.sleep)
+    def pace(self) -> Clock:
+        return Clock(now=lambda: self.now, sleep=self.sleep)
 
     @property
     def gaps(self) -> list[float]:
@@ -96,7 +96,7 @@ class World:
                 raise said
             return Tokens(Secret("at"))
 
-        return device.login(
+        return device.log_in(
             PROVIDER,
             CLIENT,
             ask=lambda _: offer,
@@ -131,13 +131,13 @@ def over_http(
     provider: SmallProvider, client: Client, told: list[str], time: Time | None = None
 ) -> Tokens:
     def ask(fields: Mapping[str, str]) -> Mapping[str, Any]:
-        own, auth = identified(provider.metadata, client)
+        own, auth = client_authentication(provider.metadata, client)
         with session() as http:
             endpoint = provider.metadata.device_authorization_endpoint or ""
-            reply = post_form(http, endpoint, {**fields, **own}, auth=auth)
-        return token_response.document(reply, clock=lambda: NOW)
+            response = post_form(http, endpoint, {**fields, **own}, auth=auth)
+        return token_response.parse_document(response, clock=lambda: NOW)
 
-    return device.login(
+    return device.log_in(
         provider.metadata,
         client,
         ask=ask,
@@ -256,7 +256,7 @@ def test_an_offer_that_nobody_can_use_is_refused(world: World, name: str, value:
 
 def test_a_provider_without_this_login_is_told() -> None:
     with pytest.raises(GatepassError, match="no login on another device"):
-        device.login(
+        device.log_in(
             Provider("https://idp.example", "https://idp.example/token"),
             CLIENT,
             ask=lambda _: OFFER,
@@ -270,7 +270,7 @@ def test_without_anybody_nothing_is_asked() -> None:
         raise AssertionError
 
     with pytest.raises(LoginRequired, match="a person must log in, and CI is set") as caught:
-        device.login(
+        device.log_in(
             PROVIDER,
             CLIENT,
             ask=never,
@@ -304,7 +304,7 @@ def test_slow_down_adds_five_seconds_for_good(world: World) -> None:
 
 
 def test_lost_connections_back_off_and_an_answer_ends_that(world: World) -> None:
-    lost = [NotSent("x"), Ambiguous("x"), Unanswered("x"), NotSent("x")]
+    lost = [NotSent("x"), ResponseLost("x"), NoResponse("x"), NotSent("x")]
     world.log_in(script(*lost, NotSent("x"), pending(), None))
     assert world.time.gaps == [5, 10, 20, 40, 60, 60, 5]
 
@@ -389,7 +389,7 @@ def test_whatever_is_offered_the_login_works_or_says_why(
     offer = changes if begin_empty else {**OFFER, **changes, "device_code": "dev1ce-c0de"}
     try:
         world.log_in(iter([None]), offer)
-    except (BadAnswer, LoginRequired):
+    except (InvalidResponse, LoginRequired):
         return
     assert len(world.told) == 1
     assert all(line.isprintable() for line in world.told[0].split("\n"))

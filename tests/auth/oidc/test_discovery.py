@@ -14,8 +14,8 @@ from gatepass._net.challenge import Challenge, parse
 from gatepass._session.adapter import Network
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc import discovery
-from gatepass.auth._oidc.discovery import DiscoveryFailed, from_challenge, metadata
-from gatepass.auth._oidc.http import BadAnswer, EndpointRefused, Unanswered
+from gatepass.auth._oidc.discovery import DiscoveryFailed, discover_from_challenge, fetch_metadata
+from gatepass.auth._oidc.http import EndpointRefused, InvalidResponse, NoResponse
 from gatepass.errors import GatepassError
 from tests.support.echo import Answer, Answers, Echo, Seen, echo
 from tests.support.peers.waiting import free_port
@@ -92,7 +92,7 @@ def test_everything_of_use_is_read_and_the_rest_passed_over() -> None:
             userinfo_endpoint="file:///etc/passwd",
         )
 
-        assert metadata(http(), issuer) == Provider(
+        assert fetch_metadata(http(), issuer) == Provider(
             issuer=issuer,
             token_endpoint=f"{root}/token",
             authorization_endpoint=f"{root}/authorize?x=1",
@@ -119,7 +119,7 @@ def test_null_is_the_same_as_absent() -> None:
             code_challenge_methods_supported=None,
         )
 
-        assert metadata(http(), issuer) == Provider(issuer, "https://idp.example.com/token")
+        assert fetch_metadata(http(), issuer) == Provider(issuer, "https://idp.example.com/token")
 
 
 @pytest.mark.parametrize("path", ["", "/", "/auth/realms/x", "/auth/realms/x/"])
@@ -127,7 +127,7 @@ def test_the_document_lies_below_the_path_of_the_issuer(path: str) -> None:
     with echo() as server:
         issuer = serve(server, path)
 
-        assert metadata(http(), issuer).issuer == issuer
+        assert fetch_metadata(http(), issuer).issuer == issuer
 
 
 @pytest.mark.parametrize("path", ["", "/tenant/1"])
@@ -137,21 +137,21 @@ def test_a_provider_of_plain_oauth_is_found_too(path: str) -> None:
         issuer = server.root + path
         server.answers = pages({f"{OAUTH}{path}": described(issuer)})
 
-        assert metadata(http(), issuer).issuer == issuer
+        assert fetch_metadata(http(), issuer).issuer == issuer
         assert server.paths == [f"{path}{OPENID}", f"{OAUTH}{path}"]
 
 
 def test_no_document_at_all_is_told_with_both_addresses() -> None:
-    with echo(pages({})) as server, pytest.raises(BadAnswer, match="status 404") as caught:
-        metadata(http(), server.root)
+    with echo(pages({})) as server, pytest.raises(InvalidResponse, match="status 404") as caught:
+        fetch_metadata(http(), server.root)
 
     assert OPENID in str(caught.value)
     assert OAUTH in str(caught.value)
 
 
 def test_a_provider_that_is_not_there_is_not_taken_for_one_without_document() -> None:
-    with pytest.raises(Unanswered, match="connection refused"):
-        metadata(http(), f"http://localhost:{free_port()}")
+    with pytest.raises(NoResponse, match="connection refused"):
+        fetch_metadata(http(), f"http://localhost:{free_port()}")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_an_issuer_of_another_name_is_refused_and_both_are_shown(
         server.answers = pages({OPENID: described(issuer) | {"issuer": other}})
 
         with pytest.raises(DiscoveryFailed, match="calls itself") as caught:
-            metadata(http(), issuer)
+            fetch_metadata(http(), issuer)
 
     assert f'"{issuer}"' in str(caught.value)
     assert not isinstance(other, str) or f'"{other}"' in str(caught.value)
@@ -187,7 +187,7 @@ def test_an_issuer_of_another_name_is_refused_and_both_are_shown(
 )
 def test_an_issuer_that_nobody_can_be_sure_of_is_refused(issuer: str) -> None:
     with pytest.raises(EndpointRefused, match="the issuer"):
-        metadata(http(), issuer)
+        fetch_metadata(http(), issuer)
 
 
 @pytest.mark.parametrize(
@@ -206,12 +206,12 @@ def test_each_endpoint_is_checked(name: str) -> None:
             more: dict[str, Any] = {name: url}
             issuer = serve(server, **more)
             with pytest.raises(EndpointRefused, match=f"identity provider's {name}") as caught:
-                metadata(http(), issuer)
+                fetch_metadata(http(), issuer)
             assert "canary" not in str(caught.value)
         more = {name: ["https://idp/x"]}
         issuer = serve(server, **more)
         with pytest.raises(DiscoveryFailed, match=f"{name} is not a text"):
-            metadata(http(), issuer)
+            fetch_metadata(http(), issuer)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_metadata_that_contradicts_its_rules_is_refused(name: str, value: Any, w
     with echo() as server:
         issuer = serve(server, **more)
         with pytest.raises(DiscoveryFailed, match=what):
-            metadata(http(), issuer)
+            fetch_metadata(http(), issuer)
 
 
 _VALUES = (
@@ -271,7 +271,7 @@ def test_granta_names_provider_and_client() -> None:
         issuer = serve(server)
         header = granta(issuer, scope="openid  offline_access openid", apiAudience="https://api/x")
 
-        provider, client = from_challenge(http(), API, parse(f"Negotiate, {header}, NTLM"))
+        provider, client = discover_from_challenge(http(), API, parse(f"Negotiate, {header}, NTLM"))
 
         assert provider.issuer == issuer
         assert client == Client(
@@ -287,7 +287,7 @@ def test_a_challenge_without_scope_wants_none() -> None:
     with echo() as server:
         challenges = parse(bearer(authority=serve(server), clientid="mi"))
 
-        _, client = from_challenge(http(), API, challenges)
+        _, client = discover_from_challenge(http(), API, challenges)
 
         assert client == Client("mi", scopes=())
 
@@ -297,7 +297,9 @@ def test_what_the_profile_says_wins_over_the_challenge() -> None:
         issuer = serve(server)
         challenges = parse(granta(f"{issuer}/", clientid="theirs"))
 
-        provider, client = from_challenge(http(), API, challenges, issuer=issuer, client_id="ours")
+        provider, client = discover_from_challenge(
+            http(), API, challenges, issuer=issuer, client_id="ours"
+        )
 
         assert (provider.issuer, client.client_id) == (issuer, "ours")
 
@@ -316,7 +318,7 @@ def test_what_the_profile_says_wins_over_the_challenge() -> None:
 def test_a_server_without_identity_provider_is_explained(header: str) -> None:
     challenges = parse(header)
     with pytest.raises(DiscoveryFailed, match="no identity provider") as caught:
-        from_challenge(http(), API, challenges)
+        discover_from_challenge(http(), API, challenges)
 
     assert all(each.scheme in str(caught.value) for each in challenges)
     assert "client_id" in caught.value.hint
@@ -327,14 +329,16 @@ def test_a_challenge_about_the_token_does_not_disturb_the_other() -> None:
         issuer = serve(server)
         header = f'Bearer error="invalid_token", scope="x", {granta(issuer)}, {granta(issuer)}'
 
-        assert from_challenge(http(), API, parse(header))[0].issuer == issuer
+        assert discover_from_challenge(http(), API, parse(header))[0].issuer == issuer
 
 
 @pytest.mark.parametrize("name", ["authority", "clientid", "redirecturi", "scope"])
 def test_two_challenges_that_disagree_are_refused_and_both_are_shown(name: str) -> None:
     one = {"authority": "https://a", "clientid": "c", "redirecturi": "http://[::1]/", "scope": "s"}
     with pytest.raises(DiscoveryFailed, match=f"disagree about {name}") as caught:
-        from_challenge(http(), API, parse(f"{bearer(**one)}, {bearer(**one | {name: 'other'})}"))
+        discover_from_challenge(
+            http(), API, parse(f"{bearer(**one)}, {bearer(**one | {name: 'other'})}")
+        )
 
     assert f'"{one[name]}" and "other"' in str(caught.value)
 
@@ -353,7 +357,9 @@ def test_two_challenges_that_disagree_are_refused_and_both_are_shown(name: str) 
 )
 def test_an_authority_that_nobody_can_be_sure_of_is_refused(authority: str) -> None:
     with pytest.raises(EndpointRefused, match="the issuer"):
-        from_challenge(http(), API, (Challenge("bearer", params={"authority": authority}),), **WHO)
+        discover_from_challenge(
+            http(), API, (Challenge("bearer", params={"authority": authority}),), **WHO
+        )
 
 
 WHO: dict[str, Any] = {"client_id": "mi"}
@@ -367,7 +373,7 @@ def test_a_redirect_uri_on_this_computer_is_honoured_to_the_letter(uri: str) -> 
     with echo() as server:
         challenges = parse(granta(serve(server), redirecturi=uri))
 
-        assert from_challenge(http(), API, challenges)[1].redirect_uri == uri
+        assert discover_from_challenge(http(), API, challenges)[1].redirect_uri == uri
 
 
 @pytest.mark.parametrize(
@@ -386,7 +392,7 @@ def test_a_redirect_uri_on_this_computer_is_honoured_to_the_letter(uri: str) -> 
 def test_a_redirect_uri_elsewhere_is_refused(uri: str) -> None:
     """It is where the code arrives."""
     with pytest.raises(GatepassError, match="the redirecturi"):
-        from_challenge(http(), API, parse(granta("https://idp", redirecturi=uri)))
+        discover_from_challenge(http(), API, parse(granta("https://idp", redirecturi=uri)))
 
 
 @pytest.mark.parametrize(
@@ -406,7 +412,7 @@ def test_a_redirect_uri_elsewhere_is_refused(uri: str) -> None:
 def test_odd_values_are_refused_before_anything_is_asked(name: str, value: str) -> None:
     params = {"authority": "https://idp", "clientid": "c", name: value}
     with pytest.raises(DiscoveryFailed) as caught:
-        from_challenge(http(), API, (Challenge("bearer", params=params),))
+        discover_from_challenge(http(), API, (Challenge("bearer", params=params),))
 
     assert caught.value.message.isprintable()
 
@@ -439,7 +445,7 @@ def test_the_document_of_the_api_names_the_provider(resource: str) -> None:
     with echo() as server:
         challenges = parse(protected(server, resource=resource))
 
-        provider, client = from_challenge(http(), API, challenges, client_id="us")
+        provider, client = discover_from_challenge(http(), API, challenges, client_id="us")
 
         assert provider.issuer == server.root
         assert client == Client("us")
@@ -450,7 +456,7 @@ def test_its_challenge_may_name_scopes() -> None:
     with echo() as server:
         challenges = parse(f'{protected(server)}, scope="a b"')
 
-        assert from_challenge(http(), API, challenges, **WHO)[1].scopes == ("a", "b")
+        assert discover_from_challenge(http(), API, challenges, **WHO)[1].scopes == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -472,7 +478,7 @@ def test_a_document_about_another_api_is_refused(resource: object) -> None:
     with echo() as server:
         challenges = parse(protected(server, resource=resource))
         with pytest.raises(DiscoveryFailed, match="not about"):
-            from_challenge(http(), API, challenges, **WHO)
+            discover_from_challenge(http(), API, challenges, **WHO)
 
         assert server.paths == ["/api"]
 
@@ -482,7 +488,7 @@ def test_one_provider_must_be_named(servers: object) -> None:
     with echo() as server:
         challenges = parse(protected(server, authorization_servers=servers))
         with pytest.raises(DiscoveryFailed, match="identity providers, not one") as caught:
-            from_challenge(http(), API, challenges, **WHO)
+            discover_from_challenge(http(), API, challenges, **WHO)
 
     assert not servers or "https://a, https://b" in str(caught.value)
 
@@ -491,7 +497,7 @@ def test_several_providers_do_not_matter_where_the_profile_names_one() -> None:
     with echo() as server:
         challenges = parse(protected(server, authorization_servers=["https://a", "https://b"]))
 
-        found, _ = from_challenge(http(), API, challenges, issuer=server.root, **WHO)
+        found, _ = discover_from_challenge(http(), API, challenges, issuer=server.root, **WHO)
 
         assert found.issuer == server.root
 
@@ -500,7 +506,7 @@ def test_the_client_must_come_from_the_profile_there() -> None:
     with echo() as server:
         challenges = parse(protected(server))
         with pytest.raises(DiscoveryFailed, match="client_id") as caught:
-            from_challenge(http(), API, challenges)
+            discover_from_challenge(http(), API, challenges)
 
         assert "client_id" in caught.value.hint
         assert server.seen == []
@@ -508,7 +514,9 @@ def test_the_client_must_come_from_the_profile_there() -> None:
 
 def test_the_document_of_the_api_is_not_fetched_from_just_anywhere() -> None:
     with pytest.raises(EndpointRefused, match="resource_metadata"):
-        from_challenge(http(), API, parse(bearer(resource_metadata="http://mi/api")), **WHO)
+        discover_from_challenge(
+            http(), API, parse(bearer(resource_metadata="http://mi/api")), **WHO
+        )
 
 
 @given(
@@ -520,5 +528,5 @@ def test_the_document_of_the_api_is_not_fetched_from_just_anywhere() -> None:
 def test_any_challenge_is_refused_with_our_errors(params: dict[str, str]) -> None:
     params["authority"] = "http://" + params.get("authority", "")  # leads nowhere
     with pytest.raises(GatepassError) as caught:
-        from_challenge(http(), API, (Challenge("bearer", params=params),), seconds=0.01)
+        discover_from_challenge(http(), API, (Challenge("bearer", params=params),), seconds=0.01)
     assert caught.value.message.isprintable()

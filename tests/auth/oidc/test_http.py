@@ -21,21 +21,21 @@ from urllib3.util import parse_url
 from gatepass._session.adapter import Network
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc.http import (
-    MOST_BYTES,
-    Ambiguous,
-    BadAnswer,
+    MAX_BYTES,
     Deadline,
     EndpointRefused,
+    InvalidResponse,
+    NoResponse,
     NotSent,
-    Unanswered,
+    ResponseLost,
     _Body,
-    ask_token,
     check_endpoint,
+    client_authentication,
     get_json,
-    identified,
     json_object,
     post_form,
     printable,
+    request_token,
 )
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
@@ -126,7 +126,7 @@ def test_a_form_arrives_as_it_is_and_the_answer_comes_back_whatever_it_is(
     http: Callable[[], requests.Session],
 ) -> None:
     with echo(lambda _: Answer(418, [("X-Odd", "1")], b"\xff")) as server:
-        reply = post_form(http(), server.url, {**FORM, "scope": "a b&c"})
+        response = post_form(http(), server.url, {**FORM, "scope": "a b&c"})
 
         (seen,) = server.seen
         assert (seen.method, seen.path) == ("POST", "/mi/")
@@ -136,8 +136,8 @@ def test_a_form_arrives_as_it_is_and_the_answer_comes_back_whatever_it_is(
             "refresh_token": [CANARY],
             "scope": ["a b&c"],
         }
-        assert (reply.status, reply.headers["x-odd"], reply.body) == (418, "1", b"\xff")
-        assert not reply.by_basic
+        assert (response.status, response.headers["x-odd"], response.body) == (418, "1", b"\xff")
+        assert not response.used_basic
 
 
 def test_no_login_of_the_machine_is_added(tmp_path: Path) -> None:
@@ -154,9 +154,9 @@ def test_no_login_of_the_machine_is_added(tmp_path: Path) -> None:
 
 def test_basic_is_encoded_as_a_form_first() -> None:
     with echo() as server:
-        reply = post_form(ours(), server.url, FORM, auth=("a b:c", Secret("p+%:ü/~")))
+        response = post_form(ours(), server.url, FORM, auth=("a b:c", Secret("p+%:ü/~")))
 
-        assert reply.by_basic
+        assert response.used_basic
         scheme, _, data = (server.seen[0].authorization or "").partition(" ")
         assert (scheme, base64.b64decode(data)) == ("Basic", b"a+b%3Ac:p%2B%25%3A%C3%BC%2F~")
 
@@ -177,7 +177,7 @@ def test_a_client_proves_itself_in_the_way_that_the_provider_takes(
         provider = Provider(server.root, f"{server.root}/token", auth_methods=methods)
         client = Client("us", Secret(secret) if secret else None)
 
-        ask_token(ours(), provider, client, {"grant_type": "x"})
+        request_token(ours(), provider, client, {"grant_type": "x"})
 
         (seen,) = server.seen
         wanted = {"grant_type": "x", **fields}
@@ -189,7 +189,7 @@ def test_a_provider_that_takes_no_secret_is_explained_without_it() -> None:
     provider = Provider("https://idp", "https://idp/t", auth_methods=("private_key_jwt",))
 
     with pytest.raises(GatepassError, match="private_key_jwt") as caught:
-        identified(provider, Client("us", Secret(CANARY)))
+        client_authentication(provider, Client("us", Secret(CANARY)))
 
     assert CANARY not in str(caught.value)
 
@@ -200,7 +200,7 @@ def test_no_redirect_is_followed(code: int) -> None:
         to = Answer(code, [("Location", other.url)], b"{}")
         with echo(lambda _: to) as server:
             assert post_form(ours(), server.url, FORM).status == code
-            with pytest.raises(BadAnswer, match="a redirect to .* that is not followed"):
+            with pytest.raises(InvalidResponse, match="a redirect to .* that is not followed"):
                 get_json(ours(), server.url)
         assert other.seen == []
 
@@ -248,7 +248,7 @@ def test_our_own_explanation_of_a_failure_is_kept(ca: CertificateAuthority) -> N
     with echo(tls=server_side(ca.server)) as server:
         with pytest.raises(NotSent, match="unknown authority") as caught:
             post_form(ours(), server.url, FORM)
-        with pytest.raises(Unanswered, match="unknown authority"):
+        with pytest.raises(NoResponse, match="unknown authority"):
             get_json(ours(), server.url)
 
     assert "ca_file" in caught.value.hint
@@ -261,9 +261,9 @@ def test_a_request_without_a_whole_answer_in_time_may_have_arrived(
 ) -> None:
     whole = Event()
     with raw_server(speak, whole) as url:
-        with pytest.raises(Ambiguous):
+        with pytest.raises(ResponseLost):
             post_form(http(), url, FORM, seconds=0.6)
-        with pytest.raises(Unanswered):
+        with pytest.raises(NoResponse):
             get_json(http(), url, seconds=0.6)
 
         assert not whole.is_set()  # nobody waited for the end of a slow answer
@@ -282,7 +282,7 @@ def test_an_answer_that_is_given_up_is_not_read_on() -> None:
             gone.set()
 
     with raw_server(speak) as url:
-        with pytest.raises(Ambiguous):
+        with pytest.raises(ResponseLost):
             post_form(ours(), url, FORM, seconds=0.3)
 
         assert gone.wait(10)
@@ -299,7 +299,7 @@ def test_an_answer_that_is_given_up_is_not_read_on() -> None:
 def test_a_damaged_answer_is_not_whole(
     http: Callable[[], requests.Session], answer: Answer
 ) -> None:
-    with echo(lambda _: answer) as server, pytest.raises(Ambiguous):
+    with echo(lambda _: answer) as server, pytest.raises(ResponseLost):
         post_form(http(), server.url, FORM)
 
 
@@ -317,18 +317,18 @@ def test_what_was_given_up_before_it_left_never_leaves() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(body=b" " * (MOST_BYTES + 1)),
+        Answer(body=b" " * (MAX_BYTES + 1)),
         Answer(headers=[("Content-Encoding", "gzip")], body=gzip.compress(b" " * 50_000_000)),
     ],
 )
 def test_an_answer_is_read_to_a_limit_only(answer: Answer) -> None:
     with echo(lambda _: answer) as server:
-        with pytest.raises(BadAnswer, match="longer than 1048576 bytes"):
+        with pytest.raises(InvalidResponse, match="longer than 1048576 bytes"):
             get_json(ours(), server.url)
-        with pytest.raises(BadAnswer, match="longer than 1048576 bytes"):
+        with pytest.raises(InvalidResponse, match="longer than 1048576 bytes"):
             post_form(ours(), server.url, FORM)
-        with pytest.raises(BadAnswer, match="longer than 100 bytes"):
-            get_json(ours(), server.url, most_bytes=100)
+        with pytest.raises(InvalidResponse, match="longer than 100 bytes"):
+            get_json(ours(), server.url, max_bytes=100)
 
 
 def test_a_packed_document_is_read() -> None:
@@ -342,15 +342,15 @@ def test_no_failure_holds_what_was_sent(http: Callable[[], requests.Session]) ->
     auth = ("us", Secret("canary-secret"))
     with raw_server(hangs_up) as url, echo() as server:
         for where in (url, f"http://localhost:{free_port()}/"):
-            with pytest.raises(Unanswered) as caught:
+            with pytest.raises(NoResponse) as caught:
                 post_form(http(), where, FORM, auth=auth)
             assert "canary" not in "".join(traceback.format_exception(caught.value))
             assert caught.value.__context__ is None
-        reply = post_form(http(), server.url, FORM, auth=auth)
+        response = post_form(http(), server.url, FORM, auth=auth)
 
-    assert "canary" not in repr(reply)
+    assert "canary" not in repr(response)
     echoed = f"bad token {CANARY}, secret canary-secret, begins {CANARY[:12]}; client us\x1b[31m"
-    assert reply.shown(echoed) == "bad token ..., secret ..., begins ...; client us [31m"
+    assert response.shown(echoed) == "bad token ..., secret ..., begins ...; client us [31m"
 
 
 # Documents.
@@ -381,7 +381,7 @@ def test_json_is_read_strictly(body: bytes, fault: str) -> None:
         json_object(body)
 
     assert caught.value.__context__ is None
-    with echo(lambda _: Answer(body=body)) as server, pytest.raises(BadAnswer, match=fault):
+    with echo(lambda _: Answer(body=body)) as server, pytest.raises(InvalidResponse, match=fault):
         get_json(ours(), server.url)
 
 
@@ -397,7 +397,7 @@ def test_any_bytes_are_an_object_or_not(body: bytes) -> None:
 
 def test_a_web_page_is_called_by_its_name() -> None:
     page = Answer(headers=[("Content-Type", "text/html; charset=x")], body=b"<p>log in</p>")
-    wrong = pytest.raises(BadAnswer, match=r"status 200 \(text/html\), and .* is not JSON")
+    wrong = pytest.raises(InvalidResponse, match=r"status 200 \(text/html\), and .* is not JSON")
     with echo(lambda _: page) as server, wrong:
         get_json(ours(), server.url)
 
@@ -408,7 +408,7 @@ def test_a_document_has_status_200(status: int) -> None:
         return Answer(status, body=b"" if status == 204 else b"{}")
 
     with echo(answers) as server:
-        with pytest.raises(BadAnswer, match=f"with status {status}") as caught:
+        with pytest.raises(InvalidResponse, match=f"with status {status}") as caught:
             get_json(ours(), server.url)
         assert caught.value.status == status
 

@@ -19,9 +19,9 @@ from gatepass._config.profile import MachineSettings
 from gatepass._session.exceptions import TLSFailed
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
-from gatepass.auth._oidc.http import Unanswered
+from gatepass.auth._oidc.http import NoResponse
 from gatepass.auth._oidc.login import OidcLogin
-from gatepass.auth._oidc.status import new_vault_key
+from gatepass.auth._oidc.status import create_vault_key
 from gatepass.errors import GatepassError, GatepassWarning, ProfileError, SecretUnavailable
 from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET, IdentityProvider
 from gatepass.secrets import Secret, ref
@@ -76,7 +76,7 @@ class Desk:
 
     def __init__(self, api: Echo, idp: IdentityProvider, folder: Path) -> None:
         self.api, self.idp, self.folder = api, idp, folder
-        new_vault_key(folder / "key")
+        create_vault_key(folder / "key")
 
     def session(self, environ: dict[str, str] | None = None, **keys: Any) -> Session:
         """Return a session; ``auth`` adds to a public client at the provider."""
@@ -135,7 +135,7 @@ def test_what_the_server_is_trusted_by_says_nothing_about_the_provider(
     """No secret, not even a question, reaches a provider that is not proven."""
     for auth in (SERVICE, _carried(desk.idp)):
         mi = desk.session(tls=of_server(ca, ca_of_provider), auth=auth)
-        with pytest.raises(Unanswered, match="unknown authority") as caught:
+        with pytest.raises(NoResponse, match="unknown authority") as caught:
             mi.get("x")
         assert 'auth.tls = { ca_file = "company-ca.pem" }' in caught.value.hint
 
@@ -146,7 +146,7 @@ def test_a_provider_that_an_unverified_server_names_must_prove_itself(desk: Desk
     auth = {**_carried(desk.idp), "issuer": None, "client_id": None}
     mi = desk.session(tls={"verify": False}, auth=auth)
 
-    with pytest.raises(Unanswered, match="unknown authority"):
+    with pytest.raises(NoResponse, match="unknown authority"):
         mi.get("x")
 
     assert len(desk.api.seen) == 1
@@ -163,7 +163,7 @@ def test_a_stored_login_is_neither_renewed_nor_revoked_at_an_unverified_provider
     before = len(desk.idp.requests)
 
     mi = desk.session(tls={"verify": False})
-    with pytest.raises(Unanswered, match="unknown authority"):
+    with pytest.raises(NoResponse, match="unknown authority"):
         mi.get("x")
     assert login_of(mi).logout() == "logged out here; the provider was not told"
 
@@ -280,7 +280,7 @@ def test_a_provider_at_the_profiles_origin_is_the_server(ca: CertificateAuthorit
         both.seen.clear()
         auth["tls"] = {"verify": False}
         profile = profile_for(both.url, "oidc", auth=auth, retries=0)
-        with pytest.raises(Unanswered, match="unknown authority") as caught:
+        with pytest.raises(NoResponse, match="unknown authority") as caught:
             Session._from_checked(profile, environ={}).get("x")
         assert "   tls = {" in caught.value.hint
         assert both.seen == []
@@ -462,7 +462,7 @@ def test_a_proxy_that_refuses_the_provider_is_told_by_its_own_key(
             proxy=_by(squid, "paul"),
             auth={**SERVICE, "proxy": proxy},
         )
-        with pytest.raises(Unanswered, match=words) as caught:
+        with pytest.raises(NoResponse, match=words) as caught:
             mi.get("x")
         assert "auth.proxy" in caught.value.hint
 
@@ -488,6 +488,6 @@ def test_the_keyword_tls_is_about_the_server(desk: Desk) -> None:
     keys: dict[str, Any] = {"oidc": True, "refresh_token": token, "retries": 0}
     with pytest.warns(GatepassWarning, match=r"^tls\.verify = false.*localhost.* right server"):
         mi = Session(desk.api.url, tls={"verify": False}, environ={}, **keys)
-    with pytest.raises(Unanswered, match="unknown authority"):
+    with pytest.raises(NoResponse, match="unknown authority"):
         mi.get("x")
     assert desk.idp.requests == ()

@@ -8,9 +8,9 @@ from typing import get_args
 
 import pytest
 
-from gatepass.auth._oidc.redirect_page import Kind, headers, page
+from gatepass.auth._oidc.redirect_page import PageKind, headers, page
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[PageKind, ...] = get_args(PageKind)
 every_page = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -25,12 +25,12 @@ class _Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def html_of(kind: Kind) -> str:
+def html_of(kind: PageKind) -> str:
     return page(kind).body.decode()
 
 
 @every_page
-def test_a_page_runs_nothing_and_loads_nothing(kind: Kind) -> None:
+def test_a_page_runs_nothing_and_loads_nothing(kind: PageKind) -> None:
     for tag, attributes in _Tags(html_of(kind)).found:
         assert tag not in {"script", "img", "iframe", "form", "a", "object", "embed", "base"}
         assert not any(name.startswith("on") or name in {"src", "style"} for name in attributes)
@@ -40,7 +40,7 @@ def test_a_page_runs_nothing_and_loads_nothing(kind: Kind) -> None:
 
 
 @every_page
-def test_the_style_is_the_one_that_the_policy_allows(kind: Kind) -> None:
+def test_the_style_is_the_one_that_the_policy_allows(kind: PageKind) -> None:
     """A browser drops a style whose hash the policy does not name, to the letter."""
     (style,) = re.findall(r"<style>(.*?)</style>", html_of(kind), re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -50,7 +50,7 @@ def test_the_style_is_the_one_that_the_policy_allows(kind: Kind) -> None:
 
 
 @every_page
-def test_a_page_is_readable_in_light_and_dark_on_any_screen(kind: Kind) -> None:
+def test_a_page_is_readable_in_light_and_dark_on_any_screen(kind: PageKind) -> None:
     html = html_of(kind)
     assert "color-scheme:light dark" in html
     assert "@media (prefers-color-scheme:dark)" in html
@@ -63,7 +63,7 @@ def test_a_page_is_readable_in_light_and_dark_on_any_screen(kind: Kind) -> None:
 
 
 @every_page
-def test_a_page_is_small(kind: Kind) -> None:
+def test_a_page_is_small(kind: PageKind) -> None:
     assert len(page(kind).body) < 4096
 
 

@@ -1,4 +1,4 @@
-"""The loopback listener, against a browser, a port scanner, and whoever wants the code."""
+"""The loopback redirect server, against a browser, a port scanner, and whoever wants the code."""
 
 import os
 import signal
@@ -15,8 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.auth._oidc.redirect_page import Kind, page
-from gatepass.auth._oidc.redirect_server import Callback, Listener, _Refusal, _Wanted, read_callback
+from gatepass.auth._oidc.redirect_page import PageKind, page
+from gatepass.auth._oidc.redirect_server import (
+    Callback,
+    RedirectServer,
+    _Refusal,
+    _Wanted,
+    parse_callback,
+)
 from gatepass.errors import GatepassError
 from tests.support import raw
 from tests.support.peers.environ import clean_environ
@@ -31,8 +37,8 @@ needs_ipv6 = pytest.mark.skipif(not raw.has_ipv6(), reason="this machine has no 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
 
-def port_of(listener: Listener) -> int:
-    return int(listener.redirect_uri.split(":")[2].split("/")[0])
+def port_of(redirect_server: RedirectServer) -> int:
+    return int(redirect_server.redirect_uri.split(":")[2].split("/")[0])
 
 
 def threads() -> list[str]:
@@ -40,9 +46,9 @@ def threads() -> list[str]:
 
 
 @pytest.fixture
-def listener() -> Iterator[Listener]:
-    """A listener on a free port; nothing of it is left afterwards."""
-    with Listener(STATE) as running:
+def redirect_server() -> Iterator[RedirectServer]:
+    """A redirect server on a free port; nothing of it is left afterwards."""
+    with RedirectServer(STATE) as running:
         yield running
     assert threads() == []
 
@@ -51,50 +57,58 @@ def code_of(found: Callback | None) -> str | None:
     return found.code.reveal() if found and found.code else None
 
 
-def still_waits(listener: Listener) -> None:
+def still_waits(redirect_server: RedirectServer) -> None:
     """Prove that nothing ended the login: the real callback is still the one that counts."""
-    assert listener.wait(0) is None
-    with raw.asked(port_of(listener), raw.get(f"/callback?{GOOD}", host(listener))) as browser:
-        assert code_of(listener.wait(raw.SECONDS)) == CODE
-        listener.answer("done")
+    assert redirect_server.wait(0) is None
+    with raw.asked(
+        port_of(redirect_server), raw.get(f"/callback?{GOOD}", host(redirect_server))
+    ) as browser:
+        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
+        redirect_server.answer("done")
         assert raw.answer(browser).status == 200
 
 
-def host(listener: Listener) -> str:
-    return f"127.0.0.1:{port_of(listener)}"
+def host(redirect_server: RedirectServer) -> str:
+    return f"127.0.0.1:{port_of(redirect_server)}"
 
 
 # --- the callback --------------------------------------------------------------------------
 
 
 def test_the_callback_arrives_and_the_browser_hears_only_after_the_verdict(
-    listener: Listener,
+    redirect_server: RedirectServer,
 ) -> None:
-    with raw.asked(port_of(listener), raw.get(f"/callback?{GOOD}", host(listener))) as browser:
-        found = listener.wait(raw.SECONDS)
+    with raw.asked(
+        port_of(redirect_server), raw.get(f"/callback?{GOOD}", host(redirect_server))
+    ) as browser:
+        found = redirect_server.wait(raw.SECONDS)
         assert code_of(found) == CODE
         browser.setblocking(False)
         with pytest.raises(BlockingIOError):
             browser.recv(1)
         browser.settimeout(raw.SECONDS)
-        listener.answer("done")
+        redirect_server.answer("done")
         answered = raw.answer(browser)
     assert answered.status == 200
     assert answered.body == page("done").body
 
 
 @pytest.mark.parametrize("kind", ["done", "failed"])
-def test_the_page_says_how_it_ended(listener: Listener, kind: Kind) -> None:
-    with raw.asked(port_of(listener), raw.get(f"/callback?{GOOD}", host(listener))) as browser:
-        assert listener.wait(raw.SECONDS)
-        listener.answer(kind)
+def test_the_page_says_how_it_ended(redirect_server: RedirectServer, kind: PageKind) -> None:
+    with raw.asked(
+        port_of(redirect_server), raw.get(f"/callback?{GOOD}", host(redirect_server))
+    ) as browser:
+        assert redirect_server.wait(raw.SECONDS)
+        redirect_server.answer(kind)
         answered = raw.answer(browser)
     assert (answered.status, answered.body) == (page(kind).status, page(kind).body)
 
 
-def test_every_answer_is_not_stored_not_passed_on_and_runs_nothing(listener: Listener) -> None:
+def test_every_answer_is_not_stored_not_passed_on_and_runs_nothing(
+    redirect_server: RedirectServer,
+) -> None:
     for target in ("/callback?state=wrong", "/favicon.ico"):
-        sent = raw.ask(port_of(listener), raw.get(target, host(listener))).headers
+        sent = raw.ask(port_of(redirect_server), raw.get(target, host(redirect_server))).headers
         assert sent["Cache-Control"] == "no-store"
         assert sent["Referrer-Policy"] == "no-referrer"
         assert sent["X-Content-Type-Options"] == "nosniff"
@@ -103,59 +117,64 @@ def test_every_answer_is_not_stored_not_passed_on_and_runs_nothing(listener: Lis
 
 
 def test_a_callback_that_comes_again_changes_nothing_and_sees_the_same_page(
-    listener: Listener,
+    redirect_server: RedirectServer,
 ) -> None:
     """Also with another code: only the first is ever used."""
-    port, again = port_of(listener), raw.get(f"/callback?code=other&state={STATE}", host(listener))
-    with raw.asked(port, raw.get(f"/callback?{GOOD}", host(listener))) as browser:
-        assert code_of(listener.wait(raw.SECONDS)) == CODE
+    port, again = (
+        port_of(redirect_server),
+        raw.get(f"/callback?code=other&state={STATE}", host(redirect_server)),
+    )
+    with raw.asked(port, raw.get(f"/callback?{GOOD}", host(redirect_server))) as browser:
+        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
         with raw.asked(port, again) as reloaded:
-            listener.answer("done")
+            redirect_server.answer("done")
             assert raw.answer(browser).body == page("done").body
             assert raw.answer(reloaded).body == page("done").body
         assert raw.ask(port, again).body == page("done").body
-    assert listener.wait(0) is None
+    assert redirect_server.wait(0) is None
 
 
-def test_a_browser_that_has_gone_does_not_lose_the_login(listener: Listener) -> None:
-    with raw.asked(port_of(listener), raw.get(f"/callback?{GOOD}", host(listener))):
-        assert listener.wait(raw.SECONDS)
-    listener.answer("done")
-    assert raw.open_address(f"{listener.redirect_uri}?{GOOD}").body == page("done").body
+def test_a_browser_that_has_gone_does_not_lose_the_login(redirect_server: RedirectServer) -> None:
+    with raw.asked(port_of(redirect_server), raw.get(f"/callback?{GOOD}", host(redirect_server))):
+        assert redirect_server.wait(raw.SECONDS)
+    redirect_server.answer("done")
+    assert raw.open_address(f"{redirect_server.redirect_uri}?{GOOD}").body == page("done").body
 
 
-def test_a_browser_that_ends_its_side_still_gets_its_page(listener: Listener) -> None:
-    with raw.asked(port_of(listener), raw.get(f"/callback?{GOOD}", host(listener))) as browser:
+def test_a_browser_that_ends_its_side_still_gets_its_page(redirect_server: RedirectServer) -> None:
+    with raw.asked(
+        port_of(redirect_server), raw.get(f"/callback?{GOOD}", host(redirect_server))
+    ) as browser:
         browser.shutdown(socket.SHUT_WR)
-        assert listener.wait(raw.SECONDS)
-        listener.answer("done")
+        assert redirect_server.wait(raw.SECONDS)
+        redirect_server.answer("done")
         assert raw.answer(browser).status == 200
 
 
-def test_a_request_that_comes_in_pieces_is_one_request(listener: Listener) -> None:
-    with raw.connect(port_of(listener)) as browser:
+def test_a_request_that_comes_in_pieces_is_one_request(redirect_server: RedirectServer) -> None:
+    with raw.connect(port_of(redirect_server)) as browser:
         browser.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in raw.get(f"/callback?{GOOD}", host(listener)):
+        for byte in raw.get(f"/callback?{GOOD}", host(redirect_server)):
             browser.sendall(bytes([byte]))
-        assert code_of(listener.wait(raw.SECONDS)) == CODE
+        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
 
 
 def test_who_comes_when_the_login_was_given_up_hears_that_it_is_over() -> None:
-    with Listener(STATE) as listener:
-        browser = raw.connect(port_of(listener))
-        browser.sendall(raw.get(f"/callback?{GOOD}", host(listener)))
-        assert listener.wait(raw.SECONDS)
+    with RedirectServer(STATE) as redirect_server:
+        browser = raw.connect(port_of(redirect_server))
+        browser.sendall(raw.get(f"/callback?{GOOD}", host(redirect_server)))
+        assert redirect_server.wait(raw.SECONDS)
     with browser:
         answered = raw.answer(browser)
     assert (answered.status, answered.body) == (410, page("expired").body)
 
 
-def test_an_error_with_the_right_state_ends_the_wait(listener: Listener) -> None:
+def test_an_error_with_the_right_state_ends_the_wait(redirect_server: RedirectServer) -> None:
     query = urlencode(
         {"error": "access_denied", "error_description": "No\x1b[31m <b>\r\n" * 99, "state": STATE}
     )
-    with raw.asked(port_of(listener), raw.get(f"/callback?{query}", host(listener))):
-        found = listener.wait(raw.SECONDS)
+    with raw.asked(port_of(redirect_server), raw.get(f"/callback?{query}", host(redirect_server))):
+        found = redirect_server.wait(raw.SECONDS)
     assert found
     assert (found.code, found.error) == (None, "access_denied")
     assert found.description.isprintable()
@@ -163,7 +182,7 @@ def test_an_error_with_the_right_state_ends_the_wait(listener: Listener) -> None
 
 
 def test_a_callback_does_not_print_its_code() -> None:
-    assert CODE not in repr(read_callback(GOOD, STATE))
+    assert CODE not in repr(parse_callback(GOOD, STATE))
 
 
 # --- noise ---------------------------------------------------------------------------------
@@ -193,11 +212,13 @@ FORGED = [
 
 @pytest.mark.parametrize("query", FORGED)
 def test_what_is_not_exactly_the_answer_is_refused_and_the_wait_goes_on(
-    listener: Listener, query: str
+    redirect_server: RedirectServer, query: str
 ) -> None:
-    answered = raw.ask(port_of(listener), raw.get(f"/callback?{query}", host(listener)))
+    answered = raw.ask(
+        port_of(redirect_server), raw.get(f"/callback?{query}", host(redirect_server))
+    )
     assert (answered.status, answered.body) == (400, page("again").body)
-    still_waits(listener)
+    still_waits(redirect_server)
 
 
 @pytest.mark.parametrize(
@@ -222,29 +243,36 @@ def test_what_is_not_exactly_the_answer_is_refused_and_the_wait_goes_on(
     ],
 )
 def test_another_path_or_method_is_noise(
-    listener: Listener, target: str, method: str, status: int
+    redirect_server: RedirectServer, target: str, method: str, status: int
 ) -> None:
     answered = raw.ask(
-        port_of(listener), raw.get(target, host(listener), "Content-Length: 0", method=method)
+        port_of(redirect_server),
+        raw.get(target, host(redirect_server), "Content-Length: 0", method=method),
     )
     assert answered.status == status
     assert answered.headers.get("Allow") == ("GET" if status == 405 else None)
     assert (answered.body == b"") == (method == "HEAD")
-    still_waits(listener)
+    still_waits(redirect_server)
 
 
-def test_a_form_with_the_answer_in_its_body_is_noise_and_sees_its_page(listener: Listener) -> None:
+def test_a_form_with_the_answer_in_its_body_is_noise_and_sees_its_page(
+    redirect_server: RedirectServer,
+) -> None:
     """`response_mode=form_post`; the body is read to its end, else the page would be lost."""
     body = GOOD.encode() + b"&x=" + b"x" * 200_000
-    head = raw.get("/callback", host(listener), f"Content-Length: {len(body)}", method="POST")
-    assert raw.ask(port_of(listener), head + body).status == 405
-    still_waits(listener)
+    head = raw.get(
+        "/callback", host(redirect_server), f"Content-Length: {len(body)}", method="POST"
+    )
+    assert raw.ask(port_of(redirect_server), head + body).status == 405
+    still_waits(redirect_server)
 
 
-def test_a_body_that_comes_after_the_answer_is_read_and_not_reset(listener: Listener) -> None:
+def test_a_body_that_comes_after_the_answer_is_read_and_not_reset(
+    redirect_server: RedirectServer,
+) -> None:
     """Where a system resets the connection, a browser may never show the page that it got."""
-    head = raw.get("/callback", host(listener), "Content-Length: 2", method="POST")
-    with raw.asked(port_of(listener), head) as browser:
+    head = raw.get("/callback", host(redirect_server), "Content-Length: 2", method="POST")
+    with raw.asked(port_of(redirect_server), head) as browser:
         assert raw.answer(browser).status == 405
         for _ in range(2):
             browser.sendall(b"x")
@@ -265,17 +293,19 @@ def test_a_body_that_comes_after_the_answer_is_read_and_not_reset(listener: List
         "user@127.0.0.1:{port}",
     ],
 )
-def test_a_foreign_name_that_leads_here_is_misdirected(listener: Listener, host_line: str) -> None:
+def test_a_foreign_name_that_leads_here_is_misdirected(
+    redirect_server: RedirectServer, host_line: str
+) -> None:
     """DNS rebinding: the page of evil.example reads this port as its own origin."""
-    request = raw.get(f"/callback?{GOOD}", host_line.format(port=port_of(listener)))
-    assert raw.ask(port_of(listener), request).status == 421
-    still_waits(listener)
+    request = raw.get(f"/callback?{GOOD}", host_line.format(port=port_of(redirect_server)))
+    assert raw.ask(port_of(redirect_server), request).status == 421
+    still_waits(redirect_server)
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
-def test_every_name_of_this_machine_is_ours(listener: Listener, name: str) -> None:
-    request = raw.get("/callback?state=wrong", f"{name}:{port_of(listener)}")
-    assert raw.ask(port_of(listener), request).status == 400
+def test_every_name_of_this_machine_is_ours(redirect_server: RedirectServer, name: str) -> None:
+    request = raw.get("/callback?state=wrong", f"{name}:{port_of(redirect_server)}")
+    assert raw.ask(port_of(redirect_server), request).status == 400
 
 
 @pytest.mark.parametrize(
@@ -297,12 +327,14 @@ def test_every_name_of_this_machine_is_ours(listener: Listener, name: str) -> No
         b"SSH-2.0-scanner\r\n",
     ],
 )
-def test_what_is_not_http_is_refused_at_once(listener: Listener, request_bytes: bytes) -> None:
-    request_bytes = request_bytes.replace(b"HOST", host(listener).encode())
-    with raw.asked(port_of(listener), request_bytes) as connection:
+def test_what_is_not_http_is_refused_at_once(
+    redirect_server: RedirectServer, request_bytes: bytes
+) -> None:
+    request_bytes = request_bytes.replace(b"HOST", host(redirect_server).encode())
+    with raw.asked(port_of(redirect_server), request_bytes) as connection:
         said = raw.everything(connection)
     assert said == b"" or said.startswith(b"HTTP/1.1 400 ")
-    still_waits(listener)
+    still_waits(redirect_server)
 
 
 @pytest.mark.parametrize(
@@ -315,99 +347,107 @@ def test_what_is_not_http_is_refused_at_once(listener: Listener, request_bytes: 
     ],
 )
 def test_what_does_not_begin_like_http_is_closed_without_a_word(
-    listener: Listener, request_bytes: bytes
+    redirect_server: RedirectServer, request_bytes: bytes
 ) -> None:
-    with raw.asked(port_of(listener), request_bytes) as connection:
+    with raw.asked(port_of(redirect_server), request_bytes) as connection:
         assert raw.everything(connection) == b""
-    still_waits(listener)
+    still_waits(redirect_server)
 
 
 @pytest.mark.parametrize("line", ["x" * 100_000, "X: y\r\n" * 20_000])
-def test_a_head_without_end_is_cut_off(listener: Listener, line: str) -> None:
-    request = raw.get(f"/callback?{GOOD}", host(listener)).removesuffix(b"\r\n") + line.encode()
-    with raw.asked(port_of(listener), request) as connection:
+def test_a_head_without_end_is_cut_off(redirect_server: RedirectServer, line: str) -> None:
+    request = (
+        raw.get(f"/callback?{GOOD}", host(redirect_server)).removesuffix(b"\r\n") + line.encode()
+    )
+    with raw.asked(port_of(redirect_server), request) as connection:
         assert raw.everything(connection).startswith(b"HTTP/1.1 431 ")
-    still_waits(listener)
+    still_waits(redirect_server)
 
 
-def test_many_cookies_are_no_reason_to_refuse(listener: Listener) -> None:
+def test_many_cookies_are_no_reason_to_refuse(redirect_server: RedirectServer) -> None:
     """Browsers send the cookies of every program that ever served on this machine."""
     cookies = "Cookie: " + "c=0123456789; " * 3000
-    request = raw.get(f"/callback?{GOOD}", host(listener), cookies)
-    with raw.asked(port_of(listener), request):
-        assert code_of(listener.wait(raw.SECONDS)) == CODE
+    request = raw.get(f"/callback?{GOOD}", host(redirect_server), cookies)
+    with raw.asked(port_of(redirect_server), request):
+        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
 
 
 # --- connections that do nothing -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [1, 50, 300])
-def test_idle_connections_hold_up_nobody(listener: Listener, count: int) -> None:
+def test_idle_connections_hold_up_nobody(redirect_server: RedirectServer, count: int) -> None:
     """Browsers open some before they send anything; an attacker opens many."""
     with ExitStack() as stack:
         for _ in range(count):
-            stack.enter_context(raw.connect(port_of(listener)))
-        still_waits(listener)
+            stack.enter_context(raw.connect(port_of(redirect_server)))
+        still_waits(redirect_server)
 
 
-def test_of_very_many_idle_connections_the_oldest_are_closed(listener: Listener) -> None:
+def test_of_very_many_idle_connections_the_oldest_are_closed(
+    redirect_server: RedirectServer,
+) -> None:
     with ExitStack() as stack:
-        idle = [stack.enter_context(raw.connect(port_of(listener))) for _ in range(200)]
+        idle = [stack.enter_context(raw.connect(port_of(redirect_server))) for _ in range(200)]
         assert raw.everything(idle[0]) == b""
-        still_waits(listener)
+        still_waits(redirect_server)
 
 
-def test_a_callback_may_come_on_a_connection_that_was_idle(listener: Listener) -> None:
-    with raw.connect(port_of(listener)) as early:
-        raw.ask(port_of(listener), raw.get("/favicon.ico", host(listener)))
-        early.sendall(raw.get(f"/callback?{GOOD}", host(listener)))
-        assert code_of(listener.wait(raw.SECONDS)) == CODE
+def test_a_callback_may_come_on_a_connection_that_was_idle(redirect_server: RedirectServer) -> None:
+    with raw.connect(port_of(redirect_server)) as early:
+        raw.ask(port_of(redirect_server), raw.get("/favicon.ico", host(redirect_server)))
+        early.sendall(raw.get(f"/callback?{GOOD}", host(redirect_server)))
+        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /call", b"GET /callback HTTP/1.1\r\nHost: "])
 def test_a_connection_that_does_not_send_its_request_is_closed(begun: bytes) -> None:
-    with Listener(STATE, read_seconds=0.05) as listener:
-        with raw.asked(port_of(listener), begun) as slow:
+    with RedirectServer(STATE, read_seconds=0.05) as redirect_server:
+        with raw.asked(port_of(redirect_server), begun) as slow:
             assert raw.everything(slow) == b""
-        still_waits(listener)
+        still_waits(redirect_server)
 
 
-def test_a_connection_that_is_reset_harms_nobody(listener: Listener) -> None:
-    for request in (b"", b"GET /", raw.get("/favicon.ico", host(listener))):
-        with raw.asked(port_of(listener), request) as rude:
+def test_a_connection_that_is_reset_harms_nobody(redirect_server: RedirectServer) -> None:
+    for request in (b"", b"GET /", raw.get("/favicon.ico", host(redirect_server))):
+        with raw.asked(port_of(redirect_server), request) as rude:
             rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    still_waits(listener)
+    still_waits(redirect_server)
 
 
-def test_a_client_that_does_not_read_its_page_holds_up_nobody(listener: Listener) -> None:
+def test_a_client_that_does_not_read_its_page_holds_up_nobody(
+    redirect_server: RedirectServer,
+) -> None:
     with ExitStack() as stack:
         for _ in range(20):
             deaf = stack.enter_context(socket.socket())
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-            deaf.connect(("127.0.0.1", port_of(listener)))
-            deaf.sendall(raw.get("/favicon.ico", host(listener)))
-        still_waits(listener)
+            deaf.connect(("127.0.0.1", port_of(redirect_server)))
+            deaf.sendall(raw.get("/favicon.ico", host(redirect_server)))
+        still_waits(redirect_server)
 
 
 # --- addresses -----------------------------------------------------------------------------
 
 
-def test_the_default_address_is_the_literal_one_on_a_free_port(listener: Listener) -> None:
+def test_the_default_address_is_the_literal_one_on_a_free_port(
+    redirect_server: RedirectServer,
+) -> None:
     """RFC 8252, section 7.3: the literal address cannot be led elsewhere by a hosts file."""
-    assert listener.redirect_uri == f"http://127.0.0.1:{port_of(listener)}/callback"
+    assert redirect_server.redirect_uri == f"http://127.0.0.1:{port_of(redirect_server)}/callback"
 
 
 @needs_ipv6
-def test_both_loopback_addresses_lead_to_the_listener(listener: Listener) -> None:
-    at = f"[::1]:{port_of(listener)}"
-    with raw.asked(port_of(listener), raw.get(f"/callback?{GOOD}", at), "::1"):
-        assert code_of(listener.wait(raw.SECONDS)) == CODE
+def test_both_loopback_addresses_lead_to_the_listener(redirect_server: RedirectServer) -> None:
+    at = f"[::1]:{port_of(redirect_server)}"
+    with raw.asked(port_of(redirect_server), raw.get(f"/callback?{GOOD}", at), "::1"):
+        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
 
 
-def test_no_other_address_leads_to_the_listener(listener: Listener) -> None:
+def test_no_other_address_leads_to_the_listener(redirect_server: RedirectServer) -> None:
     """Above all not the addresses at which other machines see this one."""
     with pytest.raises(ConnectionRefusedError):
-        raw.connect(port_of(listener), "127.0.0.2")
+        raw.connect(port_of(redirect_server), "127.0.0.2")
 
 
 @pytest.mark.parametrize(
@@ -423,12 +463,12 @@ def test_no_other_address_leads_to_the_listener(listener: Listener) -> None:
 )
 def test_a_fixed_address_is_used_exactly_as_registered(template: str) -> None:
     written = template.format(port=free_port())
-    with Listener(STATE, written) as listener:
-        assert listener.redirect_uri == written
+    with RedirectServer(STATE, written) as redirect_server:
+        assert redirect_server.redirect_uri == written
         browser = threading.Thread(target=raw.open_address, args=(f"{written}?{GOOD}",))
         browser.start()
-        assert code_of(listener.wait(raw.SECONDS)) == CODE
-        listener.answer("done")
+        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
+        redirect_server.answer("done")
         browser.join()
 
 
@@ -443,10 +483,10 @@ def test_a_fixed_address_is_used_exactly_as_registered(template: str) -> None:
 def test_port_0_is_any_free_port_on_the_host_and_path_as_written(
     written: str, start: str, end: str
 ) -> None:
-    with Listener(STATE, written) as listener:
-        middle = listener.redirect_uri.removeprefix(start).removesuffix(end)
+    with RedirectServer(STATE, written) as redirect_server:
+        middle = redirect_server.redirect_uri.removeprefix(start).removesuffix(end)
         assert int(middle) > 0
-        assert listener.redirect_uri == f"{start}{middle}{end}"
+        assert redirect_server.redirect_uri == f"{start}{middle}{end}"
 
 
 @pytest.mark.parametrize(
@@ -472,17 +512,17 @@ def test_an_address_that_is_not_on_loopback_is_refused_before_anything_is_opened
     written: str, why: str
 ) -> None:
     with pytest.raises(GatepassError, match=why) as caught:
-        Listener(STATE, written)
+        RedirectServer(STATE, written)
     assert "device flow" in caught.value.hint
 
 
 def test_a_taken_port_is_told_and_nothing_is_left_open() -> None:
     port = free_port()
-    with Listener(STATE, f"http://localhost:{port}/"):
+    with RedirectServer(STATE, f"http://localhost:{port}/"):
         with pytest.raises(GatepassError, match=f"port {port}") as caught:
-            Listener(STATE, f"http://localhost:{port}/").__enter__()
+            RedirectServer(STATE, f"http://localhost:{port}/").__enter__()
         assert "redirect_uri" in caught.value.hint
-    with Listener(STATE, f"http://localhost:{port}/"):
+    with RedirectServer(STATE, f"http://localhost:{port}/"):
         pass
 
 
@@ -495,24 +535,24 @@ def test_a_fixed_port_that_is_taken_on_one_family_only_is_taken() -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(GatepassError, match=f"port {port}"):
-            Listener(STATE, f"http://127.0.0.1:{port}/").__enter__()
+            RedirectServer(STATE, f"http://127.0.0.1:{port}/").__enter__()
 
 
-def test_nobody_else_can_listen_on_the_same_address(listener: Listener) -> None:
+def test_nobody_else_can_listen_on_the_same_address(redirect_server: RedirectServer) -> None:
     with socket.socket() as other:
         if sys.platform != "win32":
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         with pytest.raises(OSError, match="."):
-            other.bind(("127.0.0.1", port_of(listener)))
+            other.bind(("127.0.0.1", port_of(redirect_server)))
 
 
 def test_a_fixed_port_is_free_for_the_next_login_at_once() -> None:
     """Even where connections ended on our side first, idle ones among them."""
     written = f"http://127.0.0.1:{free_port()}/callback"
     for _ in range(3):
-        with Listener(STATE, written) as listener:
-            idle = raw.connect(port_of(listener))
+        with RedirectServer(STATE, written) as redirect_server:
+            idle = raw.connect(port_of(redirect_server))
             assert raw.open_address(written).status == 400
         idle.close()
 
@@ -521,21 +561,23 @@ def test_a_fixed_port_is_free_for_the_next_login_at_once() -> None:
 
 
 def test_the_wait_ends_in_time_and_frees_the_port() -> None:
-    with Listener(STATE) as listener:
-        assert listener.wait(0.01) is None
-        port = port_of(listener)
+    with RedirectServer(STATE) as redirect_server:
+        assert redirect_server.wait(0.01) is None
+        port = port_of(redirect_server)
     with pytest.raises(ConnectionRefusedError):
         raw.connect(port)
     assert threads() == []
 
 
 def test_open_connections_do_not_outlive_the_listener() -> None:
-    with Listener(STATE) as listener:
-        idle = raw.connect(port_of(listener))
-        half = raw.connect(port_of(listener))
+    with RedirectServer(STATE) as redirect_server:
+        idle = raw.connect(port_of(redirect_server))
+        half = raw.connect(port_of(redirect_server))
         half.sendall(b"GET /")
-        form = raw.connect(port_of(listener))
-        form.sendall(raw.get("/callback", host(listener), "Content-Length: 9", method="POST"))
+        form = raw.connect(port_of(redirect_server))
+        form.sendall(
+            raw.get("/callback", host(redirect_server), "Content-Length: 9", method="POST")
+        )
     assert threads() == []
     for connection in (idle, half, form):
         with connection:
@@ -543,9 +585,9 @@ def test_open_connections_do_not_outlive_the_listener() -> None:
 
 
 def test_an_exception_in_the_block_leaves_nothing() -> None:
-    with pytest.raises(ZeroDivisionError), Listener(STATE) as listener:
+    with pytest.raises(ZeroDivisionError), RedirectServer(STATE) as redirect_server:
         _ = 1 // 0
-    port = port_of(listener)
+    port = port_of(redirect_server)
     assert threads() == []
     with pytest.raises(ConnectionRefusedError):
         raw.connect(port)
@@ -553,18 +595,18 @@ def test_an_exception_in_the_block_leaves_nothing() -> None:
 
 def test_a_listener_is_used_in_its_block_only() -> None:
     with pytest.raises(RuntimeError, match="with block"):
-        Listener(STATE).wait(0)
+        RedirectServer(STATE).wait(0)
 
 
 STAGES = """
 import sys, threading
-from gatepass.auth._oidc.redirect_server import Listener
+from gatepass.auth._oidc.redirect_server import RedirectServer
 try:
-    with Listener("state") as listener:
-        print(listener.redirect_uri, flush=True)
-        found = listener.wait(60)
+    with RedirectServer("state") as redirect_server:
+        print(redirect_server.redirect_uri, flush=True)
+        found = redirect_server.wait(60)
         print("found", found is not None, flush=True)
-        listener.wait(60)
+        redirect_server.wait(60)
 except KeyboardInterrupt:
     left = [each.name for each in threading.enumerate() if each.name.startswith("gatepass")]
     print("stopped", left, flush=True)
@@ -605,8 +647,8 @@ def test_many_logins_leave_no_descriptor_open() -> None:
 
     before = descriptors()
     for _ in range(20):
-        with Listener(STATE) as listener:
-            raw.open_address(f"{listener.redirect_uri}?state=wrong")
+        with RedirectServer(STATE) as redirect_server:
+            raw.open_address(f"{redirect_server.redirect_uri}?state=wrong")
     assert descriptors() == before
 
 
@@ -621,7 +663,7 @@ queries = st.lists(pieces | st.text(max_size=5), max_size=12).map("".join)
 
 @given(queries)
 def test_no_query_reaches_the_code_without_the_right_state(query: str) -> None:
-    found = read_callback(query, STATE)
+    found = parse_callback(query, STATE)
     if found is not None:
         assert query.count("state=") >= 1
         assert STATE in query
@@ -630,13 +672,13 @@ def test_no_query_reaches_the_code_without_the_right_state(query: str) -> None:
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_a_state_is_right_only_as_a_whole(state: str, code: str) -> None:
-    found = read_callback(urlencode({"code": code, "state": state}), STATE)
+    found = parse_callback(urlencode({"code": code, "state": state}), STATE)
     assert found is None or state == STATE
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
 def test_every_code_that_the_standard_allows_arrives_as_it_was(code: str) -> None:
-    assert code_of(read_callback(f"code={quote(code)}&state={STATE}", STATE)) == code
+    assert code_of(parse_callback(f"code={quote(code)}&state={STATE}", STATE)) == code
 
 
 heads = st.lists(
@@ -670,30 +712,34 @@ def test_nothing_of_a_request_ever_appears_in_a_page(path: str, query: str) -> N
         assert judged == _Refusal(judged.kind, judged.status)
 
 
-def test_nothing_that_is_sent_comes_back(listener: Listener) -> None:
+def test_nothing_that_is_sent_comes_back(redirect_server: RedirectServer) -> None:
     canary = "<script>c4nary</script>"
     spots = (
-        raw.get(f"/{canary}?{canary}", host(listener)),
-        raw.get(f"/callback?error={canary}&error_description={canary}&state=x", host(listener)),
+        raw.get(f"/{canary}?{canary}", host(redirect_server)),
+        raw.get(
+            f"/callback?error={canary}&error_description={canary}&state=x", host(redirect_server)
+        ),
         raw.get("/callback", canary),
-        raw.get("/callback", host(listener), f"X: {canary}", f"Referer: {canary}"),
+        raw.get("/callback", host(redirect_server), f"X: {canary}", f"Referer: {canary}"),
         f"{canary} / HTTP/1.1\r\n\r\n".encode(),
         f"GET / {canary}\r\n\r\n".encode(),
     )
     for request in spots:
-        with raw.asked(port_of(listener), request) as connection:
+        with raw.asked(port_of(redirect_server), request) as connection:
             assert b"c4nary" not in raw.everything(connection)
     query = f"error={canary}&error_description={canary}&state={STATE}"
-    with raw.asked(port_of(listener), raw.get(f"/callback?{query}", host(listener))) as browser:
-        assert listener.wait(raw.SECONDS)
-        listener.answer("failed")
+    with raw.asked(
+        port_of(redirect_server), raw.get(f"/callback?{query}", host(redirect_server))
+    ) as browser:
+        assert redirect_server.wait(raw.SECONDS)
+        redirect_server.answer("failed")
         assert b"c4nary" not in raw.everything(browser)
 
 
 def test_a_redirect_address_without_a_port_takes_any_free_one() -> None:
     """Providers ignore the port on loopback (RFC 8252, 7.3); port 80 needs an administrator."""
-    with Listener("state", "http://127.0.0.1/callback") as listener:
-        port = urlsplit(listener.redirect_uri).port
+    with RedirectServer("state", "http://127.0.0.1/callback") as redirect_server:
+        port = urlsplit(redirect_server.redirect_uri).port
 
         assert port not in {None, 0, 80}
-        assert listener.redirect_uri == f"http://127.0.0.1:{port}/callback"
+        assert redirect_server.redirect_uri == f"http://127.0.0.1:{port}/callback"

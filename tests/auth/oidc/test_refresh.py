@@ -19,7 +19,7 @@ from requests.adapters import BaseAdapter
 
 from gatepass._vault.records import InFlight, Record
 from gatepass.auth._oidc import refresh
-from gatepass.auth._oidc.http import Ambiguous
+from gatepass.auth._oidc.http import ResponseLost
 from gatepass.auth._oidc.login import OidcLogin
 from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, TokenNotPersisted
 from gatepass.secrets import Secret
@@ -104,9 +104,9 @@ def test_what_cannot_be_stored_is_judged_as_well_and_its_token_survives(
 
     if fault == "other_sub":
         with pytest.raises(LoginRequired, match="suspect"):
-            login.access_token(refused=login._live.token)
+            login.access_token(refused=login._cached.token)
         return
-    assert login.access_token(refused=login._live.token).reveal()
+    assert login.access_token(refused=login._cached.token).reveal()
     assert world.session(use_stored_token=True).get("x").ok
     assert world.idp.counts.reuses == 0
 
@@ -215,7 +215,7 @@ from dis import Bytecode
 from functools import cache
 from time import sleep
 from traceback import walk_stack
-from gatepass.auth._oidc.refresh import uninterrupted
+from gatepass.auth._oidc.refresh import run_uninterrupted
 
 
 @cache
@@ -247,7 +247,7 @@ def interrupted_at(number):
     sys._getframe().f_trace_opcodes = True  # Python 3.12 wants it before
     sys.settrace(trace)
     try:
-        uninterrupted(work)
+        run_uninterrupted(work)
     except (KeyboardInterrupt, RuntimeError):
         pass
     sys.settrace(None)
@@ -302,8 +302,12 @@ def test_what_nobody_waits_for_is_not_begun(make: Callable[..., World]) -> None:
     login = login_of(mi)
     asked = world.token_requests
     with pytest.raises(KeyboardInterrupt):
-        refresh._under_lock(
-            login._vault, login._identity, login._request(), login.access_token(), lambda: True
+        refresh._renew_under_lock(
+            login._vault,
+            login._identity,
+            login._refresh_context(),
+            login.access_token(),
+            lambda: True,
         )
 
     assert world.token_requests == asked
@@ -317,10 +321,12 @@ def test_a_logout_during_a_refresh_of_the_same_session_stays_a_logout(
     world = make()
     mi = world.logged_in()
     login = login_of(mi)
-    vault, identity, request = login._vault, login._identity, login._request()
+    vault, identity, request = login._vault, login._identity, login._refresh_context()
     token = login.access_token()
     with world.idp.hold() as gate:
-        refreshing = Thread(target=lambda: refresh.stored(vault, identity, request, refused=token))
+        refreshing = Thread(
+            target=lambda: refresh.renew_login(vault, identity, request, refused=token)
+        )
         refreshing.start()
         gate.wait_for(1)
         forgetting = Thread(target=lambda: vault.forget(identity))
@@ -512,8 +518,8 @@ def test_a_second_question_that_never_left_does_not_undo_the_first() -> None:
     """The token may be used up, and the journal must go on saying so."""
     http, adapter = requests.Session(), _LostThenGone()
     http.mount("https://", adapter)
-    request = refresh.Request(http, None, time.time, "")
+    request = refresh.RefreshContext(http, None, time.time, "")
 
-    with pytest.raises(Ambiguous):
-        refresh.exchange(PROVIDER, "client", Secret("token"), request)
+    with pytest.raises(ResponseLost):
+        refresh.post_refresh(PROVIDER, "client", Secret("token"), request)
     assert adapter.times == 2

@@ -42,13 +42,13 @@ class Shared:
     def renew(self, **request: Any) -> Record:
         """Renew the login as another session would, with times of our own."""
         login = login_of(self.world.session(use_stored_token=True))
-        asked = dataclasses.replace(login._request(), **request)
-        return refresh.stored(
+        asked = dataclasses.replace(login._refresh_context(), **request)
+        return refresh.renew_login(
             login._vault,
             login._identity,
             asked,
             refused=self.token,
-            unsaved=login._keep_in_memory,
+            unsaved=login._keep_unsaved,
         )
 
     @property
@@ -147,8 +147,8 @@ def test_without_a_lease_that_outlasts_the_request_no_token_is_spent(shared: Sha
         return False
 
     with pytest.raises(VaultError, match="ended before its holder was done"):
-        refresh._under_lock(
-            login._vault, login._identity, login._request(), shared.token, lease_ends
+        refresh._renew_under_lock(
+            login._vault, login._identity, login._refresh_context(), shared.token, lease_ends
         )
 
     assert shared.world.token_requests == before
@@ -233,8 +233,8 @@ def test_a_redis_that_stops_in_the_middle_and_comes_back_costs_no_login(
 def _renewed_but_not_stored(restartable: Shared) -> Secret:
     """Let redis stop while the first one's renewal is under way; return its new token."""
     login = restartable.first
-    request = dataclasses.replace(login._request(), patience=0.0)
-    login._request = lambda: request  # type: ignore[method-assign]  # times of our own
+    request = dataclasses.replace(login._refresh_context(), patience=0.0)
+    login._refresh_context = lambda: request  # type: ignore[method-assign]  # times of our own
     with restartable.world.idp.hold() as gate:
         renewing = Background(lambda: login.access_token(refused=restartable.token))
         gate.wait_for(1)
@@ -251,12 +251,12 @@ def test_a_token_that_redis_does_not_take_in_time_is_told_and_stored_later(
     redis, login = restartable.redis, restartable.first
     new = _renewed_but_not_stored(restartable)
     assert login.access_token().reveal() == new.reveal()  # in memory it goes on
-    assert login._spent is not None
+    assert login._spent_token is not None
     redis.start()
 
     assert login.access_token().reveal() == new.reveal()
 
-    assert login._spent is None
+    assert login._spent_token is None
     assert not redis.client().exists(restartable.lock)  # it could not be given back before
     assert login._vault.in_flight(login._identity) is None
     restartable.good()
@@ -281,8 +281,8 @@ def test_a_redis_that_is_away_while_the_access_token_lasts_earns_a_warning(
     restartable: Shared,
 ) -> None:
     login = restartable.first
-    assert login._live is not None
-    login._live = dataclasses.replace(login._live, ahead=10_000.0)  # it is time to renew it
+    assert login._cached is not None
+    login._cached = dataclasses.replace(login._cached, ahead=10_000.0)  # it is time to renew it
     restartable.redis.stop()
 
     with pytest.warns(GatepassWarning, match="no new token yet: the vault's redis at"):
@@ -332,11 +332,11 @@ from gatepass.secrets import Secret
 port, origin, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 store = RedisStore(Server("127.0.0.1", port, 0), margin=0.5)
 vault = Vault(store, behind("file:key", lambda: Secret(open(key).read().strip())))
-request = refresh.Request(requests.Session(), None, time.time, "", seconds=1.0, settle=0.1)
+request = refresh.RefreshContext(requests.Session(), None, time.time, "", seconds=1.0, settle=0.1)
 token = None
 while True:
     try:
-        token = refresh.stored(vault, Identity(origin), request, refused=token).access_token
+        token = refresh.renew_login(vault, Identity(origin), request, refused=token).access_token
     except GatepassError as error:
         print("trouble", type(error).__name__, error.message, flush=True)
     print("ok", flush=True)
@@ -351,7 +351,7 @@ def outlast(self, identity, seconds):
     os.kill(os.getpid(), signal.SIGSTOP)
 Vault.outlast = outlast
 try:
-    refresh.stored(vault, Identity(origin), request, refused=Secret(input()))
+    refresh.renew_login(vault, Identity(origin), request, refused=Secret(input()))
 except GatepassError as error:
     print(type(error).__name__, flush=True)
 """
@@ -389,7 +389,7 @@ def test_who_is_stopped_until_its_lease_has_ended_sends_no_token(shared: Shared)
 
 def test_the_wrong_clock_of_one_host_ends_no_login_of_the_others(shared: Shared) -> None:
     for hours in (-2, 2):
-        with pytest.raises(id_token.Untimely, match="the ID token"):
+        with pytest.raises(id_token.UntimelyIdToken, match="the ID token"):
             shared.renew(clock=lambda: time.time() + hours * 3600)  # noqa: B023 - used at once
 
     shared.good()

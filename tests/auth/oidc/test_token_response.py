@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass._vault.records import Tokens
-from gatepass.auth._oidc.http import BadAnswer, Reply
+from gatepass.auth._oidc.http import InvalidResponse, ProviderResponse
 from gatepass.auth._oidc.token_response import (
     LONGEST_WAIT,
     AccessDenied,
@@ -18,9 +18,9 @@ from gatepass.auth._oidc.token_response import (
     InvalidGrant,
     Retry,
     SlowDown,
-    document,
+    parse_document,
+    parse_tokens,
     refresh_token_of,
-    tokens,
 )
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
@@ -35,13 +35,15 @@ def clock() -> float:
     return NOW
 
 
-def reply(body: Any, status: int = 200, **headers: str) -> Reply:
+def response(body: Any, status: int = 200, **headers: str) -> ProviderResponse:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Reply(status, {name.replace("_", "-"): text for name, text in headers.items()}, data)
+    return ProviderResponse(
+        status, {name.replace("_", "-"): text for name, text in headers.items()}, data
+    )
 
 
 def read(body: Any, status: int = 200, **headers: str) -> Tokens:
-    return tokens(reply(body, status, **headers), clock=clock)
+    return parse_tokens(response(body, status, **headers), clock=clock)
 
 
 def shown(secret: Secret | None) -> str | None:
@@ -65,7 +67,7 @@ def test_the_type_of_a_token_is_bearer_in_any_case(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [None, "", "DPoP", "N_A", "mac", 1, ["Bearer"], "bearer "])
 def test_tokens_of_other_types_are_refused(kind: object) -> None:
-    with pytest.raises(BadAnswer, match="type Bearer"):
+    with pytest.raises(InvalidResponse, match="type Bearer"):
         read({**GOOD, "token_type": kind})
 
 
@@ -73,7 +75,7 @@ def test_tokens_of_other_types_are_refused(kind: object) -> None:
     "token", [None, "", 1, {}, "a\r\nX: y", "a\nb", "a b", "a\x00", "ü", "€", "a\t", "x" * 65537]
 )
 def test_an_access_token_that_cannot_stand_in_a_header_is_refused(token: object) -> None:
-    with pytest.raises(BadAnswer, match="access_token"):
+    with pytest.raises(InvalidResponse, match="access_token"):
         read({**GOOD, "access_token": token})
 
 
@@ -118,7 +120,7 @@ def test_an_endless_life_is_capped() -> None:
 
 @pytest.mark.parametrize("value", [True, False])
 def test_a_life_of_true_is_refused(value: bool) -> None:
-    with pytest.raises(BadAnswer, match="expires_in"):
+    with pytest.raises(InvalidResponse, match="expires_in"):
         read({**GOOD, "expires_in": value})
 
 
@@ -140,19 +142,19 @@ def test_an_answer_without_a_life_has_none() -> None:
 
 @pytest.mark.parametrize("token", [None, ""])
 def test_no_new_refresh_token_means_none(token: str | None) -> None:
-    answer = reply({**GOOD, "refresh_token": token})
+    answer = response({**GOOD, "refresh_token": token})
 
     assert refresh_token_of(answer) is None
-    assert tokens(answer, clock=clock).refresh_token is None
+    assert parse_tokens(answer, clock=clock).refresh_token is None
 
 
 @pytest.mark.parametrize("token", [7, [], {}, True, "x" * 20_001, "\ud800"])
 def test_an_odd_refresh_token_is_an_error_and_never_stored(token: object) -> None:
-    answer = reply({**GOOD, "refresh_token": token})
+    answer = response({**GOOD, "refresh_token": token})
 
     assert refresh_token_of(answer) is None
-    with pytest.raises(BadAnswer, match="refresh_token"):
-        tokens(answer, clock=clock)
+    with pytest.raises(InvalidResponse, match="refresh_token"):
+        parse_tokens(answer, clock=clock)
 
 
 @pytest.mark.parametrize(
@@ -170,12 +172,12 @@ def test_an_odd_refresh_token_is_an_error_and_never_stored(token: object) -> Non
 def test_a_new_refresh_token_is_found_in_any_success_whatever_else_is_wrong(
     body: object, status: int
 ) -> None:
-    assert shown(refresh_token_of(reply(body, status))) == "rt2"
+    assert shown(refresh_token_of(response(body, status))) == "rt2"
 
 
 def test_a_success_that_cannot_be_read_holds_no_refresh_token() -> None:
     for body in (b"", b"[" * 100_000, b"[]", b"null", b'"refresh_token"', b"\xff\xfe\x00"):
-        assert refresh_token_of(reply(body)) is None
+        assert refresh_token_of(response(body)) is None
 
 
 @pytest.mark.parametrize("error", ["a\nb", "x" * 65, 'a"b', "", 5, ["x"]])
@@ -188,12 +190,12 @@ def test_a_word_that_is_no_error_code_is_not_passed_on(error: object) -> None:
 
 @pytest.mark.parametrize("status", [100, 302, 400, 500])
 def test_there_is_no_refresh_token_in_a_refusal(status: int) -> None:
-    assert refresh_token_of(reply(GOOD, status)) is None
+    assert refresh_token_of(response(GOOD, status)) is None
 
 
 @pytest.mark.parametrize("token", [3, ["a"], {"a": 1}, True])
 def test_an_id_token_is_a_text(token: object) -> None:
-    with pytest.raises(BadAnswer, match="id_token"):
+    with pytest.raises(InvalidResponse, match="id_token"):
         read({**GOOD, "id_token": token})
 
 
@@ -230,13 +232,13 @@ def test_an_odd_scope_says_nothing(scope: object, expected: tuple[str, ...] | No
     ],
 )
 def test_a_success_that_is_not_strict_json_is_refused(body: bytes) -> None:
-    with pytest.raises(BadAnswer, match=r"status 200"):
+    with pytest.raises(InvalidResponse, match=r"status 200"):
         read(body)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_an_answer(status: int) -> None:
-    with pytest.raises(BadAnswer, match="not followed"):
+    with pytest.raises(InvalidResponse, match="not followed"):
         read(GOOD, status, location="https://evil/")
 
 
@@ -351,23 +353,23 @@ def test_a_wished_wait_is_read_and_capped(text: str, seconds: float | None) -> N
 
 def test_a_refused_client_is_told_about_secrets_in_basic() -> None:
     body = json.dumps({"error": "invalid_client"}).encode()
-    for by_basic in (True, False):
+    for used_basic in (True, False):
         with pytest.raises(Denied, match="invalid_client") as caught:
-            tokens(Reply(401, {}, body, by_basic=by_basic), clock=clock)
+            parse_tokens(ProviderResponse(401, {}, body, used_basic=used_basic), clock=clock)
         assert "client_secret" in caught.value.hint
-        assert ("client_secret_post" in caught.value.hint) is by_basic
+        assert ("client_secret_post" in caught.value.hint) is used_basic
 
 
 def test_a_server_text_is_cleaned_and_repeats_nothing_that_was_sent() -> None:
     text = "\x1b[31mtoken canary-refresh-token is\r\nbad " + "x" * 5000
-    answer = Reply(
+    answer = ProviderResponse(
         400,
         {},
         json.dumps({"error": "invalid_grant", "error_description": text}).encode(),
         sent=(Secret("canary-refresh-token"),),
     )
     with pytest.raises(InvalidGrant) as caught:
-        tokens(answer, clock=clock)
+        parse_tokens(answer, clock=clock)
 
     assert "canary" not in str(caught.value)
     assert caught.value.message.isprintable()
@@ -375,9 +377,9 @@ def test_a_server_text_is_cleaned_and_repeats_nothing_that_was_sent() -> None:
 
 
 def test_another_document_is_read_by_the_same_rules() -> None:
-    assert document(reply({"device_code": "d"}), clock=clock) == {"device_code": "d"}
+    assert parse_document(response({"device_code": "d"}), clock=clock) == {"device_code": "d"}
     with pytest.raises(Denied, match="status 404"):
-        document(reply(b"", 404), clock=clock)
+        parse_document(response(b"", 404), clock=clock)
 
 
 _VALUES = st.recursive(
@@ -406,12 +408,12 @@ _OBJECTS = st.fixed_dictionaries(
     st.text(max_size=20) | st.integers().map(str),
 )
 def test_any_answer_gives_tokens_or_our_errors(body: bytes, status: int, wait: str) -> None:
-    answer = Reply(status, {"retry-after": wait}, body)
+    answer = ProviderResponse(status, {"retry-after": wait}, body)
     fresh = refresh_token_of(answer)
     assert fresh is None or (status < 300 and 0 < len(fresh.reveal()) <= 20_000)
     try:
-        found = tokens(answer, clock=clock)
-    except (Denied, Retry, BadAnswer) as refusal:
+        found = parse_tokens(answer, clock=clock)
+    except (Denied, Retry, InvalidResponse) as refusal:
         said = refusal.message
     else:
         said = ""

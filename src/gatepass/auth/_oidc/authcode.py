@@ -1,7 +1,7 @@
 """The browser login: authorization code with PKCE (RFC 6749 section 4.1, RFC 7636, RFC 8252).
 
 A person logs in on a page of the identity provider, and the browser brings the answer to a
-listener on loopback. Where the browser is on another machine, its last page does not load there;
+server on loopback. Where the browser is on another machine, its last page does not load there;
 then the person pastes that page's address. Either way the same is checked: the state, so that the
 answer is to this login (RFC 6749, section 10.12), the issuer, so that it is from this provider
 (RFC 9207), and the provider checks the verifier, so that a code is of no use to anybody else.
@@ -15,7 +15,7 @@ from typing import Final
 
 from gatepass._system.terminal import Terminal, Waiting
 from gatepass._vault.records import Client, Provider, Tokens
-from gatepass.auth._oidc.redirect_server import Callback, Listener, read_callback
+from gatepass.auth._oidc.redirect_server import Callback, RedirectServer, parse_callback
 from gatepass.errors import GatepassError, LoginRequired, NobodyThere
 from gatepass.secrets import Secret
 
@@ -59,7 +59,7 @@ def _take(_tokens: Tokens, _nonce: str) -> None:
     """Accept any tokens."""
 
 
-def login(
+def log_in(
     provider: Provider,
     client: Client,
     *,
@@ -92,19 +92,21 @@ def login(
     if nobody is not None:
         raise LoginRequired(f"a person must log in, and {nobody}", hint=advice)
     attempt = _Attempt.fresh()
-    with Listener(attempt.state, client.redirect_uri) as listener:
-        address = _authorization_url(provider, client, attempt, listener.redirect_uri)
-        callback = _Wait(listener, terminal, attempt.state, timeout).callback(provider, address)
+    with RedirectServer(attempt.state, client.redirect_uri) as redirect_server:
+        address = _authorization_url(provider, client, attempt, redirect_server.redirect_uri)
+        callback = _Wait(redirect_server, terminal, attempt.state, timeout).callback(
+            provider, address
+        )
         if callback is None:
             raise LoginRequired(f"nobody logged in within {timeout:.0f} s", hint=advice)
         try:
             code = _checked(callback, provider, advice)
-            tokens = send(_exchange(client, attempt, listener.redirect_uri, code))
+            tokens = send(_exchange(client, attempt, redirect_server.redirect_uri, code))
             accept(tokens, attempt.nonce)
         except BaseException:
-            listener.answer("failed")
+            redirect_server.answer("failed")
             raise
-        listener.answer("done")
+        redirect_server.answer("done")
     return tokens, attempt.nonce
 
 
@@ -170,7 +172,7 @@ def _exchange(
 class _Wait:
     """The wait for the answer, from the browser or from the person."""
 
-    listener: Listener
+    redirect_server: RedirectServer
     terminal: Terminal
     state: str
     timeout: float
@@ -205,7 +207,7 @@ class _Wait:
         what = ", or paste the address here: " if line.takes_answers else " to log in "
         while (left := deadline - time.monotonic()) > 0:
             line.show(f"{_clock(left)} left{what}")
-            callback = self.listener.wait(min(left, _LOOK))
+            callback = self.redirect_server.wait(min(left, _LOOK))
             answer = line.answer()
             if callback is None and answer:
                 callback = self._pasted(answer)
@@ -227,11 +229,11 @@ class _Wait:
 
     def _pasted(self, answer: str) -> Callback | None:
         before, _, query = answer.partition("?")
-        callback = read_callback((query or before).partition("#")[0], self.state)
+        callback = parse_callback((query or before).partition("#")[0], self.state)
         if callback is None:
             self.terminal.tell(
                 "That is not the address on which this login ended. It starts with "
-                f"{self.listener.redirect_uri}?"
+                f"{self.redirect_server.redirect_uri}?"
             )
         return callback
 

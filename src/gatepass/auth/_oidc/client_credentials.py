@@ -11,7 +11,7 @@ from gatepass.errors import GatepassError
 _OF_PEOPLE: Final = frozenset({"openid", "offline_access"})
 
 
-def login(client: Client, *, send: Callable[[Mapping[str, str]], Tokens]) -> Tokens:
+def log_in(client: Client, *, send: Callable[[Mapping[str, str]], Tokens]) -> Tokens:
     """Return tokens for the client itself. Sends one token request; no person takes part.
 
     Args:

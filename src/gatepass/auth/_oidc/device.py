@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gatepass._system.terminal import Terminal, Waiting
 from gatepass._vault.records import Client, Provider, Tokens
-from gatepass.auth._oidc.http import BadAnswer, EndpointRefused, Unanswered, check_endpoint
+from gatepass.auth._oidc.http import EndpointRefused, InvalidResponse, NoResponse, check_endpoint
 from gatepass.auth._oidc.token_response import (
     AccessDenied,
     DeviceExpired,
@@ -36,7 +36,7 @@ _RESERVED: Final = frozenset({"client_id", "client_secret", "scope"})
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Clock:
     """Time, as the wait for a person sees it.
 
     Attributes:
@@ -64,7 +64,7 @@ class _Offer:
         """Read the answer of an endpoint.
 
         Raises:
-            BadAnswer: something that is needed is missing or unusable.
+            InvalidResponse: something that is needed is missing or unusable.
         """
         user_code = _text(found, "user_code")
         if len(user_code) > _LONGEST_CODE or not user_code.isprintable():
@@ -85,7 +85,7 @@ class _Offer:
         )
 
 
-def login(
+def log_in(
     provider: Provider,
     client: Client,
     *,
@@ -93,7 +93,7 @@ def login(
     send: Callable[[Mapping[str, str]], Tokens],
     terminal: Terminal,
     timeout: float = 300.0,
-    pace: Pace = Pace(),
+    pace: Clock = Clock(),
     advice: str = "",
 ) -> Tokens:
     """Let a person log in on another device and return the tokens.
@@ -168,7 +168,7 @@ def _told(provider: Provider, offer: _Offer, seconds: float) -> str:
 class _Patience:
     """How long to wait until the next question."""
 
-    pace: Pace
+    pace: Clock
     line: Waiting
     deadline: float
     interval: float
@@ -206,7 +206,7 @@ def _poll(
         except Retry as error:
             patience.failures += 1
             patience.wanted = error.seconds or 0.0
-        except Unanswered:
+        except NoResponse:
             patience.failures += 1
     raise DeviceExpired
 
@@ -243,5 +243,7 @@ def _seconds(value: object, otherwise: float) -> float:
     return float(min(value, _FOREVER)) if value >= 0 else otherwise  # NaN is not
 
 
-def _unusable(what: str) -> BadAnswer:
-    return BadAnswer(f"the identity provider's offer of a login on another device holds {what}")
+def _unusable(what: str) -> InvalidResponse:
+    return InvalidResponse(
+        f"the identity provider's offer of a login on another device holds {what}"
+    )

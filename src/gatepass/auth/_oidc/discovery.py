@@ -15,8 +15,8 @@ from gatepass._net.challenge import Challenge
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc.http import (
     SECONDS,
-    BadAnswer,
     EndpointRefused,
+    InvalidResponse,
     check_endpoint,
     get_json,
     printable,
@@ -42,7 +42,7 @@ class DiscoveryFailed(GatepassError):
     exit_code = 4
 
 
-def metadata(http: "Session", issuer: str, *, seconds: float = SECONDS) -> Provider:
+def fetch_metadata(http: "Session", issuer: str, *, seconds: float = SECONDS) -> Provider:
     """Fetch what an identity provider says about itself. Touches the network.
 
     Args:
@@ -52,8 +52,8 @@ def metadata(http: "Session", issuer: str, *, seconds: float = SECONDS) -> Provi
 
     Raises:
         EndpointRefused: the issuer, or an endpoint that it names, is not allowed.
-        Unanswered: it does not answer.
-        BadAnswer: it has no metadata there.
+        NoResponse: it does not answer.
+        InvalidResponse: it has no metadata there.
         DiscoveryFailed: the metadata is not usable, or belongs to another issuer.
     """
     check_endpoint(issuer, "the issuer")
@@ -70,7 +70,7 @@ def metadata(http: "Session", issuer: str, *, seconds: float = SECONDS) -> Provi
     return _provider(issuer, found)
 
 
-def from_challenge(
+def discover_from_challenge(
     http: "Session",
     api_url: str,
     challenges: tuple[Challenge, ...],
@@ -102,7 +102,7 @@ def from_challenge(
         DiscoveryFailed: the challenges do not say it, or contradict each other.
         EndpointRefused: an address is not allowed, such as one of this computer that another
             computer names.
-        GatepassError: as :func:`metadata` does.
+        GatepassError: as :func:`fetch_metadata` does.
     """
     said = _bearer(challenges)
     client_id = client_id or said.get("clientid")
@@ -127,7 +127,7 @@ def from_challenge(
         check_endpoint(issuer, "the issuer that the server names", said_by=api_url)
     if agreed is not None:
         agreed(issuer, client_id)
-    return metadata(http, issuer, seconds=seconds), client
+    return fetch_metadata(http, issuer, seconds=seconds), client
 
 
 def _document(http: "Session", issuer: str, seconds: float) -> dict[str, Any]:
@@ -136,12 +136,12 @@ def _document(http: "Session", issuer: str, seconds: float) -> dict[str, Any]:
     origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
     try:
         return get_json(http, f"{origin}{path}{_OPENID}", seconds=seconds)
-    except BadAnswer as error:
+    except InvalidResponse as error:
         first = error
     try:
         return get_json(http, f"{origin}{_OAUTH}{path}", seconds=seconds)
-    except BadAnswer as second:
-        raise BadAnswer(
+    except InvalidResponse as second:
+        raise InvalidResponse(
             f"no identity provider describes itself there: {first.message}; {second.message}",
             hint="check   issuer   in the profile, or the authority that the server names",
             status=first.status,

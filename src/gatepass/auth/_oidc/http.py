@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Session
 
 SECONDS: Final = 30.0  # for one request where the caller knows nothing better
-MOST_BYTES: Final = 1_048_576  # of one answer, unpacked
+MAX_BYTES: Final = 1_048_576  # of one answer, unpacked
 
 _LONGEST_URL: Final = 2047  # characters
 _LONGEST_SHOWN: Final = 200  # characters of a foreign text
@@ -42,21 +42,21 @@ _SUCCESS: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
 
 
-class Unanswered(GatepassError):
+class NoResponse(GatepassError):
     """No whole answer came from the identity provider."""
 
     exit_code = 5
 
 
-class NotSent(Unanswered):
+class NotSent(NoResponse):
     """... and what was to be posted certainly did not reach it: no part of the form has left."""
 
 
-class Ambiguous(Unanswered):
+class ResponseLost(NoResponse):
     """... and it may have acted on what was posted: a token that works once may be used up."""
 
 
-class BadAnswer(GatepassError):
+class InvalidResponse(GatepassError):
     """The identity provider's answer cannot be used.
 
     Attributes:
@@ -100,7 +100,7 @@ class Deadline:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ProviderResponse:
     """What came back. Prints neither headers nor body.
 
     Attributes:
@@ -108,14 +108,14 @@ class Reply:
         headers: the names in lower case.
         body: unpacked, whole.
         sent: the secrets in what was posted, so that no error repeats them.
-        by_basic: whether the client proved itself by HTTP Basic.
+        used_basic: whether the client proved itself by HTTP Basic.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     sent: tuple[Secret, ...] = ()
-    by_basic: bool = False
+    used_basic: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -132,7 +132,7 @@ def get_json(
     url: str,
     *,
     seconds: float = SECONDS,
-    most_bytes: int = MOST_BYTES,
+    max_bytes: int = MAX_BYTES,
     fresh: bool = False,
 ) -> dict[str, Any]:
     """Fetch a JSON object. Touches the network.
@@ -141,30 +141,30 @@ def get_json(
         http: a session without credentials.
         url: where; see :func:`check_endpoint`.
         seconds: for everything together.
-        most_bytes: of the answer, unpacked.
+        max_bytes: of the answer, unpacked.
         fresh: ask caches on the way for a new copy.
 
     Raises:
         EndpointRefused: the address is not allowed.
-        Unanswered: no whole answer came.
-        BadAnswer: it is not a JSON object with status 200.
+        NoResponse: no whole answer came.
+        InvalidResponse: it is not a JSON object with status 200.
     """
     headers = {"Accept": "application/json"}
     if fresh:
         headers["Cache-Control"] = "no-cache"
-    reply = _exchange(http, _Question("GET", url, headers, None), seconds, most_bytes)
-    if reply.status != 200:  # noqa: PLR2004 - the one status of a document
-        raise BadAnswer(
-            f"{printable(url)} answered {_status_and_type(reply)}{_redirect_note(reply)}",
-            status=reply.status,
+    response = _exchange(http, _Question("GET", url, headers, None), seconds, max_bytes)
+    if response.status != 200:  # noqa: PLR2004 - the one status of a document
+        raise InvalidResponse(
+            f"{printable(url)} answered {_status_and_type(response)}{_redirect_note(response)}",
+            status=response.status,
         )
     try:
-        return json_object(reply.body)
+        return json_object(response.body)
     except ValueError as error:
         fault = str(error)
-    raise BadAnswer(
-        f"{printable(url)} answered {_status_and_type(reply)}, and the answer {fault}",
-        status=reply.status,
+    raise InvalidResponse(
+        f"{printable(url)} answered {_status_and_type(response)}, and the answer {fault}",
+        status=response.status,
     )
 
 
@@ -176,7 +176,7 @@ def post_form(
     auth: tuple[str, Secret] | None = None,
     seconds: float = SECONDS,
     until: Deadline | None = None,
-) -> Reply:
+) -> ProviderResponse:
     """Post a form once and return the answer, whatever it is. Touches the network.
 
     Args:
@@ -191,8 +191,8 @@ def post_form(
     Raises:
         EndpointRefused: the address is not allowed.
         NotSent: it certainly did not arrive.
-        Ambiguous: it may have arrived.
-        BadAnswer: the answer is too long.
+        ResponseLost: it may have arrived.
+        InvalidResponse: the answer is too long.
     """
     headers = {
         "Accept": "application/json",
@@ -201,13 +201,15 @@ def post_form(
     if auth is not None:
         headers["Authorization"] = _basic(*auth)
     body = _Body(urlencode(fields).encode(), until or Deadline.after(seconds))
-    reply = _exchange(http, _Question("POST", url, headers, body), seconds, MOST_BYTES)
+    response = _exchange(http, _Question("POST", url, headers, body), seconds, MAX_BYTES)
     hidden = [Secret(text) for name, text in fields.items() if name not in _PUBLIC and text]
     hidden += [auth[1]] if auth else []
-    return Reply(reply.status, reply.headers, reply.body, tuple(hidden), auth is not None)
+    return ProviderResponse(
+        response.status, response.headers, response.body, tuple(hidden), auth is not None
+    )
 
 
-def ask_token(
+def request_token(
     http: "Session",
     provider: Provider,
     client: Client,
@@ -215,7 +217,7 @@ def ask_token(
     *,
     seconds: float = SECONDS,
     until: Deadline | None = None,
-) -> Reply:
+) -> ProviderResponse:
     """Post a form to the token endpoint, as the client. Touches the network.
 
     Args:
@@ -227,15 +229,15 @@ def ask_token(
         until: nothing leaves after it; see :func:`post_form`.
 
     Raises:
-        GatepassError: as :func:`post_form` and :func:`identified` do.
+        GatepassError: as :func:`post_form` and :func:`client_authentication` do.
     """
-    own, auth = identified(provider, client)
+    own, auth = client_authentication(provider, client)
     return post_form(
         http, provider.token_endpoint, {**fields, **own}, auth=auth, seconds=seconds, until=until
     )
 
 
-def identified(
+def client_authentication(
     provider: Provider, client: Client
 ) -> tuple[dict[str, str], tuple[str, Secret] | None]:
     """Choose how a client says who it is (RFC 6749, sections 2.3.1 and 3.2.1).
@@ -385,7 +387,9 @@ class _Question:
     body: _Body | None
 
 
-def _exchange(http: "Session", question: _Question, seconds: float, most_bytes: int) -> Reply:
+def _exchange(
+    http: "Session", question: _Question, seconds: float, max_bytes: int
+) -> ProviderResponse:
     """Ask in a thread of its own, since no timeout of a socket bounds a whole exchange.
 
     The resolver knows none at all, and a server that sends one byte now and then meets any.
@@ -394,11 +398,11 @@ def _exchange(http: "Session", question: _Question, seconds: float, most_bytes: 
     from urllib3.exceptions import HTTPError
 
     check_endpoint(question.url)
-    future: Future[Reply] = Future()
+    future: Future[ProviderResponse] = Future()
 
     def run() -> None:
         try:
-            future.set_result(_talk(http, question, seconds, most_bytes))
+            future.set_result(_talk(http, question, seconds, max_bytes))
         except BaseException as error:  # noqa: BLE001 - handed on to the waiting thread
             future.set_exception(error)
 
@@ -411,7 +415,7 @@ def _exchange(http: "Session", question: _Question, seconds: float, most_bytes: 
     raise _failed(failure, question, seconds)  # outside: the original may hold the form
 
 
-def _talk(http: "Session", question: _Question, seconds: float, most_bytes: int) -> Reply:
+def _talk(http: "Session", question: _Question, seconds: float, max_bytes: int) -> ProviderResponse:
     ends = time.monotonic() + seconds
     with http.request(
         question.method,
@@ -424,16 +428,18 @@ def _talk(http: "Session", question: _Question, seconds: float, most_bytes: int)
         timeout=seconds,
     ) as response:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, headers, _read(response.raw, ends, most_bytes))
+        return ProviderResponse(response.status_code, headers, _read(response.raw, ends, max_bytes))
 
 
-def _read(raw: Any, ends: float, most_bytes: int) -> bytes:
+def _read(raw: Any, ends: float, max_bytes: int) -> bytes:
     """Read an answer, at most so much of it, at most until then."""
     body = b""
     while chunk := raw.read1(_CHUNK, decode_content=True):
         body += chunk
-        if len(body) > most_bytes:
-            raise BadAnswer(f"the identity provider's answer is longer than {most_bytes} bytes")
+        if len(body) > max_bytes:
+            raise InvalidResponse(
+                f"the identity provider's answer is longer than {max_bytes} bytes"
+            )
         if time.monotonic() > ends:
             raise TimeoutError
     return body
@@ -444,10 +450,10 @@ def _nobody(request: "PreparedRequest") -> "PreparedRequest":
     return request
 
 
-def _failed(error: Exception, question: _Question, seconds: float) -> Unanswered:
-    kind = Unanswered
+def _failed(error: Exception, question: _Question, seconds: float) -> NoResponse:
+    kind = NoResponse
     if question.body is not None:
-        kind = Ambiguous if question.body.keep() else NotSent
+        kind = ResponseLost if question.body.keep() else NotSent
     if isinstance(error, GatepassError):
         return kind(error.message, hint=error.hint)
     origin = _origin(question.url)
@@ -526,12 +532,14 @@ def _loaded(body: bytes) -> tuple[Any, str]:
         return None, "is not JSON"
 
 
-def _status_and_type(reply: Reply) -> str:
-    kind = reply.headers.get("content-type", "").partition(";")[0].strip()
-    return f"with status {reply.status}" + (f" ({printable(kind)})" if kind else "")
+def _status_and_type(response: ProviderResponse) -> str:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip()
+    return f"with status {response.status}" + (f" ({printable(kind)})" if kind else "")
 
 
-def _redirect_note(reply: Reply) -> str:
-    if reply.status not in _REDIRECT:
+def _redirect_note(response: ProviderResponse) -> str:
+    if response.status not in _REDIRECT:
         return ""
-    return f', a redirect to "{printable(reply.headers.get("location", ""))}" that is not followed'
+    return (
+        f', a redirect to "{printable(response.headers.get("location", ""))}" that is not followed'
+    )

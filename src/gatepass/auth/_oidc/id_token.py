@@ -38,13 +38,13 @@ _ALGORITHMS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-class Unacceptable(GatepassError):
+class InvalidIdToken(GatepassError):
     """An ID token is not what it should be: whoever sent it may not be who we asked."""
 
     exit_code = 4
 
 
-class Untimely(Unacceptable):
+class UntimelyIdToken(InvalidIdToken):
     """... by the clock of this computer, which may be wrong."""
 
 
@@ -87,7 +87,7 @@ def check(
         subject: who logged on before; None at a login.
 
     Raises:
-        Unacceptable: it must not be believed; says why.
+        InvalidIdToken: it must not be believed; says why.
         GatepassError: the keys cannot be fetched; nothing is said about the token then.
     """
     text = id_token.reveal()
@@ -106,8 +106,8 @@ def check(
     return Claims(who, printable(user) if user else None, float(claims["iat"]))
 
 
-def _unacceptable(why: str) -> Unacceptable:
-    return Unacceptable(f"the ID token {why}")
+def _unacceptable(why: str) -> InvalidIdToken:
+    return InvalidIdToken(f"the ID token {why}")
 
 
 def _opened(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -162,10 +162,12 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
     issued, ends = _moment(claims, "iat"), _moment(claims, "exp")
     begins = _moment(claims, "nbf") if "nbf" in claims else issued
     if now - _SKEW >= ends:
-        raise Untimely(f"the ID token ended {now - ends:.0f} seconds ago", hint=hint)
+        raise UntimelyIdToken(f"the ID token ended {now - ends:.0f} seconds ago", hint=hint)
     if now + _SKEW < max(issued, begins):
         ahead = max(issued, begins) - now
-        raise Untimely(f"the ID token is valid only in {ahead:.0f} seconds from now", hint=hint)
+        raise UntimelyIdToken(
+            f"the ID token is valid only in {ahead:.0f} seconds from now", hint=hint
+        )
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:
@@ -217,7 +219,7 @@ def _check_signature(
     3.1.3.7 (6) allows: the token came straight from its token endpoint.
 
     Raises:
-        Unacceptable: no key of the provider made it.
+        InvalidIdToken: no key of the provider made it.
     """
     if provider.jwks_uri is None:
         if provider.token_endpoint.startswith("https://") and is_verified(
@@ -225,17 +227,17 @@ def _check_signature(
         ):
             return
         raise _unacceptable("cannot be checked: the identity provider publishes no keys")
-    keys = _fitting(get_json(http, provider.jwks_uri, seconds=SECONDS), header, algorithm)
+    keys = _matching_keys(get_json(http, provider.jwks_uri, seconds=SECONDS), header, algorithm)
     if not keys:  # perhaps new keys, and an old copy of the document on the way
         fresh = get_json(http, provider.jwks_uri, seconds=SECONDS, fresh=True)
-        keys = _fitting(fresh, header, algorithm)
+        keys = _matching_keys(fresh, header, algorithm)
     if not keys:
         raise _unacceptable("is signed by a key that the identity provider does not publish")
-    if not any(_made_by(key, text, algorithm) for key in keys):
+    if not any(_is_signed_by(key, text, algorithm) for key in keys):
         raise _unacceptable("has a wrong signature")
 
 
-def _fitting(
+def _matching_keys(
     document: Mapping[str, Any], header: Mapping[str, Any], algorithm: str
 ) -> list[dict[str, Any]]:
     """The keys of a JWKS that may have made this signature (RFC 7517, section 4)."""
@@ -254,7 +256,7 @@ def _fitting(
     return found[:_MOST_KEYS]
 
 
-def _made_by(data: Mapping[str, Any], text: str, algorithm: str) -> bool:
+def _is_signed_by(data: Mapping[str, Any], text: str, algorithm: str) -> bool:
     """Whether a key of the provider made the signature; one that is broken made none."""
     from joserfc import jws
     from joserfc.errors import JoseError

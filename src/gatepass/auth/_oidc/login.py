@@ -18,19 +18,26 @@ from gatepass._system.text import quoted
 from gatepass._vault.records import Client, Provider, Record, Tokens
 from gatepass.auth import AuthContext
 from gatepass.auth._handshake import again, rewound
-from gatepass.auth._oidc import authcode, client_credentials, device, discovery, id_token, refresh
-from gatepass.auth._oidc import token_response as answers
+from gatepass.auth._oidc import (
+    authcode,
+    client_credentials,
+    device,
+    discovery,
+    id_token,
+    refresh,
+    token_response,
+)
 from gatepass.auth._oidc.http import (
     SECONDS,
-    Ambiguous,
     NotSent,
-    ask_token,
+    ResponseLost,
     check_endpoint,
-    identified,
+    client_authentication,
     post_form,
     printable,
+    request_token,
 )
-from gatepass.auth._oidc.refresh import Live, Unsaved
+from gatepass.auth._oidc.refresh import CachedToken, UnsavedToken
 from gatepass.errors import (
     GatepassError,
     GatepassWarning,
@@ -43,9 +50,9 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
 from gatepass.auth._oidc.keys import OidcKeys
-from gatepass.auth._oidc.status import vault_at
+from gatepass.auth._oidc.status import vault_of
 
-Ask = Callable[[Mapping[str, str]], Mapping[str, Any]]
+RequestDeviceCode = Callable[[Mapping[str, str]], Mapping[str, Any]]
 
 _REFUSED: Final = 401
 _SAVE_AGAIN: Final = 0.5  # seconds; in a shared vault the others wait for SETTLE_SECONDS
@@ -65,28 +72,32 @@ class OidcLogin:
         self._context = context
         self._secret = context.resolve(client_secret=scheme.client_secret).get("client_secret")
         self._identity = scheme.identity(context.origin)
-        self._vault = vault_at(context.vault)
-        self._live: Live | None = None
-        self._memory: Record | None = None  # a login that is not stored
-        self._spent: Secret | None = None  # ... although it should be, in the place of this token
-        self._is_parents = False  # it belongs to the process that this one was forked from
+        self._vault = vault_of(context.vault)
+        self._cached: CachedToken | None = None
+        self._unstored: Record | None = None  # a login that is not stored
+        self._spent_token: Secret | None = (
+            None  # ... although it should be, in the place of this token
+        )
+        self._belongs_to_parent = False  # it belongs to the process that this one was forked from
         self._make_locks()
-        renew_in_children(self, OidcLogin._renew)
+        renew_in_children(self, OidcLogin._after_fork)
 
     def _make_locks(self) -> None:
         self._lock = RLock()
-        self._turn = Lock()  # held while the login in memory is renewed, also after a Ctrl-C
+        self._renewal_lock = (
+            Lock()
+        )  # held while the login in memory is renewed, also after a Ctrl-C
 
-    def _renew(self) -> None:
+    def _after_fork(self) -> None:
         """In a forked process, leave a login that is not stored to the parent.
 
         Two processes that both renew it would end it for each other. The access token still serves.
         """
         self._make_locks()
-        if self._spent is not None:
-            atexit.unregister(self._save_late)
-        self._is_parents |= self._memory is not None
-        self._memory = self._spent = None
+        if self._spent_token is not None:
+            atexit.unregister(self._save_unsaved)
+        self._belongs_to_parent |= self._unstored is not None
+        self._unstored = self._spent_token = None
 
     # ------------------------------------------------------------ requests
 
@@ -126,94 +137,96 @@ class OidcLogin:
             GatepassError: the identity provider does not answer as it should.
         """
         with self._lock:
-            self._save_late()
-            live = self._live
-            usable = live is not None and not refresh.same(live.token, refused)
+            self._save_unsaved()
+            live = self._cached
+            usable = live is not None and not refresh.same_secret(live.token, refused)
             if live is not None and usable and live.lasts(self._context.clock):
                 return live.token
             try:
                 record = self._renewed(refused)
-            except (NotSent, Ambiguous, answers.Retry, VaultError) as error:
+            except (NotSent, ResponseLost, token_response.Retry, VaultError) as error:
                 if live is None or not usable or not live.lasts(self._context.clock, ahead=False):
                     raise
                 warnings.warn(f"no new token yet: {error.message}", GatepassWarning, stacklevel=2)
                 return live.token
             return self._take(record).token
 
-    def _take(self, record: Record) -> Live:
+    def _take(self, record: Record) -> CachedToken:
         if record.access_token is None:
             raise LoginRequired("the login brought no access token", hint=self._advice())
-        self._live = Live.of(record.access_token, record.expires_at, self._context.clock)
-        return self._live
+        self._cached = CachedToken.of(record.access_token, record.expires_at, self._context.clock)
+        return self._cached
 
     # ------------------------------------------------------------ tokens
 
     def _renewed(self, refused: Secret | None) -> Record:
         """Get a record with a usable access token, by the mildest means."""
         if self._scheme.flow == "client_credentials":
-            return self._by_client_credentials()
+            return self._request_client_credentials()
         why: LoginRequired
         try:
-            stored = self._stored() if self._memory is None else None
+            stored = self._stored() if self._unstored is None else None
             if stored is not None:
-                if refresh.usable(stored, self._context.clock(), refused):
+                if refresh.has_usable_token(stored, self._context.clock(), refused):
                     return stored  # the way to the provider is not even prepared
-                return self._refreshed(refused)
-            self._memory = self._memory or self._carried()
-            if self._memory is not None:
-                return self._renewed_in_memory()
+                return self._renew_stored(refused)
+            self._unstored = self._unstored or self._read_given_token()
+            if self._unstored is not None:
+                return self._renew_unstored()
             why = LoginRequired("nobody has logged in yet", hint=self._advice())
         except LoginRequired as error:
-            self._memory = self._spent = None
+            self._unstored = self._spent_token = None
             why = error
-        return self._logged_in(why)
+        return self._log_in(why)
 
-    def _renewed_in_memory(self) -> Record:
+    def _renew_unstored(self) -> Record:
         def keep(record: Record) -> None:
-            self._memory = record
+            self._unstored = record
 
         def renew(given_up: Callable[[], bool]) -> Record:
-            with self._turn:
-                if given_up() or self._memory is None:
+            with self._renewal_lock:
+                if given_up() or self._unstored is None:
                     raise LoginRequired("the login was given up", hint=self._advice())
-                return refresh.in_memory(self._memory, self._request(), keep=keep)
+                return refresh.renew_unstored_login(
+                    self._unstored, self._refresh_context(), keep=keep
+                )
 
-        record: Record = refresh.uninterrupted(renew)
-        self._save_late()
+        record: Record = refresh.run_uninterrupted(renew)
+        self._save_unsaved()
         return record
 
-    def _refreshed(self, refused: Secret | None) -> Record:
+    def _renew_stored(self, refused: Secret | None) -> Record:
         try:
-            return refresh.stored(
+            return refresh.renew_login(
                 self._vault,
                 self._identity,
-                self._request(),
+                self._refresh_context(),
                 refused=refused,
-                unsaved=self._keep_in_memory,
+                unsaved=self._keep_unsaved,
             )
-        except Unsaved as unsaved:
+        except UnsavedToken as unsaved:
             if unsaved.record.access_token is None:  # nothing else of the answer can be used
                 raise
             warnings.warn(f"{unsaved.message}\n{unsaved.hint}", GatepassWarning, stacklevel=4)
             return unsaved.record
 
-    def _keep_in_memory(self, unsaved: Unsaved) -> None:
+    def _keep_unsaved(self, unsaved: UnsavedToken) -> None:
         """Hold on to what could not be stored; also called after a Ctrl-C, by the thread behind."""
-        self._memory, self._spent = unsaved.record, unsaved.spent
-        atexit.register(self._save_late)
+        self._unstored, self._spent_token = unsaved.record, unsaved.spent
+        atexit.register(self._save_unsaved)
         with suppress(RuntimeError):  # no more threads: then at the next need
-            Thread(target=self._save_soon, name="gatepass-save", daemon=True).start()
+            Thread(target=self._retry_saving, name="gatepass-save", daemon=True).start()
 
-    def _save_soon(self) -> None:
+    def _retry_saving(self) -> None:
         """Store it as soon as that can be: the others would send the spent token once more."""
-        while self._spent is not None:
+        while self._spent_token is not None:
             time.sleep(_SAVE_AGAIN)
             with self._lock:
-                self._save_late()
+                self._save_unsaved()
 
-    def _save_late(self) -> None:
+    def _save_unsaved(self) -> None:
         """Try again to store what could not be stored, unless a later login has taken its place."""
-        unsaved, spent = self._memory, self._spent
+        unsaved, spent = self._unstored, self._spent_token
         if unsaved is None or spent is None:
             return
         try:
@@ -223,15 +236,15 @@ class OidcLogin:
                 self._vault.done(self._identity)
         except VaultError:
             return
-        self._memory = self._spent = None
-        atexit.unregister(self._save_late)
+        self._unstored = self._spent_token = None
+        atexit.unregister(self._save_unsaved)
 
     def _stored(self) -> Record | None:
         return self._vault.read(self._identity)
 
-    def _carried(self) -> Record | None:
+    def _read_given_token(self) -> Record | None:
         """The token of the key ``refresh_token``, as a record that is not stored."""
-        if self._is_parents:
+        if self._belongs_to_parent:
             raise LoginRequired(
                 "the login is not stored, so it belongs to the process that this one was forked "
                 "from",
@@ -244,23 +257,25 @@ class OidcLogin:
             name = "the server that names the identity provider for refresh_token"
             check_endpoint(self._context.url, name)
         found = self._context.resolve(refresh_token=self._scheme.refresh_token)
-        provider, client = self._discovered()
+        provider, client = self._discover()
         return Record(
             0, provider, client.client_id, client.scopes, client.audience, found["refresh_token"]
         )
 
-    def _by_client_credentials(self) -> Record:
-        provider, client = self._discovered()
+    def _request_client_credentials(self) -> Record:
+        provider, client = self._discover()
 
         def send(fields: Mapping[str, str]) -> Tokens:
-            reply = ask_token(self._context.http(), provider, client, fields)
-            return answers.tokens(reply, clock=self._context.clock)
+            response = request_token(self._context.http(), provider, client, fields)
+            return token_response.parse_tokens(response, clock=self._context.clock)
 
-        tokens = client_credentials.login(client, send=send)
-        return refresh.with_access(Record(0, provider, client.client_id), tokens, self._request())
+        tokens = client_credentials.log_in(client, send=send)
+        return refresh.with_access(
+            Record(0, provider, client.client_id), tokens, self._refresh_context()
+        )
 
-    def _request(self) -> refresh.Request:
-        return refresh.Request(
+    def _refresh_context(self) -> refresh.RefreshContext:
+        return refresh.RefreshContext(
             self._context.http(), self._secret, self._context.clock, self._advice()
         )
 
@@ -272,7 +287,7 @@ class OidcLogin:
 
     # ------------------------------------------------------------ discovery and login
 
-    def _discovered(self, pinned: Record | None = None) -> tuple[Provider, Client]:
+    def _discover(self, pinned: Record | None = None) -> tuple[Provider, Client]:
         """Find the provider and who we are there: as written, else as the server says.
 
         Args:
@@ -280,13 +295,13 @@ class OidcLogin:
         """
         scheme, http = self._scheme, self._context.http()
         if scheme.issuer and scheme.client_id:
-            provider = discovery.metadata(http, scheme.issuer)
+            provider = discovery.fetch_metadata(http, scheme.issuer)
             learnt = Client(scheme.client_id, scopes=_DEFAULT_SCOPES)
         else:
             # Only the header counts: the body of a hostile server might have no end.
             with http.get(self._context.url, allow_redirects=False, stream=True) as response:
                 challenges = offered(response.headers.get("WWW-Authenticate"))
-            provider, learnt = discovery.from_challenge(
+            provider, learnt = discovery.discover_from_challenge(
                 http,
                 self._context.url,
                 challenges,
@@ -303,7 +318,7 @@ class OidcLogin:
             extra_params=scheme.extra_params,
         )
 
-    def _logged_in(self, why: LoginRequired) -> Record:
+    def _log_in(self, why: LoginRequired) -> Record:
         """Let a person log in, if one is there and may be asked."""
         terminal = self._context.terminal
         if self._scheme.use_stored_token:
@@ -314,31 +329,31 @@ class OidcLogin:
         if nobody is not None:
             raise LoginRequired(f"{why.message}, and {nobody}", hint=why.hint)
         pinned = self._stored()
-        provider, client = self._discovered(pinned)
-        record = self._by_person(provider, client)
+        provider, client = self._discover(pinned)
+        record = self._let_person_log_in(provider, client)
         if pinned is not None:
             # The old token is not revoked: a second login in the same browser often belongs to the
             # same grant, and providers end all of a grant (RFC 7009, section 2.1).
             kept = self._vault.write(self._identity, record)
-            self._memory = self._spent = None
+            self._unstored = self._spent_token = None
             return kept
-        self._memory, self._spent = record, None
+        self._unstored, self._spent_token = record, None
         return record
 
-    def _by_person(self, provider: Provider, client: Client) -> Record:
+    def _let_person_log_in(self, provider: Provider, client: Client) -> Record:
         terminal, timeout = self._context.terminal, self._scheme.login_timeout
         found: list[Record] = []
 
         def send(fields: Mapping[str, str]) -> Tokens:
-            reply = ask_token(self._context.http(), provider, client, fields)
-            return answers.tokens(reply, clock=self._context.clock)
+            response = request_token(self._context.http(), provider, client, fields)
+            return token_response.parse_tokens(response, clock=self._context.clock)
 
         def accept(tokens: Tokens, nonce: str | None) -> None:
             found.append(self._record_of(provider, client, tokens, nonce))
 
         no_browser = terminal.why_no_browser() is not None
         if self._scheme.flow == "device" or (no_browser and provider.device_authorization_endpoint):
-            tokens = device.login(
+            tokens = device.log_in(
                 provider,
                 client,
                 ask=self._asker(provider, client),
@@ -349,7 +364,7 @@ class OidcLogin:
             )
             accept(tokens, None)
         else:
-            authcode.login(
+            authcode.log_in(
                 provider,
                 client,
                 send=send,
@@ -360,16 +375,16 @@ class OidcLogin:
             )
         return found[0]
 
-    def _asker(self, provider: Provider, client: Client) -> Ask:
+    def _asker(self, provider: Provider, client: Client) -> RequestDeviceCode:
         def ask(fields: Mapping[str, str]) -> Mapping[str, Any]:
-            own, auth = identified(provider, client)
-            reply = post_form(
+            own, auth = client_authentication(provider, client)
+            response = post_form(
                 self._context.http(),
                 provider.device_authorization_endpoint or "",
                 {**fields, **own},
                 auth=auth,
             )
-            return answers.document(reply, clock=self._context.clock)
+            return token_response.parse_document(response, clock=self._context.clock)
 
         return ask
 
@@ -382,7 +397,7 @@ class OidcLogin:
         bare = Record(
             0, provider, client.client_id, client.scopes, client.audience, tokens.refresh_token
         )
-        record = refresh.with_access(bare, tokens, self._request())
+        record = refresh.with_access(bare, tokens, self._refresh_context())
         if tokens.id_token is None:
             if "openid" in client.scopes:
                 raise GatepassError("the identity provider sent no ID token, although asked to")
@@ -408,7 +423,7 @@ class OidcLogin:
             LoginRequired: there is none.
         """
         with self._lock:
-            record = self._memory or self._stored()
+            record = self._unstored or self._stored()
             if record is None or record.refresh_token is None:
                 raise LoginRequired("there is no refresh token yet", hint=self._advice())
             return record.refresh_token.reveal()
@@ -421,10 +436,10 @@ class OidcLogin:
         """
         with self._lock:
             if self._scheme.flow == "client_credentials":
-                self._take(self._by_client_credentials())
+                self._take(self._request_client_credentials())
                 return
             why = LoginRequired("a login was asked for", hint=self._advice())
-            self._take(self._logged_in(why))
+            self._take(self._log_in(why))
 
     def persist_oidc_token(self) -> None:
         """Store the login for later runs; logs in first where that is needed.
@@ -435,15 +450,15 @@ class OidcLogin:
         """
         with self._lock:
             self.access_token()
-            if self._memory is None:
+            if self._unstored is None:
                 return  # it is stored already
-            if self._memory.refresh_token is None:
+            if self._unstored.refresh_token is None:
                 raise VaultError(
                     "there is no refresh token to store",
                     hint="ask for the scope offline_access, which the provider may have to permit",
                 )
-            self._vault.write(self._identity, self._memory)
-            self._memory = self._spent = None
+            self._vault.write(self._identity, self._unstored)
+            self._unstored = self._spent_token = None
 
     def logout(self) -> str:
         """Revoke the tokens at the provider, if it can, and forget them.
@@ -455,7 +470,12 @@ class OidcLogin:
             VaultError: the record cannot be read or removed.
         """
         with self._lock:
-            memory, self._memory, self._live, self._spent = self._memory, None, None, None
+            memory, self._unstored, self._cached, self._spent_token = (
+                self._unstored,
+                None,
+                None,
+                None,
+            )
             if self._stored() is None:
                 self._vault.forget(self._identity)
                 record, revoked = memory, memory is not None and self._revoke(memory)
@@ -475,19 +495,19 @@ class OidcLogin:
         if record.provider.revocation_endpoint is None or record.refresh_token is None:
             return False
         client = Client(record.client_id, secret=self._secret)
-        own, auth = identified(record.provider, client)
+        own, auth = client_authentication(record.provider, client)
         fields = {
             "token": record.refresh_token.reveal(),
             "token_type_hint": "refresh_token",
             **own,
         }
         try:
-            reply = post_form(
+            response = post_form(
                 self._context.http(), record.provider.revocation_endpoint, fields, auth=auth
             )
         except GatepassError:
             return False
-        return reply.succeeded
+        return response.succeeded
 
     def adopt(self, agreed: Callable[[str], bool] | None = None) -> str | None:
         """Take over the token that ansys-openapi-common keeps for this server, and remove it there.
@@ -520,7 +540,7 @@ class OidcLogin:
                     f"the keyring holds no entry {_OLD_SERVICE} for {self._context.url}",
                     hint=self._advice(),
                 )
-            provider, client = self._discovered()
+            provider, client = self._discover()
             if agreed is not None and not agreed(provider.issuer):
                 return None
             record = Record(
@@ -528,7 +548,7 @@ class OidcLogin:
             )
             self._vault.write(self._identity, record)
             keyring.remove(_OLD_SERVICE, account, place)
-            self._take(self._refreshed(None))
+            self._take(self._renew_stored(None))
             return provider.issuer
 
 

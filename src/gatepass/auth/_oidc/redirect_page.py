@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
 
-Kind = Literal["done", "failed", "expired", "again", "nothing"]
+PageKind = Literal["done", "failed", "expired", "again", "nothing"]
 """What a page says: logged in; not logged in; too late; not this login's answer; no such page."""
 
 
@@ -20,7 +20,7 @@ class _Words:
     text: str
 
 
-_WORDS: Final[dict[Kind, _Words]] = {
+_WORDS: Final[dict[PageKind, _Words]] = {
     "done": _Words(
         200, "✓", "You are logged in", "You can close this page and go back to your program."
     ),
@@ -104,7 +104,7 @@ class Page:
 
 
 @cache
-def page(kind: Kind) -> Page:
+def page(kind: PageKind) -> Page:
     """Return the page of that kind."""
     words = _WORDS[kind]
     html = _HTML.format(

@@ -1,4 +1,4 @@
-"""The loopback listener to which the browser brings the answer of a login (RFC 8252, section 7.3).
+"""The server on loopback to which the browser brings the answer of a login (RFC 8252, section 7.3).
 
 Any program of this machine and any page in the browser can send something here, so everything is
 noise but one thing: a GET for exactly our path, at a loopback name, with the right state. Noise
@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Final, Literal, Self, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from gatepass.auth._oidc.redirect_page import Kind, headers, page
+from gatepass.auth._oidc.redirect_page import PageKind, headers, page
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 
@@ -37,7 +37,7 @@ _MOST_TEXT: Final = 200  # characters of an error description
 _READ_SECONDS: Final = 30.0  # from accepting a connection to the end of its request's head
 _HELD_SECONDS: Final = 150.0  # from the callback to the verdict; the exchange has its own deadline
 _DRAIN_SECONDS: Final = 10.0  # for the rest of a request that was answered before its end
-_LINGER_SECONDS: Final = 2.0  # for the last pages, when the listener is closed
+_LINGER_SECONDS: Final = 2.0  # for the last pages, when the server is closed
 _TICK: Final = 0.25  # seconds between two looks at the deadlines
 _TRIES: Final = 50  # ports to try until one is free in both families
 
@@ -68,7 +68,7 @@ class Callback:
     iss: str | None = None
 
 
-def read_callback(query: str, state: str) -> Callback | None:
+def parse_callback(query: str, state: str) -> Callback | None:
     """Read the query of an address on which the browser ended.
 
     Args:
@@ -158,7 +158,7 @@ def _unusable(redirect_uri: str, why: str) -> GatepassError:
     )
 
 
-class Listener:
+class RedirectServer:
     """Listens for the one callback of a login; use it in ``with``.
 
     Opens sockets on loopback and starts a thread on entering; both are gone on leaving, whatever
@@ -209,14 +209,14 @@ class Listener:
         """Wait for the callback; None when it did not come within that time."""
         return self._running.wait(seconds)
 
-    def answer(self, kind: Kind) -> None:
+    def answer(self, kind: PageKind) -> None:
         """Tell the browser how it ended; it has been waiting since the callback."""
         self._running.answer(kind)
 
     @property
     def _running(self) -> "_Service":
         if self._service is None:
-            raise RuntimeError("the listener is used outside of its with block")
+            raise RuntimeError("the redirect server is used outside of its with block")
         return self._service
 
 
@@ -303,7 +303,7 @@ class _Refusal:
         bodiless: whether the answer has no body (HEAD).
     """
 
-    kind: Kind
+    kind: PageKind
     status: HTTPStatus
     bodiless: bool = False
 
@@ -328,7 +328,7 @@ class _Wanted:
         refusal = self._misses(method, target, hosts)
         if refusal is not None:
             return refusal
-        callback = read_callback(target.partition("?")[2], self.state)
+        callback = parse_callback(target.partition("?")[2], self.state)
         return callback or _Refusal("again", HTTPStatus.BAD_REQUEST)
 
     def _misses(self, method: bytes, target: str, hosts: list[bytes]) -> _Refusal | None:
@@ -352,7 +352,7 @@ class _Wanted:
         return host.strip().lower() in (ours | set(names) if self.port == 80 else ours)  # noqa: PLR2004 - http
 
 
-def _response(kind: Kind, status: int, *, bodiless: bool = False) -> bytes:
+def _response(kind: PageKind, status: int, *, bodiless: bool = False) -> bytes:
     body = page(kind).body
     fields = [*headers(), ("Content-Length", str(len(body))), ("Connection", "close")]
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -392,7 +392,7 @@ class _Service:
     _connections: dict[socket.socket, _Connection] = field(default_factory=dict)
     _found: "SimpleQueue[Callback | BaseException]" = field(default_factory=SimpleQueue)
     _taken: bool = False
-    _verdict: Kind | None = None
+    _verdict: PageKind | None = None
     _stop_at: float | None = None  # set when it shall end: the last moment for the last pages
 
     def __post_init__(self) -> None:
@@ -416,7 +416,7 @@ class _Service:
             raise found
         return found
 
-    def answer(self, kind: Kind) -> None:
+    def answer(self, kind: PageKind) -> None:
         self._verdict = kind
         self._wake()
 
@@ -548,7 +548,7 @@ class _Service:
         connection.deadline = time.monotonic() + _HELD_SECONDS
 
     def _send(
-        self, connection: _Connection, kind: Kind, status: int, *, bodiless: bool = False
+        self, connection: _Connection, kind: PageKind, status: int, *, bodiless: bool = False
     ) -> None:
         connection.data = _response(kind, status, bodiless=bodiless)
         connection.phase = "writing"

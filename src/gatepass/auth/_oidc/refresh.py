@@ -26,7 +26,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from gatepass._vault.records import Client, Identity, InFlight, Provider, Record, Tokens
 from gatepass._vault.vault import Vault
 from gatepass.auth._oidc import id_token, token_response
-from gatepass.auth._oidc.http import Ambiguous, Deadline, NotSent, Reply, ask_token
+from gatepass.auth._oidc.http import (
+    Deadline,
+    NotSent,
+    ProviderResponse,
+    ResponseLost,
+    request_token,
+)
 from gatepass.errors import (
     GatepassError,
     LoginRequired,
@@ -50,7 +56,7 @@ _AHEAD_PART: Final = 0.1  # ... but at most this part of its life
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class CachedToken:
     """An access token in memory, with both clocks: wall clocks jump, monotonic ones sleep.
 
     Attributes:
@@ -66,7 +72,9 @@ class Live:
     ahead: float
 
     @classmethod
-    def of(cls, token: Secret, expires_at: float | None, clock: Callable[[], float]) -> "Live":
+    def of(
+        cls, token: Secret, expires_at: float | None, clock: Callable[[], float]
+    ) -> "CachedToken":
         """Start the monotonic clock of a token."""
         if expires_at is None:
             return cls(token, None, None, 0.0)
@@ -82,7 +90,7 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RefreshContext:
     """What a refresh needs beside the record.
 
     Attributes:
@@ -104,7 +112,7 @@ class Request:
     settle: float = SETTLE_SECONDS
 
 
-def uninterrupted(action: Callable[[Callable[[], bool]], Any]) -> Any:
+def run_uninterrupted(action: Callable[[Callable[[], bool]], Any]) -> Any:
     """Run an action in a thread that outlives a Ctrl-C, and wait for it.
 
     The wait can be interrupted; the action goes on to its end, and the process ends only then.
@@ -148,7 +156,7 @@ def _next(came: "SimpleQueue[_T]") -> _T:
             return came.get(timeout=_LOOK)
 
 
-class Unsaved(TokenNotPersisted):
+class UnsavedToken(TokenNotPersisted):
     """A new refresh token exists in memory alone.
 
     Attributes:
@@ -165,13 +173,13 @@ class Unsaved(TokenNotPersisted):
         self.spent = spent
 
 
-def stored(
+def renew_login(
     vault: Vault,
     identity: Identity,
-    request: Request,
+    request: RefreshContext,
     *,
     refused: Secret | None,
-    unsaved: Callable[[Unsaved], None] = lambda _: None,
+    unsaved: Callable[[UnsavedToken], None] = lambda _: None,
 ) -> Record:
     """Return a record with a usable access token, refreshing it where that is needed.
 
@@ -185,11 +193,11 @@ def stored(
     Raises:
         LoginRequired: there is no record, or no token in it can be used.
         TokenLockTimeout: another process holds the lock for too long.
-        Unsaved: the provider gave a new token, and it cannot be written.
+        UnsavedToken: the provider gave a new token, and it cannot be written.
         GatepassError: the provider does not answer as it should; the record is kept.
     """
     record = vault.read(identity)
-    if record is not None and usable(record, request.clock(), refused):
+    if record is not None and has_usable_token(record, request.clock(), refused):
         return record
 
     def renew(given_up: Callable[[], bool]) -> Record:
@@ -198,25 +206,25 @@ def stored(
         def enough() -> bool:
             """Look while waiting: what another brings is there for all who wait, at once."""
             found = vault.read(identity)
-            if found is not None and usable(found, request.clock(), refused):
+            if found is not None and has_usable_token(found, request.clock(), refused):
                 renewed_elsewhere.append(found)
             return given_up() or bool(renewed_elsewhere)
 
         try:
-            return _under_lock(vault, identity, request, refused, given_up, enough)
+            return _renew_under_lock(vault, identity, request, refused, given_up, enough)
         except TokenLockTimeout:
             if not renewed_elsewhere:
                 raise
             return renewed_elsewhere[-1]
-        except Unsaved as error:
+        except UnsavedToken as error:
             unsaved(error)
             raise
 
-    done: Record = uninterrupted(renew)
+    done: Record = run_uninterrupted(renew)
     return done
 
 
-def usable(record: Record, now: float, refused: Secret | None = None) -> bool:
+def has_usable_token(record: Record, now: float, refused: Secret | None = None) -> bool:
     """Say whether a record's access token can be used at a time, without being close to its end.
 
     Args:
@@ -225,7 +233,7 @@ def usable(record: Record, now: float, refused: Secret | None = None) -> bool:
         refused: an access token that the API has refused.
     """
     token = record.access_token
-    if token is None or record.suspect or same(token, refused):
+    if token is None or record.suspect or same_secret(token, refused):
         return False
     if record.expires_at is None:
         return True
@@ -233,13 +241,13 @@ def usable(record: Record, now: float, refused: Secret | None = None) -> bool:
     return now < record.expires_at - min(_AHEAD, _AHEAD_PART * life)
 
 
-def renewable(record: Record, now: float) -> bool:
+def is_renewable(record: Record, now: float) -> bool:
     """Say whether a record's access token can be renewed at a time, in seconds since 1970."""
     ends = record.refresh_until
     return record.refresh_token is not None and (ends is None or now < ends)
 
 
-def same(one: Secret | None, other: Secret | None) -> bool:
+def same_secret(one: Secret | None, other: Secret | None) -> bool:
     """Compare two secrets without telling by the time how much of them agrees."""
     import hmac
 
@@ -248,10 +256,10 @@ def same(one: Secret | None, other: Secret | None) -> bool:
     return hmac.compare_digest(one.reveal().encode(), other.reveal().encode())
 
 
-def _under_lock(
+def _renew_under_lock(
     vault: Vault,
     identity: Identity,
-    request: Request,
+    request: RefreshContext,
     refused: Secret | None,
     given_up: Callable[[], bool],
     enough: Callable[[], bool] | None = None,
@@ -265,7 +273,9 @@ def _under_lock(
             record = _settled(vault, identity, record, request, refused)
         if record is None:
             raise LoginRequired("nobody has logged in yet", hint=request.advice)
-        if usable(record, request.clock(), refused):  # another thread or process was faster
+        if has_usable_token(
+            record, request.clock(), refused
+        ):  # another thread or process was faster
             return record
         if record.suspect:
             raise LoginRequired(
@@ -285,14 +295,14 @@ def _settled(
     vault: Vault,
     identity: Identity,
     record: Record | None,
-    request: Request,
+    request: RefreshContext,
     refused: Secret | None,
 ) -> Record | None:
     """Wait for a moment for the holder of an ended lease, who may have an answer in its hands."""
     end = time.monotonic() + request.settle
     while (
         record is not None
-        and not usable(record, request.clock(), refused)
+        and not has_usable_token(record, request.clock(), refused)
         and time.monotonic() < end
     ):
         time.sleep(_LOOK)
@@ -305,13 +315,13 @@ def _renew(
     identity: Identity,
     record: Record,
     spent: Secret,
-    request: Request,
+    request: RefreshContext,
     before: InFlight | None,
 ) -> Record:
     why: str | None = None
     try:
-        reply = _asked(vault, identity, record, spent, request)
-        fresh = token_response.refresh_token_of(reply)
+        response = send_refresh(vault, identity, record, spent, request)
+        fresh = token_response.refresh_token_of(response)
         if fresh is not None:
             # Nothing of the answer is judged before the only token that still works is safe.
             record = renewed(record, fresh, request)
@@ -320,8 +330,8 @@ def _renew(
             except VaultError as error:
                 why = error.message
         if why is not None:  # the journal stays: what is stored is spent
-            raise _unsaved(record, spent, reply, request, why)
-        tokens = token_response.tokens(reply, clock=request.clock)
+            raise _unsaved(record, spent, response, request, why)
+        tokens = token_response.parse_tokens(response, clock=request.clock)
     except token_response.InvalidGrant as error:
         vault.forget_refresh_token(identity, spent)
         _over(vault, identity)
@@ -338,9 +348,9 @@ class _NotBegun(VaultError):
     """The lease cannot be made long enough, so nothing was sent."""
 
 
-def _asked(
-    vault: Vault, identity: Identity, record: Record, spent: Secret, request: Request
-) -> Reply:
+def send_refresh(
+    vault: Vault, identity: Identity, record: Record, spent: Secret, request: RefreshContext
+) -> ProviderResponse:
     """Send the stored token; each question only under a lock that outlasts it."""
 
     def hold() -> Deadline:
@@ -353,7 +363,7 @@ def _asked(
         until = hold()
     except VaultError as error:
         raise _NotBegun(error.message, hint=error.hint) from None
-    return exchange(record.provider, record.client_id, spent, request, until=until, again=hold)
+    return post_refresh(record.provider, record.client_id, spent, request, until=until, again=hold)
 
 
 def _over(vault: Vault, identity: Identity, *, before: InFlight | None = None) -> None:
@@ -363,7 +373,7 @@ def _over(vault: Vault, identity: Identity, *, before: InFlight | None = None) -
 
 
 def _kept(
-    vault: Vault, identity: Identity, record: Record, spent: Secret, request: Request
+    vault: Vault, identity: Identity, record: Record, spent: Secret, request: RefreshContext
 ) -> Record:
     """Write a renewed token down, in a shared vault again and again for a while.
 
@@ -387,24 +397,26 @@ def _kept(
         time.sleep(_LOOK)
     if kept is None:
         raise LoginRequired("somebody logged out while the login was renewed", hint=request.advice)
-    return kept if same(kept.refresh_token, record.refresh_token) else record
+    return kept if same_secret(kept.refresh_token, record.refresh_token) else record
 
 
-def _unsaved(record: Record, spent: Secret, reply: Reply, request: Request, why: str) -> Unsaved:
+def _unsaved(
+    record: Record, spent: Secret, response: ProviderResponse, request: RefreshContext, why: str
+) -> UnsavedToken:
     """Judge the rest of an answer whose refresh token is in memory alone, and never lose that."""
     try:
-        tokens = token_response.tokens(reply, clock=request.clock)
+        tokens = token_response.parse_tokens(response, clock=request.clock)
         record = _named(record, _claims(record, tokens, request))
-    except id_token.Unacceptable as error:
-        if isinstance(error, id_token.Untimely):
-            return Unsaved(record, spent, f"{why}; and {error.message}")
-        return Unsaved(replace(record, suspect=error.message), spent, why)
+    except id_token.InvalidIdToken as error:
+        if isinstance(error, id_token.UntimelyIdToken):
+            return UnsavedToken(record, spent, f"{why}; and {error.message}")
+        return UnsavedToken(replace(record, suspect=error.message), spent, why)
     except GatepassError as error:
-        return Unsaved(record, spent, f"{why}; and {error.message}")
-    return Unsaved(with_access(record, tokens, request), spent, why)
+        return UnsavedToken(record, spent, f"{why}; and {error.message}")
+    return UnsavedToken(with_access(record, tokens, request), spent, why)
 
 
-def renewed(record: Record, fresh: Secret, request: Request) -> Record:
+def renewed(record: Record, fresh: Secret, request: RefreshContext) -> Record:
     """Return a record with a new refresh token, and without the old access token."""
     return replace(
         record,
@@ -416,7 +428,7 @@ def renewed(record: Record, fresh: Secret, request: Request) -> Record:
     )
 
 
-def with_access(record: Record, tokens: Tokens, request: Request) -> Record:
+def with_access(record: Record, tokens: Tokens, request: RefreshContext) -> Record:
     """Return a record with the access token of an answer."""
     return replace(
         record,
@@ -427,7 +439,9 @@ def with_access(record: Record, tokens: Tokens, request: Request) -> Record:
     )
 
 
-def in_memory(record: Record, request: Request, *, keep: Callable[[Record], None]) -> Record:
+def renew_unstored_login(
+    record: Record, request: RefreshContext, *, keep: Callable[[Record], None]
+) -> Record:
     """Refresh a record that is not stored.
 
     Args:
@@ -444,12 +458,12 @@ def in_memory(record: Record, request: Request, *, keep: Callable[[Record], None
     if record.refresh_token is None:
         raise LoginRequired("the login has ended and cannot be renewed", hint=request.advice)
     try:
-        reply = exchange(record.provider, record.client_id, record.refresh_token, request)
-        fresh = token_response.refresh_token_of(reply)
+        response = post_refresh(record.provider, record.client_id, record.refresh_token, request)
+        fresh = token_response.refresh_token_of(response)
         if fresh is not None:
             record = renewed(record, fresh, request)
             keep(record)
-        tokens = token_response.tokens(reply, clock=request.clock)
+        tokens = token_response.parse_tokens(response, clock=request.clock)
     except token_response.InvalidGrant as error:
         raise LoginRequired(_why_refused(error, None), hint=request.advice) from None
     record = _named(record, _claims(record, tokens, request))
@@ -465,7 +479,7 @@ def _named(record: Record, claims: "id_token.Claims | None") -> Record:
     return replace(record, subject=claims.subject, user=claims.user)
 
 
-def _claims(record: Record, tokens: Tokens, request: Request) -> "id_token.Claims | None":
+def _claims(record: Record, tokens: Tokens, request: RefreshContext) -> "id_token.Claims | None":
     if tokens.id_token is None:
         return None
     return id_token.check(
@@ -478,15 +492,15 @@ def _claims(record: Record, tokens: Tokens, request: Request) -> "id_token.Claim
     )
 
 
-def exchange(
+def post_refresh(
     provider: Provider,
     client_id: str,
     refresh_token: Secret | None,
-    request: Request,
+    request: RefreshContext,
     *,
     until: Deadline | None = None,
     again: Callable[[], Deadline | None] = lambda: None,
-) -> Reply:
+) -> ProviderResponse:
     """Send a refresh token to the provider that it belongs to, and to no other.
 
     An answer that was lost on its way is asked for once more with the same token: if the provider
@@ -503,7 +517,7 @@ def exchange(
 
     Raises:
         NotSent: the request certainly did not arrive.
-        Ambiguous: it may have arrived, twice.
+        ResponseLost: it may have arrived, twice.
     """
     client = Client(client_id, secret=request.client_secret)
     fields = {
@@ -511,24 +525,24 @@ def exchange(
         "refresh_token": refresh_token.reveal() if refresh_token else "",
     }
 
-    def ask(until: Deadline | None) -> Reply:
-        return ask_token(
+    def ask(until: Deadline | None) -> ProviderResponse:
+        return request_token(
             request.http, provider, client, fields, seconds=request.seconds, until=until
         )
 
-    reply, lost = None, None
+    response, lost = None, None
     try:
-        reply = ask(until)
-    except Ambiguous as error:
+        response = ask(until)
+    except ResponseLost as error:
         lost = error
     # The server's own mistakes are worth a second question.
-    if reply is not None and reply.status < 500:  # noqa: PLR2004
-        return reply
+    if response is not None and response.status < 500:  # noqa: PLR2004
+        return response
     with suppress(VaultError, NotSent):  # what the first question may have done counts then
         return ask(again())
-    if reply is None:
+    if response is None:
         raise lost or AssertionError("unreachable")
-    return reply
+    return response
 
 
 def _why_refused(error: GatepassError, before: InFlight | None) -> str:
@@ -546,15 +560,15 @@ def _why_refused(error: GatepassError, before: InFlight | None) -> str:
 
 
 def _judged(
-    vault: Vault, identity: Identity, record: Record, tokens: Tokens, request: Request
+    vault: Vault, identity: Identity, record: Record, tokens: Tokens, request: RefreshContext
 ) -> Record:
     """Check what came with a refresh, and write the access token down."""
     own = record.refresh_token or Secret("")
     try:
         record = _named(record, _claims(record, tokens, request))
-    except id_token.Untimely:
+    except id_token.UntimelyIdToken:
         raise  # perhaps it is this computer's clock: that must not end the login of the others
-    except id_token.Unacceptable as error:
+    except id_token.InvalidIdToken as error:
         vault.keep(identity, replace(record, suspect=error.message), spent=own)
         raise LoginRequired(
             f"the identity provider's answer cannot be trusted: {error.message}",
@@ -566,4 +580,4 @@ def _judged(
     except VaultError:
         # The refresh token is safe already; without the access token others refresh once more.
         return fresh
-    return kept if kept is not None and same(kept.refresh_token, own) else fresh
+    return kept if kept is not None and same_secret(kept.refresh_token, own) else fresh

@@ -52,7 +52,7 @@ class Status:
     renewable_until: float | None = None
 
 
-def vault_at(place: VaultPlace) -> Vault:
+def vault_of(place: VaultPlace) -> Vault:
     """Return the vault at a place. Touches nothing."""
     return Vault(_store(place), _key(place), clock=place.clock, patience=refresh.LOCK_SECONDS)
 
@@ -70,22 +70,22 @@ def _store(place: VaultPlace) -> FileStore | RedisStore:
     return RedisStore(Server(server.host, server.port, server.db, server.tls, server.credentials))
 
 
-def status(scheme: OidcKeys, origin: str, place: VaultPlace) -> Status:
+def read_status(scheme: OidcKeys, origin: str, place: VaultPlace) -> Status:
     """Look up a login in the vault. Reads the vault and its key; no network, no person.
 
     Raises:
         VaultError: the record or the key cannot be read.
     """
-    return statuses(place)(scheme, origin)
+    return status_reader(place)(scheme, origin)
 
 
-def statuses(place: VaultPlace) -> Callable[[OidcKeys, str], Status]:
-    """Return what looks up logins of one vault, as :func:`status` does.
+def status_reader(place: VaultPlace) -> Callable[[OidcKeys, str], Status]:
+    """Return what looks up logins of one vault, as :func:`read_status` does.
 
     The vault is opened once for all of them, also where that fails: a keyring that hangs costs
     seconds each time.
     """
-    vault = vault_at(place)
+    vault = vault_of(place)
     closed: list[VaultError] = []
 
     def look(scheme: OidcKeys, origin: str) -> Status:
@@ -119,17 +119,17 @@ def _status_of(record: Record | None, flying: InFlight | None) -> Status:
     )
 
 
-def make_ready(scheme: OidcKeys, origin: str, place: VaultPlace) -> None:
+def prepare_vault(scheme: OidcKeys, origin: str, place: VaultPlace) -> None:
     """See that a login can be stored, before a person is asked for one. Makes key and folder.
 
     Raises:
         VaultError: the key or the folder cannot be used.
     """
-    with vault_at(place).lock(scheme.identity(origin), seconds=refresh.LOCK_SECONDS):
+    with vault_of(place).lock(scheme.identity(origin), seconds=refresh.LOCK_SECONDS):
         pass
 
 
-def vault_findings(place: VaultPlace) -> list[Finding]:
+def diagnose_vault(place: VaultPlace) -> list[Finding]:
     """Say whether the vault at a place keeps what it is given, as far as can be told from here.
 
     Touches its disk or its network, starts a process to see whether locks hold, and leaves
@@ -140,7 +140,7 @@ def vault_findings(place: VaultPlace) -> list[Finding]:
     return examined(_store(place))
 
 
-def forget(scheme: OidcKeys, origin: str, place: VaultPlace) -> bool:
+def forget_login(scheme: OidcKeys, origin: str, place: VaultPlace) -> bool:
     """Remove a stored login, also one that cannot be read, without telling the provider.
 
     Returns:
@@ -149,10 +149,10 @@ def forget(scheme: OidcKeys, origin: str, place: VaultPlace) -> bool:
     Raises:
         VaultError: it cannot be removed.
     """
-    return vault_at(place).forget(scheme.identity(origin))
+    return vault_of(place).forget(scheme.identity(origin))
 
 
-def new_vault_key(path: Path) -> None:
+def create_vault_key(path: Path) -> None:
     """Make a key file for the vault, readable by its owner alone. Writes to disk.
 
     Raises:
@@ -161,7 +161,7 @@ def new_vault_key(path: Path) -> None:
     write_key_file(path)
 
 
-def count_stored(place: VaultPlace) -> tuple[int, tuple[VaultError, ...]]:
+def count_logins(place: VaultPlace) -> tuple[int, tuple[VaultError, ...]]:
     """Open every login in a vault. Reads it and its key.
 
     A key in the keyring is read only where there is a login: the first one makes it.
@@ -174,5 +174,5 @@ def count_stored(place: VaultPlace) -> tuple[int, tuple[VaultError, ...]]:
     """
     if place.key is not None:
         decode(_key(place).read() or Secret(""))
-    entries = vault_at(place).entries()
+    entries = vault_of(place).entries()
     return len(entries.readable), entries.unreadable

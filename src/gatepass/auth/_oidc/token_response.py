@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from gatepass._vault.records import Tokens
-from gatepass.auth._oidc.http import BadAnswer, Reply, json_object
+from gatepass.auth._oidc.http import InvalidResponse, ProviderResponse, json_object
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 
@@ -88,7 +88,7 @@ _KINDS: Final[dict[str, type[Denied]]] = {
 }
 
 
-def refresh_token_of(reply: Reply) -> Secret | None:
+def refresh_token_of(response: ProviderResponse) -> Secret | None:
     """Take the new refresh token out of an answer, and look at nothing else.
 
     Call it first, and store what it returns before anything of the answer is judged: where each
@@ -97,38 +97,40 @@ def refresh_token_of(reply: Reply) -> Secret | None:
     Returns:
         None when the answer is not a success or holds no usable one; the old one then stays.
     """
-    if not reply.succeeded:
+    if not response.succeeded:
         return None
     with suppress(ValueError, RecursionError):
         # Deliberately lenient, also about encodings: a token that is lost is a login lost.
-        found = json.loads(reply.body)
+        found = json.loads(response.body)
         if isinstance(found, dict):
             return _refresh_token(found.get("refresh_token"))
     return None
 
 
-def tokens(reply: Reply, *, clock: Callable[[], float]) -> Tokens:
+def parse_tokens(response: ProviderResponse, *, clock: Callable[[], float]) -> Tokens:
     """Read an answer of the token endpoint.
 
     Args:
-        reply: the answer.
+        response: the answer.
         clock: wall time; the moment when the answer came.
 
     Raises:
         InvalidGrant: what was sent is not valid; and the other kinds of ``Denied``.
         Retry: not now.
-        BadAnswer: it is neither tokens nor an error of OAuth.
+        InvalidResponse: it is neither tokens nor an error of OAuth.
     """
-    made = _tokens_or_fault(reply, clock)
+    made = _tokens_or_fault(response, clock)
     if isinstance(made, Tokens):
         return made
     raise made
 
 
-def _tokens_or_fault(reply: Reply, clock: Callable[[], float]) -> Tokens | GatepassError:
+def _tokens_or_fault(
+    response: ProviderResponse, clock: Callable[[], float]
+) -> Tokens | GatepassError:
     """Read tokens; a fault is returned, so that no frame of its traceback leads to a token."""
     try:
-        found = document(reply, clock=clock)
+        found = parse_document(response, clock=clock)
         _check_token_type(found.get("token_type"))
         return Tokens(
             access_token=_access_token(found.get("access_token")),
@@ -142,63 +144,65 @@ def _tokens_or_fault(reply: Reply, clock: Callable[[], float]) -> Tokens | Gatep
         return error.with_traceback(None)
 
 
-def document(reply: Reply, *, clock: Callable[[], float]) -> dict[str, Any]:
+def parse_document(response: ProviderResponse, *, clock: Callable[[], float]) -> dict[str, Any]:
     """Return the JSON object of a success, as of the device authorization endpoint.
 
     Raises:
-        GatepassError: it is no success; as :func:`tokens` does.
+        GatepassError: it is no success; as :func:`parse_tokens` does.
     """
-    if not reply.succeeded:
-        raise _refusal(reply, _error_of(reply), clock)
+    if not response.succeeded:
+        raise _refusal(response, _error_of(response), clock)
     try:
-        found = json_object(reply.body)
+        found = json_object(response.body)
     except ValueError as error:
-        raise _bad(f"{error} (status {reply.status})") from None
+        raise _bad(f"{error} (status {response.status})") from None
     if found.get("error") is None:
         return found
     if found.get("access_token") is not None:
         raise _bad("holds a token and an error at once")
-    raise _refusal(reply, found, clock)  # some providers say no with status 200
+    raise _refusal(response, found, clock)  # some providers say no with status 200
 
 
-def _error_of(reply: Reply) -> dict[str, Any]:
+def _error_of(response: ProviderResponse) -> dict[str, Any]:
     """The JSON object of an error; empty when it is something else, such as a web page."""
     with suppress(ValueError):
-        return json_object(reply.body)
+        return json_object(response.body)
     return {}
 
 
 def _refusal(
-    reply: Reply, found: dict[str, Any], clock: Callable[[], float]
-) -> Denied | Retry | BadAnswer:
-    if not reply.succeeded and reply.status < _CLIENT_ERRORS:
-        return _bad(f"has status {reply.status}, which is not followed")
+    response: ProviderResponse, found: dict[str, Any], clock: Callable[[], float]
+) -> Denied | Retry | InvalidResponse:
+    if not response.succeeded and response.status < _CLIENT_ERRORS:
+        return _bad(f"has status {response.status}, which is not followed")
     error = found.get("error")
     if not isinstance(error, str) or not _ERROR_CODE.fullmatch(error):
         error = ""
-    told = [reply.shown(text) for text in (error, found.get("error_description")) if text]
-    what = ": ".join(told) or f"status {reply.status}"
-    if error not in _KINDS and _is_not_now(reply.status, error):
-        seconds = _retry_after(reply, clock)
+    told = [response.shown(text) for text in (error, found.get("error_description")) if text]
+    what = ": ".join(told) or f"status {response.status}"
+    if error not in _KINDS and _is_not_now(response.status, error):
+        seconds = _retry_after(response, clock)
         when = f"; it asks to wait {seconds:.0f} seconds" if seconds else ""
         return Retry(
             f"the identity provider cannot answer now ({what}){when}",
             hint="try again later",
             seconds=seconds,
         )
-    if reply.status < _SERVER_ERRORS and error in _KINDS:
+    if response.status < _SERVER_ERRORS and error in _KINDS:
         return _KINDS[error](f"the identity provider refuses: {what}", error=error)
-    return Denied(f"the identity provider refuses: {what}", hint=_advice(reply, error), error=error)
+    return Denied(
+        f"the identity provider refuses: {what}", hint=_advice(response, error), error=error
+    )
 
 
 def _is_not_now(status: int, error: str) -> bool:
     return status in _NOT_NOW_STATUS or status >= _SERVER_ERRORS or error in _NOT_NOW_ERROR
 
 
-def _advice(reply: Reply, error: str) -> str:
-    if error == "invalid_client" or (reply.status == _UNAUTHORIZED and not error):
+def _advice(response: ProviderResponse, error: str) -> str:
+    if error == "invalid_client" or (response.status == _UNAUTHORIZED and not error):
         plain = "check client_id and client_secret in the profile's auth"
-        if not reply.by_basic:
+        if not response.used_basic:
             return plain
         return (
             f"{plain}; some providers expect the secret in HTTP Basic raw, against RFC 6749: a "
@@ -210,9 +214,9 @@ def _advice(reply: Reply, error: str) -> str:
     return ""
 
 
-def _retry_after(reply: Reply, clock: Callable[[], float]) -> float | None:
+def _retry_after(response: ProviderResponse, clock: Callable[[], float]) -> float | None:
     """Seconds, from a number or a date (RFC 9110, section 10.2.3)."""
-    text = reply.headers.get("retry-after", "").strip()
+    text = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,20}", text):
         return float(min(int(text), LONGEST_WAIT))
     with suppress(ValueError, TypeError, OverflowError):
@@ -221,8 +225,8 @@ def _retry_after(reply: Reply, clock: Callable[[], float]) -> float | None:
     return None
 
 
-def _bad(fault: str) -> BadAnswer:
-    return BadAnswer(f"the identity provider's answer {fault}")
+def _bad(fault: str) -> InvalidResponse:
+    return InvalidResponse(f"the identity provider's answer {fault}")
 
 
 def _check_token_type(value: Any) -> None:

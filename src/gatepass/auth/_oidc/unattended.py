@@ -11,7 +11,7 @@ from gatepass._vault.records import Identity, Record
 from gatepass.auth import UnattendedContext, VaultPlace
 from gatepass.auth._oidc import refresh
 from gatepass.auth._oidc.keys import OidcKeys
-from gatepass.auth._oidc.status import vault_at
+from gatepass.auth._oidc.status import vault_of
 from gatepass.errors import (
     GatepassError,
     SecretUnavailable,
@@ -19,7 +19,7 @@ from gatepass.errors import (
 from gatepass.secrets import Secret, SecretRef
 
 
-def predicted_login(scheme: OidcKeys, context: UnattendedContext) -> Iterator[Finding]:
+def predict_login(scheme: OidcKeys, context: UnattendedContext) -> Iterator[Finding]:
     key = context.vault.key or SecretRef.parse(f"keyring:{SERVICE}/{ACCOUNT}")
     of_key = context.predict(vault_key=key)
     server = context.vault.redis
@@ -53,14 +53,14 @@ def _is_empty(place: VaultPlace) -> bool:
 
     locked = replace(place, key=SecretRef.parse("env:NOT_ASKED"), key_file=None, resolve_key=refuse)
     try:
-        return vault_at(locked).read(Identity("")) is None
+        return vault_of(locked).read(Identity("")) is None
     except GatepassError:
         return False
 
 
 def _stored_login(scheme: OidcKeys, context: UnattendedContext) -> Iterator[Finding]:
     try:
-        record = vault_at(context.vault).read(scheme.identity(context.origin))
+        record = vault_of(context.vault).read(scheme.identity(context.origin))
     except GatepassError as error:
         yield Finding("lack", "vault", error.message, error.hint)
         return
@@ -83,11 +83,11 @@ def _judged(record: Record, context: UnattendedContext) -> Finding:
     who = record.user or record.subject or "somebody"
     if record.suspect:
         return _login("lack", f"the stored token is suspect: {record.suspect}", context)
-    if refresh.renewable(record, context.until):
+    if refresh.is_renewable(record, context.until):
         return _login("ok", f"{who} is logged in, and the login is renewed by itself", context)
-    if refresh.usable(record, context.until):
+    if refresh.has_usable_token(record, context.until):
         return _login("ok", f"{who} is logged in", context)
-    if refresh.renewable(record, context.clock()):
+    if refresh.is_renewable(record, context.clock()):
         when = _moment(record.refresh_until or 0.0)
         why = f"the stored login can be renewed until {when} only, unless it is used before"
         return _login("lack", why, context)
