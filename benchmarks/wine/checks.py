@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from unittest import SkipTest
 
 from gatepass import Session
-from gatepass._config import files, load, locations, permissions, trust
+from gatepass._config import files, load, locations, permissions, trust, unnamed
 from gatepass._system.console import _window_station_is_visible
 from gatepass._system.files import replace
 from gatepass._system.terminal import Terminal
@@ -475,7 +475,7 @@ def session(scheme: str, room: str, *, https: bool = True, **auth: object) -> Se
     keys = {"scheme": scheme, **auth}
     if scheme in {"basic", "ntlm", "credentials"}:
         keys |= {"user_name": "alice", "domain": "CORP", "password": ref("env:MI_PASSWORD")}
-    profile = load.unnamed_profile(
+    profile = unnamed.unnamed_profile(
         PEERS["rooms"][room][https], keys, proxy="none", tls={"ca_file": PEERS["ca"]}
     )
     return Session._from_checked(profile, environ={"MI_PASSWORD": "pw-alice"})
@@ -518,7 +518,7 @@ def _() -> str:
 @check("sessions", "a wrong scheme is explained, a wrong password refused")
 def _() -> str:
     said = refused(lambda: session("basic", "windows").get("cgi/whoami"))
-    profile = load.unnamed_profile(
+    profile = unnamed.unnamed_profile(
         PEERS["rooms"]["standalone"][1],
         {"scheme": "basic", "user_name": "alice", "password": ref("env:MI_PASSWORD")},
         proxy="none",

@@ -455,7 +455,7 @@ def test_no_token_shows_anywhere(make: Callable[..., World], caplog: Any) -> Non
 
 _WORKER = """
 import dataclasses, json, sys
-from gatepass._config.load import unnamed_profile
+from gatepass._config.unnamed import unnamed_profile
 from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
 from gatepass.secrets import ref

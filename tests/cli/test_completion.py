@@ -131,7 +131,7 @@ def test_names_are_names_whatever_a_file_says(names: set[str]) -> None:
 
     assert all(PROFILE_NAME.fullmatch(name) for name in layers.names)
     assert set(layers.names) == set(filter(PROFILE_NAME.fullmatch, names))
-    assert set(layers.written) == names
+    assert set(layers.all_names) == names
 
 
 # ------------------------------------------------------------- names beside completion

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from gatepass._config import merge
 from gatepass._config.explain import ExplainedKey, Explanation, explain
 from gatepass._config.files import read_file
-from gatepass._config.load import load_profile, read_all_layers, unnamed_profile
+from gatepass._config.layers import read_layers
+from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.trust import TrustStore
+from gatepass._config.unnamed import unnamed_profile
 from gatepass._config.validate import validate_profile
 from gatepass._session.session import Session
 from gatepass.errors import GatepassWarning, ProfileError
@@ -296,7 +298,7 @@ def test_a_profile_that_was_not_chosen_by_these_rules_says_so(
     locations: Locations, write: Write
 ) -> None:
     write(locations.user, "default_profile = 'q'\n" + BEARER)
-    layers = read_all_layers(environ={}, locations=locations)
+    layers = read_layers(environ={}, locations=locations)
 
     told = explain(validate_profile(merge.merge_profile(layers, "p"), MachineSettings()))
 
@@ -353,7 +355,7 @@ def test_a_profile_without_a_name_comes_from_arguments() -> None:
     assert _key(told, "auth.password").value == "Secret(...)"
     assert _key(told, "proxy.password").value == "Secret(...)"
     assert _key(told, "tls.client_key_password").value == ["env:A", {"command": ["b"]}]
-    assert "hunter2" not in repr(told) + repr(profile) + repr(profile.written)
+    assert "hunter2" not in repr(told) + repr(profile) + repr(profile.merged)
 
 
 def test_no_representation_of_what_is_kept_holds_a_secret(
@@ -363,7 +365,7 @@ def test_no_representation_of_what_is_kept_holds_a_secret(
 
     profile = _load(locations, overrides={"auth": {"token": "hunter2"}})
 
-    assert "hunter2" not in repr(profile.written) + repr(profile.key_locations) + repr(
+    assert "hunter2" not in repr(profile.merged) + repr(profile.key_locations) + repr(
         explain(profile)
     )
 

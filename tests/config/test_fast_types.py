@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from gatepass._config import fields
-from gatepass._config.fast_types import NOT_EVIDENT, evident, merged
+from gatepass._config.fast_types import UNDECIDED, check_simply, merge_simply
 from gatepass._config.profile import MachineSettings, ProfileKeys, Retries, Timeout
 from gatepass._config.settings import Layered
 from gatepass._net.proxy import Proxy
@@ -87,8 +87,8 @@ def _same(one: Any, other: Any) -> bool:
 def test_what_is_taken_at_first_sight_pydantic_takes_too_with_the_same_result(
     kind: Any, value: Any
 ) -> None:
-    found = evident(kind, value)
-    if found is NOT_EVIDENT:
+    found = check_simply(kind, value)
+    if found is UNDECIDED:
         return
     assert _same(found, TypeAdapter(kind).validate_python(value, strict=True))
 
@@ -96,8 +96,8 @@ def test_what_is_taken_at_first_sight_pydantic_takes_too_with_the_same_result(
 @given(st.sampled_from(KINDS), _texts)
 def test_a_text_of_a_variable_taken_at_first_sight_pydantic_takes_too(kind: Any, text: str) -> None:
     """Variables are checked leniently, as texts: "true" may be a boolean there, never a text."""
-    found = evident(kind, text)
-    if found is NOT_EVIDENT:
+    found = check_simply(kind, text)
+    if found is UNDECIDED:
         return
     try:
         checked = TypeAdapter(kind).validate_strings(text)
@@ -123,7 +123,7 @@ def test_a_text_of_a_variable_taken_at_first_sight_pydantic_takes_too(kind: Any,
     ],
 )
 def test_what_profiles_usually_hold_is_evident(kind: Any, value: Any) -> None:
-    assert evident(kind, value) is not NOT_EVIDENT
+    assert check_simply(kind, value) is not UNDECIDED
 
 
 _TABLES = st.dictionaries(st.one_of(st.sampled_from("abc"), _texts), VALUES, max_size=4)
@@ -141,9 +141,9 @@ def test_what_is_merged_at_first_sight_pydantic_settings_merges_alike(
 ) -> None:
     """Also in the same order, in which people see the keys."""
     before = repr((lower, upper))
-    found = merged(lower, upper)
+    found = merge_simply(lower, upper)
     assert repr((lower, upper)) == before, "the tables that came in stay as they are"
-    if found is NOT_EVIDENT:
+    if found is UNDECIDED:
         return
     assert _same(found, Layered.over(lower, upper))
 
@@ -159,7 +159,7 @@ def test_what_is_merged_at_first_sight_pydantic_settings_merges_alike(
 def test_what_layers_usually_hold_is_merged_at_first_sight(
     lower: dict[str, Any], upper: dict[str, Any]
 ) -> None:
-    assert merged(lower, upper) is not NOT_EVIDENT
+    assert merge_simply(lower, upper) is not UNDECIDED
 
 
 def test_a_profile_of_files_parents_and_variables_is_taken_without_pydantic(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def _passes_the_gate(*files: tuple[LayerKind, Tables]) -> bool:
         )
     except ProfileError:
         return False
-    own = [source for source in sources if source.layer in {"system", "user"}]
+    own = [source for source in sources if source.is_own]
     layers = Layers(
         sources,
         Layer("variable", "variables", {}),

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from gatepass._config import layer, merge, profile, validate
 from gatepass._config.explain import explain
-from gatepass._config.load import load_profile, unnamed_profile
+from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
 from gatepass._config.profile import Profile, references
+from gatepass._config.unnamed import unnamed_profile
 from gatepass._net.tls import TlsSettings
 from gatepass._net.urls import origin_of, url_problem
 from gatepass.errors import ProfileError
@@ -420,7 +421,7 @@ def test_a_secret_with_a_control_character_is_not_repeated(try_load: Load) -> No
         (b"profiles = 3", r"profiles\.toml:1:1: profiles: holds a table"),
         (b"profiles.p = 3", r"profiles\.toml:1:1: profiles: holds a table"),
         (b"default_profile = 3", r"default_profile: should be the name"),
-        (b"root = 3", r"root: should be true or false"),
+        (b"root = 3", r"root: should be a boolean: true or false"),
         (b"[profile.p]\n", r'profiles\.toml:1:2: profile: unknown key; did you mean "profiles"'),
         (b"a = " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
         (b"profiles.p" + b".a" * 5000 + b" = 'hunter2'", "nested too deeply\ntake out the keys"),

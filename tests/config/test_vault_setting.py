@@ -9,7 +9,8 @@ import tomli_w
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepass._config import load, validate
+from gatepass._config import validate
+from gatepass._config.layers import read_layers
 from gatepass._config.locations import Locations
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.redis_vault import RedisAddress, RedisVault
@@ -33,7 +34,7 @@ class Machine:
         """Return the setting as checked."""
         if vault is not None:
             self._write(self._locations.user, tomli_w.dumps({"vault": vault}))
-        layers = load.read_all_layers(environ=environ or {}, locations=self._locations)
+        layers = read_layers(environ=environ or {}, locations=self._locations)
         assert layers.notices == ()
         return validate.validate_machine_settings(layers).vault
 

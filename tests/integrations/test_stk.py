@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from gatepass._config.load import load_profile, unnamed_profile
+from gatepass._config.load import load_profile
+from gatepass._config.unnamed import unnamed_profile
 from gatepass.errors import NobodyThere, ProfileError, SecretUnavailable
 from gatepass.integrations.stk import stk_arguments
 from gatepass.secrets import ref

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gatepass._config import load, profile
+from gatepass._config import profile, unnamed
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
 from gatepass.secrets import ref
@@ -29,7 +29,7 @@ def profile_for(url: str, scheme: str = "basic", **keys: Any) -> profile.Profile
     auth = keys.pop("auth", {})
     if scheme in {"basic", "credentials"}:
         auth = {"user_name": USER, "password": ref("env:MI_PASSWORD"), **auth}
-    return load.unnamed_profile(url, {"scheme": scheme, **auth}, **keys)
+    return unnamed.unnamed_profile(url, {"scheme": scheme, **auth}, **keys)
 
 
 def session_for(

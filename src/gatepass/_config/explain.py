@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from gatepass._config import locations, merge
-from gatepass._config.layer import FileSeen, KeyLocation, Layer, Layers, leaves
+from gatepass._config.layer import FileSeen, KeyLocation, Layer, Layers, is_own, leaves
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE
 from gatepass._config.merge import MergedProfile, ProfileLayer
 from gatepass._config.toml import Key
@@ -41,7 +41,6 @@ DEFAULT: Final = "default"
 HIDDEN: Final = "(not shown)"
 LITERAL: Final = "Secret(...)"
 _ELSEWHERE: Final = "not known here"
-_OWN: Final = frozenset({"system", "user"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +165,15 @@ def table_of(taken: MergedProfile, fields: Fields) -> dict[str, Any]:
         inner = whole
         for name in key[:-1]:
             inner = inner.setdefault(name, {})
-        source = taken.origin(key).source
+        source = taken.location(key).layer
         inner[key[-1]] = _as_shown(key, value, source, fields)
     return whole
 
 
 def _as_shown(key: Key, value: Any, source: Layer, fields: Fields) -> Any:
     """A value that passed the gate."""
-    typed = _typed(fields.value(key), value) if source.layer == "variable" else value
-    return shown(key, typed, fields.sorts, literal=source.layer == "argument")
+    typed = _typed(fields.value(key), value) if source.kind == "variable" else value
+    return shown(key, typed, fields.sorts, literal=source.kind == "argument")
 
 
 # ---------------------------------------------------------------- keys
@@ -192,8 +191,8 @@ def _story(
     """Lay the layers over one another, from below, and note who goes and who stays."""
     standing: dict[Key, tuple[Any, ProfileLayer]] = {}
     lost: list[_Lost] = []
-    for part in taken.contributions:
-        for dropped in part.dropped:
+    for part in taken.profile_layers:
+        for dropped in part.voided:
             for key, value in leaves(dropped.table):
                 by, why = dropped.by.where, dropped.why
                 lost.append(_lost(key, value, part, by, why, strict))
@@ -201,7 +200,7 @@ def _story(
             touched = [other for other in standing if _touch(other, key)]
             if value == {} and any(len(other) > len(key) for other in touched):
                 continue  # an empty table over a full one adds nothing and takes nothing
-            by = KeyLocation(part.source, (*part.above, *key)).where
+            by = KeyLocation(part.layer, (*part.above, *key)).where
             for other in touched:
                 old, loser = standing.pop(other)
                 if old != {}:
@@ -215,7 +214,7 @@ def _story(
 
 def _shadowed(part: ProfileLayer, sorts: Sorts) -> Iterator[_Lost]:
     """What variables say that others hide."""
-    for other in part.source.shadowed:
+    for other in part.layer.shadowed:
         depth = len(part.above)
         if other.key[:depth] == part.above:
             key = other.key[depth:]
@@ -236,9 +235,9 @@ def _touch(one: Key, other: Key) -> bool:
 
 
 def _winner(key: Key, value: Any, part: ProfileLayer, fields: Fields) -> ExplainedKey:
-    where = KeyLocation(part.source, (*part.above, *key)).where
-    told = _as_shown(key, value, part.source, fields)
-    return ExplainedKey(dotted(key), told, where, part.source.layer)
+    where = KeyLocation(part.layer, (*part.above, *key)).where
+    told = _as_shown(key, value, part.layer, fields)
+    return ExplainedKey(dotted(key), told, where, part.layer.kind)
 
 
 def _typed(checked: Any, written: Any) -> Any:
@@ -250,9 +249,9 @@ def _typed(checked: Any, written: Any) -> Any:
 def _lost(key: Key, value: Any, part: ProfileLayer, by: str, why: str, sorts: Sorts) -> _Lost:
     told = Overridden(
         dotted(key),
-        shown(key, value, sorts, literal=part.source.layer == "argument", checked=False),
-        KeyLocation(part.source, (*part.above, *key)).where,
-        part.source.layer,
+        shown(key, value, sorts, literal=part.layer.kind == "argument", checked=False),
+        KeyLocation(part.layer, (*part.above, *key)).where,
+        part.layer.kind,
         by,
         why,
     )
@@ -261,17 +260,17 @@ def _lost(key: Key, value: Any, part: ProfileLayer, by: str, why: str, sorts: So
 
 def _why(winner: ProfileLayer, loser: ProfileLayer) -> str:
     """The rule by which one layer wins over another."""
-    in_files = winner.source.layer not in {"variable", "argument"}
+    in_files = winner.layer.kind not in {"variable", "argument"}
     if in_files and winner.above != loser.above:
         child, parent = winner.above[-1], loser.above[-1]
         return f"{child} inherits from {parent} (extends), and its own keys win"
-    return _rank(winner.source, loser.source)
+    return _rank(winner.layer, loser.layer)
 
 
 def _rank(winner: Layer, loser: Layer) -> str:
-    if loser.layer in _OWN and winner.layer in {"project", "local"}:
+    if loser.is_own and winner.kind in {"project", "local"}:
         return "a project's file comes before your own"
-    return _RANKS[winner.layer]
+    return _RANKS[winner.kind]
 
 
 _RANKS: Final[Mapping[LayerKind, str]] = {
@@ -292,7 +291,7 @@ def _replaced_whole(taken: MergedProfile, sorts: Sorts) -> Iterator[_Lost]:
     group = layers.group_of(taken.name)
     read = {source.label for source in group}
     for part in reversed(_own_chain(layers, taken.name)):
-        if part.source.label in read:
+        if part.layer.label in read:
             continue
         if layers.replaced_by:
             by, why = layers.replaced_by, f"{layers.replaced_by} replaces the search for files"
@@ -302,7 +301,7 @@ def _replaced_whole(taken: MergedProfile, sorts: Sorts) -> Iterator[_Lost]:
             why = "the project's profile replaces the own one of that name whole"
             if part.above[-1] != taken.name:
                 why += ", with what it inherits"
-        for table in (part.table, *(dropped.table for dropped in part.dropped)):
+        for table in (part.table, *(dropped.table for dropped in part.voided)):
             for key, value in leaves(table):
                 yield _lost(key, value, part, by, why, sorts)
 
@@ -310,9 +309,11 @@ def _replaced_whole(taken: MergedProfile, sorts: Sorts) -> Iterator[_Lost]:
 def _own_chain(layers: Layers, name: str) -> tuple[ProfileLayer, ...]:
     """What own files alone would make of a profile; where that is broken, what they say of it."""
     nothing = Layer("variable", "variables", {})
-    alone = replace(layers, sources=layers.own, variables=nothing, arguments=nothing, untrusted=())
+    alone = replace(
+        layers, file_layers=layers.own, variables=nothing, arguments=nothing, untrusted=()
+    )
     try:
-        return merge.merge_profile(alone, name).contributions
+        return merge.merge_profile(alone, name).profile_layers
     except ProfileError:
         parts = ((source, source.profile(name)) for source in layers.own)
         above = ("profiles", name)
@@ -455,9 +456,9 @@ def _scheme(table: Mapping[str, Any]) -> str:
 
 def _all_tables(taken: MergedProfile) -> Iterator[Mapping[str, Any]]:
     own = _own_chain(taken.layers, taken.name) if taken.layers else ()
-    for part in (*taken.contributions, *own):
+    for part in (*taken.profile_layers, *own):
         yield part.table
-        yield from (dropped.table for dropped in part.dropped)
+        yield from (dropped.table for dropped in part.voided)
 
 
 # ---------------------------------------------------------------- the name
@@ -468,7 +469,7 @@ def _chosen(name: str, taken: MergedProfile | None) -> tuple[str, tuple[Overridd
         return "it was loaded elsewhere; where its keys were written did not come along", ()
     if taken.layers is None:
         return "built from arguments, without a name", ()
-    candidates = list(_candidates(taken.layers, taken.asked))
+    candidates = list(_candidates(taken.layers, taken.requested))
     if not candidates:
         return _ONLY_ONE, ()
     (value, origin), *others = candidates
@@ -479,7 +480,7 @@ def _chosen(name: str, taken: MergedProfile | None) -> tuple[str, tuple[Overridd
             other.key[-1],
             _scalar(told, checked=False),
             other.where,
-            other.source.layer,
+            other.layer.kind,
             origin.where,
             _why_this_name(origin, other),
         )
@@ -503,7 +504,7 @@ def _candidates(layers: Layers, asked: str | None) -> Iterator[tuple[Any, KeyLoc
         yield asked, KeyLocation(Layer("argument", "the argument", {}), ("name",))
     if layers.wanted is not None:
         yield layers.wanted, KeyLocation(Layer("variable", _VARIABLE, {}), (_VARIABLE,))
-    for source in reversed(layers.sources):
+    for source in reversed(layers.file_layers):
         default = source.tables.get("default_profile")
         if default is not None:
             yield default, KeyLocation(source, ("default_profile",))
@@ -513,16 +514,16 @@ _VARIABLE: Final = "GATEPASS_PROFILE"
 
 
 def _said(origin: KeyLocation) -> str:
-    named = origin.source.layer in {"argument", "variable"}
+    named = origin.layer.kind in {"argument", "variable"}
     return f"{'named by' if named else 'default_profile at'} {origin.where}"
 
 
 def _why_this_name(winner: KeyLocation, loser: KeyLocation) -> str:
-    if winner.source.layer == "argument":
+    if winner.layer.kind == "argument":
         return "a name that is given wins over GATEPASS_PROFILE and default_profile"
-    if winner.source.layer == "variable":
+    if winner.layer.kind == "variable":
         return "GATEPASS_PROFILE wins over default_profile"
-    return _rank(winner.source, loser.source)
+    return _rank(winner.layer, loser.layer)
 
 
 # ---------------------------------------------------------------- the machine, the files
@@ -536,11 +537,11 @@ def _machine(layers: Layers | None, fields: Fields, *, known: bool) -> tuple[Exp
             continue
         for key, inner in leaves({name: value}):
             _, origin = found.get(".".join(key), (None, whole))
-            variable = origin.source.layer == "variable"
+            variable = origin.layer.kind == "variable"
             typed = _typed(fields.value(key), inner) if variable else inner
             told = shown(key, typed, fields.sorts, checked=False)
-            where = KeyLocation(origin.source, key if origin.source.text else origin.key).where
-            keys.append((key, ExplainedKey(dotted(key), told, where, origin.source.layer)))
+            where = KeyLocation(origin.layer, key if origin.layer.text else origin.key).where
+            keys.append((key, ExplainedKey(dotted(key), told, where, origin.layer.kind)))
     losers = list(_lost_settings(layers, fields.sorts)) if layers else []
     everything = [*keys, *_defaults(fields, [key for key, _ in keys], known=known)]
     return _joined(everything, losers)[0]
@@ -549,9 +550,9 @@ def _machine(layers: Layers | None, fields: Fields, *, known: bool) -> tuple[Exp
 def _lost_settings(layers: Layers, sorts: Sorts) -> Iterator[_Lost]:
     for source in reversed(layers.own):
         for name, (_, origin) in layers.machine.items():
-            if name in source.tables and origin.source is not source:
+            if name in source.tables and origin.layer is not source:
                 part = ProfileLayer(source, source.tables, ())
-                why = _rank(origin.source, source)
+                why = _rank(origin.layer, source)
                 for key, value in leaves({name: source.tables[name]}):
                     yield _lost(key, value, part, origin.where, why, sorts)
 
@@ -566,7 +567,7 @@ def files_seen(layers: Layers) -> tuple[FileSeen, ...]:
         why = f"{layers.replaced_by} replaces the search"
         alone = f"for machine settings alone: {why}"
         seen = [
-            replace(file, why=alone) if file.layer in _OWN and file.state == "read" else file
+            replace(file, why=alone) if is_own(file.layer) and file.state == "read" else file
             for file in seen
         ]
         seen += _project_files(layers, why)
@@ -613,7 +614,7 @@ def explain(profile: Profile) -> "Explanation":
     """
     machine = Fields(sorts_of(MachineSettings), functools.partial(_checked, profile.machine))
     return _explain_merged(
-        profile.name, profile.written, fields_of_profile(profile), machine, _of_others(profile)
+        profile.name, profile.merged, fields_of_profile(profile), machine, _of_others(profile)
     )
 
 

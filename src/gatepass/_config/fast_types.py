@@ -14,22 +14,22 @@ from typing import Any, Final, Protocol
 from gatepass.secrets import SecretRef
 
 
-class _NotEvident:
+class _Undecided:
     """Says that pydantic must look."""
 
 
-NOT_EVIDENT: Final = _NotEvident()
+UNDECIDED: Final = _Undecided()
 
 
-class SelfEvident(Protocol):
+class SimplyChecked(Protocol):
     """What the annotation of a type may offer, beside its core schema for pydantic."""
 
     @classmethod
-    def at_first_sight(cls, value: object) -> Any:
+    def check_simple(cls, value: object) -> Any:
         """Return the checked value, or raise ``ValueError`` to leave it to pydantic."""
 
 
-def evident(kind: Any, value: Any) -> Any:
+def check_simply(kind: Any, value: Any) -> Any:
     """Return a value as pydantic would in strict mode, if that is plain to see.
 
     Args:
@@ -37,17 +37,17 @@ def evident(kind: Any, value: Any) -> Any:
         value: what stands there; of exactly a type that TOML has.
 
     Returns:
-        The checked value, or :data:`NOT_EVIDENT`.
+        The checked value, or :data:`UNDECIDED`.
     """
     if kind is float and type(value) is int:
-        return float(value) if abs(value) < _EXACT else NOT_EVIDENT
+        return float(value) if abs(value) < _EXACT else UNDECIDED
     if kind in _SIMPLE:
-        return value if type(value) is kind and _is_sound(value) else NOT_EVIDENT
+        return value if type(value) is kind and _is_sound(value) else UNDECIDED
     form = typing.get_origin(kind)
     judge = _JUDGES.get(form)
     if judge is not None:
         return judge(kind, value)
-    return _at_first_sight(kind, value) if kind is SecretRef else NOT_EVIDENT
+    return _check_simply(kind, value) if kind is SecretRef else UNDECIDED
 
 
 _SIMPLE: Final = (str, bool, int, float)
@@ -61,7 +61,7 @@ def _is_sound(value: object) -> bool:
     return True
 
 
-def merged(lower: dict[str, Any], upper: dict[str, Any]) -> Any:
+def merge_simply(lower: dict[str, Any], upper: dict[str, Any]) -> Any:
     """Return two tables merged key by key, the upper one over the lower, if that is plain to see.
 
     Args:
@@ -69,19 +69,19 @@ def merged(lower: dict[str, Any], upper: dict[str, Any]) -> Any:
         upper: the one whose values count where both have a key; likewise.
 
     Returns:
-        A new table, or :data:`NOT_EVIDENT` where a table meets a plain value.
+        A new table, or :data:`UNDECIDED` where a table meets a plain value.
     """
     result = dict(lower)
     for key, value in upper.items():
         if type(key) is not str or not _is_sound(key):
-            return NOT_EVIDENT
+            return UNDECIDED
         below = result.get(key)
         if isinstance(below, dict) and isinstance(value, dict):
-            value = merged(below, value)  # noqa: PLW2901 - what comes in its place
+            value = merge_simply(below, value)  # noqa: PLW2901 - what comes in its place
         elif key in result and (isinstance(below, dict) or isinstance(value, dict)):
-            return NOT_EVIDENT
-        if value is NOT_EVIDENT:
-            return NOT_EVIDENT
+            return UNDECIDED
+        if value is UNDECIDED:
+            return UNDECIDED
         result[key] = value
     return result
 
@@ -89,49 +89,51 @@ def merged(lower: dict[str, Any], upper: dict[str, Any]) -> Any:
 def _annotated(kind: Any, value: Any) -> Any:
     """A type of ours, which knows itself; one with annotations of others is not evident."""
     _, *annotations = typing.get_args(kind)
-    if len(annotations) == 1 and hasattr(annotations[0], "at_first_sight"):
-        return _at_first_sight(annotations[0], value)
-    return NOT_EVIDENT
+    if len(annotations) == 1 and hasattr(annotations[0], "check_simple"):
+        return _check_simply(annotations[0], value)
+    return UNDECIDED
 
 
-def _at_first_sight(judge: SelfEvident, value: Any) -> Any:
+def _check_simply(judge: SimplyChecked, value: Any) -> Any:
     try:
-        return judge.at_first_sight(value)
+        return judge.check_simple(value)
     except ValueError:
-        return NOT_EVIDENT  # pydantic's complaint is the one that is told
+        return UNDECIDED  # pydantic's complaint is the one that is told
 
 
 def _choice(kind: Any, value: Any) -> Any:
     """One of several words."""
-    return value if type(value) is str and value in typing.get_args(kind) else NOT_EVIDENT
+    return value if type(value) is str and value in typing.get_args(kind) else UNDECIDED
 
 
 def _optional(kind: Any, value: Any) -> Any:
     """``X | None``; where several types may fit, which one is meant is for pydantic."""
     others = [each for each in typing.get_args(kind) if each is not types.NoneType]
-    return evident(others[0], value) if len(others) == 1 else NOT_EVIDENT
+    return check_simply(others[0], value) if len(others) == 1 else UNDECIDED
 
 
 def _list(kind: Any, value: Any) -> Any:
     (inner,) = typing.get_args(kind)
     if type(value) is not list:
-        return NOT_EVIDENT
-    checked = [evident(inner, item) for item in value]
-    return checked if _all_evident(checked) else NOT_EVIDENT
+        return UNDECIDED
+    checked = [check_simply(inner, item) for item in value]
+    return checked if _all_decided(checked) else UNDECIDED
 
 
 def _table(kind: Any, value: Any) -> Any:
     key_kind, inner = typing.get_args(kind)
     if type(value) is not dict or key_kind is not str:
-        return NOT_EVIDENT
+        return UNDECIDED
     if not all(type(key) is str and _is_sound(key) for key in value):
-        return NOT_EVIDENT
-    checked = {key: item if inner is Any else evident(inner, item) for key, item in value.items()}
-    return checked if _all_evident(checked.values()) else NOT_EVIDENT
+        return UNDECIDED
+    checked = {
+        key: item if inner is Any else check_simply(inner, item) for key, item in value.items()
+    }
+    return checked if _all_decided(checked.values()) else UNDECIDED
 
 
-def _all_evident(values: Iterable[object]) -> bool:
-    return all(value is not NOT_EVIDENT for value in values)
+def _all_decided(values: Iterable[object]) -> bool:
+    return all(value is not UNDECIDED for value in values)
 
 
 _JUDGES: Final[dict[Any, Callable[[Any, Any], Any]]] = {

@@ -24,7 +24,11 @@ BAD_NAME: Final = (
 )
 TOP_KEYS: Final = ("default_profile", "root", "profiles")
 MACHINE_KEYS: Final = ("vault", "vault_key", "allow_commands", "allow_insecure_keyring")
-OWN_KINDS: Final = frozenset({"system", "user"})
+
+
+def is_own(kind: LayerKind) -> bool:
+    """Say whether a layer of this kind belongs to the user or the system, not to a project."""
+    return kind in {"system", "user"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Layer:
     """One layer: a file, the variables, or the arguments.
 
     Attributes:
-        layer: which kind of place.
+        kind: which kind of place.
         label: how messages name it: a path, or ``overrides``.
         tables: what it says, as parsed; for variables and arguments below ``profiles``.
         base_dir: where relative paths start.
@@ -58,13 +62,18 @@ class Layer:
         shadowed: for the same layer, the variables that others of it hide.
     """
 
-    layer: LayerKind
+    kind: LayerKind
     label: str
     tables: Table = field(repr=False)
     base_dir: Path | None = None
     text: bytes = field(default=b"", repr=False)
     variables: Mapping[Key, str] = field(default_factory=dict)
     shadowed: tuple[ShadowedVariable, ...] = ()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it belongs to the user or the system, not to a project."""
+        return is_own(self.kind)
 
     @cached_property
     def places(self) -> Places:
@@ -88,28 +97,28 @@ class KeyLocation:
     """Where one key was written.
 
     Attributes:
-        source: the layer.
+        layer: the layer.
         key: the key within that layer's text, such as ``("profiles", "prod", "url")``.
         above: the part of it that names the table, such as ``("profiles", "prod")``.
     """
 
-    source: Layer
+    layer: Layer
     key: Key
     above: Key = ()
 
     @property
     def where(self) -> str:
         """The place in the form ``file:line:column``, the variable's name, or ``overrides``."""
-        variable = self.source.variables.get(self.key)
+        variable = self.layer.variables.get(self.key)
         if variable is not None:
             return trust.printable(variable)
-        place = self.source.places.of(self.key) if self.source.text else None
-        label = trust.printable(self.source.label)
+        place = self.layer.places.of(self.key) if self.layer.text else None
+        label = trust.printable(self.layer.label)
         return f"{label}:{place.line}:{place.column}" if place else label
 
     def problem(self, message: str, *, hint: str = "", key: Key | None = None) -> Problem:
         """Return a complaint about this place; ``key`` is what it names, when not this key."""
-        place = self.source.places.of(self.key) if self.source.text else None
+        place = self.layer.places.of(self.key) if self.layer.text else None
         shown = trust.printable(".".join(key or self.key))
         return Problem(self.where, shown, message, place.excerpt if place else "", hint)
 
@@ -137,7 +146,7 @@ class Layers:
     """All that may take part in choosing and taking a profile.
 
     Attributes:
-        sources: the files that take part, in rising order of precedence.
+        file_layers: the files that take part, in rising order of precedence.
         variables: the layer of ``GATEPASS_PROFILES__*``.
         arguments: the layer of ``overrides=``.
         untrusted: project files that take no part.
@@ -154,7 +163,7 @@ class Layers:
         locations: where files were looked for.
     """
 
-    sources: tuple[Layer, ...]
+    file_layers: tuple[Layer, ...]
     variables: Layer
     arguments: Layer
     untrusted: tuple[Layer, ...] = ()
@@ -171,15 +180,15 @@ class Layers:
     @property
     def names(self) -> tuple[str, ...]:
         """Every profile that can be chosen, sorted: these names are safe to show and to paste."""
-        return tuple(filter(PROFILE_NAME.fullmatch, self.written))
+        return tuple(filter(PROFILE_NAME.fullmatch, self.all_names))
 
     @cached_property
-    def written(self) -> tuple[str, ...]:
+    def all_names(self) -> tuple[str, ...]:
         """Every profile, sorted, also one whose name is refused: any text may be such a name.
 
         One that only variables name needs a URL.
         """
-        named = {name for source in self.sources for name in source.names()}
+        named = {name for layer in self.file_layers for name in layer.names()}
         alone = (
             name for name in self.variables.names() if "url" in (self.variables.profile(name) or {})
         )
@@ -188,15 +197,15 @@ class Layers:
     def where(self, name: str) -> KeyLocation:
         """Where a profile is defined, as far as that needs no merging."""
         key = ("profiles", name)
-        sources = [source for source in self.group_of(name) if name in source.names()]
-        return KeyLocation((sources or [self.variables])[-1], key, key)
+        defining = [layer for layer in self.group_of(name) if name in layer.names()]
+        return KeyLocation((defining or [self.variables])[-1], key, key)
 
     def group_of(self, name: str) -> tuple[Layer, ...]:
         """Return the files that define a profile's content: one group, never both."""
-        project = [source for source in self.sources if source.layer not in OWN_KINDS]
-        if any(name in source.names() for source in project):
+        project = [layer for layer in self.file_layers if not layer.is_own]
+        if any(name in layer.names() for layer in project):
             return tuple(project)
-        return tuple(source for source in self.sources if source.layer in OWN_KINDS)
+        return tuple(layer for layer in self.file_layers if layer.is_own)
 
 
 def leaves(table: Mapping[str, Any], above: Key = ()) -> Iterator[tuple[Key, Any]]:
@@ -215,15 +224,15 @@ def _is_command(table: Table) -> bool:
 
 def refuse_untrusted(layers: Layers, name: str) -> None:
     """Refuse when a file that nobody trusts says something about a profile."""
-    for source in layers.untrusted:
-        if name in source.names():
-            raise untrusted_file(source, f"it defines the profile {trust.printable(name)!r}")
+    for layer in layers.untrusted:
+        if name in layer.names():
+            raise untrusted_file(layer, f"it defines the profile {trust.printable(name)!r}")
 
 
-def untrusted_file(source: Layer, why: str) -> UntrustedFile:
-    path = trust.quoted(source.label)
+def untrusted_file(layer: Layer, why: str) -> UntrustedFile:
+    path = trust.quoted(layer.label)
     return UntrustedFile(
-        f"{trust.printable(source.label)}: this file is not trusted, and {why}",
+        f"{trust.printable(layer.label)}: this file is not trusted, and {why}",
         hint=f"read it and trust it:     gatepass trust {path}\n"
         f"or name it for this run:  --config-file {path} (config_file= in Python)",
     )

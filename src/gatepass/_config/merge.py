@@ -3,17 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from gatepass._config import fast_types, trust
-from gatepass._config.layer import OWN_KINDS, KeyLocation, Layer, Layers, refuse_untrusted
+from gatepass._config.layer import KeyLocation, Layer, Layers, refuse_untrusted
 from gatepass._config.suggest import unknown_profile
 from gatepass._config.toml import Key, Table
-from gatepass.errors import (
-    Problem,
-    ProfileError,
-    ProfileNotFound,
-)
+from gatepass._net.urls import is_same_origin
+from gatepass.errors import Problem, ProfileError, ProfileNotFound
 
 
 @dataclass(frozen=True)
@@ -36,16 +32,16 @@ class ProfileLayer:
     """What one layer says about a profile, or about a parent of it.
 
     Attributes:
-        source: the layer.
+        layer: the layer.
         table: its keys.
         above: the path of the table in the layer's text.
-        dropped: keys of this layer that do not count any more.
+        voided: keys of this layer that do not count any more.
     """
 
-    source: Layer
+    layer: Layer
     table: Table = field(repr=False)
     above: Key
-    dropped: tuple[VoidedKeys, ...] = ()
+    voided: tuple[VoidedKeys, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,30 +51,30 @@ class MergedProfile:
     Attributes:
         name: the profile.
         table: the merged keys.
-        contributions: what was merged, in rising order of precedence; keys that lost because
+        profile_layers: what was merged, in rising order of precedence; keys that lost because
             another scheme was chosen are gone from their tables.
         problems: complaints about the merging itself.
-        layers: what it was taken from; None for a profile without files.
-        asked: the name that the caller asked for; None where one had to be chosen.
+        layers: what it was merged from; None for a profile without files.
+        requested: the name that the caller asked for; None where one had to be chosen.
     """
 
     name: str
     table: Table = field(repr=False)
-    contributions: tuple[ProfileLayer, ...]
+    profile_layers: tuple[ProfileLayer, ...]
     problems: tuple[Problem, ...] = ()
     layers: Layers | None = field(default=None, repr=False)
-    asked: str | None = None
+    requested: str | None = None
 
-    def origin(self, key: Key) -> KeyLocation:
+    def location(self, key: Key) -> KeyLocation:
         """Return where a key of the merged table was written, else the table around it."""
         for length in range(len(key), 0, -1):
-            for part in reversed(self.contributions):
+            for part in reversed(self.profile_layers):
                 if _has(part.table, key[:length]):
-                    return KeyLocation(part.source, (*part.above, *key[:length]), part.above)
+                    return KeyLocation(part.layer, (*part.above, *key[:length]), part.above)
         # Nobody mentions it: a file that holds the profile is the place to add it.
-        in_files = [part for part in self.contributions if part.source.text]
-        part = (in_files or self.contributions)[-1]
-        return KeyLocation(part.source, part.above, part.above)
+        in_files = [part for part in self.profile_layers if part.layer.text]
+        part = (in_files or self.profile_layers)[-1]
+        return KeyLocation(part.layer, part.above, part.above)
 
 
 def _has(table: Any, key: Key) -> bool:
@@ -95,8 +91,13 @@ def _get(table: Any, key: Key) -> Any:
     return table
 
 
-def merge_profile(layers: Layers, name: str) -> MergedProfile:
+def merge_profile(layers: Layers, name: str, *, requested: str | None = None) -> MergedProfile:
     """Merge what every layer says about one profile.
+
+    Args:
+        layers: all layers.
+        name: the profile.
+        requested: the name that the caller asked for; None where one had to be selected.
 
     Raises:
         ProfileError: ``extends`` names no profile of the same group, or runs in a circle.
@@ -106,14 +107,14 @@ def merge_profile(layers: Layers, name: str) -> MergedProfile:
     chain = _chain(layers, name)
     base_table = merge_tables([part.table for part in chain])
     problems: list[Problem] = []
-    for source, above in ((layers.variables, ("profiles", name)), (layers.arguments, ())):
-        table = _copy(source.profile(name) if above else source.tables)
+    for layer, above in ((layers.variables, ("profiles", name)), (layers.arguments, ())):
+        table = _copy(layer.profile(name) if above else layer.tables)
         if not table:
             continue
-        part = ProfileLayer(source, table, above)
+        part = ProfileLayer(layer, table, above)
         if "extends" in table:
             problems.append(
-                KeyLocation(source, (*above, "extends")).problem("only a file may set it")
+                KeyLocation(layer, (*above, "extends")).problem("only a file may set it")
             )
         chain, moved = _moved(chain, base_table, part)
         problems += moved
@@ -121,7 +122,7 @@ def merge_profile(layers: Layers, name: str) -> MergedProfile:
         base_table = merge_tables([each.table for each in chain])
     if not chain:
         raise ProfileNotFound(f"there is no profile {name!r}")
-    return MergedProfile(name, base_table, tuple(chain), tuple(problems), layers)
+    return MergedProfile(name, base_table, tuple(chain), tuple(problems), layers, requested)
 
 
 def _chain(layers: Layers, name: str) -> list[ProfileLayer]:
@@ -129,19 +130,19 @@ def _chain(layers: Layers, name: str) -> list[ProfileLayer]:
     group = layers.group_of(name)
     lineage, current = [name], name
     while (parent := _parent(group, current)) is not None:
-        value, origin = parent
+        value, location = parent
         if not isinstance(value, str):
             break  # the gate complains about the type
         if value in lineage:
             circle = " -> ".join(map(trust.printable, [*lineage, value]))
-            raise ProfileError(problems=[origin.problem(f"extends runs in a circle: {circle}")])
-        if origin.source.layer not in OWN_KINDS:
+            raise ProfileError(problems=[location.problem(f"extends runs in a circle: {circle}")])
+        if not location.layer.is_own:
             refuse_untrusted(layers, value)
-        if not any(value in source.names() for source in group):
-            choices = {each for source in group for each in source.names()}
+        if not any(value in layer.names() for layer in group):
+            choices = {each for layer in group for each in layer.names()}
             raise ProfileError(
                 problems=[
-                    origin.problem(
+                    location.problem(
                         unknown_profile(value, choices),
                         hint="extends reaches only profiles of the same group of files "
                         "(the project's, or your own)",
@@ -152,22 +153,22 @@ def _chain(layers: Layers, name: str) -> list[ProfileLayer]:
         current = value
     chain: list[ProfileLayer] = []
     for member in reversed(lineage):
-        for source in group:
-            table = source.profile(member)
+        for layer in group:
+            table = layer.profile(member)
             if table is not None:
                 inherited = member != name
                 own = {k: v for k, v in table.items() if not (inherited and k == "extends")}
-                part = ProfileLayer(source, _copy(own), ("profiles", member))
+                part = ProfileLayer(layer, _copy(own), ("profiles", member))
                 chain = [*_yielding(chain, part), part]
     return chain
 
 
 def _parent(group: Iterable[Layer], name: str) -> tuple[Any, KeyLocation] | None:
     found = None
-    for source in group:
-        table = source.profile(name) or {}
+    for layer in group:
+        table = layer.profile(name) or {}
         if "extends" in table:
-            found = table["extends"], KeyLocation(source, ("profiles", name, "extends"))
+            found = table["extends"], KeyLocation(layer, ("profiles", name, "extends"))
     return found
 
 
@@ -190,7 +191,7 @@ def _yielding(chain: Iterable[ProfileLayer], upper: ProfileLayer) -> list[Profil
     lower = [found for part in chain if (found := _scheme(part.table)) is not None]
     if scheme is not None and lower and lower[-1] != scheme:
         chain = _without(chain, ("auth",), upper, ("auth", "scheme"), _OTHER_SCHEME)
-    if upper.source.layer in {"variable", "argument"}:
+    if upper.layer.kind in {"variable", "argument"}:
         for key in (("proxy",), ("auth", "proxy")):
             by = (*key, "url") if _has(upper.table, (*key, "url")) else key
             if by != key or isinstance(_get(upper.table, key), str):
@@ -212,12 +213,12 @@ def _without(
     chain: Iterable[ProfileLayer], key: Key, upper: ProfileLayer, by: Key, why: str
 ) -> list[ProfileLayer]:
     """The layers without one key, which a key of the upper layer makes void."""
-    origin = KeyLocation(upper.source, (*upper.above, *by), upper.above)
+    location = KeyLocation(upper.layer, (*upper.above, *by), upper.above)
     return [
         replace(
             part,
             table=_cut(part.table, key),
-            dropped=(*part.dropped, VoidedKeys(_only(part.table, key), origin, why)),
+            voided=(*part.voided, VoidedKeys(_only(part.table, key), location, why)),
         )
         if _has(part.table, key)
         else part
@@ -243,27 +244,18 @@ def _moved(
 ) -> tuple[list[ProfileLayer], list[Problem]]:
     """Keep credentials at home: a variable or argument that moves ``url`` brings its own auth."""
     new, old = upper.table.get("url"), below.get("url")
-    if not isinstance(new, str) or not isinstance(old, str) or _origin(new) == _origin(old):
+    if not isinstance(new, str) or not isinstance(old, str) or is_same_origin(new, old):
         return chain, []
     stripped = _without(chain, ("auth",), upper, ("url",), _OTHER_SERVER)
     if _scheme(upper.table) is not None:
         return stripped, []
-    origin = KeyLocation(upper.source, (*upper.above, "url"))
+    location = KeyLocation(upper.layer, (*upper.above, "url"))
     return stripped, [
-        origin.problem(
+        location.problem(
             "moves the profile to another server, so the profile's own auth is not used there",
             hint="set auth (scheme and its keys) in the same place, or add a profile",
         )
     ]
-
-
-def _origin(url: str) -> tuple[str, str, int | None] | None:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme.lower())
-    except ValueError:
-        return None
-    return parts.scheme.lower(), (parts.hostname or "").lower(), port
 
 
 def secrets_of_another_issuer(
@@ -288,11 +280,11 @@ def secrets_of_another_issuer(
     for number, part in enumerate(parts):
         issuer = _issuer(part.table)
         moves = before and issuer and issuer.removesuffix("/") != before.removesuffix("/")
-        if moves and part.source.layer in {"variable", "argument"}:
+        if moves and part.layer.kind in {"variable", "argument"}:
             for key, holder in holders.items():
                 if holder < number:
                     name = ".".join(key[1:])
-                    yield KeyLocation(part.source, (*part.above, "auth", "issuer")).problem(
+                    yield KeyLocation(part.layer, (*part.above, "auth", "issuer")).problem(
                         "moves the profile to another identity provider, so the profile's own "
                         f"{name} is not sent there",
                         hint=f"set auth.{name} in the same place, or add a profile",
@@ -314,8 +306,8 @@ def merge_tables(tables: Sequence[Table]) -> Table:
     """
     below = tables[0] if tables else {}
     for table in tables[1:]:
-        merged = fast_types.merged(below, table)
-        below = _as_settings(below, table) if merged is fast_types.NOT_EVIDENT else merged
+        merged = fast_types.merge_simply(below, table)
+        below = _as_settings(below, table) if merged is fast_types.UNDECIDED else merged
     return below
 
 

@@ -38,7 +38,7 @@ class _Timeout:
         return connect, read
 
     @classmethod
-    def at_first_sight(cls, value: object) -> tuple[float, float]:
+    def check_simple(cls, value: object) -> tuple[float, float]:
         """Take what is plainly seconds; see ``_evident``."""
         pair: list[Any] = value if isinstance(value, list) else [value, value]
         numbers = [each for each in pair if type(each) in (int, float) and 0 < each < _LONGEST]
@@ -66,7 +66,7 @@ class _Retries:
     """Tells pydantic how often a request may be tried again."""
 
     @classmethod
-    def at_first_sight(cls, value: object) -> int:
+    def check_simple(cls, value: object) -> int:
         """Take what is plainly such a number; see ``_evident``."""
         if type(value) is not int or not 0 <= value <= _MOST_RETRIES:
             raise ValueError
@@ -149,7 +149,7 @@ class Profile:
         scheme: the word in ``auth.scheme``.
         auth: the scheme with its keys.
         machine: the machine settings.
-        written: what it was made from, for :func:`explain`; None where that did not come along.
+        merged: what it was made from, for :func:`explain`; None where that did not come along.
 
     The others are the keys of ``[profiles.NAME]``, see :class:`ProfileKeys`.
     """
@@ -169,7 +169,7 @@ class Profile:
     tls: TlsSettings = field(default_factory=TlsSettings)
     allow_http: bool = False
     machine: MachineSettings = field(default_factory=MachineSettings)
-    written: MergedProfile | None = field(default=None, repr=False, compare=False)
+    merged: MergedProfile | None = field(default=None, repr=False, compare=False)
 
     @property
     def origin(self) -> str:
@@ -179,14 +179,14 @@ class Profile:
     @functools.cached_property
     def key_locations(self) -> Mapping[Key, KeyLocation]:
         """Where each key was written; empty where that did not come along."""
-        taken = self.written
-        keys = layer.leaves(taken.table) if taken else ()
-        return {key: taken.origin(key) for key, _ in keys} if taken else {}
+        merged = self.merged
+        keys = layer.leaves(merged.table) if merged else ()
+        return {key: merged.location(key) for key, _ in keys} if merged else {}
 
     def __getstate__(self) -> dict[str, Any]:
         # The files that it came from stay here: a pickle holds neither places nor other profiles.
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)} | {
-            "written": None
+            "merged": None
         }
 
     def place_of(self, *key: str) -> str:
@@ -195,8 +195,8 @@ class Profile:
         Args:
             key: such as ``"auth", "password"``.
         """
-        origin = self.key_locations.get(key) if self.name else None
-        return origin.where if origin else ""
+        location = self.key_locations.get(key) if self.name else None
+        return location.where if location else ""
 
 
 def references(profile: Profile) -> Iterator[tuple[str, SecretRef | Secret]]:

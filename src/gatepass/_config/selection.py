@@ -1,7 +1,5 @@
 """Decide which profile is meant."""
 
-from dataclasses import replace
-
 from gatepass._config import trust
 from gatepass._config.layer import (
     BAD_NAME,
@@ -12,17 +10,12 @@ from gatepass._config.layer import (
     untrusted_file,
 )
 from gatepass._config.locations import PROJECT_FILE
-from gatepass._config.merge import MergedProfile, merge_profile
+from gatepass._config.merge import merge_profile
 from gatepass._config.suggest import guess_name, shown_names
 from gatepass.errors import (
     ProfileError,
     ProfileNotFound,
 )
-
-
-def select_profile(layers: Layers, name: str | None) -> MergedProfile:
-    """Select a profile and merge what every layer says about it; see both."""
-    return replace(merge_profile(layers, select_name(layers, name)), asked=name)
 
 
 def select_name(layers: Layers, name: str | None) -> str:
@@ -40,10 +33,10 @@ def select_name(layers: Layers, name: str | None) -> str:
     if layers.wanted is not None:
         return _existing(layers, layers.wanted, "GATEPASS_PROFILE")
     _refuse_untrusted_default(layers)
-    for source in reversed(layers.sources):
-        default = source.tables.get("default_profile")
+    for layer in reversed(layers.file_layers):
+        default = layer.tables.get("default_profile")
         if default is not None:
-            where = KeyLocation(source, ("default_profile",)).where
+            where = KeyLocation(layer, ("default_profile",)).where
             chosen = _existing(layers, default, where)
             if is_protected(layers, chosen):
                 raise ProfileNotFound(
@@ -52,7 +45,7 @@ def select_name(layers: Layers, name: str | None) -> str:
                     hint=f'name it: Session.from_profile("{chosen}"), or GATEPASS_PROFILE={chosen}',
                 )
             return chosen
-    open_ones = [each for each in layers.written if not is_protected(layers, each)]
+    open_ones = [each for each in layers.all_names if not is_protected(layers, each)]
     if len(open_ones) == 1:
         _refuse_misnamed(layers, open_ones[0])
         return open_ones[0]
@@ -70,7 +63,7 @@ def _existing(layers: Layers, name: object, said_by: str) -> str:
         )
     if isinstance(name, str):
         refuse_untrusted(layers, name)
-        if name in layers.written:
+        if name in layers.all_names:
             _refuse_misnamed(layers, name)
             refuse_colliding_names(layers, name)
             return name
@@ -90,7 +83,7 @@ def _listing(layers: Layers, advice: str) -> str:
     lines = [advice] if advice else []
     if layers.names:
         lines.append(f"profiles: {shown_names(layers.names)}")
-    elif layers.written:
+    elif layers.all_names:
         lines.append("no profile has a name that can be used; see why: gatepass validate")
     else:
         looked = ", ".join(trust.printable(str(file.path)) for file in layers.files) or "nowhere"
@@ -105,9 +98,9 @@ def _listing(layers: Layers, advice: str) -> str:
 
 
 def _refuse_untrusted_default(layers: Layers) -> None:
-    for source in layers.untrusted:
-        if "default_profile" in source.tables:
-            raise untrusted_file(source, "it would choose the default profile")
+    for layer in layers.untrusted:
+        if "default_profile" in layer.tables:
+            raise untrusted_file(layer, "it would choose the default profile")
 
 
 def refuse_colliding_names(layers: Layers, name: str) -> None:

@@ -179,23 +179,55 @@ def _safe_excerpt(lines: list[str], line: int, column: int) -> str:
 Table = dict[str, Any]
 
 
+def parse_toml(file: FileBytes, *, strict: bool) -> tuple[str, Table]:
+    """Return a file's text, and the tables in it.
+
+    Args:
+        file: the file as read.
+        strict: whether tables that are nested too deeply are refused.
+
+    Raises:
+        ProfileError: not UTF-8, out of bounds, not TOML, or nested too deeply.
+    """
+    text = _decode(file)
+    _refuse_excess(file.path, text)
+    try:
+        tables = tomllib.loads(text)
+        if strict:
+            _refuse_depth(tables)
+    except tomllib.TOMLDecodeError as error:
+        message, place = syntax_error(text, error)
+        position = f"{file.path}:{place.line}:{place.column}"
+        words = f"{message}{_LINE_ENDS}" if _ends_line(text, place) else message
+        hint = next(hint for part, hint in _NEXT_STEPS if part in words)
+        raise ProfileError(
+            problems=[Problem(trust.printable(position), "", message, place.excerpt, hint)]
+        ) from None
+    except RecursionError:
+        problem = Problem(
+            trust.printable(str(file.path)), "", "nested too deeply", hint=_THREE_LEVELS
+        )
+        raise ProfileError(problems=[problem]) from None
+    return text, tables
+
+
 def out_of_bounds(file: FileBytes) -> str:
     """Say what a file has too much of to be parsed; empty where nothing is, or it is no text."""
     try:
-        text = decode(file)
+        text = _decode(file)
     except ProfileError:
         return ""
     found = toml_bounds.excess(text)
     return f"{found.message} in line {_position(text, found.offset)[0]}" if found else ""
 
 
-def refuse_excess(path: Path, text: str) -> None:
+def _refuse_excess(path: Path, text: str) -> None:
     found = toml_bounds.excess(text)
     if found is not None:
         line, column = _position(text, found.offset)
         message, hint = found.message, "correct the number"
         if found.of_levels:
-            message, hint = f"{message}: nested too deeply", THREE_LEVELS
+            message, hint = f"{message}: nested too deeply", _THREE_LEVELS
         raise ProfileError(
             problems=[Problem(trust.printable(f"{path}:{line}:{column}"), "", message, hint=hint)]
         )
@@ -205,19 +237,19 @@ def _position(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
-THREE_LEVELS: Final = (
+_THREE_LEVELS: Final = (
     "take out the keys of many parts, or tables in tables: a profile needs three levels"
 )
 _NOT_CLOSED: Final = "the text is not closed: its last quote is missing"
 _ONE_LINE: Final = "keep { ... } in one line, or write a table of its own: [profiles.NAME.auth]"
-LINE_ENDS: Final = " (where the line ends)"
+_LINE_ENDS: Final = " (where the line ends)"
 # Words of tomllib's messages → the next step; the first that fits.
-NEXT_STEPS: Final = (
+_NEXT_STEPS: Final = (
     (r"Illegal character '\n'", _NOT_CLOSED),
     ('Expected "\'"', _NOT_CLOSED),
     ("\\", r"write DOMAIN\user and Windows paths in single quotes: 'DOMAIN\user'"),
     ("Invalid value", 'write a text in straight quotes:   url = "https://mi.example.com"'),
-    (f"key part{LINE_ENDS}", _ONE_LINE),
+    (f"key part{_LINE_ENDS}", _ONE_LINE),
     ("Unclosed inline table", _ONE_LINE),
     ("Expected '=' after a key", "a line is   key = value   or   [profiles.NAME]   or   # words"),
     ("twice", "merge the two tables, or give one of them another name"),
@@ -229,7 +261,7 @@ NEXT_STEPS: Final = (
 _DEEPEST: Final = 100  # levels; what reads a table calls itself for each
 
 
-def refuse_depth(tables: Table) -> None:
+def _refuse_depth(tables: Table) -> None:
     """Raise RecursionError as tomllib does, which reads a key of any number of parts."""
     level: list[Any] = [tables]
     for _ in range(_DEEPEST):
@@ -240,12 +272,12 @@ def refuse_depth(tables: Table) -> None:
     raise RecursionError
 
 
-def ends_line(text: str, place: Place) -> bool:
+def _ends_line(text: str, place: Place) -> bool:
     line = text.split("\n")[place.line - 1]
     return not line[place.column - 1 :].strip()
 
 
-def decode(file: FileBytes) -> str:
+def _decode(file: FileBytes) -> str:
     data = file.data.removeprefix(b"\xef\xbb\xbf")
     try:
         return data.decode().replace("\r\n", "\n")

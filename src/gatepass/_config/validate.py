@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from gatepass._config import files, layer, merge, suggest
-from gatepass._config.fast_types import NOT_EVIDENT, evident
+from gatepass._config import files, merge, suggest
+from gatepass._config.fast_types import UNDECIDED, check_simply
 from gatepass._config.fields import (
     dataclass_in,
     fields_of,
@@ -21,7 +21,7 @@ from gatepass._config.fields import (
     sorts_of,
     types_of,
 )
-from gatepass._config.layer import KeyLocation, Layer, Layers
+from gatepass._config.layer import BAD_NAME, MACHINE_KEYS, PROFILE_NAME, KeyLocation, Layer, Layers
 from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
 from gatepass._config.redis_vault import RedisAddress, RedisVault
@@ -41,72 +41,72 @@ def validate_machine_settings(layers: Layers) -> MachineSettings:
     Raises:
         ProfileError: a wrong type, or a literal where a reference belongs.
     """
-    complaints: list[Problem] = []
+    problems: list[Problem] = []
     table = {key: value for key, (value, _) in layers.machine.items() if "." not in key}
     vault = table.get("vault")
     if isinstance(vault, str) and _REDIS.match(vault):
         table["vault"] = {"url": vault}
 
-    def origin(key: Key) -> KeyLocation:
+    def location(key: Key) -> KeyLocation:
         whole = layers.machine[key[0]][1]
         part = layers.machine.get(".".join(key))
-        return part[1] if part else KeyLocation(whole.source, key if whole.source.text else key[:1])
+        return part[1] if part else KeyLocation(whole.layer, key if whole.layer.text else key[:1])
 
-    gate = _Validator(origin, complaints)
-    complaints += gate.control_characters(table, ())
-    values = gate.fields(MachineSettings, table, ())
+    validator = _Validator(location, problems)
+    problems += validator.control_characters(table, ())
+    values = validator.fields(MachineSettings, table, ())
     if isinstance(values.get("vault"), RedisVault):
-        values["vault"] = _checked_vault(gate, values["vault"])
+        values["vault"] = _checked_vault(validator, values["vault"])
     elif values.get("vault"):
-        values["vault"] = _checked_folder(gate, values["vault"])
-    if complaints:
-        raise ProfileError(problems=complaints)
+        values["vault"] = _checked_folder(validator, values["vault"])
+    if problems:
+        raise ProfileError(problems=problems)
     return MachineSettings(**values)
 
 
-def validate_profile(taken: MergedProfile, machine: MachineSettings) -> Profile:
+def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile:
     """Check one profile's merged table.
 
     Raises:
         ProfileError: every complaint, in the order of places.
         PluginError: the scheme's package cannot be loaded.
     """
-    complaints = list(taken.problems)
-    gate = _Validator(taken.origin, complaints)
-    complaints += gate.control_characters(taken.table, ())
-    named = any(part.above for part in taken.contributions)
-    if named and not layer.PROFILE_NAME.fullmatch(taken.name):
-        complaints.append(gate.complaint((), layer.BAD_NAME))
-    table = dict(taken.table)
-    if taken.problems:
+    problems = list(merged.problems)
+    validator = _Validator(merged.location, problems)
+    problems += validator.control_characters(merged.table, ())
+    named = any(part.above for part in merged.profile_layers)
+    if named and not PROFILE_NAME.fullmatch(merged.name):
+        problems.append(validator.problem((), BAD_NAME))
+    table = dict(merged.table)
+    if merged.problems:
         table.setdefault("auth", {"scheme": "anonymous"})  # its absence was complained about
-    keys = gate.fields(ProfileKeys, table, ())
-    scheme, auth = gate.scheme(keys.pop("auth", None))
+    keys = validator.fields(ProfileKeys, table, ())
+    scheme, auth = validator.scheme(keys.pop("auth", None))
     if auth is not None:
         sorts = sorts_of(type(auth), ("auth",))
         secrets = [key for key, sort in sorts.items() if sort == "secret"]
-        complaints += merge.secrets_of_another_issuer(taken.contributions, secrets)
+        problems += merge.secrets_of_another_issuer(merged.profile_layers, secrets)
     if "url" in keys:
-        keys["url"] = gate.url(keys["url"], auth, allow_http=keys.get("allow_http", False))
-    _check_rest(gate, keys)
-    if complaints or auth is None:
-        raise ProfileError(problems=_in_order(complaints))
+        keys["url"] = validator.url(keys["url"], auth, allow_http=keys.get("allow_http", False))
+    _check_rest(validator, keys)
+    if problems or auth is None:
+        raise ProfileError(problems=_in_order(problems))
     return Profile(
-        name=taken.name,
+        name=merged.name,
         scheme=scheme,
         auth=auth,
         machine=machine,
-        written=taken,
+        merged=merged,
         **keys,
     )
 
 
-def _in_order(complaints: list[Problem]) -> list[Problem]:
+def _in_order(problems: list[Problem]) -> list[Problem]:
     def position(problem: Problem) -> tuple[str, int, int]:
         file, line, column = [*problem.place.rsplit(":", 2), "0", "0"][:3]
         return (file, int(line), int(column)) if line.isdigit() else (problem.place, 0, 0)
 
-    return sorted(dict.fromkeys(complaints), key=position)
+    return sorted(dict.fromkeys(problems), key=position)
 
 
 @functools.cache
@@ -117,25 +117,25 @@ def _adapter(kind: Any) -> Any:
 
 
 class _Validator:
-    """Checks tables against dataclasses and collects complaints."""
+    """Checks tables against dataclasses and collects problems."""
 
-    def __init__(self, origin: Callable[[Key], KeyLocation], complaints: list[Problem]) -> None:
-        self._origin = origin
-        self._complaints = complaints
+    def __init__(self, location: Callable[[Key], KeyLocation], problems: list[Problem]) -> None:
+        self._location = location
+        self._problems = problems
 
-    def complaint(self, key: Key, message: str, *, hint: str = "") -> Problem:
+    def problem(self, key: Key, message: str, *, hint: str = "") -> Problem:
         """Return a complaint about a key, with the place where it was written."""
-        origin = self._origin(key)
+        location = self._location(key)
         # The key that is named may be missing: the place is then the table around it.
-        return origin.problem(message, hint=hint, key=(*origin.above, *key))
+        return location.problem(message, hint=hint, key=(*location.above, *key))
 
     def base_dir(self, key: Key) -> Path | None:
         """Return where a relative path that a key holds starts."""
-        return self._origin(key).source.base_dir
+        return self._location(key).layer.base_dir
 
-    def say(self, key: Key, message: str, *, hint: str = "") -> None:
+    def add_problem(self, key: Key, message: str, *, hint: str = "") -> None:
         """Add a complaint."""
-        self._complaints.append(self.complaint(key, message, hint=hint))
+        self._problems.append(self.problem(key, message, hint=hint))
 
     def fields(self, kind: Any, table: Mapping[str, Any], above: Key) -> dict[str, Any]:
         """Check a table against the fields of a dataclass; return those that are right."""
@@ -143,11 +143,13 @@ class _Validator:
         for name in table:
             if name not in types:
                 hint = _other_table(above, name)
-                self.say((*above, name), suggest.unknown_name(name, types, "key"), hint=hint)
+                self.add_problem(
+                    (*above, name), suggest.unknown_name(name, types, "key"), hint=hint
+                )
         for each in fields_of(kind):
             if each.name not in table and is_required(each):
                 key = (*above, each.name)
-                self.say(key, "missing", hint=_HOW_WRITTEN.get(key, ""))
+                self.add_problem(key, "missing", hint=_HOW_WRITTEN.get(key, ""))
         values = {}
         for name in types:
             if name in table:
@@ -162,13 +164,15 @@ class _Validator:
             kind = str  # not the table that may stand here too; so pydantic need not decide
         elif nested is not None:
             return self._nested(nested, value, key)
-        origin = self._origin(key)
-        if origin.source.layer == "argument" and isinstance(value, str) and is_secret(kind):
+        location = self._location(key)
+        if location.layer.kind == "argument" and isinstance(value, str) and is_secret(kind):
             return Secret(value)
-        if origin.source.layer == "argument" and isinstance(value, str) and is_secret_or_text(kind):
+        if location.layer.kind == "argument" and isinstance(value, str) and is_secret_or_text(kind):
             return value  # what Python says is meant literally
-        checked = self._by_pydantic(kind, value, key, lenient=origin.source.layer == "variable")
-        return checked if origin.source.layer == "argument" else _with_place(checked, origin.source)
+        checked = self._by_pydantic(kind, value, key, lenient=location.layer.kind == "variable")
+        return (
+            checked if location.layer.kind == "argument" else _with_place(checked, location.layer)
+        )
 
     def _nested(self, kind: Any, value: Any, key: Key) -> Any:
         if isinstance(value, kind):
@@ -177,15 +181,15 @@ class _Validator:
             value = {"url": value}
         if not isinstance(value, Mapping):
             or_text = kind is Proxy
-            self.say(key, "should be a text or a table" if or_text else "should be a table")
+            self.add_problem(key, "should be a text or a table" if or_text else "should be a table")
             return _INVALID
-        before = len(self._complaints)
+        before = len(self._problems)
         values = self.fields(kind, value, key)
-        return kind(**values) if len(self._complaints) == before else _INVALID
+        return kind(**values) if len(self._problems) == before else _INVALID
 
     def _by_pydantic(self, kind: Any, value: Any, key: Key, *, lenient: bool) -> Any:
-        plain = evident(kind, value)
-        if plain is not NOT_EVIDENT:
+        plain = check_simply(kind, value)
+        if plain is not UNDECIDED:
             return plain
         from pydantic import ValidationError
 
@@ -198,15 +202,15 @@ class _Validator:
             details = error.errors(include_input=False, include_context=False, include_url=False)
         messages = dict.fromkeys(_plain_words(each["msg"]) for each in details)
         hint = self._move_hint(kind, value, key) or _HOW_WRITTEN.get(key, "")
-        self.say(key, " or ".join(messages), hint=hint)
+        self.add_problem(key, " or ".join(messages), hint=hint)
         return _INVALID
 
     def _move_hint(self, kind: Any, value: Any, key: Key) -> str:
         """How a literal secret moves out of a file, without repeating it."""
-        origin = self._origin(key)
-        if not (is_secret(kind) and isinstance(value, str) and len(origin.key) > 1):
+        location = self._location(key)
+        if not (is_secret(kind) and isinstance(value, str) and len(location.key) > 1):
             return ""
-        name = origin.key[1] if layer.PROFILE_NAME.fullmatch(origin.key[1]) else "NAME"
+        name = location.key[1] if PROFILE_NAME.fullmatch(location.key[1]) else "NAME"
         return (
             f"if this is the secret itself: take it out, run   gatepass secret set {name} "
             f"{field_of('.'.join(key))}\n"
@@ -220,20 +224,20 @@ class _Validator:
         name = auth.get("scheme")
         if not isinstance(name, str):
             listed = ", ".join(plugins.names(plugins.AUTH))
-            self.say(("auth", "scheme"), f"missing or not a text; one of {listed}")
+            self.add_problem(("auth", "scheme"), f"missing or not a text; one of {listed}")
             return "", None
         if not plugins.is_known(plugins.AUTH, name):
             known = plugins.names(plugins.AUTH)
-            self.say(("auth", "scheme"), suggest.unknown_name(name, known, "scheme"))
+            self.add_problem(("auth", "scheme"), suggest.unknown_name(name, known, "scheme"))
             return name, None
         kind = plugins.load_scheme(name)
         table = {key: value for key, value in auth.items() if key != "scheme"}
-        before = len(self._complaints)
+        before = len(self._problems)
 
         def checked() -> Scheme | None:
             values = self.fields(kind, table, ("auth",))
             _check_way(self, values, ("auth",))
-            return self._made(kind, values) if len(self._complaints) == before else None
+            return self._made(kind, values) if len(self._problems) == before else None
 
         return name, plugins.call(plugins.AUTH, name, "cannot check its keys", checked)
 
@@ -249,7 +253,7 @@ class _Validator:
                 key, told, hint = ("auth", error.key), error.message, error.hint
             if any(secret in f"{told}\n{hint}" for secret in secrets):
                 told, hint = "a value is refused by the scheme", ""
-            self.say(key, told, hint=hint)
+            self.add_problem(key, told, hint=hint)
             return None
         return typing.cast("Scheme", made)
 
@@ -257,13 +261,13 @@ class _Validator:
         """Check a profile's URL; return it in its normal form, ending in a slash."""
         problem = url_problem(url)
         if problem:
-            self.say(("url",), problem)
+            self.add_problem(("url",), problem)
             return url
         parts = urlsplit(url)
         plain = parts.scheme.lower() == "http" and not is_loopback(parts.hostname or "")
         sends = auth is not None and sends_credentials(auth)
         if plain and sends and not allow_http:
-            self.say(
+            self.add_problem(
                 ("url",),
                 "plain http would send credentials unprotected to another machine",
                 hint="use https, or set allow_http = true where the network is trusted",
@@ -278,12 +282,12 @@ class _Validator:
             if isinstance(value, Mapping):
                 yield from self.control_characters(value, key)
                 continue
-            if isinstance(value, str) and self._origin(key).source.layer == "argument":
+            if isinstance(value, str) and self._location(key).layer.kind == "argument":
                 continue  # a secret given in Python may hold anything; its scheme decides
             if any(_CONTROL.search(text) for text in _texts(value)):
-                in_file = bool(self._origin(key).source.text)
+                in_file = bool(self._location(key).layer.text)
                 hint = _SINGLE_QUOTES if in_file else "look for a line break or a tab in it"
-                yield self.complaint(key, "holds a control character", hint=hint)
+                yield self.problem(key, "holds a control character", hint=hint)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -295,14 +299,14 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-def _with_place(value: Any, source: Layer) -> Any:
+def _with_place(value: Any, layer: Layer) -> Any:
     """A checked value whose references, also those in it, know where they were written."""
     if isinstance(value, SecretRef):
-        return value.placed(source.layer, source.base_dir)
+        return value.placed(layer.kind, layer.base_dir)
     if isinstance(value, dict):
-        return {name: _with_place(each, source) for name, each in value.items()}
+        return {name: _with_place(each, layer) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_with_place(each, source) for each in value)
+        return type(value)(_with_place(each, layer) for each in value)
     return value
 
 
@@ -316,7 +320,7 @@ _OF_LOGINS: Final = ("scheme", "user_name", "password", "domain", "token")
 
 def _other_table(above: Key, name: str) -> str:
     """Say in which table a key of a profile belongs that stands in a wrong one; empty if none."""
-    if not above and name in layer.MACHINE_KEYS:
+    if not above and name in MACHINE_KEYS:
         return "a machine setting: write it into your own file, above its first table"
     if not above and name in _OF_LOGINS:
         return "a key of auth: write it below [profiles.NAME.auth]"
@@ -346,39 +350,45 @@ def _plain_words(message: str) -> str:
     return message.replace("a dictionary", "a table")
 
 
-def _check_rest(gate: _Validator, keys: dict[str, Any]) -> None:
+def _check_rest(validator: _Validator, keys: dict[str, Any]) -> None:
     """The rules that no type can say, about keys that have their right types."""
     for name, value in keys.get("headers", {}).items():
         key = ("headers", name)
         if name.lower() in FORBIDDEN_HEADERS:
-            gate.say(key, "not here: credentials belong into auth and proxy, as references")
+            validator.add_problem(
+                key, "not here: credentials belong into auth and proxy, as references"
+            )
         elif not HEADER_NAME.fullmatch(name):
-            gate.say(key, "is not the name of a header (RFC 9110, section 5.1)")
+            validator.add_problem(key, "is not the name of a header (RFC 9110, section 5.1)")
         elif not value.isascii():
-            gate.say(key, "should be plain ASCII: other characters arrive differently everywhere")
-    _check_way(gate, keys, ())
+            validator.add_problem(
+                key, "should be plain ASCII: other characters arrive differently everywhere"
+            )
+    _check_way(validator, keys, ())
     check_path = keys.get("check_path", "")
     if "://" in check_path or check_path.startswith("//"):
-        gate.say(("check_path",), "should be a path below the url")
+        validator.add_problem(("check_path",), "should be a path below the url")
 
 
-def _check_way(gate: _Validator, values: dict[str, Any], above: Key) -> None:
+def _check_way(validator: _Validator, values: dict[str, Any], above: Key) -> None:
     """The rules of ``proxy`` and ``tls``, of the profile or of its scheme."""
     proxy, tls = values.get("proxy"), values.get("tls")
     if isinstance(proxy, Proxy):
-        _check_proxy(gate, proxy, (*above, "proxy"))
+        _check_proxy(validator, proxy, (*above, "proxy"))
     if isinstance(tls, TlsSettings):
-        values["tls"] = _placed(gate, tls, (*above, "tls"))
+        values["tls"] = _placed(validator, tls, (*above, "tls"))
 
 
-def _check_proxy(gate: _Validator, proxy: Proxy, key: Key) -> None:
+def _check_proxy(validator: _Validator, proxy: Proxy, key: Key) -> None:
     if proxy.url == "none":
         return
     problem = url_problem(proxy.url)
     if problem:
-        gate.say((*key, "url"), problem.replace("auth, as", "user_name and password, as"))
+        validator.add_problem(
+            (*key, "url"), problem.replace("auth, as", "user_name and password, as")
+        )
     if (proxy.user_name is None) != (proxy.password is None):
-        gate.say(key, "user_name and password belong together")
+        validator.add_problem(key, "user_name and password belong together")
 
 
 _REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
@@ -387,25 +397,27 @@ _REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
 _OTHERS_HOME: Final = re.compile("~[^/]")
 
 
-def _checked_folder(gate: _Validator, vault: str) -> str:
+def _checked_folder(validator: _Validator, vault: str) -> str:
     """The rules of ``vault`` as a folder, whose path becomes absolute."""
     if "://" in vault:
-        gate.say(("vault",), "should be a folder, or rediss://HOST:PORT/DB")
+        validator.add_problem(("vault",), "should be a folder, or rediss://HOST:PORT/DB")
     if _OTHERS_HOME.match(vault):
         hint = "write ~/... for your own, or the whole path of the folder"
-        gate.say(("vault",), "the home folder of another is not looked up", hint=hint)
+        validator.add_problem(("vault",), "the home folder of another is not looked up", hint=hint)
     folder = os.path.expanduser(vault)  # noqa: PTH111 - Path.expanduser raises
     if folder == "~" or folder.startswith("~/"):
-        gate.say(("vault",), "~ means no folder here", hint="set HOME, or write the whole path")
-    return str(files.absolute(Path(gate.base_dir(("vault",)) or "", folder)))
+        validator.add_problem(
+            ("vault",), "~ means no folder here", hint="set HOME, or write the whole path"
+        )
+    return str(files.absolute(Path(validator.base_dir(("vault",)) or "", folder)))
 
 
-def _checked_vault(gate: _Validator, vault: RedisVault) -> RedisVault:
+def _checked_vault(validator: _Validator, vault: RedisVault) -> RedisVault:
     """The rules of the table ``vault``; its paths become absolute. Never repeats the URL."""
     address = RedisAddress.of(vault.url)
     if address is None:
         inside = "@" in vault.url
-        gate.say(
+        validator.add_problem(
             ("vault", "url"),
             "holds a user name or password" if inside else "should be rediss://HOST:PORT/DB",
             hint="they belong beside it, as references:   vault = { url = "
@@ -415,28 +427,28 @@ def _checked_vault(gate: _Validator, vault: RedisVault) -> RedisVault:
         )
         return vault
     if not address.tls and not is_loopback(address.host) and not vault.allow_plain:
-        gate.say(
+        validator.add_problem(
             ("vault", "url"),
             "redis:// would send the password unprotected to another machine",
             hint="use rediss://, or set allow_plain = true where the network is trusted",
         )
     if vault.user_name is not None and vault.password is None:
-        gate.say(("vault", "user_name"), "needs password too")
-    return _placed(gate, vault, ("vault",))
+        validator.add_problem(("vault", "user_name"), "needs password too")
+    return _placed(validator, vault, ("vault",))
 
 
 _Paths = typing.TypeVar("_Paths", TlsSettings, RedisVault)
 
 
-def _placed(gate: _Validator, tls: _Paths, above: Key) -> _Paths:
+def _placed(validator: _Validator, tls: _Paths, above: Key) -> _Paths:
     """The same with absolute paths: relative ones start at the file that holds them."""
     if tls.client_key and not tls.client_cert:
-        gate.say((*above, "client_key"), "needs client_cert too")
+        validator.add_problem((*above, "client_key"), "needs client_cert too")
     absolute: dict[str, Any] = {}
     for name in ("ca_file", "client_cert", "client_key"):
         value = getattr(tls, name)
         if value:
-            base = gate.base_dir((*above, name))
+            base = validator.base_dir((*above, name))
             # Path.expanduser raises where nobody is called like that; the file may be.
             there = os.path.expanduser(value)  # noqa: PTH111
             absolute[name] = str(files.absolute(Path(base or "", there)))

@@ -22,16 +22,16 @@ _SWITCHES: Final = frozenset(
 
 
 def read_variables(
-    environ: Mapping[str, str], sources: Iterable[Layer], *, references_in: Iterable[Layer]
+    environ: Mapping[str, str], layers: Iterable[Layer], *, references_in: Iterable[Layer]
 ) -> tuple[Layer, list[str]]:
     """Turn ``GATEPASS_PROFILES__PROD__URL`` and the like into a layer, and warn of odd ones.
 
     A variable of the user's own is not odd where a reference names it: ``env:NAME``. Of two for one
     key the deeper one counts, then the one in capitals, whatever their order.
     """
-    known = {name.replace("-", "_"): name for source in sources for name in source.names()}
+    known = {name.replace("-", "_"): name for layer in layers for name in layer.names()}
     profiles: Table = {}
-    origins: dict[Key, str] = {}
+    variable_of: dict[Key, str] = {}
     shadowed: list[ShadowedVariable] = []
     notices = []
     for variable in sorted(environ, key=lambda name: (name.count("__"), name.isupper(), name)):
@@ -42,7 +42,7 @@ def read_variables(
             continue  # a key of a machine setting
         name, *path = variable.removeprefix(_PREFIX).lower().split("__")
         if not variable.startswith(_PREFIX) or not path or not all((name, *path)):
-            texts = (source.tables for source in references_in)
+            texts = (layer.tables for layer in references_in)
             if f"env:{variable}" in _texts_in([*texts, *environ.values()]):
                 continue
             near = difflib.get_close_matches(variable, _SWITCHES, n=1)
@@ -56,11 +56,11 @@ def read_variables(
             old = table.get(part)
             if isinstance(old, str):
                 above = key[:length]
-                shadowed.append(ShadowedVariable(origins.pop(above), above, old, variable))
+                shadowed.append(ShadowedVariable(variable_of.pop(above), above, old, variable))
             if not isinstance(old, dict):
                 table[part] = value if length == len(key) else {}
             table = table[part]
-        origins[key] = variable
+        variable_of[key] = variable
     notices += [
         f"the variables {_PREFIX}{trust.printable(name.upper())}__* match no profile; "
         + unknown_profile(name, known.values())
@@ -68,7 +68,7 @@ def read_variables(
         if name not in known.values() and "url" not in table
     ]
     tables = {"profiles": profiles}
-    found = Layer("variable", "variables", tables, None, b"", origins, tuple(shadowed))
+    found = Layer("variable", "variables", tables, None, b"", variable_of, tuple(shadowed))
     return found, notices
 
 
@@ -84,15 +84,15 @@ def machine_settings(
     own: Iterable[Layer], environ: Mapping[str, str]
 ) -> Mapping[str, tuple[Any, KeyLocation]]:
     found: dict[str, tuple[Any, KeyLocation]] = {}
-    for source in own:
+    for layer in own:
         for key in MACHINE_KEYS:
-            if key in source.tables:
-                found[key] = (source.tables[key], KeyLocation(source, (key,)))
+            if key in layer.tables:
+                found[key] = (layer.tables[key], KeyLocation(layer, (key,)))
     for key in MACHINE_KEYS:
         value = environ.get(variable := f"GATEPASS_{key.upper()}")
         if value:
-            source = Layer("variable", variable, {key: value}, None, b"", {(key,): variable})
-            found[key] = (value, KeyLocation(source, (key,)))
+            layer = Layer("variable", variable, {key: value}, None, b"", {(key,): variable})
+            found[key] = (value, KeyLocation(layer, (key,)))
     return found | _vault_parts(found.get("vault"), environ)
 
 
@@ -104,19 +104,19 @@ def _vault_parts(
     They add to what the strongest file or ``GATEPASS_VAULT`` says: that replaces all of the table
     below, so that the password of one server never goes to another.
     """
-    table, origin = vault or ({}, None)
+    table, location = vault or ({}, None)
     table = dict(table) if isinstance(table, dict) else {"url": table}
     parts: dict[str, tuple[Any, KeyLocation]] = {}
     for variable, value in environ.items():
         name = variable.removeprefix(_VAULT_PREFIX).lower()
         if variable.startswith(_VAULT_PREFIX) and value:
             key = ("vault", name)
-            source = Layer("variable", variable, {"vault": {}}, None, b"", {key: variable})
-            parts[f"vault.{name}"] = (value, KeyLocation(source, key))
+            layer = Layer("variable", variable, {"vault": {}}, None, b"", {key: variable})
+            parts[f"vault.{name}"] = (value, KeyLocation(layer, key))
             table[name] = value
     if not parts:
         return {}
-    return {"vault": (table, origin or next(iter(parts.values()))[1]), **parts}
+    return {"vault": (table, location or next(iter(parts.values()))[1]), **parts}
 
 
 def layers_of_variables(environ: Mapping[str, str]) -> Layers:

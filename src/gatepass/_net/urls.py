@@ -119,6 +119,14 @@ def origin_of(url: str) -> str:
     return f"{scheme}://{host}{port}"
 
 
+def is_same_origin(one: str, other: str) -> bool:
+    """Say whether two URLs have the same origin; one that is malformed has none."""
+    try:
+        return origin_of(one) == origin_of(other)
+    except ValueError:
+        return False
+
+
 # Names that RFC 6761, section 6.3, or the usual hosts files give to this computer.
 _LOOPBACK_NAME: Final = re.compile(
     r"(.+\.)?localhost|localhost6?\.localdomain6?|localhost6|ip6-(localhost|loopback)"

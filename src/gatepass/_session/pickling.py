@@ -87,7 +87,7 @@ def packed(profile: Profile, mark: str) -> Parcel:
     fields = {
         each.name: getattr(profile, each.name)
         for each in dataclasses.fields(profile)
-        if each.name not in {"written", *_HOLDERS}
+        if each.name not in {"merged", *_HOLDERS}
     }
     fields["headers"] = dict(profile.headers)
     for name in _HOLDERS:

@@ -17,7 +17,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.exceptions import InvalidURL
 from requests.utils import get_auth_from_url
 
-from gatepass._config import load
+from gatepass._config import load, unnamed
 from gatepass._config.locations import ConfigFile
 from gatepass._config.profile import Profile
 from gatepass._config.trust import printable
@@ -164,8 +164,8 @@ class Session(requests.Session):
         if keys:
             check_names(keys, {*switches, *login, *token})
         auth = auth_table(switches, login, token)
-        profile = load.unnamed_profile(url, auth, **keys)
-        machine = load.machine_settings_of_variables(os.environ if environ is None else environ)
+        profile = unnamed.unnamed_profile(url, auth, **keys)
+        machine = unnamed.machine_settings_of_variables(os.environ if environ is None else environ)
         self._start(replace(profile, machine=machine), environ, interactive, terminal)
         self._open()
         warn_if_unverified(self.profile)

@@ -50,7 +50,7 @@ class Scene:
         except GatepassError as error:
             scene = replace(scene, trouble=error)
         untrusted = {name for source in layers.untrusted for name in source.names()}
-        names = (name for name in layers.written if name not in untrusted)
+        names = (name for name in layers.all_names if name not in untrusted)
         found = {name: complaints_of(layers, name, scene.machine)[0] for name in names}
         return replace(scene, found=found)
 

@@ -57,7 +57,7 @@ def profiles(scene: Scene) -> Iterator[Finding]:
     good = [profile for profile in scene.found.values() if profile is not None]
     schemes = ", ".join(sorted({profile.scheme for profile in good}))
     message = f"{len(good)} can be used{': ' * bool(schemes)}{schemes}"
-    hint = "" if scene.layers.written else "    gatepass init"
+    hint = "" if scene.layers.all_names else "    gatepass init"
     yield Finding("ok" if scene.found else "note", "profiles", message, hint)
 
 

@@ -80,7 +80,7 @@ def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, l
         return 0, [Complaint(problem) for problem in problems_in(error)]
     found = [Complaint(problem) for problem in _of_the_machine(layers)]
     if name is None:
-        names: Iterable[str] = layers.written
+        names: Iterable[str] = layers.all_names
         found += _of_packages()
         found += _of_defaults(layers)
         found += twins(layers)
@@ -111,12 +111,12 @@ def _of_packages() -> Iterator[Complaint]:
 def _of_defaults(layers: Layers) -> Iterator[Complaint]:
     """Each file's ``default_profile``, also one that another file overrules."""
     untrusted = {name for source in layers.untrusted for name in source.names()}
-    for source in layers.sources:
+    for source in layers.file_layers:
         default = source.tables.get("default_profile")
         origin = KeyLocation(source, ("default_profile",))
         if default is None or default in untrusted:
             continue
-        if default not in layers.written:
+        if default not in layers.all_names:
             message = suggest.unknown_profile(default, layers.names)
             yield Complaint(origin.problem(message))
         elif selection.is_protected(layers, default):
@@ -139,10 +139,12 @@ def twins(layers: Layers) -> Iterator[Complaint]:
 
 def _of_hidden_profiles(layers: Layers) -> Iterator[Complaint]:
     """The user's and the system's profiles that a project's profile of the same name hides."""
-    own = tuple(source for source in layers.sources if source.layer in {"system", "user"})
-    project = {name for source in layers.sources if source not in own for name in source.names()}
+    own = tuple(source for source in layers.file_layers if source.is_own)
+    project = {
+        name for source in layers.file_layers if source not in own for name in source.names()
+    }
     hidden = sorted({name for source in own for name in source.names()} & project)
-    alone = replace(layers, sources=own, variables=Layer("variable", "variables", {}))
+    alone = replace(layers, file_layers=own, variables=Layer("variable", "variables", {}))
     for name in hidden:
         _, problems = complaints_of(alone, name, MachineSettings())
         for problem in problems:

@@ -114,7 +114,7 @@ def find(layers: Layers, name: str, field: str) -> Field:
             f"{dotted} cannot be set while {dotted.rpartition('.')[0]} is a plain URL",
             hint="write a table:   proxy = { url = ..., user_name = ..., password = ... }",
         )
-    where = taken.origin(tuple(dotted.split("."))).where
+    where = taken.location(tuple(dotted.split("."))).where
     return Field(profile, field_of(dotted), reference, stands, where)
 
 

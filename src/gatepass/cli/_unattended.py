@@ -77,13 +77,13 @@ class _Looking:
         """Tell where the profile comes from, as far as a job may not find it there."""
         origins = [*self.profile.key_locations.values()]
         origins += [origin for _, origin in self.layers.machine.values()]
-        variables = [each.where for each in origins if each.source.layer == "variable"]
+        variables = [each.where for each in origins if each.layer.kind == "variable"]
         if variables:
             names = ", ".join(dict.fromkeys(variables))
             yield Finding("note", "variables", f"{names}: {_SET_HERE}")
         if self.profile.proxy is None:
             yield from self._proxies("proxy", self.profile.url)
-        sources = {each.source.label: each.source for each in self.profile.key_locations.values()}
+        sources = {each.layer.label: each.layer for each in self.profile.key_locations.values()}
         for label, source in sources.items():
             message = _how_found(source)
             if message:
@@ -247,11 +247,11 @@ def _spellings(variable: str) -> tuple[str, str]:
 
 def _how_found(source: Layer) -> str:
     """Say how a file was found, where a job may not find it so; else nothing."""
-    if source.layer in {"project", "local"}:
+    if source.kind in {"project", "local"}:
         return (
             "it is found from the working directory, and trusted by you: the job must start below "
             "its folder, as you; or name it by GATEPASS_CONFIG_FILE"
         )
-    if source.layer == "file":
+    if source.kind == "file":
         return "it was named for this command; the job must name it too, by GATEPASS_CONFIG_FILE"
     return ""

@@ -94,7 +94,7 @@ def _entries(layers: Layers, default: str | None) -> "list[_Entry]":
         _untrusted_entry(layers, name)
         if name in untrusted
         else _entry(layers, name, default, confused.get(name))
-        for name in sorted(untrusted.union(layers.written))
+        for name in sorted(untrusted.union(layers.all_names))
     ]
 
 
@@ -116,7 +116,7 @@ def _entry(layers: Layers, name: str, default: str | None, confused: Problem | N
         problem=first,
         trusted=True,
         default=name == default,
-        defined_in=tuple((source.layer, source.label) for source in sources),
+        defined_in=tuple((source.kind, source.label) for source in sources),
     )
 
 
@@ -132,7 +132,7 @@ def _untrusted_entry(layers: Layers, name: str) -> _Entry:
         problem="",
         trusted=False,
         default=False,
-        defined_in=tuple((source.layer, source.label) for source in sources),
+        defined_in=tuple((source.kind, source.label) for source in sources),
     )
 
 
@@ -210,7 +210,8 @@ def show(
     if resolve and not origin:
         raise click.UsageError("--resolve goes with --origin")
     layers = world.layers(config_files)
-    taken = selection.select_profile(layers, name)
+    selected = selection.select_name(layers, name)
+    taken = merge.merge_profile(layers, selected, requested=name)
     profile = validate.validate_profile(taken, validate.validate_machine_settings(layers))
     if origin:
         _print_origins(world, profile, resolve=resolve, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from gatepass._config import files, json_schema, trust
+from gatepass._config.layer import is_own
 from gatepass._config.locations import Locations
 from gatepass._system.files import replace
 from gatepass.cli import _output
@@ -45,7 +46,7 @@ def schema(world: World, file: Path | None, part: bool, to_stdout: bool) -> None
     path = files.absolute(file) if file else world.locations.user
     layer = layer_of(path, world.locations)
     part = part or _is_part(layer, world.locations)
-    document = json_schema.document(machine=layer in {"user", "system"}, whole=not part)
+    document = json_schema.document(machine=is_own(layer), whole=not part)
     if to_stdout:
         _output.json(document)
         return

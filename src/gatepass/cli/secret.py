@@ -134,7 +134,7 @@ def list_(world: World, name: str | None, config_files: tuple[str, ...], as_json
     runs no program.
     """
     layers = world.layers(config_files)
-    names = layers.written if name is None else (selection.select_name(layers, name),)
+    names = layers.all_names if name is None else (selection.select_name(layers, name),)
     asking = Asking(world)
     with _output.waiting_for("asking each reference (a keyring for at most 5 s) ..."):
         found = [answer for each in names for answer in _answers(asking, layers, each, named=name)]

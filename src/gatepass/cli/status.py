@@ -101,7 +101,7 @@ def status(
     server and no person. Ends with 3 when nobody is logged in at the profile NAME.
     """
     layers = world.layers(config_files)
-    names = layers.written if name is None else (selection.select_name(layers, name),)
+    names = layers.all_names if name is None else (selection.select_name(layers, name),)
     look = _look(world)
     with _output.waiting_for("asking for the vault's key (a keyring for at most 5 s) ..."):
         rows = [row for each in names for row in _rows(look, layers, each, named=name is not None)]

@@ -164,9 +164,9 @@ class SecretRef:
         return _SecretGate.__get_pydantic_json_schema__(schema, handler)
 
     @classmethod
-    def at_first_sight(cls, value: object) -> Any:
+    def check_simple(cls, value: object) -> Any:
         """Read a reference without pydantic; raise ``ValueError`` where it is none."""
-        return _SecretGate.at_first_sight(value)
+        return _SecretGate.check_simple(value)
 
     def __str__(self) -> str:
         return " | ".join(_written(source, text) for source, text in self.alternatives)
@@ -407,7 +407,7 @@ class _SecretGate:
         return value if isinstance(value, SecretRef | Secret) else SecretRef.parse(value)
 
     @classmethod
-    def at_first_sight(cls, value: object) -> Any:
+    def check_simple(cls, value: object) -> Any:
         """Do what pydantic would have done, without importing it."""
         return cls._check(value)
 

@@ -505,7 +505,7 @@ class SchemeContract:
 
     def _with_values(self) -> Any:
         """The scheme with secrets that were given in Python as values."""
-        from gatepass._config.load import unnamed_profile
+        from gatepass._config.unnamed import unnamed_profile
 
         values = {name: Secret(value) for name, value in self.secrets.items()}
         return unnamed_profile(_NOWHERE, {"scheme": self.scheme, **self.keys, **values}).auth

@@ -150,7 +150,7 @@ def test_a_login_in_memory_survives_an_odd_answer(make: Callable[..., World]) ->
 
 _INTERRUPTED = """
 import dataclasses, sys
-from gatepass._config.load import unnamed_profile
+from gatepass._config.unnamed import unnamed_profile
 from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
 from gatepass.secrets import ref
