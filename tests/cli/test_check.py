@@ -168,7 +168,7 @@ def test_check_warns_of_a_redis_that_may_lose_a_login(oidc_home: Office, own_red
     done = home.run("check", "nightly")
 
     assert done.returncode == 0, done.stderr
-    assert "warning: vault: redis at 127.0.0.1" in done.stderr
+    assert "problem: vault: redis at 127.0.0.1" in done.stderr
     assert "    appendonly yes\n    appendfsync always\n" in done.stderr
 
 

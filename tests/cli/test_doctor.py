@@ -42,13 +42,13 @@ Found = list[dict[str, str]]
 
 
 def examined(home: Home, *words: str) -> tuple[int, Found]:
-    """Run the examination, and see that each lack comes with a next step."""
+    """Run the examination, and see that each problem comes with a next step."""
     done = home.run("check", "--json", *words)
     assert done.stderr == "", done.stderr
     told = json.loads(done.stdout)
     assert told["ok"] == (done.returncode == 0)
     found: Found = told["findings"]
-    assert all(each["hint"] for each in found if each["verdict"] == "lack")
+    assert all(each["hint"] for each in found if each["verdict"] == "problem")
     return done.returncode, found
 
 
@@ -63,8 +63,10 @@ def one(found: Found, subject: str, words: str = "") -> dict[str, str]:
 
 
 def _said(found: Found, subject: str) -> str:
-    """What is said of a lack."""
-    return " | ".join(each["message"] for each in of(found, subject) if each["verdict"] == "lack")
+    """What is said of a problem."""
+    return " | ".join(
+        each["message"] for each in of(found, subject) if each["verdict"] == "problem"
+    )
 
 
 @pytest.fixture
@@ -86,12 +88,12 @@ def look(world: World, capsys: pytest.CaptureFixture[str]) -> Callable[..., tupl
 # ---------------------------------------------------------------- the whole
 
 
-def test_a_machine_in_order_lacks_nothing(desk: Home) -> None:
+def test_a_machine_in_order_has_no_problem(desk: Home) -> None:
     desk.user(BY_KEYRING)
 
     code, found = examined(desk)
 
-    assert [each for each in found if each["verdict"] == "lack"] == []
+    assert [each for each in found if each["verdict"] == "problem"] == []
     assert code == 0
     assert one(found, "keyring")["message"] == (
         "keyring.backends.SecretService.Keyring answers, and is unlocked"
@@ -108,8 +110,8 @@ def test_a_person_sees_each_finding_and_the_end(home: Home) -> None:
 
     assert done.returncode == 1
     assert done.stderr == ""
-    assert "\nlack    keyring: " in done.stdout
-    assert done.stdout.endswith("\n1 lacking\n")
+    assert "\nproblem keyring: " in done.stdout
+    assert done.stdout.endswith("\n1 problem\n")
 
 
 def test_an_examination_changes_nothing_and_asks_no_server(home: Home) -> None:
@@ -154,8 +156,8 @@ def test_a_part_that_hangs_or_breaks_does_not_keep_the_others_from_being_told(
     never.set()
 
     assert [(each.verdict, each.subject, each.message) for each in found] == [
-        ("lack", "first", "the examination did not end within 0.01 s"),
-        ("lack", "second", "the examination failed with RuntimeError"),
+        ("problem", "first", "the examination did not end within 0.01 s"),
+        ("problem", "second", "the examination failed with RuntimeError"),
         ("ok", "good", "told"),
     ]
 
@@ -180,7 +182,7 @@ def with_backend(home: Home, name: str) -> Home:
         ("VaultOverSsh", "keeps no credentials for this kind of logon"),
     ],
 )
-def test_a_keyring_that_cannot_be_used_is_a_lack_where_a_profile_needs_it(
+def test_a_keyring_that_cannot_be_used_is_a_problem_where_a_profile_needs_it(
     home: Home, backend: str, said: str
 ) -> None:
     home.user(BY_KEYRING)
@@ -189,30 +191,30 @@ def test_a_keyring_that_cannot_be_used_is_a_lack_where_a_profile_needs_it(
 
     finding = one(found, "keyring")
     assert code == 1
-    assert finding["verdict"] == "lack"
+    assert finding["verdict"] == "problem"
     assert said in finding["message"]
     assert finding["message"].endswith("; needed by api")
     assert one(found, "clock"), "what comes after it is told too"
 
 
 @pytest.mark.parametrize("text", [ANONYMOUS, BY_EITHER])
-def test_the_same_keyring_is_a_note_where_no_profile_depends_on_it(home: Home, text: str) -> None:
+def test_the_same_keyring_is_info_where_no_profile_depends_on_it(home: Home, text: str) -> None:
     home.user(text)
 
     code, found = examined(with_backend(home, "MyFail"))
 
-    assert (code, one(found, "keyring")["verdict"]) == (0, "note")
+    assert (code, one(found, "keyring")["verdict"]) == (0, "info")
 
 
-def test_an_allowed_plain_keyring_is_no_lack(home: Home) -> None:
+def test_an_allowed_plain_keyring_is_no_problem(home: Home) -> None:
     home.user("allow_insecure_keyring = true\n" + BY_KEYRING)
 
     code, found = examined(with_backend(home, "MyPlaintextKeyring"))
 
-    assert (code, one(found, "keyring")["verdict"]) == (0, "unknown")
+    assert (code, one(found, "keyring")["verdict"]) == (0, "warning")
 
 
-def test_a_locked_keyring_is_a_lack_where_nobody_can_unlock_it(
+def test_a_locked_keyring_is_a_problem_where_nobody_can_unlock_it(
     locked_keyring: dict[str, str], tmp_path: Path
 ) -> None:
     home = Home(locked_keyring, tmp_path)
@@ -221,9 +223,9 @@ def test_a_locked_keyring_is_a_lack_where_nobody_can_unlock_it(
     code, found = examined(home)
     _, asked = examined(home.having(GATEPASS_NO_INPUT="0"))
 
-    assert (code, one(found, "keyring")["verdict"]) == (1, "lack")
+    assert (code, one(found, "keyring")["verdict"]) == (1, "problem")
     assert "is locked, and nobody is there" in one(found, "keyring")["message"]
-    assert one(asked, "keyring")["verdict"] == "note"
+    assert one(asked, "keyring")["verdict"] == "info"
 
 
 def test_the_capacity_of_the_windows_credential_manager_is_told(home: Home) -> None:
@@ -246,13 +248,13 @@ def test_a_ticket_is_told_with_its_principal_and_its_end(home: Home, kdc: Kdc) -
     assert "a ticket of alice@CORP.TEST is there until 20" in one(found, "kerberos")["message"]
 
 
-def test_no_ticket_and_an_expired_one_are_lacks_with_kinit(home: Home, kdc: Kdc) -> None:
+def test_no_ticket_and_an_expired_one_are_problems_with_kinit(home: Home, kdc: Kdc) -> None:
     pytest.importorskip("gssapi")
     home.user(BY_TICKET)
 
     for cache, said in ((None, "there is no Kerberos ticket"), (kdc.expired_ccache, "expired")):
         code, found = examined(home.having(**kdc.environ(cache)))
-        assert (code, one(found, "kerberos")["verdict"]) == (1, "lack")
+        assert (code, one(found, "kerberos")["verdict"]) == (1, "problem")
         assert said in one(found, "kerberos")["message"]
         assert "kinit" in one(found, "kerberos")["hint"]
 
@@ -270,7 +272,7 @@ def test_a_keytab_logs_on_without_a_ticket_and_none_is_fetched(home: Home, kdc: 
     assert not cache.exists()
 
 
-def test_a_missing_gssapi_is_a_lack_of_autologon_alone(home: Home) -> None:
+def test_a_missing_gssapi_is_a_problem_of_autologon_alone(home: Home) -> None:
     broken = home.work.parent / "broken"
     broken.mkdir()
     (broken / "gssapi.py").write_text("raise ImportError\n")
@@ -286,7 +288,7 @@ def test_a_missing_gssapi_is_a_lack_of_autologon_alone(home: Home) -> None:
     assert "needs GSSAPI" in one(found, "kerberos")["message"]
 
 
-def test_a_missing_redis_package_is_a_lack_of_a_vault_in_redis_alone(home: Home) -> None:
+def test_a_missing_redis_package_is_a_problem_of_a_vault_in_redis_alone(home: Home) -> None:
     broken = home.work.parent / "broken"
     broken.mkdir()
     (broken / "redis.py").write_text("raise ImportError\n")
@@ -296,7 +298,7 @@ def test_a_missing_redis_package_is_a_lack_of_a_vault_in_redis_alone(home: Home)
     code, _ = examined(home.having(GATEPASS_VAULT="redis://127.0.0.1:1/0"))
 
     assert quiet == 0
-    assert one(found, "extra redis")["verdict"] == "note"
+    assert one(found, "extra redis")["verdict"] == "info"
     assert code == 1
 
 
@@ -312,7 +314,7 @@ def test_a_bundle_is_counted(
     assert one(found, "CURL_CA_BUNDLE")["message"] == f"{ca.ca_file} holds 1 authority"
 
 
-def test_a_bundle_that_is_missing_or_empty_is_a_lack(
+def test_a_bundle_that_is_missing_or_empty_is_a_problem(
     look: Callable[..., tuple[int, Found]], tmp_path: Path
 ) -> None:
     empty, folder = tmp_path / "empty.pem", tmp_path / "certs"
@@ -326,7 +328,7 @@ def test_a_bundle_that_is_missing_or_empty_is_a_lack(
     ):
         code, found = look(REQUESTS_CA_BUNDLE=str(path))
         finding = one(found, "REQUESTS_CA_BUNDLE")
-        assert (code, finding["verdict"]) == (1, "lack")
+        assert (code, finding["verdict"]) == (1, "problem")
         assert said in finding["message"]
         assert str(path) in finding["message"]
 
@@ -343,12 +345,12 @@ def test_a_folder_of_authorities_is_counted_by_the_names_that_openssl_finds(
     assert "holds 1 authority" in one(found, "REQUESTS_CA_BUNDLE")["message"]
 
 
-def test_variables_of_openssl_that_lead_nowhere_are_lacks(home: Home) -> None:
+def test_variables_of_openssl_that_lead_nowhere_are_problems(home: Home) -> None:
     code, found = examined(home.having(SSL_CERT_FILE="/gone.pem", SSL_CERT_DIR="/gone"))
 
     assert code == 1
-    assert one(found, "SSL_CERT_FILE")["verdict"] == "lack"
-    assert one(found, "certificates")["verdict"] == "unknown"
+    assert one(found, "SSL_CERT_FILE")["verdict"] == "problem"
+    assert one(found, "certificates")["verdict"] == "warning"
 
 
 def test_the_store_of_the_system_is_used_otherwise(home: Home) -> None:
@@ -378,19 +380,19 @@ def test_proxies_are_told_without_what_logs_on(look: Callable[..., tuple[int, Fo
 
 
 @pytest.mark.parametrize("value", ["http://proxy:port", "http://", "http://[::1"])
-def test_a_proxy_that_is_no_address_is_a_lack(
+def test_a_proxy_that_is_no_address_is_a_problem(
     look: Callable[..., tuple[int, Found]], value: str
 ) -> None:
     code, found = look(ALL_PROXY=value)
 
-    assert (code, one(found, "ALL_PROXY")["verdict"]) == (1, "lack")
+    assert (code, one(found, "ALL_PROXY")["verdict"]) == (1, "problem")
 
 
 def test_a_clock_before_the_installation_is_wrong_and_any_other_unknown() -> None:
     installed = 1_700_000_000.0
 
-    assert clock_finding(installed - 3600, installed).verdict == "lack"
-    assert clock_finding(installed + 3600, installed).verdict == "unknown"
+    assert clock_finding(installed - 3600, installed).verdict == "problem"
+    assert clock_finding(installed + 3600, installed).verdict == "info"
 
 
 # ---------------------------------------------------------------- a person
@@ -424,7 +426,7 @@ def test_files_are_told_with_what_became_of_them(home: Home) -> None:
     assert told[str(user)]["message"] == "read (user)"
     assert told[str(home.project_file)]["message"] == "skipped (project): not trusted"
     assert f"gatepass trust {home.project_file}" in told[str(home.project_file)]["hint"]
-    assert told[str(home.work / "profiles.toml")]["verdict"] == "note"
+    assert told[str(home.work / "profiles.toml")]["verdict"] == "info"
     assert "1 can be used: anonymous" in one(found, "profiles")["message"]
 
 
@@ -439,7 +441,7 @@ def test_a_profile_that_waits_for_trust_is_not_broken(home: Home) -> None:
     assert one(found, "profiles")["hint"] == "", "there are profiles, so none need be made"
 
 
-def test_a_malformed_file_is_a_lack_with_its_place(home: Home) -> None:
+def test_a_malformed_file_is_a_problem_with_its_place(home: Home) -> None:
     user = home.user("this is [ no TOML")
 
     code, found = examined(home)
@@ -448,7 +450,7 @@ def test_a_malformed_file_is_a_lack_with_its_place(home: Home) -> None:
     assert one(found, "files")["place"].startswith(f"{user}:1:")
 
 
-def test_a_broken_profile_and_a_broken_setting_are_lacks(home: Home) -> None:
+def test_a_broken_profile_and_a_broken_setting_are_problems(home: Home) -> None:
     home.user('allow_commands = "yes"\n' + ANONYMOUS + "[profiles.odd]\n")
 
     code, found = examined(home)
@@ -460,7 +462,7 @@ def test_a_broken_profile_and_a_broken_setting_are_lacks(home: Home) -> None:
 
 @posix
 @pytest.mark.parametrize("place", ["config", "state", "trust"])
-def test_a_folder_that_others_can_write_to_is_a_lack(home: Home, place: str) -> None:
+def test_a_folder_that_others_can_write_to_is_a_problem(home: Home, place: str) -> None:
     user = home.user(ANONYMOUS)
     state = Path(home.environ["XDG_STATE_HOME"], "gatepass")
     folder = {"config": user.parent, "state": state, "trust": state / "trust"}[place]
@@ -475,7 +477,7 @@ def test_a_folder_that_others_can_write_to_is_a_lack(home: Home, place: str) -> 
 
 
 @posix
-def test_a_file_of_profiles_that_others_can_write_to_is_a_lack(home: Home) -> None:
+def test_a_file_of_profiles_that_others_can_write_to_is_a_problem(home: Home) -> None:
     home.user(ANONYMOUS).chmod(0o666)
 
     code, found = examined(home)
@@ -499,10 +501,10 @@ def test_records_of_trust_are_told_as_they_are(home: Home) -> None:
     damaged_code, damaged = examined(home)
 
     assert one(same, "trust")["message"] == "1 trusted file as they were"
-    assert (code, one(changed, "trust")["verdict"]) == (0, "note")
+    assert (code, one(changed, "trust")["verdict"]) == (0, "info")
     assert "has changed since" in one(changed, "trust")["message"]
     assert one(absent, "trust")["message"] == "is trusted, and absent"
-    assert (damaged_code, one(damaged, "trust")["verdict"]) == (1, "lack")
+    assert (damaged_code, one(damaged, "trust")["verdict"]) == (1, "problem")
     assert f"gatepass trust --revoke {record}" in one(damaged, "trust")["hint"]
 
 
@@ -527,7 +529,7 @@ def test_a_vault_in_order_says_how_many_logins_its_key_opens(office: Office) -> 
     assert one(found, "vault", "1 login can be opened")["message"].endswith(f"file:{office.key}")
 
 
-def test_a_key_that_is_gone_or_open_to_others_is_a_lack(office: Office) -> None:
+def test_a_key_that_is_gone_or_open_to_others_is_a_problem(office: Office) -> None:
     office.key.chmod(0o644)
     code, found = examined(office.home)
     office.key.unlink()
@@ -538,7 +540,7 @@ def test_a_key_that_is_gone_or_open_to_others_is_a_lack(office: Office) -> None:
     assert "the vault's key cannot be read" in _said(missing, "vault")
 
 
-def test_a_key_that_nobody_made_is_a_lack_before_the_first_login(home: Home) -> None:
+def test_a_key_that_nobody_made_is_a_problem_before_the_first_login(home: Home) -> None:
     home.user(profile("https://login.example.com/"))
 
     code, found = examined(home.having(GATEPASS_VAULT_KEY="file:/gone/vault.key"))
@@ -549,18 +551,18 @@ def test_a_key_that_nobody_made_is_a_lack_before_the_first_login(home: Home) -> 
     assert "not base64url of 32 bytes" in _said(wrong, "vault")
 
 
-def test_a_login_that_is_damaged_is_a_lack(office: Office) -> None:
+def test_a_login_that_is_damaged_is_a_problem(office: Office) -> None:
     (record,) = office.vault.glob("*.token")
     record.write_bytes(record.read_bytes()[:-1])
 
     code, found = examined(office.home)
 
     assert code == 1
-    assert one(found, "vault", record.name)["verdict"] == "lack"
+    assert one(found, "vault", record.name)["verdict"] == "problem"
 
 
 @posix
-def test_a_vault_in_which_others_can_write_is_a_lack(office: Office) -> None:
+def test_a_vault_in_which_others_can_write_is_a_problem(office: Office) -> None:
     office.vault.chmod(0o777)
 
     code, found = examined(office.home)
@@ -572,10 +574,10 @@ def test_a_vault_in_which_others_can_write_is_a_lack(office: Office) -> None:
 def test_a_key_that_may_need_a_person_is_not_asked_for(office: Office) -> None:
     _, found = examined(office.home.having(GATEPASS_VAULT_KEY="prompt:"))
 
-    assert one(found, "vault", "was not asked for")["verdict"] == "unknown"
+    assert one(found, "vault", "was not asked for")["verdict"] == "warning"
 
 
-def test_a_vault_in_a_redis_that_stands_still_is_a_lack(home: Home, own_redis: Redis) -> None:
+def test_a_vault_in_a_redis_that_stands_still_is_a_problem(home: Home, own_redis: Redis) -> None:
     home = home.having(GATEPASS_VAULT=own_redis.url, GATEPASS_VAULT_KEY="env:K", K="A" * 43)
 
     code, good = examined(home)
@@ -601,7 +603,7 @@ def stranger(folder: Path, name: str, word: str, body: str) -> None:
     (folder / f"{name}.py").write_text(body)
 
 
-def test_each_problem_of_a_foreign_package_is_a_lack(home: Home, tmp_path: Path) -> None:
+def test_each_problem_of_a_foreign_package_is_a_problem(home: Home, tmp_path: Path) -> None:
     packages = tmp_path / "packages"
     good = "def source(text, context):\n    return text\n"
     for name, word, body in (

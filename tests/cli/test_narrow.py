@@ -180,7 +180,7 @@ def test_a_finding_is_folded_behind_its_verdict(home: Home) -> None:
     long = [line for line in lines if len(line) > 80]
     assert any(PATH in line for line in long)
     assert all(len(line.split()) == 1 for line in long), "only a path is longer"
-    assert all(re.match(r"(ok|note|unknown|lack) +[^ ]| {8}[^ ]", line) for line in lines[1:-2])
+    assert all(re.match(r"(ok|info|warning|problem) +[^ ]| {8}[^ ]", line) for line in lines[1:-2])
 
 
 # ---------------------------------------------------------------- waits

@@ -63,11 +63,12 @@ def test_what_is_predicted_is_what_a_run_without_a_person_does(desk: Desk, name:
     after, asked_again = desk.content(), desk.requests()
     ran = desk.run()
 
-    assert predicted.of("lack") == {CASES[name].lack} - {""}
-    assert predicted.of("unknown") == set()
-    assert (predicted.code, ran.returncode) == (3 if CASES[name].lack else 0, CASES[name].ends), (
-        predicted.text + ran.stderr
-    )
+    assert predicted.of("problem") == {CASES[name].problem} - {""}
+    assert predicted.of("warning") == set()
+    assert (predicted.code, ran.returncode) == (
+        3 if CASES[name].problem else 0,
+        CASES[name].ends,
+    ), predicted.text + ran.stderr
     assert (after, asked_again) == (before, asked)
     assert PASSWORD not in predicted.text
     assert OF_THE_KEY not in predicted.text
@@ -76,14 +77,14 @@ def test_what_is_predicted_is_what_a_run_without_a_person_does(desk: Desk, name:
 # ---------------------------------------------------------------- what is told
 
 
-def test_a_lack_names_what_where_why_and_the_next_step(desk: Desk) -> None:
+def test_a_problem_names_what_where_why_and_the_next_step(desk: Desk) -> None:
     jobs.a_prompt_after_what_does_not_answer(desk)
 
     found = desk.predict().one("auth.password")
 
     assert found == {
         "profile": "job",
-        "verdict": "lack",
+        "verdict": "problem",
         "subject": "auth.password",
         "message": "no alternative would answer:\n"
         "  env:MI_PASSWORD: the variable MI_PASSWORD is not set\n"
@@ -96,7 +97,7 @@ def test_a_lack_names_what_where_why_and_the_next_step(desk: Desk) -> None:
     }
 
 
-def test_all_that_lacks_is_told_at_once(desk: Desk) -> None:
+def test_all_that_would_fail_is_told_at_once(desk: Desk) -> None:
     desk.basic(
         '"prompt:"',
         'tls = { ca_file = "/no/such.pem" }\n'
@@ -107,13 +108,13 @@ def test_all_that_lacks_is_told_at_once(desk: Desk) -> None:
     predicted = desk.predict()
 
     assert predicted.code == 3
-    assert predicted.of("lack") == {
+    assert predicted.of("problem") == {
         "auth.password", "auth.user_name", "proxy.password", "proxy.user_name", "tls.ca_file"
     }  # fmt: skip
-    assert "5 lacking: 1 profile" in predicted.text
+    assert "5 problems in 1 profile" in predicted.text
 
 
-def test_what_the_way_to_the_provider_lacks_is_told_by_its_own_keys(desk: Desk) -> None:
+def test_what_fails_on_the_way_to_the_provider_is_told_by_its_own_keys(desk: Desk) -> None:
     more = (
         'tls = { ca_file = "/no/such.pem", client_cert = "/no/c.pem", '
         'client_key_password = "env:KEY_PW" }\n'
@@ -123,7 +124,7 @@ def test_what_the_way_to_the_provider_lacks_is_told_by_its_own_keys(desk: Desk) 
 
     predicted = desk.predict()
 
-    assert predicted.of("lack") == {
+    assert predicted.of("problem") == {
         "login", "auth.tls.ca_file", "auth.tls.client_cert", "auth.tls.client_key",
         "auth.tls.client_key_password", "auth.proxy.password",
     }  # fmt: skip
@@ -141,15 +142,15 @@ def test_variables_of_this_desk_on_the_way_to_the_provider_are_notes(desk: Desk)
 
     predicted = desk.predict()
 
-    assert {"auth.proxy", "CURL_CA_BUNDLE"} <= predicted.of("note")
-    assert "CURL_CA_BUNDLE" in predicted.of("lack")
+    assert {"auth.proxy", "CURL_CA_BUNDLE"} <= predicted.of("info")
+    assert "CURL_CA_BUNDLE" in predicted.of("problem")
 
 
 def test_before_a_login_the_key_of_the_vault_is_looked_at_too(desk: Desk) -> None:
     """Else the person logs in, and only then hears that the job cannot open the vault."""
     jobs.oidc(desk, jobs.provider(desk), key=False)
 
-    assert desk.predict().of("lack") == {"login", "vault_key"}
+    assert desk.predict().of("problem") == {"login", "vault_key"}
 
 
 NOTES: list[tuple[Build, str, str]] = [
@@ -178,16 +179,16 @@ if sys.platform == "linux":  # the stores of others know no variables
 @pytest.mark.parametrize(
     ("build", "subject", "message"), NOTES, ids=lambda value: getattr(value, "__name__", "")
 )
-def test_what_a_job_might_see_otherwise_is_a_note(
+def test_what_a_job_might_see_otherwise_is_info(
     desk: Desk, build: Build, subject: str, message: str
 ) -> None:
     build(desk)
 
-    notes = [each for each in desk.predict().findings if each["verdict"] == "note"]
+    told = [each for each in desk.predict().findings if each["verdict"] == "info"]
 
     assert [
         each["message"]
-        for each in notes
+        for each in told
         if each["subject"] == subject and message in each["message"]
     ]
 
@@ -206,7 +207,7 @@ def test_what_a_job_might_see_otherwise_is_a_note(
         ({"NO_PROXY": "mi.example.com"}, "", set()),
     ],
 )
-def test_a_proxy_that_this_desks_variables_name_is_a_note(
+def test_a_proxy_that_this_desks_variables_name_is_info(
     desk: Desk, variables: dict[str, str], more: str, told: set[str]
 ) -> None:
     desk.profile('scheme = "anonymous"', more, url="https://mi.example.com")
@@ -215,7 +216,7 @@ def test_a_proxy_that_this_desks_variables_name_is_a_note(
     predicted = desk.predict()
 
     assert predicted.code == 0
-    assert predicted.of("note") == ({"proxy"} if told else set())
+    assert predicted.of("info") == ({"proxy"} if told else set())
     if told:
         assert set(predicted.one("proxy")["message"].partition(":")[0].split(", ")) == told
     assert "hunter2" not in predicted.text
@@ -224,7 +225,7 @@ def test_a_proxy_that_this_desks_variables_name_is_a_note(
 def test_a_file_beside_the_profiles_needs_no_note(desk: Desk) -> None:
     jobs.a_file_beside_the_profiles(desk)
 
-    assert desk.predict().of("note") == set()
+    assert desk.predict().of("info") == set()
 
 
 def test_a_profile_and_paths_from_variables_are_notes(desk: Desk) -> None:
@@ -239,7 +240,7 @@ def test_a_profile_and_paths_from_variables_are_notes(desk: Desk) -> None:
     predicted = desk.predict()
 
     assert predicted.code == 0
-    assert predicted.of("note") == {"variables", "auth.token"}
+    assert predicted.of("info") == {"variables", "auth.token"}
     assert "working directory" in predicted.one("auth.token")["message"]
     assert all(
         name in predicted.one("variables")["message"]
@@ -251,7 +252,7 @@ def test_a_profile_and_paths_from_variables_are_notes(desk: Desk) -> None:
 # ---------------------------------------------------------------- --for
 
 
-def test_a_ticket_that_ends_before_the_job_does_is_a_lack(desk: Desk) -> None:
+def test_a_ticket_that_ends_before_the_job_does_is_a_problem(desk: Desk) -> None:
     jobs.autologon(desk, desk.peer("kdc").ccache(lifetime="10m"))
 
     short, long = desk.predict("--for", "5m"), desk.predict("--for", "8h")
@@ -268,7 +269,7 @@ def test_a_keytab_outlasts_its_tickets(desk: Desk) -> None:
     assert desk.predict("--for", "8h").code == 0
 
 
-def test_a_login_that_is_not_renewed_and_ends_before_the_job_does_is_a_lack(desk: Desk) -> None:
+def test_a_login_that_is_not_renewed_and_ends_before_the_job_does_is_a_problem(desk: Desk) -> None:
     jobs.a_stored_login_that_cannot_be_renewed(desk)
 
     short, long = desk.predict("--for", "30m"), desk.predict("--for", "8h")
@@ -278,7 +279,7 @@ def test_a_login_that_is_not_renewed_and_ends_before_the_job_does_is_a_lack(desk
     assert long.one("login")["hint"] == "run: gatepass login job"
 
 
-def test_a_login_whose_renewal_ends_before_the_job_does_is_a_lack(desk: Desk) -> None:
+def test_a_login_whose_renewal_ends_before_the_job_does_is_a_problem(desk: Desk) -> None:
     """As Keycloak tells it, by ``refresh_expires_in``; ``status`` agrees."""
     idp = jobs.provider(desk, access_token_seconds=60, refresh_token_seconds=1800)
     jobs.oidc(desk, idp)
@@ -320,8 +321,8 @@ def test_a_program_is_not_run_and_cannot_be_told(desk: Desk) -> None:
 
     predicted = desk.predict()
 
-    assert (predicted.code, predicted.of("unknown")) == (0, {"auth.password"})
-    assert "1 cannot be told" in predicted.text
+    assert (predicted.code, predicted.of("warning")) == (0, {"auth.password"})
+    assert "1 warning" in predicted.text
     assert not (desk.folder / "ran").exists()
 
 
@@ -332,7 +333,7 @@ def test_a_program_that_the_path_of_this_desk_finds_may_not_be_found_by_the_job(
 
     predicted = desk.predict()
 
-    assert predicted.of("unknown") == {"auth.password"}
+    assert predicted.of("warning") == {"auth.password"}
     assert "the PATH of the job may lead elsewhere" in predicted.text
 
 
@@ -345,10 +346,10 @@ def test_the_key_of_the_vault_from_a_program_leaves_the_login_untold(desk: Desk)
 
     predicted = desk.predict()
 
-    assert (predicted.code, predicted.of("unknown")) == (0, {"vault_key", "login"})
+    assert (predicted.code, predicted.of("warning")) == (0, {"vault_key", "login"})
 
 
-def test_the_login_keychain_of_macos_is_not_asked_and_a_note_says_when_it_is_locked(
+def test_the_login_keychain_of_macos_is_not_asked_and_an_info_says_when_it_is_locked(
     desk: Desk,
 ) -> None:
     text = jobs.FOREIGN.replace(
@@ -360,7 +361,7 @@ def test_the_login_keychain_of_macos_is_not_asked_and_a_note_says_when_it_is_loc
 
     predicted = desk.predict()
 
-    assert (predicted.code, predicted.of("unknown")) == (0, {"auth.password"})
+    assert (predicted.code, predicted.of("warning")) == (0, {"auth.password"})
     assert "finds it locked" in predicted.text
     assert not (desk.work / "asked").exists()
 
@@ -373,7 +374,7 @@ def test_the_password_of_a_redis_from_a_program_leaves_the_login_untold(desk: De
 
     predicted = desk.predict()
 
-    assert (predicted.code, predicted.of("unknown")) == (0, {"vault.password", "login"})
+    assert (predicted.code, predicted.of("warning")) == (0, {"vault.password", "login"})
     assert not (desk.folder / "ran").exists()
 
 
@@ -384,7 +385,7 @@ def test_a_keyring_that_nobody_knows_is_not_asked(desk: Desk) -> None:
 
     predicted = desk.predict()
 
-    assert predicted.of("unknown") == {"auth.password"}
+    assert predicted.of("warning") == {"auth.password"}
     assert "manager.Manager was not asked" in predicted.text
     assert not (desk.work / "asked").exists()
 
@@ -420,7 +421,7 @@ def test_a_source_that_predicts_wrongly_is_named_and_not_repeated(desk: Desk, ki
 
     predicted = desk.predict()
 
-    assert (predicted.code, predicted.of("unknown")) == (0, {"auth.password"})
+    assert (predicted.code, predicted.of("warning")) == (0, {"auth.password"})
     assert "shelf" in predicted.one("auth.password")["message"]
     assert message in predicted.one("auth.password")["message"]
     assert PASSWORD not in predicted.text
@@ -437,9 +438,9 @@ def test_a_scheme_that_predicts_wrongly_is_named_and_not_repeated(desk: Desk, ki
 
     predicted = desk.predict()
 
-    assert predicted.of("unknown") == {"auth"}
+    assert predicted.of("warning") == {"auth"}
     assert "the scheme saml" in predicted.one("auth")["message"] or kind == "nothing"
-    assert predicted.of("lack") == ({"auth.key"} if kind == "nothing" else set())
+    assert predicted.of("problem") == ({"auth.key"} if kind == "nothing" else set())
     assert kind == "nothing" or message in predicted.one("auth")["message"]
     assert PASSWORD not in predicted.text
 
@@ -480,8 +481,8 @@ def test_references_in_tables_and_lists_of_a_foreign_scheme_are_looked_at_too(de
     job = desk.run()
 
     assert (predicted.code, job.returncode) == (3, 3)
-    assert predicted.of("lack") == {"auth.inner.token", "auth.named.x"}
-    assert predicted.of("unknown") == {"auth.several[1]"}
+    assert predicted.of("problem") == {"auth.inner.token", "auth.named.x"}
+    assert predicted.of("warning") == {"auth.several[1]"}
     assert predicted.one("auth.named.x")["place"].endswith("profiles.toml:10:11")
     assert predicted.one("auth.several[1]")["place"].endswith("profiles.toml:9:1")
 
@@ -506,7 +507,7 @@ def test_a_command_in_a_list_of_a_foreign_scheme_runs_only_where_it_may(desk: De
     predicted = desk.predict("--config-file", str(other))
     shown = desk.gatepass("show", "job", "--origin", "--resolve", "--config-file", str(other))
 
-    assert "auth.several[1]" in predicted.of("lack")
+    assert "auth.several[1]" in predicted.of("problem")
     assert "a command runs only when your own file names it" in " ".join(shown.stdout.split())
     assert not (desk.folder / "witness").exists()
 
@@ -525,7 +526,7 @@ def test_a_text_of_a_kind_of_its_own_in_a_finding_is_told_as_plain_text(desk: De
         "shelf.py",
         f"{_LOUD}def shelf(text, context):\n    return 'sesame'\n"
         "def unattended(text, context):\n"
-        "    yield Finding(Loud('note'), Loud('x'), Loud('it is dusty'), Loud('wipe it'))\n"
+        "    yield Finding(Loud('info'), Loud('x'), Loud('it is dusty'), Loud('wipe it'))\n"
         "shelf.unattended = unattended\n",
     )
     desk.provides("secrets", "shelf", "shelf:shelf")
@@ -549,7 +550,7 @@ def test_a_source_whose_attributes_fail_is_unknown_by_its_own_name(desk: Desk) -
     predicted = desk.predict()
 
     assert "the source shelf" in predicted.one("auth.password")["message"]
-    assert predicted.of("unknown") == {"auth.password"}
+    assert predicted.of("warning") == {"auth.password"}
     assert PASSWORD not in predicted.text
 
 
@@ -578,7 +579,7 @@ def test_a_scheme_whose_attributes_fail_has_its_references_looked_at_all_the_sam
     listed = desk.gatepass("secret", "list")
     shown = desk.gatepass("show", "job", "--origin", "--resolve")
 
-    assert (predicted.of("lack"), predicted.of("unknown")) == ({"auth.password"}, {"auth"})
+    assert (predicted.of("problem"), predicted.of("warning")) == ({"auth.password"}, {"auth"})
     assert (listed.returncode, shown.returncode) == (0, 0)
     assert PASSWORD not in predicted.text + listed.stderr + shown.stderr + shown.stdout
 
@@ -595,7 +596,7 @@ def test_a_scheme_whose_class_fails_is_like_one_that_says_nothing(desk: Desk) ->
 
     predicted = desk.predict()
 
-    assert (predicted.of("lack"), predicted.of("unknown")) == ({"auth.key"}, {"auth"})
+    assert (predicted.of("problem"), predicted.of("warning")) == ({"auth.key"}, {"auth"})
     assert PASSWORD not in predicted.text
 
 
@@ -607,10 +608,10 @@ _ANYTHING: st.SearchStrategy[Any] = st.recursive(
 
 @given(answer=_ANYTHING)
 @example(answer=[Finding("fine", "x", "y")])  # type: ignore[arg-type] # a stranger may do so
-@example(answer=[Finding("lack", "x", None)])  # type: ignore[arg-type]
+@example(answer=[Finding("problem", "x", None)])  # type: ignore[arg-type]
 def test_whatever_a_stranger_answers_findings_come_out(answer: Any) -> None:
     for finding in told_by("x", "y", lambda: answer):
-        assert finding.verdict in {"ok", "note", "unknown", "lack"}
+        assert finding.verdict in {"ok", "info", "warning", "problem"}
         assert isinstance(finding.message, str)
 
 
@@ -633,8 +634,8 @@ def test_without_a_name_every_profile_is_predicted_and_a_broken_one_weighs_more(
     assert (valid.returncode, broken.returncode) == (3, 2)
     assert [each["profile"] for each in json.loads(valid.stdout)] == ["job"]
     assert [(each["profile"], each["verdict"]) for each in json.loads(broken.stdout)] == [
-        ("free", "lack"),
-        ("job", "lack"),
+        ("free", "problem"),
+        ("job", "problem"),
     ]
 
 
@@ -668,7 +669,7 @@ def test_a_source_of_another_package_hears_that_nobody_is_there(desk: Desk) -> N
         "shelf.py",
         "from gatepass import Finding\ndef shelf(text, context):\n    return ''\n"
         "def look(text, context):\n"
-        "    return [Finding('note', 'x', str(context.terminal.why_not_ask()))]\n"
+        "    return [Finding('info', 'x', str(context.terminal.why_not_ask()))]\n"
         "shelf.unattended = look\n",
     )
     desk.provides("secrets", "shelf", "shelf:shelf")

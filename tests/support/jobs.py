@@ -156,7 +156,7 @@ class Desk:
         self.package(f"../{info}/entry_points.txt", f"[gatepass.{group}]\n{name} = {target}\n")
 
     def block(self, module: str) -> None:
-        """Let every Python here lack a package."""
+        """Take a package from every Python here."""
         self.package("sitecustomize.py", _BLOCKER)
         self.environ["BLOCKED"] = module
 
@@ -216,12 +216,12 @@ class Case:
 
     Attributes:
         build: makes it.
-        lack: the subject of what lacks; empty where the job runs.
+        problem: the subject of what would fail; empty where the job runs.
         ends: what the job ends with.
     """
 
     build: Callable[[Desk], None]
-    lack: str
+    problem: str
     ends: int
 
 
@@ -231,9 +231,9 @@ CASES: dict[str, Case] = {}
 Build = Callable[[Desk], None]
 
 
-def case(lack: str = "", *, ends: int = 3) -> Callable[[Build], Build]:
+def case(problem: str = "", *, ends: int = 3) -> Callable[[Build], Build]:
     def add(build: Build) -> Build:
-        CASES[build.__name__] = Case(build, lack, ends if lack else 0)
+        CASES[build.__name__] = Case(build, problem, ends if problem else 0)
         return build
 
     return add
@@ -875,13 +875,13 @@ def a_source_of_another_package_that_cannot_be_loaded(desk: Desk) -> None:
 
 
 @case("auth.password")
-def a_source_of_another_package_that_predicts_a_lack(desk: Desk) -> None:
+def a_source_of_another_package_that_predicts_a_problem(desk: Desk) -> None:
     desk.package(
         "shelf.py",
         "from gatepass import Finding, SecretUnavailable\n"
         "def shelf(text, context):\n    raise SecretUnavailable('the shelf is empty')\n"
         "shelf.unattended = lambda text, context: "
-        "[Finding('lack', context.field, 'the shelf is empty')]\n",
+        "[Finding('problem', context.field, 'the shelf is empty')]\n",
     )
     desk.provides("secrets", "shelf", "shelf:shelf")
     desk.basic('"shelf:mi"')

@@ -348,7 +348,7 @@ class ForeseesNothing(Good):
     __doc__ = Good.__doc__
 
     def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        return [each for each in context.predict(header=self.header) if each.verdict == "lack"]
+        return [each for each in context.predict(header=self.header) if each.verdict == "problem"]
 
 
 @dataclass(frozen=True)
@@ -406,7 +406,7 @@ class ForeseesTheSecret(Good):
     def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
         yield from context.predict(key=self.key)
         yield Finding(
-            "note", "auth", "looked", hint=f"it is one of {sorted(context.environ.items())}"
+            "info", "auth", "looked", hint=f"it is one of {sorted(context.environ.items())}"
         )
 
 
@@ -502,19 +502,19 @@ def _texts(text: str, context: SecretContext) -> Any:
 
 
 def _input(text: str, context: SecretContext) -> Any:
-    yield Finding("lack", context.field, input(text))
+    yield Finding("problem", context.field, input(text))
 
 
 def _everything(text: str, context: SecretContext) -> Any:
     told = [each.read_text() for each in Path(context.environ[WHERE]).iterdir()]
-    return [Finding("unknown", context.field, f"{text} is none of {told}")]
+    return [Finding("warning", context.field, f"{text} is none of {told}")]
 
 
 def _always(text: str, context: SecretContext) -> Any:
-    yield Finding("lack", context.field, f"the shelf may not have {text}", hint="look at it")
+    yield Finding("problem", context.field, f"the shelf may not have {text}", hint="look at it")
 
 
-predicts_a_lack = _foreseen(_always)
+predicts_a_problem = _foreseen(_always)
 predicts_nothing = _foreseen(_nothing)
 predicts_texts = _foreseen(_texts)
 predicts_by_input = _foreseen(_input)

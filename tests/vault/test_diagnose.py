@@ -53,20 +53,20 @@ def test_a_redis_that_may_lose_a_login_earns_the_lines_to_set(
     own_redis.client().config_set("maxmemory", "100mb")
     own_redis.client().config_set(setting, value)
 
-    assert line in found(examined(at(own_redis)), "lack")
+    assert line in found(examined(at(own_redis)), "problem")
 
 
 def test_a_replica_is_told(own_redis: Redis) -> None:
     own_redis.client().replicaof("127.0.0.1", free_port())
 
-    assert "is a replica" in found(examined(at(own_redis)), "lack")
+    assert "is a replica" in found(examined(at(own_redis)), "problem")
 
 
 def test_a_redis_that_is_away_is_told_with_the_next_step(own_redis: Redis) -> None:
     own_redis.stop()
 
     assert "cannot be reached: Connection refused\nnothing was lost" in found(
-        examined(at(own_redis)), "lack"
+        examined(at(own_redis)), "problem"
     )
 
 
@@ -84,10 +84,10 @@ def test_what_a_user_may_not_ask_is_not_known(
     with redis_server(tmp_path / "redis", settings=settings) as redis:
         findings = examined(at(redis, credentials=lambda: ("svc", Secret("pw"))))
 
-    told = found(findings, "unknown")
+    told = found(findings, "warning")
     assert [words in told for words in unknown] == [True] * len(unknown)
     assert told.count("cannot be told") == len(unknown)
-    assert found(findings, "lack") == ""
+    assert found(findings, "problem") == ""
 
 
 # ------------------------------------------------------------- files
@@ -96,7 +96,7 @@ def test_what_a_user_may_not_ask_is_not_known(
 def test_a_local_folder_is_proven_by_a_second_process_and_left_as_it_was(tmp_path: Path) -> None:
     findings = examined(FileStore(tmp_path))
 
-    assert [each.verdict for each in findings] in (["ok"], ["ok", "unknown"])
+    assert [each.verdict for each in findings] in (["ok"], ["ok", "warning"])
     assert "locks hold between processes" in findings[0].message
     assert list(tmp_path.iterdir()) == [tmp_path / "home"]
 
@@ -111,9 +111,9 @@ def test_a_folder_that_is_not_made_yet_is_judged_by_the_one_above(tmp_path: Path
     ("kind", "verdicts", "told"),
     [
         ("ext4", ["ok"], "(ext4)"),
-        ("nfs4", ["ok", "unknown"], "nfs4 is shared by other hosts"),
-        ("fuse.tomorrow", ["ok", "unknown"], "fuse.tomorrow may be shared by other hosts"),
-        (None, ["ok", "unknown"], "the file system may be shared by other hosts"),
+        ("nfs4", ["ok", "warning"], "nfs4 is shared by other hosts"),
+        ("fuse.tomorrow", ["ok", "warning"], "fuse.tomorrow may be shared by other hosts"),
+        (None, ["ok", "warning"], "the file system may be shared by other hosts"),
     ],
 )
 def test_what_holds_between_hosts_is_not_claimed_for_a_shared_file_system(
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(peers_folder: Path) -> None:
     if folder == peers_folder:
         folder.chmod(0o500)
     try:
-        assert "no file can be locked in" in found(examined(FileStore(folder)), "lack")
+        assert "no file can be locked in" in found(examined(FileStore(folder)), "problem")
     finally:
         peers_folder.chmod(0o755)
 

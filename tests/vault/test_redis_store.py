@@ -508,7 +508,7 @@ def test_nonsense_for_an_answer_is_an_error_of_the_vault(answer: bytes) -> None:
             its.write(IDENTITY, RECORD)
         findings = examined(store)
 
-    assert {each.verdict for each in findings} <= {"lack", "unknown"}
+    assert {each.verdict for each in findings} <= {"problem", "warning"}
 
 
 def test_an_answer_that_never_ends_takes_neither_memory_nor_time() -> None:

@@ -7,8 +7,8 @@ an error would stop at the first.
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["ok", "note", "unknown", "lack"]
-"""How a finding weighs: nothing to do; worth knowing; cannot be told from here; will fail."""
+Verdict = Literal["ok", "info", "warning", "problem"]
+"""How a finding weighs: nothing to do; worth knowing; may fail, which cannot be told; will fail."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,12 +52,12 @@ def _redis(store: RedisStore) -> Iterator[Finding]:
             for part in ("persistence", "replication", "memory")
         )
     except VaultError as error:
-        yield Finding("lack", _VAULT, error.message, error.hint)
+        yield Finding("problem", _VAULT, error.message, error.hint)
         return
     yield from _durable(store, persistence)
     if (replication or {}).get("role") == "slave":
         yield Finding(
-            "lack",
+            "problem",
             _VAULT,
             f"{store.shown} is a replica: it takes no writes, and may lag behind",
             "name the primary in the setting vault",
@@ -78,12 +78,12 @@ def _durable(store: RedisStore, persistence: dict[str, Any] | None) -> Iterator[
     """Whether a write is on the disk when redis says that it is done."""
     if persistence is not None and persistence.get("aof_last_write_status", "ok") != "ok":
         yield Finding(
-            "lack", _VAULT, f"{store.shown} cannot write to its disk", "look at redis' own log"
+            "problem", _VAULT, f"{store.shown} cannot write to its disk", "look at redis' own log"
         )
     settings = _asked(store, lambda redis: redis.config_get("append*"))
     if not settings and (persistence is None or persistence.get("aof_enabled") == 1):
         yield Finding(
-            "unknown",
+            "warning",
             _VAULT,
             f"whether {store.shown} writes each change to its disk cannot be told: it does not "
             "let this user look at its settings",
@@ -96,7 +96,7 @@ def _durable(store: RedisStore, persistence: dict[str, Any] | None) -> Iterator[
         yield Finding("ok", _VAULT, f"{store.shown} writes each change to its disk at once")
         return
     yield Finding(
-        "lack",
+        "problem",
         _VAULT,
         f"{store.shown} may lose its last writes when it stops, and a lost token is a lost login",
         "set in redis.conf:\n    appendonly yes\n    appendfsync always",
@@ -107,7 +107,7 @@ def _evicting(store: RedisStore, memory: dict[str, Any] | None) -> Finding:
     """Whether redis throws things away when it is full; locks are what goes first."""
     if memory is None or "maxmemory_policy" not in memory:
         return Finding(
-            "unknown",
+            "warning",
             _VAULT,
             f"whether {store.shown} throws records away when it is full cannot be told",
             "set in redis.conf:\n    maxmemory-policy noeviction",
@@ -115,7 +115,7 @@ def _evicting(store: RedisStore, memory: dict[str, Any] | None) -> Finding:
     if memory["maxmemory_policy"] == "noeviction" or not memory.get("maxmemory"):
         return Finding("ok", _VAULT, f"{store.shown} throws nothing away when it is full")
     return Finding(
-        "lack",
+        "problem",
         _VAULT,
         f"{store.shown} throws locks and records away when it is full",
         "set in redis.conf:\n    maxmemory-policy noeviction",
@@ -132,7 +132,7 @@ def _files(folder: Path, kind_of: Callable[[Path], str | None]) -> Iterator[Find
     except (OSError, subprocess.SubprocessError, VaultError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         yield Finding(
-            "lack",
+            "problem",
             _VAULT,
             f"no file can be locked in {place}: {why}",
             "the folder of the vault must be writable, and on a file system with locks",
@@ -141,7 +141,7 @@ def _files(folder: Path, kind_of: Callable[[Path], str | None]) -> Iterator[Find
     kind = kind_of(place)
     if not holds:
         yield Finding(
-            "lack",
+            "problem",
             _VAULT,
             f"locks do not hold in {place} ({kind or 'unknown file system'}): two processes had "
             "the same one",
@@ -155,7 +155,7 @@ def _files(folder: Path, kind_of: Callable[[Path], str | None]) -> Iterator[Find
     what = f"{kind} may be shared by" if kind else "the file system may be shared by"
     what = f"{kind} is shared by" if kind in _NETWORK else what
     yield Finding(
-        "unknown",
+        "warning",
         _VAULT,
         f"{what} other hosts; whether locks hold between hosts cannot be told from here",
         _ELSEWHERE,

@@ -133,7 +133,7 @@ class AuthContext:
 
 
 class Predictor(Protocol):
-    """Says what references would lack in a run without a person."""
+    """Says what of references would fail in a run without a person."""
 
     def __call__(self, **fields: object) -> tuple[Finding, ...]:
         """Look at each field that is a reference; see :attr:`UnattendedContext.predict`."""
@@ -146,7 +146,7 @@ class UnattendedContext:
     Attributes:
         profile_name: the profile's name.
         origin: scheme, host and port of its URL.
-        predict: says what fields would lack: ``predict(user_name=self.user_name)``. References
+        predict: says what of fields would fail: ``predict(user_name=self.user_name)``. References
             in tables and lists count too; what is none is passed over. Asks no person and shows
             no dialog.
         vault: where tokens are kept, for schemes that keep any.
@@ -196,7 +196,7 @@ class SchemeBase:
     connection_bound: ClassVar[bool] = False
 
     def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        """Say what a run without a person would lack: by default what its references would.
+        """Say what would fail in a run without a person: by default, of its references.
 
         Opens no connection to the server, asks no person, shows no dialog and changes nothing.
         """
@@ -213,7 +213,7 @@ def unloadable(module: str, scheme: str) -> tuple[Finding, ...]:
     except (ImportError, OSError) as error:
         message = f"{scheme} needs the package {module}, which fails with {type(error).__name__}"
         hint = f"install it where the job runs: pip install {module.replace('_', '-')}"
-        return (Finding("lack", module, message, hint),)
+        return (Finding("problem", module, message, hint),)
     return ()
 
 

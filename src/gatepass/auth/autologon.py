@@ -391,35 +391,37 @@ def _predicted_sspi(scheme: Autologon) -> Iterator[Finding]:
     try:
         _sspi(scheme)
     except GatepassError as error:
-        yield Finding("lack", "principal", error.message, error.hint)
+        yield Finding("problem", "principal", error.message, error.hint)
     except ImportError:
-        yield Finding("lack", "spnego", "the package pyspnego is missing", "pip install pyspnego")
+        yield Finding(
+            "problem", "spnego", "the package pyspnego is missing", "pip install pyspnego"
+        )
     else:
         message = (
             "the account of the job logs on, so its password must be stored: in the Task "
             'Scheduler do not tick "Do not store password"'
         )
-        yield Finding("note", "account", message)
+        yield Finding("info", "account", message)
 
 
 def _predicted_gssapi(scheme: Autologon, context: UnattendedContext) -> Iterator[Finding]:
     try:
         gssapi = _import_gssapi()
     except GatepassError as error:
-        yield Finding("lack", "gssapi", error.message, error.hint)
+        yield Finding("problem", "gssapi", error.message, error.hint)
         return
     named = context.environ.get("KRB5_CLIENT_KTNAME")
     keytab = named or _usual_keytab()
     logs_on = keytab is not None and _opens(gssapi, keytab, scheme.principal)
     for variable in ("KRB5_CONFIG", "KRB5_CLIENT_KTNAME" if logs_on else "KRB5CCNAME"):
         if context.environ.get(variable):
-            yield Finding("note", variable, "it is set here; the job must set it too")
+            yield Finding("info", variable, "it is set here; the job must set it too")
     if logs_on:
         yield Finding("ok", "keytab", f"{keytab} logs on")
         return
     if named:
         message = f"KRB5_CLIENT_KTNAME names {named}, which holds no key that can be used"
-        yield Finding("note", "keytab", message)
+        yield Finding("info", "keytab", message)
     yield _ticket(gssapi, scheme, context)
 
 
@@ -467,14 +469,14 @@ def _ticket(gssapi: Any, scheme: Autologon, context: UnattendedContext) -> Findi
     try:
         found = _found(gssapi, scheme.principal)
     except GatepassError as error:
-        return Finding("lack", "ticket", error.message, error.hint)
+        return Finding("problem", "ticket", error.message, error.hint)
     if found.seconds is None:
         return Finding("ok", "ticket", f"a ticket of {found.principal} is there")
     ends = context.clock() + found.seconds
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ends))
     if ends < context.until:
         message = f"the ticket of {found.principal} ends at {when}"
-        return Finding("lack", "ticket", message, _ENDS_HINT)
+        return Finding("problem", "ticket", message, _ENDS_HINT)
     return Finding("ok", "ticket", f"a ticket of {found.principal} is there until {when}")
 
 

@@ -53,7 +53,7 @@ class Credentials(SchemeBase):
         return _Asking(name, password, channel_binding=self.channel_binding)
 
     def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        """Say what its references would lack, and whether it can speak NTLM."""
+        """Say which of its references would fail, and whether it can speak NTLM."""
         return (*super().unattended(context), *unloadable("requests_ntlm", "credentials"))
 
 

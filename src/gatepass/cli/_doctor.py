@@ -5,8 +5,7 @@ of a profile. A vault in a redis is asked. Each part looks at one thing, in a th
 a deadline: a keyring, a ticket cache or a folder on the network may hang for ever, and the rest
 shall be told all the same.
 
-What weighs as a lack depends on the profiles: a machine without a keyring lacks nothing where no
-profile asks for one.
+What is a problem depends on the profiles: a missing keyring is none where no profile asks for one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -65,12 +64,12 @@ def examination(
     )
     scenes = _in_time(lambda: [Scene.of(world, config_files, words)], _SECONDS)
     if isinstance(scenes, str):
-        yield Finding("lack", "files", f"the files of profiles {scenes}", _HANGS)
+        yield Finding("problem", "files", f"the files of profiles {scenes}", _HANGS)
         scenes = [Scene(world, words)]
     for subject, seconds, look in parts:
         found = _in_time(lambda look=look: list(look(scenes[0])), seconds)  # type: ignore[misc]
         if isinstance(found, str):
-            found = [Finding("lack", subject, f"the examination {found}", _HANGS)]
+            found = [Finding("problem", subject, f"the examination {found}", _HANGS)]
         yield from map(words.netted, found)
 
 

@@ -76,8 +76,8 @@ class Scene:
             return f"{len(names)} profile{'s' * (len(names) != 1)}"
         return ", ".join(names)
 
-    def lacking(self, need: str, subject: str, message: str, hint: str = "") -> Finding:
-        """Return a finding about what is not there: a lack where a profile needs it, else a note.
+    def missing(self, need: str, subject: str, message: str, hint: str = "") -> Finding:
+        """Return a finding about what is not there: a problem where a profile needs it, else info.
 
         Args:
             need: the scheme or source that needs it.
@@ -86,7 +86,7 @@ class Scene:
             hint: the next step.
         """
         needed = self.needed_by(need)
-        verdict: Verdict = "lack" if needed else "note"
+        verdict: Verdict = "problem" if needed else "info"
         why = f"; needed by {needed}" if needed else "; no profile needs it"
         return Finding(verdict, subject, message + why, hint)
 

@@ -30,14 +30,14 @@ def files(scene: Scene) -> Iterator[Finding]:
             )
             hint = "" if words.redacted else problem.hint
             hint = hint or "gatepass validate tells more"
-            yield Finding("lack", "files", message, hint, place)
+            yield Finding("problem", "files", message, hint, place)
     if scene.layers is None:
         return
     of_others = {each.path for each in scene.layers.unread if each.owner}
     for file in explain.files_seen(scene.layers):
         why = words.said("", file.why, sep="")
         message = f"{file.state} ({file.layer}){': ' * bool(why)}{why}"
-        verdict: Verdict = "note" if file.state == "skipped" else "ok"
+        verdict: Verdict = "info" if file.state == "skipped" else "ok"
         hint = ""
         if file.why == "not trusted" or file.path in of_others:
             hint = f"look at it:\n    gatepass trust {words.pasted(file.path)}"
@@ -52,13 +52,13 @@ def profiles(scene: Scene) -> Iterator[Finding]:
         if profile is None:
             hint = f"    {seen_by('' if scene.words.redacted else name)}"
             yield Finding(
-                "lack", "profiles", f"{scene.words.name('profile', name)} is broken", hint
+                "problem", "profiles", f"{scene.words.name('profile', name)} is broken", hint
             )
     good = [profile for profile in scene.found.values() if profile is not None]
     schemes = ", ".join(sorted({profile.scheme for profile in good}))
     message = f"{len(good)} can be used{': ' * bool(schemes)}{schemes}"
     hint = "" if scene.layers.all_names else "    gatepass init"
-    yield Finding("ok" if scene.found else "note", "profiles", message, hint)
+    yield Finding("ok" if scene.found else "info", "profiles", message, hint)
 
 
 # ---------------------------------------------------------------- permissions and trust
@@ -67,7 +67,7 @@ def profiles(scene: Scene) -> Iterator[Finding]:
 def permissions(scene: Scene) -> Iterator[Finding]:
     """Look whether others may write to the folders that decide where secrets go."""
     if sys.platform == "win32":
-        yield Finding("unknown", "permissions", "Windows' own rights were not looked at")
+        yield Finding("info", "permissions", "Windows' own rights were not looked at")
         return
     places = scene.world.locations
     user, state = places.user.parent, places.state
@@ -77,7 +77,7 @@ def permissions(scene: Scene) -> Iterator[Finding]:
     )
     if any(lost):
         message = f"there is no home folder: {', and '.join(filter(None, lost))}"
-        yield Finding("note", "permissions", message, "set HOME")
+        yield Finding("info", "permissions", message, "set HOME")
     folders = [each for each in (user, state, state / "trust") if not each.is_relative_to(NO_HOME)]
     good = True
     for folder in folders:
@@ -97,13 +97,13 @@ def _judged(scene: Scene, path: Path) -> Finding | None:
         return None
     except OSError as error:
         message, hint = f"cannot be looked at: {error.strerror}", "it should be yours alone"
-        return Finding("lack", "permissions", message, hint, scene.words.path(path))
+        return Finding("problem", "permissions", message, hint, scene.words.path(path))
     problem = unsafe_permissions(FileBytes(path, b"", status), own=True)
     if problem is None:
         return None
     command = problem.hint.split("\n")[0]  # what follows is for files alone
     hint = command.replace(quoted(str(path)), scene.words.pasted(path))
-    return Finding("lack", "permissions", problem.message, hint, scene.words.path(path))
+    return Finding("problem", "permissions", problem.message, hint, scene.words.path(path))
 
 
 def trust(scene: Scene) -> Iterator[Finding]:
@@ -117,10 +117,10 @@ def trust(scene: Scene) -> Iterator[Finding]:
         elif each.state in {"changed", "other owner"}:
             what = "changed" if each.state == "changed" else "got another owner"
             message = f"has {what} since it was trusted, so it is skipped"
-            yield Finding("note", "trust", message, f"    gatepass trust {path}", shown)
+            yield Finding("info", "trust", message, f"    gatepass trust {path}", shown)
         else:
-            verdict: Verdict = "lack" if each.state == "damaged record" else "note"
-            message = f"is trusted, and {each.state}" if verdict == "note" else each.state
+            verdict: Verdict = "problem" if each.state == "damaged record" else "info"
+            message = f"is trusted, and {each.state}" if verdict == "info" else each.state
             yield Finding(verdict, "trust", message, f"    gatepass trust --revoke {path}", shown)
     if good:
         yield Finding("ok", "trust", f"{good} trusted file{'s' * (good != 1)} as they were")
@@ -167,7 +167,7 @@ def _key(scene: Scene) -> Iterator[Finding]:
     quiet = source in {"env", "file"} or (source == "keyring" and _keyring_is_open(scene))
     if not quiet:
         message = f"its key, {shown}, was not asked for: it may need a person or run a program"
-        yield Finding("unknown", "vault", message, place=_shown(scene))
+        yield Finding("warning", "vault", message, place=_shown(scene))
         return
     try:
         count, unreadable = count_logins(place)
@@ -184,7 +184,7 @@ def _vault_trouble(scene: Scene, error: VaultError) -> Finding:
     message = scene.words.said("a login or the key cannot be read", error.message)
     hint = "" if scene.words.redacted else error.hint
     hint = hint or "gatepass status tells more"
-    return Finding("lack", "vault", message, hint, _shown(scene))
+    return Finding("problem", "vault", message, hint, _shown(scene))
 
 
 def _keyring_is_open(scene: Scene) -> bool:

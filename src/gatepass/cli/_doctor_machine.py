@@ -39,7 +39,7 @@ def versions(_: Scene) -> Iterator[Finding]:
     missing = [name for name in _PACKAGES if not _installed(name)]
     if missing:
         install = "    " + f"pip install {' '.join(missing)}"
-        yield Finding("lack", "packages", f"not installed: {', '.join(missing)}", install)
+        yield Finding("problem", "packages", f"not installed: {', '.join(missing)}", install)
 
 
 def _installed(package: str) -> str:
@@ -65,17 +65,17 @@ def extras(scene: Scene) -> Iterator[Finding]:
             continue
         message, hint = f"{module} {what}", f"    pip install 'gatepass[{extra}]'"
         if extra == "redis" and scene.vault_place.redis is not None:
-            yield Finding("lack", subject, f"{message}; the vault is in a redis", hint)
+            yield Finding("problem", subject, f"{message}; the vault is in a redis", hint)
         else:
             need = "autologon" if extra == "kerberos" else extra
-            yield scene.lacking(need, subject, message, hint)
+            yield scene.missing(need, subject, message, hint)
 
 
 def plug_ins(scene: Scene) -> Iterator[Finding]:
     """Look at the schemes and sources of other packages, and import each."""
     conflicts = plugins.conflicts()
     for sentence in conflicts:
-        yield Finding("lack", "plug-ins", sentence, "uninstall the package, or tell its author")
+        yield Finding("problem", "plug-ins", sentence, "uninstall the package, or tell its author")
     for group, built_in in plugins.BUILT_IN.items():
         for name in plugins.names(group):
             if name in built_in or any(repr(name) in sentence for sentence in conflicts):
@@ -90,7 +90,7 @@ def plug_ins(scene: Scene) -> Iterator[Finding]:
             except PluginError as error:
                 message = scene.words.said(f"{shown} cannot be used", error.message)
                 hint = "reinstall the package, or tell its author"
-                yield Finding("lack", "plug-ins", message, hint)
+                yield Finding("problem", "plug-ins", message, hint)
             else:
                 yield Finding("ok", "plug-ins", shown)
 
@@ -105,13 +105,13 @@ def person(scene: Scene) -> Iterator[Finding]:
     if reason is None:
         yield Finding("ok", "person", "a person can be asked here")
     else:
-        yield Finding("note", "person", f"nobody can be asked: {reason}")
+        yield Finding("info", "person", f"nobody can be asked: {reason}")
     reason = terminal.why_no_browser()
     if reason is None:
         yield Finding("ok", "browser", "a browser can be opened here")
     else:
         hint = "log in with a code from another device: gatepass login NAME --device"
-        yield Finding("note", "browser", f"no browser is opened: {reason}", hint)
+        yield Finding("info", "browser", f"no browser is opened: {reason}", hint)
 
 
 # ---------------------------------------------------------------- keyring and Kerberos
@@ -139,22 +139,22 @@ def keyring(scene: Scene) -> Iterator[Finding]:
         if door == "open":
             store.read("gatepass", "examination", access, seconds=_SECONDS)
     except SecretUnavailable as error:
-        yield scene.lacking("keyring", "keyring", error.message, error.hint)
+        yield scene.missing("keyring", "keyring", error.message, error.hint)
         return
     if backend.most_bytes is not None:
         most = f"an entry holds {backend.most_bytes} bytes: {backend.most_bytes // 2} characters"
-        yield Finding("note", "keyring", most, "keep longer secrets in a file: file:PATH")
+        yield Finding("info", "keyring", most, "keep longer secrets in a file: file:PATH")
     if door == "open":
         yield Finding("ok", "keyring", f"{backend.name} answers, and is unlocked")
     elif door == "unknown":
         message = f"{backend.name} was not asked: it might ask a person"
-        yield Finding("unknown", "keyring", message)
+        yield Finding("warning", "keyring", message)
     elif scene.world.terminal.why_not_ask() is None:
         message = f"{backend.name} is locked; who reads a secret is asked to unlock it"
-        yield Finding("note", "keyring", message)
+        yield Finding("info", "keyring", message)
     else:
         message = f"{backend.name} is locked, and nobody is there to unlock it"
-        yield scene.lacking("keyring", "keyring", message, store.UNLOCK)
+        yield scene.missing("keyring", "keyring", message, store.UNLOCK)
 
 
 def kerberos(scene: Scene) -> Iterator[Finding]:
@@ -169,7 +169,7 @@ def kerberos(scene: Scene) -> Iterator[Finding]:
     except GatepassError as error:
         own = error.message.partition(" (")[0]
         message = own if scene.words.redacted else error.message
-        yield scene.lacking("autologon", "kerberos", message, error.hint)
+        yield scene.missing("autologon", "kerberos", message, error.hint)
         return
     if ready.keytab:
         keytab = scene.words.name("keytab", ready.keytab)
@@ -211,7 +211,7 @@ def certificates(scene: Scene) -> Iterator[Finding]:
     except ProfileError as error:
         message = scene.words.within(error.message, [path])
         hint = f"{variable} names it: correct the path, or unset it"
-        yield Finding("lack", variable, message, hint)
+        yield Finding("problem", variable, message, hint)
         return
     if Path(path).is_dir():
         count, where = _hashed(Path(path)), f"the folder {shown}"
@@ -222,7 +222,7 @@ def certificates(scene: Scene) -> Iterator[Finding]:
     if count:
         yield Finding("ok", variable, f"{where} holds {_authorities(count)}")
     else:
-        yield Finding("lack", variable, f"{where} holds no certificate of an authority", hint)
+        yield Finding("problem", variable, f"{where} holds no certificate of an authority", hint)
 
 
 def _of_the_system(environ: Mapping[str, str], scene: Scene) -> Iterator[Finding]:
@@ -231,7 +231,9 @@ def _of_the_system(environ: Mapping[str, str], scene: Scene) -> Iterator[Finding
         path = environ.get(name)
         if path and not Path(path).exists():
             shown = scene.words.path(path)
-            yield Finding("lack", name, f"{shown} does not exist", f"correct {name}, or unset it")
+            yield Finding(
+                "problem", name, f"{shown} does not exist", f"correct {name}, or unset it"
+            )
     if sys.platform in {"win32", "darwin"}:
         yield Finding("ok", "certificates", "the system's own store is used")
         return
@@ -246,7 +248,7 @@ def _of_the_system(environ: Mapping[str, str], scene: Scene) -> Iterator[Finding
         yield Finding("ok", "certificates", message)
     else:
         message = "OpenSSL finds no authority in its usual places"
-        yield Finding("unknown", "certificates", message, _NO_AUTHORITY)
+        yield Finding("warning", "certificates", message, _NO_AUTHORITY)
 
 
 def _hashed(folder: Path) -> int:
@@ -272,16 +274,16 @@ def proxies(scene: Scene) -> Iterator[Finding]:
         if name.lower() == "no_proxy":
             count = len([each for each in value.split(",") if each.strip()])
             names = f"{count} name{'s' * (count != 1)}"
-            yield Finding("note", name, f"set: {names if scene.words.redacted else value}")
+            yield Finding("info", name, f"set: {names if scene.words.redacted else value}")
             continue
         bare = _without_login(value)
         login = ", with a login" if bare != value else ""
         message = f"set: {scene.words.name('proxy', bare)}{login}"
         if _is_address(bare):
-            yield Finding("note", name, message)
+            yield Finding("info", name, message)
         else:
             hint = "it should be http://HOST:PORT"
-            yield Finding("lack", name, f"{message}; this is no address", hint)
+            yield Finding("problem", name, f"{message}; this is no address", hint)
     if not found:
         yield Finding("ok", "proxy", "no variable names one")
 
@@ -326,6 +328,8 @@ def clock_finding(now: float, written: float) -> Finding:
 
     if now < written - 60:
         message = f"it says {moment(now)}, and gatepass was installed later than that"
-        return Finding("lack", "clock", message, "set the clock: TLS, tokens and Kerberos need it")
+        return Finding(
+            "problem", "clock", message, "set the clock: TLS, tokens and Kerberos need it"
+        )
     message = f"it says {moment(now)}; whether that is right cannot be told without a server"
-    return Finding("unknown", "clock", message, "gatepass check NAME compares it with the server's")
+    return Finding("info", "clock", message, "gatepass check NAME compares it with the server's")

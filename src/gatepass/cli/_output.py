@@ -307,6 +307,11 @@ def problem(complaint: Problem) -> None:
     _print_folded(str(complaint), sys.stdout)
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number with its noun: ``1 problem``, ``2 problems``."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 def finding(found: Finding) -> None:
     """Print one finding as data: how it weighs, what was seen, and the next step below."""
     place = f"{found.place}: " if found.place else ""

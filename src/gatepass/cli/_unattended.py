@@ -1,7 +1,7 @@
-"""What a run without a person would lack, profile by profile.
+"""What would fail in a run without a person, profile by profile.
 
 A person at a desk asks; cron, the Task Scheduler or a cluster will run. Each source and each scheme
-says for itself what it would lack; here they are asked, all of them, and what belongs to the
+says for itself what would fail; here they are asked, all of them, and what belongs to the
 profile as a whole is looked at. No person is asked, no dialog shown, no connection opened to the
 profile's server, no program run, nothing changed.
 """
@@ -80,14 +80,14 @@ class _Looking:
         variables = [each.where for each in origins if each.layer.kind == "variable"]
         if variables:
             names = ", ".join(dict.fromkeys(variables))
-            yield Finding("note", "variables", f"{names}: {_SET_HERE}")
+            yield Finding("info", "variables", f"{names}: {_SET_HERE}")
         if self.profile.proxy is None:
             yield from self._proxies("proxy", self.profile.url)
         sources = {each.layer.label: each.layer for each in self.profile.key_locations.values()}
         for label, source in sources.items():
             message = _how_found(source)
             if message:
-                yield Finding("note", "file", message, place=label)
+                yield Finding("info", "file", message, place=label)
 
     def _proxies(self, key: str, url: str) -> Iterator[Finding]:
         """Tell the variables of this desk by which requests for a URL find a proxy, or pass it."""
@@ -98,7 +98,7 @@ class _Looking:
         if found:
             variables = ", ".join((*found[:1], *passing[:1]))
             hint = f"or write it into the profile, as {key}"
-            yield Finding("note", key, f"{variables}: {_SET_HERE}", hint)
+            yield Finding("info", key, f"{variables}: {_SET_HERE}", hint)
 
     # ------------------------------------------------------------ references
 
@@ -173,14 +173,14 @@ class _Looking:
             if not tls.ca_file:
                 names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
                 subject = next(name for name in names if environ.get(name))
-                yield Finding("note", subject, f"it is {_SET_HERE}")
+                yield Finding("info", subject, f"it is {_SET_HERE}")
             yield from self._loaded(subject, Contexts(trust, table), None)
         elif url.startswith("https:") and tls.verify:
             # OpenSSL reads them by itself; the stores of Windows and macOS know no variables.
             elsewhere = sys.platform in {"win32", "darwin"}
             for name in () if elsewhere else ("SSL_CERT_FILE", "SSL_CERT_DIR"):
                 if environ.get(name):
-                    yield Finding("note", name, f"it is {_SET_HERE}")
+                    yield Finding("info", name, f"it is {_SET_HERE}")
         if tls.client_cert and tls.client_key_password is None:
             certificate = ClientCertificate(tls.client_cert, tls.client_key)
             yield from self._loaded(f"{table}.client_cert", Contexts(None, table), certificate)
@@ -195,7 +195,7 @@ class _Looking:
             contexts.get(certificate is None, certificate)
         except ProfileError as error:
             place = self.profile.place_of(*subject.split("."))
-            yield Finding("lack", subject, error.message, error.hint, place)
+            yield Finding("problem", subject, error.message, error.hint, place)
 
     def _opened(self, subject: str, path: str) -> Iterator[Finding]:
         try:
@@ -204,17 +204,17 @@ class _Looking:
         except OSError as error:
             message = f"cannot read {path}: {error.strerror}"
             place = self.profile.place_of(*subject.split("."))
-            yield Finding("lack", subject, message, place=place)
+            yield Finding("problem", subject, message, place=place)
 
     # ------------------------------------------------------------ the scheme
 
     def scheme(self, until: float) -> Iterator[Finding]:
-        """Let the scheme say what it would lack; without that, look at its references."""
+        """Let the scheme say what would fail; without that, look at its references."""
         name, scheme = self.profile.scheme, cast("Any", self.profile.auth)
         if not predicts_itself(scheme):
             yield from self.predict(**_fields_of(scheme))
             message = f"what the scheme {name} needs beside its references cannot be predicted"
-            yield Finding("unknown", "auth", message, place=self._place_of_scheme)
+            yield Finding("warning", "auth", message, place=self._place_of_scheme)
             return
         context = UnattendedContext(
             profile_name=self.profile.name,

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -55,7 +55,7 @@ def check(
 
     The examination looks at the keyring, Kerberos, certificates, proxies, files and their
     permissions, the vault, and what is installed. It changes nothing, asks no person and no
-    server. Exit codes: 0 nothing is lacking, 1 something is.
+    server. Exit codes: 0 no problem was found, 1 one was.
     """
     if name is None:
         return _examined(world, config_files, redacted=redacted, as_json=as_json)
@@ -120,7 +120,7 @@ def _clock_findings(ahead: float | None) -> list[Finding]:
         "    w32tm /resync                 (Windows)\n"
         "where this clock is right, tell the server's administrator"
     )
-    return [Finding("lack", "clock", message, hint)]
+    return [Finding("warning", "clock", message, hint)]
 
 
 def _vault_findings(profile: Profile, world: World) -> list[Finding]:
@@ -132,12 +132,9 @@ def _vault_findings(profile: Profile, world: World) -> list[Finding]:
     return status.diagnose_vault(place_of(profile, world, world.terminal))
 
 
-_WORDS: Final = {"ok": "ok", "note": "note", "unknown": "not known", "lack": "warning"}
-
-
 def _say(finding: Finding) -> None:
     """Print a finding and the next step, beside the data."""
-    _output.tell(f"{_WORDS[finding.verdict]}: {finding.subject}: {finding.message}")
+    _output.tell(f"{finding.verdict}: {finding.subject}: {finding.message}")
     if finding.hint:
         _output.tell(finding.hint)
 
@@ -155,9 +152,9 @@ def _examined(world: World, config_files: tuple[str, ...], *, redacted: bool, as
         findings.append(finding)
         if not as_json:
             _output.finding(finding)
-    lacks = sum(finding.verdict == "lack" for finding in findings)
+    problems = sum(finding.verdict == "problem" for finding in findings)
     if as_json:
-        _output.json({"ok": not lacks, "findings": [asdict(finding) for finding in findings]})
+        _output.json({"ok": not problems, "findings": [asdict(finding) for finding in findings]})
     else:
-        _output.data(f"{lacks} lacking" if lacks else "ok: nothing is lacking")
-    return _FAILED if lacks else 0
+        _output.data(_output.counted(problems, "problem") if problems else "ok: no problems")
+    return _FAILED if problems else 0

@@ -24,7 +24,7 @@ from gatepass.cli._problems import Complaint, all_complaints, complaints_of
 from gatepass.cli.profiles import tell_where
 from gatepass.errors import ProfileError, SecretUnavailable
 
-_LACKING: Final = SecretUnavailable.exit_code
+_PREDICTED: Final = SecretUnavailable.exit_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def _lines(text: str) -> list[str]:
 @click.option(
     "--unattended",
     is_flag=True,
-    help="Also predict what a run without a person would lack, such as a scheduled job; end with "
-    "3 if anything.",
+    help="Also predict what would fail in a run without a person, such as a scheduled job; end "
+    "with 3 if anything would.",
 )
 @click.option(
     "--for",
@@ -110,12 +110,13 @@ def validate(
     else:
         _show_complaints(complaints)
         if not complaints:
-            _output.data(f"ok: {_profiles_of(count)}")
+            _output.data(_summary(0, count))
     return ProfileError.exit_code if complaints else 0
 
 
-def _profiles_of(count: int) -> str:
-    return f"{count} profile{'s' * (count != 1)}"
+def _summary(problems: int, profiles: int) -> str:
+    checked = _output.counted(profiles, "profile")
+    return f"{_output.counted(problems, 'problem')} in {checked}" if problems else f"ok: {checked}"
 
 
 def _show_complaints(complaints: Iterable[Complaint]) -> None:
@@ -152,22 +153,22 @@ def _show_findings(
     """Print complaints and findings, and return the exit code: complaints weigh more."""
     verdicts = Counter(each.finding.verdict for each in told)
     if as_json:
-        _output.json([each.as_json() for each in [*map(_as_lack, complaints), *told]])
+        _output.json([each.as_json() for each in [*map(_as_problem, complaints), *told]])
     else:
         _show_complaints(complaints)
         for each in told:
             if each.finding.verdict != "ok":
                 each.show()
         if not complaints:
-            head = f"{verdicts['lack']} lacking" if verdicts["lack"] else "ok"
-            tail = f", {verdicts['unknown']} cannot be told" if verdicts["unknown"] else ""
-            _output.data(f"{head}: {_profiles_of(count)}{tail}")
+            warnings = verdicts["warning"]
+            tail = f", {_output.counted(warnings, 'warning')}" if warnings else ""
+            _output.data(_summary(verdicts["problem"], count) + tail)
     if complaints:
         return ProfileError.exit_code
-    return _LACKING if verdicts["lack"] else 0
+    return _PREDICTED if verdicts["problem"] else 0
 
 
-def _as_lack(complaint: Complaint) -> _Told:
+def _as_problem(complaint: Complaint) -> _Told:
     problem = complaint.problem
-    finding = Finding("lack", problem.key, problem.message, problem.hint, problem.place)
+    finding = Finding("problem", problem.key, problem.message, problem.hint, problem.place)
     return _Told(complaint.profile, finding)

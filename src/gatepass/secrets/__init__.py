@@ -213,7 +213,7 @@ class SecretRef:
 
         Returns:
             What is to be told of the alternative that is likeliest to answer. Where none would,
-            one finding of the verdict ``lack`` says what each lacks.
+            one finding of the verdict ``problem`` says why each would not.
         """
         here = replace(
             context, layer=self.layer, base_dir=Path(self.base_dir) if self.base_dir else None
@@ -224,13 +224,13 @@ class SecretRef:
             try:
                 found.append((written, _predicted(source, text, here)))
             except PluginError as error:
-                found.append((written, (_lack(here, error.message, error.hint),)))
+                found.append((written, (_problem(here, error.message, error.hint),)))
                 break  # a run would end here, whatever comes after
         written, mildest = min(found, key=lambda pair: _weight(pair[1]))
         if not mildest:
             return (Finding("ok", context.field, f"{written} answers"),)
-        if _weight(mildest) == _VERDICTS.index("lack"):
-            return (_all_lack(here, found),)
+        if _weight(mildest) == _VERDICTS.index("problem"):
+            return (_no_alternative(here, found),)
         return tuple(replace(each, message=f"{written}: {each.message}") for each in mildest)
 
 
@@ -321,8 +321,8 @@ def refused(source: SecretSource, text: str, context: SecretContext) -> tuple[Fi
     try:
         answers = bool(source(text, context))
     except SecretUnavailable as error:
-        return (_lack(context, error.message, error.hint),)
-    return () if answers else (_lack(context, "it is empty"),)
+        return (_problem(context, error.message, error.hint),)
+    return () if answers else (_problem(context, "it is empty"),)
 
 
 def told_by(who: str, subject: str, look: Callable[[], Iterable[Finding]]) -> tuple[Finding, ...]:
@@ -346,7 +346,7 @@ def told_by(who: str, subject: str, look: Callable[[], Iterable[Finding]]) -> tu
             return found
         wrong = "its own prediction is no list of findings"
     message = f"{who} cannot be predicted: {wrong}"
-    return (Finding("unknown", subject, message, hint="tell its author"),)
+    return (Finding("warning", subject, message, hint="tell its author"),)
 
 
 def _predicted(source: str, text: str, context: SecretContext) -> tuple[Finding, ...]:
@@ -357,32 +357,34 @@ def _predicted(source: str, text: str, context: SecretContext) -> tuple[Finding,
         if prediction is not None:
             return prediction(text, context)
         message = "this source cannot be predicted, and was not asked"
-        return (Finding("unknown", context.field, message),)
+        return (Finding("warning", context.field, message),)
 
     return told_by(f"the source {source}", context.field, look)
 
 
-def _lack(context: SecretContext, message: str, hint: str = "") -> Finding:
-    return Finding("lack", context.field, message, hint)
+def _problem(context: SecretContext, message: str, hint: str = "") -> Finding:
+    return Finding("problem", context.field, message, hint)
 
 
 def _weight(found: Iterable[Finding]) -> int:
     return max((_VERDICTS.index(each.verdict) for each in found), default=0)
 
 
-def _all_lack(context: SecretContext, found: list[tuple[str, tuple[Finding, ...]]]) -> Finding:
+def _no_alternative(
+    context: SecretContext, found: list[tuple[str, tuple[Finding, ...]]]
+) -> Finding:
     """One finding for a reference of which no alternative would answer."""
-    lacks = [
+    problems = [
         (f"{written}: {each.message}", each.hint)
         for written, findings in found
         for each in findings
-        if each.verdict == "lack"
+        if each.verdict == "problem"
     ]
-    lines = [line for line, _ in lacks]
+    lines = [line for line, _ in problems]
     if len(lines) > 1:
         lines = ["no alternative would answer:", *(f"  {line}" for line in lines)]
-    hints = dict.fromkeys(hint for _, hint in lacks if hint)
-    return _lack(context, "\n".join(lines), "\n".join(hints))
+    hints = dict.fromkeys(hint for _, hint in problems if hint)
+    return _problem(context, "\n".join(lines), "\n".join(hints))
 
 
 def ref(reference: str | list[Any] | dict[str, Any]) -> SecretRef:

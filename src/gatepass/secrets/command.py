@@ -57,13 +57,13 @@ def _unattended(text: str, context: SecretContext) -> tuple[Finding, ...]:
     try:
         program, *_ = _argv(text, context)
     except SecretUnavailable as error:
-        return (Finding("lack", context.field, error.message, error.hint),)
+        return (Finding("problem", context.field, error.message, error.hint),)
     message = f"{program} was not run, so whether it answers cannot be told"
     hint = "run it by hand as the job's user"
     name = json.loads(text)[0]
     if not name.startswith("~") and not Path(name).is_absolute():
         hint += f"; the PATH of the job may lead elsewhere, so write the absolute path of {name}"
-    return (Finding("unknown", context.field, message, hint),)
+    return (Finding("warning", context.field, message, hint),)
 
 
 def _argv(text: str, context: SecretContext) -> list[str]:

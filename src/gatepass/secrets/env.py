@@ -32,4 +32,4 @@ def _unattended(text: str, context: SecretContext) -> Iterator[Finding]:
     found = refused(env, text, context)
     yield from found
     if not found:
-        yield Finding("note", context.field, "it is set here; the job must set it too")
+        yield Finding("info", context.field, "it is set here; the job must set it too")

@@ -118,4 +118,4 @@ def _unattended(text: str, context: SecretContext) -> Iterator[Finding]:
         message = f"here it is {path}; the path starts at the working directory of the job"
     else:
         return
-    yield Finding("note", context.field, message)
+    yield Finding("info", context.field, message)

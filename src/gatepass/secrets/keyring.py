@@ -132,21 +132,21 @@ def _unattended(text: str, context: SecretContext) -> Iterator[Finding]:
     except SecretUnavailable as error:
         name, ancestors, refusal = "", set(), error
     if refusal is not None:
-        yield Finding("lack", context.field, refusal.message, refusal.hint)
+        yield Finding("problem", context.field, refusal.message, refusal.hint)
     elif ancestors & _OF_DESKTOPS:
         message = f"a run without a person has no unlocked desktop, which {name} needs"
-        yield Finding("lack", context.field, message, _WITHOUT_A_DESKTOP)
+        yield Finding("problem", context.field, message, _WITHOUT_A_DESKTOP)
     elif _WINDOWS in ancestors:
         yield from refused(keyring, text, context) or (
-            Finding("note", context.field, _OF_THE_SAME_USER),
+            Finding("info", context.field, _OF_THE_SAME_USER),
         )
     elif any(map(_is_plain, ancestors)):
         yield from refused(keyring, text, context)
     else:
         if _MACOS in ancestors:
-            yield Finding("note", context.field, _OF_THE_SAME_LOGIN)
+            yield Finding("info", context.field, _OF_THE_SAME_LOGIN)
         message = f"{name} was not asked, since it might show a dialog"
-        yield Finding("unknown", context.field, message)
+        yield Finding("warning", context.field, message)
 
 
 def entry(text: str, context: SecretContext) -> tuple[str, str]:

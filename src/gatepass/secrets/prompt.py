@@ -24,4 +24,4 @@ def prompt(text: str, context: SecretContext) -> str:
 def _unattended(text: str, context: SecretContext) -> tuple[Finding, ...]:  # noqa: ARG001 - the contract
     """Say that it needs a person."""
     hint = "put env:NAME or file:PATH before it; the first that answers is used"
-    return (Finding("lack", context.field, "it needs a person", hint),)
+    return (Finding("problem", context.field, "it needs a person", hint),)

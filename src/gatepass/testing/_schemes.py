@@ -41,7 +41,7 @@ _PAGE: Final = "page"
 _NOWHERE: Final = "http://127.0.0.1:1/mi/"  # nobody listens on port 1
 _WAIT: Final = 60.0  # seconds for what takes a fraction of one
 _THREADS: Final = 8
-_NO_PROMISE: Final = frozenset({"lack", "unknown"})  # verdicts
+_NO_PROMISE: Final = frozenset({"problem", "warning"})  # verdicts
 _A_DATE: Final = dt.date(2024, 2, 29)  # TOML has dates, and no key of a scheme is one
 
 
@@ -312,7 +312,7 @@ class SchemeContract:
             others = {key: each for key, each in self._environ().items() if key != _variable(name)}
             if not {each.verdict for each in self._told_by(auth, others)} & _NO_PROMISE:
                 fail(
-                    f"where {name} is missing its unattended() finds no lack, so a job would be "
+                    f"where {name} is missing its unattended() finds no problem, so a job would be "
                     "promised that fails: yield from context.predict(...) with all of its fields"
                 )
 

@@ -190,16 +190,17 @@ class SourceContract:
             fail(f"{broken[0]}: return gatepass.Finding objects, and raise nothing")
         if shows(" ".join(f"{each.message} {each.hint}" for each in found), [_PLAIN]):
             fail("a finding shows the secret: say what was looked for, not what was found")
-        if secret is None and not any(each.verdict in {"lack", "unknown"} for each in found):
+        if secret is None and not any(each.verdict in {"problem", "warning"} for each in found):
             fail(
-                "where nothing is there its unattended() finds no lack, so a job would be promised "
-                'that fails: yield gatepass.Finding("lack", context.field, why, hint=...)'
+                "where nothing is there its unattended() finds no problem, so a job would be "
+                'promised that fails: yield gatepass.Finding("problem", context.field, why, '
+                "hint=...)"
             )
         nobody = replace(context, terminal=Terminal(context.environ, interactive=False))
-        if any(each.verdict == "lack" for each in found) and self._answers(nobody):
+        if any(each.verdict == "problem" for each in found) and self._answers(nobody):
             fail(
-                "where the secret is there its unattended() finds a lack, so a job that would run "
-                "is held back: yield nothing where the source would answer"
+                "where the secret is there its unattended() finds a problem, so a job that would "
+                "run is held back: yield nothing where the source would answer"
             )
 
     def test_several_threads_may_ask_at_once(self, tmp_path: Path) -> None:

@@ -31,11 +31,11 @@ def acmevault(text: str, context: SecretContext) -> str:
 
 
 def unattended(text: str, context: SecretContext) -> Iterator[Finding]:
-    """Say what a run without a person would lack; the secret is not read."""
+    """Say what would fail in a run without a person; the secret is not read."""
     path = vault_of(context)
     if not path.is_file():
         why = f"there is no {path}, where {text} should be"
-        yield Finding("lack", context.field, why, hint="make it with: acme vault open")
+        yield Finding("problem", context.field, why, hint="make it with: acme vault open")
 
 
 acmevault.unattended = unattended  # type: ignore[attr-defined] # functions carry attributes

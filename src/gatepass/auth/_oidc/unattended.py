@@ -1,4 +1,4 @@
-"""What a run without a person would lack, for the scheme ``oidc``."""
+"""What would fail in a run without a person, for the scheme ``oidc``."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -36,13 +36,13 @@ def predict_login(scheme: OidcKeys, context: UnattendedContext) -> Iterator[Find
     of_vault = (*of_server, *of_key)
     if not _is_shut(of_vault):
         yield from _stored_login(scheme, context)
-    elif all(finding.verdict != "lack" for finding in of_vault):
-        yield Finding("unknown", "login", "without those secrets the login was not looked for")
+    elif all(finding.verdict != "problem" for finding in of_vault):
+        yield Finding("warning", "login", "without those secrets the login was not looked for")
 
 
 def _is_shut(found: Iterable[Finding]) -> bool:
     """Whether the vault cannot be read here without a secret that is not there, or not asked."""
-    return any(finding.verdict in {"unknown", "lack"} for finding in found)
+    return any(finding.verdict in {"warning", "problem"} for finding in found)
 
 
 def _is_empty(place: VaultPlace) -> bool:
@@ -62,7 +62,7 @@ def _stored_login(scheme: OidcKeys, context: UnattendedContext) -> Iterator[Find
     try:
         record = vault_of(context.vault).read(scheme.identity(context.origin))
     except GatepassError as error:
-        yield Finding("lack", "vault", error.message, error.hint)
+        yield Finding("problem", "vault", error.message, error.hint)
         return
     if record is None and scheme.refresh_token is not None:
         yield from context.predict(refresh_token=scheme.refresh_token)
@@ -76,13 +76,13 @@ def _nobody(scheme: OidcKeys, context: UnattendedContext) -> Finding:
     why = f"and the flow {scheme.flow} needs a person"
     if scheme.use_stored_token:
         why = "and use_stored_token forbids a login"
-    return _login("lack", f"nobody has logged in yet, {why}", context)
+    return _login("problem", f"nobody has logged in yet, {why}", context)
 
 
 def _judged(record: Record, context: UnattendedContext) -> Finding:
     who = record.user or record.subject or "somebody"
     if record.suspect:
-        return _login("lack", f"the stored token is suspect: {record.suspect}", context)
+        return _login("problem", f"the stored token is suspect: {record.suspect}", context)
     if refresh.is_renewable(record, context.until):
         return _login("ok", f"{who} is logged in, and the login is renewed by itself", context)
     if refresh.has_usable_token(record, context.until):
@@ -90,12 +90,12 @@ def _judged(record: Record, context: UnattendedContext) -> Finding:
     if refresh.is_renewable(record, context.clock()):
         when = _moment(record.refresh_until or 0.0)
         why = f"the stored login can be renewed until {when} only, unless it is used before"
-        return _login("lack", why, context)
+        return _login("problem", why, context)
     ends = record.expires_at
     if record.access_token is None or ends is None or ends <= context.clock():
-        return _login("lack", "the stored login has ended and cannot be renewed", context)
+        return _login("problem", "the stored login has ended and cannot be renewed", context)
     why = f"the stored login ends at {_moment(ends)} and cannot be renewed"
-    return _login("lack", why, context)
+    return _login("problem", why, context)
 
 
 def _moment(seconds: float) -> str:
@@ -104,5 +104,5 @@ def _moment(seconds: float) -> str:
 
 def _login(verdict: Verdict, message: str, context: UnattendedContext) -> Finding:
     command = quoted("gatepass", "login", context.profile_name)
-    hint = f"run: {command}" if verdict == "lack" else ""
+    hint = f"run: {command}" if verdict == "problem" else ""
     return Finding(verdict, "login", message, hint)
