@@ -82,7 +82,7 @@ def test_a_session_finds_what_was_stored(desk: Home) -> None:
 
     done = there.python(
         "from gatepass import Session; s = Session.from_profile('prod'); "
-        "print(sorted(v.reveal() for (k, _), v in s._unlocked._found.items() if 'pass' in k))"
+        "print(sorted(v.reveal() for (k, _), v in s._secrets._found.items() if 'pass' in k))"
     )
     assert done.stdout.strip() == "['password-secret', 'proxy.password-secret']"
     assert _states(there)["proxy.password keyring:"] == "answers"
@@ -106,13 +106,13 @@ def test_the_providers_proxy_has_an_entry_of_its_own(desk: Home) -> None:
         assert _read(desk, "gatepass:https://mi.example.com", field) == f"of {field}"
         assert _states(desk)[f"{field} keyring:"] == "answers"
     done = desk.python(
-        "import os, gatepass\n"
+        "import gatepass\n"
         "from gatepass._session import network, resolve\n"
-        "from gatepass._system.terminal import Terminal\n"
-        "profile = gatepass.load_profile('nightly')\n"
-        "found = resolve.Unlocked(profile, os.environ, Terminal(os.environ))\n"
-        "network.network_of(profile, os.environ, found)\n"
-        "network.network_of_provider(profile, os.environ, found)\n"
+        "from gatepass._system.context import RunContext\n"
+        "profile, run = gatepass.load_profile('nightly'), RunContext.of()\n"
+        "found = resolve.ResolvedSecrets(profile, run)\n"
+        "network.network_of(profile, run, found)\n"
+        "network.network_of_provider(profile, run, found)\n"
         "print(sorted(v.reveal() for (k, _), v in found._found.items()))"
     )
     assert done.stdout.strip() == str(sorted(f"of {field}" for field in fields)), done.stderr

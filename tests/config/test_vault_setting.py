@@ -14,8 +14,10 @@ from gatepass._config.layers import read_layers
 from gatepass._config.locations import Locations
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.redis_vault import RedisAddress, RedisVault
-from gatepass._session.vault_config import vault_place
+from gatepass._session.vault_config import vault_of
+from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
+from gatepass._vault.redis_store import RedisStore
 from gatepass.errors import ProfileError, VaultError
 from gatepass.secrets import ref
 
@@ -205,23 +207,23 @@ def test_the_password_of_one_server_does_not_go_to_another(machine: Machine) -> 
 
 def test_a_missing_password_names_the_key_and_the_next_step() -> None:
     machine = MachineSettings(vault=RedisVault("redis://localhost", password=ref("env:NOT_SET")))
-    place = vault_place(machine, {}, Terminal({}), lambda: 0.0)
-    assert place.redis is not None
+    store = vault_of(machine, RunContext({}, Terminal({}))).store
+    assert isinstance(store, RedisStore)
 
     with pytest.raises(VaultError, match=r"vault.password: .*NOT_SET"):
-        place.redis.credentials()
+        store.server.credentials()
 
 
 def test_a_password_is_resolved_once() -> None:
     environ = {"P": "first"}
     machine = MachineSettings(vault=RedisVault("redis://localhost", password=ref("env:P")))
-    place = vault_place(machine, environ, Terminal({}), lambda: 0.0)
-    assert place.redis is not None
+    store = vault_of(machine, RunContext(environ, Terminal({}))).store
+    assert isinstance(store, RedisStore)
 
     seen = []
     for value in ("first", "second"):
         environ["P"] = value
-        _, password = place.redis.credentials()
+        _, password = store.server.credentials()
         seen.append(password and password.reveal())
 
     assert seen == ["first", "first"]

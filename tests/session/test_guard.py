@@ -350,7 +350,7 @@ def test_the_password_is_nowhere_to_be_read(
             with pytest.raises(requests.RequestException) as caught:
                 attempt.get("x")
             errors.append(caught.value)
-        inside = [mi._network, mi._guard, mi._unlocked, mi._authenticator, vars(good.request)]
+        inside = [mi._network, mi._guard, mi._secrets, mi._authenticator, vars(good.request)]
         text = _spoken(caplog, mi, wrong, mi.profile, good, *inside, *errors, *warned)
         text += repr([pickle.dumps(each) for each in (mi, good, copy.copy(good))])
     text += "".join(capsys.readouterr())

@@ -183,7 +183,7 @@ def test_a_file_reference_means_the_same_file_after_pickling(
     again._ready()
 
     assert again.profile.auth == mi.profile.auth
-    assert [each.reveal() for each in again._unlocked._found.values()] == [PASSWORD]
+    assert [each.reveal() for each in again._secrets._found.values()] == [PASSWORD]
 
 
 def test_a_relative_path_of_python_starts_where_the_session_was_pickled(
@@ -366,7 +366,7 @@ def test_nobody_is_asked_where_a_pickle_is_opened(monkeypatch: pytest.MonkeyPatc
     mi = session_for(NOWHERE, auth=auth, interactive=True)
     content = pickle.dumps(mi)
     assert reopened(content).profile.auth == mi.profile.auth
-    assert reopened(content)._terminal.why_not_ask() == "interactive=False forbids asking"
+    assert reopened(content)._run.terminal.why_not_ask() == "interactive=False forbids asking"
     monkeypatch.delenv("MI_PASSWORD")
 
     with pytest.raises(NobodyThere, match="interactive=False forbids asking"):

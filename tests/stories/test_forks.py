@@ -29,9 +29,10 @@ from gatepass._session import session, vault_config
 from gatepass._session.connections import Lanes
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
-from gatepass._session.vault_config import vault_place
+from gatepass._system.context import RunContext
 from gatepass._system.fork import _INSIDE, _RENEW, _Inside, undisturbed
 from gatepass._system.terminal import Terminal
+from gatepass._vault.redis_store import RedisStore
 from gatepass.sandbox import Server
 from gatepass.secrets import Secret
 from tests.support.echo import Answer, Seen, basic, echo, wants
@@ -465,13 +466,14 @@ def test_no_lock_of_the_secrets_of_a_redis_stays_locked_in_a_child() -> None:
     machine = MachineSettings(vault=RedisVault("redis://localhost", password=Secret(PASSWORD)))
     mi = session_for(NOWHERE)
     profile = dataclasses.replace(mi.profile, machine=machine)
-    place = vault_place(profile.machine, {}, Terminal({}, interactive=False), time.time).redis
-    assert place is not None
-    secrets = inspect.getclosurevars(place.credentials).nonlocals["secrets"]
+    run = RunContext({}, Terminal({}, interactive=False))
+    store = vault_config.vault_of(profile.machine, run).store
+    assert isinstance(store, RedisStore)
+    secrets = inspect.getclosurevars(store.server.credentials).nonlocals["secrets"]
     assert isinstance(secrets, vault_config._Secrets)
 
     def work() -> tuple[str | None, str | None]:
-        user, password = place.credentials()
+        user, password = store.server.credentials()
         return user, None if password is None else password.reveal()
 
     with held_elsewhere(secrets._turn):

@@ -31,7 +31,7 @@ from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from gatepass._config.profile import Profile
-    from gatepass._session.resolve import Unlocked
+    from gatepass._session.resolve import ResolvedSecrets
     from gatepass.auth import Authenticator
 
 T = TypeVar("T")
@@ -179,14 +179,14 @@ class Guard:
     """
 
     def __init__(
-        self, profile: "Profile", authenticator: "Authenticator", unlocked: "Unlocked"
+        self, profile: "Profile", authenticator: "Authenticator", secrets: "ResolvedSecrets"
     ) -> None:
         self.base = prepared(profile.url)
         self.login = Login()
         self.challenges: tuple[Challenge, ...] = ()
         self._profile = profile
         self._authenticator = authenticator
-        self._unlocked = unlocked
+        self._secrets = secrets
         self._home = target(self.base)
 
     def is_home(self, url: str | None) -> bool:
@@ -320,7 +320,7 @@ class Guard:
             failing,
             call,
             passing=(requests.RequestException,),
-            holds_secret=self._unlocked.tells,
+            holds_secret=self._secrets.tells,
         )
 
     def _check_headers(self, sent: PreparedRequest, request: PreparedRequest) -> None:
@@ -367,7 +367,7 @@ class Guard:
             drained(response)  # now, while there is a connection
         except requests.RequestException:
             response._content = b""  # noqa: SLF001 - cut off: a refusal all the same
-        return explain_refusal(response, self._profile, self._unlocked.user, carried=carried)
+        return explain_refusal(response, self._profile, self._secrets.user, carried=carried)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The ways out: to the server, and to whom else the scheme asks, such as an identity provider."""
 
 import warnings
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -11,24 +10,25 @@ from gatepass._net.proxy import Proxy
 from gatepass._net.tls import ClientCertificate, TlsSettings, trusted
 from gatepass._net.urls import origin_of
 from gatepass._session.adapter import Network
-from gatepass._session.resolve import Unlocked
+from gatepass._session.resolve import ResolvedSecrets
+from gatepass._system.context import RunContext
 from gatepass.auth import basic_header, sends_credentials, value_of
 from gatepass.errors import GatepassWarning
 from gatepass.secrets import Secret
 
 
 def network_of(
-    profile: Profile, environ: Mapping[str, str], unlocked: Unlocked
+    profile: Profile, run: RunContext, secrets: ResolvedSecrets
 ) -> tuple[Network, ClientCertificate | None]:
     """Resolve the secrets of proxy and client key, and describe the way to the server."""
-    network, certificate = _way(profile, profile.tls, profile.proxy, "", environ, unlocked)
+    network, certificate = _way(profile, profile.tls, profile.proxy, "", run, secrets)
     # Permitted without allow_http because it never leaves this computer: so it must not.
     stays_here = sends_credentials(profile.auth) and not profile.allow_http
     return replace(network, stays_here=stays_here), certificate
 
 
 def network_of_provider(
-    profile: Profile, environ: Mapping[str, str], unlocked: Unlocked
+    profile: Profile, run: RunContext, secrets: ResolvedSecrets
 ) -> tuple[Network, ClientCertificate | None]:
     """Describe the way to who is asked beside the server, such as an identity provider.
 
@@ -36,7 +36,7 @@ def network_of_provider(
     """
     found = value_of(profile.auth, "proxy")
     proxy = found if isinstance(found, Proxy) else None
-    network, certificate = _way(profile, tls_of_scheme(profile), proxy, "auth.", environ, unlocked)
+    network, certificate = _way(profile, tls_of_scheme(profile), proxy, "auth.", run, secrets)
     # An identity provider may be reached by plain http on this computer only.
     return replace(network, stays_here=True), certificate
 
@@ -52,26 +52,26 @@ def _way(
     tls: TlsSettings,
     proxy: Proxy | None,
     above: str,
-    environ: Mapping[str, str],
-    unlocked: Unlocked,
+    run: RunContext,
+    secrets: ResolvedSecrets,
 ) -> tuple[Network, ClientCertificate | None]:
     header = None
     if proxy is not None:
         fields = {"user_name": proxy.user_name, "password": proxy.password}
-        found = unlocked.collect(f"{above}proxy.", fields)
+        found = secrets.collect(f"{above}proxy.", fields)
         if len(found) == len(fields):
             pair = (found["user_name"].reveal(), found["password"].reveal())
             header = Secret(basic_header(*pair))
-    key = unlocked.collect(f"{above}tls.", {"client_key_password": tls.client_key_password})
+    key = secrets.collect(f"{above}tls.", {"client_key_password": tls.client_key_password})
     certificate = None
     if tls.client_cert:
         password = key.get("client_key_password")
         certificate = ClientCertificate(tls.client_cert, tls.client_key, password)
     network = Network(
-        environ=environ,
+        environ=run.environ,
         timeout=profile.timeout,
         retries=profile.retries,
-        trust=trusted(tls.ca_file, environ),
+        trust=trusted(tls.ca_file, run.environ),
         verify=tls.verify,
         proxy=proxy,
         proxy_header=header,

@@ -5,39 +5,21 @@ answer is thrown away: only whether it came, or why not, is told. No person is a
 on the terminal, and not by a keyring that is locked.
 """
 
-import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from gatepass._config.profile import Profile, references
-from gatepass._system.terminal import Terminal
+from gatepass._session.resolve import context_of_field
+from gatepass._system.context import RunContext
 from gatepass.auth import field_of, logon_name, value_of
 from gatepass.errors import GatepassError, SecretUnavailable
-from gatepass.secrets import Secret, SecretContext, SecretRef
+from gatepass.secrets import Secret, SecretRef
 
 # What may be asked for another answer without disturbing anybody or starting anything.
 QUIET: Final = frozenset({"env", "file", "keyring"})
 
 State = Literal["answers", "no answer", "asks a person", "not run", "not needed"]
-
-
-class World(Protocol):
-    """The surroundings of a run."""
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        """The environment variables."""
-
-    @property
-    def terminal(self) -> Terminal:
-        """The way to a person: looked at, never used."""
-
-
-@dataclass(frozen=True, slots=True)
-class _World:
-    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
-    terminal: Terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,37 +81,16 @@ def probe(
         interactive: whether a person may be asked; None looks.
         run_commands: false runs no command, and tells so.
     """
-    environ = os.environ if environ is None else environ
-    world = _World(environ, Terminal(environ, interactive=interactive))
-    return tuple(Asking(world).probed(profile, run_commands=run_commands))
+    run = RunContext.of(environ, interactive)
+    return tuple(Asking(run).probed(profile, run_commands=run_commands))
 
 
-def context(
-    profile: Profile, field: str, world: World, user: str | None, terminal: Terminal
-) -> SecretContext:
-    """Return what a source gets to see for a field of a profile; as a session passes it."""
-    return SecretContext(
-        origin=profile.origin,
-        field=field,
-        user_name=user,
-        base_dir=None,
-        layer="argument",
-        environ=world.environ,
-        terminal=terminal,
-        allow_commands=profile.machine.allow_commands,
-        allow_insecure_keyring=profile.machine.allow_insecure_keyring,
-    )
-
-
-def user_of(
-    profile: Profile, world: World, terminal: Terminal, *, only: frozenset[str] | None = None
-) -> str | None:
+def user_of(profile: Profile, run: RunContext, *, only: frozenset[str] | None = None) -> str | None:
     r"""Return who logs on, as ``user`` or ``DOMAIN\user``; None where the scheme has no user.
 
     Args:
         profile: the profile.
-        world: the surroundings.
-        terminal: the way to a person.
+        run: the surroundings.
         only: the sources that may be asked; None is all of them.
 
     Raises:
@@ -142,7 +103,7 @@ def user_of(
             value = value.reveal()
         elif isinstance(value, SecretRef):
             reference = value if only is None else restricted(value, only)
-            value = reference.resolve(context(profile, name, world, None, terminal)).reveal()
+            value = reference.resolve(context_of_field(profile, name, run)).reveal()
         found[name] = value if isinstance(value, str) else None
     user, domain = found["user_name"], found["domain"]
     return logon_name(user, domain) if user else None
@@ -167,12 +128,12 @@ class Asking:
     """Asks references for an answer and forgets it; asks no person.
 
     Args:
-        world: the surroundings.
+        run: the surroundings.
     """
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._silent = Terminal(world.environ, interactive=False)
+    def __init__(self, run: RunContext) -> None:
+        self._run = run
+        self._silent = run.without_person()
         self._keyring: list[tuple[State, str] | None] = []  # what holds of all its entries
 
     def answers(self, profile: Profile) -> list[Answer]:
@@ -223,14 +184,14 @@ class Asking:
         source, _ = one.alternatives[0]
         user = None
         if source == "prompt":
-            return "asks a person", self._world.terminal.why_not_ask() or ""
+            return "asks a person", self._run.terminal.why_not_ask() or ""
         if source not in QUIET and not (source == "command" and run_commands):
             return "not run", _why_not_run(one, profile)
         try:
             if source == "keyring" and (refused := self._keyring_refuses(profile)):
                 return refused
             user = self._user(profile, field, one)
-            one.resolve(context(profile, field, self._world, user, self._silent))
+            one.resolve(context_of_field(profile, field, self._silent, user))
         except _NotAsked as error:
             return "not run", error.message
         except GatepassError as error:
@@ -242,7 +203,7 @@ class Asking:
         if one.alternatives[0] != ("keyring", "") or field != "password":
             return None
         try:
-            return user_of(profile, self._world, self._silent, only=QUIET)
+            return user_of(profile, self._silent, only=QUIET)
         except SecretUnavailable:
             for name in ("user_name", "domain"):
                 value = value_of(profile.auth, name)
@@ -260,14 +221,14 @@ class Asking:
         from gatepass.secrets import keyring
 
         try:
-            door = keyring.door(context(profile, "", self._world, None, self._silent))
+            door = keyring.door(context_of_field(profile, "", self._silent))
         except SecretUnavailable as error:
             return "no answer", error.message
         if door == "open":
             return None
         if door == "unknown":
             return "not run", "this keyring may ask a person, so it was not asked"
-        if self._world.terminal.why_not_ask() is None:
+        if self._run.terminal.why_not_ask() is None:
             return "asks a person", "the keyring is locked, and would ask to unlock it"
         return "no answer", "the keyring is locked"
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from gatepass._config.profile import Profile, references
+from gatepass._config.profile import MachineSettings, Profile, references
 from gatepass._config.trust import printable
-from gatepass._system.terminal import Terminal
+from gatepass._system.context import RunContext
 from gatepass.auth import logon_name
 from gatepass.errors import NobodyThere, SecretUnavailable
 from gatepass.secrets import Secret, SecretContext, SecretRef
@@ -16,28 +16,21 @@ Found = dict[tuple[str, Field], Secret]
 _NAMES: Final = ("user_name", "domain")  # of who logs on; the others are found by them
 
 
-class Unlocked:
+class ResolvedSecrets:
     """Resolves fields, remembers each answer, and collects what is missing.
 
     An instance is what :attr:`gatepass.auth.AuthContext.resolve` promises.
 
     Args:
         profile: whose fields they are.
-        environ: the environment variables.
-        terminal: the way to a person.
+        run: the surroundings.
     """
 
-    def __init__(
-        self,
-        profile: Profile,
-        environ: Mapping[str, str],
-        terminal: Terminal,
-    ) -> None:
+    def __init__(self, profile: Profile, run: RunContext) -> None:
         self._found: Found = {}
         self.user: str | None = None
         self._profile = profile
-        self._environ = environ
-        self._terminal = terminal
+        self._run = run
         self._missing: list[tuple[str, SecretUnavailable]] = []
 
     def __call__(self, **fields: Field) -> Mapping[str, Secret]:
@@ -113,24 +106,50 @@ class Unlocked:
             if self._missing and _in_vain(value):
                 return None
             try:
-                self._found[key] = value.resolve(self._context(name, user))
+                self._found[key] = value.resolve(
+                    context_of_field(self._profile, name, self._run, user)
+                )
             except SecretUnavailable as error:
                 self._missing.append((name, error))
                 return None
         return self._found[key]
 
-    def _context(self, name: str, user: str | None) -> SecretContext:
-        return SecretContext(
-            origin=self._profile.origin,
-            field=name,
-            user_name=user,
-            base_dir=None,
-            layer="argument",
-            environ=self._environ,
-            terminal=self._terminal,
-            allow_commands=self._profile.machine.allow_commands,
-            allow_insecure_keyring=self._profile.machine.allow_insecure_keyring,
-        )
+
+def secret_context(
+    run: RunContext,
+    machine: MachineSettings,
+    field: str,
+    *,
+    origin: str = "",
+    user_name: str | None = None,
+) -> SecretContext:
+    """Return what a secret source may look at for one field.
+
+    Args:
+        run: the surroundings.
+        machine: the machine settings.
+        field: the name of the field.
+        origin: the server that the secret is for; empty for the vault's own secrets.
+        user_name: who logs on; None where that is not known.
+    """
+    return SecretContext(
+        origin=origin,
+        field=field,
+        user_name=user_name,
+        base_dir=None,
+        layer="argument",
+        environ=run.environ,
+        terminal=run.terminal,
+        allow_commands=machine.allow_commands,
+        allow_insecure_keyring=machine.allow_insecure_keyring,
+    )
+
+
+def context_of_field(
+    profile: Profile, field: str, run: RunContext, user_name: str | None = None
+) -> SecretContext:
+    """Return what a secret source may look at for a field of a profile."""
+    return secret_context(run, profile.machine, field, origin=profile.origin, user_name=user_name)
 
 
 def _in_vain(reference: SecretRef) -> bool:

@@ -1,11 +1,11 @@
 """``Session``: a ``requests.Session`` that knows its server and how to log on there."""
 
 import copy
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
@@ -42,9 +42,10 @@ from gatepass._session.guard import (
 )
 from gatepass._session.keywords import auth_table, check_names, check_url
 from gatepass._session.pickling import FORM, Parcel, located, packed, settings, settle, unpacked
-from gatepass._session.resolve import Unlocked
-from gatepass._session.vault_config import vault_place
+from gatepass._session.resolve import ResolvedSecrets
+from gatepass._session.vault_config import vault_of
 from gatepass._system import plugins
+from gatepass._system.context import RunContext
 from gatepass._system.fork import renew_in_children
 from gatepass._system.terminal import Terminal
 from gatepass.auth import AuthContext
@@ -137,7 +138,7 @@ class Session(requests.Session):
         SecretUnavailable: a reference did not answer.
     """
 
-    _unlocked: Unlocked
+    _secrets: ResolvedSecrets
     _authenticator: "Authenticator"
 
     def __init__(  # noqa: PLR0913 - the keywords that users of the Scripting Toolkit know
@@ -165,8 +166,9 @@ class Session(requests.Session):
             check_names(keys, {*switches, *login, *token})
         auth = auth_table(switches, login, token)
         profile = unnamed.unnamed_profile(url, auth, **keys)
-        machine = unnamed.machine_settings_of_variables(os.environ if environ is None else environ)
-        self._start(replace(profile, machine=machine), environ, interactive, terminal)
+        run = RunContext.of(environ, interactive, terminal)
+        machine = unnamed.machine_settings_of_variables(run.environ)
+        self._start(replace(profile, machine=machine), run)
         self._open()
         warn_if_unverified(self.profile)
 
@@ -216,7 +218,6 @@ class Session(requests.Session):
         environ: Mapping[str, str] | None = None,
         interactive: bool | None = None,
         terminal: Terminal | None = None,
-        login: "_LoggedOn | None" = None,
     ) -> Self:
         """Build a session from a profile that is already checked.
 
@@ -225,28 +226,25 @@ class Session(requests.Session):
             environ: the environment variables; ``os.environ`` when not given.
             interactive: whether a person may be asked; None looks.
             terminal: the way to a person; made from ``environ`` and ``interactive`` by default.
-            login: that of another session of the same profile, to be shared.
         """
+        return cls._in_context(profile, RunContext.of(environ, interactive, terminal))
+
+    @classmethod
+    def _in_context(
+        cls, profile: Profile, run: RunContext, login: "_LoggedOn | None" = None
+    ) -> Self:
         session = cls.__new__(cls)
-        session._start(profile, environ, interactive, terminal)  # noqa: SLF001 - as in __init__
+        session._start(profile, run)  # noqa: SLF001 - as in __init__
         session._open(login)  # noqa: SLF001
         return session
 
-    def _start(
-        self,
-        profile: Profile | None,
-        environ: Mapping[str, str] | None,
-        interactive: bool | None,
-        terminal: Terminal | None,
-    ) -> None:
+    def _start(self, profile: Profile | None, run: RunContext) -> None:
         """Do the half of the constructor that cannot fail, and touches nothing."""
         super().__init__()
         self._profile = profile
         self._parcel: Parcel | None = None  # of a session that came out of a pickle
         self._mark = ""  # the same in all pickles of this session
-        self._environ = os.environ if environ is None else environ
-        self._interactive = interactive
-        self._terminal = terminal or Terminal(self._environ, interactive=interactive)
+        self._run = run
         self._plain: PlainSession | None = None
         self._is_open = False
         # No netrc, and no REQUESTS_CA_BUNDLE above tls.ca_file: the network looks itself.
@@ -261,14 +259,12 @@ class Session(requests.Session):
     def _open(self, login: "_LoggedOn | None" = None) -> None:
         """Do the other half: resolve the secrets and make the way to the server."""
         profile = self.profile
-        self._unlocked = (
-            login.unlocked if login else Unlocked(profile, self._environ, self._terminal)
-        )
-        self._network, certificate = network_of(profile, self._environ, self._unlocked)
-        self._elsewhere = network_of_provider(profile, self._environ, self._unlocked)
+        self._secrets = login.secrets if login else ResolvedSecrets(profile, self._run)
+        self._network, certificate = network_of(profile, self._run, self._secrets)
+        self._elsewhere = network_of_provider(profile, self._run, self._secrets)
         self._authenticator = login.authenticator if login else self._made_authenticator()
-        self._unlocked.raise_missing()
-        self._guard = Guard(profile, self._authenticator, self._unlocked)
+        self._secrets.raise_missing()
+        self._guard = Guard(profile, self._authenticator, self._secrets)
         if login:
             self._guard.login = login.proof
         lanes = Lanes(self._network, certificate)
@@ -282,7 +278,7 @@ class Session(requests.Session):
         self._is_open = True
 
     def _logged_on(self) -> "_LoggedOn":
-        return _LoggedOn(self._unlocked, self._authenticator, self._guard.login)
+        return _LoggedOn(self._secrets, self._authenticator, self._guard.login)
 
     @property
     def profile(self) -> Profile:
@@ -294,7 +290,7 @@ class Session(requests.Session):
         """
         if self._profile is None:
             with self._located():
-                self._profile = unpacked(self._parcel or {}, self._environ)
+                self._profile = unpacked(self._parcel or {}, self._run.environ)
         return self._profile
 
     def _ready(self) -> None:
@@ -319,7 +315,7 @@ class Session(requests.Session):
         """Let the scheme make its authenticator."""
 
         def made() -> "Authenticator":
-            found = self.profile.auth.authenticator(self._context())
+            found = self.profile.auth.authenticator(self._auth_context())
             if not callable(found):
                 raise plugins.plugin_error(plugins.AUTH, self.profile.scheme, "makes no callable")
             return found
@@ -329,20 +325,21 @@ class Session(requests.Session):
             self.profile.scheme,
             "cannot make its login",
             made,
-            holds_secret=self._unlocked.tells,
+            holds_secret=self._secrets.tells,
         )
 
-    def _context(self) -> AuthContext:
+    def _auth_context(self) -> AuthContext:
         return AuthContext(
             profile_name=self.profile.name,
             url=self.profile.url,
             origin=self.profile.origin,
-            resolve=self._unlocked,
+            resolve=self._secrets,
             http=self._http,
-            vault=vault_place(self.profile.machine, self._environ, self._terminal, time.time),
-            environ=self._environ,
-            clock=time.time,
-            terminal=self._terminal,
+            vault=partial(vault_of, self.profile.machine, self._run),
+            environ=self._run.environ,
+            clock=self._run.clock,
+            terminal=self._run.terminal,
+            allow_insecure_keyring=self.profile.machine.allow_insecure_keyring,
         )
 
     def _http(self) -> PlainSession:
@@ -477,7 +474,7 @@ class Session(requests.Session):
             status=response.status_code,
             url=response.url,
             scheme=self.profile.scheme,
-            user=self._unlocked.user,
+            user=self._secrets.user,
             server_configuration=mode,
             elapsed=elapsed,
             sentence=self._sentence(response, home=home),
@@ -493,7 +490,7 @@ class Session(requests.Session):
             )
         if response.status_code >= _OK_BELOW:
             return f"{response.url} answers {answer}: check url and check_path of the profile"
-        who = f" as {self._unlocked.user}" if self._unlocked.user else ""
+        who = f" as {self._secrets.user}" if self._secrets.user else ""
         return f"{self.profile.origin} answers {answer} to {self.profile.scheme}{who}"
 
     @property
@@ -578,13 +575,7 @@ class Session(requests.Session):
     def _twin(self, copied: Callable[[Any], Any], memo: dict[int, Any] | None = None) -> Self:
         """Return a session with the same login, its own connections, and copies of the settings."""
         self._ready()
-        twin = self._from_checked(
-            self.profile,
-            environ=self._environ,
-            interactive=self._interactive,
-            terminal=self._terminal,
-            login=self._logged_on(),
-        )
+        twin = self._in_context(self.profile, self._run, self._logged_on())
         twin._parcel = self._parcel  # noqa: SLF001 - it is of our own class
         if memo is not None:
             memo[id(self)] = twin  # a hook may lead back to this session
@@ -614,12 +605,12 @@ class _LoggedOn:
     """What sessions share that log on as one.
 
     Attributes:
-        unlocked: the secrets.
+        secrets: the secrets.
         authenticator: what the scheme has made of them.
         proof: whether the server takes them.
     """
 
-    unlocked: Unlocked
+    secrets: ResolvedSecrets
     authenticator: "Authenticator"
     proof: Login
 
@@ -658,7 +649,8 @@ class _Opened:
         """
         if mark not in self._logins:
             # A session that nobody else has: a task may close its own while others log on.
-            first = Session._from_checked(profile, interactive=False)  # noqa: SLF001
+            run = RunContext.of(interactive=False)
+            first = Session._in_context(profile, run)  # noqa: SLF001
             warn_if_unverified(profile)
             self._logins[mark] = first._logged_on()  # noqa: SLF001
             for oldest in list(self._logins)[:-_MOST_LOGINS]:
@@ -673,7 +665,7 @@ def _unpickled(kind: type[Session], parcel: Parcel) -> Session:
     """Build a session from a pickle; touches nothing. The name stands in pickles, so it stays."""
     session = kind.__new__(kind)
     # Nobody is asked where a pickle is opened.
-    session._start(None, None, interactive=False, terminal=None)  # noqa: SLF001
+    session._start(None, RunContext.of(interactive=False))  # noqa: SLF001
     session._parcel = parcel  # noqa: SLF001
     session._mark = parcel.get("mark", "")  # noqa: SLF001
     return session

@@ -1,23 +1,24 @@
-"""Where a profile's logins are stored, as the machine settings say it."""
+"""The vault as the machine settings name it: its store, its key, and the secrets of a redis."""
 
 from dataclasses import replace
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from gatepass._config.profile import MachineSettings
+from gatepass._config.redis_vault import RedisAddress, RedisVault
+from gatepass._session.resolve import secret_context
+from gatepass._system.context import RunContext
 from gatepass._system.fork import renew_in_children
-from gatepass.auth import RedisPlace
 from gatepass.errors import SecretUnavailable, VaultError
 from gatepass.secrets import Secret, SecretContext, SecretRef
 
 if TYPE_CHECKING:
     from ssl import SSLContext
-from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from gatepass._config.profile import MachineSettings
-from gatepass._config.redis_vault import RedisAddress, RedisVault
-from gatepass._system.terminal import Terminal
-from gatepass.auth import VaultPlace
+    from gatepass._vault.redis_store import Server
+    from gatepass._vault.store import Store
+    from gatepass._vault.vault import Vault
 
 
 class _Secrets:
@@ -44,8 +45,10 @@ class _Secrets:
             return self._found[name]
 
 
-def redis_place(vault: RedisVault, context: SecretContext) -> RedisPlace:
+def redis_server(vault: RedisVault, context: SecretContext) -> "Server":
     """Describe a redis. Its secrets are resolved once, at the first connection."""
+    from gatepass._vault.redis_store import Server
+
     address = RedisAddress.of(vault.url)
     if address is None:  # built in Python, past the gate
         raise VaultError("vault.url should be rediss://HOST:PORT/DB, without user and password")
@@ -74,7 +77,7 @@ def redis_place(vault: RedisVault, context: SecretContext) -> RedisPlace:
     references = {
         f"vault.{name}": value for name, value in fields.items() if isinstance(value, SecretRef)
     }
-    return RedisPlace(address.host, address.port, address.db, make, credentials, references)
+    return Server(address.host, address.port, address.db, make, credentials, references=references)
 
 
 def _resolved(value: str | SecretRef | Secret, context: SecretContext) -> Secret:
@@ -88,52 +91,45 @@ def _resolved(value: str | SecretRef | Secret, context: SecretContext) -> Secret
     return value if isinstance(value, Secret) else Secret(value)
 
 
-def vault_place(
-    machine: MachineSettings,
-    environ: Mapping[str, str],
-    terminal: Terminal,
-    clock: Callable[[], float],
-) -> VaultPlace:
-    """Describe where the machine settings say that tokens are kept. Touches nothing."""
-    context = SecretContext(
-        origin="",
-        field="vault_key",
-        user_name=None,
-        base_dir=None,
-        layer="argument",
-        environ=environ,
-        terminal=terminal,
-        allow_commands=machine.allow_commands,
-        allow_insecure_keyring=machine.allow_insecure_keyring,
-    )
-    key = machine.vault_key
+def vault_of(machine: MachineSettings, run: RunContext) -> "Vault":
+    """Return the vault that the machine settings name. Touches nothing."""
+    from gatepass._vault import key
+    from gatepass._vault.file_store import FileStore
+    from gatepass._vault.redis_store import RedisStore
+    from gatepass._vault.vault import Vault
 
-    def resolve() -> Secret:
-        return key.resolve(context) if isinstance(key, SecretRef) else key or Secret("")
-
-    redis = machine.vault if isinstance(machine.vault, RedisVault) else None
-    return VaultPlace(
-        folder=lambda: _folder(machine.vault),
-        key=key,
-        key_file=_key_file(key, context),
-        resolve_key=resolve,
-        terminal=terminal,
-        allow_insecure_keyring=machine.allow_insecure_keyring,
-        clock=clock,
-        redis=None if redis is None else redis_place(redis, context),
-    )
+    context = secret_context(run, machine, "vault_key")
+    store: Store
+    if isinstance(machine.vault, RedisVault):
+        store = RedisStore(redis_server(machine.vault, context))
+    else:
+        store = FileStore(_folder(machine.vault))
+    written = machine.vault_key
+    if written is None:
+        found = key.in_keyring(context)
+    elif isinstance(written, SecretRef):
+        found = key.behind(
+            str(written),
+            lambda: written.resolve(context),
+            file=_key_file(written, context),
+            reference=written,
+        )
+    else:
+        found = key.behind(str(written), lambda: written)
+    return Vault(store, found, clock=run.clock)
 
 
-def _folder(written: str | RedisVault | None) -> Path:
-    if isinstance(written, str) and written:
+def _folder(written: str | None) -> Path:
+    if written:
         return Path(written)
     from gatepass._config.locations import Locations
 
     return Locations.of_this_process().state / "vault"
 
 
-def _key_file(key: SecretRef | Secret | None, context: SecretContext) -> Path | None:
-    if not isinstance(key, SecretRef) or len(key.alternatives) != 1:
+def _key_file(key: SecretRef, context: SecretContext) -> Path | None:
+    """The path of the key, where the reference is a file alone."""
+    if len(key.alternatives) != 1:
         return None
     ((source, text),) = key.alternatives
     if source != "file":

@@ -9,6 +9,7 @@ from typing import Any, Final
 from gatepass._system.findings import Finding
 from gatepass._vault.file_store import FileStore
 from gatepass._vault.redis_store import RedisStore
+from gatepass._vault.store import Store
 from gatepass.errors import VaultError
 
 _VAULT: Final = "vault"
@@ -27,9 +28,7 @@ _ELSEWHERE: Final = (
 )
 
 
-def examined(
-    store: FileStore | RedisStore, *, kind_of: Callable[[Path], str | None] | None = None
-) -> list[Finding]:
+def examined(store: Store, *, kind_of: Callable[[Path], str | None] | None = None) -> list[Finding]:
     """Look at a store. Touches its disk or network; leaves nothing behind, reads no token.
 
     Args:
@@ -38,7 +37,9 @@ def examined(
     """
     if isinstance(store, RedisStore):
         return list(_redis(store))
-    return list(_files(store.folder, kind_of or file_system))
+    if isinstance(store, FileStore):
+        return list(_files(store.folder, kind_of or file_system))
+    return []
 
 
 # ---------------------------------------------------------------- redis

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from gatepass._system import files
 from gatepass._system.text import printable, quoted
 from gatepass.errors import SecretUnavailable, VaultError
-from gatepass.secrets import Secret
+from gatepass.secrets import Secret, SecretRef
 from gatepass.secrets import keyring as store_of_the_system
 from gatepass.secrets.keyring import Access
 
@@ -44,11 +44,13 @@ class VaultKey:
         shown: the reference, for messages.
         read: returns the key as text, or None when there is none yet; raises ``VaultError``.
         make: makes a key, keeps it, and returns what is kept; None where only a person does.
+        reference: the reference itself; None for a key that was given as a value.
     """
 
     shown: str
     read: Callable[[], Secret | None]
     make: Callable[[], Secret] | None = None
+    reference: SecretRef | None = None
 
 
 def in_keyring(access: Access) -> VaultKey:
@@ -72,16 +74,24 @@ def in_keyring(access: Access) -> VaultKey:
             raise VaultError("the keyring did not keep the vault's key", hint=_ELSEWHERE)
         return kept
 
-    return VaultKey(f"keyring:{SERVICE}/{ACCOUNT}", read, make)
+    reference = SecretRef((("keyring", f"{SERVICE}/{ACCOUNT}"),))
+    return VaultKey(str(reference), read, make, reference)
 
 
-def behind(shown: str, resolve: Callable[[], Secret], *, file: Path | None = None) -> VaultKey:
+def behind(
+    shown: str,
+    resolve: Callable[[], Secret],
+    *,
+    file: Path | None = None,
+    reference: SecretRef | None = None,
+) -> VaultKey:
     """Return a key that a person made and named by a reference.
 
     Args:
         shown: the reference, for messages.
         resolve: asks it; raises ``SecretUnavailable``. Called once for each vault.
         file: the key file, when the reference is one; refused when others can read it.
+        reference: the reference itself; None for a key that was given as a value.
     """
 
     def read() -> Secret:
@@ -89,7 +99,7 @@ def behind(shown: str, resolve: Callable[[], Secret], *, file: Path | None = Non
             check_key_file(file)
         return _asked(resolve)
 
-    return VaultKey(shown, read)
+    return VaultKey(shown, read, reference=reference)
 
 
 def decode(text: Secret) -> bytes:

@@ -16,7 +16,7 @@ what it replaces, in one step within redis, and sealed records are never the sam
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +25,7 @@ from weakref import finalize
 from gatepass._vault import file_lock
 from gatepass._vault.store import Found, Hold, Words
 from gatepass.errors import GatepassError, TokenNotPersisted, VaultError
-from gatepass.secrets import Secret
+from gatepass.secrets import Secret, SecretRef
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -87,6 +87,7 @@ class Server:
         credentials: returns the user's name and the password, each None where there is none;
             raises ``VaultError``. Asked at each new connection.
         seconds: for a connection, and for each answer.
+        references: what the credentials are resolved from, such as ``vault.password``.
     """
 
     host: str
@@ -95,6 +96,7 @@ class Server:
     tls: "Callable[[], SSLContext] | None" = None
     credentials: Callable[[], tuple[str | None, Secret | None]] = lambda: (None, None)
     seconds: float = SECONDS
+    references: Mapping[str, SecretRef] = field(default_factory=dict)
 
     @property
     def shown(self) -> str:

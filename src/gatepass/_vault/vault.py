@@ -24,6 +24,7 @@ from gatepass._vault.store import KEY, Hold, Store, Words
 from gatepass.errors import TokenNotPersisted, VaultError
 from gatepass.secrets import Secret
 
+LOCK_SECONDS: Final = 60.0  # longer than two requests to an identity provider may take
 _SECONDS_FOR_KEY: Final = 150.0  # the one before may be answering the keyring's dialogs
 _TURNS: Final = 50  # how often somebody else may be faster
 _PAUSE: Final = 0.05  # seconds, at most, before the next turn
@@ -66,7 +67,7 @@ class Vault:
         key: VaultKey,
         *,
         clock: Callable[[], float] = time.time,
-        patience: float = 30.0,
+        patience: float = LOCK_SECONDS,
     ) -> None:
         self._store = store
         self._key = key
@@ -78,9 +79,36 @@ class Vault:
         self._notes: dict[bytes, bytes] = {}  # what was last begun here, by name
 
     @property
+    def store(self) -> Store:
+        """Where the records lie."""
+        return self._store
+
+    @property
+    def key(self) -> VaultKey:
+        """Where the key is."""
+        return self._key
+
+    @property
     def shared(self) -> bool:
         """Whether other computers use it, so that a lock may end before its holder does."""
         return self._store.shared
+
+    def is_empty(self) -> bool:
+        """Whether there is no record at all. Reads from the store, and needs no key.
+
+        Raises:
+            VaultError: the store cannot be used.
+        """
+        return not self._store.count()
+
+    def check_key(self) -> None:
+        """Read the key that a person made. One in the keyring is made by the first login.
+
+        Raises:
+            VaultError: it cannot be read, or is no key.
+        """
+        if self._key.make is None:
+            decode(self._key.read() or Secret(""))
 
     def read(self, identity: Identity) -> Record | None:
         """Return an identity's record; None when there is none. Reads from the store.

@@ -11,7 +11,6 @@ To add a scheme, write the dataclass in a file of its own and name it in the ent
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from gatepass._system.findings import Finding
@@ -20,9 +19,9 @@ from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from requests import PreparedRequest, Session
+
+    from gatepass._vault.vault import Vault
 
     Authenticator = Callable[[PreparedRequest], PreparedRequest]
 
@@ -50,53 +49,6 @@ class KeyRefused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class RedisPlace:
-    """A redis in which tokens are kept. Looking at it touches nothing.
-
-    Attributes:
-        host: its name or address.
-        port: its port.
-        db: the number of the database.
-        tls: makes the TLS context; None is plain TCP.
-        credentials: returns the user's name and the password, each None where there is none;
-            raises ``VaultError``.
-        references: what these are resolved from, such as ``vault.password``.
-    """
-
-    host: str
-    port: int
-    db: int
-    tls: "Callable[[], SSLContext] | None"
-    credentials: Callable[[], tuple[str | None, Secret | None]]
-    references: Mapping[str, SecretRef] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class VaultPlace:
-    """Where tokens are kept, and what opens them. Looking at it touches nothing.
-
-    Attributes:
-        folder: returns the folder.
-        key: the reference to the key; None is the keyring.
-        key_file: the key's file, where the reference is one.
-        resolve_key: asks the reference; raises ``SecretUnavailable``.
-        terminal: the way to a person who may unlock the keyring.
-        allow_insecure_keyring: the machine setting of that name.
-        clock: the wall clock, in seconds since 1970.
-        redis: where tokens are kept instead of the folder; None is the folder.
-    """
-
-    folder: Callable[[], Path]
-    key: SecretRef | Secret | None
-    key_file: Path | None
-    resolve_key: Callable[[], Secret]
-    terminal: Terminal
-    allow_insecure_keyring: bool
-    clock: Callable[[], float]
-    redis: RedisPlace | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class AuthContext:
     """What a scheme may look at while a session is built, and later.
 
@@ -115,10 +67,11 @@ class AuthContext:
             ``proxy``, where the scheme has such fields, as ``oidc`` has; else by the system's
             authorities or the environment's bundle, and the environment's proxy. The timeouts
             are the profile's.
-        vault: where tokens are kept, for schemes that keep any.
+        vault: returns the vault, for schemes that keep tokens. It opens at its first use.
         environ: the environment variables.
         clock: the wall clock, in seconds since 1970.
         terminal: the way to a person.
+        allow_insecure_keyring: the machine setting of that name.
     """
 
     profile_name: str
@@ -126,10 +79,11 @@ class AuthContext:
     origin: str
     resolve: Resolver
     http: "Callable[[], Session]"
-    vault: VaultPlace
+    vault: "Callable[[], Vault]"
     environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
     clock: Callable[[], float]
     terminal: Terminal
+    allow_insecure_keyring: bool = False
 
 
 class Predictor(Protocol):
@@ -149,7 +103,7 @@ class UnattendedContext:
         predict: says what of fields would fail: ``predict(user_name=self.user_name)``. References
             in tables and lists count too; what is none is passed over. Asks no person and shows
             no dialog.
-        vault: where tokens are kept, for schemes that keep any.
+        vault: returns the vault, for schemes that keep tokens. It opens at its first use.
         environ: the environment variables.
         clock: the wall clock, in seconds since 1970.
         until: how long what is there now has to last, in seconds since 1970.
@@ -158,7 +112,7 @@ class UnattendedContext:
     profile_name: str
     origin: str
     predict: Predictor
-    vault: VaultPlace
+    vault: "Callable[[], Vault]"
     environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
     clock: Callable[[], float]
     until: float

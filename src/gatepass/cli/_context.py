@@ -3,11 +3,12 @@
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassWarning
 
@@ -17,17 +18,13 @@ if TYPE_CHECKING:  # not every command reads files
 
 
 @dataclass(frozen=True)
-class World:
+class World(RunContext):
     """The surroundings of one run.
 
     Attributes:
-        environ: the environment variables.
-        terminal: the way to a person.
         places: where files are looked for; None is where this process does.
     """
 
-    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
-    terminal: Terminal
     places: "Locations | None" = field(default=None)
 
     @classmethod

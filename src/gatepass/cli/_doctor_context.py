@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gatepass._config import validate
 from gatepass._config.layer import Layers
 from gatepass._config.profile import MachineSettings, Profile, references
 from gatepass._system.findings import Finding, Verdict
-from gatepass._system.terminal import Terminal
-from gatepass.auth import VaultPlace
 from gatepass.cli._context import World
 from gatepass.cli._oidc_session import keeps_tokens
 from gatepass.cli._problems import complaints_of
 from gatepass.cli._redaction import Words
 from gatepass.errors import GatepassError
-from gatepass.secrets import SecretRef
+from gatepass.secrets import SecretContext, SecretRef
+
+if TYPE_CHECKING:
+    from gatepass._vault.redis_store import Server
+    from gatepass._vault.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,9 @@ class Scene:
         return replace(scene, found=found)
 
     @property
-    def silent(self) -> Terminal:
-        """A terminal on which nobody is asked."""
-        return Terminal(self.world.environ, interactive=False)
+    def silent(self) -> World:
+        """The surroundings with a terminal on which nobody is asked."""
+        return self.world.without_person()
 
     def needed_by(self, need: str) -> str:
         """Say which profiles need a scheme, or a source that has no alternative; may be empty.
@@ -91,13 +95,34 @@ class Scene:
         return Finding(verdict, subject, message + why, hint)
 
     @property
-    def vault_place(self) -> VaultPlace:
-        """Where tokens are kept. Touches nothing."""
-        import time
+    def vault(self) -> "Vault":
+        """The vault that the machine settings name. Touches nothing."""
+        from gatepass._session.vault_config import vault_of
 
-        from gatepass._session.vault_config import vault_place
+        return vault_of(self.machine, self.silent)
 
-        return vault_place(self.machine, self.world.environ, self.silent, time.time)
+    @property
+    def secret_context(self) -> SecretContext:
+        """What the keyring gets to see for the machine's own secrets; nobody is asked."""
+        from gatepass._session.resolve import secret_context
+
+        return secret_context(self.silent, self.machine, "vault_key")
+
+    @property
+    def vault_folder(self) -> Path | None:
+        """The folder of the vault; None where it lies in a redis."""
+        from gatepass._vault.file_store import FileStore
+
+        store = self.vault.store
+        return store.folder if isinstance(store, FileStore) else None
+
+    @property
+    def redis(self) -> "Server | None":
+        """The redis that holds the vault; None where it lies in a folder."""
+        from gatepass._vault.redis_store import RedisStore
+
+        store = self.vault.store
+        return store.server if isinstance(store, RedisStore) else None
 
 
 def _needs(profile: Profile) -> set[str]:

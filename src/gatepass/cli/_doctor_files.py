@@ -133,35 +133,35 @@ def vault(scene: Scene) -> Iterator[Finding]:
     """Tell where tokens are kept, whether they are safe there, and whether the key opens them."""
     from gatepass.auth._oidc.status import diagnose_vault
 
-    place, words = scene.vault_place, scene.words
+    words, folder = scene.words, scene.vault_folder
     needed = any(profile and keeps_tokens(profile) for profile in scene.found.values())
-    if place.redis is None and not needed and not place.folder().exists():
+    if folder is not None and not needed and not folder.exists():
         message = "no profile keeps tokens, and none is there"
         yield Finding("ok", "vault", message, place=_shown(scene))
         return
-    folders = [place.folder(), *place.folder().parents]
-    for found in diagnose_vault(place):
+    folders = [] if folder is None else [folder, *folder.parents]
+    for found in diagnose_vault(scene.vault):
         message = words.within(found.message, folders)
-        if place.redis is not None and words.redacted:
-            message = message.replace(place.redis.host, "(server)")
+        if scene.redis is not None and words.redacted:
+            message = message.replace(scene.redis.host, "(server)")
         yield replace(found, message=message)
     yield from _key(scene)
 
 
 def _shown(scene: Scene) -> str:
     """Where tokens are kept."""
-    redis = scene.vault_place.redis
+    redis = scene.redis
     if redis is not None:
         return f"redis at {scene.words.name('server', f'{redis.host}:{redis.port}/{redis.db}')}"
-    return scene.words.path(scene.vault_place.folder())
+    return scene.words.path(scene.vault_folder or Path())
 
 
 def _key(scene: Scene) -> Iterator[Finding]:
     """Open what is in the vault, where that disturbs nobody."""
     from gatepass.auth._oidc.status import count_logins
 
-    place = scene.vault_place
-    key = "keyring:gatepass/vault-key" if place.key is None else str(place.key)
+    vault = scene.vault
+    key = vault.key.shown
     source = key.partition(":")[0]
     shown = f"{source}:..." if scene.words.redacted else key
     quiet = source in {"env", "file"} or (source == "keyring" and _keyring_is_open(scene))
@@ -170,7 +170,7 @@ def _key(scene: Scene) -> Iterator[Finding]:
         yield Finding("warning", "vault", message, place=_shown(scene))
         return
     try:
-        count, unreadable = count_logins(place)
+        count, unreadable = count_logins(vault)
     except VaultError as error:
         yield _vault_trouble(scene, error)
         return
@@ -191,6 +191,6 @@ def _keyring_is_open(scene: Scene) -> bool:
     from gatepass.secrets import keyring
 
     try:
-        return keyring.door(scene.vault_place) == "open"
+        return keyring.door(scene.secret_context) == "open"
     except SecretUnavailable:
         return False

@@ -4,7 +4,6 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,6 @@ from gatepass import _version
 from gatepass._net.tls import Contexts, trusted
 from gatepass._system import plugins
 from gatepass._system.findings import Finding
-from gatepass._system.terminal import Terminal
 from gatepass.cli._doctor_context import Scene
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
 
@@ -64,7 +62,7 @@ def extras(scene: Scene) -> Iterator[Finding]:
             yield Finding("ok", subject, f"{module} {_installed(module)}")
             continue
         message, hint = f"{module} {what}", f"    pip install 'gatepass[{extra}]'"
-        if extra == "redis" and scene.vault_place.redis is not None:
+        if extra == "redis" and scene.redis is not None:
             yield Finding("problem", subject, f"{message}; the vault is in a redis", hint)
         else:
             need = "autologon" if extra == "kerberos" else extra
@@ -117,14 +115,6 @@ def person(scene: Scene) -> Iterator[Finding]:
 # ---------------------------------------------------------------- keyring and Kerberos
 
 
-@dataclass(frozen=True, slots=True)
-class _Access:
-    """How the keyring is asked: nobody is there who could answer a dialog."""
-
-    terminal: Terminal
-    allow_insecure_keyring: bool
-
-
 def keyring(scene: Scene) -> Iterator[Finding]:
     """Ask the keyring who it is, whether it is locked, and for an entry that does not exist.
 
@@ -132,7 +122,7 @@ def keyring(scene: Scene) -> Iterator[Finding]:
     """
     from gatepass.secrets import keyring as store
 
-    access = _Access(scene.silent, scene.machine.allow_insecure_keyring)
+    access = scene.secret_context
     try:
         backend = store.describe_backend(access, seconds=_SECONDS)
         door = store.door(access, seconds=_SECONDS)

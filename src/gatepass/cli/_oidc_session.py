@@ -4,14 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._config import merge, selection, validate
 from gatepass._config.profile import Profile
-from gatepass._session.resolve import Unlocked
-from gatepass._session.vault_config import vault_place
-from gatepass._system.terminal import Terminal
-from gatepass.auth import AuthContext, VaultPlace
+from gatepass._session.resolve import ResolvedSecrets
+from gatepass._session.vault_config import vault_of
+from gatepass.auth import AuthContext
 from gatepass.cli import _output
 from gatepass.cli._context import World
 from gatepass.errors import GatepassError
@@ -39,11 +39,6 @@ def profile_of(world: World, name: str, config_files: tuple[str, ...]) -> Profil
 def keeps_tokens(profile: Profile) -> bool:
     """Say whether the login of a profile is kept in the vault."""
     return profile.scheme == OIDC and getattr(profile.auth, "flow", "") != "client_credentials"
-
-
-def place_of(profile: Profile, world: World, terminal: Terminal) -> VaultPlace:
-    """Return where the tokens of a profile are kept. Touches nothing."""
-    return vault_place(profile.machine, world.environ, terminal, time.time)
 
 
 @contextmanager
@@ -94,7 +89,7 @@ def login_of(world: World, profile: Profile) -> "Iterator[OidcLogin]":
         Unreachable: and its kinds; no answer came.
     """
     scheme: Any = profile.auth
-    unlocked = Unlocked(profile, world.environ, world.terminal)
+    secrets = ResolvedSecrets(profile, world)
     opened: list[requests.Session] = []
 
     def http() -> "requests.Session":
@@ -109,9 +104,9 @@ def login_of(world: World, profile: Profile) -> "Iterator[OidcLogin]":
 
             _output.waiting(f"renewing the login (for at most {LONGEST_RENEWAL:g} s) ...")
 
-            server, _ = network_of(profile, world.environ, unlocked)
-            elsewhere = network_of_provider(profile, world.environ, unlocked)
-            unlocked.raise_missing()
+            server, _ = network_of(profile, world, secrets)
+            elsewhere = network_of_provider(profile, world, secrets)
+            secrets.raise_missing()
             warn_if_unverified(profile)
             opened.append(PlainSession(profile.origin, server, *elsewhere))
         return opened[0]
@@ -120,12 +115,13 @@ def login_of(world: World, profile: Profile) -> "Iterator[OidcLogin]":
         profile_name=profile.name,
         url=profile.url,
         origin=profile.origin,
-        resolve=unlocked,
+        resolve=secrets,
         http=http,
-        vault=place_of(profile, world, world.terminal),
+        vault=partial(vault_of, profile.machine, world),
         environ=world.environ,
-        clock=time.time,
+        clock=world.clock,
         terminal=world.terminal,
+        allow_insecure_keyring=profile.machine.allow_insecure_keyring,
     )
     try:
         yield scheme.authenticator(context)

@@ -11,9 +11,10 @@ from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import Profile, references
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
-from gatepass._session.probe import context, user_of
+from gatepass._session.probe import user_of
+from gatepass._session.resolve import context_of_field
 from gatepass._system import plugins
-from gatepass._system.terminal import Terminal
+from gatepass._system.context import RunContext
 from gatepass.auth import field_of
 from gatepass.cli._context import World
 from gatepass.errors import ProfileError
@@ -68,12 +69,12 @@ class Field:
         if text is None:
             return None
         bound_to_user = not text and self.name == "password"
-        user = user_of(self.profile, world, world.terminal) if bound_to_user else None
-        return keyring.entry(text, self.context(world, user, world.terminal))
+        user = user_of(self.profile, world) if bound_to_user else None
+        return keyring.entry(text, self.context(world, user))
 
-    def context(self, world: World, user: str | None, terminal: Terminal) -> SecretContext:
+    def context(self, run: RunContext, user: str | None) -> SecretContext:
         """Return what a source gets to see; as a session passes it."""
-        return context(self.profile, self.name, world, user, terminal)
+        return context_of_field(self.profile, self.name, run, user)
 
 
 # ---------------------------------------------------------------- finding

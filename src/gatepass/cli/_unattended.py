@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -19,12 +19,12 @@ from gatepass._config.layer import Layer, Layers
 from gatepass._config.profile import Profile
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import ClientCertificate, Contexts, TlsSettings, trusted
-from gatepass._session.probe import context, user_of
+from gatepass._session.probe import user_of
+from gatepass._session.resolve import context_of_field
+from gatepass._session.vault_config import vault_of
 from gatepass._system.findings import Finding
-from gatepass._system.terminal import Terminal
 from gatepass.auth import UnattendedContext, field_of, predicts_itself, references_in, value_of
 from gatepass.cli._context import World
-from gatepass.cli._oidc_session import place_of
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import Secret, SecretRef, told_by
 
@@ -43,7 +43,7 @@ def findings(world: World, layers: Layers, profile: Profile, seconds: float) -> 
         profile: the profile, checked.
         seconds: for how long from now on what is there has to last.
     """
-    looking = _Looking(world, layers, profile, Terminal(world.environ, interactive=False))
+    looking = _Looking(world, layers, profile, world.without_person())
     found = [
         *looking.places(),
         *looking.references("proxy", profile.proxy),
@@ -63,13 +63,13 @@ class _Looking:
         world: the surroundings.
         layers: all files and variables.
         profile: the profile.
-        silent: a terminal on which nobody is asked.
+        silent: the same surroundings with nobody there to ask.
     """
 
     world: World
     layers: Layers
     profile: Profile
-    silent: Terminal
+    silent: World
 
     # ------------------------------------------------------------ places
 
@@ -128,14 +128,14 @@ class _Looking:
     def _reference(
         self, subject: str, field: str, reference: SecretRef, place: str
     ) -> Iterator[Finding]:
-        here = context(self.profile, field, self.world, self._user, self.silent)
+        here = context_of_field(self.profile, field, self.silent, self._user)
         for finding in reference.predict(here):
             yield replace(finding, subject=subject, place=finding.place or place)
 
     @cached_property
     def _user(self) -> str | None:
         try:
-            return user_of(self.profile, self.world, self.silent, only=_QUIET)
+            return user_of(self.profile, self.silent, only=_QUIET)
         except GatepassError:
             return None  # what is wrong with it is told for its own field
 
@@ -220,7 +220,7 @@ class _Looking:
             profile_name=self.profile.name,
             origin=self.profile.origin,
             predict=self.predict,
-            vault=place_of(self.profile, self.world, self.silent),
+            vault=partial(vault_of, self.profile.machine, self.silent),
             environ=self.world.environ,
             clock=time.time,
             until=until,

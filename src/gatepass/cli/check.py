@@ -8,10 +8,11 @@ import click
 
 from gatepass._config.profile import Profile
 from gatepass._net.clock import TOLERATED, skew
+from gatepass._session.vault_config import vault_of
 from gatepass._system.findings import Finding
 from gatepass.cli import _output
 from gatepass.cli._context import World
-from gatepass.cli._oidc_session import keeps_tokens, length, place_of
+from gatepass.cli._oidc_session import keeps_tokens, length
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -129,7 +130,7 @@ def _vault_findings(profile: Profile, world: World) -> list[Finding]:
         return []
     from gatepass.auth._oidc import status
 
-    return status.diagnose_vault(place_of(profile, world, world.terminal))
+    return status.diagnose_vault(vault_of(profile.machine, world))
 
 
 def _say(finding: Finding) -> None:

@@ -8,10 +8,12 @@ import click
 
 from gatepass._config.fields import types_of
 from gatepass._config.profile import Profile
-from gatepass._session.probe import context, user_of
+from gatepass._session.probe import user_of
+from gatepass._session.resolve import context_of_field
+from gatepass._session.vault_config import vault_of
 from gatepass.cli import _output
 from gatepass.cli._context import World
-from gatepass.cli._oidc_session import OIDC, moment, of_the_login, place_of, profile_of, session_of
+from gatepass.cli._oidc_session import OIDC, moment, of_the_login, profile_of, session_of
 from gatepass.cli._options import CONTEXT, config_file_option, example, name_argument
 from gatepass.errors import (
     GatepassError,
@@ -104,8 +106,8 @@ def _make_ready(world: World, profile: Profile) -> None:
     """See that the login can be stored, before somebody takes the trouble."""
     from gatepass.auth._oidc import status
 
-    place = place_of(profile, world, world.terminal)
-    status.prepare_vault(_oidc(profile), profile.origin, place)
+    vault = vault_of(profile.machine, world)
+    status.prepare_vault(_oidc(profile), profile.origin, vault)
 
 
 def _agreed(world: World, profile: Profile, issuer: str, *, yes: bool) -> bool:
@@ -147,9 +149,7 @@ def _oidc(profile: Profile) -> "Oidc":
 def _status(world: World, profile: Profile) -> "Status":
     from gatepass.auth._oidc import status
 
-    return status.read_status(
-        _oidc(profile), profile.origin, place_of(profile, world, world.terminal)
-    )
+    return status.read_status(_oidc(profile), profile.origin, vault_of(profile.machine, world))
 
 
 # ---------------------------------------------------------------- logout
@@ -185,8 +185,8 @@ def _logged_out(world: World, profile: Profile) -> str:
             return str(of_the_login(session, "logout")())
     except (SecretUnavailable, VaultError) as error:
         trouble = error  # no secret to revoke it with, or a record that cannot be read
-    place = place_of(profile, world, world.terminal)
-    was_there = status.forget_login(_oidc(profile), profile.origin, place)
+    vault = vault_of(profile.machine, world)
+    was_there = status.forget_login(_oidc(profile), profile.origin, vault)
     _output.tell(f"warning: {trouble.message}")
     return _NOT_TOLD if was_there else "nobody was logged in"
 
@@ -234,8 +234,8 @@ def _deleted(world: World, profile: Profile, field: str) -> str:
     """Delete the keyring entry that is bound to the profile's server, and say what was done."""
     from gatepass.secrets import keyring
 
-    user = user_of(profile, world, world.terminal) if field == "password" else None
-    access = context(profile, field, world, user, world.terminal)
+    user = user_of(profile, world) if field == "password" else None
+    access = context_of_field(profile, field, world, user)
     service, account = keyring.entry("", access)
     if keyring.read(service, account, access) is None:
         return f"nobody was logged in: there is no entry {account} of service {service}"

@@ -9,7 +9,8 @@ import click
 
 from gatepass._config import files, selection, trust, validate
 from gatepass._config.layer import Layers
-from gatepass._session.probe import Answer, Asking, context
+from gatepass._session.probe import Answer, Asking
+from gatepass._session.resolve import context_of_field
 from gatepass.cli import _explain_text, _output
 from gatepass.cli._context import World
 from gatepass.cli._options import (
@@ -74,9 +75,7 @@ def keep(
 
     found, service, account = _entry(world, name, field, config_files)
     value = _value(world, f"{found.key.replace('_', ' ')} ({account}, {service})", from_stdin)
-    keyring.store(
-        service, account, value, context(found.profile, field, world, None, world.terminal)
-    )
+    keyring.store(service, account, value, context_of_field(found.profile, field, world))
     _output.tell(f"stored: entry {account} of service {service}")
     if not found.stands:
         _output.tell(f'now write into {found.table} ({found.where}):\n    {found.key} = "keyring:"')
@@ -94,7 +93,7 @@ def delete(ctx: click.Context, name: str, field: str, config_files: tuple[str, .
     _refuse_extra(ctx)
     world = ctx.find_object(World) or World.of_this_process()
     found, service, account = _entry(world, name, field, config_files)
-    keyring.remove(service, account, context(found.profile, field, world, None, world.terminal))
+    keyring.remove(service, account, context_of_field(found.profile, field, world))
     _output.tell(f"deleted: entry {account} of service {service}")
 
 

@@ -10,10 +10,10 @@ import click
 from gatepass._config import selection, validate
 from gatepass._config.layer import Layers
 from gatepass._config.profile import Profile
-from gatepass._system.terminal import Terminal
+from gatepass._session.vault_config import vault_of
 from gatepass.cli import _output
 from gatepass.cli._context import World
-from gatepass.cli._oidc_session import OIDC, length, login_of, moment, place_of, profile_of
+from gatepass.cli._oidc_session import OIDC, length, login_of, moment, profile_of
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -141,8 +141,8 @@ def _look(world: World) -> _Look:
         scheme = profile.auth
         assert isinstance(scheme, oidc.Oidc)  # noqa: S101 - a built-in name means the built-in
         if not lookups:  # the vault is a setting of the machine, and so the same for all profiles
-            place = place_of(profile, world, Terminal(world.environ, interactive=False))
-            lookups.append(status_reader(place))
+            vault = vault_of(profile.machine, world.without_person())
+            lookups.append(status_reader(vault))
         try:
             return _Row(profile.name, scheme, lookups[0](scheme, profile.origin))
         except VaultError as error:

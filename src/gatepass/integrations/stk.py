@@ -1,11 +1,11 @@
 """A profile as the keyword arguments of the Scripting Toolkit's own session, ``mpy.Session``."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gatepass._config.profile import Profile
-from gatepass._session.resolve import Field, Unlocked
+from gatepass._session.resolve import Field, ResolvedSecrets
+from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
 from gatepass.errors import ProfileError
 from gatepass.secrets import Secret
@@ -64,9 +64,7 @@ def stk_arguments(
         ProfileError: the Scripting Toolkit cannot log on as the profile says.
         SecretUnavailable: names every reference that did not answer.
     """
-    environ = os.environ if environ is None else environ
-    terminal = terminal or Terminal(environ, interactive=interactive)
-    resolve = Unlocked(profile, environ, terminal)
+    resolve = ResolvedSecrets(profile, RunContext.of(environ, interactive, terminal))
     way = _WAYS.get(profile.scheme)
     if way is None:
         raise _impossible(profile, "scheme", _OTHER_WAY.get(profile.scheme, _ANOTHER_PROFILE))

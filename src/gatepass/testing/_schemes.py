@@ -15,7 +15,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from types import MappingProxyType
@@ -26,11 +27,11 @@ import pytest
 
 from gatepass._config.load import load_profile
 from gatepass._system import files, plugins
+from gatepass._system.context import RunContext
 from gatepass._system.findings import Finding
-from gatepass._system.terminal import Terminal
 from gatepass.auth import UnattendedContext, predicts_itself, references_in
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
-from gatepass.secrets import Secret, SecretContext, SecretRef, told_by
+from gatepass.secrets import Secret, SecretRef, told_by
 from gatepass.testing._watch import fail, has_fork, shows, watching
 
 if TYPE_CHECKING:
@@ -458,24 +459,24 @@ class SchemeContract:
 
     def _unattended_context(self, environ: Mapping[str, str]) -> UnattendedContext:
         """What ``validate --unattended`` shows a scheme, with these variables."""
-        from gatepass._session.vault_config import vault_place
+        from gatepass._session.resolve import context_of_field
+        from gatepass._session.vault_config import vault_of
 
-        profile, terminal = self._profile(_NOWHERE), Terminal(environ, interactive=False)
-        plain = SecretContext(profile.origin, "", None, None, "argument", environ, terminal)
+        profile, run = self._profile(_NOWHERE), RunContext.of(environ, interactive=False)
 
         def predict(**fields: object) -> tuple[Finding, ...]:
             inner = [each for name, value in fields.items() for each in references_in(value, name)]
             found: list[Finding] = []
             for name, reference in inner:
                 if isinstance(reference, SecretRef):
-                    found += reference.predict(replace(plain, field=name))
+                    found += reference.predict(context_of_field(profile, name, run))
             return tuple(found)
 
         return UnattendedContext(
             profile_name=profile.name,
             origin=profile.origin,
             predict=predict,
-            vault=vault_place(profile.machine, environ, terminal, time.time),
+            vault=partial(vault_of, profile.machine, run),
             environ=environ,
             clock=time.time,
             until=time.time() + _WAIT,

@@ -18,6 +18,7 @@ import pytest
 
 from gatepass._config.redis_vault import RedisVault
 from gatepass._vault.records import Record
+from gatepass._vault.redis_store import RedisStore
 from gatepass.auth._oidc import id_token, refresh
 from gatepass.errors import GatepassWarning, LoginRequired, VaultError
 from gatepass.secrets import Secret, ref
@@ -311,11 +312,11 @@ def test_a_session_travels_with_its_redis_and_without_its_password(
     data = pickle.dumps(session)
     profile = pickle.loads(data).profile  # noqa: S301 - our own
     again = type(session)._from_checked(profile, interactive=False)
-    place = login_of(again)._context.vault.redis
+    store = login_of(again)._vault.store
 
     assert b"canary-password" not in data
-    assert place is not None
-    user, password = place.credentials()
+    assert isinstance(store, RedisStore)
+    user, password = store.server.credentials()
     assert (user, password and password.reveal()) == (None, "canary-password")
 
 

@@ -16,6 +16,7 @@ from gatepass._net.challenge import offered
 from gatepass._system.fork import renew_in_children
 from gatepass._system.text import quoted
 from gatepass._vault.records import Client, Provider, Record, Tokens
+from gatepass._vault.vault import LOCK_SECONDS
 from gatepass.auth import AuthContext
 from gatepass.auth._handshake import again, rewound
 from gatepass.auth._oidc import (
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
 from gatepass.auth._oidc.keys import OidcKeys
-from gatepass.auth._oidc.status import vault_of
 
 RequestDeviceCode = Callable[[Mapping[str, str]], Mapping[str, Any]]
 
@@ -72,12 +72,11 @@ class OidcLogin:
         self._context = context
         self._secret = context.resolve(client_secret=scheme.client_secret).get("client_secret")
         self._identity = scheme.identity(context.origin)
-        self._vault = vault_of(context.vault)
+        self._vault = context.vault()
         self._cached: CachedToken | None = None
         self._unstored: Record | None = None  # a login that is not stored
-        self._spent_token: Secret | None = (
-            None  # ... although it should be, in the place of this token
-        )
+        # The refresh token that the login should have replaced in the vault, where that failed.
+        self._spent_token: Secret | None = None
         self._belongs_to_parent = False  # it belongs to the process that this one was forked from
         self._make_locks()
         renew_in_children(self, OidcLogin._after_fork)
@@ -481,7 +480,7 @@ class OidcLogin:
                 record, revoked = memory, memory is not None and self._revoke(memory)
             else:
                 # Nobody may renew the login between the revocation and the removal.
-                with self._vault.lock(self._identity, seconds=refresh.LOCK_SECONDS):
+                with self._vault.lock(self._identity, seconds=LOCK_SECONDS):
                     record = memory or self._stored()
                     if record is not None:
                         self._vault.outlast(self._identity, SECONDS)
@@ -527,12 +526,11 @@ class OidcLogin:
         """
         from gatepass.secrets import keyring
 
-        place = self._context.vault
         with self._lock:
             url = self._context.url
             # PyGranta's clients ask by the URL at which they log on.
             for account in (url, url.rstrip("/"), f"{url}Health/v2.svc"):
-                token = keyring.read(_OLD_SERVICE, account, place)
+                token = keyring.read(_OLD_SERVICE, account, self._context)
                 if token is not None:
                     break
             else:
@@ -547,7 +545,7 @@ class OidcLogin:
                 0, provider, client.client_id, client.scopes, client.audience, Secret(token)
             )
             self._vault.write(self._identity, record)
-            keyring.remove(_OLD_SERVICE, account, place)
+            keyring.remove(_OLD_SERVICE, account, self._context)
             self._take(self._renew_stored(None))
             return provider.issuer
 

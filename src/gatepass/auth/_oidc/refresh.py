@@ -24,7 +24,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gatepass._vault.records import Client, Identity, InFlight, Provider, Record, Tokens
-from gatepass._vault.vault import Vault
+from gatepass._vault.vault import LOCK_SECONDS, Vault
 from gatepass.auth._oidc import id_token, token_response
 from gatepass.auth._oidc.http import (
     Deadline,
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from requests import Session
 
 _T = TypeVar("_T")
-LOCK_SECONDS: Final = 60.0  # longer than two requests to the provider may take
 POST_SECONDS: Final = 25.0
 WRITE_SECONDS: Final = 20.0  # for how long a shared vault that cannot be reached is tried again
 SETTLE_SECONDS: Final = 3.0  # how long the holder of an ended lease is waited for

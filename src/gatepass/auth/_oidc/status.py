@@ -6,20 +6,16 @@ from pathlib import Path
 from typing import Final
 
 from gatepass._system.findings import Finding
-from gatepass._vault.file_store import FileStore
-from gatepass._vault.key import VaultKey, behind, decode, in_keyring, write_key_file
+from gatepass._vault.key import write_key_file
 from gatepass._vault.records import InFlight, Record
-from gatepass._vault.redis_store import RedisStore, Server
-from gatepass._vault.vault import Vault
-from gatepass.auth import VaultPlace
+from gatepass._vault.vault import LOCK_SECONDS, Vault
 from gatepass.auth._oidc import refresh
 from gatepass.auth._oidc.keys import OidcKeys
 from gatepass.errors import (
     VaultError,
 )
-from gatepass.secrets import Secret
 
-LONGEST_RENEWAL: Final = refresh.LOCK_SECONDS + refresh.POST_SECONDS
+LONGEST_RENEWAL: Final = LOCK_SECONDS + refresh.POST_SECONDS
 """Seconds that a renewal takes at most: it waits for another process, then for the provider."""
 
 
@@ -52,40 +48,21 @@ class Status:
     renewable_until: float | None = None
 
 
-def vault_of(place: VaultPlace) -> Vault:
-    """Return the vault at a place. Touches nothing."""
-    return Vault(_store(place), _key(place), clock=place.clock, patience=refresh.LOCK_SECONDS)
-
-
-def _key(place: VaultPlace) -> VaultKey:
-    if place.key is None:
-        return in_keyring(place)
-    return behind(str(place.key), place.resolve_key, file=place.key_file)
-
-
-def _store(place: VaultPlace) -> FileStore | RedisStore:
-    server = place.redis
-    if server is None:
-        return FileStore(place.folder())
-    return RedisStore(Server(server.host, server.port, server.db, server.tls, server.credentials))
-
-
-def read_status(scheme: OidcKeys, origin: str, place: VaultPlace) -> Status:
+def read_status(scheme: OidcKeys, origin: str, vault: Vault) -> Status:
     """Look up a login in the vault. Reads the vault and its key; no network, no person.
 
     Raises:
         VaultError: the record or the key cannot be read.
     """
-    return status_reader(place)(scheme, origin)
+    return status_reader(vault)(scheme, origin)
 
 
-def status_reader(place: VaultPlace) -> Callable[[OidcKeys, str], Status]:
+def status_reader(vault: Vault) -> Callable[[OidcKeys, str], Status]:
     """Return what looks up logins of one vault, as :func:`read_status` does.
 
     The vault is opened once for all of them, also where that fails: a keyring that hangs costs
     seconds each time.
     """
-    vault = vault_of(place)
     closed: list[VaultError] = []
 
     def look(scheme: OidcKeys, origin: str) -> Status:
@@ -119,28 +96,28 @@ def _status_of(record: Record | None, flying: InFlight | None) -> Status:
     )
 
 
-def prepare_vault(scheme: OidcKeys, origin: str, place: VaultPlace) -> None:
+def prepare_vault(scheme: OidcKeys, origin: str, vault: Vault) -> None:
     """See that a login can be stored, before a person is asked for one. Makes key and folder.
 
     Raises:
         VaultError: the key or the folder cannot be used.
     """
-    with vault_of(place).lock(scheme.identity(origin), seconds=refresh.LOCK_SECONDS):
+    with vault.lock(scheme.identity(origin), seconds=LOCK_SECONDS):
         pass
 
 
-def diagnose_vault(place: VaultPlace) -> list[Finding]:
-    """Say whether the vault at a place keeps what it is given, as far as can be told from here.
+def diagnose_vault(vault: Vault) -> list[Finding]:
+    """Say whether a vault keeps what it is given, as far as can be told from here.
 
     Touches its disk or its network, starts a process to see whether locks hold, and leaves
     nothing behind. Reads no token and no key; raises nothing.
     """
     from gatepass._vault.diagnose import examined
 
-    return examined(_store(place))
+    return examined(vault.store)
 
 
-def forget_login(scheme: OidcKeys, origin: str, place: VaultPlace) -> bool:
+def forget_login(scheme: OidcKeys, origin: str, vault: Vault) -> bool:
     """Remove a stored login, also one that cannot be read, without telling the provider.
 
     Returns:
@@ -149,7 +126,7 @@ def forget_login(scheme: OidcKeys, origin: str, place: VaultPlace) -> bool:
     Raises:
         VaultError: it cannot be removed.
     """
-    return vault_of(place).forget(scheme.identity(origin))
+    return vault.forget(scheme.identity(origin))
 
 
 def create_vault_key(path: Path) -> None:
@@ -161,7 +138,7 @@ def create_vault_key(path: Path) -> None:
     write_key_file(path)
 
 
-def count_logins(place: VaultPlace) -> tuple[int, tuple[VaultError, ...]]:
+def count_logins(vault: Vault) -> tuple[int, tuple[VaultError, ...]]:
     """Open every login in a vault. Reads it and its key.
 
     A key in the keyring is read only where there is a login: the first one makes it.
@@ -172,7 +149,6 @@ def count_logins(place: VaultPlace) -> tuple[int, tuple[VaultError, ...]]:
     Raises:
         VaultError: the key or the folder cannot be used.
     """
-    if place.key is not None:
-        decode(_key(place).read() or Secret(""))
-    entries = vault_of(place).entries()
+    vault.check_key()
+    entries = vault.entries()
     return len(entries.readable), entries.unreadable

@@ -2,30 +2,25 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from gatepass._system.findings import Finding, Verdict
 from gatepass._system.text import quoted
-from gatepass._vault.key import ACCOUNT, SERVICE
-from gatepass._vault.records import Identity, Record
-from gatepass.auth import UnattendedContext, VaultPlace
+from gatepass._vault.records import Record
+from gatepass._vault.redis_store import RedisStore
+from gatepass._vault.vault import Vault
+from gatepass.auth import UnattendedContext
 from gatepass.auth._oidc import refresh
 from gatepass.auth._oidc.keys import OidcKeys
-from gatepass.auth._oidc.status import vault_of
-from gatepass.errors import (
-    GatepassError,
-    SecretUnavailable,
-)
-from gatepass.secrets import Secret, SecretRef
+from gatepass.errors import GatepassError
 
 
 def predict_login(scheme: OidcKeys, context: UnattendedContext) -> Iterator[Finding]:
-    key = context.vault.key or SecretRef.parse(f"keyring:{SERVICE}/{ACCOUNT}")
-    of_key = context.predict(vault_key=key)
-    server = context.vault.redis
-    of_server = context.predict(**server.references) if server else ()
+    vault = context.vault()
+    of_key = context.predict(vault_key=vault.key.reference)
+    store = vault.store
+    of_server = context.predict(**store.server.references) if isinstance(store, RedisStore) else ()
     yield from of_server
-    if not _is_shut(of_server) and _is_empty(context.vault):
+    if not _is_shut(of_server) and _is_empty(vault):
         if scheme.refresh_token is not None:
             yield from context.predict(refresh_token=scheme.refresh_token)
             return
@@ -35,7 +30,7 @@ def predict_login(scheme: OidcKeys, context: UnattendedContext) -> Iterator[Find
     yield from of_key
     of_vault = (*of_server, *of_key)
     if not _is_shut(of_vault):
-        yield from _stored_login(scheme, context)
+        yield from _stored_login(scheme, vault, context)
     elif all(finding.verdict != "problem" for finding in of_vault):
         yield Finding("warning", "login", "without those secrets the login was not looked for")
 
@@ -45,22 +40,17 @@ def _is_shut(found: Iterable[Finding]) -> bool:
     return any(finding.verdict in {"warning", "problem"} for finding in found)
 
 
-def _is_empty(place: VaultPlace) -> bool:
+def _is_empty(vault: Vault) -> bool:
     """Whether the vault holds no login of anybody: only then it is read without its key."""
-
-    def refuse() -> Secret:
-        raise SecretUnavailable("not asked")
-
-    locked = replace(place, key=SecretRef.parse("env:NOT_ASKED"), key_file=None, resolve_key=refuse)
     try:
-        return vault_of(locked).read(Identity("")) is None
+        return vault.is_empty()
     except GatepassError:
         return False
 
 
-def _stored_login(scheme: OidcKeys, context: UnattendedContext) -> Iterator[Finding]:
+def _stored_login(scheme: OidcKeys, vault: Vault, context: UnattendedContext) -> Iterator[Finding]:
     try:
-        record = vault_of(context.vault).read(scheme.identity(context.origin))
+        record = vault.read(scheme.identity(context.origin))
     except GatepassError as error:
         yield Finding("problem", "vault", error.message, error.hint)
         return

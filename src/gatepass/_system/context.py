@@ -1,0 +1,45 @@
+"""The surroundings of a run; made at the top, and handed down to sources, schemes and the vault."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from gatepass._system.terminal import Terminal
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a run takes from its process: variables, a way to a person, and a clock.
+
+    Attributes:
+        environ: the environment variables.
+        terminal: the way to a person.
+        clock: the wall clock, in seconds since 1970.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
+    terminal: Terminal
+    clock: Callable[[], float] = field(default=time.time, kw_only=True, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        interactive: bool | None = None,
+        terminal: Terminal | None = None,
+    ) -> "RunContext":
+        """Return a context from the arguments that public functions take.
+
+        Args:
+            environ: the environment variables; ``os.environ`` when not given.
+            interactive: whether a person may be asked; None looks.
+            terminal: the way to a person; made from the other two when not given.
+        """
+        environ = os.environ if environ is None else environ
+        return RunContext(environ, terminal or Terminal(environ, interactive=interactive))
+
+    def without_person(self) -> Self:
+        """Return the same context with a terminal on which nobody is asked."""
+        return replace(self, terminal=Terminal(self.environ, interactive=False))
