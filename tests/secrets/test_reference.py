@@ -26,6 +26,7 @@ from gatepass.secrets import (
     SecretField,
     SecretRef,
     TextField,
+    constant_time_compare,
     ref,
     reference_json_schema,
 )
@@ -443,3 +444,16 @@ def test_the_schema_refuses_what_the_parser_refuses(value: object) -> None:
 
 def test_the_schema_of_a_text_field_accepts_plain_text() -> None:
     jsonschema.validate("CORP\\bob", TEXT_FIELD.json_schema())
+
+
+@pytest.mark.parametrize("as_secret", [True, False])
+def test_two_secrets_or_strings_are_equal_only_when_every_character_is(as_secret: bool) -> None:
+    """Also where UTF-8 knows no such character: JSON may bring half of a surrogate pair."""
+    for text in (SECRET, "", "\ud800", "ß"):
+        given = Secret(text) if as_secret else text
+        assert constant_time_compare(given, Secret(text))
+        assert constant_time_compare(text, given)
+        for other in (text + "x", "\ud801", None, 5, b"bytes"):
+            assert not constant_time_compare(given, other)
+            assert not constant_time_compare(other, given)
+    assert not constant_time_compare(None, None)

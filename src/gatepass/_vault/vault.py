@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from hmac import compare_digest
 from threading import get_ident
 from typing import Final
 
@@ -22,7 +21,7 @@ from gatepass._vault.key import VaultKey, decode
 from gatepass._vault.records import Identity, InFlight, Record
 from gatepass._vault.store import KEY, Hold, Store, Words
 from gatepass.errors import TokenNotPersisted, VaultError
-from gatepass.secrets import Secret
+from gatepass.secrets import Secret, constant_time_compare
 
 LOCK_SECONDS: Final = 60.0  # longer than two requests to an identity provider may take
 _SECONDS_FOR_KEY: Final = 150.0  # the one before may be answering the keyring's dialogs
@@ -173,7 +172,9 @@ class Vault:
             if stored is None:
                 lost = not self._store.was_removed(sealing.name(identity))
                 return record if lost else None
-            of_before = stored.refresh_token is None or _same(stored.refresh_token, spent)
+            of_before = stored.refresh_token is None or constant_time_compare(
+                stored.refresh_token, spent
+            )
             return record if of_before or stored.generation < record.generation else None
 
         unguarded: AbstractContextManager[None] = nullcontext()
@@ -218,7 +219,7 @@ class Vault:
             return False
 
         def without(stored: Record | None) -> Record | None:
-            if stored is None or not _same(stored.refresh_token, dead):
+            if stored is None or not constant_time_compare(stored.refresh_token, dead):
                 return None
             return replace(stored, refresh_token=None)
 
@@ -472,10 +473,3 @@ def _opened(sealing: SealingKey, data: bytes, name: bytes, where: str) -> tuple[
             hint="nothing was changed or lost: use the version that wrote it",
         )
     return found
-
-
-def _same(stored: Secret | None, dead: Secret) -> bool:
-    return stored is not None and compare_digest(
-        stored.reveal().encode(errors="surrogatepass"),
-        dead.reveal().encode(errors="surrogatepass"),
-    )

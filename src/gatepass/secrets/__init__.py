@@ -115,6 +115,22 @@ class Secret:
         )
 
 
+def constant_time_compare(one: object, other: object) -> bool:
+    """Say whether two secrets or strings are equal; false where one is neither.
+
+    The time that it takes does not tell how much of them agrees.
+    """
+    import hmac
+
+    one, other = (each.reveal() if isinstance(each, Secret) else each for each in (one, other))
+    if not isinstance(one, str) or not isinstance(other, str):
+        return False
+    # JSON may bring half of a surrogate pair, which plain UTF-8 cannot encode.
+    return hmac.compare_digest(
+        one.encode(errors="surrogatepass"), other.encode(errors="surrogatepass")
+    )
+
+
 class ReferenceSyntaxError(ValueError):
     """What stands in a secret field is not a reference. Never repeats the text."""
 

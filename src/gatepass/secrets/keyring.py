@@ -25,7 +25,7 @@ from gatepass._system.findings import Finding
 from gatepass._system.terminal import Terminal
 from gatepass._system.text import operands, quoted
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext, predicts, refused
+from gatepass.secrets import SecretContext, constant_time_compare, predicts, refused
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -215,7 +215,7 @@ def store(
         backend = _usable(access)
         _refuse_too_long(backend, secret)
         backend.set_password(service, account, secret)
-        if _get(backend, service, account) != secret:
+        if not constant_time_compare(_get(backend, service, account), secret):
             raise SecretUnavailable(
                 f"{_name(backend)} did not keep the secret: another one was read back, or none",
                 hint=_WITHOUT,

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import hmac
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gatepass._vault.records import Provider
 from gatepass.auth._oidc.http import SECONDS, get_json, is_verified, json_object, printable
 from gatepass.errors import GatepassError
-from gatepass.secrets import Secret
+from gatepass.secrets import Secret, constant_time_compare
 
 if TYPE_CHECKING:
     from requests import Session
@@ -96,7 +95,7 @@ def check(
     # The cheap questions first: they need no network.
     _check_parties(claims, provider, client_id)
     _check_times(claims, clock())
-    if nonce is not None and not _same(claims.get("nonce"), nonce):
+    if nonce is not None and not constant_time_compare(claims.get("nonce"), nonce):
         raise _unacceptable("does not answer this login (nonce)")
     _check_access_token(claims, access_token, algorithm)
     who = _subject(claims, subject)
@@ -183,12 +182,6 @@ def _moment(claims: Mapping[str, Any], name: str) -> float:
     return moment
 
 
-def _same(value: Any, wanted: str) -> bool:
-    if not isinstance(value, str):
-        return False
-    return hmac.compare_digest(value.encode(errors="surrogatepass"), wanted.encode())
-
-
 def _check_access_token(
     claims: Mapping[str, Any], access_token: Secret | None, algorithm: str
 ) -> None:
@@ -197,7 +190,7 @@ def _check_access_token(
         return
     digest = hashlib.new(_ALGORITHMS[algorithm][1], access_token.reveal().encode()).digest()
     half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).decode().rstrip("=")
-    if not _same(claims["at_hash"], half):
+    if not constant_time_compare(claims["at_hash"], half):
         raise _unacceptable("belongs to another access token (at_hash)")
 
 

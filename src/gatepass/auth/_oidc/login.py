@@ -45,7 +45,7 @@ from gatepass.errors import (
     LoginRequired,
     VaultError,
 )
-from gatepass.secrets import Secret
+from gatepass.secrets import Secret, constant_time_compare
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -138,7 +138,7 @@ class OidcLogin:
         with self._lock:
             self._save_unsaved()
             live = self._cached
-            usable = live is not None and not refresh.same_secret(live.token, refused)
+            usable = live is not None and not constant_time_compare(live.token, refused)
             if live is not None and usable and live.lasts(self._context.clock):
                 return live.token
             try:

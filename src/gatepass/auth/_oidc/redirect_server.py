@@ -27,7 +27,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from gatepass.auth._oidc.redirect_page import PageKind, headers, page
 from gatepass.errors import GatepassError
-from gatepass.secrets import Secret
+from gatepass.secrets import Secret, constant_time_compare
 
 _MOST_HEAD: Final = 65536  # bytes; browsers send the cookies of every program on this machine
 _MOST_TARGET: Final = 16384  # bytes; the longest codes known have 2 KB
@@ -79,8 +79,6 @@ def parse_callback(query: str, state: str) -> Callback | None:
         the callback; None where it is not one of this login: a wrong, missing or repeated state,
         any other parameter that counts twice, neither or both of code and error, not UTF-8.
     """
-    from hmac import compare_digest
-
     try:
         pairs = parse_qsl(
             query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
@@ -91,7 +89,7 @@ def parse_callback(query: str, state: str) -> Callback | None:
     if any(names.count(name) > 1 for name in _ONCE):  # RFC 6749, section 3.1
         return None
     values = dict(pairs)
-    if not compare_digest(values.get("state", "").encode(), state.encode()):
+    if not constant_time_compare(values.get("state"), state):
         return None
     code, error = values.get("code"), values.get("error")
     if (code is None) == (error is None):

@@ -40,7 +40,7 @@ from gatepass.errors import (
     TokenNotPersisted,
     VaultError,
 )
-from gatepass.secrets import Secret
+from gatepass.secrets import Secret, constant_time_compare
 
 if TYPE_CHECKING:
     from requests import Session
@@ -232,7 +232,7 @@ def has_usable_token(record: Record, now: float, refused: Secret | None = None) 
         refused: an access token that the API has refused.
     """
     token = record.access_token
-    if token is None or record.suspect or same_secret(token, refused):
+    if token is None or record.suspect or constant_time_compare(token, refused):
         return False
     if record.expires_at is None:
         return True
@@ -244,15 +244,6 @@ def is_renewable(record: Record, now: float) -> bool:
     """Say whether a record's access token can be renewed at a time, in seconds since 1970."""
     ends = record.refresh_until
     return record.refresh_token is not None and (ends is None or now < ends)
-
-
-def same_secret(one: Secret | None, other: Secret | None) -> bool:
-    """Compare two secrets without telling by the time how much of them agrees."""
-    import hmac
-
-    if one is None or other is None:
-        return False
-    return hmac.compare_digest(one.reveal().encode(), other.reveal().encode())
 
 
 def _renew_under_lock(
@@ -396,7 +387,7 @@ def _kept(
         time.sleep(_LOOK)
     if kept is None:
         raise LoginRequired("somebody logged out while the login was renewed", hint=request.advice)
-    return kept if same_secret(kept.refresh_token, record.refresh_token) else record
+    return kept if constant_time_compare(kept.refresh_token, record.refresh_token) else record
 
 
 def _unsaved(
@@ -579,4 +570,4 @@ def _judged(
     except VaultError:
         # The refresh token is safe already; without the access token others refresh once more.
         return fresh
-    return kept if kept is not None and same_secret(kept.refresh_token, own) else fresh
+    return kept if kept is not None and constant_time_compare(kept.refresh_token, own) else fresh

@@ -1,7 +1,6 @@
 """Which programs the identity provider knows, and how they prove who they are."""
 
 import binascii
-import hmac
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Final
 from urllib.parse import unquote_plus, urlsplit
 
 from gatepass.sandbox._provider.grants import Refusal
+from gatepass.secrets import constant_time_compare
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -41,9 +41,13 @@ class Clients:
         client_id, secret = basic if basic is not None else (form.get("client_id", ""), given)
         if form.get("client_id", client_id) != client_id:
             raise Refusal("invalid_request", "two names of clients at once")
-        if not self.is_known(client_id) or not _same(self.secrets[client_id], secret):
+        if not self.is_known(client_id) or not self._is_secret_of(client_id, secret):
             raise Refusal("invalid_client", "unknown client, or wrong secret", _UNAUTHORIZED)
         return client_id
+
+    def _is_secret_of(self, client_id: str, secret: str | None) -> bool:
+        expected = self.secrets[client_id]
+        return secret is None if expected is None else constant_time_compare(expected, secret)
 
 
 _UNAUTHORIZED: Final = HTTPStatus.UNAUTHORIZED
@@ -74,9 +78,3 @@ def is_loopback(redirect_uri: str) -> bool:
     except ValueError:
         return False
     return parts.scheme == "http" and parts.hostname in _LOOPBACK and not parts.fragment
-
-
-def _same(expected: str | None, given: str | None) -> bool:
-    if expected is None or given is None:
-        return expected is given
-    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogatepass"))

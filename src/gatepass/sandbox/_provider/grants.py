@@ -4,7 +4,6 @@ All of it lies under one lock, and each request is one step under that lock: two
 with the same refresh token at the same moment get two different answers, never half of one.
 """
 
-import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from collections import Counter
@@ -15,6 +14,8 @@ from http import HTTPStatus
 from threading import Lock
 from types import MappingProxyType
 from typing import Final
+
+from gatepass.secrets import constant_time_compare
 
 _CODE_SECONDS: Final = 60.0
 _SLOWER: Final = 5.0  # seconds that slow_down adds (RFC 8628, section 3.5)
@@ -254,7 +255,7 @@ class Grants:
                 raise Refusal("invalid_grant", "the code has run out")
             if redirect_uri != entry.redirect_uri:
                 raise Refusal("invalid_grant", "another redirect_uri than that of the login")
-            if not hmac.compare_digest(_challenge(verifier), entry.challenge):
+            if not constant_time_compare(_challenge(verifier), entry.challenge):
                 raise Refusal("invalid_grant", "code_verifier does not fit (RFC 7636)")
             return self._begin(entry.grant, entry)
 
