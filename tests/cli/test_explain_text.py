@@ -60,9 +60,6 @@ url = "https://other.example.com/"
 
 EXPECTED = """\
 profile prod: named by the argument
-    over default_profile = "other"
-      at {user}:1:1
-     why a name that is given wins over GATEPASS_PROFILE and default_profile
 
 description = "prod"
     from {user}:8:1
@@ -226,7 +223,7 @@ allow_http = false  # default
 #   tls.client_key_password
 
 written, but without any effect:
-auth.user_name = "bob"
+auth.user_name = (not shown)
       at {user}:4:28
       by {project}:1:11
      why the project's profile replaces the own one of that name whole
@@ -285,17 +282,16 @@ def test_json_holds_the_same(locations: Locations, capsys: pytest.CaptureFixture
 
     keys = {each["key"]: each for each in told["keys"]}
     assert told["chosen"] == "named by GATEPASS_PROFILE"
-    assert [each["value"] for each in told["passed_over"]] == ["other"]
     assert keys["retries"] == {
         "key": "retries",
         "value": 4,
-        "origin": "GATEPASS_PROFILES__PROD__RETRIES",
+        "location": "GATEPASS_PROFILES__PROD__RETRIES",
         "layer": "variable",
         "overrode": [
             {
                 "key": "retries",
                 "value": 1,
-                "origin": f"{system}:4:37",
+                "location": f"{system}:4:37",
                 "layer": "system",
                 "by": "GATEPASS_PROFILES__PROD__RETRIES",
                 "why": "a variable wins over files",
@@ -303,9 +299,9 @@ def test_json_holds_the_same(locations: Locations, capsys: pytest.CaptureFixture
         ],
     }
     assert keys["auth.password"]["value"][1] == "keyring:"
-    assert keys["protected"]["origin"] == "default"
+    assert keys["protected"]["location"] == "default"
     assert [each["key"] for each in told["unused"]] == ["auth.token"]
-    assert told["machine"][0]["origin"] == f"{user}:2:1"
+    assert told["machine"][0]["location"] == f"{user}:2:1"
     assert told["files"][1] == {"path": str(user), "layer": "user", "state": "read", "why": ""}
     assert "references" not in told
 

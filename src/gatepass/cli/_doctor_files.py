@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from gatepass._config import explain
 from gatepass._config.files import FileBytes
+from gatepass._config.files_seen import files_seen
 from gatepass._config.locations import NO_HOME
 from gatepass._config.permissions import unsafe_permissions
 from gatepass._config.trust import TrustStore, quoted
@@ -34,7 +34,7 @@ def files(scene: Scene) -> Iterator[Finding]:
     if scene.layers is None:
         return
     of_others = {each.path for each in scene.layers.unread if each.owner}
-    for file in explain.files_seen(scene.layers):
+    for file in files_seen(scene.layers):
         why = words.said("", file.why, sep="")
         message = f"{file.state} ({file.layer}){': ' * bool(why)}{why}"
         verdict: Verdict = "info" if file.state == "skipped" else "ok"

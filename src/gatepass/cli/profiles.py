@@ -6,9 +6,11 @@ from typing import Any
 import click
 
 from gatepass._config import merge, selection, trust, validate
-from gatepass._config.explain import explain, fields_of_profile, files_seen, table_of, why_chosen
+from gatepass._config.explain import explain, why_chosen
+from gatepass._config.files_seen import files_seen
 from gatepass._config.layer import Layers
 from gatepass._config.profile import MachineSettings, Profile
+from gatepass._config.shown import table_of
 from gatepass._net import urls
 from gatepass._session.probe import Asking
 from gatepass._system import plugins
@@ -145,7 +147,7 @@ def _table(layers: Layers, name: str) -> dict[str, Any]:
 
 
 def _harmless_url(url: object) -> str:
-    """The URL of a profile that did not pass the gate: nothing that may hold a password."""
+    """The URL of a profile that was not checked: nothing that may hold a password."""
     return url if isinstance(url, str) and not urls.url_problem(url) else ""
 
 
@@ -156,7 +158,7 @@ def _known_scheme(auth: object) -> str:
 
 
 def _default(layers: Layers) -> tuple[str | None, str]:
-    """The profile that would be taken when none is named, and why; or None, and why not."""
+    """The profile that is taken when none is named, and why; or None, and why not."""
     try:
         name = selection.select_name(layers, None)
     except GatepassError as error:
@@ -165,7 +167,7 @@ def _default(layers: Layers) -> tuple[str | None, str]:
 
 
 def tell_where(layers: Layers) -> None:
-    """Tell a person which files were looked for, where none of them holds a profile."""
+    """Tell which files were looked for, where none of them holds a profile."""
     _output.say("no profiles; looked for:")
     for file in files_seen(layers):
         _output.tell(
@@ -211,12 +213,12 @@ def show(
         raise click.UsageError("--resolve goes with --origin")
     layers = world.layers(config_files)
     selected = selection.select_name(layers, name)
-    taken = merge.merge_profile(layers, selected, requested=name)
-    profile = validate.validate_profile(taken, validate.validate_machine_settings(layers))
+    merged = merge.merge_profile(layers, selected, requested=name)
+    profile = validate.validate_profile(merged, validate.validate_machine_settings(layers))
     if origin:
-        _print_origins(world, profile, resolve=resolve, as_json=as_json)
+        _print_explanation(world, profile, resolve=resolve, as_json=as_json)
         return
-    table = table_of(taken, fields_of_profile(profile))
+    table = table_of(profile)
     if as_json:
         _output.json({"name": profile.name, "profile": table})
     else:
@@ -225,15 +227,15 @@ def show(
         _output.toml(tomli_w.dumps({"profiles": {profile.name: table}}))
 
 
-def _print_origins(world: World, profile: Profile, *, resolve: bool, as_json: bool) -> None:
-    told = explain(profile)
+def _print_explanation(world: World, profile: Profile, *, resolve: bool, as_json: bool) -> None:
+    explanation = explain(profile)
     with _output.waiting_for("asking each reference (a keyring 5 s, a command 30 s at most) ..."):
         probed = list(Asking(world).probed(profile, run_commands=True)) if resolve else []
     if as_json:
-        whole = asdict(told)
+        whole = asdict(explanation)
         if resolve:
             whole["references"] = [asdict(each) for each in probed]
         _output.json(whole)
         return
-    for line in _explain_text.origins(told, probed):
+    for line in _explain_text.lines_of(explanation, probed):
         _output.data(line)

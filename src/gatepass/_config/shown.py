@@ -1,0 +1,163 @@
+"""What may be shown of a profile's values: a reference as it is written, a secret never.
+
+``explain`` and ``gatepass show`` use it.
+"""
+
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gatepass._config.fields import Sort, Sorts, sorts_of
+from gatepass._config.layer import leaves
+from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
+from gatepass._config.toml import Key
+from gatepass._net.urls import without_userinfo
+from gatepass.auth import value_of
+from gatepass.secrets import LayerKind, ReferenceSyntaxError, Secret, SecretRef
+from gatepass.secrets._fields import may_be_secret
+
+HIDDEN: Final = "(not shown)"
+LITERAL: Final = "Secret(...)"
+
+
+def table_of(profile: Profile) -> dict[str, Any]:
+    """Return the merged table of a profile as it may be shown, fit for TOML and JSON.
+
+    What variables gave as text has its right type here.
+    """
+    whole: dict[str, Any] = {}
+    fields, merged = Fields.of_profile(profile), profile.merged
+    if merged is None:
+        return whole
+    for key, value in leaves(merged.table):
+        inner = whole
+        for name in key[:-1]:
+            inner = inner.setdefault(name, {})
+        inner[key[-1]] = fields.in_effect(key, value, merged.location(key).layer.kind)
+    return whole
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The keys of a profile or of the machine settings, and what may be shown of their values.
+
+    Attributes:
+        sorts: what each key holds.
+        holder: the object with the checked values.
+    """
+
+    sorts: Sorts
+    holder: Profile | MachineSettings
+
+    @classmethod
+    def of_profile(cls, profile: Profile) -> "Fields":
+        sorts = sorts_of(ProfileKeys)
+        del sorts["auth",]  # its keys are those of the scheme, and no others
+        sorts["auth", "scheme"] = "plain"
+        sorts |= sorts_of(type(profile.auth), ("auth",))
+        return cls(sorts, profile)
+
+    @classmethod
+    def of_machine(cls, settings: MachineSettings) -> "Fields":
+        return cls(sorts_of(MachineSettings), settings)
+
+    def in_effect(self, key: Key, value: Any, layer: LayerKind) -> Any:
+        """Return what may be shown of a written value that passed validation."""
+        if layer == "variable":  # always text; the checked value has the field's type
+            checked = self._checked(key)
+            kinds = (bool, int, float, tuple, Secret, SecretRef)
+            value = checked if isinstance(checked, kinds) else value
+        return _shown(value, _sort(key, self.sorts), literal=layer == "argument", checked=True)
+
+    def overridden(self, key: Key, value: Any, layer: LayerKind, *, any_scheme: bool) -> Any:
+        """Return what may be shown of a value that was never checked.
+
+        Args:
+            key: its key.
+            value: the value.
+            layer: the kind of place that it stands in.
+            any_scheme: whether it may belong to another scheme than the profile's: then any key
+                of ``auth`` may hold a secret.
+        """
+        sort = _sort(key, self.sorts)
+        if any_scheme and key[0] == "auth" and key != ("auth", "scheme"):
+            sort = "secret"
+        return _shown(value, sort, literal=layer == "argument", checked=False)
+
+    def defaults(self, written: Iterable[Key]) -> Iterator[tuple[Key, Any]]:
+        """Yield the keys that nobody wrote, with what may be shown of their values."""
+        for key in self.sorts:
+            value = self._checked(key)
+            is_table = value is not None and any(other[:-1] == key for other in self.sorts)
+            in_none = len(key) > 1 and self._checked(key[:-1]) is None
+            if is_table or in_none or any(overlap(key, other) for other in written):
+                continue
+            full = isinstance(value, Mapping) and value
+            items = {(*key, str(name)): each for name, each in value.items()} if full else None
+            for each, inner in (items or {key: value}).items():
+                sort = _sort(each, self.sorts)
+                yield each, _shown(inner, sort, literal=False, checked=True)
+
+    def _checked(self, key: Key) -> Any:
+        """The checked value of a key; None where something else stands in its place."""
+        value: Any = self.holder
+        for name in ("scheme",) if key == ("auth", "scheme") else key:
+            value = value.get(name) if isinstance(value, Mapping) else value_of(value, name)
+        return value
+
+
+def overlap(one: Key, other: Key) -> bool:
+    """Whether two keys exclude each other: the same, or one a value and the other a table."""
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def _sort(key: Key, sorts: Sorts) -> Sort | None:
+    """What a key holds; one in a table with free keys is a "table", an unknown one is None."""
+    if key in sorts:
+        sort = None if sorts[key] == "table" else sorts[key]
+    else:
+        above = {sorts.get(key[:length]) for length in range(len(key))}
+        sort = "secret" if "secret" in above else "table" if "table" in above else None
+    # A header cannot be a reference, so some people write a secret there.
+    return None if sort == "table" and any(map(may_be_secret, key[1:])) else sort
+
+
+def _shown(value: Any, sort: Sort | None, *, literal: bool, checked: bool) -> Any:
+    """What may be shown of a value. ``literal`` text was given in Python and is no reference."""
+    literal = literal and isinstance(value, str)
+    if isinstance(value, Secret) or (literal and sort == "secret"):
+        return LITERAL
+    if isinstance(value, SecretRef):
+        return value.as_written()
+    if value is None or value == {}:
+        return value
+    is_name = sort == "text" and isinstance(value, str) and (literal or ":" not in value)
+    if sort in {"secret", "text"} and not is_name:
+        return copy.deepcopy(value) if _is_reference(value) else HIDDEN
+    return HIDDEN if sort is None else _plain(value, checked=checked)
+
+
+def _is_reference(value: Any) -> bool:
+    try:
+        SecretRef.parse(value)
+    except ReferenceSyntaxError:
+        return False
+    return True
+
+
+_QUERY: Final = re.compile(r"(?<=[a-z]://)([^?]*)\?.*", re.IGNORECASE | re.DOTALL)
+
+
+def _plain(value: Any, *, checked: bool) -> Any:
+    if isinstance(value, tuple):  # seconds, which validation makes floats
+        return [int(each) if float(each).is_integer() else each for each in value]
+    if isinstance(value, list):
+        items = [_plain(each, checked=checked) for each in value]
+        return HIDDEN if HIDDEN in items else items
+    if isinstance(value, str) and not checked:
+        value = _QUERY.sub(r"\1?...", without_userinfo(value))
+        return HIDDEN if "://" in value and "@" in value.replace("//...@", "") else value
+    return value if isinstance(value, str | bool | int | float) else HIDDEN
