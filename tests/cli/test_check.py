@@ -150,7 +150,7 @@ def oidc_home(home: Home, tmp_path: Path) -> Iterator[Office]:
         yield office
 
 
-def test_check_examines_the_vault_of_a_scheme_that_keeps_tokens(oidc_home: Office) -> None:
+def test_check_looks_at_the_vault_of_a_scheme_that_keeps_tokens(oidc_home: Office) -> None:
     done = oidc_home.home.run("check", "nightly")
     found = json.loads(oidc_home.home.run("check", "nightly", "--json").stdout)["findings"]
 

@@ -17,7 +17,7 @@ import pytest
 
 from gatepass._system.terminal import Terminal
 from gatepass.cli import _VERBS, _gatepass, _output, run
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.errors import GatepassWarning
 from gatepass.sandbox.server import Server
 from tests.support.home import ARGV, Home, ended, screen
@@ -143,7 +143,7 @@ class _Spiteful(dict[str, str]):
 def test_a_bug_ends_with_70_and_tells_kind_and_place_but_no_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code = run(["profiles"], World(_Spiteful(), Terminal({}, interactive=False)))
+    code = run(["profiles"], Context(_Spiteful(), Terminal({}, interactive=False)))
 
     assert code == 70
     printed = capsys.readouterr()
@@ -398,9 +398,9 @@ def _commands(
     """Each command and each below it, with the words that lead there."""
     yield words, command
     if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
+        group = click.Context(command)
+        for name in command.list_commands(group):
+            below = command.get_command(group, name)
             assert below is not None
             yield from _commands(below, (*words, name))
 

@@ -16,10 +16,10 @@ from gatepass._config.locations import Locations
 from gatepass._system.findings import Finding
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
-from gatepass.cli._context import World
-from gatepass.cli._doctor import examination
+from gatepass.cli._context import Context
+from gatepass.cli._doctor import diagnose_machine
 from gatepass.cli._doctor_machine import clock_finding
-from gatepass.cli._redaction import Words
+from gatepass.cli._redaction import Redactor
 from gatepass.sandbox.provider import IdentityProvider
 from tests.support.echo import Answer, echo
 from tests.support.home import Home, ended, screen
@@ -41,9 +41,9 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX
 Found = list[dict[str, str]]
 
 
-def examined(home: Home, *words: str) -> tuple[int, Found]:
-    """Run the examination, and see that each problem comes with a next step."""
-    done = home.run("check", "--json", *words)
+def diagnosed(home: Home, *options: str) -> tuple[int, Found]:
+    """Run the doctor, and see that each problem comes with a next step."""
+    done = home.run("check", "--json", *options)
     assert done.stderr == "", done.stderr
     told = json.loads(done.stdout)
     assert told["ok"] == (done.returncode == 0)
@@ -70,19 +70,19 @@ def _said(found: Found, subject: str) -> str:
 
 
 @pytest.fixture
-def world(locations: Locations) -> World:
-    return World({}, Terminal({}, interactive=False), locations)
+def context(locations: Locations) -> Context:
+    return Context({}, Terminal({}, interactive=False), locations)
 
 
 @pytest.fixture
-def look(world: World, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Found]]:
-    """Examine in this process, with variables of its own."""
+def look(context: Context, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Found]]:
+    """Run the doctor in this process, with variables of its own."""
 
-    def examine(*words: str, **variables: str) -> tuple[int, Found]:
-        code = run(["check", "--json", *words], replace(world, environ=variables))
+    def diagnose(*words: str, **variables: str) -> tuple[int, Found]:
+        code = run(["check", "--json", *words], replace(context, environ=variables))
         return code, json.loads(capsys.readouterr().out)["findings"]
 
-    return examine
+    return diagnose
 
 
 # ---------------------------------------------------------------- the whole
@@ -91,7 +91,7 @@ def look(world: World, capsys: pytest.CaptureFixture[str]) -> Callable[..., tupl
 def test_a_machine_in_order_has_no_problem(desk: Home) -> None:
     desk.user(BY_KEYRING)
 
-    code, found = examined(desk)
+    code, found = diagnosed(desk)
 
     assert [each for each in found if each["verdict"] == "problem"] == []
     assert code == 0
@@ -114,21 +114,21 @@ def test_a_person_sees_each_finding_and_the_end(home: Home) -> None:
     assert done.stdout.endswith("\n1 problem\n")
 
 
-def test_an_examination_changes_nothing_and_asks_no_server(home: Home) -> None:
+def test_an_doctor_changes_nothing_and_asks_no_server(home: Home) -> None:
     with echo(lambda _: Answer()) as server:
         home.user(ANONYMOUS.replace("https://mi.example.com/mi", server.url))
         home.project(ANONYMOUS)
         root = home.work.parent
         before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
 
-        code, _ = examined(home)
+        code, _ = diagnosed(home)
 
         assert code == 0
         assert server.seen == []
     assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-def test_redacted_belongs_to_the_examination(home: Home) -> None:
+def test_redacted_is_for_the_check_of_the_machine(home: Home) -> None:
     done = home.run("check", "dev", "--redacted")
 
     assert done.returncode == 2
@@ -136,7 +136,7 @@ def test_redacted_belongs_to_the_examination(home: Home) -> None:
 
 
 def test_a_part_that_hangs_or_breaks_does_not_keep_the_others_from_being_told(
-    world: World,
+    context: Context,
 ) -> None:
     never = Event()
 
@@ -152,12 +152,12 @@ def test_a_part_that_hangs_or_breaks_does_not_keep_the_others_from_being_told(
         yield Finding("ok", "good", "told")
 
     parts = [("first", 0.01, hangs), ("second", 60.0, breaks), ("third", 60.0, works)]
-    found = list(examination(world, (), redacted=False, parts=parts))
+    found = list(diagnose_machine(context, (), redacted=False, parts=parts))
     never.set()
 
     assert [(each.verdict, each.subject, each.message) for each in found] == [
-        ("problem", "first", "the examination did not end within 0.01 s"),
-        ("problem", "second", "the examination failed with RuntimeError"),
+        ("problem", "first", "this check did not end within 0.01 s"),
+        ("problem", "second", "this check failed with RuntimeError"),
         ("ok", "good", "told"),
     ]
 
@@ -187,7 +187,7 @@ def test_a_keyring_that_cannot_be_used_is_a_problem_where_a_profile_needs_it(
 ) -> None:
     home.user(BY_KEYRING)
 
-    code, found = examined(with_backend(home, backend))
+    code, found = diagnosed(with_backend(home, backend))
 
     finding = one(found, "keyring")
     assert code == 1
@@ -201,7 +201,7 @@ def test_a_keyring_that_cannot_be_used_is_a_problem_where_a_profile_needs_it(
 def test_the_same_keyring_is_info_where_no_profile_depends_on_it(home: Home, text: str) -> None:
     home.user(text)
 
-    code, found = examined(with_backend(home, "MyFail"))
+    code, found = diagnosed(with_backend(home, "MyFail"))
 
     assert (code, one(found, "keyring")["verdict"]) == (0, "info")
 
@@ -209,7 +209,7 @@ def test_the_same_keyring_is_info_where_no_profile_depends_on_it(home: Home, tex
 def test_an_allowed_plain_keyring_is_no_problem(home: Home) -> None:
     home.user("allow_insecure_keyring = true\n" + BY_KEYRING)
 
-    code, found = examined(with_backend(home, "MyPlaintextKeyring"))
+    code, found = diagnosed(with_backend(home, "MyPlaintextKeyring"))
 
     assert (code, one(found, "keyring")["verdict"]) == (0, "warning")
 
@@ -220,8 +220,8 @@ def test_a_locked_keyring_is_a_problem_where_nobody_can_unlock_it(
     home = Home(locked_keyring, tmp_path)
     home.user(BY_KEYRING)
 
-    code, found = examined(home)
-    _, asked = examined(home.having(GATEPASS_NO_INPUT="0"))
+    code, found = diagnosed(home)
+    _, asked = diagnosed(home.having(GATEPASS_NO_INPUT="0"))
 
     assert (code, one(found, "keyring")["verdict"]) == (1, "problem")
     assert "is locked, and nobody is there" in one(found, "keyring")["message"]
@@ -229,7 +229,7 @@ def test_a_locked_keyring_is_a_problem_where_nobody_can_unlock_it(
 
 
 def test_the_capacity_of_the_windows_credential_manager_is_told(home: Home) -> None:
-    _, found = examined(with_backend(home, "Vault"))
+    _, found = diagnosed(with_backend(home, "Vault"))
 
     assert "2560 bytes: 1280 characters" in one(found, "keyring", "entry holds")["message"]
     assert one(found, "keyring", "answers")["verdict"] == "ok"
@@ -242,7 +242,7 @@ def test_a_ticket_is_told_with_its_principal_and_its_end(home: Home, kdc: Kdc) -
     pytest.importorskip("gssapi")
     home.user(BY_TICKET)
 
-    code, found = examined(home.having(**kdc.environ(kdc.ccache())))
+    code, found = diagnosed(home.having(**kdc.environ(kdc.ccache())))
 
     assert code == 0
     assert "a ticket of alice@CORP.TEST is there until 20" in one(found, "kerberos")["message"]
@@ -253,7 +253,7 @@ def test_no_ticket_and_an_expired_one_are_problems_with_kinit(home: Home, kdc: K
     home.user(BY_TICKET)
 
     for cache, said in ((None, "there is no Kerberos ticket"), (kdc.expired_ccache, "expired")):
-        code, found = examined(home.having(**kdc.environ(cache)))
+        code, found = diagnosed(home.having(**kdc.environ(cache)))
         assert (code, one(found, "kerberos")["verdict"]) == (1, "problem")
         assert said in one(found, "kerberos")["message"]
         assert "kinit" in one(found, "kerberos")["hint"]
@@ -265,7 +265,7 @@ def test_a_keytab_logs_on_without_a_ticket_and_none_is_fetched(home: Home, kdc: 
     cache = home.work / "new.ccache"
     variables = kdc.environ(cache) | {"KRB5_CLIENT_KTNAME": f"FILE:{kdc.files.client_keytab}"}
 
-    code, found = examined(home.having(**variables))
+    code, found = diagnosed(home.having(**variables))
 
     assert code == 0
     assert one(found, "kerberos")["message"].endswith("alice.keytab logs on")
@@ -278,9 +278,9 @@ def test_a_missing_gssapi_is_a_problem_of_autologon_alone(home: Home) -> None:
     (broken / "gssapi.py").write_text("raise ImportError\n")
     home.path.append(str(broken))
 
-    quiet, _ = examined(home)
+    quiet, _ = diagnosed(home)
     home.user(BY_TICKET)
-    code, found = examined(home)
+    code, found = diagnosed(home)
 
     assert quiet == 0
     assert code == 1
@@ -294,8 +294,8 @@ def test_a_missing_redis_package_is_a_problem_of_a_vault_in_redis_alone(home: Ho
     (broken / "redis.py").write_text("raise ImportError\n")
     home.path.append(str(broken))
 
-    quiet, found = examined(home)
-    code, _ = examined(home.having(GATEPASS_VAULT="redis://127.0.0.1:1/0"))
+    quiet, found = diagnosed(home)
+    code, _ = diagnosed(home.having(GATEPASS_VAULT="redis://127.0.0.1:1/0"))
 
     assert quiet == 0
     assert one(found, "extra redis")["verdict"] == "info"
@@ -346,7 +346,7 @@ def test_a_folder_of_authorities_is_counted_by_the_names_that_openssl_finds(
 
 
 def test_variables_of_openssl_that_lead_nowhere_are_problems(home: Home) -> None:
-    code, found = examined(home.having(SSL_CERT_FILE="/gone.pem", SSL_CERT_DIR="/gone"))
+    code, found = diagnosed(home.having(SSL_CERT_FILE="/gone.pem", SSL_CERT_DIR="/gone"))
 
     assert code == 1
     assert one(found, "SSL_CERT_FILE")["verdict"] == "problem"
@@ -354,7 +354,7 @@ def test_variables_of_openssl_that_lead_nowhere_are_problems(home: Home) -> None
 
 
 def test_the_store_of_the_system_is_used_otherwise(home: Home) -> None:
-    _, found = examined(home)
+    _, found = diagnosed(home)
 
     assert "the system's" in one(found, "certificates")["message"]
 
@@ -399,7 +399,7 @@ def test_a_clock_before_the_installation_is_wrong_and_any_other_unknown() -> Non
 
 
 def test_whether_a_person_is_there_is_told_with_the_reason(home: Home) -> None:
-    _, nobody = examined(home.having(GATEPASS_NO_INPUT="1"))
+    _, nobody = diagnosed(home.having(GATEPASS_NO_INPUT="1"))
     with home.having(BROWSER="true").sit("check", "--json") as child:
         assert ended(child) == 0
         shown = screen(child)
@@ -408,7 +408,7 @@ def test_whether_a_person_is_there_is_told_with_the_reason(home: Home) -> None:
     assert "GATEPASS_NO_INPUT" in one(nobody, "browser")["message"]
     assert "a person can be asked here" in shown
     assert "a browser can be opened here" in shown
-    assert "examining this machine" in shown
+    assert "checking this machine" in shown
 
 
 # ---------------------------------------------------------------- files
@@ -419,7 +419,7 @@ def test_files_are_told_with_what_became_of_them(home: Home) -> None:
     home.project(ANONYMOUS.replace("dev", "other"))
     (home.work / "profiles.toml").write_text("")
 
-    code, found = examined(home)
+    code, found = diagnosed(home)
 
     told = {each["place"]: each for each in of(found, "files")}
     assert code == 0
@@ -434,7 +434,7 @@ def test_a_profile_that_waits_for_trust_is_not_broken(home: Home) -> None:
     home.user(ANONYMOUS)
     home.project(ANONYMOUS)
 
-    code, found = examined(home)
+    code, found = diagnosed(home)
 
     assert code == 0
     assert one(found, "profiles")["message"] == "0 can be used"
@@ -444,7 +444,7 @@ def test_a_profile_that_waits_for_trust_is_not_broken(home: Home) -> None:
 def test_a_malformed_file_is_a_problem_with_its_place(home: Home) -> None:
     user = home.user("this is [ no TOML")
 
-    code, found = examined(home)
+    code, found = diagnosed(home)
 
     assert code == 1
     assert one(found, "files")["place"].startswith(f"{user}:1:")
@@ -453,7 +453,7 @@ def test_a_malformed_file_is_a_problem_with_its_place(home: Home) -> None:
 def test_a_broken_profile_and_a_broken_setting_are_problems(home: Home) -> None:
     home.user('allow_commands = "yes"\n' + ANONYMOUS + "[profiles.odd]\n")
 
-    code, found = examined(home)
+    code, found = diagnosed(home)
 
     assert code == 1
     assert "allow_commands" in one(found, "files", "allow_commands")["message"]
@@ -469,7 +469,7 @@ def test_a_folder_that_others_can_write_to_is_a_problem(home: Home, place: str) 
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o777)
 
-    code, found = examined(home)
+    code, found = diagnosed(home)
 
     assert code == 1
     assert one(found, "permissions")["place"] == str(folder)
@@ -480,7 +480,7 @@ def test_a_folder_that_others_can_write_to_is_a_problem(home: Home, place: str) 
 def test_a_file_of_profiles_that_others_can_write_to_is_a_problem(home: Home) -> None:
     home.user(ANONYMOUS).chmod(0o666)
 
-    code, found = examined(home)
+    code, found = diagnosed(home)
 
     assert code == 1
     assert "can be written by anybody" in one(found, "files")["message"]
@@ -492,13 +492,13 @@ def test_records_of_trust_are_told_as_they_are(home: Home) -> None:
     assert home.run("trust", "--yes").returncode == 0
     (record,) = Path(home.environ["XDG_STATE_HOME"], "gatepass", "trust").glob("*.json")
 
-    _, same = examined(home)
+    _, same = diagnosed(home)
     home.project(ANONYMOUS + "\n")
-    code, changed = examined(home)
+    code, changed = diagnosed(home)
     home.project_file.unlink()
-    _, absent = examined(home)
+    _, absent = diagnosed(home)
     record.write_text("{}")
-    damaged_code, damaged = examined(home)
+    damaged_code, damaged = diagnosed(home)
 
     assert one(same, "trust")["message"] == "1 trusted file as they were"
     assert (code, one(changed, "trust")["verdict"]) == (0, "info")
@@ -522,7 +522,7 @@ def office(home: Home, tmp_path: Path) -> Iterator[Office]:
 
 
 def test_a_vault_in_order_says_how_many_logins_its_key_opens(office: Office) -> None:
-    code, found = examined(office.home)
+    code, found = diagnosed(office.home)
 
     assert code == 0
     assert one(found, "vault", "locks hold")["verdict"] == "ok"
@@ -531,9 +531,9 @@ def test_a_vault_in_order_says_how_many_logins_its_key_opens(office: Office) -> 
 
 def test_a_key_that_is_gone_or_open_to_others_is_a_problem(office: Office) -> None:
     office.key.chmod(0o644)
-    code, found = examined(office.home)
+    code, found = diagnosed(office.home)
     office.key.unlink()
-    gone, missing = examined(office.home)
+    gone, missing = diagnosed(office.home)
 
     assert code == gone == 1
     assert "others can read the vault's key" in _said(found, "vault")
@@ -543,8 +543,8 @@ def test_a_key_that_is_gone_or_open_to_others_is_a_problem(office: Office) -> No
 def test_a_key_that_nobody_made_is_a_problem_before_the_first_login(home: Home) -> None:
     home.user(profile("https://login.example.com/"))
 
-    code, found = examined(home.having(GATEPASS_VAULT_KEY="file:/gone/vault.key"))
-    short, wrong = examined(home.having(GATEPASS_VAULT_KEY="env:K", K="short"))
+    code, found = diagnosed(home.having(GATEPASS_VAULT_KEY="file:/gone/vault.key"))
+    short, wrong = diagnosed(home.having(GATEPASS_VAULT_KEY="env:K", K="short"))
 
     assert code == short == 1
     assert "the vault's key cannot be read" in _said(found, "vault")
@@ -555,7 +555,7 @@ def test_a_login_that_is_damaged_is_a_problem(office: Office) -> None:
     (record,) = office.vault.glob("*.token")
     record.write_bytes(record.read_bytes()[:-1])
 
-    code, found = examined(office.home)
+    code, found = diagnosed(office.home)
 
     assert code == 1
     assert one(found, "vault", record.name)["verdict"] == "problem"
@@ -565,14 +565,14 @@ def test_a_login_that_is_damaged_is_a_problem(office: Office) -> None:
 def test_a_vault_in_which_others_can_write_is_a_problem(office: Office) -> None:
     office.vault.chmod(0o777)
 
-    code, found = examined(office.home)
+    code, found = diagnosed(office.home)
 
     assert code == 1
     assert "others can write to the folder of the vault" in _said(found, "vault")
 
 
 def test_a_key_that_may_need_a_person_is_not_asked_for(office: Office) -> None:
-    _, found = examined(office.home.having(GATEPASS_VAULT_KEY="prompt:"))
+    _, found = diagnosed(office.home.having(GATEPASS_VAULT_KEY="prompt:"))
 
     assert one(found, "vault", "was not asked for")["verdict"] == "warning"
 
@@ -580,10 +580,10 @@ def test_a_key_that_may_need_a_person_is_not_asked_for(office: Office) -> None:
 def test_a_vault_in_a_redis_that_stands_still_is_a_problem(home: Home, own_redis: Redis) -> None:
     home = home.having(GATEPASS_VAULT=own_redis.url, GATEPASS_VAULT_KEY="env:K", K="A" * 43)
 
-    code, good = examined(home)
+    code, good = diagnosed(home)
     own_redis.stop()
-    stopped, found = examined(home)
-    _, redacted = examined(home, "--redacted")
+    stopped, found = diagnosed(home)
+    _, redacted = diagnosed(home, "--redacted")
 
     assert code == 0
     assert [each["verdict"] for each in of(good, "vault")] == ["ok"] * len(of(good, "vault"))
@@ -616,7 +616,7 @@ def test_each_problem_of_a_foreign_package_is_a_problem(home: Home, tmp_path: Pa
         stranger(packages, name, word, body)
     home.path.append(str(packages))
 
-    code, found = examined(home)
+    code, found = diagnosed(home)
 
     said = " | ".join(each["message"] for each in of(found, "plug-ins") if each["hint"])
     assert code == 1
@@ -659,7 +659,7 @@ BROKEN_FILES = {
 
 
 @pytest.mark.parametrize("broken", BROKEN_FILES.values(), ids=BROKEN_FILES)
-def test_a_redacted_examination_holds_no_name(tmp_path: Path, kdc: Kdc, broken: str) -> None:
+def test_a_redacted_report_holds_no_name(tmp_path: Path, kdc: Kdc, broken: str) -> None:
     """Every name here is an animal; and none of them is in the output, in either form."""
     from tests.cli.conftest import make_home
     from tests.support.peers.environ import clean_environ
@@ -702,7 +702,7 @@ def test_a_redacted_examination_holds_no_name(tmp_path: Path, kdc: Kdc, broken: 
 def test_a_redacted_path_keeps_what_every_machine_has(home: Home) -> None:
     home.user(ANONYMOUS)
 
-    _, found = examined(home, "--redacted")
+    _, found = diagnosed(home, "--redacted")
 
     places = {each["place"] for each in of(found, "files")}
     assert str(Path("~/.config/gatepass/profiles.toml")) in places
@@ -712,17 +712,17 @@ def test_a_redacted_path_keeps_what_every_machine_has(home: Home) -> None:
 def test_the_net_takes_out_what_the_words_let_through() -> None:
     names = {"USER": "okapiuser", "HOSTNAME": "yakhost.test"}
     home = Path("/home/quagga")
-    words = Words.of_this_machine(redacted=True, home=home, environ=names)
+    redactor = Redactor.of_this_machine(redacted=True, home=home, environ=names)
     leak = Finding("ok", "x", "OKAPIUSER at yakhost.test", "/home/quagga/x", "okapiusers")
 
-    assert words.netted(leak) == Finding("ok", "x", "(user) at (computer)", "~/x", "okapiusers")
+    assert redactor.redact(leak) == Finding("ok", "x", "(user) at (computer)", "~/x", "okapiusers")
 
 
 def test_of_a_path_only_what_every_machine_has_is_left() -> None:
-    words = Words(redacted=True, home=Path("/home/quagga"))
+    redactor = Redactor(redacted=True, home=Path("/home/quagga"))
 
     shown = [
-        words.path(path)
+        redactor.path(path)
         for path in (
             "/home/quagga",
             "/home/quagga/.config/gatepass/profiles.toml",

@@ -18,7 +18,7 @@ from gatepass._config.locations import Locations
 from gatepass._config.trust import TrustStore
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from tests.support.home import Home, ended, screen
 from tests.support.peers.daemon import running
 from tests.support.peers.need import need_program
@@ -332,8 +332,8 @@ def test_whatever_lost_is_told_without_a_fault_and_without_a_login(table: dict[s
         _trusted(locations, PROJECT, LOCAL)
         stream = io.StringIO()
         with contextlib.redirect_stdout(stream):
-            world = World({}, Terminal({}, interactive=False), locations)
-            assert run(["show", "prod", "--origin"], world) == 0
+            context = Context({}, Terminal({}, interactive=False), locations)
+            assert run(["show", "prod", "--origin"], context) == 0
 
     assert "a:b/c" not in stream.getvalue()
     assert all(c.isprintable() or c == "\n" for c in stream.getvalue())
@@ -557,6 +557,6 @@ def _shown(
     *arguments: str,
     variables: dict[str, str] | None = None,
 ) -> Any:
-    world = World(variables or {}, Terminal({}, interactive=False), locations)
-    assert run(["show", "--origin", *arguments], world) == 0
+    context = Context(variables or {}, Terminal({}, interactive=False), locations)
+    assert run(["show", "--origin", *arguments], context) == 0
     return capsys.readouterr().out

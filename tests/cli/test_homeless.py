@@ -123,7 +123,7 @@ def test_what_must_be_remembered_says_what_is_missing_and_writes_nowhere(
     assert sorted(path.name for path in container.work.iterdir()) == [".git", "gatepass.toml"]
 
 
-def test_the_examination_says_set_home(container: Home) -> None:
+def test_the_doctor_says_set_home(container: Home) -> None:
     done = container.run("check")
 
     assert "there is no home folder" in done.stdout
@@ -131,7 +131,7 @@ def test_the_examination_says_set_home(container: Home) -> None:
     assert "this is a bug" not in done.stderr
 
 
-def test_folders_that_variables_name_are_used_and_examined(
+def test_folders_that_variables_name_are_used_and_checked(
     container: Container, tmp_path: Path
 ) -> None:
     file = container.write(tmp_path / "own" / "gatepass" / "profiles.toml", _BASIC)

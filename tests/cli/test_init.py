@@ -20,8 +20,8 @@ from gatepass._config import trust
 from gatepass._config.locations import Locations
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
-from gatepass.cli._context import World
-from gatepass.cli._edit import Draft
+from gatepass.cli._context import Context
+from gatepass.cli._edit import FileEdit
 from gatepass.errors import ProfileError
 from tests.support.home import Home, ended, screen
 from tests.support.peers.environ import is_root
@@ -34,14 +34,14 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX
 
 
 @pytest.fixture
-def world(locations: Locations) -> World:
-    return World({}, Terminal({}, interactive=False), locations)
+def context(locations: Locations) -> Context:
+    return Context({}, Terminal({}, interactive=False), locations)
 
 
 @pytest.fixture
-def user(world: World) -> Callable[[bytes], Path]:
+def user(context: Context) -> Callable[[bytes], Path]:
     def write(content: bytes) -> Path:
-        path = world.locations.user
+        path = context.locations.user
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         path.chmod(0o600)
@@ -168,33 +168,33 @@ def test_where_nobody_is_all_missing_options_are_named(home: Home) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(
-    world: World, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    context: Context, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    assert run(["init", *arguments], world) == 2
+    assert run(["init", *arguments], context) == 2
     assert said in capsys.readouterr().err
-    assert not world.locations.user.exists()
+    assert not context.locations.user.exists()
 
 
 def test_a_profile_that_the_gate_refuses_is_not_written(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["init", "new", "--url", "http://far.example.com/", "--scheme", "bearer"]
 
-    assert run([*arguments, "--password-from", "env:X"], world) == 2
+    assert run([*arguments, "--password-from", "env:X"], context) == 2
 
     assert "plain http would send credentials" in capsys.readouterr().err
-    assert not world.locations.user.exists()
+    assert not context.locations.user.exists()
 
 
-def test_several_references_are_alternatives(world: World) -> None:
+def test_several_references_are_alternatives(context: Context) -> None:
     words = ["env:MI_PASSWORD", "keyring", "prompt", "prompt:MI password"]
     arguments = ["init", "new", "--url", "https://x.y/", "--scheme", "bearer"]
     for word in words:
         arguments += ["--password-from", word]
 
-    assert run(arguments, world) == 0
+    assert run(arguments, context) == 0
 
-    written = tomllib.loads(world.locations.user.read_text())
+    written = tomllib.loads(context.locations.user.read_text())
     assert written["profiles"]["new"]["auth"]["token"] == [
         "env:MI_PASSWORD",
         "keyring:",
@@ -207,89 +207,89 @@ def test_several_references_are_alternatives(world: World) -> None:
 
 
 @posix
-def test_a_new_file_of_the_user_is_private_and_so_is_its_folder(world: World) -> None:
-    assert run(NEW, world) == 0
+def test_a_new_file_of_the_user_is_private_and_so_is_its_folder(context: Context) -> None:
+    assert run(NEW, context) == 0
 
-    user = world.locations.user
+    user = context.locations.user
     assert stat.S_IMODE(user.stat().st_mode) == 0o600
     assert stat.S_IMODE(user.parent.stat().st_mode) == 0o700
 
 
-def test_a_new_project_file_is_trusted_at_once(world: World) -> None:
-    assert run([*NEW, "--project"], world) == 0
-    assert run(["show", "new"], world) == 0
+def test_a_new_project_file_is_trusted_at_once(context: Context) -> None:
+    assert run([*NEW, "--project"], context) == 0
+    assert run(["show", "new"], context) == 0
 
 
-def test_a_project_file_that_was_trusted_stays_so(world: World) -> None:
-    assert world.locations.working is not None
-    (world.locations.working / "gatepass.toml").write_text(DEV)
-    assert run(["trust", "--yes"], world) == 0
+def test_a_project_file_that_was_trusted_stays_so(context: Context) -> None:
+    assert context.locations.working is not None
+    (context.locations.working / "gatepass.toml").write_text(DEV)
+    assert run(["trust", "--yes"], context) == 0
 
-    assert run([*NEW, "--project"], world) == 0
+    assert run([*NEW, "--project"], context) == 0
 
-    assert run(["show", "dev"], world) == 0
+    assert run(["show", "dev"], context) == 0
 
 
 def test_a_project_file_that_nobody_trusted_does_not_become_trusted(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert world.locations.working is not None
-    (world.locations.working / "gatepass.toml").write_text(DEV)
+    assert context.locations.working is not None
+    (context.locations.working / "gatepass.toml").write_text(DEV)
 
-    assert run([*NEW, "--project"], world) == 0
+    assert run([*NEW, "--project"], context) == 0
     assert "gatepass trust" in capsys.readouterr().err
-    assert run(["show", "new"], world) == 2
+    assert run(["show", "new"], context) == 2
 
 
 def test_no_project_file_is_made_where_none_is_ever_read(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    home = world.locations.home
-    places = Locations((), world.locations.user, world.locations.state, home, home)
+    home = context.locations.home
+    places = Locations((), context.locations.user, context.locations.state, home, home)
 
-    assert run([*NEW, "--project"], World({}, world.terminal, places)) == 2
+    assert run([*NEW, "--project"], Context({}, context.terminal, places)) == 2
     assert "never read" in capsys.readouterr().err
 
 
 def test_a_named_file_is_named_in_the_next_steps(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mine.toml"
 
-    assert run([*NEW, "--file", str(file)], world) == 0
+    assert run([*NEW, "--file", str(file)], context) == 0
 
     commands = re.findall(r"gatepass (show .*)", capsys.readouterr().err)
-    assert run(commands[0].split(), world) == 0
+    assert run(commands[0].split(), context) == 0
 
 
 @pytest.mark.parametrize("name", ["gatepass.toml", "gatepass.local.toml", "with blank.toml"])
 def test_the_next_steps_work_as_they_are_printed(
-    world: World, capsys: pytest.CaptureFixture[str], name: str
+    context: Context, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    assert world.locations.working is not None
+    assert context.locations.working is not None
 
-    for folder in (world.locations.working, world.locations.state / "elsewhere"):
-        assert run([*NEW, "--file", str(folder / name)], world) == 0
+    for folder in (context.locations.working, context.locations.state / "elsewhere"):
+        assert run([*NEW, "--file", str(folder / name)], context) == 0
         commands = re.findall(r"gatepass (show .*)", capsys.readouterr().err)
-        assert run(shlex.split(commands[0]), world) == 0
+        assert run(shlex.split(commands[0]), context) == 0
 
 
 def test_where_a_variable_names_the_files_the_new_one_is_named_in_the_next_steps(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = World({"GATEPASS_CONFIG_FILE": "other.toml"}, world.terminal, world.locations)
+    context = Context({"GATEPASS_CONFIG_FILE": "other.toml"}, context.terminal, context.locations)
 
-    assert run(NEW, world) == 0
+    assert run(NEW, context) == 0
 
-    assert f"--config-file {world.locations.user}" in capsys.readouterr().err
+    assert f"--config-file {context.locations.user}" in capsys.readouterr().err
 
 
 def test_the_users_own_file_may_be_named_and_keeps_its_machine_settings(
-    world: World, user: Callable[[bytes], Path]
+    context: Context, user: Callable[[bytes], Path]
 ) -> None:
     path = user(b"allow_commands = true\n")
 
-    assert run([*NEW, "--file", str(path)], world) == 0
+    assert run([*NEW, "--file", str(path)], context) == 0
 
 
 # ---------------------------------------------------------------- not a byte lost
@@ -314,11 +314,11 @@ def test_the_users_own_file_may_be_named_and_keeps_its_machine_settings(
     ],
 )
 def test_the_old_bytes_come_first_and_mean_the_same(
-    world: World, user: Callable[[bytes], Path], old: bytes
+    context: Context, user: Callable[[bytes], Path], old: bytes
 ) -> None:
     path = user(old)
 
-    assert run(NEW, world) == 0
+    assert run(NEW, context) == 0
 
     new = path.read_bytes()
     before = tomllib.loads(old.decode("utf-8-sig").replace("\r\n", "\n"))
@@ -343,7 +343,7 @@ def test_the_old_bytes_come_first_and_mean_the_same(
     ],
 )
 def test_where_it_cannot_append_it_prints_the_lines_and_leaves_the_file_alone(
-    world: World,
+    context: Context,
     user: Callable[[bytes], Path],
     capsys: pytest.CaptureFixture[str],
     old: bytes,
@@ -351,7 +351,7 @@ def test_where_it_cannot_append_it_prints_the_lines_and_leaves_the_file_alone(
 ) -> None:
     path = user(old)
 
-    assert run(NEW, world) == 2
+    assert run(NEW, context) == 2
 
     told = capsys.readouterr()
     assert tomllib.loads(told.out) == {"profiles": {"new": MEANT}}
@@ -362,11 +362,11 @@ def test_where_it_cannot_append_it_prints_the_lines_and_leaves_the_file_alone(
 
 
 def test_a_twin_of_an_old_name_is_not_written(
-    world: World, user: Callable[[bytes], Path], capsys: pytest.CaptureFixture[str]
+    context: Context, user: Callable[[bytes], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = user(DEV.replace("dev", "a-b").encode())
 
-    assert run(["init", "a_b", *NEW[2:]], world) == 2
+    assert run(["init", "a_b", *NEW[2:]], context) == 2
     assert "one name to variables" in capsys.readouterr().err
     assert b"a_b" not in path.read_bytes()
 
@@ -412,7 +412,7 @@ def test_any_valid_file_keeps_its_bytes_and_its_meaning(
         path.write_bytes(old)
         places = Locations((), path, Path(name, "state"), None, None)
 
-        code = run(NEW, World({}, Terminal({}, interactive=False), places))
+        code = run(NEW, Context({}, Terminal({}, interactive=False), places))
         new = path.read_bytes()
 
     before = tomllib.loads(old.decode("utf-8-sig").replace("\r\n", "\n"))
@@ -428,7 +428,7 @@ def test_any_valid_file_keeps_its_bytes_and_its_meaning(
 
 @posix
 def test_permissions_stay_and_a_link_stays_a_link(
-    world: World, user: Callable[[bytes], Path], tmp_path: Path
+    context: Context, user: Callable[[bytes], Path], tmp_path: Path
 ) -> None:
     path = user(DEV.encode())
     real = tmp_path / "dotfiles" / "real.toml"
@@ -437,7 +437,7 @@ def test_permissions_stay_and_a_link_stays_a_link(
     real.chmod(0o640)
     path.symlink_to(real)
 
-    assert run(NEW, world) == 0
+    assert run(NEW, context) == 0
 
     assert path.is_symlink()
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
@@ -446,38 +446,38 @@ def test_permissions_stay_and_a_link_stays_a_link(
 
 @posix
 @pytest.mark.skipif(not is_root(), reason="only root can give files away")
-def test_the_owner_stays(world: World, user: Callable[[bytes], Path]) -> None:
+def test_the_owner_stays(context: Context, user: Callable[[bytes], Path]) -> None:
     path = user(DEV.encode())
     os.chown(path, 12345, 54321)
 
-    assert run(NEW, world) == 0
+    assert run(NEW, context) == 0
 
     assert (path.stat().st_uid, path.stat().st_gid) == (12345, 54321)
 
 
 @pytest.mark.parametrize("before", [None, DEV.encode()])
 def test_a_file_that_changed_meanwhile_is_left_alone(
-    world: World, user: Callable[[bytes], Path], before: bytes | None
+    context: Context, user: Callable[[bytes], Path], before: bytes | None
 ) -> None:
     path = user(before or b"")
     if before is None:
         path.unlink()
-    draft = Draft.of(path, "user")
+    edit = FileEdit.of(path, "user")
     path.write_bytes(b"# somebody else was here\n")
 
     with pytest.raises(ProfileError, match="changed by somebody else"):
-        draft.replace(b"mine", trust.TrustStore(world.locations.state))
+        edit.replace(b"mine", trust.TrustStore(context.locations.state))
 
     assert path.read_bytes() == b"# somebody else was here\n"
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
 def test_a_folder_that_cannot_be_written_is_told_as_an_error(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
 
-    code = run([*NEW, "--file", str(tmp_path / "file" / "profiles.toml")], world)
+    code = run([*NEW, "--file", str(tmp_path / "file" / "profiles.toml")], context)
 
     assert code == 1
     assert "cannot write" in capsys.readouterr().err

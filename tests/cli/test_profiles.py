@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gatepass._config.locations import Locations
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._explain_text import inline
 from tests.support.home import Home
 
@@ -32,16 +32,18 @@ BROKEN = '[profiles.broken]\nurl = "https://mi.example.com"\nauth = { scheme = "
 
 
 @pytest.fixture
-def world(locations: Locations) -> World:
+def context(locations: Locations) -> Context:
     environ: dict[str, str] = {}
-    return World(environ, Terminal(environ, interactive=False), locations)
+    return Context(environ, Terminal(environ, interactive=False), locations)
 
 
 class Told:
     """What one run in this process told."""
 
-    def __init__(self, world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
-        self.code = run(arguments, world)
+    def __init__(
+        self, context: Context, capsys: pytest.CaptureFixture[str], *arguments: str
+    ) -> None:
+        self.code = run(arguments, context)
         self.out, self.err = capsys.readouterr()
 
     @property
@@ -49,17 +51,17 @@ class Told:
         return json.loads(self.out)
 
 
-def _user(world: World, text: str) -> Path:
-    path = world.locations.user
+def _user(context: Context, text: str) -> Path:
+    path = context.locations.user
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(0o600)
     return path
 
 
-def _project(world: World, text: str) -> Path:
-    assert world.locations.working is not None
-    path = world.locations.working / "gatepass.toml"
+def _project(context: Context, text: str) -> Path:
+    assert context.locations.working is not None
+    path = context.locations.working / "gatepass.toml"
     path.write_text(text)
     return path
 
@@ -68,28 +70,28 @@ def _project(world: World, text: str) -> Path:
 
 
 def test_without_any_file_it_tells_where_it_looked_and_how_to_begin(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = Told(world, capsys, "profiles")
+    told = Told(context, capsys, "profiles")
 
     assert told.code == 0
     assert told.out == ""
-    assert f"{world.locations.user} (absent)" in told.err
+    assert f"{context.locations.user} (absent)" in told.err
     assert "gatepass init" in told.err
 
 
 def test_without_any_file_json_is_an_empty_list(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert Told(world, capsys, "profiles", "--json").json == []
+    assert Told(context, capsys, "profiles", "--json").json == []
 
 
 def test_each_profile_is_one_line_also_the_broken_ones(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = _user(world, DEV + PROD + BROKEN)
+    path = _user(context, DEV + PROD + BROKEN)
 
-    told = Told(world, capsys, "profiles")
+    told = Told(context, capsys, "profiles")
 
     header, broken, dev, prod = told.out.splitlines()
     assert told.code == 0
@@ -111,17 +113,17 @@ def test_each_profile_is_one_line_also_the_broken_ones(
     ],
 )
 def test_the_default_is_marked_and_explained(
-    world: World,
+    context: Context,
     capsys: pytest.CaptureFixture[str],
     text: str,
     environ: dict[str, str],
     why: str,
 ) -> None:
-    _user(world, text)
-    world = World(environ, world.terminal, world.locations)
+    _user(context, text)
+    context = Context(environ, context.terminal, context.locations)
 
-    told = Told(world, capsys, "profiles")
-    entries = Told(world, capsys, "profiles", "--json").json
+    told = Told(context, capsys, "profiles")
+    entries = Told(context, capsys, "profiles", "--json").json
 
     chosen = environ.get("GATEPASS_PROFILE", "dev")
     assert why in told.err
@@ -130,24 +132,24 @@ def test_the_default_is_marked_and_explained(
 
 
 def test_where_no_default_can_be_chosen_it_says_so(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, PROD)
+    _user(context, PROD)
 
-    told = Told(world, capsys, "profiles")
+    told = Told(context, capsys, "profiles")
 
     assert told.code == 0
     assert "no default: no profile was named" in told.err
 
 
 def test_a_file_that_nobody_trusts_is_listed_as_such(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, DEV)
-    path = _project(world, DEV.replace("dev", "theirs") + DEV)
+    _user(context, DEV)
+    path = _project(context, DEV.replace("dev", "theirs") + DEV)
 
-    told = Told(world, capsys, "profiles")
-    entries = Told(world, capsys, "profiles", "--json").json
+    told = Told(context, capsys, "profiles")
+    entries = Told(context, capsys, "profiles", "--json").json
 
     assert [each["name"] for each in entries] == ["dev", "theirs"]
     assert [each["trusted"] for each in entries] == [False, False]
@@ -156,11 +158,11 @@ def test_a_file_that_nobody_trusts_is_listed_as_such(
 
 
 def test_two_names_that_are_one_to_variables_are_marked(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, DEV.replace(".dev", ".a-b") + DEV.replace(".dev", ".a_b"))
+    _user(context, DEV.replace(".dev", ".a-b") + DEV.replace(".dev", ".a_b"))
 
-    entries = Told(world, capsys, "profiles", "--json").json
+    entries = Told(context, capsys, "profiles", "--json").json
 
     assert ["differs from a_b" in entries[0]["problem"], "a-b" in entries[1]["problem"]] == [
         True
@@ -168,12 +170,12 @@ def test_two_names_that_are_one_to_variables_are_marked(
 
 
 def test_a_url_that_holds_a_password_is_not_listed(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, DEV.replace("https://", "https://bob:hunter2@"))
-    _project(world, DEV.replace("https://", "https://bob:hunter2@").replace(".dev", ".theirs"))
+    _user(context, DEV.replace("https://", "https://bob:hunter2@"))
+    _project(context, DEV.replace("https://", "https://bob:hunter2@").replace(".dev", ".theirs"))
 
-    told = Told(world, capsys, "profiles")
+    told = Told(context, capsys, "profiles")
 
     assert "hunter2" not in told.out + told.err
     assert "holds a user name or password" in told.out
@@ -183,35 +185,37 @@ def test_a_url_that_holds_a_password_is_not_listed(
 
 
 def test_show_prints_toml_that_means_the_merged_profile(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, PROD)
+    _user(context, PROD)
 
-    told = Told(world, capsys, "show", "prod")
+    told = Told(context, capsys, "show", "prod")
 
     assert told.code == 0
     assert tomllib.loads(told.out) == tomllib.loads(PROD)
 
 
 def test_show_without_a_name_takes_the_default(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, PROD + DEV)
+    _user(context, PROD + DEV)
 
-    assert "[profiles.dev]" in Told(world, capsys, "show").out
+    assert "[profiles.dev]" in Told(context, capsys, "show").out
 
 
 def test_what_variables_say_has_its_right_type(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, DEV)
+    _user(context, DEV)
     environ = {
         "GATEPASS_PROFILES__DEV__PROTECTED": "true",
         "GATEPASS_PROFILES__DEV__RETRIES": "7",
         "GATEPASS_PROFILES__DEV__DESCRIPTION": "7",
     }
 
-    told = Told(World(environ, world.terminal, world.locations), capsys, "show", "dev", "--json")
+    told = Told(
+        Context(environ, context.terminal, context.locations), capsys, "show", "dev", "--json"
+    )
 
     profile = told.json["profile"]
     assert profile["protected"] is True
@@ -220,12 +224,12 @@ def test_what_variables_say_has_its_right_type(
 
 
 def test_a_header_whose_name_speaks_of_a_secret_is_not_shown(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, DEV + 'headers = { X-Api-Key = "hunter2", Accept-Language = "de" }\n')
+    _user(context, DEV + 'headers = { X-Api-Key = "hunter2", Accept-Language = "de" }\n')
 
-    shown = Told(world, capsys, "show", "dev").out
-    origin = Told(world, capsys, "show", "dev", "--origin").out
+    shown = Told(context, capsys, "show", "dev").out
+    origin = Told(context, capsys, "show", "dev", "--origin").out
 
     assert "hunter2" not in shown + origin
     assert 'Accept-Language = "de"' in shown
@@ -256,8 +260,8 @@ def test_any_description_is_shown_in_one_piece_and_reads_back(description: str) 
         locations = Locations((), Path(name, "user"), Path(name, "state"), None, None)
         stream = io.StringIO()
         with contextlib.redirect_stdout(stream):
-            world = World({}, Terminal({}, interactive=False), locations)
-            assert run(["show", "dev", "--config-file", str(file)], world) == 0
+            context = Context({}, Terminal({}, interactive=False), locations)
+            assert run(["show", "dev", "--config-file", str(file)], context) == 0
 
     assert all(c.isprintable() or c == "\n" for c in stream.getvalue())
     assert tomllib.loads(stream.getvalue())["profiles"]["dev"] == profile
@@ -266,34 +270,36 @@ def test_any_description_is_shown_in_one_piece_and_reads_back(description: str) 
 # ---------------------------------------------------------------- validate
 
 
-def test_validate_counts_what_is_right(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    _user(world, DEV + PROD)
+def test_validate_counts_what_is_right(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _user(context, DEV + PROD)
 
-    told = Told(world, capsys, "validate")
+    told = Told(context, capsys, "validate")
 
     assert told.code == 0
     assert told.out == "ok: 2 profiles\n"
 
 
 def test_validate_of_nothing_says_where_it_looked(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """``ok: 0 profiles`` alone would be taken for a passed check in a wrong folder."""
-    told = Told(world, capsys, "validate")
-    _user(world, DEV)
-    one = Told(world, capsys, "validate")
+    told = Told(context, capsys, "validate")
+    _user(context, DEV)
+    one = Told(context, capsys, "validate")
 
     assert (told.code, told.out) == (0, "ok: 0 profiles\n")
     assert told.err.startswith("no profiles; looked for:\n")
-    assert str(world.locations.user) in told.err
+    assert str(context.locations.user) in told.err
     assert one.err == ""
 
 
 def test_validate_tells_every_complaint_of_every_kind(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _user(
-        world,
+        context,
         'default_profile = "nix"\nvault_key = "literal"\n'
         + BROKEN
         + DEV.replace("dev", "Bad")
@@ -304,7 +310,7 @@ def test_validate_tells_every_complaint_of_every_kind(
         + "retires = 1\ntimeout = 0\n",
     )
 
-    told = Told(world, capsys, "validate", "--json")
+    told = Told(context, capsys, "validate", "--json")
 
     found = {(each["profile"], each["key"]) for each in told.json}
     assert told.code == 2
@@ -323,11 +329,11 @@ def test_validate_tells_every_complaint_of_every_kind(
 
 
 def test_the_complaints_are_text_with_file_line_and_caret(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = _user(world, DEV + "retires = 1\n")
+    path = _user(context, DEV + "retires = 1\n")
 
-    told = Told(world, capsys, "validate")
+    told = Told(context, capsys, "validate")
 
     first, excerpt, caret = told.out.splitlines()
     assert first.startswith(
@@ -337,56 +343,56 @@ def test_the_complaints_are_text_with_file_line_and_caret(
 
 
 def test_validate_of_one_profile_ignores_its_neighbours(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, DEV + BROKEN)
+    _user(context, DEV + BROKEN)
 
-    assert Told(world, capsys, "validate", "dev").code == 0
-    assert Told(world, capsys, "validate", "broken").code == 2
-    assert Told(world, capsys, "validate", "nix").code == 2
+    assert Told(context, capsys, "validate", "dev").code == 0
+    assert Told(context, capsys, "validate", "broken").code == 2
+    assert Told(context, capsys, "validate", "nix").code == 2
 
 
 def test_a_profile_that_a_project_hides_is_validated_too(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = _user(world, DEV + "retires = 1\n")
-    _project(world, DEV)
-    assert run(["trust", "--yes"], world) == 0
+    path = _user(context, DEV + "retires = 1\n")
+    _project(context, DEV)
+    assert run(["trust", "--yes"], context) == 0
     capsys.readouterr()
 
-    told = Told(world, capsys, "validate", "--json")
+    told = Told(context, capsys, "validate", "--json")
 
     assert [each["place"] for each in told.json] == [f"{path}:4:1"]
 
 
 def test_a_malformed_file_is_a_complaint_like_any_other(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = _user(world, "[profiles.dev\n")
+    path = _user(context, "[profiles.dev\n")
 
-    told = Told(world, capsys, "validate", "--json")
+    told = Told(context, capsys, "validate", "--json")
 
     assert told.code == 2
     assert told.json[0]["place"].startswith(f"{path}:1:")
 
 
 def test_a_protected_default_is_a_complaint(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, 'default_profile = "prod"\n' + PROD)
+    _user(context, 'default_profile = "prod"\n' + PROD)
 
-    told = Told(world, capsys, "validate", "--json")
+    told = Told(context, capsys, "validate", "--json")
 
     assert [each["key"] for each in told.json] == ["default_profile"]
 
 
 def test_a_file_that_nobody_trusts_is_only_a_note(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(world, DEV)
-    path = _project(world, BROKEN)
+    _user(context, DEV)
+    path = _project(context, BROKEN)
 
-    told = Told(world, capsys, "validate")
+    told = Told(context, capsys, "validate")
 
     assert told.code == 0
     assert f"warning: {path} is not trusted" in told.err

@@ -13,7 +13,7 @@ from gatepass._config.profile import ProfileKeys
 from gatepass._system import plugins
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from tests.support.home import Home
 
 EXAMPLE = 'default_profile = "dev"\n[profiles.dev]\nextends = "prod"\n'
@@ -75,14 +75,14 @@ def test_schemes_of_other_packages_are_known_and_broken_ones_are_not_in_the_way(
 
 
 @pytest.fixture
-def world(locations: Locations) -> World:
-    return World({}, Terminal({}, interactive=False), locations)
+def context(locations: Locations) -> Context:
+    return Context({}, Terminal({}, interactive=False), locations)
 
 
 @pytest.fixture
-def user(world: World) -> Callable[[bytes], Path]:
+def user(context: Context) -> Callable[[bytes], Path]:
     def write(content: bytes) -> Path:
-        path = world.locations.user
+        path = context.locations.user
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         path.chmod(0o600)
@@ -106,51 +106,51 @@ LINE = b"#:schema ./gatepass.schema.json"
     ],
 )
 def test_the_line_that_editors_read_comes_first_and_nothing_else_changes(
-    world: World, user: Callable[[bytes], Path], old: bytes, new: bytes | None
+    context: Context, user: Callable[[bytes], Path], old: bytes, new: bytes | None
 ) -> None:
     path = user(old)
 
-    assert run(["schema"], world) == 0
-    assert run(["schema"], world) == 0  # a second time changes nothing
+    assert run(["schema"], context) == 0
+    assert run(["schema"], context) == 0  # a second time changes nothing
 
     assert path.read_bytes() == (new or old)
     assert json.loads((path.parent / "gatepass.schema.json").read_text()) == json_schema.document()
 
 
-def test_print_writes_no_file(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["schema", "--print"], world) == 0
+def test_print_writes_no_file(context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["schema", "--print"], context) == 0
 
     assert json.loads(capsys.readouterr().out) == json_schema.document()
-    assert not world.locations.user.parent.exists()
+    assert not context.locations.user.parent.exists()
 
 
-def test_a_trusted_file_stays_trusted(world: World) -> None:
-    assert world.locations.working is not None
-    file = world.locations.working / "gatepass.toml"
+def test_a_trusted_file_stays_trusted(context: Context) -> None:
+    assert context.locations.working is not None
+    file = context.locations.working / "gatepass.toml"
     file.write_text(f"[profiles.dev]\n{DEV}")
-    assert run(["trust", "--yes"], world) == 0
+    assert run(["trust", "--yes"], context) == 0
 
-    assert run(["schema", str(file)], world) == 0
+    assert run(["schema", str(file)], context) == 0
 
     assert file.read_bytes().startswith(LINE)
-    assert run(["show", "dev"], world) == 0
+    assert run(["show", "dev"], context) == 0
 
 
-def test_a_file_that_nobody_trusted_does_not_become_trusted(world: World) -> None:
-    assert world.locations.working is not None
-    file = world.locations.working / "gatepass.toml"
+def test_a_file_that_nobody_trusted_does_not_become_trusted(context: Context) -> None:
+    assert context.locations.working is not None
+    file = context.locations.working / "gatepass.toml"
     file.write_text(f"[profiles.dev]\n{DEV}")
 
-    assert run(["schema", str(file)], world) == 0
+    assert run(["schema", str(file)], context) == 0
 
-    assert run(["show", "dev"], world) == 2
+    assert run(["show", "dev"], context) == 2
 
 
 def test_a_missing_or_malformed_file_is_an_error_and_nothing_is_written(
-    world: World, user: Callable[[bytes], Path], capsys: pytest.CaptureFixture[str]
+    context: Context, user: Callable[[bytes], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["schema"], world) == 2
+    assert run(["schema"], context) == 2
     assert "gatepass init" in capsys.readouterr().err
     path = user(b"[profiles\n")
-    assert run(["schema"], world) == 2
+    assert run(["schema"], context) == 2
     assert [each.name for each in path.parent.iterdir()] == [path.name]

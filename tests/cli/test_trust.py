@@ -11,7 +11,7 @@ import pytest
 from gatepass._config.locations import Locations
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from tests.support.home import Home, ended, screen
 
 FILE = """\
@@ -71,35 +71,37 @@ def test_a_yes_from_a_pipe_is_nobodys_yes(home: Home) -> None:
 
 
 @pytest.fixture
-def world(locations: Locations) -> World:
-    return World({}, Terminal({}, interactive=False), locations)
+def context(locations: Locations) -> Context:
+    return Context({}, Terminal({}, interactive=False), locations)
 
 
-def test_another_content_is_not_trusted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert world.locations.working is not None
-    file = world.locations.working / "gatepass.toml"
+def test_another_content_is_not_trusted(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert context.locations.working is not None
+    file = context.locations.working / "gatepass.toml"
     file.write_text(FILE)
 
-    assert run(["trust", "--yes"], world) == 0
-    assert run(["show"], world) == 0
+    assert run(["trust", "--yes"], context) == 0
+    assert run(["show"], context) == 0
     file.write_text(FILE + "\n")
-    assert run(["show"], world) == 2
+    assert run(["show"], context) == 2
     assert "auth.token runs a command" in capsys.readouterr().err
 
 
 def test_both_files_of_a_project_are_trusted_from_a_folder_below(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    work = world.locations.working
+    work = context.locations.working
     assert work is not None
     (work / "gatepass.toml").write_text(FILE)
     (work / "gatepass.local.toml").write_text("[profiles.dev]\nretries = 1\n")
     below = work / "deep" / "down"
     below.mkdir(parents=True)
-    places = Locations((), world.locations.user, world.locations.state, below, None)
+    places = Locations((), context.locations.user, context.locations.state, below, None)
 
-    assert run(["trust", "--yes"], World({}, world.terminal, places)) == 0
-    assert run(["trust", "--yes"], world) == 0
+    assert run(["trust", "--yes"], Context({}, context.terminal, places)) == 0
+    assert run(["trust", "--yes"], context) == 0
 
     told = capsys.readouterr().err
     assert told.count("\ntrusted: ") == 2
@@ -115,69 +117,69 @@ def test_both_files_of_a_project_are_trusted_from_a_folder_below(
     ],
 )
 def test_what_cannot_be_used_cannot_be_trusted(
-    world: World, capsys: pytest.CaptureFixture[str], content: str | None, said: str
+    context: Context, capsys: pytest.CaptureFixture[str], content: str | None, said: str
 ) -> None:
-    assert world.locations.working is not None
-    file = world.locations.working / "other.toml"
+    assert context.locations.working is not None
+    file = context.locations.working / "other.toml"
     if content is not None:
         file.write_text(content)
 
-    assert run(["trust", "--yes", str(file)], world) == 2
+    assert run(["trust", "--yes", str(file)], context) == 2
     assert said in capsys.readouterr().err
 
 
 def test_outside_of_a_project_it_asks_for_a_file(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["trust"], world) == 2
+    assert run(["trust"], context) == 2
     assert "gatepass trust FILE" in capsys.readouterr().err
 
 
 def test_trusting_the_users_own_file_shows_its_machine_settings(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It admits a file whose permissions cannot be changed."""
-    user = world.locations.user
+    user = context.locations.user
     user.parent.mkdir(parents=True)
     user.write_text("allow_commands = true\n" + FILE)
     user.chmod(0o666)
 
-    assert run(["show"], world) == 2
-    assert run(["trust", "--yes", str(user)], world) == 0
-    assert run(["show"], world) == 0
+    assert run(["show"], context) == 2
+    assert run(["trust", "--yes", str(user)], context) == 0
+    assert run(["show"], context) == 0
     assert "sets the machine setting allow_commands" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- list and revoke
 
 
-def _trusted(world: World, name: str, content: str = FILE) -> Path:
-    assert world.locations.working is not None
-    path = world.locations.working / name
+def _trusted(context: Context, name: str, content: str = FILE) -> Path:
+    assert context.locations.working is not None
+    path = context.locations.working / name
     path.write_text(content)
-    assert run(["trust", "--yes", str(path)], world) == 0
+    assert run(["trust", "--yes", str(path)], context) == 0
     return path
 
 
-def _listed(world: World, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
+def _listed(context: Context, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
     capsys.readouterr()
-    assert run(["trust", "--list", "--json"], world) == 0
+    assert run(["trust", "--list", "--json"], context) == 0
     return {Path(each["path"]).name: each for each in json.loads(capsys.readouterr().out)}
 
 
 def test_the_list_tells_of_each_file_since_when_and_whether_it_is_still_the_same(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    same, changed, gone, odd = (_trusted(world, f"{name}.toml") for name in "abcd")
+    same, changed, gone, odd = (_trusted(context, f"{name}.toml") for name in "abcd")
     changed.write_text(FILE + "\n")
     gone.unlink()
     odd.unlink()
     odd.mkdir()
-    for record in (world.locations.state / "trust").iterdir():
+    for record in (context.locations.state / "trust").iterdir():
         os.utime(record, (1_000_000_000, 1_000_000_000))
 
-    listed = _listed(world, capsys)
-    assert run(["trust", "--list"], world) == 0
+    listed = _listed(context, capsys)
+    assert run(["trust", "--list"], context) == 0
     lines = capsys.readouterr().out.splitlines()
 
     digest = hashlib.sha256(FILE.encode()).hexdigest()
@@ -196,95 +198,95 @@ def test_the_list_tells_of_each_file_since_when_and_whether_it_is_still_the_same
 
 
 def test_a_record_that_is_damaged_or_lies_at_the_wrong_place_is_listed_and_can_go(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _trusted(world, "a.toml")
-    folder = world.locations.state / "trust"
+    _trusted(context, "a.toml")
+    folder = context.locations.state / "trust"
     (record,) = folder.iterdir()
     (folder / f"{'0' * 64}.json").write_bytes(record.read_bytes())
     record.write_text("{")
 
-    listed = _listed(world, capsys)
+    listed = _listed(context, capsys)
     for name in listed:
-        assert run(["trust", "--revoke", str(folder / name)], world) == 0
+        assert run(["trust", "--revoke", str(folder / name)], context) == 0
 
     assert [each["state"] for each in listed.values()] == ["damaged record"] * 2
-    assert _listed(world, capsys) == {}
+    assert _listed(context, capsys) == {}
 
 
 def test_where_nothing_is_trusted_the_list_is_empty(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["trust", "--list"], world) == 0
+    assert run(["trust", "--list"], context) == 0
     assert capsys.readouterr() == ("", "no file is trusted\n")
-    assert run(["trust", "--revoke", "x.toml"], world) == 2
+    assert run(["trust", "--revoke", "x.toml"], context) == 2
     assert "no file is trusted" in capsys.readouterr().err
 
 
 def test_a_revoked_file_takes_no_part_any_more(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = _trusted(world, "gatepass.toml")
-    other = _trusted(world, "other.toml")
-    assert run(["show"], world) == 0
+    path = _trusted(context, "gatepass.toml")
+    other = _trusted(context, "other.toml")
+    assert run(["show"], context) == 0
 
-    assert run(["trust", "--revoke", str(path)], world) == 0
+    assert run(["trust", "--revoke", str(path)], context) == 0
 
-    assert run(["show"], world) == 2
-    assert list(_listed(world, capsys)) == [other.name]
+    assert run(["show"], context) == 2
+    assert list(_listed(context, capsys)) == [other.name]
 
 
 def test_a_file_that_is_gone_with_its_folder_can_be_revoked(
-    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    context: Context, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Also where the folder was a link: the list names the file as it was found."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     for name in ("a.toml", "b.toml"):
         (tmp_path / "real" / name).write_text(FILE)
-        assert run(["trust", "--yes", str(tmp_path / "link" / name)], world) == 0
+        assert run(["trust", "--yes", str(tmp_path / "link" / name)], context) == 0
 
-    assert run(["trust", "--revoke", str(tmp_path / "link" / "a.toml")], world) == 0
+    assert run(["trust", "--revoke", str(tmp_path / "link" / "a.toml")], context) == 0
     (tmp_path / "real" / "b.toml").unlink()
     (tmp_path / "real" / "a.toml").unlink()
     (tmp_path / "real").rmdir()
-    assert run(["trust", "--revoke", _listed(world, capsys)["b.toml"]["path"]], world) == 0
+    assert run(["trust", "--revoke", _listed(context, capsys)["b.toml"]["path"]], context) == 0
 
-    assert _listed(world, capsys) == {}
+    assert _listed(context, capsys) == {}
 
 
 def test_a_file_whose_folder_was_replaced_by_a_link_can_be_revoked(
-    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    context: Context, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "old").mkdir()
     file = tmp_path / "old" / "a.toml"
     file.write_text(FILE)
-    assert run(["trust", "--yes", str(file)], world) == 0
+    assert run(["trust", "--yes", str(file)], context) == 0
     (tmp_path / "old").rename(tmp_path / "new")
     (tmp_path / "old").symlink_to(tmp_path / "new")
 
-    assert run(["trust", "--revoke", str(file)], world) == 0
+    assert run(["trust", "--revoke", str(file)], context) == 0
 
-    assert _listed(world, capsys) == {}
+    assert _listed(context, capsys) == {}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 def test_a_record_that_others_can_write_counts_as_damaged(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _trusted(world, "a.toml")
-    (record,) = (world.locations.state / "trust").iterdir()
+    _trusted(context, "a.toml")
+    (record,) = (context.locations.state / "trust").iterdir()
     record.chmod(0o666)
 
-    assert [each["state"] for each in _listed(world, capsys).values()] == ["damaged record"]
+    assert [each["state"] for each in _listed(context, capsys).values()] == ["damaged record"]
 
 
 def test_an_unknown_file_is_an_error_that_lists_the_others(
-    world: World, capsys: pytest.CaptureFixture[str]
+    context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = _trusted(world, "a.toml")
+    path = _trusted(context, "a.toml")
 
-    assert run(["trust", "--revoke", "b.toml"], world) == 2
+    assert run(["trust", "--revoke", "b.toml"], context) == 2
 
     told = capsys.readouterr().err
     assert "b.toml is not among the files that are trusted" in told
@@ -301,9 +303,9 @@ def test_an_unknown_file_is_an_error_that_lists_the_others(
     ],
 )
 def test_words_that_do_not_go_together_are_refused(
-    world: World, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    context: Context, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    assert run(["trust", *arguments], world) == 2
+    assert run(["trust", *arguments], context) == 2
     assert said in capsys.readouterr().err
 
 
@@ -343,7 +345,7 @@ def test_the_command_admits_an_owner_only_where_the_file_is_named(home: Home) ->
 
 
 @as_root
-def test_an_examination_tells_it_and_names_nobody_in_a_report(home: Home) -> None:
+def test_the_doctor_tells_it_and_names_nobody_in_a_report(home: Home) -> None:
     path = home.project(THEIRS)
     os.chown(path, STRANGER, STRANGER)
 

@@ -21,7 +21,7 @@ from gatepass._config import json_schema
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from tests.stories.test_docs import PAGES, ROOT, Block, _merged, blocks_of, name_of
 from tests.support.peers.need import absent
 
@@ -273,13 +273,13 @@ def test_a_machine_setting_is_marked_in_a_project(judge: Judge, line: str) -> No
 
 
 @pytest.fixture
-def world(locations: Locations) -> World:
-    return World({}, Terminal({}, interactive=False), locations)
+def context(locations: Locations) -> Context:
+    return Context({}, Terminal({}, interactive=False), locations)
 
 
 @pytest.mark.parametrize("name", [PROJECT_FILE, LOCAL_FILE, "profiles.toml"])
 def test_taplo_follows_the_line_that_the_command_writes(
-    world: World, locations: Locations, name: str
+    context: Context, locations: Locations, name: str
 ) -> None:
     """Without --schema: as in an editor, where nobody names it."""
     folder = locations.user.parent if name == "profiles.toml" else locations.working
@@ -288,7 +288,7 @@ def test_taplo_follows_the_line_that_the_command_writes(
     file = folder / name
     file.write_text(f"[profiles.a]\n{_OPEN}")
     file.chmod(0o600)
-    assert run(["schema", str(file)], world) == 0
+    assert run(["schema", str(file)], context) == 0
 
     assert _taplo(file) == []
     file.write_text(file.read_text() + "retires = 1\n")
@@ -299,14 +299,14 @@ def test_taplo_follows_the_line_that_the_command_writes(
 
 
 def test_a_local_file_beside_the_projects_has_a_schema_of_its_own(
-    world: World, locations: Locations
+    context: Context, locations: Locations
 ) -> None:
     assert locations.working is not None
     project, local = locations.working / PROJECT_FILE, locations.working / LOCAL_FILE
     project.write_text(f"[profiles.a]\n{_OPEN}")
     local.write_text("[profiles.a]\ntimeout = 5\n")
     for file in (project, local):
-        assert run(["schema", str(file)], world) == 0
+        assert run(["schema", str(file)], context) == 0
 
     assert _taplo(project) == []
     assert _taplo(local) == []
@@ -314,13 +314,13 @@ def test_a_local_file_beside_the_projects_has_a_schema_of_its_own(
     assert "url" in str(_taplo(project))
 
 
-def test_a_line_of_the_other_kind_is_replaced(world: World, locations: Locations) -> None:
+def test_a_line_of_the_other_kind_is_replaced(context: Context, locations: Locations) -> None:
     """As of a file that was renamed, or came to have another one below it."""
     assert locations.working is not None
     local = locations.working / LOCAL_FILE
     local.write_text("# mine\n#:schema ./gatepass.schema.json\n[profiles.a]\ntimeout = 5\n")
 
-    assert run(["schema", str(local)], world) == 0
+    assert run(["schema", str(local)], context) == 0
 
     lines = local.read_text().splitlines()
     assert lines[:3] == ["# mine", "#:schema ./gatepass.part.schema.json", "[profiles.a]"]
@@ -328,30 +328,30 @@ def test_a_line_of_the_other_kind_is_replaced(world: World, locations: Locations
 
 
 def test_the_own_file_may_lack_what_the_systems_file_has(
-    world: World, locations: Locations
+    context: Context, locations: Locations
 ) -> None:
     locations.user.parent.mkdir()
     locations.user.write_text('[profiles.a]\nauth = { user_name = "bob" }\n')
     locations.user.chmod(0o600)
-    assert run(["schema"], world) == 0
+    assert run(["schema"], context) == 0
     assert _taplo(locations.user) != []
     (system,) = locations.system
     system.parent.mkdir()
     system.write_text(f"[profiles.a]\n{_OPEN}")
 
-    assert run(["schema"], world) == 0
+    assert run(["schema"], context) == 0
 
     assert _taplo(locations.user) == []
 
 
-def test_part_lets_any_file_lack_something(world: World, locations: Locations) -> None:
+def test_part_lets_any_file_lack_something(context: Context, locations: Locations) -> None:
     """A project may leave the user's name to each one's gatepass.local.toml."""
     assert locations.working is not None
     project = locations.working / PROJECT_FILE
     project.write_text(f'[profiles.a]\n{_URL}auth = {{ scheme = "basic", password = "env:X" }}\n')
-    assert run(["schema", str(project)], world) == 0
+    assert run(["schema", str(project)], context) == 0
     assert _taplo(project) != []
 
-    assert run(["schema", str(project), "--part"], world) == 0
+    assert run(["schema", str(project), "--part"], context) == 0
 
     assert _taplo(project) == []

@@ -15,7 +15,7 @@ from gatepass._config.files import FileBytes, read_file
 from gatepass._config.layer import Layer, Layers
 from gatepass._config.permissions import unsafe_permissions
 from gatepass._system.text import operands, printable, quoted
-from gatepass.cli._redaction import Words
+from gatepass.cli._redaction import Redactor
 from gatepass.cli._wrap import folded
 from gatepass.errors import ProfileNotFound, UntrustedFile
 
@@ -120,7 +120,7 @@ def test_a_stray_file_is_named_for_pasting() -> None:
 @given(path=PATHS)
 @example(path=UNSEEN)
 def test_the_report_quotes_a_path_once(path: Path) -> None:
-    words = Words(redacted=False, home=None)
+    words = Redactor(redacted=False, home=None)
 
     assert _read_back(words.pasted(path)) == [str(path)]
 

@@ -16,7 +16,7 @@ import click
 
 from gatepass._version import __version__
 from gatepass.cli import _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._options import CONTEXT, example
 from gatepass.errors import GatepassError
 
@@ -104,17 +104,17 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
-def run(argv: Sequence[str], world: World | None = None) -> int:
+def run(argv: Sequence[str], context: Context | None = None) -> int:
     """Run a command line and return its exit code: the one boundary where errors end.
 
     Args:
         argv: the arguments, without the program's name.
-        world: the surroundings; this process's when not given.
+        context: the surroundings; this process's when not given.
     """
     _output.prepare()
     try:
         with _output.shown_warnings():
-            code = _outcome(argv, world or World.of_this_process())
+            code = _outcome(argv, context or Context.of_this_process())
         _output.finish()
     except BrokenPipeError:
         return _output.abandon()
@@ -123,9 +123,9 @@ def run(argv: Sequence[str], world: World | None = None) -> int:
     return code
 
 
-def _outcome(argv: Sequence[str], world: World) -> int:
+def _outcome(argv: Sequence[str], context: Context) -> int:
     try:
-        return _invoke(list(argv), world)
+        return _invoke(list(argv), context)
     except GatepassError as error:
         _output.error(error)
         return error.exit_code
@@ -144,13 +144,13 @@ def _outcome(argv: Sequence[str], world: World) -> int:
         return _BUG
 
 
-def _invoke(argv: list[str], world: World) -> int:
-    instruction = world.environ.get(_COMPLETE)
+def _invoke(argv: list[str], context: Context) -> int:
+    instruction = context.environ.get(_COMPLETE)
     if instruction:
         from click.shell_completion import shell_complete
 
-        return shell_complete(_gatepass, {"obj": world}, "gatepass", _COMPLETE, instruction)
-    with _gatepass.make_context("gatepass", argv, obj=world) as ctx:
+        return shell_complete(_gatepass, {"obj": context}, "gatepass", _COMPLETE, instruction)
+    with _gatepass.make_context("gatepass", argv, obj=context) as ctx:
         code: Any = _gatepass.invoke(ctx)
     return code or 0
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # not every command reads files
 
 
 @dataclass(frozen=True)
-class World(RunContext):
+class Context(RunContext):
     """The surroundings of one run.
 
     Attributes:
@@ -28,8 +28,8 @@ class World(RunContext):
     places: "Locations | None" = field(default=None)
 
     @classmethod
-    def of_this_process(cls) -> "World":
-        """Return the world as this process finds it."""
+    def of_this_process(cls) -> "Context":
+        """Return the context as this process finds it."""
         return cls(os.environ, Terminal(os.environ))
 
     @cached_property

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from gatepass._net.challenge import Challenge, configuration, offered
 from gatepass.cli import _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.errors import GatepassError
 
 _REFUSED: Final = 401
@@ -32,14 +32,14 @@ class Learnt:
     schemes: tuple[str, ...] = ()
 
 
-def learn(world: World, url: str) -> Learnt:
+def learn(context: Context, url: str) -> Learnt:
     """Ask a server once, without credentials, and tell the person so.
 
     Opens one connection, over TLS as a session would; follows no redirect, reads no body, and
     never fails.
 
     Args:
-        world: the surroundings.
+        context: the surroundings.
         url: the address of the profile, checked.
     """
     from requests import RequestException
@@ -55,8 +55,8 @@ def learn(world: World, url: str) -> Learnt:
             Session(
                 url,
                 anonymous=True,
-                environ=world.environ,
-                terminal=world.terminal,
+                environ=context.environ,
+                terminal=context.terminal,
                 timeout=list(_SECONDS),
                 retries=0,
             ) as session,

@@ -1,4 +1,4 @@
-"""The examination of a machine: what would fail here, and what to do about it.
+"""The check of a machine: what would fail here, and what to do about it.
 
 It changes nothing, asks no person, opens no connection to a server of a profile and runs no program
 of a profile. A vault in a redis is asked. Each part looks at one thing, in a thread of its own with
@@ -14,16 +14,18 @@ from typing import Final, TypeVar
 
 from gatepass._system.findings import Finding
 from gatepass.cli import _doctor_files, _doctor_machine
-from gatepass.cli._context import World
-from gatepass.cli._doctor_context import Scene
-from gatepass.cli._redaction import Words
+from gatepass.cli._context import Context
+from gatepass.cli._doctor_context import DoctorContext
+from gatepass.cli._redaction import Redactor
 
 T = TypeVar("T")
 
-Look = Callable[[Scene], Iterable[Finding]]
+Look = Callable[[DoctorContext], Iterable[Finding]]
 
 _SECONDS: Final = 20.0  # for a folder on the network
-_SECONDS_FOR_LOCKS: Final = 60.0  # the vault's examination starts a process, and has own deadlines
+_SECONDS_FOR_LOCKS: Final = (
+    60.0  # the check of locks starts a process, and has deadlines of its own
+)
 
 # What is looked at, and the seconds that it has. The keyring's own deadline of 5 s comes first.
 PARTS: Final[tuple[tuple[str, float, Look], ...]] = (
@@ -44,33 +46,33 @@ PARTS: Final[tuple[tuple[str, float, Look], ...]] = (
 )
 
 
-def examination(
-    world: World,
+def diagnose_machine(
+    context: Context,
     config_files: tuple[str, ...],
     *,
     redacted: bool,
     parts: Iterable[tuple[str, float, Look]] = PARTS,
 ) -> Iterator[Finding]:
-    """Examine this machine, and yield each finding when its part is done.
+    """Check this machine, and yield each finding when its part is done.
 
     Args:
-        world: the surroundings.
+        context: the surroundings.
         config_files: the values of ``--config-file``.
         redacted: whether to leave out every name.
         parts: what to look at.
     """
-    words = Words.of_this_machine(
-        redacted=redacted, home=world.locations.home, environ=world.environ
+    redactor = Redactor.of_this_machine(
+        redacted=redacted, home=context.locations.home, environ=context.environ
     )
-    scenes = _in_time(lambda: [Scene.of(world, config_files, words)], _SECONDS)
-    if isinstance(scenes, str):
-        yield Finding("problem", "files", f"the files of profiles {scenes}", _HANGS)
-        scenes = [Scene(world, words)]
+    doctors = _in_time(lambda: [DoctorContext.of(context, config_files, redactor)], _SECONDS)
+    if isinstance(doctors, str):
+        yield Finding("problem", "files", f"the files of profiles {doctors}", _HANGS)
+        doctors = [DoctorContext(context, redactor)]
     for subject, seconds, look in parts:
-        found = _in_time(lambda look=look: list(look(scenes[0])), seconds)  # type: ignore[misc]
+        found = _in_time(lambda look=look: list(look(doctors[0])), seconds)  # type: ignore[misc]
         if isinstance(found, str):
-            found = [Finding("problem", subject, f"the examination {found}", _HANGS)]
-        yield from map(words.netted, found)
+            found = [Finding("problem", subject, f"this check {found}", _HANGS)]
+        yield from map(redactor.redact, found)
 
 
 _HANGS: Final = "look for a drive or a server of this name that does not answer"
@@ -91,7 +93,7 @@ def _in_time(work: Callable[[], list[T]], seconds: float) -> list[T] | str:
         except BaseException as error:  # noqa: BLE001 - an extension in Rust panics with one
             failures.append(type(error).__name__)
 
-    thread = Thread(target=run, name="gatepass-examination", daemon=True)
+    thread = Thread(target=run, name="gatepass-doctor", daemon=True)
     thread.start()
     thread.join(seconds)
     if answers:

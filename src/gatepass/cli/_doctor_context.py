@@ -1,4 +1,4 @@
-"""What the parts of an examination look at: the world, its files, and what its profiles need."""
+"""What the checks of the doctor get: the context, its files, and what its profiles need."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,10 +9,10 @@ from gatepass._config import validate
 from gatepass._config.layer import Layers
 from gatepass._config.profile import MachineSettings, Profile, references
 from gatepass._system.findings import Finding, Verdict
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import keeps_tokens
 from gatepass.cli._problems import complaints_of
-from gatepass.cli._redaction import Words
+from gatepass.cli._redaction import Redactor
 from gatepass.errors import GatepassError
 from gatepass.secrets import SecretContext, SecretRef
 
@@ -22,46 +22,48 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One examination.
+class DoctorContext:
+    """One run of the doctor.
 
     Attributes:
-        world: the surroundings, with a person in them.
-        words: how names are written.
+        context: the surroundings, with a person in them.
+        redactor: how names are written.
         layers: all files and variables; None where they cannot be read.
         trouble: why not.
         machine: the machine settings; the usual ones where they cannot be read.
         found: each profile of the files that are trusted, by its name; None for a broken one.
     """
 
-    world: World
-    words: Words
+    context: Context
+    redactor: Redactor
     layers: Layers | None = None
     trouble: GatepassError | None = None
     machine: MachineSettings = field(default_factory=MachineSettings)
     found: Mapping[str, Profile | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, world: World, config_files: tuple[str, ...], words: Words) -> "Scene":
+    def of(
+        cls, context: Context, config_files: tuple[str, ...], redactor: Redactor
+    ) -> "DoctorContext":
         """Read all files. No secret, no network."""
         try:
-            layers = world.read(config_files)
+            layers = context.read(config_files)
         except GatepassError as error:
-            return cls(world, words, trouble=error)
-        scene = cls(world, words, layers)
+            return cls(context, redactor, trouble=error)
+        doctor = cls(context, redactor, layers)
         try:
-            scene = replace(scene, machine=validate.validate_machine_settings(layers))
+            doctor = replace(doctor, machine=validate.validate_machine_settings(layers))
         except GatepassError as error:
-            scene = replace(scene, trouble=error)
+            doctor = replace(doctor, trouble=error)
         untrusted = {name for source in layers.untrusted for name in source.names()}
         names = (name for name in layers.all_names if name not in untrusted)
-        found = {name: complaints_of(layers, name, scene.machine)[0] for name in names}
-        return replace(scene, found=found)
+        found = {name: complaints_of(layers, name, doctor.machine)[0] for name in names}
+        return replace(doctor, found=found)
 
     @property
-    def silent(self) -> World:
+    def silent(self) -> Context:
         """The surroundings with a terminal on which nobody is asked."""
-        return self.world.without_person()
+        return self.context.without_person()
 
     def needed_by(self, need: str) -> str:
         """Say which profiles need a scheme, or a source that has no alternative; may be empty.
@@ -76,7 +78,7 @@ class Scene:
         ]
         if not names:
             return ""
-        if self.words.redacted:
+        if self.redactor.redacted:
             return f"{len(names)} profile{'s' * (len(names) != 1)}"
         return ", ".join(names)
 

@@ -1,4 +1,4 @@
-"""The parts of an examination that look at the machine: what is installed, set and unlocked."""
+"""What the doctor checks about the machine: what is installed, set and unlocked."""
 
 import ssl
 import sys
@@ -13,7 +13,7 @@ from gatepass import _version
 from gatepass._net.tls import Contexts, trusted
 from gatepass._system import plugins
 from gatepass._system.findings import Finding
-from gatepass.cli._doctor_context import Scene
+from gatepass.cli._doctor_context import DoctorContext
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
 
 _PACKAGES: Final = (
@@ -25,7 +25,7 @@ _SECONDS: Final = 5.0  # for each question to the keyring
 # ---------------------------------------------------------------- what is installed
 
 
-def versions(_: Scene) -> Iterator[Finding]:
+def versions(_: DoctorContext) -> Iterator[Finding]:
     """Tell the versions that a bug report needs."""
     import platform
 
@@ -47,7 +47,7 @@ def _installed(package: str) -> str:
         return ""
 
 
-def extras(scene: Scene) -> Iterator[Finding]:
+def extras(doctor: DoctorContext) -> Iterator[Finding]:
     """Tell which extras are installed."""
     for extra, module in _EXTRAS.items():
         if extra == "kerberos" and sys.platform == "win32":
@@ -62,14 +62,14 @@ def extras(scene: Scene) -> Iterator[Finding]:
             yield Finding("ok", subject, f"{module} {_installed(module)}")
             continue
         message, hint = f"{module} {what}", f"    pip install 'gatepass[{extra}]'"
-        if extra == "redis" and scene.redis is not None:
+        if extra == "redis" and doctor.redis is not None:
             yield Finding("problem", subject, f"{message}; the vault is in a redis", hint)
         else:
             need = "autologon" if extra == "kerberos" else extra
-            yield scene.missing(need, subject, message, hint)
+            yield doctor.missing(need, subject, message, hint)
 
 
-def plug_ins(scene: Scene) -> Iterator[Finding]:
+def plug_ins(doctor: DoctorContext) -> Iterator[Finding]:
     """Look at the schemes and sources of other packages, and import each."""
     conflicts = plugins.conflicts()
     for sentence in conflicts:
@@ -86,7 +86,7 @@ def plug_ins(scene: Scene) -> Iterator[Finding]:
                     else plugins.load(group, name)
                 )
             except PluginError as error:
-                message = scene.words.said(f"{shown} cannot be used", error.message)
+                message = doctor.redactor.said(f"{shown} cannot be used", error.message)
                 hint = "reinstall the package, or tell its author"
                 yield Finding("problem", "plug-ins", message, hint)
             else:
@@ -96,9 +96,9 @@ def plug_ins(scene: Scene) -> Iterator[Finding]:
 # ---------------------------------------------------------------- a person
 
 
-def person(scene: Scene) -> Iterator[Finding]:
+def person(doctor: DoctorContext) -> Iterator[Finding]:
     """Answer both questions: may a person be asked, and would a browser be seen?"""
-    terminal = scene.world.terminal
+    terminal = doctor.context.terminal
     reason = terminal.why_not_ask()
     if reason is None:
         yield Finding("ok", "person", "a person can be asked here")
@@ -115,21 +115,21 @@ def person(scene: Scene) -> Iterator[Finding]:
 # ---------------------------------------------------------------- keyring and Kerberos
 
 
-def keyring(scene: Scene) -> Iterator[Finding]:
+def keyring(doctor: DoctorContext) -> Iterator[Finding]:
     """Ask the keyring who it is, whether it is locked, and for an entry that does not exist.
 
     A locked one, or one that cannot be asked about that, is left alone: it might show a dialog.
     """
     from gatepass.secrets import keyring as store
 
-    access = scene.secret_context
+    access = doctor.secret_context
     try:
         backend = store.describe_backend(access, seconds=_SECONDS)
         door = store.door(access, seconds=_SECONDS)
         if door == "open":
-            store.read("gatepass", "examination", access, seconds=_SECONDS)
+            store.read("gatepass", "doctor", access, seconds=_SECONDS)
     except SecretUnavailable as error:
-        yield scene.missing("keyring", "keyring", error.message, error.hint)
+        yield doctor.missing("keyring", "keyring", error.message, error.hint)
         return
     if backend.most_bytes is not None:
         most = f"an entry holds {backend.most_bytes} bytes: {backend.most_bytes // 2} characters"
@@ -139,15 +139,15 @@ def keyring(scene: Scene) -> Iterator[Finding]:
     elif door == "unknown":
         message = f"{backend.name} was not asked: it might ask a person"
         yield Finding("warning", "keyring", message)
-    elif scene.world.terminal.why_not_ask() is None:
+    elif doctor.context.terminal.why_not_ask() is None:
         message = f"{backend.name} is locked; who reads a secret is asked to unlock it"
         yield Finding("info", "keyring", message)
     else:
         message = f"{backend.name} is locked, and nobody is there to unlock it"
-        yield scene.missing("keyring", "keyring", message, store.UNLOCK)
+        yield doctor.missing("keyring", "keyring", message, store.UNLOCK)
 
 
-def kerberos(scene: Scene) -> Iterator[Finding]:
+def kerberos(doctor: DoctorContext) -> Iterator[Finding]:
     """Look for a Kerberos ticket. Asks no KDC."""
     if sys.platform == "win32":
         yield Finding("ok", "kerberos", "Windows logs on by itself; klist shows its tickets")
@@ -155,17 +155,17 @@ def kerberos(scene: Scene) -> Iterator[Finding]:
     from gatepass.auth import autologon
 
     try:
-        ready = autologon.ready(scene.world.environ)
+        ready = autologon.ready(doctor.context.environ)
     except GatepassError as error:
         own = error.message.partition(" (")[0]
-        message = own if scene.words.redacted else error.message
-        yield scene.missing("autologon", "kerberos", message, error.hint)
+        message = own if doctor.redactor.redacted else error.message
+        yield doctor.missing("autologon", "kerberos", message, error.hint)
         return
     if ready.keytab:
-        keytab = scene.words.name("keytab", ready.keytab)
+        keytab = doctor.redactor.name("keytab", ready.keytab)
         yield Finding("ok", "kerberos", f"{keytab} logs on")
         return
-    who = scene.words.name("principal", ready.principal)
+    who = doctor.redactor.name("principal", ready.principal)
     yield Finding("ok", "kerberos", f"a ticket of {who} is there{_until(ready.seconds)}")
 
 
@@ -187,27 +187,27 @@ _NO_AUTHORITY: Final = (
 )
 
 
-def certificates(scene: Scene) -> Iterator[Finding]:
+def certificates(doctor: DoctorContext) -> Iterator[Finding]:
     """Read the authorities that a session would trust where the profile names none."""
-    environ = scene.world.environ
+    environ = doctor.context.environ
     path = trusted(None, environ)
     if path is None:
-        yield from _of_the_system(environ, scene)
+        yield from _of_the_system(environ, doctor)
         return
     variable = next(name for name in _BUNDLES if environ.get(name) == path)
-    shown = scene.words.path(path)
+    shown = doctor.redactor.path(path)
     try:
-        context = Contexts(path).get()
+        tls = Contexts(path).get()
     except ProfileError as error:
-        message = scene.words.within(error.message, [path])
+        message = doctor.redactor.within(error.message, [path])
         hint = f"{variable} names it: correct the path, or unset it"
         yield Finding("problem", variable, message, hint)
         return
     if Path(path).is_dir():
         count, where = _hashed(Path(path)), f"the folder {shown}"
-        hint = f"run: openssl rehash {scene.words.pasted(path)}"
+        hint = f"run: openssl rehash {doctor.redactor.pasted(path)}"
     else:
-        count, where = context.cert_store_stats()["x509_ca"], shown
+        count, where = tls.cert_store_stats()["x509_ca"], shown
         hint = "put the certificate of the authority into it, not that of a server"
     if count:
         yield Finding("ok", variable, f"{where} holds {_authorities(count)}")
@@ -215,12 +215,12 @@ def certificates(scene: Scene) -> Iterator[Finding]:
         yield Finding("problem", variable, f"{where} holds no certificate of an authority", hint)
 
 
-def _of_the_system(environ: Mapping[str, str], scene: Scene) -> Iterator[Finding]:
+def _of_the_system(environ: Mapping[str, str], doctor: DoctorContext) -> Iterator[Finding]:
     """Count the authorities of the system, as far as they lie where OpenSSL looks."""
     for name in _DEFAULTS:
         path = environ.get(name)
         if path and not Path(path).exists():
-            shown = scene.words.path(path)
+            shown = doctor.redactor.path(path)
             yield Finding(
                 "problem", name, f"{shown} does not exist", f"correct {name}, or unset it"
             )
@@ -228,10 +228,10 @@ def _of_the_system(environ: Mapping[str, str], scene: Scene) -> Iterator[Finding
         yield Finding("ok", "certificates", "the system's own store is used")
         return
     paths = ssl.get_default_verify_paths()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with suppress(OSError):
-        context.set_default_verify_paths()
-    count = context.cert_store_stats()["x509_ca"]
+        tls.set_default_verify_paths()
+    count = tls.cert_store_stats()["x509_ca"]
     count = count or (_hashed(Path(paths.capath)) if paths.capath else 0)
     if count:
         message = f"the system's store is used; it holds {_authorities(count)}"
@@ -257,18 +257,18 @@ def _authorities(count: int) -> str:
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-def proxies(scene: Scene) -> Iterator[Finding]:
+def proxies(doctor: DoctorContext) -> Iterator[Finding]:
     """Tell the variables that name proxies, without what logs on at one."""
-    found = list(_set(scene.world.environ))
+    found = list(_set(doctor.context.environ))
     for name, value in found:
         if name.lower() == "no_proxy":
             count = len([each for each in value.split(",") if each.strip()])
             names = f"{count} name{'s' * (count != 1)}"
-            yield Finding("info", name, f"set: {names if scene.words.redacted else value}")
+            yield Finding("info", name, f"set: {names if doctor.redactor.redacted else value}")
             continue
         bare = _without_login(value)
         login = ", with a login" if bare != value else ""
-        message = f"set: {scene.words.name('proxy', bare)}{login}"
+        message = f"set: {doctor.redactor.name('proxy', bare)}{login}"
         if _is_address(bare):
             yield Finding("info", name, message)
         else:
@@ -300,7 +300,7 @@ def _is_address(url: str) -> bool:
     return bool(parts.hostname)
 
 
-def clock(_: Scene) -> Iterator[Finding]:
+def clock(_: DoctorContext) -> Iterator[Finding]:
     """Say what can be said of the clock without asking a server."""
     import time
 

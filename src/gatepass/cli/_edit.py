@@ -27,7 +27,7 @@ _NOBODY: Final = os.stat_result((0,) * 10)
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class FileEdit:
     """A file as it was read, and what it may become.
 
     Attributes:
@@ -41,7 +41,7 @@ class Draft:
     old: FileBytes | None
 
     @classmethod
-    def of(cls, path: Path, layer: LayerKind) -> "Draft":
+    def of(cls, path: Path, layer: LayerKind) -> "FileEdit":
         """Read the file.
 
         Raises:
@@ -121,27 +121,27 @@ def same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
-def _write(draft: Draft, data: bytes) -> None:
+def _write(edit: FileEdit, data: bytes) -> None:
     """Replace the file; the new one has the permissions and the owner of the old one."""
-    target = Path(os.path.realpath(draft.path))
+    target = Path(os.path.realpath(edit.path))
     owner = None
-    if draft.old is not None:
-        status = draft.old.status
+    if edit.old is not None:
+        status = edit.old.status
         mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
-    elif draft.layer == "user":
+    elif edit.layer == "user":
         make_private_folder(target.parent)
         mode = PRIVATE
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
-        mode = _IN_GIT if draft.layer == "project" else PRIVATE
-    replace(target, data, mode=mode, owner=owner, before=lambda: _refuse_changed(draft))
+        mode = _IN_GIT if edit.layer == "project" else PRIVATE
+    replace(target, data, mode=mode, owner=owner, before=lambda: _refuse_changed(edit))
 
 
-def _refuse_changed(draft: Draft) -> None:
-    now = files.read_file(draft.path)
-    before = draft.old.data if draft.old else None
+def _refuse_changed(edit: FileEdit) -> None:
+    now = files.read_file(edit.path)
+    before = edit.old.data if edit.old else None
     if (now.data if now else None) != before:
         raise ProfileError(
-            f"{trust.printable(str(draft.path))} was changed by somebody else meanwhile",
+            f"{trust.printable(str(edit.path))} was changed by somebody else meanwhile",
             hint="run the command again",
         )

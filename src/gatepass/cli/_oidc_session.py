@@ -13,7 +13,7 @@ from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.vault_config import vault_of
 from gatepass.auth import AuthContext
 from gatepass.cli import _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 OIDC: Final = "oidc"
 
 
-def profile_of(world: World, name: str, config_files: tuple[str, ...]) -> Profile:
+def profile_of(context: Context, name: str, config_files: tuple[str, ...]) -> Profile:
     """Return a profile, checked. Reads no secret.
 
     Raises:
         ProfileError: there is none of that name, or it is not usable.
     """
-    layers = world.layers(config_files)
+    layers = context.layers(config_files)
     taken = merge.merge_profile(layers, selection.select_name(layers, name))
     return validate.validate_profile(taken, validate.validate_machine_settings(layers))
 
@@ -42,11 +42,11 @@ def keeps_tokens(profile: Profile) -> bool:
 
 
 @contextmanager
-def session_of(world: World, profile: Profile, **auth: Any) -> "Iterator[Session]":
+def session_of(context: Context, profile: Profile, **auth: Any) -> "Iterator[Session]":
     """Build a session, and explain what goes wrong with its requests.
 
     Args:
-        world: the surroundings.
+        context: the surroundings.
         profile: what it is built from.
         auth: keys of the scheme that differ from the profile's.
 
@@ -64,7 +64,7 @@ def session_of(world: World, profile: Profile, **auth: Any) -> "Iterator[Session
     profile = replace(profile, auth=replace(scheme, **auth))
     try:
         with Session._from_checked(  # noqa: SLF001 - the profile is read and checked already
-            profile, environ=world.environ, terminal=world.terminal
+            profile, environ=context.environ, terminal=context.terminal
         ) as session:
             yield session
     except GatepassError:
@@ -74,14 +74,14 @@ def session_of(world: World, profile: Profile, **auth: Any) -> "Iterator[Session
 
 
 @contextmanager
-def login_of(world: World, profile: Profile) -> "Iterator[OidcLogin]":
+def login_of(context: Context, profile: Profile) -> "Iterator[OidcLogin]":
     """Build the login of a profile alone, for who has no request to make.
 
     The way to the identity provider is prepared when something is to be sent: a token that is
     stored and still valid costs no import of requests.
 
     Args:
-        world: the surroundings.
+        context: the surroundings.
         profile: a profile of the scheme oidc.
 
     Raises:
@@ -89,7 +89,7 @@ def login_of(world: World, profile: Profile) -> "Iterator[OidcLogin]":
         Unreachable: and its kinds; no answer came.
     """
     scheme: Any = profile.auth
-    secrets = ResolvedSecrets(profile, world)
+    secrets = ResolvedSecrets(profile, context)
     opened: list[requests.Session] = []
 
     def http() -> "requests.Session":
@@ -104,27 +104,27 @@ def login_of(world: World, profile: Profile) -> "Iterator[OidcLogin]":
 
             _output.waiting(f"renewing the login (for at most {LONGEST_RENEWAL:g} s) ...")
 
-            server, _ = network_of(profile, world, secrets)
-            elsewhere = network_of_provider(profile, world, secrets)
+            server, _ = network_of(profile, context, secrets)
+            elsewhere = network_of_provider(profile, context, secrets)
             secrets.raise_missing()
             warn_if_unverified(profile)
             opened.append(PlainSession(profile.origin, server, *elsewhere))
         return opened[0]
 
-    context = AuthContext(
+    auth_context = AuthContext(
         profile_name=profile.name,
         url=profile.url,
         origin=profile.origin,
         resolve=secrets,
         http=http,
-        vault=partial(vault_of, profile.machine, world),
-        environ=world.environ,
-        clock=world.clock,
-        terminal=world.terminal,
+        vault=partial(vault_of, profile.machine, context),
+        environ=context.environ,
+        clock=context.clock,
+        terminal=context.terminal,
         allow_insecure_keyring=profile.machine.allow_insecure_keyring,
     )
     try:
-        yield scheme.authenticator(context)
+        yield scheme.authenticator(auth_context)
     except GatepassError:
         raise
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,8 +26,8 @@ def _names(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
     """Complete the name of a profile. Reads files only, and never fails: a shell is waiting."""
     found: tuple[str, ...] = ()
     with contextlib.suppress(Exception):
-        world = ctx.obj if isinstance(ctx.obj, World) else World.of_this_process()
-        found = world.read(ctx.params.get("config_files") or ()).names
+        context = ctx.obj if isinstance(ctx.obj, Context) else Context.of_this_process()
+        found = context.read(ctx.params.get("config_files") or ()).names
     return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 

@@ -83,7 +83,7 @@ def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, l
         names: Iterable[str] = layers.all_names
         found += _of_packages()
         found += _of_defaults(layers)
-        found += twins(layers)
+        found += similar_names(layers)
         found += _of_hidden_profiles(layers)
     else:
         names = [selection.select_name(layers, name)]
@@ -125,7 +125,7 @@ def _of_defaults(layers: Layers) -> Iterator[Complaint]:
             )
 
 
-def twins(layers: Layers) -> Iterator[Complaint]:
+def similar_names(layers: Layers) -> Iterator[Complaint]:
     """Complain about each name that differs from another only in ``-`` and ``_``."""
     flat = defaultdict(list)
     for name in layers.names:

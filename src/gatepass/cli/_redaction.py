@@ -1,9 +1,8 @@
-"""What an examination may say: everything, or nothing that tells whose machine this is.
+"""How the doctor writes names: in full, or for a bug report not at all.
 
-A bug report is read by strangers. Names do not go through these words as they are: each is given to
-the method of its kind. What others wrote, such as the text of an error, is left out, since any name
-may stand in it. At the end a net takes out the names of the user, the home folder and the computer
-wherever they still are.
+Each name is given to the method of its kind. What others wrote, such as the text of an error, is
+left out of a redacted report, since any name may stand in it. In the end the names of the user, the
+home folder and the computer are replaced wherever they still are.
 """
 
 import os
@@ -29,26 +28,26 @@ _SHORTEST: Final = 2  # characters of a name that the net takes out
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Redactor:
     """Writes names and paths, in full or not at all.
 
     Attributes:
         redacted: whether names are left out.
         home: the user's home folder; None where there is none.
-        nets: a pattern for each kind of name that must not be left, and what is put there.
+        patterns: a pattern for each kind of name that must not be left, and what is put there.
     """
 
     redacted: bool
     home: Path | None
-    nets: tuple[tuple[re.Pattern[str], str], ...] = ()
+    patterns: tuple[tuple[re.Pattern[str], str], ...] = ()
 
     @classmethod
     def of_this_machine(
         cls, *, redacted: bool, home: Path | None, environ: Mapping[str, str]
-    ) -> "Words":
+    ) -> "Redactor":
         """Return the words for this machine. Asks the system for names, no network."""
-        nets = tuple(_nets(home, environ)) if redacted else ()
-        return cls(redacted, home, nets)
+        patterns = tuple(_patterns(home, environ)) if redacted else ()
+        return cls(redacted, home, patterns)
 
     def name(self, kind: str, text: str) -> str:
         """Return a name, or its kind in brackets."""
@@ -80,12 +79,12 @@ class Words:
                     text = text.replace(path, self.path(path))
         return text
 
-    def netted(self, finding: Finding) -> Finding:
+    def redact(self, finding: Finding) -> Finding:
         """Return a finding without the names that the net knows."""
         parts = {}
         for part in ("message", "hint", "place"):
             text = getattr(finding, part)
-            for pattern, instead in self.nets:
+            for pattern, instead in self.patterns:
                 text = pattern.sub(instead, text)
             parts[part] = text
         return replace(finding, **parts)
@@ -106,7 +105,9 @@ def _common(parts: Iterable[str]) -> Iterator[str]:
         before = shown
 
 
-def _nets(home: Path | None, environ: Mapping[str, str]) -> Iterator[tuple[re.Pattern[str], str]]:
+def _patterns(
+    home: Path | None, environ: Mapping[str, str]
+) -> Iterator[tuple[re.Pattern[str], str]]:
     folders = sorted(map(str, _homes(home)), key=len, reverse=True)
     if folders:
         yield re.compile("|".join(map(re.escape, folders))), "~"
@@ -114,8 +115,8 @@ def _nets(home: Path | None, environ: Mapping[str, str]) -> Iterator[tuple[re.Pa
     for kind, names in kinds.items():
         ordered = sorted({name for name in names if len(name) >= _SHORTEST}, key=len, reverse=True)
         if ordered:
-            words = "|".join(map(re.escape, ordered))
-            yield re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE), f"({kind})"
+            alternatives = "|".join(map(re.escape, ordered))
+            yield re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE), f"({kind})"
 
 
 def _users(environ: Mapping[str, str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from gatepass._session.resolve import context_of_field
 from gatepass._system import plugins
 from gatepass._system.context import RunContext
 from gatepass.auth import field_of
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.errors import ProfileError
 from gatepass.secrets import (
     ReferenceSyntaxError,
@@ -55,7 +55,7 @@ class Field:
         table, _, _ = self.name.rpartition(".")
         return f"[profiles.{self.profile.name}.{table or 'auth'}]"
 
-    def entry(self, world: World) -> tuple[str, str] | None:
+    def entry(self, context: Context) -> tuple[str, str] | None:
         """Return service and account of the keyring entry that the field names, or None.
 
         May read the user name, where that is a reference; nothing else.
@@ -69,8 +69,8 @@ class Field:
         if text is None:
             return None
         bound_to_user = not text and self.name == "password"
-        user = user_of(self.profile, world) if bound_to_user else None
-        return keyring.entry(text, self.context(world, user))
+        user = user_of(self.profile, context) if bound_to_user else None
+        return keyring.entry(text, self.context(context, user))
 
     def context(self, run: RunContext, user: str | None) -> SecretContext:
         """Return what a source gets to see; as a session passes it."""

@@ -24,7 +24,7 @@ from gatepass._session.resolve import context_of_field
 from gatepass._session.vault_config import vault_of
 from gatepass._system.findings import Finding
 from gatepass.auth import UnattendedContext, field_of, predicts_itself, references_in, value_of
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import Secret, SecretRef, told_by
 
@@ -34,16 +34,16 @@ _INDEX: Final = re.compile(r"\[[0-9]+\]")
 _SET_HERE: Final = "set here; the job must set it too"
 
 
-def findings(world: World, layers: Layers, profile: Profile, seconds: float) -> list[Finding]:
+def findings(context: Context, layers: Layers, profile: Profile, seconds: float) -> list[Finding]:
     """Predict a run of one profile. Reads files, variables, the vault, and quiet keyrings.
 
     Args:
-        world: the surroundings, with a person in them.
+        context: the surroundings, with a person in them.
         layers: all files and variables.
         profile: the profile, checked.
         seconds: for how long from now on what is there has to last.
     """
-    looking = _Looking(world, layers, profile, world.without_person())
+    looking = _Looking(context, layers, profile, context.without_person())
     found = [
         *looking.places(),
         *looking.references("proxy", profile.proxy),
@@ -60,16 +60,16 @@ class _Looking:
     """Looks at one profile.
 
     Attributes:
-        world: the surroundings.
+        context: the surroundings.
         layers: all files and variables.
         profile: the profile.
         silent: the same surroundings with nobody there to ask.
     """
 
-    world: World
+    context: Context
     layers: Layers
     profile: Profile
-    silent: World
+    silent: Context
 
     # ------------------------------------------------------------ places
 
@@ -93,8 +93,8 @@ class _Looking:
         """Tell the variables of this desk by which requests for a URL find a proxy, or pass it."""
         scheme = url.partition(":")[0]
         names = [name for each in (scheme, "all") for name in _spellings(f"{each}_proxy")]
-        found = [name for name in names if self.world.environ.get(name)]
-        passing = [name for name in _spellings("no_proxy") if self.world.environ.get(name)]
+        found = [name for name in names if self.context.environ.get(name)]
+        passing = [name for name in _spellings("no_proxy") if self.context.environ.get(name)]
         if found:
             variables = ", ".join((*found[:1], *passing[:1]))
             hint = f"or write it into the profile, as {key}"
@@ -166,7 +166,7 @@ class _Looking:
             tls: what stands there.
             url: whose server is meant.
         """
-        environ = self.world.environ
+        environ = self.context.environ
         trust = trusted(tls.ca_file, environ)
         if trust and tls.verify and (tls.ca_file or url.startswith("https:")):
             subject = f"{table}.ca_file"
@@ -216,16 +216,16 @@ class _Looking:
             message = f"what the scheme {name} needs beside its references cannot be predicted"
             yield Finding("warning", "auth", message, place=self._place_of_scheme)
             return
-        context = UnattendedContext(
+        unattended = UnattendedContext(
             profile_name=self.profile.name,
             origin=self.profile.origin,
             predict=self.predict,
             vault=partial(vault_of, self.profile.machine, self.silent),
-            environ=self.world.environ,
+            environ=self.context.environ,
             clock=time.time,
             until=until,
         )
-        for finding in told_by(f"the scheme {name}", "auth", lambda: scheme.unattended(context)):
+        for finding in told_by(f"the scheme {name}", "auth", lambda: scheme.unattended(unattended)):
             known = finding.place or finding.subject.startswith("vault")
             yield finding if known else replace(finding, place=self._place_of_scheme)
 

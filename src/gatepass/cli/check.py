@@ -11,7 +11,7 @@ from gatepass._net.clock import TOLERATED, skew
 from gatepass._session.vault_config import vault_of
 from gatepass._system.findings import Finding
 from gatepass.cli import _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import keeps_tokens, length
 from gatepass.cli._options import (
     CONTEXT,
@@ -30,7 +30,7 @@ _FAILED = 1
 
 @click.command(
     context_settings=CONTEXT,
-    short_help="Log on and explain the answer; or examine this machine.",
+    short_help="Log on and explain the answer; or check this machine.",
     epilog=example("gatepass check prod", "gatepass check", "gatepass check --redacted"),
 )
 @name_argument(required=False)
@@ -44,25 +44,25 @@ _FAILED = 1
 @json_option
 @click.pass_obj
 def check(
-    world: World, name: str | None, redacted: bool, config_files: tuple[str, ...], as_json: bool
+    context: Context, name: str | None, redacted: bool, config_files: tuple[str, ...], as_json: bool
 ) -> int:
-    """Log on, make one request, and explain the answer; without NAME, examine this machine.
+    """Log on, make one request, and explain the answer; without NAME, check this machine.
 
-    Where the scheme keeps tokens, the vault is examined too: whether its locks hold, and, of a
+    Where the scheme keeps tokens, the vault is checked too: whether its locks hold, and, of a
     redis, whether it keeps each write. The server's clock is compared with this computer's.
 
     Exit codes with NAME: 0 the server let you in, 1 it answered something else, 2 the profile is
     not valid, 3 a secret is missing, 4 the login was refused, 5 no answer came.
 
-    The examination looks at the keyring, Kerberos, certificates, proxies, files and their
+    Without NAME it looks at the keyring, Kerberos, certificates, proxies, files and their
     permissions, the vault, and what is installed. It changes nothing, asks no person and no
     server. Exit codes: 0 no problem was found, 1 one was.
     """
     if name is None:
-        return _examined(world, config_files, redacted=redacted, as_json=as_json)
+        return _check_machine(context, config_files, redacted=redacted, as_json=as_json)
     if redacted:
-        raise click.UsageError("--redacted belongs to the examination: leave NAME out")
-    result, findings = _asked(world, name, config_files)
+        raise click.UsageError("--redacted is for the check of this machine: leave NAME out")
+    result, findings = _asked(context, name, config_files)
     if as_json:
         _output.json({**asdict(result), "findings": [asdict(each) for each in findings]})
     else:
@@ -74,7 +74,7 @@ def check(
 
 
 def _asked(
-    world: World, name: str, config_files: tuple[str, ...]
+    context: Context, name: str, config_files: tuple[str, ...]
 ) -> "tuple[CheckResult, list[Finding]]":
     from requests import RequestException
 
@@ -83,8 +83,8 @@ def _asked(
     session = Session.from_profile(
         name,
         config_file=list(config_files) or None,
-        environ=world.environ,
-        terminal=world.terminal,
+        environ=context.environ,
+        terminal=context.terminal,
     )
     with session:
         _output.waiting(f"asking {session.profile.origin} (for at most {_longest(session)} s) ...")
@@ -99,7 +99,7 @@ def _asked(
             raise
         except RequestException as error:  # such as too many redirects; its text may be anything
             raise GatepassError(f"the request failed with {type(error).__name__}") from None
-        vault = _vault_findings(session.profile, world)
+        vault = _vault_findings(session.profile, context)
     return result, [*_clock_findings(result.clock_skew), *vault]
 
 
@@ -124,13 +124,13 @@ def _clock_findings(ahead: float | None) -> list[Finding]:
     return [Finding("warning", "clock", message, hint)]
 
 
-def _vault_findings(profile: Profile, world: World) -> list[Finding]:
-    """Examine the vault of a profile whose login is kept there."""
+def _vault_findings(profile: Profile, context: Context) -> list[Finding]:
+    """Check the vault of a profile whose login is kept there."""
     if not keeps_tokens(profile):
         return []
     from gatepass.auth._oidc import status
 
-    return status.diagnose_vault(vault_of(profile.machine, world))
+    return status.diagnose_vault(vault_of(profile.machine, context))
 
 
 def _say(finding: Finding) -> None:
@@ -143,13 +143,15 @@ def _say(finding: Finding) -> None:
 # ---------------------------------------------------------------- the machine
 
 
-def _examined(world: World, config_files: tuple[str, ...], *, redacted: bool, as_json: bool) -> int:
+def _check_machine(
+    context: Context, config_files: tuple[str, ...], *, redacted: bool, as_json: bool
+) -> int:
     """Show each finding as soon as it is there, and return the exit code."""
-    from gatepass.cli._doctor import examination
+    from gatepass.cli._doctor import diagnose_machine
 
-    _output.waiting("examining this machine (what does not answer is given up after 5 to 60 s) ...")
+    _output.waiting("checking this machine (what does not answer is given up after 5 to 60 s) ...")
     findings = []
-    for finding in examination(world, config_files, redacted=redacted):
+    for finding in diagnose_machine(context, config_files, redacted=redacted):
         findings.append(finding)
         if not as_json:
             _output.finding(finding)

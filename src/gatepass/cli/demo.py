@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gatepass.cli import _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._options import CONTEXT, example
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _REFERENCE = 44  # columns that are left of these for the reference
 )
 @click.option("--ask", is_flag=True, help="Also try the source that asks a person.")
 @click.pass_obj
-def demo(world: World, ask: bool) -> int:
+def demo(context: Context, ask: bool) -> int:
     """Log on to a practice server, with each secret source, and each server configuration.
 
     Then log in once with OpenID Connect, and show what later runs cost.
@@ -34,7 +34,7 @@ def demo(world: World, ask: bool) -> int:
     """
     from gatepass.sandbox.demo import Introduction, Pairing, Round, Trial, practice
 
-    with practice(environ=world.environ, terminal=world.terminal, ask=ask) as steps:
+    with practice(environ=context.environ, terminal=context.terminal, ask=ask) as steps:
         trials: list[Trial] = []
         pairings: list[Pairing] = []
         rounds: list[Round] = []

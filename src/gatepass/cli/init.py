@@ -16,9 +16,9 @@ from gatepass._config.profile import MachineSettings
 from gatepass._net import urls
 from gatepass._system import plugins
 from gatepass.cli import _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._detect_scheme import learn
-from gatepass.cli._edit import Draft, layer_of, same
+from gatepass.cli._edit import FileEdit, layer_of, same
 from gatepass.cli._options import CONTEXT, example
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import ReferenceSyntaxError, SecretField, SecretRef
@@ -76,7 +76,7 @@ class _Given:
     "--project", is_flag=True, help=f"Write into {PROJECT_FILE} in the working directory."
 )
 @click.pass_obj
-def init(world: World, /, file: Path | None, project: bool, **given: Any) -> None:
+def init(context: Context, /, file: Path | None, project: bool, **given: Any) -> None:
     """Add a profile to a file; asks for what is not given.
 
     Without --scheme the server is asked which login it takes: one request to the URL, without
@@ -85,27 +85,27 @@ def init(world: World, /, file: Path | None, project: bool, **given: Any) -> Non
     """
     if file is not None and project:
         raise click.UsageError("--file and --project exclude each other")
-    draft = _draft(world, file, project=project)
-    name, meant = _questions(world, _Given(**given), draft)
+    edit = _file_edit(context, file, project=project)
+    name, meant = _questions(context, _Given(**given), edit)
     try:
-        data = _with_profile(draft, name, meant)
+        data = _with_profile(edit, name, meant)
     except _NotAppended as reason:
         _output.toml(_snippet(name, meant))
         raise ProfileError(
             f"nothing was written: {reason}",
-            hint=f"add the lines above to {trust.printable(str(draft.path))} yourself",
+            hint=f"add the lines above to {trust.printable(str(edit.path))} yourself",
         ) from None
-    trusted = draft.replace(data, trust.TrustStore(world.locations.state))
-    _tell(world, draft, name, trusted=trusted)
+    trusted = edit.replace(data, trust.TrustStore(context.locations.state))
+    _tell(context, edit, name, trusted=trusted)
 
 
-def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
+def _file_edit(context: Context, file: Path | None, *, project: bool) -> FileEdit:
     if file is not None:
         path = files.absolute(file)
-        return Draft.of(path, layer_of(path, world.locations))
+        return FileEdit.of(path, layer_of(path, context.locations))
     if not project:
-        return Draft.of(world.locations.user, "user")
-    folder, home = world.locations.working, world.locations.home
+        return FileEdit.of(context.locations.user, "user")
+    folder, home = context.locations.working, context.locations.home
     if folder is None:
         raise ProfileError(
             "the working directory no longer exists", hint="change into a folder that exists"
@@ -117,28 +117,28 @@ def _draft(world: World, file: Path | None, *, project: bool) -> Draft:
             "ends below the home folder",
             hint="make it in the project's own folder, or leave --project out",
         )
-    return Draft.of(folder / PROJECT_FILE, "project")
+    return FileEdit.of(folder / PROJECT_FILE, "project")
 
 
-def _tell(world: World, draft: Draft, name: str, *, trusted: bool) -> None:
-    _output.tell(f"wrote the profile {name} into {trust.printable(str(draft.path))}")
-    named = () if _is_found(world, draft) else ("--config-file", str(draft.path))
-    if not named and draft.layer in {"project", "local"} and not trusted:
+def _tell(context: Context, edit: FileEdit, name: str, *, trusted: bool) -> None:
+    _output.tell(f"wrote the profile {name} into {trust.printable(str(edit.path))}")
+    named = () if _is_found(context, edit) else ("--config-file", str(edit.path))
+    if not named and edit.layer in {"project", "local"} and not trusted:
         _output.say("nobody has trusted this file yet; look at it and do so:")
-        _output.say("    " + trust.quoted("gatepass", "trust", str(draft.path)))
+        _output.say("    " + trust.quoted("gatepass", "trust", str(edit.path)))
     _output.say("next:")
     for verb in ("show", "check"):
         _output.say("    " + trust.quoted("gatepass", verb, name, *named))
 
 
-def _is_found(world: World, draft: Draft) -> bool:
+def _is_found(context: Context, edit: FileEdit) -> bool:
     """Whether the search finds the file, so that it need not be named."""
-    if draft.layer == "file" or world.environ.get("GATEPASS_CONFIG_FILE"):
+    if edit.layer == "file" or context.environ.get("GATEPASS_CONFIG_FILE"):
         return False
-    if draft.layer not in {"project", "local"}:
+    if edit.layer not in {"project", "local"}:
         return True
-    folder = locations.project_folder(world.locations)
-    return folder is not None and folder.resolve() == draft.path.parent.resolve()
+    folder = locations.project_folder(context.locations)
+    return folder is not None and folder.resolve() == edit.path.parent.resolve()
 
 
 # ---------------------------------------------------------------- questions
@@ -147,8 +147,8 @@ def _is_found(world: World, draft: Draft) -> bool:
 class _Questions:
     """Asks for what is not given; collects what nobody can be asked for."""
 
-    def __init__(self, world: World) -> None:
-        self.reason = world.why_not_ask()
+    def __init__(self, context: Context) -> None:
+        self.reason = context.why_not_ask()
         self.missing: list[str] = []
 
     def need(
@@ -202,31 +202,31 @@ class _Questions:
             )
 
 
-def _questions(world: World, given: _Given, draft: Draft) -> tuple[str, dict[str, Any]]:
+def _questions(context: Context, given: _Given, edit: FileEdit) -> tuple[str, dict[str, Any]]:
     """Return the name and the table of the new profile."""
-    ask = _Questions(world)
+    ask = _Questions(context)
     # Nobody answers all the questions only to hear in the end that the name is taken.
-    taken = _names_in(draft) if ask.reason is None and not given.url else ()
+    taken = _names_in(edit) if ask.reason is None and not given.url else ()
 
     def wrong_name(name: str) -> str:
         if not PROFILE_NAME.fullmatch(name):
             return layer.BAD_NAME
         has_it = (
-            f"{trust.printable(str(draft.path))} has a profile {name} already; choose another name"
+            f"{trust.printable(str(edit.path))} has a profile {name} already; choose another name"
         )
         return has_it if name in taken else ""
 
     name = ask.need(given.name, "NAME", "name of the profile", "dev", wrong=wrong_name)
     url = ask.need(given.url, "--url", "URL of the server", wrong=_wrong_url)
-    scheme = _scheme(world, ask, given, url)
+    scheme = _scheme(context, ask, given, url)
     auth = {"scheme": scheme, **(_login(ask, scheme, given) if scheme else {})}
     ask.refuse_missing()
     return name, {"url": url, "auth": auth}
 
 
-def _names_in(draft: Draft) -> tuple[str, ...]:
+def _names_in(edit: FileEdit) -> tuple[str, ...]:
     try:
-        return tuple(draft.parsed(draft.data).names())
+        return tuple(edit.parsed(edit.data).names())
     except ProfileError:  # told when the profile is to be written
         return ()
 
@@ -241,11 +241,11 @@ def _wrong_scheme(scheme: str) -> str:
     return "" if scheme in known else f"scheme: {suggest.unknown_name(scheme, known, 'scheme')}"
 
 
-def _scheme(world: World, ask: _Questions, given: _Given, url: str) -> str:
+def _scheme(context: Context, ask: _Questions, given: _Given, url: str) -> str:
     """Learn the scheme from the server, and let a person decide; empty where nobody can tell."""
     fitting: tuple[str, ...] = ()
     if url and not given.offline and not given.scheme:
-        learnt = learn(world, url)
+        learnt = learn(context, url)
         fitting = learnt.schemes
         _output.tell(learnt.saw)
     if "credentials" in fitting and (given.user_name or given.domain or given.password_from):
@@ -315,7 +315,7 @@ def _snippet(name: str, meant: dict[str, Any]) -> str:
     return tomli_w.dumps({"profiles": {name: meant}})
 
 
-def _with_profile(draft: Draft, name: str, meant: dict[str, Any]) -> bytes:
+def _with_profile(edit: FileEdit, name: str, meant: dict[str, Any]) -> bytes:
     """Return the file's content with the profile in it, proven to be what was meant.
 
     Raises:
@@ -324,13 +324,13 @@ def _with_profile(draft: Draft, name: str, meant: dict[str, Any]) -> bytes:
         ProfileError: the gate refuses the profile.
     """
     try:
-        old = draft.parsed(draft.data)
+        old = edit.parsed(edit.data)
     except ProfileError as error:
         raise _NotAppended(f"the file is not valid\n{error}") from None
     _refuse_same_name(old, name)
-    data = draft.appended(_snippet(name, meant))
+    data = edit.appended(_snippet(name, meant))
     try:
-        new = draft.parsed(data)
+        new = edit.parsed(data)
     except ProfileError:
         raise _NotAppended("profiles is written in a form that cannot be added to") from None
     rest = {key: dict(value) if key == "profiles" else value for key, value in new.tables.items()}

@@ -12,7 +12,7 @@ from gatepass._session.probe import user_of
 from gatepass._session.resolve import context_of_field
 from gatepass._session.vault_config import vault_of
 from gatepass.cli import _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import OIDC, moment, of_the_login, profile_of, session_of
 from gatepass.cli._options import CONTEXT, config_file_option, example, name_argument
 from gatepass.errors import (
@@ -46,7 +46,7 @@ _NOT_TOLD: Final = "logged out here; the provider was not told"
 @config_file_option
 @click.pass_obj
 def login(
-    world: World, name: str, device: bool, adopt: bool, yes: bool, config_files: tuple[str, ...]
+    context: Context, name: str, device: bool, adopt: bool, yes: bool, config_files: tuple[str, ...]
 ) -> int:
     """Log in once and store the login, so that later runs need nobody.
 
@@ -56,32 +56,32 @@ def login(
     """
     if device and adopt:
         raise click.UsageError("--adopt takes over a login; --device makes a new one")
-    profile = profile_of(world, name, config_files)
+    profile = profile_of(context, name, config_files)
     if profile.scheme == OIDC:
-        return _at_the_provider(world, profile, device=device, adopt=adopt, yes=yes)
+        return _at_the_provider(context, profile, device=device, adopt=adopt, yes=yes)
     if device or adopt:
         raise ProfileError(
             f"--device and --adopt are for the scheme oidc; {name} uses {profile.scheme}"
         )
-    _into_the_keyring(world, profile, config_files)
+    _into_the_keyring(context, profile, config_files)
     return 0
 
 
 def _at_the_provider(
-    world: World, profile: Profile, *, device: bool, adopt: bool, yes: bool
+    context: Context, profile: Profile, *, device: bool, adopt: bool, yes: bool
 ) -> int:
     scheme = _oidc(profile)
     if scheme.flow == "client_credentials" and not device:
         _output.tell(f"{profile.name} logs on by client_secret: there is nothing to log in")
         return 0
     if not adopt:
-        _refuse_without_a_person(world)
-    _make_ready(world, profile)
+        _refuse_without_a_person(context)
+    _make_ready(context, profile)
     flow = "device" if device else scheme.flow
-    with session_of(world, profile, flow=flow, use_stored_token=False) as session:
+    with session_of(context, profile, flow=flow, use_stored_token=False) as session:
         if adopt:
             taken = of_the_login(session, "adopt")(
-                lambda issuer: _agreed(world, profile, issuer, yes=yes)
+                lambda issuer: _agreed(context, profile, issuer, yes=yes)
             )
             if taken is None:
                 _output.say("not taken over; nothing was changed")
@@ -89,12 +89,12 @@ def _at_the_provider(
         else:
             session.login()
             session.persist_oidc_token()
-    _output.tell(_outcome(_status(world, profile)))
+    _output.tell(_outcome(_status(context, profile)))
     return 0
 
 
-def _refuse_without_a_person(world: World) -> None:
-    reason = world.terminal.why_not_browse()
+def _refuse_without_a_person(context: Context) -> None:
+    reason = context.terminal.why_not_browse()
     if reason is not None:
         raise LoginRequired(
             f"a person must log in, and {reason}",
@@ -102,15 +102,15 @@ def _refuse_without_a_person(world: World) -> None:
         )
 
 
-def _make_ready(world: World, profile: Profile) -> None:
+def _make_ready(context: Context, profile: Profile) -> None:
     """See that the login can be stored, before somebody takes the trouble."""
     from gatepass.auth._oidc import status
 
-    vault = vault_of(profile.machine, world)
+    vault = vault_of(profile.machine, context)
     status.prepare_vault(_oidc(profile), profile.origin, vault)
 
 
-def _agreed(world: World, profile: Profile, issuer: str, *, yes: bool) -> bool:
+def _agreed(context: Context, profile: Profile, issuer: str, *, yes: bool) -> bool:
     """Show where a token would be sent, and have it confirmed."""
     _output.say(
         f"the stored token of ansys-openapi-common for {profile.origin} would be sent to the "
@@ -118,7 +118,7 @@ def _agreed(world: World, profile: Profile, issuer: str, *, yes: bool) -> bool:
     )
     if yes or _oidc(profile).issuer is not None:  # the profile names it: that is agreement
         return True
-    reason = world.why_not_ask()
+    reason = context.why_not_ask()
     if reason is not None:
         raise NobodyThere(
             f"nobody can confirm that the token belongs to {issuer}: {reason}",
@@ -146,10 +146,10 @@ def _oidc(profile: Profile) -> "Oidc":
     return profile.auth
 
 
-def _status(world: World, profile: Profile) -> "Status":
+def _status(context: Context, profile: Profile) -> "Status":
     from gatepass.auth._oidc import status
 
-    return status.read_status(_oidc(profile), profile.origin, vault_of(profile.machine, world))
+    return status.read_status(_oidc(profile), profile.origin, vault_of(profile.machine, context))
 
 
 # ---------------------------------------------------------------- logout
@@ -163,29 +163,29 @@ def _status(world: World, profile: Profile) -> "Status":
 @name_argument(required=True)
 @config_file_option
 @click.pass_obj
-def logout(world: World, name: str, config_files: tuple[str, ...]) -> None:
+def logout(context: Context, name: str, config_files: tuple[str, ...]) -> None:
     """Forget a login: revoke it at the provider where that is possible, and delete it here.
 
     With a password or token in the keyring entry of the profile's server, that entry is deleted.
     """
-    profile = profile_of(world, name, config_files)
+    profile = profile_of(context, name, config_files)
     if profile.scheme == OIDC:
-        _output.tell(_logged_out(world, profile))
+        _output.tell(_logged_out(context, profile))
     else:
-        _out_of_the_keyring(world, profile)
+        _out_of_the_keyring(context, profile)
 
 
-def _logged_out(world: World, profile: Profile) -> str:
+def _logged_out(context: Context, profile: Profile) -> str:
     """Forget the login of a profile, whatever else is broken, and say what was done."""
     from gatepass.auth._oidc import status
 
     trouble: GatepassError
     try:
-        with session_of(world, profile) as session:
+        with session_of(context, profile) as session:
             return str(of_the_login(session, "logout")())
     except (SecretUnavailable, VaultError) as error:
         trouble = error  # no secret to revoke it with, or a record that cannot be read
-    vault = vault_of(profile.machine, world)
+    vault = vault_of(profile.machine, context)
     was_there = status.forget_login(_oidc(profile), profile.origin, vault)
     _output.tell(f"warning: {trouble.message}")
     return _NOT_TOLD if was_there else "nobody was logged in"
@@ -202,7 +202,7 @@ def _secret_fields(profile: Profile) -> Iterator[tuple[str, SecretRef]]:
             yield name, value
 
 
-def _into_the_keyring(world: World, profile: Profile, config_files: tuple[str, ...]) -> None:
+def _into_the_keyring(context: Context, profile: Profile, config_files: tuple[str, ...]) -> None:
     from gatepass.cli.secret import keep
 
     fields = dict(_secret_fields(profile))
@@ -215,27 +215,27 @@ def _into_the_keyring(world: World, profile: Profile, config_files: tuple[str, .
         if any(source == "keyring" for source, _ in reference.alternatives)
     ]
     for name in kept or fields:  # without a keyring reference, it says what to write
-        keep(world, profile.name, name, config_files)
+        keep(context, profile.name, name, config_files)
     _output.tell(f"see whether it works: gatepass check {profile.name}")
 
 
-def _out_of_the_keyring(world: World, profile: Profile) -> None:
+def _out_of_the_keyring(context: Context, profile: Profile) -> None:
     fields = dict(_secret_fields(profile))
     if not fields:
         _output.tell(f"{profile.name} uses {profile.scheme}: there is nothing to log out of")
     for name, reference in fields.items():
         if ("keyring", "") in reference.alternatives:
-            _output.tell(_deleted(world, profile, name))
+            _output.tell(_deleted(context, profile, name))
         else:
             _output.tell(f"{name} stands in {reference}, which is not of this profile alone: kept")
 
 
-def _deleted(world: World, profile: Profile, field: str) -> str:
+def _deleted(context: Context, profile: Profile, field: str) -> str:
     """Delete the keyring entry that is bound to the profile's server, and say what was done."""
     from gatepass.secrets import keyring
 
-    user = user_of(profile, world) if field == "password" else None
-    access = context_of_field(profile, field, world, user)
+    user = user_of(profile, context) if field == "password" else None
+    access = context_of_field(profile, field, context, user)
     service, account = keyring.entry("", access)
     if keyring.read(service, account, access) is None:
         return f"nobody was logged in: there is no entry {account} of service {service}"

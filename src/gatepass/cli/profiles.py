@@ -15,7 +15,7 @@ from gatepass._net import urls
 from gatepass._session.probe import Asking
 from gatepass._system import plugins
 from gatepass.cli import _explain_text, _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -23,7 +23,7 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
 )
-from gatepass.cli._problems import complaints_of, twins
+from gatepass.cli._problems import complaints_of, similar_names
 from gatepass.errors import GatepassError, Problem
 
 # ---------------------------------------------------------------- profiles
@@ -33,9 +33,9 @@ from gatepass.errors import GatepassError, Problem
 @config_file_option
 @json_option
 @click.pass_obj
-def profiles(world: World, config_files: tuple[str, ...], as_json: bool) -> None:
+def profiles(context: Context, config_files: tuple[str, ...], as_json: bool) -> None:
     """List all profiles, also those that are broken or not trusted."""
-    layers = world.layers(config_files)
+    layers = context.layers(config_files)
     default, why = _default(layers)
     entries = list(_entries(layers, default))
     if as_json:
@@ -91,7 +91,7 @@ class _Entry:
 
 def _entries(layers: Layers, default: str | None) -> "list[_Entry]":
     untrusted = {name for source in layers.untrusted for name in source.names()}
-    confused = {complaint.profile: complaint.problem for complaint in twins(layers)}
+    confused = {complaint.profile: complaint.problem for complaint in similar_names(layers)}
     return [
         _untrusted_entry(layers, name)
         if name in untrusted
@@ -197,7 +197,7 @@ def tell_where(layers: Layers) -> None:
 @json_option
 @click.pass_obj
 def show(
-    world: World,
+    context: Context,
     *,
     name: str | None,
     origin: bool,
@@ -211,12 +211,12 @@ def show(
     """
     if resolve and not origin:
         raise click.UsageError("--resolve goes with --origin")
-    layers = world.layers(config_files)
+    layers = context.layers(config_files)
     selected = selection.select_name(layers, name)
     merged = merge.merge_profile(layers, selected, requested=name)
     profile = validate.validate_profile(merged, validate.validate_machine_settings(layers))
     if origin:
-        _print_explanation(world, profile, resolve=resolve, as_json=as_json)
+        _print_explanation(context, profile, resolve=resolve, as_json=as_json)
         return
     table = table_of(profile)
     if as_json:
@@ -227,10 +227,10 @@ def show(
         _output.toml(tomli_w.dumps({"profiles": {profile.name: table}}))
 
 
-def _print_explanation(world: World, profile: Profile, *, resolve: bool, as_json: bool) -> None:
+def _print_explanation(context: Context, profile: Profile, *, resolve: bool, as_json: bool) -> None:
     explanation = explain(profile)
     with _output.waiting_for("asking each reference (a keyring 5 s, a command 30 s at most) ..."):
-        probed = list(Asking(world).probed(profile, run_commands=True)) if resolve else []
+        probed = list(Asking(context).probed(profile, run_commands=True)) if resolve else []
     if as_json:
         whole = asdict(explanation)
         if resolve:

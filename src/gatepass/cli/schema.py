@@ -11,8 +11,8 @@ from gatepass._config.layer import is_own
 from gatepass._config.locations import Locations
 from gatepass._system.files import replace
 from gatepass.cli import _output
-from gatepass.cli._context import World
-from gatepass.cli._edit import BOM, Draft, layer_of, same
+from gatepass.cli._context import Context
+from gatepass.cli._edit import BOM, FileEdit, layer_of, same
 from gatepass.cli._options import CONTEXT, example
 from gatepass.errors import GatepassError, ProfileNotFound
 from gatepass.secrets import LayerKind
@@ -37,29 +37,29 @@ def _line(schema_file: str) -> str:
 )
 @click.option("--print", "to_stdout", is_flag=True, help="Print the schema and write nothing.")
 @click.pass_obj
-def schema(world: World, file: Path | None, part: bool, to_stdout: bool) -> None:
+def schema(context: Context, file: Path | None, part: bool, to_stdout: bool) -> None:
     """Teach your editor the keys of a file of profiles.
 
     Writes the JSON Schema beside the file, and into the file the line by which editors find it.
     Without FILE: your own profiles.toml. The schema knows the schemes that are installed here.
     """
-    path = files.absolute(file) if file else world.locations.user
-    layer = layer_of(path, world.locations)
-    part = part or _is_part(layer, world.locations)
+    path = files.absolute(file) if file else context.locations.user
+    layer = layer_of(path, context.locations)
+    part = part or _is_part(layer, context.locations)
     document = json_schema.document(machine=is_own(layer), whole=not part)
     if to_stdout:
         _output.json(document)
         return
-    draft = Draft.of(path, layer)
-    if draft.old is None:
+    edit = FileEdit.of(path, layer)
+    if edit.old is None:
         raise ProfileNotFound(
             f"{trust.printable(str(path))}: no such file", hint="make it with: gatepass init"
         )
     schema_file = _PART if part else _WHOLE
-    with_line = _with_line(draft, _line(schema_file))
+    with_line = _with_line(edit, _line(schema_file))
     _write(path.parent / schema_file, json.dumps(document, indent=2) + "\n")
-    if with_line != draft.data:
-        draft.replace(with_line, trust.TrustStore(world.locations.state))
+    if with_line != edit.data:
+        edit.replace(with_line, trust.TrustStore(context.locations.state))
         _output.tell(f"wrote the line {_line(schema_file)} into {trust.printable(str(path))}")
 
 
@@ -68,24 +68,24 @@ def _is_part(layer: LayerKind, locations: Locations) -> bool:
     return layer == "local" or (layer == "user" and any(map(Path.exists, locations.system)))
 
 
-def _with_line(draft: Draft, line: str) -> bytes:
+def _with_line(edit: FileEdit, line: str) -> bytes:
     """Return the file's content with the line that editors read.
 
     A line that somebody else wrote stays; one of ours for another kind of file is replaced.
     """
-    old = draft.parsed(draft.data).tables
+    old = edit.parsed(edit.data).tables
     ours = {_line(each).encode() for each in (_WHOLE, _PART)}
-    for found in draft.data.removeprefix(BOM).splitlines():
+    for found in edit.data.removeprefix(BOM).splitlines():
         if found.strip() in ours:
-            return draft.data.replace(found.strip(), line.encode(), 1)
+            return edit.data.replace(found.strip(), line.encode(), 1)
         if found.strip().startswith(b"#:schema"):
-            return draft.data
+            return edit.data
         if found.strip() and not found.lstrip().startswith(b"#"):
             break
-    new = draft.with_first_line(line)
-    if not same(draft.parsed(new).tables, old):
+    new = edit.with_first_line(line)
+    if not same(edit.parsed(new).tables, old):
         raise GatepassError(
-            f"{trust.printable(str(draft.path))} would not mean the same with another line"
+            f"{trust.printable(str(edit.path))} would not mean the same with another line"
         )
     return new
 

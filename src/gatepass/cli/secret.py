@@ -12,7 +12,7 @@ from gatepass._config.layer import Layers
 from gatepass._session.probe import Answer, Asking
 from gatepass._session.resolve import context_of_field
 from gatepass.cli import _explain_text, _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -53,12 +53,12 @@ def set_(
     users of the computer can see.
     """
     _refuse_extra(ctx)
-    world = ctx.find_object(World) or World.of_this_process()
-    keep(world, name, field, config_files, from_stdin=from_stdin)
+    context = ctx.find_object(Context) or Context.of_this_process()
+    keep(context, name, field, config_files, from_stdin=from_stdin)
 
 
 def keep(
-    world: World,
+    context: Context,
     name: str,
     field: str,
     config_files: tuple[str, ...],
@@ -73,9 +73,9 @@ def keep(
     """
     from gatepass.secrets import keyring
 
-    found, service, account = _entry(world, name, field, config_files)
-    value = _value(world, f"{found.key.replace('_', ' ')} ({account}, {service})", from_stdin)
-    keyring.store(service, account, value, context_of_field(found.profile, field, world))
+    found, service, account = _entry(context, name, field, config_files)
+    value = _value(context, f"{found.key.replace('_', ' ')} ({account}, {service})", from_stdin)
+    keyring.store(service, account, value, context_of_field(found.profile, field, context))
     _output.tell(f"stored: entry {account} of service {service}")
     if not found.stands:
         _output.tell(f'now write into {found.table} ({found.where}):\n    {found.key} = "keyring:"')
@@ -91,9 +91,9 @@ def delete(ctx: click.Context, name: str, field: str, config_files: tuple[str, .
     from gatepass.secrets import keyring
 
     _refuse_extra(ctx)
-    world = ctx.find_object(World) or World.of_this_process()
-    found, service, account = _entry(world, name, field, config_files)
-    keyring.remove(service, account, context_of_field(found.profile, field, world))
+    context = ctx.find_object(Context) or Context.of_this_process()
+    found, service, account = _entry(context, name, field, config_files)
+    keyring.remove(service, account, context_of_field(found.profile, field, context))
     _output.tell(f"deleted: entry {account} of service {service}")
 
 
@@ -102,7 +102,7 @@ def delete(ctx: click.Context, name: str, field: str, config_files: tuple[str, .
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @click.pass_obj
-def new_key(world: World, path: Path) -> None:
+def new_key(context: Context, path: Path) -> None:
     """Make a key file for the vault, on a computer without a keyring.
 
     Only you can read the file. It is never replaced: what its key sealed would be lost.
@@ -114,7 +114,7 @@ def new_key(world: World, path: Path) -> None:
     reference = f"file:{path}"
     _output.say(
         f"made: {trust.printable(str(path))}\n"
-        f"write into {world.locations.user}, above its first table:\n"
+        f"write into {context.locations.user}, above its first table:\n"
         f"    vault_key = {_explain_text.inline(reference)}\n"
         "or set the variable:\n"
         f"    GATEPASS_VAULT_KEY={trust.quoted(reference)}"
@@ -126,15 +126,15 @@ def new_key(world: World, path: Path) -> None:
 @config_file_option
 @json_option
 @click.pass_obj
-def list_(world: World, name: str | None, config_files: tuple[str, ...], as_json: bool) -> None:
+def list_(context: Context, name: str | None, config_files: tuple[str, ...], as_json: bool) -> None:
     """List the references of profiles, and whether each answers.
 
     Without NAME: of all profiles. Asks variables, files and the keyring; asks no person and
     runs no program.
     """
-    layers = world.layers(config_files)
+    layers = context.layers(config_files)
     names = layers.all_names if name is None else (selection.select_name(layers, name),)
-    asking = Asking(world)
+    asking = Asking(context)
     with _output.waiting_for("asking each reference (a keyring for at most 5 s) ..."):
         found = [answer for each in names for answer in _answers(asking, layers, each, named=name)]
     if as_json:
@@ -162,11 +162,11 @@ def _refuse_extra(ctx: click.Context) -> None:
 
 
 def _entry(
-    world: World, name: str, field: str, config_files: tuple[str, ...]
+    context: Context, name: str, field: str, config_files: tuple[str, ...]
 ) -> tuple[Field, str, str]:
     """Find the keyring entry that a field names."""
-    found = find(world.layers(config_files), name, field)
-    entry = found.entry(world)
+    found = find(context.layers(config_files), name, field)
+    entry = found.entry(context)
     if entry is None:
         written = found.reference.as_written()
         more = [*(written if isinstance(written, list) else [written]), "keyring:"]
@@ -178,12 +178,12 @@ def _entry(
     return found, *entry
 
 
-def _value(world: World, label: str, from_stdin: bool) -> str:
+def _value(context: Context, label: str, from_stdin: bool) -> str:
     """Ask the person for a secret, or read it from a pipe."""
     piped = sys.stdin is not None and not sys.stdin.isatty()
     if piped and not from_stdin:
         _output.say("reading the secret from standard input")  # it may be a pipe that stays silent
-    value = _line_of_stdin() if from_stdin or piped else world.terminal.ask_secret(label)
+    value = _line_of_stdin() if from_stdin or piped else context.terminal.ask_secret(label)
     if not value:
         raise SecretUnavailable(
             "the secret is empty; nothing was stored",

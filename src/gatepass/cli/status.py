@@ -12,7 +12,7 @@ from gatepass._config.layer import Layers
 from gatepass._config.profile import Profile
 from gatepass._session.vault_config import vault_of
 from gatepass.cli import _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import OIDC, length, login_of, moment, profile_of
 from gatepass.cli._options import (
     CONTEXT,
@@ -89,7 +89,7 @@ _Look = Callable[[Profile], _Row]
 @json_option
 @click.pass_obj
 def status(
-    world: World,
+    context: Context,
     name: str | None,
     min_valid: float | None,
     config_files: tuple[str, ...],
@@ -100,9 +100,9 @@ def status(
     Without NAME: of all of them. Looks into the vault and asks the keyring for its key; asks no
     server and no person. Ends with 3 when nobody is logged in at the profile NAME.
     """
-    layers = world.layers(config_files)
+    layers = context.layers(config_files)
     names = layers.all_names if name is None else (selection.select_name(layers, name),)
-    look = _look(world)
+    look = _look(context)
     with _output.waiting_for("asking for the vault's key (a keyring for at most 5 s) ..."):
         rows = [row for each in names for row in _rows(look, layers, each, named=name is not None)]
     now = time.time()
@@ -130,7 +130,7 @@ def _rows(look: _Look, layers: Layers, name: str, *, named: bool) -> Iterator[_R
         )
 
 
-def _look(world: World) -> _Look:
+def _look(context: Context) -> _Look:
     """Return what looks up the login of a profile; the vault is opened once for all profiles."""
     lookups: list[Any] = []
 
@@ -141,7 +141,7 @@ def _look(world: World) -> _Look:
         scheme = profile.auth
         assert isinstance(scheme, oidc.Oidc)  # noqa: S101 - a built-in name means the built-in
         if not lookups:  # the vault is a setting of the machine, and so the same for all profiles
-            vault = vault_of(profile.machine, world.without_person())
+            vault = vault_of(profile.machine, context.without_person())
             lookups.append(status_reader(vault))
         try:
             return _Row(profile.name, scheme, lookups[0](scheme, profile.origin))
@@ -231,17 +231,17 @@ def _notes(row: _Row) -> Iterator[str]:
 @name_argument(required=True)
 @config_file_option
 @click.pass_obj
-def token(world: World, name: str, config_files: tuple[str, ...]) -> None:
+def token(context: Context, name: str, config_files: tuple[str, ...]) -> None:
     """Print an access token of the scheme oidc, and nothing else.
 
     It is renewed first where that is needed. Whoever sees it can use it until it ends.
     """
-    profile = profile_of(world, name, config_files)
+    profile = profile_of(context, name, config_files)
     if profile.scheme != OIDC:
         raise ProfileError(
             f"token is for the scheme oidc; {name} uses {profile.scheme}",
             hint=f"where its secret comes from: gatepass secret list {name}",
         )
-    with login_of(world, profile) as login:
+    with login_of(context, profile) as login:
         access = login.access_token()
     _output.data(access.reveal())

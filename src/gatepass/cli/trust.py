@@ -16,7 +16,7 @@ from gatepass._config.layer import MACHINE_KEYS
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE
 from gatepass._config.trust import TrustStore
 from gatepass.cli import _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._edit import layer_of
 from gatepass.cli._oidc_session import moment
 from gatepass.cli._options import CONTEXT, example, json_option
@@ -37,7 +37,7 @@ _SHORT: Final = 12  # digits of a digest, enough to compare by eye
 @json_option
 @click.pass_obj
 def trust(
-    world: World, *, file: Path | None, yes: bool, as_list: bool, revoke: bool, as_json: bool
+    context: Context, *, file: Path | None, yes: bool, as_list: bool, revoke: bool, as_json: bool
 ) -> int:
     """Show what a project file may do, and trust it.
 
@@ -53,13 +53,13 @@ def trust(
         raise click.UsageError("--list takes no FILE")
     if revoke and not file:
         raise click.UsageError("--revoke needs a FILE")
-    store = _trust.TrustStore(world.locations.state)
+    store = _trust.TrustStore(context.locations.state)
     if as_list:
         return _list(store, as_json=as_json)
     if revoke:
         return _revoke(store, cast("Path", file))
-    paths = [files.absolute(file)] if file else list(_project_files(world, store))
-    return _trust_each(world, store, paths, yes=yes, named=file is not None)
+    paths = [files.absolute(file)] if file else list(_project_files(context, store))
+    return _trust_each(context, store, paths, yes=yes, named=file is not None)
 
 
 def _list(store: TrustStore, *, as_json: bool) -> int:
@@ -93,16 +93,16 @@ def _revoke(store: TrustStore, path: Path) -> int:
 
 
 def _trust_each(
-    world: World, store: TrustStore, paths: list[Path], *, yes: bool, named: bool
+    context: Context, store: TrustStore, paths: list[Path], *, yes: bool, named: bool
 ) -> int:
     declined = False
     for path in paths:
-        unread = _unread(world, store, path)
+        unread = _unread(context, store, path)
         if unread is not None and not named:
             declined = True  # the folder is not one's own choice alone
             _output.tell(f"not trusted: {_trust.printable(str(unread))}")
             continue
-        found = _read(world, path)
+        found = _read(context, path)
         if found is None:
             raise ProfileNotFound(
                 f"{_trust.printable(str(path))}: no such file",
@@ -110,7 +110,7 @@ def _trust_each(
             )
         if store.holds(found) and unread is None:
             _output.tell(f"{_trust.printable(str(found.path))} is trusted already")
-        elif _agreed(world, found, yes=yes):
+        elif _agreed(context, found, yes=yes):
             store.add(found)
             _output.tell(f"trusted: {_trust.printable(str(found.path))}")
         else:
@@ -119,34 +119,34 @@ def _trust_each(
     return _DECLINED if declined else 0
 
 
-def _is_of_project(world: World, path: Path) -> bool:
-    return layer_of(path, world.locations) in {"project", "local"}
+def _is_of_project(context: Context, path: Path) -> bool:
+    return layer_of(path, context.locations) in {"project", "local"}
 
 
-def _read(world: World, path: Path) -> FileBytes | None:
-    if _is_of_project(world, path):
+def _read(context: Context, path: Path) -> FileBytes | None:
+    if _is_of_project(context, path):
         return files.read_file(path, most=files.MOST_OF_PROJECT)
     return files.read_file(path)
 
 
-def _unread(world: World, store: TrustStore, path: Path) -> UnreadFile | None:
+def _unread(context: Context, store: TrustStore, path: Path) -> UnreadFile | None:
     """Return a project's file that the search passes over, whoever trusts its content."""
-    if not _is_of_project(world, path):
+    if not _is_of_project(context, path):
         return None
-    sudo_uid = world.environ.get("SUDO_UID")
+    sudo_uid = context.environ.get("SUDO_UID")
     found = _trust.read_project_file(path, store, sudo_uid=sudo_uid)
     return found if isinstance(found, UnreadFile) else None
 
 
-def _project_files(world: World, store: TrustStore) -> Iterator[Path]:
+def _project_files(context: Context, store: TrustStore) -> Iterator[Path]:
     """Yield the files that the search finds, and those of other users that it passes over."""
     anything = found = False
-    for folder in locations.project_folders(world.locations):
+    for folder in locations.project_folders(context.locations):
         for name in (PROJECT_FILE, LOCAL_FILE):
             if os.path.lexists(path := folder / name):
                 yield path
                 anything = True
-                unread = _unread(world, store, path)
+                unread = _unread(context, store, path)
                 found |= unread is None or not unread.owner
         if found:
             return
@@ -157,10 +157,10 @@ def _project_files(world: World, store: TrustStore) -> Iterator[Path]:
         )
 
 
-def _agreed(world: World, file: FileBytes, *, yes: bool) -> bool:
+def _agreed(context: Context, file: FileBytes, *, yes: bool) -> bool:
     """Show what a file may do, and have it confirmed."""
-    tables = layers.parse_layer(file, layer_of(file.path, world.locations)).tables
-    owner = permissions.another_owner(file, sudo_uid=world.environ.get("SUDO_UID"))
+    tables = layers.parse_layer(file, layer_of(file.path, context.locations)).tables
+    owner = permissions.another_owner(file, sudo_uid=context.environ.get("SUDO_UID"))
     shown = _trust.printable(str(file.path))
     if owner:
         _output.tell(f"{shown} belongs to another user, {owner}, who can change it")
@@ -172,7 +172,7 @@ def _agreed(world: World, file: FileBytes, *, yes: bool) -> bool:
         _output.tell(f"  {line}")
     if yes:
         return True
-    reason = world.why_not_ask()
+    reason = context.why_not_ask()
     if reason is not None:
         raise NobodyThere(
             f"nobody can confirm that {_trust.printable(str(file.path))} is trusted: {reason}",

@@ -11,7 +11,7 @@ from gatepass._config import selection
 from gatepass._config.validate import validate_machine_settings
 from gatepass._system.findings import Finding
 from gatepass.cli import _output
-from gatepass.cli._context import World
+from gatepass.cli._context import Context
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -84,7 +84,7 @@ def _lines(text: str) -> list[str]:
 @json_option
 @click.pass_obj
 def validate(
-    world: World,
+    context: Context,
     name: str | None,
     unattended: bool,
     seconds: float | None,
@@ -98,12 +98,12 @@ def validate(
     """
     if seconds is not None and not unattended:
         raise click.UsageError("--for belongs to --unattended")
-    count, complaints = all_complaints(lambda: world.layers(config_files), name)
+    count, complaints = all_complaints(lambda: context.layers(config_files), name)
     if not count and not complaints and not as_json:
-        tell_where(world.read(config_files))
+        tell_where(context.read(config_files))
     if unattended:
         with _output.waiting_for("looking at what is there (a keyring for at most 5 s) ..."):
-            told = _predicted(world, name, config_files, seconds or 0) if count else []
+            told = _predicted(context, name, config_files, seconds or 0) if count else []
         return _show_findings(count, complaints, told, as_json=as_json)
     if as_json:
         _output.json([complaint.as_json() for complaint in complaints])
@@ -128,12 +128,12 @@ def _show_complaints(complaints: Iterable[Complaint]) -> None:
 
 
 def _predicted(
-    world: World, name: str | None, config_files: tuple[str, ...], seconds: float
+    context: Context, name: str | None, config_files: tuple[str, ...], seconds: float
 ) -> list[_Told]:
     """Predict each profile that is valid; the others have their complaints."""
     from gatepass.cli._unattended import findings
 
-    layers = world.read(config_files)
+    layers = context.read(config_files)
     try:
         machine = validate_machine_settings(layers)
     except ProfileError:
@@ -142,7 +142,7 @@ def _predicted(
     for each in layers.names if name is None else (selection.select_name(layers, name),):
         profile, _ = complaints_of(layers, each, machine)
         if profile is not None:
-            found = findings(world, layers, profile, seconds)
+            found = findings(context, layers, profile, seconds)
             told += [_Told(each, finding) for finding in found]
     return told
 
