@@ -35,7 +35,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"gatepass\._.*"),
     (r"py:.*", r"gatepass\.(sandbox|integrations\.pygranta)\.(_.*|Builder|Client)"),
     (r"py:.*", r"gatepass\.integrations\.stk\.StkArguments"),
-    (r"py:.*", r"(Fault|ProviderRequest|Gate)"),
+    (r"py:.*", r"ProviderRequest"),
     (r"py:.*", r"gatepass\.auth\.Predictor"),
     (r"py:.*", r"(gatepass\.auth\.Resolver|Authenticator|ProfileKeys|ReferenceSyntaxError)"),
     (r"py:.*", r"tuple\[.*"),  # an alias that is written out

@@ -26,9 +26,9 @@ from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.login import OidcLogin
 from gatepass.auth._oidc.status import create_vault_key
 from gatepass.errors import GatepassError, LoginRequired, ProfileError
-from gatepass.sandbox.provider import IdentityProvider
 from gatepass.secrets import ref
 from tests.support.echo import Answer, Echo, Seen, echo
+from tests.support.faulty_provider import FaultyProvider
 from tests.support.sessions import profile_for
 
 CLIENT = "gatepass"
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:the identity provider gave no re
 class World:
     """An API, an identity provider, a vault, and people."""
 
-    def __init__(self, api: Echo, idp: IdentityProvider, folder: Path) -> None:
+    def __init__(self, api: Echo, idp: FaultyProvider, folder: Path) -> None:
         self.api = api
         self.idp = idp
         self.folder = folder
@@ -97,7 +97,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., World]]:
         def world(**keys: Any) -> World:
             keys.setdefault("access_token_seconds", 3600)
             users = {"alice": "pw", "bob": "pw"}
-            idp = stack.enter_context(IdentityProvider(users=users, clients={CLIENT: None}, **keys))
+            idp = stack.enter_context(FaultyProvider(users=users, clients={CLIENT: None}, **keys))
             api = stack.enter_context(echo())
             folder = tmp_path / "vault"
             if not Path(f"{folder}.key").exists():
@@ -338,7 +338,7 @@ def test_a_spoofed_challenge_gets_no_stored_token(make: Callable[..., World]) ->
     """A hostile API names its own authority; the stored token goes to the pinned one or nowhere."""
     world = make()
     mi = world.logged_in()
-    with IdentityProvider(users={"eve": "pw"}, clients={CLIENT: None}) as evil:
+    with FaultyProvider(users={"eve": "pw"}, clients={CLIENT: None}) as evil:
         challenge = (
             f'Bearer authority="{evil.issuer}", clientid="{CLIENT}", '
             'redirecturi="http://127.0.0.1/callback", scope="openid", error="invalid_token"'
@@ -571,7 +571,7 @@ def test_a_missing_key_is_named_and_no_new_one_is_made(make: Callable[..., World
 
 def test_a_client_with_a_secret_logs_on_by_itself(make: Callable[..., World]) -> None:
     world = make()
-    with IdentityProvider(
+    with FaultyProvider(
         users={}, clients={"svc": "se:c%41r+t /&=?~"}, access_token_seconds=3600
     ) as idp:
         mi = world.session(

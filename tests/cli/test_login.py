@@ -11,10 +11,9 @@ from gatepass.sandbox.provider import (
     CLIENT_ID,
     SERVICE_ID,
     SERVICE_SECRET,
-    Fault,
-    IdentityProvider,
 )
 from tests.support.echo import Answer, Echo, Seen, echo
+from tests.support.faulty_provider import Fault, FaultyProvider
 from tests.support.home import Home, ended, screen
 from tests.support.logins import SERVER, USERS, Office, profile
 from tests.support.peers.ca import CertificateAuthority
@@ -31,9 +30,9 @@ password = {password}
 
 
 @pytest.fixture
-def idp() -> Iterator[IdentityProvider]:
+def idp() -> Iterator[FaultyProvider]:
     """A provider at which alice is logged on already, as in a browser on her desk."""
-    with IdentityProvider(users=USERS, auto_login="alice", access_token_seconds=3600) as running:
+    with FaultyProvider(users=USERS, auto_login="alice", access_token_seconds=3600) as running:
         yield running
 
 
@@ -60,7 +59,7 @@ def test_each_command_that_asks_an_unproven_provider_says_so(
 ) -> None:
     """And ``tls.verify = false`` alone lets none of them ask it: that is about the server."""
     certificate = (ca.server.chain, ca.server.key)
-    with IdentityProvider(users=USERS, auto_login="alice", certificate=certificate) as idp:
+    with FaultyProvider(users=USERS, auto_login="alice", certificate=certificate) as idp:
         public = profile(idp.issuer)
         secret = 'flow = "client_credentials"\nclient_secret = "env:S"\nscopes = ["api"]\n'
         service = public.replace(f'"{CLIENT_ID}"', f'"{SERVICE_ID}"') + secret
@@ -86,7 +85,7 @@ def test_each_command_that_asks_an_unproven_provider_says_so(
 # ---------------------------------------------------------------- login at a provider
 
 
-def test_after_one_login_a_later_run_needs_nobody(office: Office, idp: IdentityProvider) -> None:
+def test_after_one_login_a_later_run_needs_nobody(office: Office, idp: FaultyProvider) -> None:
     """Also where the profile forbids runs to log in: this command is what it waits for."""
     office.home.user(profile(idp.issuer, "use_stored_token = true\n"))
 
@@ -102,7 +101,7 @@ def test_after_one_login_a_later_run_needs_nobody(office: Office, idp: IdentityP
     assert idp.counts.logins == 1
 
 
-def test_a_login_may_happen_on_another_device(office: Office, idp: IdentityProvider) -> None:
+def test_a_login_may_happen_on_another_device(office: Office, idp: FaultyProvider) -> None:
     office.home.user(profile(idp.issuer))
     with office.home.sit("login", "nightly", "--device") as child:
         child.expect("([A-Z]{4}-[A-Z]{4})")
@@ -114,7 +113,7 @@ def test_a_login_may_happen_on_another_device(office: Office, idp: IdentityProvi
 
 
 def test_where_nobody_is_it_says_so_at_once_and_asks_nobody(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     office.home.user(profile(idp.issuer))
 
@@ -127,7 +126,7 @@ def test_where_nobody_is_it_says_so_at_once_and_asks_nobody(
 
 
 def test_a_vault_that_cannot_be_used_is_told_before_the_login(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     office.home.user(profile(idp.issuer))
 
@@ -138,9 +137,7 @@ def test_a_vault_that_cannot_be_used_is_told_before_the_login(
     assert idp.requests == ()
 
 
-def test_a_login_that_cannot_be_renewed_is_not_stored(
-    office: Office, idp: IdentityProvider
-) -> None:
+def test_a_login_that_cannot_be_renewed_is_not_stored(office: Office, idp: FaultyProvider) -> None:
     idp.inject(Fault.NO_REFRESH_TOKEN)
     office.home.user(profile(idp.issuer))
 
@@ -152,7 +149,7 @@ def test_a_login_that_cannot_be_renewed_is_not_stored(
 
 
 def test_one_that_replaces_a_stored_login_says_when_it_ends(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     office.home.user(profile(idp.issuer))
     assert office.home.run("login", "nightly").returncode == 0
@@ -165,7 +162,7 @@ def test_one_that_replaces_a_stored_login_says_when_it_ends(
 
 
 def test_ctrl_c_ends_the_wait_and_stores_nothing(office: Office) -> None:
-    with IdentityProvider(users=USERS) as idp:  # shows a form that nobody fills in
+    with FaultyProvider(users=USERS) as idp:  # shows a form that nobody fills in
         office.home.user(profile(idp.issuer))
         with office.home.sit("login", "nightly") as child:
             child.expect("Waiting for")
@@ -202,7 +199,7 @@ def test_the_body_of_an_answer_without_a_challenge_is_not_even_read(office: Offi
     assert "ContentDecodingError" not in done.stderr
 
 
-def test_a_client_with_a_secret_needs_no_login(office: Office, idp: IdentityProvider) -> None:
+def test_a_client_with_a_secret_needs_no_login(office: Office, idp: FaultyProvider) -> None:
     more = 'flow = "client_credentials"\nclient_secret = "env:NOT_SET"\n'
     office.home.user(profile(idp.issuer, more))
 
@@ -244,7 +241,7 @@ def _old_entry(office: Office, account: str, value: str | None = None) -> str:
 
 @pytest.mark.parametrize("below", ["", "/", "/Health/v2.svc"])
 def test_the_token_of_ansys_openapi_common_is_taken_over_and_removed_there(
-    desk_office: Office, idp: IdentityProvider, below: str
+    desk_office: Office, idp: FaultyProvider, below: str
 ) -> None:
     """A profile that names the provider has agreed to it, so nobody need be there.
 
@@ -265,7 +262,7 @@ def test_the_token_of_ansys_openapi_common_is_taken_over_and_removed_there(
     assert desk_office.empty_office.run("token", "nightly").returncode == 0
 
 
-def _granta(idp: IdentityProvider) -> AbstractContextManager[Echo]:
+def _granta(idp: FaultyProvider) -> AbstractContextManager[Echo]:
     """A server that names the provider, as Granta does."""
 
     def answer(_seen: Seen) -> Answer:
@@ -280,7 +277,7 @@ def _granta(idp: IdentityProvider) -> AbstractContextManager[Echo]:
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1)])
 def test_a_provider_that_only_the_server_names_is_shown_and_confirmed(
-    desk_office: Office, idp: IdentityProvider, answer: str, code: int
+    desk_office: Office, idp: FaultyProvider, answer: str, code: int
 ) -> None:
     token = idp.issue()["refresh_token"]
     with _granta(idp) as granta:
@@ -302,7 +299,7 @@ def test_a_provider_that_only_the_server_names_is_shown_and_confirmed(
 
 
 def test_where_nobody_can_confirm_it_yes_must_be_said(
-    desk_office: Office, idp: IdentityProvider
+    desk_office: Office, idp: FaultyProvider
 ) -> None:
     with _granta(idp) as granta:
         _old_entry(desk_office, granta.url, idp.issue()["refresh_token"])
@@ -320,7 +317,7 @@ def test_where_nobody_can_confirm_it_yes_must_be_said(
 
 
 def test_without_an_entry_there_is_nothing_to_take_over(
-    desk_office: Office, idp: IdentityProvider
+    desk_office: Office, idp: FaultyProvider
 ) -> None:
     desk_office.home.user(profile(idp.issuer))
 
@@ -333,7 +330,7 @@ def test_without_an_entry_there_is_nothing_to_take_over(
 # ---------------------------------------------------------------- logout at a provider
 
 
-def test_logout_revokes_the_login_and_deletes_it(office: Office, idp: IdentityProvider) -> None:
+def test_logout_revokes_the_login_and_deletes_it(office: Office, idp: FaultyProvider) -> None:
     office.home.user(profile(idp.issuer))
     assert office.home.run("login", "nightly").returncode == 0
 
@@ -344,7 +341,7 @@ def test_logout_revokes_the_login_and_deletes_it(office: Office, idp: IdentityPr
     assert _records(office) == []
 
 
-def test_logout_of_nobody_is_fine(office: Office, idp: IdentityProvider) -> None:
+def test_logout_of_nobody_is_fine(office: Office, idp: FaultyProvider) -> None:
     office.home.user(profile(idp.issuer))
 
     done = office.empty_office.run("logout", "nightly")
@@ -353,7 +350,7 @@ def test_logout_of_nobody_is_fine(office: Office, idp: IdentityProvider) -> None
 
 
 def test_logout_deletes_also_where_the_provider_is_away(office: Office) -> None:
-    with IdentityProvider(users=USERS, auto_login="alice") as idp:
+    with FaultyProvider(users=USERS, auto_login="alice") as idp:
         office.home.user(profile(idp.issuer))
         assert office.home.run("login", "nightly").returncode == 0
 
@@ -365,7 +362,7 @@ def test_logout_deletes_also_where_the_provider_is_away(office: Office) -> None:
 
 
 def test_logout_deletes_also_a_record_that_cannot_be_read(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     office.home.user(profile(idp.issuer))
     assert office.home.run("login", "nightly").returncode == 0
@@ -380,7 +377,7 @@ def test_logout_deletes_also_a_record_that_cannot_be_read(
 
 
 def test_logout_deletes_also_where_the_clients_secret_is_missing(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     text = profile(idp.issuer, 'client_secret = "env:CLIENT_SECRET"\n')
     office.home.user(text.replace('client_id = "gatepass"', f'client_id = "{SERVICE_ID}"'))
@@ -489,7 +486,7 @@ def test_a_key_is_never_replaced(home: Home, tmp_path: Path) -> None:
     assert key.read_bytes() == before
 
 
-def test_the_line_that_it_tells_works(home: Home, tmp_path: Path, idp: IdentityProvider) -> None:
+def test_the_line_that_it_tells_works(home: Home, tmp_path: Path, idp: FaultyProvider) -> None:
     office = Office.furnished(home, tmp_path)
     told = home.run("secret", "new-key", str(tmp_path / "other key")).stderr.splitlines()
     (line,) = [line for line in told if "vault_key = " in line]

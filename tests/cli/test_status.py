@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gatepass.cli._oidc_session import length
 from gatepass.cli._options import seconds_of
-from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET, Fault, IdentityProvider
+from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET
+from tests.support.faulty_provider import Fault, FaultyProvider
 from tests.support.home import Home
 from tests.support.logins import USERS, Office, profile
 
@@ -19,9 +20,9 @@ BEARER = '[profiles.api]\nurl = "https://x.y/"\nauth = { scheme = "bearer", toke
 
 
 @pytest.fixture
-def idp() -> Iterator[IdentityProvider]:
+def idp() -> Iterator[FaultyProvider]:
     """A provider whose access tokens live for an hour."""
-    with IdentityProvider(users=USERS, auto_login="alice", access_token_seconds=3600) as running:
+    with FaultyProvider(users=USERS, auto_login="alice", access_token_seconds=3600) as running:
         yield running
 
 
@@ -45,7 +46,7 @@ def _seen(office: Office, *arguments: str) -> tuple[int, list[dict[str, object]]
 
 
 def test_it_tells_who_where_and_how_long_and_asks_no_server(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     _log_in(office, profile(idp.issuer))
     asked = len(idp.requests)
@@ -66,7 +67,7 @@ def test_it_tells_who_where_and_how_long_and_asks_no_server(
 
 
 def test_without_a_name_it_shows_the_profiles_with_oidc(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     _log_in(office, profile(idp.issuer) + BEARER + profile(idp.issuer, 'account = "b"\n', "other"))
 
@@ -77,7 +78,7 @@ def test_without_a_name_it_shows_the_profiles_with_oidc(
 
 
 def test_a_named_profile_where_nobody_is_logged_in_ends_with_3(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     office.home.user(profile(idp.issuer))
 
@@ -89,7 +90,7 @@ def test_a_named_profile_where_nobody_is_logged_in_ends_with_3(
 
 
 def test_a_login_that_renews_itself_lasts_as_long_as_one_likes(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     _log_in(office, profile(idp.issuer))
 
@@ -98,7 +99,7 @@ def test_a_login_that_renews_itself_lasts_as_long_as_one_likes(
 
 @pytest.mark.parametrize(("length", "code"), [("8h", 3), ("30m", 0), ("1800", 0)])
 def test_one_that_does_not_must_last_as_long_as_is_asked(
-    office: Office, idp: IdentityProvider, length: str, code: int
+    office: Office, idp: FaultyProvider, length: str, code: int
 ) -> None:
     _log_in(office, profile(idp.issuer))
     idp.inject(Fault.NO_REFRESH_TOKEN)
@@ -108,7 +109,7 @@ def test_one_that_does_not_must_last_as_long_as_is_asked(
 
 
 @pytest.mark.parametrize("name", [[], ["nightly"]])
-def test_nobody_lasts_for_no_time(office: Office, idp: IdentityProvider, name: list[str]) -> None:
+def test_nobody_lasts_for_no_time(office: Office, idp: FaultyProvider, name: list[str]) -> None:
     office.home.user(profile(idp.issuer))
 
     assert _seen(office, *name, "--min-valid", "0")[0] == 3
@@ -125,7 +126,7 @@ def test_where_no_profile_has_a_login_nothing_lasts(home: Home) -> None:
     assert "gatepass secret list api" in named.stderr
 
 
-def test_a_client_with_a_secret_needs_no_login(office: Office, idp: IdentityProvider) -> None:
+def test_a_client_with_a_secret_needs_no_login(office: Office, idp: FaultyProvider) -> None:
     more = 'flow = "client_credentials"\nclient_secret = "env:NOT_SET"\n'
     office.home.user(profile(idp.issuer, more))
 
@@ -135,14 +136,14 @@ def test_a_client_with_a_secret_needs_no_login(office: Office, idp: IdentityProv
     assert "by secret" in done.stdout
 
 
-def test_a_token_of_the_profile_itself_is_mentioned(office: Office, idp: IdentityProvider) -> None:
+def test_a_token_of_the_profile_itself_is_mentioned(office: Office, idp: FaultyProvider) -> None:
     office.home.user(profile(idp.issuer, 'refresh_token = "env:NOT_SET"\n'))
 
     assert "its own refresh_token is used" in office.empty_office.run("status", "nightly").stderr
 
 
 def test_a_record_that_cannot_be_read_is_told_beside_the_others(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     text = profile(idp.issuer) + profile(idp.issuer, 'account = "b"\n', "other")
     _log_in(office, text)
@@ -159,7 +160,7 @@ def test_a_record_that_cannot_be_read_is_told_beside_the_others(
 
 
 def test_a_keyring_that_gives_no_key_is_asked_once_for_all_profiles(
-    office: Office, idp: IdentityProvider, tmp_path: Path
+    office: Office, idp: FaultyProvider, tmp_path: Path
 ) -> None:
     """One that hangs costs seconds each time."""
     names = ("nightly", "second", "third")
@@ -179,7 +180,7 @@ def test_a_keyring_that_gives_no_key_is_asked_once_for_all_profiles(
         assert f"{name}: error: the vault's key cannot be read" in done.stderr
 
 
-def test_a_key_that_needs_a_person_is_not_asked_for(office: Office, idp: IdentityProvider) -> None:
+def test_a_key_that_needs_a_person_is_not_asked_for(office: Office, idp: FaultyProvider) -> None:
     _log_in(office, profile(idp.issuer))
 
     there = office.home.having(GATEPASS_VAULT_KEY="prompt:The key")
@@ -189,7 +190,7 @@ def test_a_key_that_needs_a_person_is_not_asked_for(office: Office, idp: Identit
     assert "it needs a person" in done.stderr
 
 
-def test_a_refresh_that_has_not_ended_is_told(office: Office, idp: IdentityProvider) -> None:
+def test_a_refresh_that_has_not_ended_is_told(office: Office, idp: FaultyProvider) -> None:
     _log_in(office, profile(idp.issuer))
     begun = office.home.python(
         "from gatepass import Session; login = Session.from_profile('nightly')._authenticator; "
@@ -205,7 +206,7 @@ def test_a_refresh_that_has_not_ended_is_told(office: Office, idp: IdentityProvi
 
 
 def test_a_token_that_is_suspect_is_told_with_the_reason(office: Office) -> None:
-    with IdentityProvider(users=USERS, auto_login="alice", access_token_seconds=0) as idp:
+    with FaultyProvider(users=USERS, auto_login="alice", access_token_seconds=0) as idp:
         _log_in(office, profile(idp.issuer))
         idp.inject(Fault.ID_TOKEN_ISS)
         done = office.empty_office.run("token", "nightly")
@@ -218,7 +219,7 @@ def test_a_token_that_is_suspect_is_told_with_the_reason(office: Office) -> None
     assert "gatepass login nightly" in done.stderr
 
 
-def test_a_broken_neighbour_does_not_hide_the_others(office: Office, idp: IdentityProvider) -> None:
+def test_a_broken_neighbour_does_not_hide_the_others(office: Office, idp: FaultyProvider) -> None:
     office.home.user(profile(idp.issuer) + profile(idp.issuer, "pasword = 1\n", "bad"))
 
     everything, named = (office.empty_office.run("status", *name) for name in ([], ["bad"]))
@@ -263,7 +264,7 @@ def test_a_length_is_shown_in_its_two_largest_units(seconds: float, shown: str) 
 
 
 def test_a_stored_token_is_printed_alone_and_asks_nobody(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     _log_in(office, profile(idp.issuer))
     asked = len(idp.requests)
@@ -278,7 +279,7 @@ def test_a_stored_token_is_printed_alone_and_asks_nobody(
 
 
 def test_a_token_that_has_ended_is_renewed_first(office: Office) -> None:
-    with IdentityProvider(users=USERS, auto_login="alice", access_token_seconds=0) as idp:
+    with FaultyProvider(users=USERS, auto_login="alice", access_token_seconds=0) as idp:
         _log_in(office, profile(idp.issuer))
         before = idp.counts.refreshes
 
@@ -289,7 +290,7 @@ def test_a_token_that_has_ended_is_renewed_first(office: Office) -> None:
 
 
 def test_a_client_with_a_secret_gets_a_token_without_a_login(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     more = 'flow = "client_credentials"\nclient_secret = "env:CLIENT_SECRET"\n'
     text = profile(idp.issuer, more).replace('"gatepass"', f'"{SERVICE_ID}"')
@@ -301,7 +302,7 @@ def test_a_client_with_a_secret_gets_a_token_without_a_login(
     assert done.stdout.count(".") == 2
 
 
-def test_where_nobody_is_logged_in_there_is_no_token(office: Office, idp: IdentityProvider) -> None:
+def test_where_nobody_is_logged_in_there_is_no_token(office: Office, idp: FaultyProvider) -> None:
     office.home.user(profile(idp.issuer))
 
     done = office.empty_office.run("token", "nightly")
@@ -328,7 +329,7 @@ NOT_NEEDED = (
 
 
 def test_a_stored_token_is_printed_without_what_it_does_not_need(
-    office: Office, idp: IdentityProvider
+    office: Office, idp: FaultyProvider
 ) -> None:
     _log_in(office, profile(idp.issuer))
 
@@ -355,7 +356,7 @@ def test_what_needs_no_network_does_not_import_it(home: Home, verb: str) -> None
 # ---------------------------------------------------------------- no token anywhere else
 
 
-def test_no_verb_but_token_prints_a_token(office: Office, idp: IdentityProvider) -> None:
+def test_no_verb_but_token_prints_a_token(office: Office, idp: FaultyProvider) -> None:
     office.home.user(profile(idp.issuer))
     verbs = (["login", "nightly"], ["token", "nightly"], ["status"], ["status", "--json"],
              ["show", "nightly"], ["profiles"], ["secret", "list"], ["validate"],

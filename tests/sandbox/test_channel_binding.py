@@ -30,8 +30,8 @@ from spnego.channel_bindings import GssChannelBindings
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
 from gatepass.sandbox import Server
-from gatepass.sandbox._server.accounts import Accounts
-from gatepass.sandbox._server.login import Conversation, LoginContext, login_for
+from gatepass.sandbox._accounts import Accounts
+from gatepass.sandbox._server.login import ConnectionLogin, LoginContext, login_for
 from tests.support.peers.ca import Certificate, CertificateAuthority
 from tests.support.peers.epa import USERS as EPA_USERS
 from tests.support.peers.epa import EpaServer
@@ -219,15 +219,17 @@ def test_a_binding_that_cannot_be_is_refused_at_once(certificate: Certificate, m
 # ------------------------------------------------------------- single messages
 
 
-def begin(certificate: Path) -> Conversation:
+def begin(certificate: Path) -> ConnectionLogin:
     context = LoginContext(Accounts(USERS, None), certificate, channel_binding=True)
-    return login_for("windows", context).conversation()
+    return login_for("windows", context).new_connection_login()
 
 
-def answer_of(conversation: Conversation, context: Any, change: Any = lambda token: token) -> Any:
-    first = conversation.judge(f"NTLM {b64encode(context.step()).decode()}")
+def answer_of(
+    conversation: ConnectionLogin, context: Any, change: Any = lambda token: token
+) -> Any:
+    first = conversation.authenticate(f"NTLM {b64encode(context.step()).decode()}")
     token = change(b64decode(first.challenges[0].partition(" ")[2]))
-    return conversation.judge(f"NTLM {b64encode(context.step(token)).decode()}")
+    return conversation.authenticate(f"NTLM {b64encode(context.step(token)).decode()}")
 
 
 def client(bindings: GssChannelBindings | None = None) -> Any:

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gatepass.sandbox import Server
-from gatepass.sandbox._server.login import Conversation
+from gatepass.sandbox._server.login import ConnectionLogin
 
 DEADLINE = 20.0  # seconds until a test gives up; nothing takes that long
 
@@ -112,7 +112,7 @@ def test_the_fixture_s_end_does_raise_a_mistake_of_the_server_itself() -> None:
         pass
 
     class Broken:
-        def conversation(self) -> Conversation:
+        def new_connection_login(self) -> ConnectionLogin:
             raise OwnMistake
 
     def run() -> None:
@@ -254,7 +254,7 @@ def test_ctrl_c_ends_it_cleanly() -> None:
     program = """
 import sys
 from gatepass.sandbox import Server
-from gatepass.sandbox._server.login import Conversation
+from gatepass.sandbox._server.login import ConnectionLogin
 try:
     with Server(mode="open") as server:
         print(server.url, flush=True)

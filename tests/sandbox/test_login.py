@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.sandbox import Server
-from gatepass.sandbox._server.accounts import Accounts, Outcome
+from gatepass.sandbox._accounts import Accounts, Outcome
 from gatepass.sandbox._server.basic import credentials
 from gatepass.sandbox._server.record import scheme_name
 from tests.sandbox.conftest import USERS

@@ -1,4 +1,4 @@
-"""The sandbox's identity provider: strict where it should be, wrong where it is told to be."""
+"""The sandbox's identity provider: strict about codes, refresh tokens and clients."""
 
 import json
 import os
@@ -19,16 +19,13 @@ import pytest
 import requests
 import trustme
 from joserfc import jwt
-from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet
 
 from gatepass.sandbox import Server
-from gatepass.sandbox._provider.faults import EXPIRES_IN
 from gatepass.sandbox.provider import (
     CLIENT_ID,
     SERVICE_ID,
     SERVICE_SECRET,
-    Fault,
     IdentityProvider,
 )
 from tests.support.peers.environ import clean_environ
@@ -39,7 +36,6 @@ REDIRECT = "http://127.0.0.1:5/callback"
 VERIFIER = "v" * 50
 CHALLENGE = urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-TOKEN_FAULTS = [fault for fault in Fault if fault.startswith("token_")]
 
 
 class Clock:
@@ -54,7 +50,7 @@ class Clock:
 
 @pytest.fixture
 def idp() -> Iterator[IdentityProvider]:
-    """A provider without faults."""
+    """A provider with two users."""
     with IdentityProvider(users=USERS) as running:
         yield running
 
@@ -577,228 +573,7 @@ def test_a_provider_may_know_no_devices(client: requests.Session) -> None:
         assert error(token(client, idp, DEVICE_GRANT)) == (400, "unsupported_grant_type")
 
 
-# --- faults ---
-
-
-def test_an_unknown_fault_is_an_error(idp: IdentityProvider) -> None:
-    with pytest.raises(ValueError, match="honesty"):
-        IdentityProvider(faults=frozenset({"honesty"}))
-    with pytest.raises(ValueError, match="honesty"):
-        idp.inject("honesty")
-
-
-def test_faults_of_metadata(client: requests.Session, idp: IdentityProvider) -> None:
-    place = idp.issuer + "/.well-known/openid-configuration"
-
-    def ask() -> requests.Response:
-        return client.get(place, allow_redirects=False)
-
-    idp.inject(Fault.METADATA_ISSUER)
-    assert ask().json()["issuer"] == idp.issuer + "/other"
-    idp.inject(Fault.METADATA_ENDPOINTS)
-    assert ask().json()["token_endpoint"] == "http://elsewhere.invalid/token"
-    idp.inject(Fault.METADATA_HTML)
-    assert ask().headers["Content-Type"].startswith("text/html")
-    idp.inject(Fault.METADATA_REDIRECT)
-    assert ask().headers["Location"] == "http://elsewhere.invalid/"
-    idp.inject(Fault.METADATA_HUGE)
-    assert (len(ask().content) > 4_000_000, ask().json()["issuer"]) == (True, idp.issuer)
-    idp.inject(Fault.METADATA_OAUTH_ONLY)
-    assert ask().status_code == 404
-    assert client.get(idp.issuer + "/.well-known/oauth-authorization-server").ok
-    idp.inject(Fault.JWKS_EMPTY)
-    assert client.get(idp.issuer + "/jwks").json() == {"keys": []}
-    idp.inject()
-    assert ask().json() == idp.metadata
-
-
-def test_faults_of_callbacks(idp: IdentityProvider) -> None:
-    def back() -> dict[str, str]:
-        return callback(idp.sign_in(login_url(idp)))
-
-    idp.inject(Fault.CALLBACK_ISS)
-    assert back()["iss"] == idp.issuer + "/other"
-    idp.inject(Fault.CALLBACK_NO_ISS)
-    assert "iss" not in back()
-    idp.inject(Fault.CALLBACK_STATE)
-    assert back()["state"] == "another"
-
-
-@pytest.mark.parametrize("fault", [fault for fault in TOKEN_FAULTS if fault != Fault.TOKEN_DRIP])
-def test_a_token_endpoint_fails_before_or_after_the_token_is_used_up(
-    client: requests.Session, idp: IdentityProvider, fault: Fault
-) -> None:
-    old = idp.issue()["refresh_token"]
-    idp.inject(fault)
-    try:
-        answer: requests.Response | None = refresh(client, idp, old)
-    except requests.ConnectionError:
-        answer = None
-    expected = {
-        Fault.TOKEN_HTML: (200, 0),
-        Fault.TOKEN_REDIRECT: (307, 0),
-        Fault.TOKEN_ERROR_ONCE: (500, 0),
-        Fault.TOKEN_BUSY_ONCE: (503, 0),
-        Fault.TOKEN_EMPTY: (200, 1),
-        Fault.TOKEN_HUGE: (200, 1),
-        Fault.TOKEN_ERROR_AFTER_ONCE: (500, 1),
-        Fault.TOKEN_RESET_ONCE: (None, 1),
-    }
-    status = answer.status_code if answer is not None else None
-    assert (status, idp.counts.rotations) == expected[fault]
-    if fault.endswith("_once"):
-        assert refresh(client, idp, idp.families[0].refresh_token).ok
-    if fault == Fault.TOKEN_HUGE:
-        assert answer is not None
-        assert len(answer.content) > 4_000_000
-        assert "access_token" in answer.json()
-
-
-# Python's TLS says of both that the other side has closed the connection.
-@pytest.mark.parametrize(("scheme", "reason"), [("http", "reset"), ("https", None)])
-def test_a_reset_is_a_reset(
-    client: requests.Session,
-    scheme: str,
-    reason: str | None,
-    certificate: tuple[Path, tuple[Path, Path]],
-) -> None:
-    """... not an orderly end of the connection, after which some clients retry."""
-    authority, pair = certificate
-    client.verify = str(authority)
-    faults = frozenset({Fault.TOKEN_RESET_ONCE})
-    chosen = pair if scheme == "https" else None
-    with IdentityProvider(users=USERS, certificate=chosen, faults=faults) as idp:
-        assert idp.issuer.startswith(scheme + "://")
-        old = idp.issue()["refresh_token"]
-        with pytest.raises(requests.ConnectionError, match=reason):
-            refresh(client, idp, old)
-        assert refresh(client, idp, idp.families[0].refresh_token).ok
-
-
-def test_an_answer_that_drips_never_ends_but_the_provider_does(client: requests.Session) -> None:
-    with IdentityProvider(
-        users=USERS, faults=frozenset({Fault.METADATA_DRIP, "token_drip"})
-    ) as idp:
-        places = (
-            client.get(idp.issuer + "/.well-known/openid-configuration", stream=True),
-            client.post(
-                idp.issuer + "/token",
-                data={
-                    "grant_type": "refresh_token",
-                    "client_id": CLIENT_ID,
-                    "refresh_token": idp.issue()["refresh_token"],
-                },
-                stream=True,
-            ),
-        )
-        for answer in places:
-            assert answer.raw.read(3) == b"   "
-            assert int(answer.headers["Content-Length"]) > 1_000_000
-
-
-@pytest.mark.parametrize("fault", EXPIRES_IN)
-def test_a_lifetime_may_be_anything(
-    client: requests.Session, idp: IdentityProvider, fault: Fault
-) -> None:
-    idp.inject(fault)
-    found = refresh(client, idp, idp.issue()["refresh_token"]).json()["expires_in"]
-    assert repr(found) == repr(EXPIRES_IN[fault])
-
-
-def test_faults_of_token_responses(client: requests.Session, idp: IdentityProvider) -> None:
-    def answer() -> dict[str, Any]:
-        return dict(refresh(client, idp, idp.issue()["refresh_token"]).json())
-
-    idp.inject(Fault.EXPIRES_IN_MISSING)
-    assert "expires_in" not in answer()
-    idp.inject(Fault.EXPIRES_IN_TEXT)
-    assert answer()["expires_in"] == "60"
-    idp.inject(Fault.NO_TOKEN_TYPE)
-    assert "token_type" not in answer()
-    idp.inject(Fault.OTHER_TOKEN_TYPE)
-    assert answer()["token_type"] == "DPoP"
-    idp.inject(Fault.FEWER_SCOPES)
-    assert answer()["scope"] == "openid"
-    idp.inject(Fault.OTHER_SUB)
-    assert claims(client, idp, answer()["id_token"])["sub"] == "somebody-else"
-    assert claims(client, idp, redeem(client, idp).json()["id_token"])["sub"] == "alice"
-
-
-def test_an_answer_without_a_refresh_token_keeps_the_old_one(
-    client: requests.Session, idp: IdentityProvider
-) -> None:
-    idp.inject(Fault.NO_REFRESH_TOKEN)
-    old = idp.families[-1].refresh_token if idp.issue() else ""
-    assert "refresh_token" not in refresh(client, idp, old).json()
-    assert refresh(client, idp, old).ok
-
-
-def test_faults_of_id_tokens(client: requests.Session, idp: IdentityProvider) -> None:
-    def id_token() -> str:
-        return str(redeem(client, idp).json()["id_token"])
-
-    idp.inject(Fault.ID_TOKEN_ISS)
-    assert claims(client, idp, id_token())["iss"] == idp.issuer + "/other"
-    idp.inject(Fault.ID_TOKEN_AUD)
-    assert claims(client, idp, id_token())["aud"] == "another-client"
-    idp.inject(Fault.ID_TOKEN_NONCE)
-    assert claims(client, idp, id_token())["nonce"] == "another-nonce"
-    idp.inject(Fault.ID_TOKEN_EXPIRED)
-    found = claims(client, idp, id_token())
-    assert found["exp"] < claims(client, idp, idp.issue()["access_token"])["iat"]
-    idp.inject(Fault.ID_TOKEN_UNSIGNED)
-    assert id_token().endswith(".")
-    idp.inject(Fault.ID_TOKEN_SIGNATURE)
-    with pytest.raises(BadSignatureError):
-        claims(client, idp, id_token())
-
-
-# --- what tests want ---
-
-
-def test_an_answer_may_be_given_word_by_word(
-    client: requests.Session, idp: IdentityProvider
-) -> None:
-    old = idp.issue()["refresh_token"]
-    idp.answer_once("token", b'{"error": null}', status=418, headers=[("X-A", "b")])
-    first, second = refresh(client, idp, old), refresh(client, idp, old)
-    assert (first.status_code, first.content, first.headers["X-A"]) == (
-        418,
-        b'{"error": null}',
-        "b",
-    )
-    assert second.ok
-
-
-def test_a_test_looks_at_the_moment_after_the_token_is_used_up(
-    client: requests.Session, idp: IdentityProvider
-) -> None:
-    """... and before the answer is there: that is where a client may be killed."""
-    old = idp.issue()["refresh_token"]
-    with ThreadPoolExecutor(1) as pool:
-        with idp.hold() as gate:
-            answer = pool.submit(refresh, client, idp, old)
-            gate.wait_for(1)
-            assert (idp.counts.rotations, answer.done()) == (1, False)
-            with pytest.raises(TimeoutError):
-                gate.wait_for(2, seconds=0.01)
-        assert answer.result().json()["refresh_token"] == idp.families[0].refresh_token
-
-
-def test_the_end_lets_go_what_is_held_or_delayed(client: requests.Session) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        with IdentityProvider(users=USERS, delay=3600) as idp:
-            tokens = [idp.issue()["refresh_token"] for _ in range(2)]
-            delayed = pool.submit(refresh, client, idp, tokens[0])
-            gate = idp._run.listener.gate
-            with gate.closed():
-                held = pool.submit(refresh, client, idp, tokens[1])
-                gate.wait_for(1)
-                idp.__exit__(None, None, None)
-        for late in (delayed, held):
-            assert late.exception() is None or isinstance(
-                late.exception(), requests.RequestException
-            )
+# --- records ---
 
 
 def test_requests_are_remembered_without_what_is_secret(
@@ -818,13 +593,6 @@ def test_requests_are_remembered_without_what_is_secret(
     )
     assert old not in repr(idp.requests) + repr(idp) + repr(idp.families)
     assert "sesame" not in repr(idp)
-
-
-def test_a_refresh_token_may_be_long(client: requests.Session) -> None:
-    with IdentityProvider(users=USERS, refresh_token_bytes=6000) as idp:
-        old = idp.issue()["refresh_token"]
-        assert len(old) == 8000
-        assert refresh(client, idp, old).ok
 
 
 def test_a_provider_that_cannot_make_its_key_opens_no_port(tmp_path: Path) -> None:
@@ -940,6 +708,20 @@ def test_the_server_names_a_port_that_is_free(
     assert found is not None
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", int(found[1])))
+
+
+def test_access_tokens_live_as_long_as_was_said_last(
+    client: requests.Session, idp: IdentityProvider
+) -> None:
+    with Server(mode="oidc", provider=idp) as server:
+        idp.set_access_token_seconds(0)
+        ended = idp.issue()
+        idp.set_access_token_seconds(3600)
+        fresh = idp.issue()
+
+        assert (ended["expires_in"], fresh["expires_in"]) == (0, 3600)
+        assert bearer(client, server, ended["access_token"]).status_code == 401
+        assert bearer(client, server, fresh["access_token"]).ok
 
 
 def test_the_server_takes_a_token_until_it_runs_out(client: requests.Session) -> None:

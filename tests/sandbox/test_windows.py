@@ -22,8 +22,8 @@ from spnego.exceptions import OperationNotAvailableError
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._session.session import Session
 from gatepass.sandbox import Server
-from gatepass.sandbox._server.accounts import Accounts
-from gatepass.sandbox._server.login import Conversation, LoginContext, Verdict, login_for
+from gatepass.sandbox._accounts import Accounts
+from gatepass.sandbox._server.login import ConnectionLogin, LoginContext, LoginResult, login_for
 from tests.sandbox.test_login import basic
 from tests.support.sessions import profile_for
 
@@ -47,10 +47,12 @@ def session(url: str, scheme: str, name: str = "alice", password: str | None = N
     return Session._from_checked(profile_for(url, scheme, auth=auth), environ={})
 
 
-def begin(mode: str = "windows", *, lock_after: int | None = None) -> tuple[Accounts, Conversation]:
+def begin(
+    mode: str = "windows", *, lock_after: int | None = None
+) -> tuple[Accounts, ConnectionLogin]:
     """Return the accounts and a connection of a server without a wire."""
     accounts = Accounts(USERS, lock_after)
-    return accounts, login_for(mode, LoginContext(accounts, None)).conversation()
+    return accounts, login_for(mode, LoginContext(accounts, None)).new_connection_login()
 
 
 def client(name: str, password: str, word: str = "NTLM") -> Any:
@@ -63,15 +65,15 @@ def header(word: str, token: bytes | None) -> str:
     return f"{word} {b64encode(token or b'').decode()}"
 
 
-def token_in(verdict: Verdict) -> bytes:
-    (challenge,) = verdict.challenges
+def token_in(result: LoginResult) -> bytes:
+    (challenge,) = result.challenges
     return b64decode(challenge.partition(" ")[2])
 
 
-def log_on(conversation: Conversation, context: Any, word: str = "NTLM") -> Verdict:
-    """Exchange the messages of a login and return the last verdict."""
-    asked = conversation.judge(header(word, context.step()))
-    return conversation.judge(header(word, context.step(token_in(asked))))
+def log_on(conversation: ConnectionLogin, context: Any, word: str = "NTLM") -> LoginResult:
+    """Exchange the messages of a login and return the last result."""
+    asked = conversation.authenticate(header(word, context.step()))
+    return conversation.authenticate(header(word, context.step(token_in(asked))))
 
 
 # ------------------------------------------------------------- sessions
@@ -251,14 +253,14 @@ def test_negotiate_takes_ntlm_wrapped_and_as_it_is(name: str, word: str, inner: 
     _, conversation = begin()
     context = client(name, USERS[name], inner)
 
-    verdict = log_on(conversation, context, word)
+    result = log_on(conversation, context, word)
 
-    assert (verdict.admitted, verdict.user) == (True, name)
+    assert (result.admitted, result.user) == (True, name)
     if inner == "Negotiate":
         assert not context.complete
-        context.step(token_in(verdict))
+        context.step(token_in(result))
     assert context.complete
-    assert conversation.judge(None) == Verdict(admitted=True, user=name)
+    assert conversation.authenticate(None) == LoginResult(admitted=True, user=name)
 
 
 @pytest.mark.parametrize("word", OFFER)
@@ -266,14 +268,14 @@ def test_the_right_password_of_a_locked_account_does_not_log_the_connection_on(w
     accounts, conversation = begin(lock_after=1)
     assert not log_on(conversation, client("alice", "wrong", word), word).admitted
 
-    verdict = log_on(conversation, client("alice", "sesame", word), word)
+    result = log_on(conversation, client("alice", "sesame", word), word)
 
-    assert (verdict.admitted, verdict.challenges, "locked" in verdict.reason) == (
+    assert (result.admitted, result.challenges, "locked" in result.reason) == (
         False,
         OFFER,
         True,
     )
-    assert not conversation.judge(None).admitted
+    assert not conversation.authenticate(None).admitted
     assert accounts.attempts("alice") == 1
 
 
@@ -284,40 +286,42 @@ def test_the_right_password_of_a_locked_account_does_not_log_the_connection_on(w
 def test_a_name_that_nobody_has_is_a_wrong_attempt(word: str, name: str, password: str) -> None:
     accounts, conversation = begin()
 
-    verdict = log_on(conversation, client(name, password, word), word)
+    result = log_on(conversation, client(name, password, word), word)
 
-    assert (verdict.admitted, verdict.reason) == (False, "wrong user name or password")
+    assert (result.admitted, result.reason) == (False, "wrong user name or password")
     assert (accounts.attempts(name), accounts.attempts("alice")) == (1, 0)
 
 
 def test_a_request_in_between_ends_the_handshake_and_is_no_attempt() -> None:
     accounts, conversation = begin()
     context = client("alice", "sesame")
-    asked = conversation.judge(header("NTLM", context.step()))
+    asked = conversation.authenticate(header("NTLM", context.step()))
 
-    assert conversation.judge(None).challenges == OFFER
-    assert not conversation.judge(header("NTLM", context.step(token_in(asked)))).admitted
+    assert conversation.authenticate(None).challenges == OFFER
+    assert not conversation.authenticate(header("NTLM", context.step(token_in(asked)))).admitted
     assert accounts.attempts("alice") == 0
 
 
 def test_a_message_on_another_connection_is_refused() -> None:
     accounts = Accounts(USERS, None)
     login = login_for("windows", LoginContext(accounts, None))
-    first, second = login.conversation(), login.conversation()
+    first, second = login.new_connection_login(), login.new_connection_login()
     context = client("alice", "sesame")
-    asked = first.judge(header("NTLM", context.step()))
-    second.judge(header("NTLM", client("alice", "sesame").step()))
+    asked = first.authenticate(header("NTLM", context.step()))
+    second.authenticate(header("NTLM", client("alice", "sesame").step()))
 
-    assert not second.judge(header("NTLM", context.step(token_in(asked)))).admitted
-    assert not second.judge(None).admitted
+    assert not second.authenticate(header("NTLM", context.step(token_in(asked)))).admitted
+    assert not second.authenticate(None).admitted
 
 
 def test_a_handshake_does_not_change_its_word() -> None:
     _, conversation = begin()
     context = client("alice", "sesame")
-    asked = conversation.judge(header("NTLM", context.step()))
+    asked = conversation.authenticate(header("NTLM", context.step()))
 
-    assert not conversation.judge(header("Negotiate", context.step(token_in(asked)))).admitted
+    assert not conversation.authenticate(
+        header("Negotiate", context.step(token_in(asked)))
+    ).admitted
 
 
 @pytest.mark.parametrize("mode", ["windows", "mixed"])
@@ -328,9 +332,9 @@ def test_credentials_of_their_own_are_not_covered_by_the_login_of_the_connection
     assert log_on(conversation, client("alice", "sesame")).admitted
 
     own = basic("alice", "wrong")["Authorization"]
-    assert not conversation.judge(own).admitted
+    assert not conversation.authenticate(own).admitted
     assert accounts.attempts("alice") == (1 if mode == "mixed" else 0)
-    assert conversation.judge(None).user == "alice"
+    assert conversation.authenticate(None).user == "alice"
 
 
 def test_another_login_on_the_connection_ends_the_first() -> None:
@@ -338,26 +342,26 @@ def test_another_login_on_the_connection_ends_the_first() -> None:
     assert log_on(conversation, client("alice", "sesame")).user == "alice"
 
     assert not log_on(conversation, client("alice", "wrong")).admitted
-    assert not conversation.judge(None).admitted
+    assert not conversation.authenticate(None).admitted
     assert log_on(conversation, client(r"CORP\zoë", USERS[r"CORP\zoë"])).user == r"CORP\zoë"
-    assert conversation.judge(None).user == r"CORP\zoë"
+    assert conversation.authenticate(None).user == r"CORP\zoë"
 
 
 def test_a_login_by_basic_is_of_its_request_alone() -> None:
     _, conversation = begin("mixed")
 
-    assert conversation.judge(basic("alice", "sesame")["Authorization"]).user == "alice"
-    assert not conversation.judge(None).admitted
+    assert conversation.authenticate(basic("alice", "sesame")["Authorization"]).user == "alice"
+    assert not conversation.authenticate(None).admitted
 
 
 def test_negotiate_without_ntlm_is_refused() -> None:
     _, conversation = begin()
     ticket = NegTokenInit([KERBEROS], mech_token=b"ticket").pack()
 
-    verdict = conversation.judge(header("Negotiate", ticket))
+    result = conversation.authenticate(header("Negotiate", ticket))
 
-    assert (verdict.admitted, verdict.challenges) == (False, OFFER)
-    assert "not of NTLM" in verdict.reason
+    assert (result.admitted, result.challenges) == (False, OFFER)
+    assert "not of NTLM" in result.reason
 
 
 def last_message(user: str, lm: bytes, nt: bytes | None) -> str:
@@ -371,23 +375,23 @@ def last_message(user: str, lm: bytes, nt: bytes | None) -> str:
 @pytest.mark.parametrize("nobody", ["", "CORP\\"])
 def test_nobody_logs_on_without_a_name(nobody: str) -> None:
     _, conversation = begin()
-    conversation.judge(header("NTLM", client("alice", "sesame").step()))
+    conversation.authenticate(header("NTLM", client("alice", "sesame").step()))
 
-    verdict = conversation.judge(last_message(nobody, bytes(24), bytes(24)))
+    result = conversation.authenticate(last_message(nobody, bytes(24), bytes(24)))
 
-    assert not verdict.admitted
-    assert "malformed" in verdict.reason
+    assert not result.admitted
+    assert "malformed" in result.reason
 
 
 def test_nobody_logs_on_by_the_hash_of_lan_manager() -> None:
     """... which the server has not got; one of zeros is none that a client could guess."""
     accounts, conversation = begin()
-    asked = conversation.judge(header("NTLM", client("alice", "sesame").step()))
+    asked = conversation.authenticate(header("NTLM", client("alice", "sesame").step()))
     challenge = Challenge.unpack(token_in(asked)).server_challenge
 
-    verdict = conversation.judge(last_message("alice", desl(bytes(16), challenge), None))
+    result = conversation.authenticate(last_message("alice", desl(bytes(16), challenge), None))
 
-    assert (verdict.admitted, accounts.attempts("alice")) == (False, 1)
+    assert (result.admitted, accounts.attempts("alice")) == (False, 1)
 
 
 foreign = st.one_of(
@@ -406,24 +410,24 @@ foreign = st.one_of(
 def test_foreign_messages_are_refused_and_never_an_exception(texts: list[str], mode: str) -> None:
     _, conversation = begin(mode)
     for text in texts:
-        assert not conversation.judge(text).admitted
-    assert not conversation.judge(None).admitted
+        assert not conversation.authenticate(text).admitted
+    assert not conversation.authenticate(None).admitted
 
 
 @pytest.fixture
-def asked() -> tuple[Conversation, bytearray]:
+def asked() -> tuple[ConnectionLogin, bytearray]:
     """A connection that waits for the last message, and that message."""
     _, conversation = begin()
     context = client("alice", "sesame")
-    verdict = conversation.judge(header("NTLM", context.step()))
-    return conversation, bytearray(context.step(token_in(verdict)))
+    result = conversation.authenticate(header("NTLM", context.step()))
+    return conversation, bytearray(context.step(token_in(result)))
 
 
 @pytest.mark.parametrize("place", [-1, -20, 20, 88])
 def test_a_message_that_was_changed_on_its_way_is_refused(
-    asked: tuple[Conversation, bytearray], place: int
+    asked: tuple[ConnectionLogin, bytearray], place: int
 ) -> None:
     conversation, message = asked
     message[place] ^= 1
 
-    assert not conversation.judge(header("NTLM", bytes(message))).admitted
+    assert not conversation.authenticate(header("NTLM", bytes(message))).admitted

@@ -18,10 +18,10 @@ import trustme
 
 from gatepass._config.redis_vault import RedisVault
 from gatepass.auth._oidc.status import create_vault_key
-from gatepass.sandbox.provider import IdentityProvider
 from gatepass.secrets import Secret, ref
 from tests.auth.test_oidc import CLIENT, World
 from tests.support.echo import echo
+from tests.support.faulty_provider import FaultyProvider
 from tests.support.peers.ca import Certificate
 from tests.support.peers.environ import clean_environ
 from tests.support.peers.netns import Host, Hosts, lent, need_namespaces, two_hosts
@@ -142,7 +142,7 @@ def cluster(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("cluster")
     with ExitStack() as stack:
         idp = stack.enter_context(
-            IdentityProvider(users={"alice": "pw"}, clients={CLIENT: None}, grace=0.0)
+            FaultyProvider(users={"alice": "pw"}, clients={CLIENT: None}, grace=0.0)
         )
         api = stack.enter_context(echo())
         redis = stack.enter_context(

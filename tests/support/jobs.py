@@ -15,8 +15,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from gatepass.sandbox import IdentityProvider, Server
-from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET, Fault
+from gatepass.sandbox import Server
+from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET
+from tests.support.faulty_provider import Fault, FaultyProvider
 from tests.support.home import ARGV, SOURCES
 from tests.support.peers.ca import PASSPHRASE as OF_THE_KEY
 from tests.support.peers.ca import CertificateAuthority
@@ -105,7 +106,7 @@ class Desk:
     stack: ExitStack
     prefix: list[str] = field(default_factory=list)
     python_path: list[str] = field(default_factory=lambda: [SOURCES])
-    servers: list[Server | IdentityProvider] = field(default_factory=list)
+    servers: list[Server | FaultyProvider] = field(default_factory=list)
 
     @property
     def user_file(self) -> Path:
@@ -626,18 +627,18 @@ def autologon_without_its_package(desk: Desk) -> None:
 # OpenID Connect
 
 
-def provider(desk: Desk, **keys: Any) -> IdentityProvider:
+def provider(desk: Desk, **keys: Any) -> FaultyProvider:
     keys.setdefault("access_token_seconds", 3600)
     users = {"alice": PASSWORD}
-    idp: IdentityProvider = desk.stack.enter_context(
-        IdentityProvider(users=users, auto_login="alice", **keys)
+    idp: FaultyProvider = desk.stack.enter_context(
+        FaultyProvider(users=users, auto_login="alice", **keys)
     )
     desk.servers.append(idp)
     return idp
 
 
 def oidc(
-    desk: Desk, idp: IdentityProvider, more: str = "", *, client: str = CLIENT_ID, key: bool = True
+    desk: Desk, idp: FaultyProvider, more: str = "", *, client: str = CLIENT_ID, key: bool = True
 ) -> None:
     server = desk.server("oidc", provider=idp)
     auth = f'scheme = "oidc"\nissuer = "{idp.issuer}"\nclient_id = "{client}"\n{more}'
@@ -746,7 +747,7 @@ def a_key_of_the_vault_in_the_keyring_of_the_desktop(desk: Desk) -> None:
     log_in(desk)
 
 
-def _in_redis(desk: Desk, idp: IdentityProvider) -> Redis:
+def _in_redis(desk: Desk, idp: FaultyProvider) -> Redis:
     """Keep the vault in a redis with a password; its key in a file."""
     folder = desk.folder.parent / "redis"
     redis = desk.stack.enter_context(redis_server(folder, settings=["requirepass red-sesame"]))
@@ -839,7 +840,7 @@ def a_token_from_elsewhere_beside_a_stored_login_of_another_account(desk: Desk) 
     oidc(desk, idp, 'refresh_token = "file:~/token"')
 
 
-def _token_of_another_login(desk: Desk, idp: IdentityProvider) -> str:
+def _token_of_another_login(desk: Desk, idp: FaultyProvider) -> str:
     script = (
         "from gatepass import Profile, Session\n"
         "mi = Session.from_profile('job', interactive=True)\n"

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from gatepass.sandbox import IdentityProvider, Server
+from gatepass.sandbox import Server
+from tests.support.faulty_provider import FaultyProvider
 from tests.support.peers.kdc import REALM
 from tests.support.peers.redis_server import redis_server
 from tests.support.service_layer import offer_granta
@@ -55,7 +56,7 @@ class Peers:
     names: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
-    provider: IdentityProvider | None = None
+    provider: FaultyProvider | None = None
 
     def environ(self, folder: Path) -> dict[str, str]:
         """Return the variables, a browser among them where somebody can log in."""
@@ -78,7 +79,7 @@ def peers_of(text: str, stack: ExitStack, peer: Callable[[str], Any]) -> Peers:
     peers = Peers()
     if any(name in text for name, mode in MODES.items() if mode == "oidc"):
         peers.provider = stack.enter_context(
-            IdentityProvider(users=USERS, clients=CLIENTS, auto_login="alice", path=_REALM)
+            FaultyProvider(users=USERS, clients=CLIENTS, auto_login="alice", path=_REALM)
         )
         peers.names[PROVIDER] = peers.provider.issuer.removesuffix(_REALM)
     for name, mode in MODES.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gatepass.sandbox import Server
-from gatepass.sandbox._server.pages import PREFIX, Answer, Asked, Pages
+from gatepass.sandbox._server.pages import PREFIX, PageRequest, PageResponse, Pages
 from tests.support import echo
 
 _WHEN: Final = "2026-01-02T03:04:05Z"
@@ -67,7 +67,7 @@ LARGE: Final = b"".join(number.to_bytes(8, "big") for number in range(2**20))
 
 
 @dataclass(frozen=True)
-class _File(Answer):
+class _File(PageResponse):
     data: bytes = b""
 
     def body(self) -> bytes:
@@ -77,14 +77,14 @@ class _File(Answer):
 class _Granta(Pages):
     """The pages of the sandbox, and those of a Service Layer."""
 
-    def answer(self, asked: Asked) -> Answer:
-        path = asked.path.partition("?")[0].removeprefix(PREFIX)
+    def respond(self, request: PageRequest) -> PageResponse:
+        path = request.path.partition("?")[0].removeprefix(PREFIX)
         if path in CONTENTS:
-            return Answer(200, CONTENTS[path])
+            return PageResponse(200, CONTENTS[path])
         if path == REPORT:
             name = (("Content-Disposition", 'attachment; filename="report.bin"'),)
             return _File(200, None, name, LARGE)
-        return super().answer(asked)
+        return super().respond(request)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def offer_granta(server: Server) -> None:
 
 
 def granta(seen: echo.Seen) -> echo.Answer:
-    """Answer as a Service Layer does that lets everybody in."""
+    """PageResponse as a Service Layer does that lets everybody in."""
     path = seen.path.removeprefix("/mi/")
     if path not in CONTENTS:
         return echo.Answer(404)

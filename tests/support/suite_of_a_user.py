@@ -221,9 +221,9 @@ def test_a_token_that_has_run_out_is_renewed_without_a_person(
     gatepass_server: Server, gatepass_profiles: Profiles, gatepass_idp: IdentityProvider
 ) -> None:
     gatepass_profiles.replace("nightly", gatepass_server)
-    gatepass_idp.inject("expires_in_zero")
+    gatepass_idp.set_access_token_seconds(0)
     gatepass_profiles.log_in("nightly")
-    gatepass_idp.inject()
+    gatepass_idp.set_access_token_seconds(60)
 
     assert [report("nightly"), report("nightly")] == ["alice", "alice"]
     assert gatepass_idp.counts.rotations == 1

@@ -494,12 +494,12 @@ class _SignOn:
 
     def _end_access_token(self) -> None:
         """Log in once more, at a provider that says that the access token has ended already."""
-        self.idp.inject("expires_in_zero")
+        self.idp.set_access_token_seconds(0)
         try:
             with self._session(person=True) as session:
                 session.login()
         finally:
-            self.idp.inject()
+            self.idp.set_access_token_seconds(_HOUR)
 
     def _session(self, *, person: bool) -> "Session":
         from gatepass._session.session import Session

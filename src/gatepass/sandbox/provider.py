@@ -1,7 +1,6 @@
 """An identity provider on this machine, to practise and test OpenID Connect against.
 
-It listens on 127.0.0.1 only, prints nothing, and forgets everything at the end. It can be strict
-about refresh tokens, slow, and wrong in many ways. ::
+It listens on 127.0.0.1 only, prints nothing, and forgets everything at the end. ::
 
     from gatepass.sandbox.provider import CLIENT_ID, IdentityProvider
 
@@ -14,27 +13,24 @@ The login form is at ``/authorize``: fields ``login``, ``password`` and ``decisi
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from gatepass.sandbox._provider.faults import Fault, Faults
-from gatepass.sandbox._provider.grants import Counts, Grant, TokenFamily
+from gatepass.sandbox._provider.grants import Counts, Grant, Rules, TokenFamily
 from gatepass.sandbox._provider.tokens import Keys, TokenIssuer, TokenRefused
-from gatepass.sandbox._server.running import Certificate, Running
+from gatepass.sandbox._running import Certificate, Running
 
 if TYPE_CHECKING:
     from gatepass.sandbox._provider.endpoints import Endpoints
-    from gatepass.sandbox._provider.http import Gate, ProviderListener, ProviderRequest
+    from gatepass.sandbox._provider.http import ProviderListener, ProviderRequest
 
 __all__ = [
     "CLIENT_ID",
     "SERVICE_ID",
     "SERVICE_SECRET",
-    "Fault",
     "IdentityProvider",
     "TokenRefused",
 ]
@@ -62,7 +58,6 @@ class IdentityProvider(Running["_Run"]):
         grace: so many seconds after its first use, a refresh token still brings a further one.
         access_token_seconds: how long access tokens live.
         refresh_token_seconds: how long a family lives; None for ever.
-        refresh_token_bytes: random bytes of a refresh token; 4 characters for 3 of them.
         id_token: whether the scope ``openid`` brings an ID token.
         audience: ``aud`` of access tokens where the client names none by ``audience`` or
             ``resource``.
@@ -70,15 +65,13 @@ class IdentityProvider(Running["_Run"]):
         device_flow: whether devices may ask (RFC 8628).
         device_seconds: how long a device's code lives.
         device_interval: seconds between two questions of a device.
-        delay: seconds that each answer of the token endpoint takes.
-        faults: what it does wrong; :class:`Fault` names them.
         path: of the issuer, such as ``/realms/demo``.
         port: on 127.0.0.1; 0 takes a free one.
         certificate: (certificate file, key file) for https; None is plain http.
         clock: wall time in seconds; for expiry, grace and intervals.
 
     Raises:
-        ValueError: no such fault or user, or a path that is not empty, or ``/`` and what follows.
+        ValueError: no such user, or a path that does not begin with a slash or ends in one.
     """
 
     what: ClassVar[str] = "identity provider"
@@ -90,15 +83,12 @@ class IdentityProvider(Running["_Run"]):
     grace: float = 0.0
     access_token_seconds: int = 60
     refresh_token_seconds: float | None = None
-    refresh_token_bytes: int = 32
     id_token: bool = True
     audience: str = "https://api.example"
     auto_login: str | None = None
     device_flow: bool = True
     device_seconds: float = 300.0
     device_interval: float = 1.0
-    delay: float = 0.0
-    faults: frozenset[str] = frozenset()
     path: str = ""
     port: int = 0
     certificate: Certificate | None = None
@@ -106,7 +96,6 @@ class IdentityProvider(Running["_Run"]):
     _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        Faults(self.faults)
         if self.path and (not self.path.startswith("/") or self.path.endswith("/")):
             raise ValueError("path begins with a slash and does not end in one, or is empty")
         if self.auto_login is not None:
@@ -121,15 +110,13 @@ class IdentityProvider(Running["_Run"]):
             OSError: the port is taken, or the certificate cannot be read.
             RuntimeError: it runs already.
         """
-        from gatepass.sandbox._provider.http import ProviderListener
-
         self._refuse_to_run_twice()
         keys = Keys()  # before the port is opened, which nobody would close if joserfc is missing
-        listener = ProviderListener(self.port, self._tls(), self.delay)
+        listener = self._new_listener()
         scheme = "https" if self.certificate else "http"
         issuer = f"{scheme}://127.0.0.1:{listener.server_port}{self.path}"
-        run = _Run(listener, _endpoints(self, issuer, keys))
-        listener.answer = run.endpoints.answer
+        run = _Run(listener, self._new_endpoints(issuer, keys))
+        listener.respond = run.endpoints.respond
         self._begin(run)
         return self
 
@@ -142,7 +129,7 @@ class IdentityProvider(Running["_Run"]):
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What it says of itself, faults included."""
+        """What it says of itself."""
         return self._run.endpoints.metadata()
 
     @property
@@ -159,8 +146,8 @@ class IdentityProvider(Running["_Run"]):
     def requests(self) -> "tuple[ProviderRequest, ...]":
         """The requests so far, in the order in which they were answered."""
         listener = self._run.listener
-        with listener.seen_lock:
-            return tuple(listener.seen)
+        with listener.records_lock:
+            return tuple(listener.records)
 
     @property
     def public_client(self) -> str:
@@ -219,7 +206,7 @@ class IdentityProvider(Running["_Run"]):
         """Return tokens as after a login of that user: the JSON of the token endpoint."""
         state = self._run.endpoints.state
         grant = Grant(self._known(user), client_id, scopes, audience or self.audience)
-        return state.tokens.answer(state.grants.begin(grant))
+        return state.tokens.response(state.grants.begin(grant))
 
     def approve(self, user_code: str, user: str | None = None) -> None:
         """Approve a device in somebody's name.
@@ -241,48 +228,9 @@ class IdentityProvider(Running["_Run"]):
         """End all logins of a user; access tokens stay good until they run out."""
         self._run.endpoints.state.grants.revoke_user(self._known(user))
 
-    # --- what a test wants ---
-
-    def inject(self, *faults: str) -> None:
-        """Do these faults from now on, and no others.
-
-        Raises:
-            ValueError: there is no such fault.
-        """
-        self._run.endpoints.state.faults.replace(faults)
-
-    def answer_once(
-        self,
-        endpoint: str,
-        body: bytes = b"",
-        *,
-        status: int = 200,
-        content_type: str = "application/json",
-        headers: Iterable[tuple[str, str]] = (),
-    ) -> None:
-        """Give exactly this answer to the next request at an endpoint; nothing is used up.
-
-        Args:
-            endpoint: ``metadata``, ``authorize``, ``token``, ``device``, ``revoke`` or ``jwks``.
-            body: what is sent.
-            status: HTTP status.
-            content_type: of the body.
-            headers: further headers.
-        """
-        from gatepass.sandbox._provider.http import HttpResponse
-
-        response = HttpResponse(status, body, content_type, tuple(headers))
-        self._run.endpoints.plan(endpoint, response)
-
-    @contextmanager
-    def hold(self) -> "Iterator[Gate]":
-        """Hold the answers of the token endpoint back until the block ends.
-
-        The requests themselves are carried out: a refresh token that came is used up.
-        ``wait_for(number)`` of what this returns waits until so many answers are held.
-        """
-        with self._run.listener.gate.closed() as gate:
-            yield gate
+    def set_access_token_seconds(self, seconds: int) -> None:
+        """Let access tokens live that long from now on; with 0 they have expired when they come."""
+        self._run.endpoints.state.tokens.access_token_seconds = seconds
 
     def _known(self, user: str | None) -> str:
         if user is None and self.users:
@@ -290,6 +238,36 @@ class IdentityProvider(Running["_Run"]):
         if user not in self.users or user is None:
             raise ValueError("no such user")
         return user
+
+    def _new_listener(self) -> "ProviderListener":
+        from gatepass.sandbox._provider.http import ProviderListener
+
+        return ProviderListener(self.port, self._tls())
+
+    def _new_endpoints(self, issuer: str, keys: Keys) -> "Endpoints":
+        from gatepass.sandbox._accounts import Accounts
+        from gatepass.sandbox._provider.clients import Clients
+        from gatepass.sandbox._provider.endpoints import Endpoints, Policy, ProviderState
+        from gatepass.sandbox._provider.grants import Grants
+
+        state = ProviderState(
+            accounts=Accounts(self.users, lock_after=None),
+            clients=Clients(self.clients),
+            grants=Grants(self._rules(), self.clock),
+            tokens=TokenIssuer(issuer, keys, self.clock, self.access_token_seconds, self.id_token),
+        )
+        policy = Policy(issuer, self.audience, self.auto_login, self.device_flow)
+        return Endpoints(policy, state)
+
+    def _rules(self) -> Rules:
+        return Rules(
+            rotation=self.rotation,
+            reuse_detection=self.reuse_detection,
+            grace=self.grace,
+            refresh_token_seconds=self.refresh_token_seconds,
+            device_seconds=self.device_seconds,
+            device_interval=self.device_interval,
+        )
 
 
 @dataclass
@@ -299,30 +277,3 @@ class _Run:
     listener: "ProviderListener"
     endpoints: "Endpoints"
     running: bool = True
-
-
-def _endpoints(idp: IdentityProvider, issuer: str, keys: Keys) -> "Endpoints":
-    from gatepass.sandbox._provider.clients import Clients
-    from gatepass.sandbox._provider.endpoints import Endpoints, Policy, ProviderState
-    from gatepass.sandbox._provider.grants import Grants, Rules
-    from gatepass.sandbox._server.accounts import Accounts
-
-    rules = Rules(
-        rotation=idp.rotation,
-        reuse_detection=idp.reuse_detection,
-        grace=idp.grace,
-        refresh_token_seconds=idp.refresh_token_seconds,
-        refresh_token_bytes=idp.refresh_token_bytes,
-        device_seconds=idp.device_seconds,
-        device_interval=idp.device_interval,
-    )
-    faults = Faults(idp.faults)
-    tokens = TokenIssuer(issuer, keys, faults, idp.clock, idp.access_token_seconds, idp.id_token)
-    state = ProviderState(
-        accounts=Accounts(idp.users, lock_after=None),
-        clients=Clients(idp.clients),
-        grants=Grants(rules, idp.clock),
-        tokens=tokens,
-        faults=faults,
-    )
-    return Endpoints(Policy(issuer, idp.audience, idp.auto_login, idp.device_flow), state)

@@ -6,13 +6,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from gatepass.sandbox._server.accounts import Accounts
+from gatepass.sandbox._accounts import Accounts
+from gatepass.sandbox._running import Certificate, Running
 from gatepass.sandbox._server.login import MODES, LoginContext, login_for
 from gatepass.sandbox._server.record import Request
-from gatepass.sandbox._server.running import Certificate, Running
 
 if TYPE_CHECKING:
-    from gatepass.sandbox._server.http import Listener
+    from gatepass.sandbox._server.http import ServerListener
     from gatepass.sandbox.provider import IdentityProvider
 
 _BINDING: Final = ("windows", "mixed")
@@ -78,7 +78,7 @@ class Server(Running["_Run"]):
             OSError: the port is taken, or the certificate cannot be read.
             RuntimeError: it runs already.
         """
-        from gatepass.sandbox._server.http import Listener
+        from gatepass.sandbox._server.http import ServerListener
 
         self._refuse_to_run_twice()
         accounts = Accounts(self.users, self.lock_after)
@@ -86,7 +86,7 @@ class Server(Running["_Run"]):
         context = LoginContext(
             accounts, certificate, self.channel_binding, self.provider, self.redirect_uri
         )
-        listener = Listener(self.port, login_for(self.mode, context), self._tls())
+        listener = ServerListener(self.port, login_for(self.mode, context), self._tls())
         self._begin(_Run(listener, accounts))
         return self
 
@@ -112,6 +112,6 @@ class Server(Running["_Run"]):
 class _Run:
     """One run of a server, from ``with`` to its end and, for its records, beyond."""
 
-    listener: "Listener"
+    listener: "ServerListener"
     accounts: Accounts
     running: bool = True

@@ -23,10 +23,11 @@ from gatepass.auth._oidc.http import NoResponse
 from gatepass.auth._oidc.login import OidcLogin
 from gatepass.auth._oidc.status import create_vault_key
 from gatepass.errors import GatepassError, GatepassWarning, ProfileError, SecretUnavailable
-from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET, IdentityProvider
+from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET
 from gatepass.secrets import Secret, ref
 from tests.net.test_tls import server_side
 from tests.support.echo import Answer, Echo, Seen, echo
+from tests.support.faulty_provider import FaultyProvider
 from tests.support.peers import ca as ca_peer
 from tests.support.peers.ca import CLIENT_NAME, CertificateAuthority
 from tests.support.peers.squid import USERS as PROXY_USERS
@@ -45,17 +46,17 @@ def ca_of_provider(tmp_path: Path) -> CertificateAuthority:
 
 
 @pytest.fixture
-def idp(ca_of_provider: CertificateAuthority) -> Iterator[IdentityProvider]:
+def idp(ca_of_provider: CertificateAuthority) -> Iterator[FaultyProvider]:
     """A provider with an authority of its own, whose access tokens end at once."""
     certificate = (ca_of_provider.server.chain, ca_of_provider.server.key)
-    with IdentityProvider(
+    with FaultyProvider(
         users={"alice": "pw"}, certificate=certificate, access_token_seconds=0
     ) as running:
         yield running
 
 
 @pytest.fixture
-def api(ca: CertificateAuthority, idp: IdentityProvider) -> Iterator[Echo]:
+def api(ca: CertificateAuthority, idp: FaultyProvider) -> Iterator[Echo]:
     """A server with another authority; who brings no token is told the provider."""
     challenge = (
         f'Bearer authority="{idp.issuer}", clientid="{CLIENT_ID}", '
@@ -74,7 +75,7 @@ def api(ca: CertificateAuthority, idp: IdentityProvider) -> Iterator[Echo]:
 class Desk:
     """Builds sessions for the server, with one vault."""
 
-    def __init__(self, api: Echo, idp: IdentityProvider, folder: Path) -> None:
+    def __init__(self, api: Echo, idp: FaultyProvider, folder: Path) -> None:
         self.api, self.idp, self.folder = api, idp, folder
         create_vault_key(folder / "key")
 
@@ -94,7 +95,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(api: Echo, idp: IdentityProvider, tmp_path: Path) -> Desk:
+def desk(api: Echo, idp: FaultyProvider, tmp_path: Path) -> Desk:
     return Desk(api, idp, tmp_path)
 
 
@@ -112,7 +113,7 @@ def login_of(session: Session) -> OidcLogin:
     return authenticator
 
 
-def _carried(idp: IdentityProvider) -> dict[str, Any]:
+def _carried(idp: FaultyProvider) -> dict[str, Any]:
     return {"refresh_token": idp.issue()["refresh_token"]}
 
 

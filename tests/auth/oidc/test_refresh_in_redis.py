@@ -192,7 +192,7 @@ def test_a_login_during_a_renewal_wins_and_the_renewed_token_is_used_in_memory(
         renewing = Background(shared.renew)
         gate.wait_for(1)
         shared.redis.client().delete(shared.lock)
-        gate.open()
+        gate.release()
         newest = shared.world.logged_in().refresh_token
     record = renewing.result()
 
@@ -240,7 +240,7 @@ def _renewed_but_not_stored(restartable: Shared) -> Secret:
         renewing = Background(lambda: login.access_token(refused=restartable.token))
         gate.wait_for(1)
         restartable.redis.stop()
-        gate.open()
+        gate.release()
         with pytest.warns(GatepassWarning, match="could not be stored: the vault's redis at 127"):
             new: Secret = renewing.result()
     return new

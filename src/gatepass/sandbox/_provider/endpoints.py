@@ -10,19 +10,16 @@
 ========================================= ================================================
 """
 
-from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
-from threading import Lock
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
+from gatepass.sandbox._accounts import Accounts, Outcome
 from gatepass.sandbox._provider.clients import Clients, basic_pair, is_loopback
-from gatepass.sandbox._provider.faults import Fault, Faults
 from gatepass.sandbox._provider.grants import Grant, Grants, Refusal, TokenGrant
 from gatepass.sandbox._provider.http import (
-    Delivery,
     HttpRequest,
     HttpResponse,
     ProviderRequest,
@@ -31,16 +28,11 @@ from gatepass.sandbox._provider.http import (
 )
 from gatepass.sandbox._provider.pages import device_form, login_form, message
 from gatepass.sandbox._provider.tokens import TokenIssuer
-from gatepass.sandbox._server.accounts import Accounts, Outcome
 
 OPENID: Final = "/.well-known/openid-configuration"
 OAUTH: Final = "/.well-known/oauth-authorization-server"
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 GRANTS: Final = ("authorization_code", "refresh_token", "client_credentials", DEVICE_GRANT)
-
-# Nothing listens there, so that nobody who follows gets an answer (RFC 6761, section 6.4).
-ELSEWHERE: Final = "http://elsewhere.invalid/"
-_DOWN: Final = message("Down for maintenance", "Come back later.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +53,6 @@ class ProviderState:
     clients: Clients
     grants: Grants
     tokens: TokenIssuer
-    faults: Faults
 
 
 @dataclass(frozen=True)
@@ -70,16 +61,9 @@ class Endpoints:
 
     policy: Policy
     state: ProviderState
-    _planned: "dict[str, deque[HttpResponse]]" = field(default_factory=lambda: defaultdict(deque))
-    _lock: Lock = field(default_factory=Lock)
 
-    def plan(self, endpoint: str, response: HttpResponse) -> None:
-        """Give that answer, once, to the next request there."""
-        with self._lock:
-            self._planned[endpoint].append(response)
-
-    def answer(self, request: HttpRequest) -> tuple[HttpResponse, ProviderRequest]:
-        """Answer a request, and say what is to be remembered of it."""
+    def respond(self, request: HttpRequest) -> tuple[HttpResponse, ProviderRequest]:
+        """Answer a request, and say what to record of it."""
         try:
             response = self._respond(request)
         except Refusal as refusal:
@@ -87,19 +71,16 @@ class Endpoints:
         return response, _record_of(request, response)
 
     def _respond(self, request: HttpRequest) -> HttpResponse:
-        name, methods, respond = self._find(request.path)
+        methods, respond = self._find(request.path)
         if request.method not in methods:
             raise Refusal("invalid_request", "no such method here", HTTPStatus.METHOD_NOT_ALLOWED)
-        return self._take_planned(name) or respond(request)
+        return respond(request)
 
-    def _find(
-        self, path: str
-    ) -> tuple[str, tuple[str, ...], Callable[[HttpRequest], HttpResponse]]:
-        """Return name, methods and function of the endpoint at that path."""
+    def _find(self, path: str) -> tuple[tuple[str, ...], Callable[[HttpRequest], HttpResponse]]:
+        """Return methods and function of the endpoint at that path."""
         root = urlsplit(self.policy.issuer).path
-        only_oauth = Fault.METADATA_OAUTH_ONLY in self.state.faults
-        if path == OAUTH + root or (path == root + OPENID and not only_oauth):
-            return "metadata", ("GET",), self._metadata
+        if path in {OAUTH + root, root + OPENID}:
+            return ("GET",), self._metadata
         name = path.removeprefix(root + "/")
         responds: Mapping[str, tuple[tuple[str, ...], Callable[[HttpRequest], HttpResponse]]] = {
             "authorize": (("GET", "POST"), self._authorize),
@@ -110,37 +91,23 @@ class Endpoints:
             "jwks": (("GET",), self._jwks),
         }
         if not path.startswith(root + "/") or name not in responds:
-            return "", ("GET", "HEAD", "POST"), _nothing
-        return name, *responds[name]
-
-    def _take_planned(self, endpoint: str) -> HttpResponse | None:
-        with self._lock:
-            planned = self._planned[endpoint]
-            return planned.popleft() if planned else None
+            return ("GET", "HEAD", "POST"), _nothing
+        return responds[name]
 
     # --- metadata and keys ---
 
     def _metadata(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - as all endpoints
-        faults = self.state.faults
-        if Fault.METADATA_HTML in faults:
-            return page(_DOWN)
-        if Fault.METADATA_REDIRECT in faults:
-            return _redirect(ELSEWHERE, HTTPStatus.FOUND)
-        response = json_response(self.metadata(), huge=Fault.METADATA_HUGE in faults)
-        return (
-            replace(response, delivery=Delivery.DRIP) if Fault.METADATA_DRIP in faults else response
-        )
+        return json_response(self.metadata())
 
     def metadata(self) -> dict[str, object]:
         """Return what the provider says of itself."""
-        issuer, faults = self.policy.issuer, self.state.faults
-        base = ELSEWHERE.rstrip("/") if Fault.METADATA_ENDPOINTS in faults else issuer
+        issuer = self.policy.issuer
         found: dict[str, object] = {
-            "issuer": issuer + "/other" if Fault.METADATA_ISSUER in faults else issuer,
-            "authorization_endpoint": base + "/authorize",
-            "token_endpoint": base + "/token",
-            "revocation_endpoint": base + "/revoke",
-            "jwks_uri": base + "/jwks",
+            "issuer": issuer,
+            "authorization_endpoint": issuer + "/authorize",
+            "token_endpoint": issuer + "/token",
+            "revocation_endpoint": issuer + "/revoke",
+            "jwks_uri": issuer + "/jwks",
             "response_types_supported": ["code"],
             "grant_types_supported": list(GRANTS),
             "subject_types_supported": ["public"],
@@ -155,12 +122,11 @@ class Endpoints:
             "authorization_response_iss_parameter_supported": True,
         }
         if self.policy.device_flow:
-            found["device_authorization_endpoint"] = base + "/device"
+            found["device_authorization_endpoint"] = issuer + "/device"
         return found
 
     def _jwks(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - as all endpoints
-        empty = Fault.JWKS_EMPTY in self.state.faults
-        return json_response({"keys": []} if empty else self.state.tokens.keys.public())
+        return json_response(self.state.tokens.keys.public())
 
     # --- the login of a person ---
 
@@ -215,14 +181,17 @@ class Endpoints:
         error = {"error": refusal.error, "error_description": refusal.description}
         return self._back(asked, error)
 
-    def _back(self, asked: Mapping[str, str], answer: Mapping[str, str]) -> str:
-        faults, issuer, values = self.state.faults, self.policy.issuer, dict(answer)
-        if "state" in asked:
-            values["state"] = "another" if Fault.CALLBACK_STATE in faults else asked["state"]
-        if Fault.CALLBACK_NO_ISS not in faults:
-            values["iss"] = issuer + "/other" if Fault.CALLBACK_ISS in faults else issuer
+    def _back(self, asked: Mapping[str, str], values: Mapping[str, str]) -> str:
         target = asked["redirect_uri"]
-        return f"{target}{'&' if '?' in target else '?'}{urlencode(values)}"
+        parameters = self.callback_parameters(asked, values)
+        return f"{target}{'&' if '?' in target else '?'}{urlencode(parameters)}"
+
+    def callback_parameters(
+        self, asked: Mapping[str, str], values: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return what the browser brings back to the client."""
+        state = {"state": asked["state"]} if "state" in asked else {}
+        return {**values, **state, "iss": self.policy.issuer}
 
     def _grant(self, asked: Mapping[str, str], client_id: str, user: str) -> Grant:
         audience = asked.get("audience") or asked.get("resource") or self.policy.audience
@@ -232,40 +201,14 @@ class Endpoints:
     # --- tokens ---
 
     def _token(self, request: HttpRequest) -> HttpResponse:
-        faults = self.state.faults
-        form = request.form()
-        self.state.grants.count_request(form.get("grant_type", ""))
-        if (before := self._before()) is not None:
-            return before
-        client_id = self.state.clients.authenticate(form, request.authorization)
+        form, state = request.form(), self.state
+        state.grants.count_request(form.get("grant_type", ""))
+        client_id = state.clients.authenticate(form, request.authorization)
+        granted = self._granted(form, client_id)
         refreshed = form.get("grant_type") == "refresh_token"
-        allowed = self._allowed(form, client_id)
-        if faults.take(Fault.TOKEN_ERROR_AFTER_ONCE):
-            return replace(page(_DOWN, HTTPStatus.INTERNAL_SERVER_ERROR), late=True)
-        if faults.take(Fault.TOKEN_RESET_ONCE):
-            return HttpResponse(HTTPStatus.OK, delivery=Delivery.RESET, late=True)
-        if Fault.TOKEN_EMPTY in faults:
-            return HttpResponse(HTTPStatus.OK, late=True)
-        answer = self.state.tokens.answer(allowed, refreshed=refreshed)
-        response = json_response(answer, huge=Fault.TOKEN_HUGE in faults)
-        delivery = Delivery.DRIP if Fault.TOKEN_DRIP in faults else Delivery.PLAIN
-        return replace(response, delivery=delivery, late=True)
+        return json_response(state.tokens.response(granted, refreshed=refreshed))
 
-    def _before(self) -> HttpResponse | None:
-        """Return the answer of a fault that uses nothing up."""
-        faults = self.state.faults
-        if Fault.TOKEN_HTML in faults:
-            return page(_DOWN)
-        if Fault.TOKEN_REDIRECT in faults:
-            return _redirect(ELSEWHERE, HTTPStatus.TEMPORARY_REDIRECT)
-        if faults.take(Fault.TOKEN_ERROR_ONCE):
-            return page(_DOWN, HTTPStatus.INTERNAL_SERVER_ERROR)
-        if faults.take(Fault.TOKEN_BUSY_ONCE):
-            busy = page(_DOWN, HTTPStatus.SERVICE_UNAVAILABLE)
-            return replace(busy, headers=(("Retry-After", "1"),))
-        return None
-
-    def _allowed(self, form: Mapping[str, str], client_id: str) -> TokenGrant:
+    def _granted(self, form: Mapping[str, str], client_id: str) -> TokenGrant:
         grants = self.state.grants
         match form.get("grant_type"):
             case "authorization_code":
@@ -273,10 +216,7 @@ class Endpoints:
                 return grants.redeem(code, client_id, _need(form, "redirect_uri"), verifier)
             case "refresh_token":
                 scopes = tuple(form.get("scope", "").split())
-                rotate = Fault.NO_REFRESH_TOKEN not in self.state.faults
-                return grants.refresh(
-                    _need(form, "refresh_token"), client_id, scopes, rotate=rotate
-                )
+                return grants.refresh(_need(form, "refresh_token"), client_id, scopes)
             case "client_credentials":
                 if self.state.clients.is_public(client_id):
                     raise Refusal("unauthorized_client", "a public client has no credentials")

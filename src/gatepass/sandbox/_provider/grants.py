@@ -1,4 +1,4 @@
-"""What the identity provider remembers: codes, families of refresh tokens, devices, counters.
+"""What the identity provider has granted: codes, refresh tokens by login, devices; and counters.
 
 All of it lies under one lock, and each request is one step under that lock: two clients that come
 with the same refresh token at the same moment get two different answers, never half of one.
@@ -48,7 +48,6 @@ class Rules:
     reuse_detection: bool
     grace: float
     refresh_token_seconds: float | None
-    refresh_token_bytes: int
     device_seconds: float
     device_interval: float
 
@@ -267,9 +266,7 @@ class Grants:
             self._events["login"] += 1
             return self._begin(grant)
 
-    def refresh(
-        self, token: str, client_id: str, scopes: tuple[str, ...], *, rotate: bool = True
-    ) -> TokenGrant:
+    def refresh(self, token: str, client_id: str, scopes: tuple[str, ...]) -> TokenGrant:
         """Take a refresh token and give the next one.
 
         A token that comes again within the grace brings a further one; later it ends the family.
@@ -278,7 +275,6 @@ class Grants:
             token: the refresh token.
             client_id: who brings it.
             scopes: what is asked for; empty for all that was granted.
-            rotate: whether to replace it, where the rules say so.
 
         Raises:
             Refusal: it is not this client's, its family has ended, or it asks for more than before.
@@ -291,13 +287,17 @@ class Grants:
             self._check(family, family.tokens[token], now)
             if not set(scopes) <= set(family.grant.scopes):
                 raise Refusal("invalid_scope", "more scopes than were granted")
-            if self._rules.rotation and rotate:
+            if self.rotates():
                 if family.tokens[token] is None:
                     family.tokens[token] = now
                 family.rotations += 1
                 self._events["rotation"] += 1
                 self._add_token(family)
             return TokenGrant(family.grant, family.last, family.ends_at)
+
+    def rotates(self) -> bool:
+        """Say whether a refresh replaces the refresh token."""
+        return self._rules.rotation
 
     def _check(self, family: _Family, used_at: float | None, now: float) -> None:
         if family.revoked:
@@ -337,7 +337,7 @@ class Grants:
         return TokenGrant(grant, family.last, family.ends_at)
 
     def _add_token(self, family: _Family) -> None:
-        family.last = secrets.token_urlsafe(self._rules.refresh_token_bytes)
+        family.last = secrets.token_urlsafe(32)
         family.tokens[family.last] = None
         self._by_token[family.last] = family
 

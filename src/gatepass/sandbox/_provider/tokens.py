@@ -3,23 +3,16 @@
 RS256 (RFC 7518); access tokens are JWTs (RFC 9068) so that a resource server can check them alone.
 """
 
-import json
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from gatepass.sandbox._provider.faults import Fault, Faults
 from gatepass.sandbox._provider.grants import Grant, TokenGrant
 
-if TYPE_CHECKING:
-    from joserfc.jwk import RSAKey
-
 _ID_TOKEN_SECONDS: Final = 300
-_HOUR: Final = 3600
-_NOBODY: Final = "somebody-else"
 
 
 class TokenRefused(ValueError):
@@ -30,8 +23,10 @@ class Keys:
     """The key of one run of a provider. Making it takes some tens of milliseconds."""
 
     def __init__(self) -> None:
-        self._name = secrets.token_hex(4)
-        self._key = _new_key(self._name)
+        from joserfc.jwk import RSAKey
+
+        self._key_id = secrets.token_hex(4)
+        self._key = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256", "kid": self._key_id})
 
     def public(self) -> dict[str, object]:
         """Return the JSON Web Key Set (RFC 7517, section 5)."""
@@ -39,11 +34,10 @@ class Keys:
 
     def sign(self, claims: Mapping[str, object], kind: str) -> str:
         """Return a signed JWT; ``kind`` is its ``typ``."""
-        return self._signed(claims, kind, self._key)
+        from joserfc import jwt
 
-    def forge(self, claims: Mapping[str, object], kind: str) -> str:
-        """Return a JWT that names the published key and was signed with another."""
-        return self._signed(claims, kind, _new_key(self._name))
+        header = {"alg": "RS256", "typ": kind, "kid": self._key_id}
+        return jwt.encode(header, dict(claims), self._key)
 
     def verified(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a JWT that was signed here.
@@ -59,124 +53,95 @@ class Keys:
         except (JoseError, ValueError):
             raise TokenRefused("the access token was not signed here") from None
 
-    def _signed(self, claims: Mapping[str, object], kind: str, key: "RSAKey") -> str:
-        from joserfc import jwt
 
-        return jwt.encode({"alg": "RS256", "typ": kind, "kid": self._name}, dict(claims), key)
-
-
-def _new_key(name: str) -> "RSAKey":
-    from joserfc.jwk import RSAKey
-
-    return RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256", "kid": name})
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass
 class TokenIssuer:
-    """Makes token answers.
+    """Makes the responses of the token endpoint.
 
     Attributes:
         issuer: the provider's name.
         keys: what it signs with.
-        faults: what it does wrong.
         clock: wall time in seconds.
-        access_token_seconds: how long an access token lives.
+        access_token_seconds: how long an access token lives from now on.
         with_id_token: whether ``openid`` brings an ID token.
     """
 
     issuer: str
     keys: Keys
-    faults: Faults
     clock: Callable[[], float]
     access_token_seconds: int
     with_id_token: bool
 
-    def answer(self, allowed: TokenGrant, *, refreshed: bool = False) -> dict[str, object]:
+    def response(self, granted: TokenGrant, *, refreshed: bool = False) -> dict[str, object]:
         """Return the JSON of RFC 6749, section 5.1.
 
         Args:
-            allowed: what the request earned.
+            granted: what the request earned.
             refreshed: whether a refresh token was brought; then there is no nonce (OIDC Core 12.2).
         """
-        grant, faults = allowed.grant, self.faults
-        other = refreshed and Fault.OTHER_SUB in faults
-        subject = _NOBODY if other else grant.subject
-        scopes = ("openid",) if Fault.FEWER_SCOPES in faults else grant.scopes
-        access_token = self.access_token(grant, subject, scopes)
-        answer: dict[str, object] = {
+        grant, access_token = granted.grant, self._access_token(granted.grant)
+        found: dict[str, object] = {
             "access_token": access_token,
-            "scope": " ".join(scopes),
-            **faults.expires_in(self.access_token_seconds),
+            "token_type": "Bearer",
+            "scope": " ".join(grant.scopes),
+            "expires_in": self.access_token_seconds,
         }
-        if Fault.NO_TOKEN_TYPE not in faults:
-            answer["token_type"] = "DPoP" if Fault.OTHER_TOKEN_TYPE in faults else "Bearer"
-        if allowed.refresh_token is not None and Fault.NO_REFRESH_TOKEN not in faults:
-            answer["refresh_token"] = allowed.refresh_token
-            if allowed.refresh_until is not None:  # as Keycloak tells it; no standard knows it
-                answer["refresh_expires_in"] = max(0, int(allowed.refresh_until - self.clock()))
-        if self.with_id_token and "openid" in scopes:
-            nonce = None if refreshed else grant.nonce
-            answer["id_token"] = self._id_token(grant, subject, nonce, access_token)
-        return answer
+        if granted.refresh_token is not None:
+            found["refresh_token"] = granted.refresh_token
+            if granted.refresh_until is not None:  # as Keycloak tells it; no standard knows it
+                found["refresh_expires_in"] = max(0, int(granted.refresh_until - self.clock()))
+        if self.with_id_token and "openid" in grant.scopes:
+            claims = self.id_token_claims(grant, access_token)
+            if refreshed:
+                claims.pop("nonce", None)
+            found["id_token"] = self.keys.sign(claims, "JWT")
+        return found
 
-    def access_token(self, grant: Grant, subject: str, scopes: tuple[str, ...]) -> str:
-        """Return an access token for the grant's API."""
+    def subject_of(self, access_token: str, audience: str) -> str:
+        """Return whose token that is.
+
+        Raises:
+            TokenRefused: it is no access token for that API, or has expired.
+        """
+        claims = self.keys.verified(access_token)
+        if "client_id" not in claims or claims["aud"] != audience:
+            raise TokenRefused("the access token is not for this API")
+        if self.clock() >= claims["exp"]:
+            raise TokenRefused("the access token has expired")
+        return str(claims["sub"])
+
+    def id_token_claims(self, grant: Grant, access_token: str) -> dict[str, object]:
+        """Return the claims of the ID token that comes with an access token."""
+        now = int(self.clock())
+        claims: dict[str, object] = {
+            "iss": self.issuer,
+            "sub": grant.subject,
+            "aud": grant.client_id,
+            "iat": now,
+            "exp": now + _ID_TOKEN_SECONDS,
+            "at_hash": _half_hash(access_token),
+            "preferred_username": grant.subject,
+        }
+        if grant.nonce is not None:
+            claims["nonce"] = grant.nonce
+        return claims
+
+    def _access_token(self, grant: Grant) -> str:
         now = self.clock()
         claims = {
             "iss": self.issuer,
-            "sub": subject,
+            "sub": grant.subject,
             "aud": grant.audience,
             "client_id": grant.client_id,
-            "scope": " ".join(scopes),
+            "scope": " ".join(grant.scopes),
             "iat": int(now),
             "exp": int(now + self.access_token_seconds),
             "jti": secrets.token_hex(8),
         }
         return self.keys.sign(claims, "at+jwt")
 
-    def subject_of(self, access_token: str, audience: str) -> str:
-        """Return whose token that is.
-
-        Raises:
-            TokenRefused: it is no access token for that API, or has run out.
-        """
-        claims = self.keys.verified(access_token)
-        if "client_id" not in claims or claims["aud"] != audience:
-            raise TokenRefused("the access token is not for this API")
-        if self.clock() >= claims["exp"]:
-            raise TokenRefused("the access token has run out")
-        return str(claims["sub"])
-
-    def _id_token(self, grant: Grant, subject: str, nonce: str | None, access_token: str) -> str:
-        faults, now = self.faults, self.clock()
-        begin = now - _HOUR - _ID_TOKEN_SECONDS if Fault.ID_TOKEN_EXPIRED in faults else now
-        claims: dict[str, object] = {
-            "iss": self.issuer + "/other" if Fault.ID_TOKEN_ISS in faults else self.issuer,
-            "sub": subject,
-            "aud": "another-client" if Fault.ID_TOKEN_AUD in faults else grant.client_id,
-            "iat": int(begin),
-            "exp": int(begin + _ID_TOKEN_SECONDS),
-            "at_hash": _half_hash(access_token),
-            "preferred_username": subject,
-        }
-        if nonce is not None:
-            claims["nonce"] = "another-nonce" if Fault.ID_TOKEN_NONCE in faults else nonce
-        if Fault.ID_TOKEN_UNSIGNED in faults:
-            return _unsigned(claims)
-        if Fault.ID_TOKEN_SIGNATURE in faults:
-            return self.keys.forge(claims, "JWT")
-        return self.keys.sign(claims, "JWT")
-
 
 def _half_hash(access_token: str) -> str:
     """Return ``at_hash`` (OIDC Core 3.1.3.6)."""
-    return _base64url(sha256(access_token.encode()).digest()[:16])
-
-
-def _unsigned(claims: Mapping[str, object]) -> str:
-    parts = ({"alg": "none", "typ": "JWT"}, dict(claims))
-    return ".".join(_base64url(json.dumps(part).encode()) for part in parts) + "."
-
-
-def _base64url(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
+    digest = sha256(access_token.encode()).digest()[:16]
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,18 +1,18 @@
 """Mode ``open``: everybody may come in, nobody is asked."""
 
-from gatepass.sandbox._server.login import Conversation, Login, LoginContext, Verdict
+from gatepass.sandbox._server.login import ConnectionLogin, Login, LoginContext, LoginResult
 
 
 class _Open:
     """Admits every request; what it brings along is not looked at."""
 
-    def conversation(self) -> Conversation:
+    def new_connection_login(self) -> ConnectionLogin:
         return self
 
-    def judge(self, authorization: str | None) -> Verdict:  # noqa: ARG002 - the contract
-        return Verdict(admitted=True)
+    def authenticate(self, authorization: str | None) -> LoginResult:  # noqa: ARG002 - the contract
+        return LoginResult(admitted=True)
 
 
-def open_to_all(context: LoginContext) -> Login:  # noqa: ARG001 - the contract
+def anonymous(context: LoginContext) -> Login:  # noqa: ARG001 - the contract
     """Return the login of mode ``open``."""
     return _Open()

@@ -4,8 +4,8 @@ import binascii
 from base64 import b64decode
 from typing import Final
 
-from gatepass.sandbox._server.accounts import REASONS, Accounts, Outcome
-from gatepass.sandbox._server.login import Conversation, Login, LoginContext, Verdict
+from gatepass.sandbox._accounts import REASONS, Accounts, Outcome
+from gatepass.sandbox._server.login import ConnectionLogin, Login, LoginContext, LoginResult
 
 CHALLENGE: Final = 'Basic realm="gatepass sandbox", charset="UTF-8"'
 
@@ -29,23 +29,23 @@ class Basic:
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
 
-    def conversation(self) -> Conversation:
+    def new_connection_login(self) -> ConnectionLogin:
         """Return itself: a connection has no state of its own."""
         return self
 
-    def judge(self, authorization: str | None) -> Verdict:
+    def authenticate(self, authorization: str | None) -> LoginResult:
         """Admit the right pair; answer all else with the challenge."""
         pair = credentials(authorization)
         if pair is None:
             return _refuse("credentials are missing or malformed")
         outcome = self._accounts.check(*pair)
         if outcome is Outcome.RIGHT:
-            return Verdict(admitted=True, user=pair[0])
+            return LoginResult(admitted=True, user=pair[0])
         return _refuse(REASONS[outcome])
 
 
-def _refuse(reason: str) -> Verdict:
-    return Verdict(admitted=False, challenges=(CHALLENGE,), reason=reason)
+def _refuse(reason: str) -> LoginResult:
+    return LoginResult(admitted=False, challenges=(CHALLENGE,), reason=reason)
 
 
 def basic(context: LoginContext) -> Login:

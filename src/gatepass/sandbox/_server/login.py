@@ -2,23 +2,21 @@
 
 A mode is one function that gets a :class:`LoginContext` and returns a :class:`Login`. To add one,
 write it in a file of its own and name it in ``MODES``; nothing else changes. A login that spans
-requests, such as NTLM, keeps its state in the :class:`Conversation` of one connection.
+requests, such as NTLM, keeps its state in the :class:`ConnectionLogin` of one connection.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
-from gatepass.sandbox._server.accounts import Accounts
-
-if TYPE_CHECKING:
-    from gatepass.sandbox.provider import IdentityProvider
+from gatepass.sandbox._accounts import Accounts
+from gatepass.sandbox.provider import IdentityProvider
 
 # A table of places, not of functions: a mode is imported only when it is asked for.
 MODES: Final = {
-    "open": "gatepass.sandbox._server.anonymous:open_to_all",
+    "open": "gatepass.sandbox._server.anonymous:anonymous",
     "standalone": "gatepass.sandbox._server.basic:basic",
     "mixed": "gatepass.sandbox._server.mixed:mixed",
     "windows": "gatepass.sandbox._server.windows:windows",
@@ -41,12 +39,12 @@ class LoginContext:
     accounts: Accounts
     certificate: Path | None
     channel_binding: bool = False
-    provider: "IdentityProvider | None" = None
+    provider: IdentityProvider | None = None
     redirect_uri: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LoginResult:
     """Whether a request may pass.
 
     Attributes:
@@ -63,17 +61,17 @@ class Verdict:
     reason: str = ""
 
 
-class Conversation(Protocol):
+class ConnectionLogin(Protocol):
     """The login on one connection; used by one thread."""
 
-    def judge(self, authorization: str | None) -> Verdict:
+    def authenticate(self, authorization: str | None) -> LoginResult:
         """Judge the next request of the connection by its ``Authorization`` header."""
 
 
 class Login(Protocol):
     """One way to log on; one object for each run of a server."""
 
-    def conversation(self) -> Conversation:
+    def new_connection_login(self) -> ConnectionLogin:
         """Begin a connection."""
 
 

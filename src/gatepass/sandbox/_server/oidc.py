@@ -9,7 +9,7 @@ import socket
 from secrets import randbelow
 from typing import Final
 
-from gatepass.sandbox._server.login import Conversation, Login, LoginContext, Verdict
+from gatepass.sandbox._server.login import ConnectionLogin, Login, LoginContext, LoginResult
 from gatepass.sandbox.provider import IdentityProvider, TokenRefused
 
 SCOPES: Final = "openid offline_access"
@@ -38,11 +38,11 @@ class Oidc:
             apiAudience=provider.audience,
         )
 
-    def conversation(self) -> Conversation:
+    def new_connection_login(self) -> ConnectionLogin:
         """Return itself: a connection has no state of its own."""
         return self
 
-    def judge(self, authorization: str | None) -> Verdict:
+    def authenticate(self, authorization: str | None) -> LoginResult:
         """Admit a good token; say where to log on, and what was wrong."""
         scheme, _, token = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
@@ -51,11 +51,11 @@ class Oidc:
             user = self._provider.user_of(token.strip())
         except TokenRefused as error:
             return self._refuse(str(error), error="invalid_token", error_description=str(error))
-        return Verdict(admitted=True, user=user)
+        return LoginResult(admitted=True, user=user)
 
-    def _refuse(self, reason: str, **more: str) -> Verdict:
+    def _refuse(self, reason: str, **more: str) -> LoginResult:
         challenge = ", ".join(part for part in (self._challenge, _quoted(**more)) if part)
-        return Verdict(admitted=False, challenges=(f"Bearer {challenge}",), reason=reason)
+        return LoginResult(admitted=False, challenges=(f"Bearer {challenge}",), reason=reason)
 
 
 def _quoted(**parameters: str) -> str:

@@ -20,7 +20,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote
 
 from gatepass.sandbox._server.body import Body
-from gatepass.sandbox._server.login import Verdict
+from gatepass.sandbox._server.login import LoginResult
 
 PREFIX: Final = "/mi_servicelayer/"
 
@@ -30,7 +30,7 @@ _REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageRequest:
     """One request that may pass.
 
     Attributes:
@@ -47,7 +47,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PageResponse:
     """One answer. The content is JSON; ``headers`` come in addition to its type and length."""
 
     status: int
@@ -61,9 +61,9 @@ class Answer:
         return json.dumps(self.content).encode() + b"\n"
 
 
-def refused(verdict: Verdict) -> Answer:
+def refused(result: LoginResult) -> PageResponse:
     """Return the 401 of a login that did not let the request pass."""
-    return Answer(HTTPStatus.UNAUTHORIZED, {"error": verdict.reason})
+    return PageResponse(HTTPStatus.UNAUTHORIZED, {"error": result.reason})
 
 
 def is_below_prefix(path: str) -> bool:
@@ -71,9 +71,9 @@ def is_below_prefix(path: str) -> bool:
     return (path.partition("?")[0] + "/").startswith(PREFIX)
 
 
-def not_found() -> Answer:
-    """Return the 404 of a path outside the service; no login is asked for there."""
-    return Answer(HTTPStatus.NOT_FOUND, {"error": f"the service is below {PREFIX}"})
+def not_found() -> PageResponse:
+    """Return the 404 of a path outside the service; no login is request for there."""
+    return PageResponse(HTTPStatus.NOT_FOUND, {"error": f"the service is below {PREFIX}"})
 
 
 class Pages:
@@ -83,23 +83,23 @@ class Pages:
         self._lock = Lock()
         self._seen: Counter[str] = Counter()
 
-    def answer(self, asked: Asked) -> Answer:
-        """Answer a request below the prefix."""
-        path, _, query = asked.path.partition("?")
+    def respond(self, request: PageRequest) -> PageResponse:
+        """PageResponse a request below the prefix."""
+        path, _, query = request.path.partition("?")
         values = dict(parse_qsl(query, keep_blank_values=True))
         match path.removeprefix(PREFIX):
             case "Health/v2.svc":
-                return Answer(HTTPStatus.OK, {"status": "Healthy", "user": asked.user})
+                return PageResponse(HTTPStatus.OK, {"status": "Healthy", "user": request.user})
             case "redirect":
                 return _redirect(values)
             case "status":
                 return self._status(query, values)
             case "cookie":
                 cookie = f"sandbox=visited; Path={PREFIX}; HttpOnly"
-                return Answer(HTTPStatus.OK, {}, (("Set-Cookie", cookie),))
-        return _echo(asked)
+                return PageResponse(HTTPStatus.OK, {}, (("Set-Cookie", cookie),))
+        return _echo(request)
 
-    def _status(self, query: str, values: Mapping[str, str]) -> Answer:
+    def _status(self, query: str, values: Mapping[str, str]) -> PageResponse:
         code = _number(values.get("code", "200"))
         times = _number(values.get("times", "-1"))
         wait = _number(values.get("retry_after", "0"))
@@ -109,35 +109,35 @@ class Pages:
             self._seen[query] += 1
             over = 0 <= times < self._seen[query]
         if over:
-            return Answer(HTTPStatus.OK, {"status": 200})
+            return PageResponse(HTTPStatus.OK, {"status": 200})
         headers = (("Retry-After", str(wait)),) if "retry_after" in values else ()
-        return Answer(code, {"status": code}, headers)
+        return PageResponse(code, {"status": code}, headers)
 
 
-def _redirect(values: Mapping[str, str]) -> Answer:
+def _redirect(values: Mapping[str, str]) -> PageResponse:
     target = values.get("to", "")
     code = _number(values.get("code", "302"))
     if not target or code is None or code not in _REDIRECTS:
         return _bad("redirect takes to=URL and code=301, 302, 303, 307 or 308")
     # Escaping also takes line breaks out, which would start a header of the client's choice.
-    return Answer(code, {}, (("Location", quote(target, safe=_URL_CHARACTERS)),))
+    return PageResponse(code, {}, (("Location", quote(target, safe=_URL_CHARACTERS)),))
 
 
-def _echo(asked: Asked) -> Answer:
-    return Answer(
+def _echo(request: PageRequest) -> PageResponse:
+    return PageResponse(
         HTTPStatus.OK,
         {
-            "method": asked.method,
-            "path": asked.path,
-            "user": asked.user,
-            "body_length": asked.body.length,
-            "body_sha256": asked.body.sha256,
+            "method": request.method,
+            "path": request.path,
+            "user": request.user,
+            "body_length": request.body.length,
+            "body_sha256": request.body.sha256,
         },
     )
 
 
-def _bad(reason: str) -> Answer:
-    return Answer(HTTPStatus.BAD_REQUEST, {"error": reason})
+def _bad(reason: str) -> PageResponse:
+    return PageResponse(HTTPStatus.BAD_REQUEST, {"error": reason})
 
 
 def _number(text: str) -> int | None:

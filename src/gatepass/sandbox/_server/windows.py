@@ -16,8 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from gatepass.sandbox._server.accounts import REASONS, Accounts, Outcome
-from gatepass.sandbox._server.login import Conversation, Login, LoginContext, Verdict
+from gatepass.sandbox._accounts import REASONS, Accounts, Outcome
+from gatepass.sandbox._server.login import ConnectionLogin, Login, LoginContext, LoginResult
 
 OFFER: Final = ("Negotiate", "NTLM")
 
@@ -45,7 +45,7 @@ class Windows:
         if context.channel_binding and context.certificate is not None:
             self._binding = _binding_hash(context.certificate)
 
-    def conversation(self) -> Conversation:
+    def new_connection_login(self) -> ConnectionLogin:
         """Begin a connection; nobody is logged on there."""
         return _Connection(self._accounts, self._offer, self._ntlm, self._binding)
 
@@ -63,7 +63,7 @@ class _Connection:
         self._user: str | None = None
         self._attempt: _Attempt | None = None
 
-    def judge(self, authorization: str | None) -> Verdict:
+    def authenticate(self, authorization: str | None) -> LoginResult:
         """Go one message on with the login, or admit who is logged on already.
 
         The messages of a login follow each other: any other request in between ends it. One that
@@ -71,7 +71,7 @@ class _Connection:
         """
         attempt, self._attempt = self._attempt, None
         if authorization is None and self._user is not None:
-            return Verdict(admitted=True, user=self._user)
+            return LoginResult(admitted=True, user=self._user)
         message = _MESSAGE.fullmatch((authorization or "").strip())
         if message is None:
             return self._refuse("credentials are missing or malformed")
@@ -81,7 +81,7 @@ class _Connection:
             attempt = _Attempt(word, self._ntlm, self._binding)
         return self._go_on(attempt, message[2])
 
-    def _go_on(self, attempt: "_Attempt", message: str) -> Verdict:
+    def _go_on(self, attempt: "_Attempt", message: str) -> LoginResult:
         try:
             answer = attempt.step(b64decode(message))
         except _UnboundError:
@@ -93,18 +93,18 @@ class _Connection:
         token = (f"{attempt.word} {b64encode(answer).decode()}",) if answer else ()
         if not attempt.complete:
             self._attempt = attempt
-            return Verdict(admitted=False, challenges=token, reason="the login goes on")
+            return LoginResult(admitted=False, challenges=token, reason="the login goes on")
         return self._log_on(attempt.name or "", token)
 
-    def _log_on(self, name: str, token: tuple[str, ...]) -> Verdict:
+    def _log_on(self, name: str, token: tuple[str, ...]) -> LoginResult:
         outcome = self._accounts.note(name, right=True)
         if outcome is not Outcome.RIGHT:
             return self._refuse(REASONS[outcome])
         self._user = name
-        return Verdict(admitted=True, user=name, challenges=token)
+        return LoginResult(admitted=True, user=name, challenges=token)
 
-    def _refuse(self, reason: str) -> Verdict:
-        return Verdict(admitted=False, challenges=self._offer, reason=reason)
+    def _refuse(self, reason: str) -> LoginResult:
+        return LoginResult(admitted=False, challenges=self._offer, reason=reason)
 
 
 class _Attempt:

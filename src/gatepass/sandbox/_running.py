@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from gatepass.sandbox._server.http import Listener
+    from gatepass.sandbox._listener import Listener
 
 Certificate = tuple[str | Path, str | Path]
 """Certificate chain and private key, both PEM files."""
