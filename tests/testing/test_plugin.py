@@ -170,4 +170,6 @@ def test_only_what_is_for_tests_imports_pytest() -> None:
 
     done = without_terminal((sys.executable, "-c", script), environ)
 
-    assert done.stdout == "['Home', 'Profiles', 'SchemeContract', 'SourceContract']\n", done.stderr
+    assert done.stdout == "['ContractServer', 'Profiles', 'SchemeContract', 'SourceContract']\n", (
+        done.stderr
+    )

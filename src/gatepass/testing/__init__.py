@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gatepass.testing._profiles import Profiles
-    from gatepass.testing._schemes import Home, SchemeContract
+    from gatepass.testing._schemes import ContractServer, SchemeContract
     from gatepass.testing._sources import SourceContract
 
-__all__ = ["Home", "Profiles", "SchemeContract", "SourceContract"]
+__all__ = ["ContractServer", "Profiles", "SchemeContract", "SourceContract"]
 
 _MODULE_OF = {
-    "Home": "_schemes",
+    "ContractServer": "_schemes",
     "Profiles": "_profiles",
     "SchemeContract": "_schemes",
     "SourceContract": "_sources",

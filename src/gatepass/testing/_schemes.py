@@ -1,6 +1,6 @@
-"""The contract of an authentication scheme: what every session relies on, one check for each.
+"""The contract of an authentication scheme, for packages that bring one.
 
-Each check uses the scheme as a user does: by its name, from a file, through the gate, in a
+Each check uses the scheme as a user does: by its name, from a file, through the validator, in a
 ``Session`` at a server of its own on this machine.
 """
 
@@ -8,15 +8,12 @@ import copy
 import datetime as dt
 import logging
 import pickle
-import time
 import traceback
-import warnings
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import fields, is_dataclass
-from functools import partial
 from pathlib import Path
 from threading import Barrier
 from types import MappingProxyType
@@ -27,12 +24,9 @@ import pytest
 
 from gatepass._config.load import load_profile
 from gatepass._system import files, plugins
-from gatepass._system.context import RunContext
-from gatepass._system.findings import Finding
-from gatepass.auth import UnattendedContext, predicts_itself, references_in
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
-from gatepass.secrets import Secret, SecretRef, told_by
-from gatepass.testing._watch import fail, has_fork, shows, watching
+from gatepass.secrets import Secret
+from gatepass.testing._watch import fail, shows, watching
 
 if TYPE_CHECKING:
     from gatepass._config.profile import Profile
@@ -42,11 +36,10 @@ _PAGE: Final = "page"
 _NOWHERE: Final = "http://127.0.0.1:1/mi/"  # nobody listens on port 1
 _WAIT: Final = 60.0  # seconds for what takes a fraction of one
 _THREADS: Final = 8
-_NO_PROMISE: Final = frozenset({"problem", "warning"})  # verdicts
 _A_DATE: Final = dt.date(2024, 2, 29)  # TOML has dates, and no key of a scheme is one
 
 
-class Home(Protocol):
+class ContractServer(Protocol):
     """A server that a scheme logs on to; :class:`gatepass.sandbox.Server` is one."""
 
     @property
@@ -87,10 +80,10 @@ class SchemeContract:
     challenges: ClassVar[Sequence[str]] = ()
     messages: ClassVar[int] = 1
 
-    def home(self, *, accepts: bool) -> AbstractContextManager[Home]:
+    def server(self, *, accepts: bool) -> AbstractContextManager[ContractServer]:
         """Return a server to log on to, for a ``with`` block.
 
-        By default it lets in whoever brings along more than an anonymous request would: a header,
+        By default it accepts every request that holds more than an anonymous one would: a header,
         or a part of the query. Override it where a login takes more than that.
 
         Args:
@@ -113,7 +106,7 @@ class SchemeContract:
                 f'[project.entry-points."gatepass.auth"]\n{self.scheme} = "module:Class"'
             )
 
-    def test_it_is_a_frozen_dataclass(self) -> None:
+    def test_it_is_a_frozen_dataclass_that_answers_in_lower_case(self) -> None:
         kind = self._kind()
         parameters = getattr(kind, "__dataclass_params__", None)
         if not is_dataclass(kind) or not (parameters and parameters.frozen):
@@ -121,9 +114,6 @@ class SchemeContract:
                 f"{_name(kind)} is not frozen: write @dataclass(frozen=True) above it, and keep "
                 "what changes in the object that authenticator() returns; sessions share a scheme"
             )
-
-    def test_what_it_answers_is_written_in_lower_case(self) -> None:
-        kind = self._kind()
         answers: object = getattr(kind, "answers", frozenset())
         if not isinstance(answers, frozenset) or any(each != each.lower() for each in answers):
             fail(
@@ -134,7 +124,7 @@ class SchemeContract:
 
     # ------------------------------------------------------------ the keys
 
-    def test_keys_that_are_unknown_or_of_a_wrong_type_are_refused(self) -> None:
+    def test_every_key_has_a_type_and_a_description(self) -> None:
         accepted = [
             name
             for name in (*self.keys, *self.secrets, "no_such_key")
@@ -143,7 +133,13 @@ class SchemeContract:
         if accepted:
             fail(
                 f"a date is accepted as {' and '.join(accepted)}: annotate each field with the "
-                "type that it takes, not with Any or object; what the gate lets through is sent"
+                "type that it takes, not with Any or object; what the validator accepts is sent"
+            )
+        bare = self._undescribed()
+        if bare:
+            fail(
+                f"editors show nothing about {' and '.join(bare)}: describe each field in the "
+                "section Attributes: of the docstring of the class"
             )
 
     def test_a_literal_secret_in_a_file_is_refused_and_not_repeated(self) -> None:
@@ -162,25 +158,14 @@ class SchemeContract:
                 "gatepass.SecretField, so that files take references only"
             )
 
-    def test_the_schema_describes_every_key(self) -> None:
-        from gatepass._config.json_schema import document
-
-        shown = document()["$defs"][f"auth.{self.scheme}"]["properties"]
-        bare = [
-            each.name
-            for each in fields(self._kind())
-            if not shown.get(each.name, {}).get("description")
-        ]
-        if bare:
-            fail(
-                f"editors show nothing about {' and '.join(bare)}: describe each field in the "
-                "section Attributes: of the docstring of the class"
-            )
-
     # ------------------------------------------------------------ building
 
     def test_building_a_session_opens_no_connection(self) -> None:
-        with self.home(accepts=True) as home, watching() as watch, self._session(home.url):
+        with (
+            self.server(accepts=True) as server,
+            watching() as watch,
+            self._session(server.url),
+        ):
             pass
         if watch.connections:
             where = ", ".join(dict.fromkeys(watch.connections))
@@ -209,24 +194,30 @@ class SchemeContract:
 
     # ------------------------------------------------------------ requests
 
-    def test_the_login_goes_along_with_a_request(self) -> None:
+    def test_the_login_goes_along_with_requests_of_all_threads(self) -> None:
         from gatepass.testing._loopback import Arrival
 
-        with self.home(accepts=True) as home, self._session(home.url) as session:
+        with self.server(accepts=True) as server, self._session(server.url) as session:
             self._get(session)
-            arrived = list(home.requests)
+            arrived = list(server.requests)
+            failures = self._get_in_threads(session)
         came = any(isinstance(each, Arrival) and each.carries for each in arrived)
         if came and not getattr(self._kind(), "sends_credentials", True):
             fail(
                 "it sends something and says that it sends no credentials: remove "
                 "sends_credentials = False, which permits plain http to other machines"
             )
+        if failures:
+            fail(
+                f"requests of several threads failed with {', '.join(sorted(failures))}: keep "
+                "nothing in the auth that belongs to one thread or one request"
+            )
 
     def test_other_servers_get_nothing(self) -> None:
         from gatepass.testing._loopback import Loopback
 
-        with Loopback().running() as other, self.home(accepts=True) as home:
-            with self._session(home.url) as session:
+        with Loopback().running() as other, self.server(accepts=True) as server:
+            with self._session(server.url) as session:
                 self._get(session, f"redirect?to={quote(other.url, safe='')}")
                 self._get(session, other.url)
             given = [each for each in other.requests if each.carries]
@@ -234,7 +225,7 @@ class SchemeContract:
             fail(
                 "another server got more than an anonymous request: set headers in the auth only, "
                 "and do not follow redirects or call other servers with the secret; the session "
-                "keeps the login at home as long as the scheme leaves that to it"
+                "keeps the login at its own server as long as the scheme leaves that to it"
             )
 
     def test_a_refused_login_is_tried_once(self) -> None:
@@ -243,11 +234,11 @@ class SchemeContract:
         if not getattr(self._kind(), "sends_credentials", True):
             pytest.skip("it sends no credentials")
         counts = []
-        with self.home(accepts=False) as home, self._session(home.url) as session:
+        with self.server(accepts=False) as server, self._session(server.url) as session:
             for _ in range(2):
                 with pytest.raises(LoginRefused):
                     session.get(_PAGE)
-                counts.append(len(home.requests))
+                counts.append(len(server.requests))
         if counts[0] > self.messages:
             fail(
                 f"a refused login took {counts[0]} requests, not {self.messages}: send the "
@@ -260,66 +251,9 @@ class SchemeContract:
                 "returns must be the server's own, with the request that it answers"
             )
 
-    def test_threads_share_one_session(self) -> None:
-        barrier = Barrier(_THREADS)
-
-        def work(session: "Session") -> None:
-            barrier.wait(_WAIT)
-            self._get(session)
-
-        with (
-            self.home(accepts=True) as home,
-            self._session(home.url) as session,
-            ThreadPoolExecutor(_THREADS) as pool,
-        ):
-            running = [pool.submit(work, session) for _ in range(_THREADS)]
-            failures = [each.exception() for each in running]
-        kinds = {type(each).__name__ for each in failures if each is not None}
-        if kinds:
-            fail(
-                f"requests of several threads failed with {', '.join(sorted(kinds))}: keep "
-                "nothing in the auth that belongs to one thread or one request"
-            )
-
-    @pytest.mark.skipif(not has_fork(), reason="this system has no fork")
-    def test_it_works_after_a_fork(self) -> None:
-        from multiprocessing import get_context
-
-        with self.home(accepts=True) as home, self._session(home.url) as session:
-            child = get_context("fork").Process(target=self._get, args=(session,))
-            with warnings.catch_warnings():
-                # The servers run in threads. What they hold is not used in the child.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                child.start()
-            child.join(_WAIT)
-            failed = child.exitcode != 0
-            child.kill()
-            child.join()
-        if failed:
-            fail(
-                "after a fork the login fails: keep no connection, thread or process number in "
-                "the auth, as multiprocessing forks sessions that are in use (its error is in the "
-                "captured stderr)"
-            )
-
-    # ------------------------------------------------------------ a run without a person
-
-    def test_what_it_predicts_is_a_finding_that_asks_nobody_and_shows_nothing(self) -> None:
-        auth: Any = self._profile(_NOWHERE).auth
-        if not predicts_itself(auth):  # validate --unattended then looks at its references
-            return
-        self._told_by(auth, self._environ())
-        for name in self.secrets:
-            others = {key: each for key, each in self._environ().items() if key != _variable(name)}
-            if not {each.verdict for each in self._told_by(auth, others)} & _NO_PROMISE:
-                fail(
-                    f"where {name} is missing its unattended() finds no problem, so a job would be "
-                    "promised that fails: yield from context.predict(...) with all of its fields"
-                )
-
     # ------------------------------------------------------------ the secret
 
-    def test_nothing_that_prints_shows_the_secret(self) -> None:
+    def test_no_repr_and_no_log_shows_the_secret(self, caplog: pytest.LogCaptureFixture) -> None:
         self._need_secrets()
         with self._session(_NOWHERE) as session:
             authenticator = session._authenticator  # noqa: SLF001 - what the scheme made
@@ -330,11 +264,22 @@ class SchemeContract:
                             f"{_name(type(thing))} prints the secret: hold it in gatepass.Secret "
                             "and call reveal() where it is sent, or set repr=False"
                         )
+        with (
+            caplog.at_level(logging.DEBUG),
+            self.server(accepts=True) as server,
+            self._session(server.url) as session,
+        ):
+            self._get(session)
+        if shows(caplog.text, self.secrets.values()):
+            fail(
+                "a log of level DEBUG shows the secret: log no headers, and put it into a header, "
+                "not into the URL, which urllib3 logs"
+            )
 
     def test_no_error_shows_the_secret(self) -> None:
         self._need_secrets()
         for error in self._errors():
-            if isinstance(error, PluginError):  # a session tells none of its words; its author may
+            if isinstance(error, PluginError):  # what another package raised
                 fail(
                     f"a secret that cannot be sent makes the scheme fail: {error.message}\nraise "
                     "gatepass.GatepassError with a hint, without the value; raise it from None "
@@ -354,33 +299,17 @@ class SchemeContract:
                 "gatepass.GatepassError with a hint, without the value"
             )
 
-    def test_no_log_shows_the_secret(
-        self, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        self._need_secrets()
-        with (
-            caplog.at_level(logging.DEBUG),
-            self.home(accepts=True) as home,
-            self._session(home.url) as session,
-        ):
-            self._get(session)
-        if shows("\n".join([caplog.text, *capsys.readouterr()]), self.secrets.values()):
-            fail(
-                "a log of level DEBUG or the output shows the secret: log no headers, and put it "
-                "into a header, not into the URL, which urllib3 logs"
-            )
-
     def test_it_travels_in_pickles_and_copies_without_the_secret(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in self._environ().items():
             monkeypatch.setenv(name, value)
-        with self.home(accepts=True) as home, self._session(home.url) as session:
+        with self.server(accepts=True) as server, self._session(server.url) as session:
             content = _pickled(session)
             with pickle.loads(content) as opened:  # noqa: S301 - our own
                 self._get(opened)
-            with copy.deepcopy(session) as twin:
-                self._get(twin)
+            with copy.deepcopy(session) as copied:
+                self._get(copied)
         if shows(content + self._pickled_values(), self.secrets.values()):
             fail("a pickle holds the secret: keep it in gatepass.Secret, which refuses to travel")
 
@@ -407,7 +336,7 @@ class SchemeContract:
         return {_variable(name): value for name, value in self.secrets.items()}
 
     def _profile(self, url: str, changes: Mapping[str, Any] | None = None) -> "Profile":
-        """Write a file and take the profile in it through the gate."""
+        """Write a file and load the profile in it."""
         import tomli_w
 
         from gatepass._config.locations import Locations
@@ -438,49 +367,15 @@ class SchemeContract:
             interactive=False,
         )
 
-    def _told_by(self, auth: Any, environ: Mapping[str, str]) -> tuple[Finding, ...]:
-        """What a scheme predicts with these variables; none of it may ask, connect or tell."""
-        context = self._unattended_context(environ)
-        with watching() as watch:
-            found = told_by(self.scheme, "auth", lambda: auth.unattended(context))
-        if watch.questions or watch.connections:
-            fail(
-                "its unattended() asks a person or connects "
-                f"({', '.join(watch.questions + watch.connections)}): it only looks"
-            )
-        failed = f"{self.scheme} cannot be predicted"
-        broken = [each.message for each in found if each.message.startswith(failed)]
-        if broken:
-            fail(f"{broken[0]}: return gatepass.Finding objects, and raise nothing")
-        told = [text for each in found for text in (each.subject, each.message, each.hint)]
-        if shows("\n".join(told), self.secrets.values()):
-            fail("a finding shows the secret: say what was looked for, not what was found")
-        return found
+    def _undescribed(self) -> list[str]:
+        from gatepass._config.json_schema import document
 
-    def _unattended_context(self, environ: Mapping[str, str]) -> UnattendedContext:
-        """What ``validate --unattended`` shows a scheme, with these variables."""
-        from gatepass._session.resolve import context_of_field
-        from gatepass._session.vault_config import vault_of
-
-        profile, run = self._profile(_NOWHERE), RunContext.of(environ, interactive=False)
-
-        def predict(**fields: object) -> tuple[Finding, ...]:
-            inner = [each for name, value in fields.items() for each in references_in(value, name)]
-            found: list[Finding] = []
-            for name, reference in inner:
-                if isinstance(reference, SecretRef):
-                    found += reference.predict(context_of_field(profile, name, run))
-            return tuple(found)
-
-        return UnattendedContext(
-            profile_name=profile.name,
-            origin=profile.origin,
-            predict=predict,
-            vault=partial(vault_of, profile.machine, run),
-            environ=environ,
-            clock=time.time,
-            until=time.time() + _WAIT,
-        )
+        described = document()["$defs"][f"auth.{self.scheme}"]["properties"]
+        return [
+            each.name
+            for each in fields(self._kind())
+            if not described.get(each.name, {}).get("description")
+        ]
 
     def _is_refused(self, changes: Mapping[str, Any]) -> bool:
         try:
@@ -499,10 +394,23 @@ class SchemeContract:
             fail(
                 f"the server did not let it in: {error.message}\nset the credentials on the "
                 "request in the auth that authenticator() returns, or set `challenges`, or "
-                "override home() with a server that the scheme is for"
+                "override server() with one that the scheme is for"
             )
         if status != 200:  # noqa: PLR2004 - HTTP's OK
             fail(f"the server answered {status} instead of 200 to a request with the login")
+
+    def _get_in_threads(self, session: "Session") -> set[str]:
+        """Make requests of several threads at once; return the types of their errors."""
+        barrier = Barrier(_THREADS)
+
+        def get() -> None:
+            barrier.wait(_WAIT)
+            self._get(session)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            running = [pool.submit(get) for _ in range(_THREADS)]
+            errors = [each.exception() for each in running]
+        return {type(each).__name__ for each in errors if each is not None}
 
     def _with_values(self) -> Any:
         """The scheme with secrets that were given in Python as values."""
@@ -521,12 +429,12 @@ class SchemeContract:
 
     def _errors(self) -> Iterator[BaseException]:
         """Go wrong in every way that a server and a secret allow."""
-        with self.home(accepts=False) as home:
-            yield from self._error(home.url, {})
+        with self.server(accepts=False) as server:
+            yield from self._error(server.url, {})
         yield from self._error(_NOWHERE, {})
-        with self.home(accepts=True) as home:
+        with self.server(accepts=True) as server:
             for name, value in self.secrets.items():
-                yield from self._error(home.url, {_variable(name): f"{value}\r\nX-Injected: 1"})
+                yield from self._error(server.url, {_variable(name): f"{value}\r\nX-Injected: 1"})
 
     def _error(self, url: str, environ: Mapping[str, str]) -> Iterator[BaseException]:
         try:

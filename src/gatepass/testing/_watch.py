@@ -1,4 +1,4 @@
-"""What a contract looks with: who connects, who asks, where a secret shows, and a deadline.
+"""What the contracts observe with: connections, questions to a person, secrets, a deadline.
 
 Python tells an audit hook (PEP 578) about each connection and each question at the terminal, so
 nothing has to be replaced by a stand-in. Such a hook cannot be taken away again; ours is set at
@@ -8,7 +8,6 @@ library) is not seen.
 
 import base64
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -43,7 +42,7 @@ _watching: list[Watch] = []
 
 
 class AskedError(Exception):
-    """Raised inside of whoever asks a person, in place of the question."""
+    """Raised in place of a question to a person."""
 
 
 @contextmanager
@@ -137,8 +136,3 @@ def _forms(secret: str) -> set[bytes]:
         inner = whole[(before * 8 + 5) // 6 : -4]
         forms |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
     return forms
-
-
-def has_fork() -> bool:
-    """Say whether this system can fork."""
-    return hasattr(os, "fork")

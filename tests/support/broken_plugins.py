@@ -1,15 +1,13 @@
-"""Schemes and sources of strangers: one that is good, and others that break one promise each.
+"""Schemes and secret sources: one of each that is good, and others that break one promise each.
 
-Installed by ``test_broken.py`` for a run of pytest of its own; never imported here.
+``tests/testing`` holds them to the contracts for plug-in authors.
 """
 
 import getpass
 import logging
-import os
 import socket
-import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +17,10 @@ import requests
 
 from gatepass import (
     AuthContext,
-    Finding,
     SchemeBase,
     SecretContext,
     SecretField,
     SecretUnavailable,
-    UnattendedContext,
 )
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, TextField
@@ -244,21 +240,6 @@ class BelongsToOneThread(Good):
         return add_header
 
 
-@dataclass(frozen=True)
-class BelongsToOneProcess(Good):
-    __doc__ = Good.__doc__
-
-    def auth(self, key: Secret) -> Auth:
-        process, add_header = os.getpid(), super().auth(key)
-
-        def add_here(request: Request) -> Request:
-            if os.getpid() != process:
-                raise GatepassError("the connection belongs to another process")
-            return add_header(request)
-
-        return add_here
-
-
 class _Printing:
     def __init__(self, header: str, key: str) -> None:
         self.header, self.key = header, key
@@ -306,19 +287,10 @@ class Logs(Good):
     def auth(self, key: Secret) -> Auth:
         def add_header(request: Request) -> Request:
             request.headers[self.header] = key.reveal()
-            logging.getLogger("stranger").debug("headers: %s", request.headers)
+            logging.getLogger("plugin").debug("headers: %s", request.headers)
             return request
 
         return add_header
-
-
-@dataclass(frozen=True)
-class Writes(Good):
-    __doc__ = Good.__doc__
-
-    def auth(self, key: Secret) -> Auth:
-        sys.stderr.write(f"using {key.reveal()}\n")
-        return super().auth(key)
 
 
 @dataclass(frozen=True)
@@ -341,73 +313,6 @@ class TravelsWithTheSecret(Good):
     def __getstate__(self) -> dict[str, Any]:
         key = self.key.reveal() if isinstance(self.key, Secret) else self.key
         return {**vars(self), "key": key}
-
-
-@dataclass(frozen=True)
-class ForeseesNothing(Good):
-    __doc__ = Good.__doc__
-
-    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        return [each for each in context.predict(header=self.header) if each.verdict == "problem"]
-
-
-@dataclass(frozen=True)
-class ForeseesAHalf(TellsOneByOne):
-    __doc__ = TellsOneByOne.__doc__
-
-    def authenticator(self, context: AuthContext) -> Auth:
-        key = context.resolve(key=self.key, more=self.more)["key"]
-        return Good(key).auth(key)
-
-    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        return context.predict(key=self.key)
-
-
-@dataclass(frozen=True)
-class ForeseesTexts(Good):
-    __doc__ = Good.__doc__
-
-    def unattended(self, context: UnattendedContext) -> Any:
-        return [each.message for each in context.predict(key=self.key)]
-
-
-@dataclass(frozen=True)
-class ForeseesByRaising(Good):
-    __doc__ = Good.__doc__
-
-    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        yield from context.predict(key=self.key)
-        raise GatepassError("there is no ticket")
-
-
-@dataclass(frozen=True)
-class ForeseesByInput(Good):
-    __doc__ = Good.__doc__
-
-    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        with suppress(Exception):
-            input("may I? ")
-        yield from context.predict(key=self.key)
-
-
-@dataclass(frozen=True)
-class ForeseesByConnecting(Good):
-    __doc__ = Good.__doc__
-
-    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        socket.getaddrinfo("localhost", 443)
-        yield from context.predict(key=self.key)
-
-
-@dataclass(frozen=True)
-class ForeseesTheSecret(Good):
-    __doc__ = Good.__doc__
-
-    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        yield from context.predict(key=self.key)
-        yield Finding(
-            "info", "auth", "looked", hint=f"it is one of {sorted(context.environ.items())}"
-        )
 
 
 # ---------------------------------------------------------------- sources
@@ -472,53 +377,8 @@ def lists_what_there_is(text: str, context: SecretContext) -> str:
 
 def logs(text: str, context: SecretContext) -> str:
     secret = good(text, context)
-    logging.getLogger("stranger").debug("%s is %s", text, secret)
+    logging.getLogger("plugin").debug("%s is %s", text, secret)
     return secret
-
-
-def writes(text: str, context: SecretContext) -> str:
-    secret = good(text, context)
-    sys.stdout.write(f"{text} is {secret}\n")
-    return secret
-
-
-def _foreseen(prediction: Any) -> Any:
-    """A good source that predicts in a way of its own."""
-
-    def source(text: str, context: SecretContext) -> str:
-        return good(text, context)
-
-    source.unattended = prediction  # type: ignore[attr-defined] # functions carry attributes
-    return source
-
-
-def _nothing(text: str, context: SecretContext) -> Any:
-    del text, context
-    return ()
-
-
-def _texts(text: str, context: SecretContext) -> Any:
-    return [f"{text} is not there, {context.user_name}"]
-
-
-def _input(text: str, context: SecretContext) -> Any:
-    yield Finding("problem", context.field, input(text))
-
-
-def _everything(text: str, context: SecretContext) -> Any:
-    told = [each.read_text() for each in Path(context.environ[WHERE]).iterdir()]
-    return [Finding("warning", context.field, f"{text} is none of {told}")]
-
-
-def _always(text: str, context: SecretContext) -> Any:
-    yield Finding("problem", context.field, f"the shelf may not have {text}", hint="look at it")
-
-
-predicts_a_problem = _foreseen(_always)
-predicts_nothing = _foreseen(_nothing)
-predicts_texts = _foreseen(_texts)
-predicts_by_input = _foreseen(_input)
-predicts_the_secret = _foreseen(_everything)
 
 
 def asks_by_input(text: str, context: SecretContext) -> str:
