@@ -80,15 +80,15 @@ def _markdown(text: str) -> str:
 
 
 _WORDS: Final = {
-    str: "text",
-    bool: "true or false",
-    int: "whole number",
+    str: "string",
+    bool: "boolean",
+    int: "integer",
     float: "number",
     SecretField: "reference",
-    TextField: "text or reference",
+    TextField: "string or reference",
     Timeout: "seconds, or [connect, read]",
-    Retries: f"whole number, 0 to {profile._MOST_RETRIES}",  # noqa: SLF001 - of the house
-    Proxy: "text or table",
+    Retries: f"integer, 0 to {profile._MOST_RETRIES}",  # noqa: SLF001 - of the house
+    Proxy: "string or table",
 }
 
 
@@ -103,7 +103,7 @@ def _type(hint: Any) -> str:
         return f"list of {_type(choices[0])}"
     if origin is dict or dataclasses.is_dataclass(hint):
         return "table"
-    return " or ".join(map(_type, choices)) if choices else "text"
+    return " or ".join(map(_type, choices)) if choices else "string"
 
 
 def _default(each: "dataclasses.Field[Any]") -> str:

@@ -105,7 +105,7 @@ CANNOT_SAY: Final[dict[str, Callable[[Tables], bool]]] = {
         lambda tables: any("extends" in each for each in _profiles_of(tables))
     ),
     "that two names differ only in `-` and `_`": _has_twins,
-    "that `3.0` is not a whole number": (
+    "that `3.0` is not an integer": (
         lambda tables: any(
             type(value) is float and value.is_integer() for _, value in _leaves(tables)
         )

@@ -1,9 +1,9 @@
-"""Values and merges that are right at first sight, for which nobody need import pydantic.
+"""Check simple values and merge simple tables without importing pydantic.
 
 Importing pydantic costs about half as much as importing requests, pydantic-settings as much again,
-and most profiles hold texts, numbers and references only. What is not evident here, right or
-wrong, is theirs to judge: this module refuses nothing, and says nothing about what it does not
-know. Tests hold it to that: what it accepts, they accept, with the same result.
+and most profiles hold strings, numbers and references only. This module accepts what is certainly
+valid and refuses nothing: everything else is undecided, and pydantic decides. Tests compare the
+two: what is accepted here, pydantic accepts with the same result.
 """
 
 import types
@@ -15,26 +15,26 @@ from gatepass.secrets import SecretRef
 
 
 class _Undecided:
-    """Says that pydantic must look."""
+    """The answer that pydantic must decide."""
 
 
 UNDECIDED: Final = _Undecided()
 
 
 class SimplyChecked(Protocol):
-    """What the annotation of a type may offer, beside its core schema for pydantic."""
+    """An annotation that can check a value itself, beside its core schema for pydantic."""
 
     @classmethod
     def check_simple(cls, value: object) -> Any:
-        """Return the checked value, or raise ``ValueError`` to leave it to pydantic."""
+        """Return the checked value, or raise ``ValueError``: then pydantic decides."""
 
 
 def check_simply(kind: Any, value: Any) -> Any:
-    """Return a value as pydantic would in strict mode, if that is plain to see.
+    """Return a value as pydantic would in strict mode, if it is certainly valid.
 
     Args:
         kind: the type of a field, with its annotations.
-        value: what stands there; of exactly a type that TOML has.
+        value: what stands there; of a type that TOML has, and of no subclass.
 
     Returns:
         The checked value, or :data:`UNDECIDED`.
@@ -44,25 +44,25 @@ def check_simply(kind: Any, value: Any) -> Any:
     if kind in _SIMPLE:
         return value if type(value) is kind and _is_sound(value) else UNDECIDED
     form = typing.get_origin(kind)
-    judge = _JUDGES.get(form)
-    if judge is not None:
-        return judge(kind, value)
+    check = _CHECKS.get(form)
+    if check is not None:
+        return check(kind, value)
     return _check_simply(kind, value) if kind is SecretRef else UNDECIDED
 
 
 _SIMPLE: Final = (str, bool, int, float)
-_EXACT: Final = 2**53  # up to here a float holds every whole number
+_EXACT: Final = 2**53  # up to here a float holds every integer
 
 
 def _is_sound(value: object) -> bool:
-    """Whether a text holds characters only: half a surrogate pair is for pydantic to refuse."""
+    """Say whether a string holds no half of a surrogate pair, which pydantic refuses."""
     if isinstance(value, str) and not value.isascii():
         return not any("\ud800" <= character <= "\udfff" for character in value)
     return True
 
 
 def merge_simply(lower: dict[str, Any], upper: dict[str, Any]) -> Any:
-    """Return two tables merged key by key, the upper one over the lower, if that is plain to see.
+    """Merge two tables key by key, the upper one over the lower, if that is certain.
 
     Args:
         lower: a table; not changed, but tables in it may be shared with the result.
@@ -86,33 +86,33 @@ def merge_simply(lower: dict[str, Any], upper: dict[str, Any]) -> Any:
     return result
 
 
-def _annotated(kind: Any, value: Any) -> Any:
-    """A type of ours, which knows itself; one with annotations of others is not evident."""
+def _check_annotated(kind: Any, value: Any) -> Any:
+    """Check a type whose annotation is ours; another annotation leaves it undecided."""
     _, *annotations = typing.get_args(kind)
     if len(annotations) == 1 and hasattr(annotations[0], "check_simple"):
         return _check_simply(annotations[0], value)
     return UNDECIDED
 
 
-def _check_simply(judge: SimplyChecked, value: Any) -> Any:
+def _check_simply(checker: SimplyChecked, value: Any) -> Any:
     try:
-        return judge.check_simple(value)
+        return checker.check_simple(value)
     except ValueError:
-        return UNDECIDED  # pydantic's complaint is the one that is told
+        return UNDECIDED  # pydantic words the problem
 
 
-def _choice(kind: Any, value: Any) -> Any:
-    """One of several words."""
+def _check_choice(kind: Any, value: Any) -> Any:
+    """Check one of several words."""
     return value if type(value) is str and value in typing.get_args(kind) else UNDECIDED
 
 
-def _optional(kind: Any, value: Any) -> Any:
-    """``X | None``; where several types may fit, which one is meant is for pydantic."""
+def _check_optional(kind: Any, value: Any) -> Any:
+    """Check ``X | None``; where several types may fit, pydantic decides which is meant."""
     others = [each for each in typing.get_args(kind) if each is not types.NoneType]
     return check_simply(others[0], value) if len(others) == 1 else UNDECIDED
 
 
-def _list(kind: Any, value: Any) -> Any:
+def _check_list(kind: Any, value: Any) -> Any:
     (inner,) = typing.get_args(kind)
     if type(value) is not list:
         return UNDECIDED
@@ -120,7 +120,7 @@ def _list(kind: Any, value: Any) -> Any:
     return checked if _all_decided(checked) else UNDECIDED
 
 
-def _table(kind: Any, value: Any) -> Any:
+def _check_table(kind: Any, value: Any) -> Any:
     key_kind, inner = typing.get_args(kind)
     if type(value) is not dict or key_kind is not str:
         return UNDECIDED
@@ -136,11 +136,11 @@ def _all_decided(values: Iterable[object]) -> bool:
     return all(value is not UNDECIDED for value in values)
 
 
-_JUDGES: Final[dict[Any, Callable[[Any, Any], Any]]] = {
-    typing.Annotated: _annotated,
-    typing.Literal: _choice,
-    typing.Union: _optional,
-    types.UnionType: _optional,
-    list: _list,
-    dict: _table,
+_CHECKS: Final[dict[Any, Callable[[Any, Any], Any]]] = {
+    typing.Annotated: _check_annotated,
+    typing.Literal: _check_choice,
+    typing.Union: _check_optional,
+    types.UnionType: _check_optional,
+    list: _check_list,
+    dict: _check_table,
 }

@@ -98,7 +98,7 @@ def with_real_folder(path: Path) -> Path:
 
 
 def _no_path(path: Path) -> ProfileError:
-    """Return the complaint about a NUL, or what the file system cannot spell."""
+    """Return the problem with a path that holds a NUL or what the file system cannot encode."""
     return unreadable(Path(printable(str(path))), "is no path of a file")
 
 

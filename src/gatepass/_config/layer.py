@@ -1,4 +1,4 @@
-"""One layer of settings, and the place of each key in it."""
+"""The layers that a profile is merged from, and the place of each key in them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,14 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from gatepass._config import trust
 from gatepass._config.files import UnreadFile
 from gatepass._config.locations import Locations
 from gatepass._config.toml import Key, Places, Table
-from gatepass.errors import (
-    Problem,
-    UntrustedFile,
-)
+from gatepass._system.text import printable, quoted
+from gatepass.errors import Problem, UntrustedFile
 from gatepass.secrets import LayerKind
 
 PROFILE_NAME: Final = re.compile(r"[a-z0-9](?!.*__)[a-z0-9_-]*")
@@ -33,7 +30,7 @@ def is_own(kind: LayerKind) -> bool:
 
 @dataclass(frozen=True)
 class ShadowedVariable:
-    """A variable that another one hides, kept for whoever asks why.
+    """A variable that another one hides, kept for ``explain``.
 
     Attributes:
         variable: its name.
@@ -53,13 +50,13 @@ class Layer:
     """One layer: a file, the variables, or the arguments.
 
     Attributes:
-        kind: which kind of place.
+        kind: what it is read from.
         label: how messages name it: a path, or ``overrides``.
-        tables: what it says, as parsed; for variables and arguments below ``profiles``.
+        tables: its keys and values as parsed; those of variables stand below ``profiles``.
         base_dir: where relative paths start.
-        text: the bytes of the file; empty for others.
+        text: the bytes of the file; empty for other layers.
         variables: for the layer of variables, which variable gave a key.
-        shadowed: for the same layer, the variables that others of it hide.
+        shadowed: for the layer of variables, those that others of it hide.
     """
 
     kind: LayerKind
@@ -77,7 +74,7 @@ class Layer:
 
     @cached_property
     def places(self) -> Places:
-        """The positions of the keys of the file, found at the first question."""
+        """The positions of the keys of the file, found when one is first asked for."""
         return Places(self.text)
 
     def profile(self, name: str) -> Table | None:
@@ -87,7 +84,7 @@ class Layer:
         return table if isinstance(table, dict) else None
 
     def names(self) -> Iterable[str]:
-        """List the profiles that this layer says something about."""
+        """List the profiles that this layer has keys for."""
         profiles = self.tables.get("profiles")
         return profiles if isinstance(profiles, dict) else ()
 
@@ -111,15 +108,15 @@ class KeyLocation:
         """The place in the form ``file:line:column``, the variable's name, or ``overrides``."""
         variable = self.layer.variables.get(self.key)
         if variable is not None:
-            return trust.printable(variable)
+            return printable(variable)
         place = self.layer.places.of(self.key) if self.layer.text else None
-        label = trust.printable(self.layer.label)
+        label = printable(self.layer.label)
         return f"{label}:{place.line}:{place.column}" if place else label
 
     def problem(self, message: str, *, hint: str = "", key: Key | None = None) -> Problem:
-        """Return a complaint about this place; ``key`` is what it names, when not this key."""
+        """Return a problem at this place; ``key`` is the one to name, where it is not this key."""
         place = self.layer.places.of(self.key) if self.layer.text else None
-        shown = trust.printable(".".join(key or self.key))
+        shown = printable(".".join(key or self.key))
         return Problem(self.where, shown, message, place.excerpt if place else "", hint)
 
 
@@ -132,7 +129,7 @@ class FileSeen:
         layer: its kind: ``system``, ``user``, ``project``, ``local``, or ``file`` for one that was
             named explicitly.
         state: ``read``, ``absent`` or ``skipped``.
-        why: what else is to be said, such as ``not trusted``; may be empty.
+        why: the reason, such as ``not trusted``; may be empty.
     """
 
     path: Path
@@ -143,22 +140,22 @@ class FileSeen:
 
 @dataclass(frozen=True)
 class Layers:
-    """All that may take part in choosing and taking a profile.
+    """All layers from which a profile is selected and merged.
 
     Attributes:
         file_layers: the files that take part, in rising order of precedence.
         variables: the layer of ``GATEPASS_PROFILES__*``.
         arguments: the layer of ``overrides=``.
-        untrusted: project files that take no part.
-        unread: project files of which nobody knows what they hold; they take no part either.
-        machine: the machine settings, each with its origin; a key of the table ``vault`` that a
-            variable gave is there once more, with its own origin, as ``vault.KEY``.
+        untrusted: project files that take no part, since they are not trusted.
+        unread: project files that were not parsed; they take no part either.
+        machine: the machine settings, each with its location; a key of the table ``vault`` that a
+            variable gave is there once more, with its own location, as ``vault.KEY``.
         files: every file that was looked for.
         notices: warnings, one sentence each.
         wanted: the value of ``GATEPASS_PROFILE``; None when unset or empty.
         stray: a ``profiles.toml`` in the working directory that is not read.
-        own: the system's and the user's file, also where they give machine settings alone.
-        replaced_by: what names the files instead of the search, ``config_file`` or
+        own: the files of the system and the user, also where only their machine settings count.
+        replaced_by: what named files instead of the search, ``config_file`` or
             ``GATEPASS_CONFIG_FILE``; empty when they were searched.
         locations: where files were looked for.
     """
@@ -179,14 +176,14 @@ class Layers:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every profile that can be chosen, sorted: these names are safe to show and to paste."""
+        """Every profile that can be selected, sorted: these names are safe to show and to paste."""
         return tuple(filter(PROFILE_NAME.fullmatch, self.all_names))
 
     @cached_property
     def all_names(self) -> tuple[str, ...]:
-        """Every profile, sorted, also one whose name is refused: any text may be such a name.
+        """Every profile, sorted, also one whose name is refused: such a name may be any text.
 
-        One that only variables name needs a URL.
+        A profile that stands in variables alone counts where they give its URL.
         """
         named = {name for layer in self.file_layers for name in layer.names()}
         alone = (
@@ -195,7 +192,7 @@ class Layers:
         return tuple(sorted(named.union(alone)))
 
     def where(self, name: str) -> KeyLocation:
-        """Where a profile is defined, as far as that needs no merging."""
+        """Return where a profile is defined: its table in the strongest file that has one."""
         key = ("profiles", name)
         defining = [layer for layer in self.group_of(name) if name in layer.names()]
         return KeyLocation((defining or [self.variables])[-1], key, key)
@@ -223,16 +220,16 @@ def _is_command(table: Table) -> bool:
 
 
 def refuse_untrusted(layers: Layers, name: str) -> None:
-    """Refuse when a file that nobody trusts says something about a profile."""
+    """Raise UntrustedFile where a file that is not trusted defines a profile."""
     for layer in layers.untrusted:
         if name in layer.names():
-            raise untrusted_file(layer, f"it defines the profile {trust.printable(name)!r}")
+            raise untrusted_file(layer, f"it defines the profile {printable(name)!r}")
 
 
 def untrusted_file(layer: Layer, why: str) -> UntrustedFile:
-    path = trust.quoted(layer.label)
+    path = quoted(layer.label)
     return UntrustedFile(
-        f"{trust.printable(layer.label)}: this file is not trusted, and {why}",
+        f"{printable(layer.label)}: this file is not trusted, and {why}",
         hint=f"read it and trust it:     gatepass trust {path}\n"
         f"or name it for this run:  --config-file {path} (config_file= in Python)",
     )

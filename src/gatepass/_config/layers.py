@@ -230,7 +230,7 @@ def _check_top_level(layer: Layer) -> Iterator[Problem]:
         elif key == "default_profile" and not isinstance(value, str):
             yield location.problem("should be the name of a profile, in quotes")
         elif key == "root" and not isinstance(value, bool):
-            yield location.problem("should be a boolean: true or false")
+            yield location.problem("should be a boolean")
 
 
 def _as_profile(key: str, value: object) -> str:

@@ -1,4 +1,4 @@
-"""Where files are looked for; used by whoever reads or writes one."""
+"""Where files of profiles are looked for: of the system, the user and the project."""
 
 import os
 import sys
@@ -37,7 +37,7 @@ class Locations:
 
     @classmethod
     def of_this_process(cls) -> "Locations":
-        """Return where the files of this process belong, after the habits of its system."""
+        """Return where the files of this process belong, by the conventions of its system."""
         import platformdirs
 
         dirs = platformdirs.PlatformDirs("gatepass", appauthor=False, multipath=True)
@@ -55,7 +55,7 @@ class Locations:
         )
 
 
-# In a container the account may be a number only. Below a device nothing can be, not even of root.
+# In a container the account may have no home folder. Below a device no file can exist.
 NO_HOME: Final = Path(os.devnull, "HOME is not set", "gatepass")
 
 

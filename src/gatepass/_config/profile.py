@@ -1,9 +1,6 @@
-"""Layers → Profile: the gate.
+"""The values: a checked profile, the keys that it may hold, and the machine settings.
 
-Everything that a profile may hold is a field of a dataclass here or of a scheme; the gate checks
-a merged table against those fields, one by one, with pydantic. It knows no key of its own, so a
-stranger's scheme gets the same strictness as ours. All complaints of a profile come at once, each
-with its file, line and column. No secret is read, no connection opened.
+``_config.validate`` builds them; everything above reads them. They hold references, no secrets.
 """
 
 import dataclasses
@@ -39,7 +36,7 @@ class _Timeout:
 
     @classmethod
     def check_simple(cls, value: object) -> tuple[float, float]:
-        """Take what is plainly seconds; see ``_evident``."""
+        """Check without pydantic; see :mod:`~gatepass._config.fast_types`."""
         pair: list[Any] = value if isinstance(value, list) else [value, value]
         numbers = [each for each in pair if type(each) in (int, float) and 0 < each < _LONGEST]
         if len(pair) != 2 or len(numbers) != 2:  # noqa: PLR2004 - to connect, and to read
@@ -67,7 +64,7 @@ class _Retries:
 
     @classmethod
     def check_simple(cls, value: object) -> int:
-        """Take what is plainly such a number; see ``_evident``."""
+        """Check without pydantic; see :mod:`~gatepass._config.fast_types`."""
         if type(value) is not int or not 0 <= value <= _MOST_RETRIES:
             raise ValueError
         return value
@@ -79,7 +76,7 @@ class _Retries:
         return core_schema.custom_error_schema(
             core_schema.int_schema(ge=0, le=_MOST_RETRIES),
             custom_error_type="retries",
-            custom_error_message=f"should be a whole number from 0 to {_MOST_RETRIES}",
+            custom_error_message=f"should be an integer from 0 to {_MOST_RETRIES}",
         )
 
 
@@ -107,13 +104,13 @@ class MachineSettings:
 
 @dataclass(frozen=True)
 class ProfileKeys:
-    """The keys of ``[profiles.NAME]``, apart from ``auth``: the table that the gate knows.
+    """The keys of ``[profiles.NAME]``; those in ``auth`` are the fields of the scheme.
 
     Attributes:
         url: the server; http or https, without user, query or fragment.
         auth: how to log on: ``scheme`` and the keys of that scheme.
-        extends: a profile of the same group of files whose keys are taken over.
-        protected: never chosen by default, only by name; inherited unless set.
+        extends: a profile of the same group of files whose keys are inherited.
+        protected: never selected by default, only by name; inherited unless set.
         description: one line for people.
         check_path: what ``check`` requests, below the URL.
         timeout: seconds to connect and to wait for an answer, or one number for both.
@@ -149,7 +146,7 @@ class Profile:
         scheme: the word in ``auth.scheme``.
         auth: the scheme with its keys.
         machine: the machine settings.
-        merged: what it was made from, for :func:`explain`; None where that did not come along.
+        merged: what it was built from, for :func:`explain`; None in a profile from a pickle.
 
     The others are the keys of ``[profiles.NAME]``, see :class:`ProfileKeys`.
     """
@@ -178,13 +175,13 @@ class Profile:
 
     @functools.cached_property
     def key_locations(self) -> Mapping[Key, KeyLocation]:
-        """Where each key was written; empty where that did not come along."""
+        """Where each key was written; empty in a profile from a pickle."""
         merged = self.merged
         keys = layer.leaves(merged.table) if merged else ()
         return {key: merged.location(key) for key, _ in keys} if merged else {}
 
     def __getstate__(self) -> dict[str, Any]:
-        # The files that it came from stay here: a pickle holds neither places nor other profiles.
+        # A pickle holds neither the places of keys nor the other profiles of the files.
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)} | {
             "merged": None
         }
@@ -215,6 +212,6 @@ def references(profile: Profile) -> Iterator[tuple[str, SecretRef | Secret]]:
 
 
 def _values(holder: object) -> Iterator[tuple[str, Any]]:
-    """The fields of a dataclass with their values, unlike ``asdict`` without copying them."""
+    """Yield the fields of a dataclass with their values; unlike ``asdict`` it copies nothing."""
     for each in fields_of(type(holder)):
         yield each.name, value_of(holder, each.name)

@@ -24,8 +24,8 @@ class RedisVault:
         client_cert: the client's certificate, PEM; may hold the key too.
         client_key: its private key, PEM.
         client_key_password: a reference to the key's passphrase.
-        allow_plain: permits redis:// to another machine: whoever is on the way can read the
-            password, and delete or bring back records.
+        allow_plain: permits redis:// to another machine: anyone on the network path can read
+            the password, and delete or bring back records.
     """
 
     url: str

@@ -1,10 +1,10 @@
-"""Decide which profile is meant."""
+"""Select the profile that is meant: by the argument, a variable or a default."""
 
-from gatepass._config import trust
 from gatepass._config.layer import (
     BAD_NAME,
     PROFILE_NAME,
     KeyLocation,
+    Layer,
     Layers,
     refuse_untrusted,
     untrusted_file,
@@ -12,6 +12,7 @@ from gatepass._config.layer import (
 from gatepass._config.locations import PROJECT_FILE
 from gatepass._config.merge import merge_profile
 from gatepass._config.suggest import guess_name, shown_names
+from gatepass._system.text import printable, quoted
 from gatepass.errors import (
     ProfileError,
     ProfileNotFound,
@@ -19,14 +20,14 @@ from gatepass.errors import (
 
 
 def select_name(layers: Layers, name: str | None) -> str:
-    """Return the name of the profile to take.
+    """Return the name of the profile to load.
 
-    The order: the argument, ``GATEPASS_PROFILE``, the project's ``default_profile``, the own
-    one, the only profile that is not protected.
+    In this order: the argument, ``GATEPASS_PROFILE``, the project's ``default_profile``, the
+    user's, the only profile that is not protected.
 
     Raises:
-        ProfileNotFound: no such profile, or none can be chosen; lists the names.
-        UntrustedFile: a file that nobody trusts would decide.
+        ProfileNotFound: no such profile, or none can be selected; lists the names.
+        UntrustedFile: a file that is not trusted would decide.
     """
     if name is not None:
         return _existing(layers, name, "the argument")
@@ -34,17 +35,26 @@ def select_name(layers: Layers, name: str | None) -> str:
         return _existing(layers, layers.wanted, "GATEPASS_PROFILE")
     _refuse_untrusted_default(layers)
     for layer in reversed(layers.file_layers):
-        default = layer.tables.get("default_profile")
-        if default is not None:
-            where = KeyLocation(layer, ("default_profile",)).where
-            chosen = _existing(layers, default, where)
-            if is_protected(layers, chosen):
-                raise ProfileNotFound(
-                    f"{where}: the default profile {chosen!r} is protected, and a protected "
-                    "profile is only taken by name",
-                    hint=f'name it: Session.from_profile("{chosen}"), or GATEPASS_PROFILE={chosen}',
-                )
-            return chosen
+        if layer.tables.get("default_profile") is not None:
+            return _default_of(layer, layers)
+    return _only_open_profile(layers)
+
+
+def _default_of(layer: Layer, layers: Layers) -> str:
+    """Return the default profile that a file names."""
+    where = KeyLocation(layer, ("default_profile",)).where
+    name = _existing(layers, layer.tables["default_profile"], where)
+    if is_protected(layers, name):
+        raise ProfileNotFound(
+            f"{where}: the default profile {name!r} is protected, and a protected "
+            "profile is only taken by name",
+            hint=f'name it: Session.from_profile("{name}"), or GATEPASS_PROFILE={name}',
+        )
+    return name
+
+
+def _only_open_profile(layers: Layers) -> str:
+    """Return the only profile that is not protected."""
     open_ones = [each for each in layers.all_names if not is_protected(layers, each)]
     if len(open_ones) == 1:
         _refuse_misnamed(layers, open_ones[0])
@@ -55,10 +65,11 @@ def select_name(layers: Layers, name: str | None) -> str:
     )
 
 
-def _existing(layers: Layers, name: object, said_by: str) -> str:
+def _existing(layers: Layers, name: object, named_by: str) -> str:
+    """Return a name that was given, if a profile with it exists and may be loaded."""
     if isinstance(name, str) and "://" in name:  # not repeated: it may hold a password
         raise ProfileNotFound(
-            f"a URL is not the name of a profile (named by {said_by})",
+            f"a URL is not the name of a profile (named by {named_by})",
             hint=_listing(layers, "a profile holds the URL: gatepass init NAME --url URL"),
         )
     if isinstance(name, str):
@@ -67,10 +78,10 @@ def _existing(layers: Layers, name: object, said_by: str) -> str:
             _refuse_misnamed(layers, name)
             refuse_colliding_names(layers, name)
             return name
-    shown = trust.printable(str(name)) if isinstance(name, str) else type(name).__name__
+    shown = printable(str(name)) if isinstance(name, str) else type(name).__name__
     guess = guess_name(str(name).lower(), layers.names)
     raise ProfileNotFound(
-        f'there is no profile "{shown}" (named by {said_by}){guess}', hint=_listing(layers, "")
+        f'there is no profile "{shown}" (named by {named_by}){guess}', hint=_listing(layers, "")
     )
 
 
@@ -80,19 +91,20 @@ def _refuse_misnamed(layers: Layers, name: str) -> None:
 
 
 def _listing(layers: Layers, advice: str) -> str:
+    """Say which profiles exist, or where they were looked for, after an advice."""
     lines = [advice] if advice else []
     if layers.names:
         lines.append(f"profiles: {shown_names(layers.names)}")
     elif layers.all_names:
         lines.append("no profile has a name that can be used; see why: gatepass validate")
     else:
-        looked = ", ".join(trust.printable(str(file.path)) for file in layers.files) or "nowhere"
+        looked = ", ".join(printable(str(file.path)) for file in layers.files) or "nowhere"
         lines.append(f"no profile was found; looked for {looked}\nmake one with: gatepass init")
     lines += map(str, layers.unread)
     if layers.stray is not None:
         lines.append(
-            f"{trust.printable(str(layers.stray))} exists but is not read; name it with "
-            f"--config-file {trust.quoted(str(layers.stray))}, or call it {PROJECT_FILE}"
+            f"{printable(str(layers.stray))} exists but is not read; name it with "
+            f"--config-file {quoted(str(layers.stray))}, or call it {PROJECT_FILE}"
         )
     return "\n".join(lines)
 
@@ -106,10 +118,10 @@ def _refuse_untrusted_default(layers: Layers) -> None:
 def refuse_colliding_names(layers: Layers, name: str) -> None:
     """Refuse a name that differs from another only in ``-`` and ``_``: variables see one name."""
     flat = name.replace("-", "_")
-    twins = [each for each in layers.names if each.replace("-", "_") == flat]
-    if len(twins) > 1:
+    alike = [each for each in layers.names if each.replace("-", "_") == flat]
+    if len(alike) > 1:
         raise ProfileError(
-            f"the profiles {' and '.join(twins)} are one name to variables, where - is _",
+            f"the profiles {' and '.join(alike)} are one name to variables, where - is _",
             hint="rename one of them",
         )
 
@@ -119,5 +131,5 @@ def is_protected(layers: Layers, name: str) -> bool:
     try:
         table = merge_profile(layers, name).table
     except ProfileError:
-        return False  # whoever chooses it learns what is broken
+        return False  # loading it reports what is broken
     return table.get("protected", False) is not False

@@ -1,4 +1,4 @@
-"""The pydantic-settings class that merges layers; imported by ``_settings`` when it merges."""
+"""The pydantic-settings class that merges layers; imported only when ``_config.merge`` needs it."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ def unknown_name(word: str, allowed: Iterable[str], kind: str) -> str:
 
 
 def unknown_profile(word: str, names: Iterable[str]) -> str:
-    """Return the sentence about a name that no profile has; offers those that can be chosen."""
+    """Return the sentence about a name that no profile has; offers those that can be selected."""
     return unknown_name(word, filter(PROFILE_NAME.fullmatch, names), "profile")
 
 

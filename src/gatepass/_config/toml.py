@@ -1,31 +1,25 @@
-"""Where each key of a TOML text stands: for messages and for ``--origin`` only.
+"""Turn the bytes of a file into tables, and find line and column of a key or a syntax error.
 
-``tomllib`` tells positions of syntax errors alone. Everything else is found by tree-sitter, which
-is imported here and nowhere else, when there is something to report.
+``tomllib`` gives positions for syntax errors only. The positions of keys are found by tree-sitter,
+which is imported when there is a problem to report, or for ``--origin``.
 
-What is shown of a file never reaches into a value: a malformed line may hold the password.
+An excerpt of a file never shows a value: a malformed line may hold a password.
 """
 
 import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+from gatepass._config import toml_bounds
+from gatepass._config.files import FileBytes
 from gatepass._system.text import printable
+from gatepass.errors import Problem, ProfileError
 
 if TYPE_CHECKING:
     from tree_sitter import Node
-
-from pathlib import Path
-from typing import Any
-
-from gatepass._config import toml_bounds, trust
-from gatepass._config.files import FileBytes
-from gatepass.errors import (
-    Problem,
-    ProfileError,
-)
 
 Key = tuple[str, ...]
 
@@ -49,14 +43,14 @@ class Place:
 
 
 class Places:
-    """The positions of all keys of one TOML text, read at the first question."""
+    """The positions of all keys of one TOML text, found when one is first asked for."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
         self._index: dict[Key, Place] | None = None
 
     def of(self, key: Key) -> Place | None:
-        """Return where a key stands, else where the nearest table around it stands."""
+        """Return the position of a key, else that of the nearest table around it."""
         if self._index is None:
             self._index = dict(reversed(list(_walk(self._text))))  # the first mention wins
         for length in range(len(key), 0, -1):
@@ -104,7 +98,7 @@ def _pair(node: "Node", above: Key, lines: list[bytes]) -> Iterator[tuple[Key, P
 
 
 def _parts(node: "Node") -> Iterator[tuple[str, "Node"]]:
-    """The names that a (dotted) key is made of, with their nodes."""
+    """Yield the names that a (dotted) key is made of, with their nodes."""
     if node.type == "dotted_key":
         for child in node.children:
             yield from _parts(child)
@@ -152,7 +146,7 @@ _LINE_HEAD: Final = re.compile(r"\s*(?:\[+[A-Za-z0-9_.\- ]*\]*|([A-Za-z0-9_.\-]+
 def syntax_error(text: str, error: tomllib.TOMLDecodeError) -> tuple[str, Place]:
     """Return what is wrong with a TOML text, and where.
 
-    The message is tomllib's, without its position (only a text of it on Python 3.11 to 3.13).
+    The message is tomllib's, without its position (which is only text on Python 3.11 to 3.13).
     """
     message = str(error)
     match = _POSITION.search(message)
@@ -201,18 +195,16 @@ def parse_toml(file: FileBytes, *, strict: bool) -> tuple[str, Table]:
         words = f"{message}{_LINE_ENDS}" if _ends_line(text, place) else message
         hint = next(hint for part, hint in _NEXT_STEPS if part in words)
         raise ProfileError(
-            problems=[Problem(trust.printable(position), "", message, place.excerpt, hint)]
+            problems=[Problem(printable(position), "", message, place.excerpt, hint)]
         ) from None
     except RecursionError:
-        problem = Problem(
-            trust.printable(str(file.path)), "", "nested too deeply", hint=_THREE_LEVELS
-        )
+        problem = Problem(printable(str(file.path)), "", "nested too deeply", hint=_THREE_LEVELS)
         raise ProfileError(problems=[problem]) from None
     return text, tables
 
 
 def out_of_bounds(file: FileBytes) -> str:
-    """Say what a file has too much of to be parsed; empty where nothing is, or it is no text."""
+    """Say which bound a file exceeds, and where; empty where it keeps all, or is not UTF-8."""
     try:
         text = _decode(file)
     except ProfileError:
@@ -229,7 +221,7 @@ def _refuse_excess(path: Path, text: str) -> None:
         if found.of_levels:
             message, hint = f"{message}: nested too deeply", _THREE_LEVELS
         raise ProfileError(
-            problems=[Problem(trust.printable(f"{path}:{line}:{column}"), "", message, hint=hint)]
+            problems=[Problem(printable(f"{path}:{line}:{column}"), "", message, hint=hint)]
         )
 
 
@@ -240,7 +232,7 @@ def _position(text: str, offset: int) -> tuple[int, int]:
 _THREE_LEVELS: Final = (
     "take out the keys of many parts, or tables in tables: a profile needs three levels"
 )
-_NOT_CLOSED: Final = "the text is not closed: its last quote is missing"
+_NOT_CLOSED: Final = "the string is not closed: its last quote is missing"
 _ONE_LINE: Final = "keep { ... } in one line, or write a table of its own: [profiles.NAME.auth]"
 _LINE_ENDS: Final = " (where the line ends)"
 # Words of tomllib's messages → the next step; the first that fits.
@@ -248,7 +240,7 @@ _NEXT_STEPS: Final = (
     (r"Illegal character '\n'", _NOT_CLOSED),
     ('Expected "\'"', _NOT_CLOSED),
     ("\\", r"write DOMAIN\user and Windows paths in single quotes: 'DOMAIN\user'"),
-    ("Invalid value", 'write a text in straight quotes:   url = "https://mi.example.com"'),
+    ("Invalid value", 'write a string in straight quotes:   url = "https://mi.example.com"'),
     (f"key part{_LINE_ENDS}", _ONE_LINE),
     ("Unclosed inline table", _ONE_LINE),
     ("Expected '=' after a key", "a line is   key = value   or   [profiles.NAME]   or   # words"),
@@ -258,11 +250,11 @@ _NEXT_STEPS: Final = (
 )
 
 
-_DEEPEST: Final = 100  # levels; what reads a table calls itself for each
+_DEEPEST: Final = 100  # levels; the functions that read a table recurse for each
 
 
 def _refuse_depth(tables: Table) -> None:
-    """Raise RecursionError as tomllib does, which reads a key of any number of parts."""
+    """Raise RecursionError for deep tables: tomllib reads a key of any number of parts."""
     level: list[Any] = [tables]
     for _ in range(_DEEPEST):
         inner = (each.values() if isinstance(each, dict) else each for each in level)
@@ -287,7 +279,7 @@ def _decode(file: FileBytes) -> str:
         raise ProfileError(
             problems=[
                 Problem(
-                    trust.printable(f"{file.path}:{len(good)}:{len(good[-1]) + 1}"),
+                    printable(f"{file.path}:{len(good)}:{len(good[-1]) + 1}"),
                     "",
                     "not UTF-8" + (" but UTF-16, as PowerShell writes by default" * utf16),
                     hint="save the file as UTF-8",

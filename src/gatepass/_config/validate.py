@@ -1,4 +1,8 @@
-"""Check a merged table and build the profile from it, or name every problem at once."""
+"""Check a merged table and build the profile from it, or name every problem at once.
+
+Each key is compared with the fields of a dataclass, each value with the field's type, so a scheme
+of another package is checked as strictly as ours. Reads no secret and opens no connection.
+"""
 
 import dataclasses
 import functools
@@ -68,7 +72,7 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
     """Check one profile's merged table.
 
     Raises:
-        ProfileError: every complaint, in the order of places.
+        ProfileError: every problem, in the order of places.
         PluginError: the scheme's package cannot be loaded.
     """
     problems = list(merged.problems)
@@ -79,7 +83,7 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
         problems.append(validator.problem((), BAD_NAME))
     table = dict(merged.table)
     if merged.problems:
-        table.setdefault("auth", {"scheme": "anonymous"})  # its absence was complained about
+        table.setdefault("auth", {"scheme": "anonymous"})  # merging reported why it has none
     keys = validator.fields(ProfileKeys, table, ())
     scheme, auth = validator.scheme(keys.pop("auth", None))
     if auth is not None:
@@ -88,7 +92,7 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
         problems += merge.secrets_of_another_issuer(merged.profile_layers, secrets)
     if "url" in keys:
         keys["url"] = validator.url(keys["url"], auth, allow_http=keys.get("allow_http", False))
-    _check_rest(validator, keys)
+    _check_values(validator, keys)
     if problems or auth is None:
         raise ProfileError(problems=_in_order(problems))
     return Profile(
@@ -117,28 +121,33 @@ def _adapter(kind: Any) -> Any:
 
 
 class _Validator:
-    """Checks tables against dataclasses and collects problems."""
+    """Checks tables against dataclasses and collects problems.
+
+    Args:
+        location: returns where a key was written.
+        problems: the list to which problems are added.
+    """
 
     def __init__(self, location: Callable[[Key], KeyLocation], problems: list[Problem]) -> None:
         self._location = location
         self._problems = problems
 
     def problem(self, key: Key, message: str, *, hint: str = "") -> Problem:
-        """Return a complaint about a key, with the place where it was written."""
+        """Return a problem with a key, at the place where it was written."""
         location = self._location(key)
         # The key that is named may be missing: the place is then the table around it.
         return location.problem(message, hint=hint, key=(*location.above, *key))
 
     def base_dir(self, key: Key) -> Path | None:
-        """Return where a relative path that a key holds starts."""
+        """Return the folder in which a relative path starts that a key holds."""
         return self._location(key).layer.base_dir
 
     def add_problem(self, key: Key, message: str, *, hint: str = "") -> None:
-        """Add a complaint."""
+        """Add a problem with a key, at the place where it was written."""
         self._problems.append(self.problem(key, message, hint=hint))
 
     def fields(self, kind: Any, table: Mapping[str, Any], above: Key) -> dict[str, Any]:
-        """Check a table against the fields of a dataclass; return those that are right."""
+        """Check a table against the fields of a dataclass; return the values that are valid."""
         types = types_of(kind)
         for name in table:
             if name not in types:
@@ -161,17 +170,17 @@ class _Validator:
     def _value(self, kind: Any, value: Any, key: Key) -> Any:
         nested = dataclass_in(kind)
         if nested is not None and isinstance(value, str) and str in typing.get_args(kind):
-            kind = str  # not the table that may stand here too; so pydantic need not decide
+            kind = str  # and not the table that may stand here too: pydantic need not decide
         elif nested is not None:
             return self._nested(nested, value, key)
         location = self._location(key)
         if location.layer.kind == "argument" and isinstance(value, str) and is_secret(kind):
             return Secret(value)
         if location.layer.kind == "argument" and isinstance(value, str) and is_secret_or_text(kind):
-            return value  # what Python says is meant literally
+            return value  # a string given in Python is the value itself, never a reference
         checked = self._by_pydantic(kind, value, key, lenient=location.layer.kind == "variable")
         return (
-            checked if location.layer.kind == "argument" else _with_place(checked, location.layer)
+            checked if location.layer.kind == "argument" else _with_layer(checked, location.layer)
         )
 
     def _nested(self, kind: Any, value: Any, key: Key) -> Any:
@@ -180,8 +189,10 @@ class _Validator:
         if kind is Proxy and isinstance(value, str):
             value = {"url": value}
         if not isinstance(value, Mapping):
-            or_text = kind is Proxy
-            self.add_problem(key, "should be a text or a table" if or_text else "should be a table")
+            or_string = kind is Proxy
+            self.add_problem(
+                key, "should be a string or a table" if or_string else "should be a table"
+            )
             return _INVALID
         before = len(self._problems)
         values = self.fields(kind, value, key)
@@ -200,13 +211,13 @@ class _Validator:
             return adapter.validate_python(value, strict=True)
         except ValidationError as error:
             details = error.errors(include_input=False, include_context=False, include_url=False)
-        messages = dict.fromkeys(_plain_words(each["msg"]) for each in details)
+        messages = dict.fromkeys(_message_of(each["msg"]) for each in details)
         hint = self._move_hint(kind, value, key) or _HOW_WRITTEN.get(key, "")
         self.add_problem(key, " or ".join(messages), hint=hint)
         return _INVALID
 
     def _move_hint(self, kind: Any, value: Any, key: Key) -> str:
-        """How a literal secret moves out of a file, without repeating it."""
+        """Say how to move a literal secret out of a file, without repeating it."""
         location = self._location(key)
         if not (is_secret(kind) and isinstance(value, str) and len(location.key) > 1):
             return ""
@@ -220,11 +231,11 @@ class _Validator:
     def scheme(self, auth: Any) -> tuple[str, Scheme | None]:
         """Find the scheme that an ``auth`` table names, and check its keys."""
         if not isinstance(auth, Mapping):
-            return "", None  # complained about before
+            return "", None  # fields() has reported it
         name = auth.get("scheme")
         if not isinstance(name, str):
             listed = ", ".join(plugins.names(plugins.AUTH))
-            self.add_problem(("auth", "scheme"), f"missing or not a text; one of {listed}")
+            self.add_problem(("auth", "scheme"), f"missing or not a string; one of {listed}")
             return "", None
         if not plugins.is_known(plugins.AUTH, name):
             known = plugins.names(plugins.AUTH)
@@ -236,13 +247,13 @@ class _Validator:
 
         def checked() -> Scheme | None:
             values = self.fields(kind, table, ("auth",))
-            _check_way(self, values, ("auth",))
+            _check_connection(self, values, ("auth",))
             return self._made(kind, values) if len(self._problems) == before else None
 
         return name, plugins.call(plugins.AUTH, name, "cannot check its keys", checked)
 
     def _made(self, kind: Any, values: dict[str, Any]) -> Scheme | None:
-        """Build a scheme, which may have rules of its own about its keys."""
+        """Build a scheme; what its own rules refuse becomes a problem."""
         try:
             made = kind(**values)
         except (TypeError, ValueError) as error:
@@ -283,7 +294,7 @@ class _Validator:
                 yield from self.control_characters(value, key)
                 continue
             if isinstance(value, str) and self._location(key).layer.kind == "argument":
-                continue  # a secret given in Python may hold anything; its scheme decides
+                continue  # given in Python; the scheme decides what a secret may hold
             if any(_CONTROL.search(text) for text in _texts(value)):
                 in_file = bool(self._location(key).layer.text)
                 hint = _SINGLE_QUOTES if in_file else "look for a line break or a tab in it"
@@ -291,7 +302,7 @@ class _Validator:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts in a value, also in its lists and tables."""
+    """Yield the strings in a value, also those in its lists and tables."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | Mapping):
@@ -299,18 +310,18 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-def _with_place(value: Any, layer: Layer) -> Any:
-    """A checked value whose references, also those in it, know where they were written."""
+def _with_layer(value: Any, layer: Layer) -> Any:
+    """Return a checked value whose references, also those in it, carry their layer."""
     if isinstance(value, SecretRef):
         return value.placed(layer.kind, layer.base_dir)
     if isinstance(value, dict):
-        return {name: _with_place(each, layer) for name, each in value.items()}
+        return {name: _with_layer(each, layer) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_with_place(each, layer) for each in value)
+        return type(value)(_with_layer(each, layer) for each in value)
     return value
 
 
-# What a profile cannot do without, and how it is written.
+# How a key is written that each profile needs.
 _HOW_WRITTEN: Final[Mapping[Key, str]] = {
     ("url",): 'write   url = "https://mi.example.com/mi_servicelayer"',
     ("auth",): 'write   auth = { scheme = "credentials", ... }   or a table [profiles.NAME.auth]',
@@ -319,7 +330,7 @@ _OF_LOGINS: Final = ("scheme", "user_name", "password", "domain", "token")
 
 
 def _other_table(above: Key, name: str) -> str:
-    """Say in which table a key of a profile belongs that stands in a wrong one; empty if none."""
+    """Say into which table a misplaced key belongs; empty where it belongs into none."""
     if not above and name in MACHINE_KEYS:
         return "a machine setting: write it into your own file, above its first table"
     if not above and name in _OF_LOGINS:
@@ -332,7 +343,7 @@ def _other_table(above: Key, name: str) -> str:
 
 
 class _Invalid:
-    """The value of a field that was complained about."""
+    """Stands for the value of a field that has a problem."""
 
 
 _INVALID: Final = _Invalid()
@@ -344,14 +355,14 @@ FORBIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authoriz
 HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token of RFC 9110, 5.6.2
 
 
-def _plain_words(message: str) -> str:
+def _message_of(message: str) -> str:
     message = message.removeprefix("Value error, ").replace("Input should be", "should be")
-    message = message.replace("a valid boolean", "true or false").replace("a valid ", "a ")
+    message = message.replace("a valid integer", "an integer").replace("a valid ", "a ")
     return message.replace("a dictionary", "a table")
 
 
-def _check_rest(validator: _Validator, keys: dict[str, Any]) -> None:
-    """The rules that no type can say, about keys that have their right types."""
+def _check_values(validator: _Validator, keys: dict[str, Any]) -> None:
+    """Check what types cannot express, of keys whose types are right."""
     for name, value in keys.get("headers", {}).items():
         key = ("headers", name)
         if name.lower() in FORBIDDEN_HEADERS:
@@ -364,19 +375,19 @@ def _check_rest(validator: _Validator, keys: dict[str, Any]) -> None:
             validator.add_problem(
                 key, "should be plain ASCII: other characters arrive differently everywhere"
             )
-    _check_way(validator, keys, ())
+    _check_connection(validator, keys, ())
     check_path = keys.get("check_path", "")
     if "://" in check_path or check_path.startswith("//"):
         validator.add_problem(("check_path",), "should be a path below the url")
 
 
-def _check_way(validator: _Validator, values: dict[str, Any], above: Key) -> None:
-    """The rules of ``proxy`` and ``tls``, of the profile or of its scheme."""
+def _check_connection(validator: _Validator, values: dict[str, Any], above: Key) -> None:
+    """Check ``proxy`` and ``tls``, of the profile or of its scheme."""
     proxy, tls = values.get("proxy"), values.get("tls")
     if isinstance(proxy, Proxy):
         _check_proxy(validator, proxy, (*above, "proxy"))
     if isinstance(tls, TlsSettings):
-        values["tls"] = _placed(validator, tls, (*above, "tls"))
+        values["tls"] = _with_absolute_paths(validator, tls, (*above, "tls"))
 
 
 def _check_proxy(validator: _Validator, proxy: Proxy, key: Key) -> None:
@@ -394,14 +405,14 @@ def _check_proxy(validator: _Validator, proxy: Proxy, key: Key) -> None:
 _REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
 
 
-_OTHERS_HOME: Final = re.compile("~[^/]")
+_HOME_OF_ANOTHER: Final = re.compile("~[^/]")
 
 
 def _checked_folder(validator: _Validator, vault: str) -> str:
-    """The rules of ``vault`` as a folder, whose path becomes absolute."""
+    """Check ``vault`` as a folder, and return its absolute path."""
     if "://" in vault:
         validator.add_problem(("vault",), "should be a folder, or rediss://HOST:PORT/DB")
-    if _OTHERS_HOME.match(vault):
+    if _HOME_OF_ANOTHER.match(vault):
         hint = "write ~/... for your own, or the whole path of the folder"
         validator.add_problem(("vault",), "the home folder of another is not looked up", hint=hint)
     folder = os.path.expanduser(vault)  # noqa: PTH111 - Path.expanduser raises
@@ -413,7 +424,7 @@ def _checked_folder(validator: _Validator, vault: str) -> str:
 
 
 def _checked_vault(validator: _Validator, vault: RedisVault) -> RedisVault:
-    """The rules of the table ``vault``; its paths become absolute. Never repeats the URL."""
+    """Check the table ``vault``, and make its paths absolute. Never repeats the URL."""
     address = RedisAddress.of(vault.url)
     if address is None:
         inside = "@" in vault.url
@@ -434,14 +445,14 @@ def _checked_vault(validator: _Validator, vault: RedisVault) -> RedisVault:
         )
     if vault.user_name is not None and vault.password is None:
         validator.add_problem(("vault", "user_name"), "needs password too")
-    return _placed(validator, vault, ("vault",))
+    return _with_absolute_paths(validator, vault, ("vault",))
 
 
 _Paths = typing.TypeVar("_Paths", TlsSettings, RedisVault)
 
 
-def _placed(validator: _Validator, tls: _Paths, above: Key) -> _Paths:
-    """The same with absolute paths: relative ones start at the file that holds them."""
+def _with_absolute_paths(validator: _Validator, tls: _Paths, above: Key) -> _Paths:
+    """Make paths absolute: a relative one starts in the folder of the file that holds it."""
     if tls.client_key and not tls.client_cert:
         validator.add_problem((*above, "client_key"), "needs client_cert too")
     absolute: dict[str, Any] = {}
@@ -449,7 +460,7 @@ def _placed(validator: _Validator, tls: _Paths, above: Key) -> _Paths:
         value = getattr(tls, name)
         if value:
             base = validator.base_dir((*above, name))
-            # Path.expanduser raises where nobody is called like that; the file may be.
+            # Path.expanduser raises where no user has that name; a file may have it.
             there = os.path.expanduser(value)  # noqa: PTH111
             absolute[name] = str(files.absolute(Path(base or "", there)))
     return dataclasses.replace(tls, **absolute)

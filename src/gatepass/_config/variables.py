@@ -2,12 +2,13 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from gatepass._config import trust
 from gatepass._config.layer import MACHINE_KEYS, KeyLocation, Layer, Layers, ShadowedVariable
 from gatepass._config.suggest import unknown_profile
 from gatepass._config.toml import Key, Table
+from gatepass._system.text import printable
 
 _PREFIX: Final = "GATEPASS_PROFILES__"
 _VAULT_PREFIX: Final = "GATEPASS_VAULT__"
@@ -24,55 +25,77 @@ _SWITCHES: Final = frozenset(
 def read_variables(
     environ: Mapping[str, str], layers: Iterable[Layer], *, references_in: Iterable[Layer]
 ) -> tuple[Layer, list[str]]:
-    """Turn ``GATEPASS_PROFILES__PROD__URL`` and the like into a layer, and warn of odd ones.
+    """Turn ``GATEPASS_PROFILES__PROD__URL`` and the like into a layer.
 
-    A variable of the user's own is not odd where a reference names it: ``env:NAME``. Of two for one
-    key the deeper one counts, then the one in capitals, whatever their order.
+    Of two variables for one key the deeper one counts (``...__PROXY__URL`` over ``...__PROXY``),
+    then the one in capitals, whatever their order.
+
+    Args:
+        environ: the environment variables.
+        layers: the files that define profiles; a variable spells their names with ``_`` for ``-``.
+        references_in: the files whose references may name a variable, ``env:GATEPASS_X``: it is
+            the user's own, and earns no warning.
+
+    Returns:
+        The layer, and a warning for each variable that matches nothing.
     """
     known = {name.replace("-", "_"): name for layer in layers for name in layer.names()}
-    profiles: Table = {}
-    variable_of: dict[Key, str] = {}
-    shadowed: list[ShadowedVariable] = []
+    found = _Variables({}, {}, [])
     notices = []
     for variable in sorted(environ, key=lambda name: (name.count("__"), name.isupper(), name)):
-        value = environ[variable]
         if not variable.startswith("GATEPASS_") or variable in _SWITCHES:
             continue
         if variable.startswith(_VAULT_PREFIX):
             continue  # a key of a machine setting
         name, *path = variable.removeprefix(_PREFIX).lower().split("__")
-        if not variable.startswith(_PREFIX) or not path or not all((name, *path)):
-            texts = (layer.tables for layer in references_in)
-            if f"env:{variable}" in _texts_in([*texts, *environ.values()]):
-                continue
-            near = difflib.get_close_matches(variable, _SWITCHES, n=1)
-            guess = f"; did you mean {near[0]}?" if near else ""
-            shown = trust.printable(variable)
-            notices.append(f"the variable {shown} matches nothing{guess}")
+        if variable.startswith(_PREFIX) and path and all((name, *path)):
+            found.add(variable, environ[variable], ("profiles", known.get(name, name), *path))
             continue
-        key = ("profiles", known.get(name, name), *path)
-        table = profiles
+        texts = (layer.tables for layer in references_in)
+        if f"env:{variable}" not in _texts_in([*texts, *environ.values()]):
+            notices.append(_matches_nothing(variable))
+    notices += [
+        f"the variables {_PREFIX}{printable(name.upper())}__* match no profile; "
+        + unknown_profile(name, known.values())
+        for name, table in found.profiles.items()
+        if name not in known.values() and "url" not in table
+    ]
+    tables = {"profiles": found.profiles}
+    shadowed = tuple(found.shadowed)
+    return Layer("variable", "variables", tables, None, b"", found.variable_of, shadowed), notices
+
+
+@dataclass(frozen=True)
+class _Variables:
+    """The layer of variables while it is built; its attributes are those of :class:`Layer`."""
+
+    profiles: Table
+    variable_of: dict[Key, str]
+    shadowed: list[ShadowedVariable]
+
+    def add(self, variable: str, value: str, key: Key) -> None:
+        """Set a key, and record a value that a deeper variable or one in capitals replaces."""
+        table = self.profiles
         for length, part in enumerate(key[1:], 2):
             old = table.get(part)
             if isinstance(old, str):
                 above = key[:length]
-                shadowed.append(ShadowedVariable(variable_of.pop(above), above, old, variable))
+                hidden = ShadowedVariable(self.variable_of.pop(above), above, old, variable)
+                self.shadowed.append(hidden)
             if not isinstance(old, dict):
                 table[part] = value if length == len(key) else {}
             table = table[part]
-        variable_of[key] = variable
-    notices += [
-        f"the variables {_PREFIX}{trust.printable(name.upper())}__* match no profile; "
-        + unknown_profile(name, known.values())
-        for name, table in profiles.items()
-        if name not in known.values() and "url" not in table
-    ]
-    tables = {"profiles": profiles}
-    found = Layer("variable", "variables", tables, None, b"", variable_of, tuple(shadowed))
-    return found, notices
+        self.variable_of[key] = variable
+
+
+def _matches_nothing(variable: str) -> str:
+    near = difflib.get_close_matches(variable, _SWITCHES, n=1)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    return f"the variable {printable(variable)} matches nothing{guess}"
 
 
 def _texts_in(value: object) -> Iterator[str]:
+    """Yield the strings in a value, also those in its lists and tables."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list):
@@ -83,6 +106,7 @@ def _texts_in(value: object) -> Iterator[str]:
 def machine_settings(
     own: Iterable[Layer], environ: Mapping[str, str]
 ) -> Mapping[str, tuple[Any, KeyLocation]]:
+    """Return the machine settings with their places: of own files, then of variables."""
     found: dict[str, tuple[Any, KeyLocation]] = {}
     for layer in own:
         for key in MACHINE_KEYS:
@@ -99,10 +123,10 @@ def machine_settings(
 def _vault_parts(
     vault: tuple[Any, KeyLocation] | None, environ: Mapping[str, str]
 ) -> dict[str, tuple[Any, KeyLocation]]:
-    """The keys of the table ``vault`` that come from variables, and the table with them.
+    """Return the keys of the table ``vault`` that variables give, and the table with them.
 
-    They add to what the strongest file or ``GATEPASS_VAULT`` says: that replaces all of the table
-    below, so that the password of one server never goes to another.
+    They add to the table that the strongest file or ``GATEPASS_VAULT`` gives. That one is not
+    merged with weaker ones, so that the password of one server never goes to another.
     """
     table, location = vault or ({}, None)
     table = dict(table) if isinstance(table, dict) else {"url": table}

@@ -426,7 +426,7 @@ class _SecretGate:
 
     @classmethod
     def check_simple(cls, value: object) -> Any:
-        """Do what pydantic would have done, without importing it."""
+        """Check without pydantic, with the same result."""
         return cls._check(value)
 
     @classmethod
@@ -454,9 +454,9 @@ class _TextGate(_SecretGate):
                 return SecretRef.parse(value)
             except ReferenceSyntaxError:
                 raise ReferenceSyntaxError(
-                    "a text with a colon here must be a reference (env:NAME, keyring:S/A, ...)"
+                    "a string with a colon here must be a reference (env:NAME, keyring:S/A, ...)"
                 ) from None
-        raise ReferenceSyntaxError("takes a text or a reference")
+        raise ReferenceSyntaxError("takes a string or a reference")
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
