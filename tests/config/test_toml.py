@@ -1,5 +1,6 @@
 """Where keys stand, and that no value is shown."""
 
+import re
 import tomllib
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass._config.toml import Places, syntax_error
+from tests.support.config_files import ANONYMOUS, HEAD, Load, problem_of
 
 TEXT = """\
 default_profile = "prod"
@@ -134,3 +136,18 @@ def test_the_excerpt_of_a_syntax_error_shows_known_keys_only(text: str) -> None:
 
     assert "hunter2" not in excerpt
     assert "hunter2" not in message
+
+
+def test_an_unknown_escape_is_explained(try_load: Load) -> None:
+    message = problem_of(try_load, HEAD + 'auth.user_name = "CORP\\alice"')
+
+    assert re.search(r"profiles\.toml:3:\d+: Unescaped", message)
+    assert "single quotes" in message
+
+
+def test_a_byte_order_mark_and_crlf_are_fine_and_positions_stay_right(try_load: Load) -> None:
+    good = b"\xef\xbb\xbf" + ANONYMOUS.replace("\n", "\r\n").encode()
+    assert try_load(good).name == "p"
+
+    bad = good + b'nonsense = "hunter2"\r\n'
+    assert "profiles.toml:4:1: profiles.p.nonsense" in problem_of(try_load, bad)

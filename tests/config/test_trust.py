@@ -235,26 +235,6 @@ def test_a_file_dropped_into_a_shared_folder_where_scripts_run_is_refused(
         _load(job)
 
 
-def test_the_search_ends_at_the_repository(locations: Locations, write: Write) -> None:
-    assert locations.working is not None
-    write(locations.user, PROD)
-    write(locations.working.parent / "gatepass.toml", EVIL)
-
-    assert _load(locations).url == "https://mine.example.com/"
-
-
-def test_the_home_folder_is_never_looked_at(locations: Locations, write: Write) -> None:
-    assert locations.home is not None
-    write(locations.user, PROD)
-    write(locations.home / "gatepass.toml", EVIL)
-    inside = locations.home / "project"
-    inside.mkdir(parents=True)
-    for folder in (inside, locations.home):
-        here = Locations((), locations.user, locations.state, folder, locations.home)
-
-        assert _load(here).url == "https://mine.example.com/"
-
-
 def test_a_file_named_explicitly_is_trusted_by_that(locations: Locations, write: Write) -> None:
     path = write(_project(locations), PROD)
 
