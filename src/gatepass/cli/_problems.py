@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from gatepass._config import layer, merge, selection, suggest, trust, validate
+from gatepass._config.files_seen import files_seen
 from gatepass._config.layer import KeyLocation, Layer, Layers
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._system import plugins
@@ -85,6 +86,8 @@ def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, l
         found += _of_defaults(layers)
         found += similar_names(layers)
         found += _of_hidden_profiles(layers)
+        if not found and not layers.all_names:
+            found = [Complaint(_no_profile(layers))]
     else:
         names = [selection.select_name(layers, name)]
     count = 0
@@ -93,6 +96,22 @@ def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, l
         _, problems = complaints_of(layers, each, MachineSettings())
         found += [Complaint(problem, each) for problem in problems]
     return count, list(dict.fromkeys(found))
+
+
+def _no_profile(layers: Layers) -> Problem:
+    """Tell that there is nothing to check, and name each file, also those that were skipped."""
+    lines = "\n".join(f"    {line}" for line in where_looked(layers))
+    hint = f"looked for:\n{lines}\nmake one, or name a file:\n    gatepass init\n    "
+    return Problem(
+        "", "", "no profile was found", hint=hint + "gatepass validate --config-file FILE"
+    )
+
+
+def where_looked(layers: Layers) -> Iterator[str]:
+    """Yield a line for each file that was looked for: its path and what became of it."""
+    for file in files_seen(layers):
+        why = f": {file.why}" if file.why else ""
+        yield f"{trust.printable(str(file.path))} ({file.state}{why})"
 
 
 def _of_the_machine(layers: Layers) -> tuple[Problem, ...]:

@@ -5,9 +5,8 @@ from typing import Any
 
 import click
 
-from gatepass._config import merge, selection, trust, validate
+from gatepass._config import merge, selection, validate
 from gatepass._config.explain import explain, why_chosen
-from gatepass._config.files_seen import files_seen
 from gatepass._config.layer import Layers
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.shown import table_of
@@ -23,7 +22,7 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
 )
-from gatepass.cli._problems import complaints_of, similar_names
+from gatepass.cli._problems import complaints_of, similar_names, where_looked
 from gatepass.errors import GatepassError, Problem
 
 # ---------------------------------------------------------------- profiles
@@ -42,7 +41,7 @@ def profiles(context: Context, config_files: tuple[str, ...], as_json: bool) -> 
         _output.json([entry.as_json(why) for entry in entries])
         return
     if not entries:
-        tell_where(layers)
+        _tell_where(layers)
         return
     header = ("", "NAME", "SCHEME", "URL", "STATE", "DEFINED IN", "DESCRIPTION")
     _output.table(header, [entry.as_row() for entry in entries])
@@ -166,13 +165,11 @@ def _default(layers: Layers) -> tuple[str | None, str]:
     return name, why_chosen(layers, None)
 
 
-def tell_where(layers: Layers) -> None:
+def _tell_where(layers: Layers) -> None:
     """Tell which files were looked for, where none of them holds a profile."""
     _output.say("no profiles; looked for:")
-    for file in files_seen(layers):
-        _output.tell(
-            f"  {trust.printable(str(file.path))} ({file.state}{': ' * bool(file.why)}{file.why})"
-        )
+    for line in where_looked(layers):
+        _output.tell(f"  {line}")
     _output.say("make one with: gatepass init")
 
 

@@ -21,7 +21,6 @@ from gatepass.cli._options import (
     name_argument,
 )
 from gatepass.cli._problems import Complaint, all_complaints, complaints_of
-from gatepass.cli.profiles import tell_where
 from gatepass.errors import ProfileError, SecretUnavailable
 
 _PREDICTED: Final = SecretUnavailable.exit_code
@@ -91,7 +90,9 @@ def validate(
     config_files: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Check all profiles, or one, and print every complaint.
+    """Check all profiles, or one, and print every problem.
+
+    Ends with 2 if there is one, also where no profile is found.
 
     With --unattended it looks at variables, files, tickets and stored logins too. It asks no
     person and no server of a profile, runs no program, and changes nothing.
@@ -99,8 +100,6 @@ def validate(
     if seconds is not None and not unattended:
         raise click.UsageError("--for belongs to --unattended")
     count, complaints = all_complaints(lambda: context.layers(config_files), name)
-    if not count and not complaints and not as_json:
-        tell_where(context.read(config_files))
     if unattended:
         with _output.waiting_for("looking at what is there (a keyring for at most 5 s) ..."):
             told = _predicted(context, name, config_files, seconds or 0) if count else []
@@ -109,14 +108,15 @@ def validate(
         _output.json([complaint.as_json() for complaint in complaints])
     else:
         _show_complaints(complaints)
-        if not complaints:
-            _output.data(_summary(0, count))
+        _output.data(_summary(len(complaints), count))
     return ProfileError.exit_code if complaints else 0
 
 
 def _summary(problems: int, profiles: int) -> str:
-    checked = _output.counted(profiles, "profile")
-    return f"{_output.counted(problems, 'problem')} in {checked}" if problems else f"ok: {checked}"
+    where = _output.counted(profiles, "profile") if profiles else ""
+    if not problems:
+        return f"ok: {where}"
+    return " in ".join(filter(None, (_output.counted(problems, "problem"), where)))
 
 
 def _show_complaints(complaints: Iterable[Complaint]) -> None:
@@ -159,10 +159,9 @@ def _show_findings(
         for each in told:
             if each.finding.verdict != "ok":
                 each.show()
-        if not complaints:
-            warnings = verdicts["warning"]
-            tail = f", {_output.counted(warnings, 'warning')}" if warnings else ""
-            _output.data(_summary(verdicts["problem"], count) + tail)
+        warnings = verdicts["warning"]
+        tail = f", {_output.counted(warnings, 'warning')}" if warnings else ""
+        _output.data(_summary(len(complaints) + verdicts["problem"], count) + tail)
     if complaints:
         return ProfileError.exit_code
     return _PREDICTED if verdicts["problem"] else 0
