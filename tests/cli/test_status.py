@@ -194,7 +194,7 @@ def test_a_refresh_that_has_not_ended_is_told(office: Office, idp: FaultyProvide
     _log_in(office, profile(idp.issuer))
     begun = office.home.python(
         "from gatepass import Session; login = Session.from_profile('nightly')._authenticator; "
-        "login._vault.begin(login._identity); import os; print(os.getpid())"
+        "login._vault.begin_refresh(login._identity); import os; print(os.getpid())"
     )
 
     done = office.empty_office.run("status", "nightly")

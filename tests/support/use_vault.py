@@ -12,7 +12,7 @@ from typing import Any
 
 from gatepass._system.terminal import Terminal
 from gatepass._vault.file_store import FileStore
-from gatepass._vault.key import in_keyring, write_key_file
+from gatepass._vault.key import keyring_key, write_key_file
 from gatepass._vault.records import Identity
 from gatepass._vault.vault import Vault
 from gatepass.errors import GatepassError, TokenLockTimeout
@@ -37,13 +37,13 @@ def with_keyring_key(folder: str, number: str = "0") -> Any:
     """Write a record of its own with the key in the keyring."""
     # Before a person: ten at a time may take longer than a run without one would wait.
     person = Terminal({}, interactive=True)
-    its = Vault(FileStore(Path(folder)), in_keyring(context(terminal=person)))
+    its = Vault(FileStore(Path(folder)), keyring_key(context(terminal=person)))
     _ready()
     try:
         its.write(Identity(f"https://server-{number}.example.com"), RECORD)
     except GatepassError as error:
         return _said(error)
-    return its._needed_key().id.hex()
+    return its._require_key().id.hex()
 
 
 def removed_key(folder: str) -> Any:
@@ -53,10 +53,10 @@ def removed_key(folder: str) -> Any:
     uses: list[Use] = [lambda its: its.read(IDENTITY), lambda its: its.write(IDENTITY, RECORD)]
     for use in uses:
         try:
-            use(Vault(FileStore(Path(folder)), in_keyring(context())))
+            use(Vault(FileStore(Path(folder)), keyring_key(context())))
         except GatepassError as error:
             said.append(_said(error))
-    return [said, in_keyring(context()).read() is None]
+    return [said, keyring_key(context()).read() is None]
 
 
 def new_key_file(path: str, _number: str) -> Any:
@@ -100,7 +100,7 @@ def wait_in_vain(folder: str) -> Any:
 
 def forked(folder: str) -> Any:
     """Fork while holding the lock: what can the child do, and does the parent still hold it?"""
-    its = vault(folder, patience=0)
+    its = vault(folder, lock_timeout=0)
     with its.lock(IDENTITY, seconds=60):
         child = os.fork()
         if not child:
@@ -203,8 +203,8 @@ def read_only(folder: str) -> Any:
     said = []
     for use in (
         lambda: its.write(IDENTITY, with_token("new")),
-        lambda: its.begin(IDENTITY),
-        lambda: its.forget(IDENTITY),
+        lambda: its.begin_refresh(IDENTITY),
+        lambda: its.remove(IDENTITY),
         lambda: its.write(Identity("https://another.example.com"), RECORD),
     ):
         try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gatepass._config.redis_vault import RedisAddress
 from gatepass._vault.file_store import FileStore
-from gatepass._vault.key import VaultKey, behind
+from gatepass._vault.key import VaultKey, referenced_key
 from gatepass._vault.records import Identity, Provider, Record
 from gatepass._vault.redis_store import RedisStore, Server
 from gatepass._vault.vault import Vault
@@ -62,7 +62,7 @@ Place = Path | str
 
 def given(text: str = KEY) -> VaultKey:
     """Return a key that a person made."""
-    return behind("env:VAULT_KEY", lambda: Secret(text))
+    return referenced_key("env:VAULT_KEY", lambda: Secret(text))
 
 
 def store_at(place: Place) -> FileStore | RedisStore:
@@ -73,9 +73,9 @@ def store_at(place: Place) -> FileStore | RedisStore:
     return RedisStore(Server(address.host, address.port, address.db))
 
 
-def vault(place: Place, text: str = KEY, *, patience: float = 30.0) -> Vault:
+def vault(place: Place, text: str = KEY, *, lock_timeout: float = 30.0) -> Vault:
     """Return a vault with a given key and a clock that stands still."""
-    return Vault(store_at(place), given(text), clock=lambda: NOW, patience=patience)
+    return Vault(store_at(place), given(text), clock=lambda: NOW, lock_timeout=lock_timeout)
 
 
 def plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gatepass._vault.encryption import SealingKey
+from gatepass._vault.encryption import EncryptionKey
 from gatepass._vault.key import decode
 from gatepass._vault.vault import Vault
 from gatepass.errors import VaultError
@@ -61,7 +61,7 @@ def refused(its: Vault, path: Path, data: bytes) -> VaultError:
     with pytest.raises(VaultError):
         its.write(IDENTITY, RECORD)
     with pytest.raises(VaultError):
-        its.forget_refresh_token(IDENTITY, Secret(REFRESH))
+        its.remove_refresh_token(IDENTITY, Secret(REFRESH))
     assert path.read_bytes() == data
     assert str(path) in caught.value.message
     assert caught.value.hint
@@ -101,7 +101,7 @@ def test_any_bytes_as_a_record_are_an_error_of_the_vault_and_nothing_else(
 
     with pytest.raises(VaultError):
         opened.read(IDENTITY)
-    (problem,) = opened.entries().unreadable
+    (problem,) = opened.list_records().unreadable
     assert isinstance(problem, VaultError)
 
 
@@ -109,8 +109,8 @@ def test_any_bytes_as_a_record_are_an_error_of_the_vault_and_nothing_else(
 def test_any_content_under_the_right_seal_is_an_error_of_the_vault_and_nothing_else(
     shared: Path, opened: Vault, content: bytes
 ) -> None:
-    key, path = opened._needed_key(), only(shared)
-    path.write_bytes(key.seal(content, key.name(IDENTITY)))
+    key, path = opened._require_key(), only(shared)
+    path.write_bytes(key.encrypt(content, key.name_of(IDENTITY)))
 
     with pytest.raises(VaultError, match="this version of gatepass does not know"):
         opened.read(IDENTITY)
@@ -196,7 +196,7 @@ def test_another_key_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
         lambda its: its.read(IDENTITY),
         lambda its: its.write(IDENTITY, RECORD),
         lambda its: its.write(OTHER, RECORD),
-        lambda its: its.forget(IDENTITY),
+        lambda its: its.remove(IDENTITY),
     ]
 
     for use in uses:
@@ -215,7 +215,7 @@ def test_logging_out_removes_what_cannot_be_read(tmp_path: Path) -> None:
     its.write(IDENTITY, RECORD)
     only(tmp_path / "vault").write_bytes(b"gatepass vault 1\n")
 
-    assert its.forget(IDENTITY)
+    assert its.remove(IDENTITY)
 
     assert its.write(IDENTITY, RECORD).generation == FIRST
 
@@ -224,9 +224,9 @@ def test_no_traceback_of_an_unreadable_record_leads_to_a_secret(
     shared: Path, opened: Vault
 ) -> None:
     """Not even one that shows local variables, as error reporters do."""
-    sealing = SealingKey(decode(Secret(KEY)), "env:VAULT_KEY")
+    key = EncryptionKey(decode(Secret(KEY)), "env:VAULT_KEY")
     content = b'{"identity": 1, "record": "canary-token"}'
-    for data in (sealing.seal(content, sealing.name(IDENTITY)), sealing.seal(content, b"x")):
+    for data in (key.encrypt(content, key.name_of(IDENTITY)), key.encrypt(content, b"x")):
         only(shared).write_bytes(data)
         with pytest.raises(VaultError) as caught:
             opened.read(IDENTITY)

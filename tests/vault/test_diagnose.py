@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass._system.findings import Finding
-from gatepass._vault.diagnose import examined, file_system
+from gatepass._vault.diagnose import diagnose, file_system
 from gatepass._vault.file_store import FileStore
 from gatepass._vault.redis_store import RedisStore, Server
 from gatepass.secrets import Secret
@@ -32,7 +32,7 @@ def at(redis: Redis, **server: object) -> RedisStore:
 
 
 def test_a_durable_redis_is_fine(redis: Redis) -> None:
-    findings = examined(at(redis))
+    findings = diagnose(at(redis))
 
     assert {each.verdict for each in findings} == {"ok"}
     assert len(findings) == 2
@@ -53,20 +53,20 @@ def test_a_redis_that_may_lose_a_login_earns_the_lines_to_set(
     own_redis.client().config_set("maxmemory", "100mb")
     own_redis.client().config_set(setting, value)
 
-    assert line in found(examined(at(own_redis)), "problem")
+    assert line in found(diagnose(at(own_redis)), "problem")
 
 
 def test_a_replica_is_told(own_redis: Redis) -> None:
     own_redis.client().replicaof("127.0.0.1", free_port())
 
-    assert "is a replica" in found(examined(at(own_redis)), "problem")
+    assert "is a replica" in found(diagnose(at(own_redis)), "problem")
 
 
 def test_a_redis_that_is_away_is_told_with_the_next_step(own_redis: Redis) -> None:
     own_redis.stop()
 
     assert "cannot be reached: Connection refused\nnothing was lost" in found(
-        examined(at(own_redis)), "problem"
+        diagnose(at(own_redis)), "problem"
     )
 
 
@@ -82,7 +82,7 @@ def test_what_a_user_may_not_ask_is_not_known(
 ) -> None:
     settings = [f"user svc on >pw ~gatepass:* {rights}"]
     with redis_server(tmp_path / "redis", settings=settings) as redis:
-        findings = examined(at(redis, credentials=lambda: ("svc", Secret("pw"))))
+        findings = diagnose(at(redis, credentials=lambda: ("svc", Secret("pw"))))
 
     told = found(findings, "warning")
     assert [words in told for words in unknown] == [True] * len(unknown)
@@ -94,7 +94,7 @@ def test_what_a_user_may_not_ask_is_not_known(
 
 
 def test_a_local_folder_is_proven_by_a_second_process_and_left_as_it_was(tmp_path: Path) -> None:
-    findings = examined(FileStore(tmp_path))
+    findings = diagnose(FileStore(tmp_path))
 
     assert [each.verdict for each in findings] in (["ok"], ["ok", "warning"])
     assert "locks hold between processes" in findings[0].message
@@ -102,7 +102,7 @@ def test_a_local_folder_is_proven_by_a_second_process_and_left_as_it_was(tmp_pat
 
 
 def test_a_folder_that_is_not_made_yet_is_judged_by_the_one_above(tmp_path: Path) -> None:
-    examined(FileStore(tmp_path / "state" / "vault"))
+    diagnose(FileStore(tmp_path / "state" / "vault"))
 
     assert not (tmp_path / "state").exists()
 
@@ -119,7 +119,7 @@ def test_a_folder_that_is_not_made_yet_is_judged_by_the_one_above(tmp_path: Path
 def test_what_holds_between_hosts_is_not_claimed_for_a_shared_file_system(
     tmp_path: Path, kind: str | None, verdicts: list[str], told: str
 ) -> None:
-    findings = examined(FileStore(tmp_path), kind_of=lambda _: kind)
+    findings = diagnose(FileStore(tmp_path), kind_of=lambda _: kind)
 
     assert [each.verdict for each in findings] == verdicts
     assert told in findings[-1].message
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(peers_folder: Path) -> None:
     if folder == peers_folder:
         folder.chmod(0o500)
     try:
-        assert "no file can be locked in" in found(examined(FileStore(folder)), "problem")
+        assert "no file can be locked in" in found(diagnose(FileStore(folder)), "problem")
     finally:
         peers_folder.chmod(0o755)
 

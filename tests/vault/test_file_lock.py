@@ -83,7 +83,7 @@ def test_a_wait_in_vain_names_the_holder(place: Place, tmp_path: Path) -> None:
         ):
             raise AssertionError("two hold the lock")
         with pytest.raises(TokenLockTimeout):
-            vault(place, patience=0).write(IDENTITY, RECORD)
+            vault(place, lock_timeout=0).write(IDENTITY, RECORD)
         with vault(place).lock(OTHER, seconds=0):
             pass  # another identity is free
         finish(holder)
@@ -111,7 +111,7 @@ def test_a_lock_file_stays_the_same_file(folder: Path) -> None:
     with its.lock(IDENTITY, seconds=5):
         before = only(folder, "*.lock").stat().st_ino
     its.write(IDENTITY, RECORD)
-    its.forget(IDENTITY)
+    its.remove(IDENTITY)
 
     assert only(folder, "*.lock").stat().st_ino == before
 
@@ -129,7 +129,7 @@ def test_a_holder_that_cannot_be_named_is_another_process(folder: Path, text: st
 
 
 def test_an_error_in_the_block_frees_the_lock(place: Place) -> None:
-    its = vault(place, patience=0)
+    its = vault(place, lock_timeout=0)
     with pytest.raises(ZeroDivisionError), its.lock(IDENTITY, seconds=5):
         raise ZeroDivisionError
 
@@ -202,7 +202,9 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_write(folder: Path) ->
     its = vault(folder)
     its.write(IDENTITY, RECORD)
     its.write(OTHER, RECORD)
-    mine, theirs = (f".{its._needed_key().name(i).hex()}.token.x.tmp" for i in (IDENTITY, OTHER))
+    mine, theirs = (
+        f".{its._require_key().name_of(i).hex()}.token.x.tmp" for i in (IDENTITY, OTHER)
+    )
     for name in (mine, theirs):
         (folder / name).write_bytes(b"half")
 
@@ -224,7 +226,7 @@ def test_a_record_is_on_the_disk_before_it_takes_its_place_and_before_write_retu
         if event == "c_call" and called in (os.fsync, os.replace, os.unlink):
             calls.append(called.__name__)
 
-    for use in (its.write, lambda identity, _record: its.begin(identity)):
+    for use in (its.write, lambda identity, _record: its.begin_refresh(identity)):
         sys.setprofile(profile)
         try:
             use(IDENTITY, RECORD)
@@ -235,7 +237,7 @@ def test_a_record_is_on_the_disk_before_it_takes_its_place_and_before_write_retu
 
     sys.setprofile(profile)
     try:
-        its.forget(IDENTITY)
+        its.remove(IDENTITY)
     finally:
         sys.setprofile(None)
     assert calls == ["unlink", "fsync"] * 2

@@ -15,10 +15,10 @@ from gatepass._vault.file_store import FileStore
 from gatepass._vault.key import (
     VaultKey,
     _bytes_of,
-    behind,
     check_key_file,
     decode,
     new_key_text,
+    referenced_key,
     write_key_file,
 )
 from gatepass._vault.vault import Vault
@@ -110,7 +110,7 @@ def test_a_key_file_that_others_can_read_or_write_is_refused(tmp_path: Path, mod
     path.chmod(mode)
     its = Vault(
         FileStore(tmp_path / "vault"),
-        behind(f"file:{path}", lambda: Secret(path.read_text().strip()), file=path),
+        referenced_key(f"file:{path}", lambda: Secret(path.read_text().strip()), file=path),
     )
 
     with pytest.raises(VaultError, match="others can read") as caught:
@@ -142,7 +142,7 @@ def test_a_reference_that_does_not_answer_says_why_and_makes_nothing(tmp_path: P
     def refuse() -> Secret:
         raise SecretUnavailable("the variable VAULT_KEY is not set", hint="set it")
 
-    its = Vault(FileStore(tmp_path / "vault"), behind("env:VAULT_KEY", refuse))
+    its = Vault(FileStore(tmp_path / "vault"), referenced_key("env:VAULT_KEY", refuse))
 
     with pytest.raises(VaultError, match="the variable VAULT_KEY is not set") as caught:
         its.write(IDENTITY, RECORD)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from gatepass._vault.diagnose import examined
+from gatepass._vault.diagnose import diagnose
 from gatepass._vault.key import VaultKey
 from gatepass._vault.records import InFlight, Record
 from gatepass._vault.redis_store import RedisStore, Server
@@ -54,17 +54,17 @@ SPENT = Secret("spent")
 PASSWORD = "canary-password-ß"
 
 
-def at(redis: Redis, *, margin: float = 10.0, patience: float = 30.0, **server: Any) -> Vault:
+def at(redis: Redis, *, margin: float = 10.0, lock_timeout: float = 30.0, **server: Any) -> Vault:
     """Return a vault in a redis."""
     store = RedisStore(Server("127.0.0.1", redis.port, 0, **server), margin)
-    return Vault(store, given(), clock=lambda: NOW, patience=patience)
+    return Vault(store, given(), clock=lambda: NOW, lock_timeout=lock_timeout)
 
 
 def secrets_of(its: Vault) -> list[bytes]:
     """Return what no stranger may find: tokens, identities, keys and who we are."""
     raw = base64.urlsafe_b64decode(KEY + "=")
     texts = ["canary", REFRESH, ACCESS, KEY, '"host"', '"pid"', '"since"']
-    derived = [its._needed_key()._seal, its._needed_key()._name]
+    derived = [its._require_key()._seal, its._require_key()._name]
     return [*map(str.encode, texts), raw, raw.hex().encode(), b"CANARY", *derived]
 
 
@@ -76,12 +76,12 @@ def test_redis_learns_no_token_identity_host_or_key(own_redis: Redis) -> None:
     its = at(own_redis)
     its.write(IDENTITY, RECORD)
     with its.lock(IDENTITY, seconds=5):
-        its.begin(IDENTITY)
+        its.begin_refresh(IDENTITY)
         its.write(IDENTITY, RECORD)
         shown = own_redis.everything()
         kinds = {key.decode().split(":")[1] for key in own_redis.client().scan_iter()}
-        its.done(IDENTITY)
-    its.forget(IDENTITY)
+        its.end_refresh(IDENTITY)
+    its.remove(IDENTITY)
     own_redis.stop()
     shown += b"".join(path.read_bytes() for path in own_redis.folder.rglob("*.aof"))
 
@@ -94,10 +94,10 @@ def test_every_name_in_redis_begins_with_ours(redis: Redis) -> None:
     """So that others can use the same redis, and a rule can limit us to our names."""
     its = at(redis)
     with its.lock(IDENTITY, seconds=5):
-        its.begin(IDENTITY)
+        its.begin_refresh(IDENTITY)
         its.write(IDENTITY, RECORD)
         names = list(redis.client().scan_iter())
-    its.forget(IDENTITY)
+    its.remove(IDENTITY)
     names += list(redis.client().scan_iter())
 
     assert len(names) == 4
@@ -107,17 +107,17 @@ def test_every_name_in_redis_begins_with_ours(redis: Redis) -> None:
 def test_a_lock_or_a_note_of_one_kind_is_not_taken_for_another(redis: Redis) -> None:
     """Whoever controls redis can move sealed bytes, and gains no false message by that."""
     its = at(redis)
-    name = its._needed_key().name(IDENTITY).hex()
+    name = its._require_key().name_of(IDENTITY).hex()
     its.write(IDENTITY, RECORD)
-    its.begin(IDENTITY)
+    its.begin_refresh(IDENTITY)
     client = redis.client()
     client.set(f"gatepass:lock:{name}", client.get(f"gatepass:note:{name}"))
     with pytest.raises(TokenLockTimeout, match="in use by another process"):
-        at(redis, patience=0).write(IDENTITY, RECORD)
+        at(redis, lock_timeout=0).write(IDENTITY, RECORD)
     client.delete(f"gatepass:lock:{name}")
     client.set(f"gatepass:note:{name}", client.hget(RECORDS, name))
 
-    assert its.in_flight(IDENTITY) is None
+    assert its.read_in_flight(IDENTITY) is None
 
 
 # ------------------------------------------------------------- locks are leases
@@ -143,7 +143,7 @@ def test_a_lease_is_made_to_outlast_the_request(redis: Redis) -> None:
         (name,) = redis.client().scan_iter("gatepass:lock:*")
         assert redis.client().pttl(name) <= 5_000
 
-        its.outlast(IDENTITY, 25)
+        its.extend_lock(IDENTITY, 25)
 
         assert 25_000 < redis.client().pttl(name) <= 30_000
     assert not list(redis.client().scan_iter("gatepass:lock:*"))
@@ -160,7 +160,7 @@ def test_a_lease_that_has_ended_is_not_prolonged_and_not_given_back(
         if anothers:
             client.set(name, b"another's")
         with pytest.raises(VaultError, match="ended before its holder was done") as caught:
-            its.outlast(IDENTITY, 25)
+            its.extend_lock(IDENTITY, 25)
 
     assert "try again" in caught.value.hint
     assert client.get(name) == (b"another's" if anothers else None)
@@ -212,10 +212,10 @@ def fresh(generation: int = 1) -> Record:
 
 def test_what_a_refresh_brought_is_kept_whoever_holds_the_lock(redis: Redis) -> None:
     """The lease may have ended; the token that still works must not be lost with it."""
-    its = at(redis, patience=0)
+    its = at(redis, lock_timeout=0)
     its.write(IDENTITY, with_token("spent"))
     with at(redis).lock(IDENTITY, seconds=5):
-        kept = its.keep(IDENTITY, fresh(), spent=SPENT)
+        kept = its.write_refreshed(IDENTITY, fresh(), spent=SPENT)
 
     assert token(kept) == "fresh"
     assert token(its.read(IDENTITY)) == "fresh"
@@ -226,29 +226,31 @@ def test_a_login_in_between_stays(redis: Redis) -> None:
     its.write(IDENTITY, with_token("spent"))
     its.write(IDENTITY, with_token("of the login"))
 
-    assert token(its.keep(IDENTITY, fresh(), spent=SPENT)) == "of the login"
+    assert token(its.write_refreshed(IDENTITY, fresh(), spent=SPENT)) == "of the login"
     assert token(its.read(IDENTITY)) == "of the login"
 
 
 def test_a_logout_in_between_stays_a_logout(redis: Redis) -> None:
     its = at(redis)
     its.write(IDENTITY, with_token("spent"))
-    its.forget(IDENTITY)
+    its.remove(IDENTITY)
 
-    assert its.keep(IDENTITY, fresh(), spent=SPENT) is None
+    assert its.write_refreshed(IDENTITY, fresh(), spent=SPENT) is None
     assert its.read(IDENTITY) is None
     its.write(IDENTITY, with_token("of the login"))
     redis.client().delete(RECORDS)
-    assert token(its.keep(IDENTITY, fresh(), spent=SPENT)) == "fresh"  # that logout is over
+    assert (
+        token(its.write_refreshed(IDENTITY, fresh(), spent=SPENT)) == "fresh"
+    )  # that logout is over
 
 
 def test_a_spent_token_that_the_provider_refused_to_another_makes_way(redis: Redis) -> None:
     """It had sent what we had used up. Ours works still, if the provider is mild."""
     its = at(redis)
     its.write(IDENTITY, with_token("spent"))
-    its.forget_refresh_token(IDENTITY, SPENT)
+    its.remove_refresh_token(IDENTITY, SPENT)
 
-    assert token(its.keep(IDENTITY, fresh(), spent=SPENT)) == "fresh"
+    assert token(its.write_refreshed(IDENTITY, fresh(), spent=SPENT)) == "fresh"
 
 
 @pytest.mark.parametrize("left", ["nothing", "an older record"])
@@ -263,7 +265,7 @@ def test_what_redis_has_lost_is_put_back(redis: Redis, left: str) -> None:
     if left != "nothing":
         client.hset(RECORDS, *old)
 
-    kept = its.keep(IDENTITY, fresh(generation=FIRST + 5), spent=SPENT)
+    kept = its.write_refreshed(IDENTITY, fresh(generation=FIRST + 5), spent=SPENT)
 
     assert token(its.read(IDENTITY)) == "fresh"
     assert kept is not None
@@ -276,17 +278,17 @@ def test_a_login_after_the_store_was_emptied_stays(redis: Redis, how: str) -> No
     its = at(redis)
     its.write(IDENTITY, with_token("spent"))
     for _ in range(5):
-        its.keep(IDENTITY, with_token("spent"), spent=SPENT)
+        its.write_refreshed(IDENTITY, with_token("spent"), spent=SPENT)
     before = its.read(IDENTITY)
     assert before is not None
     if how == "emptied":
         redis.client().delete(RECORDS)
     else:
-        its.forget(IDENTITY)
+        its.remove(IDENTITY)
     its._clock = lambda: NOW + 1
     its.write(IDENTITY, with_token("of the login"))
 
-    kept = its.keep(IDENTITY, fresh(before.generation), spent=SPENT)
+    kept = its.write_refreshed(IDENTITY, fresh(before.generation), spent=SPENT)
 
     assert token(kept) == "of the login"
     assert token(its.read(IDENTITY)) == "of the login"
@@ -296,16 +298,16 @@ def test_a_login_after_the_store_was_emptied_stays(redis: Redis, how: str) -> No
 def test_who_is_late_leaves_the_note_of_the_next_one(redis: Redis, before: InFlight | None) -> None:
     """It says that a token may be in somebody's hands."""
     late, following = at(redis), at(redis)
-    late.begin(IDENTITY)
-    following.begin(IDENTITY)
-    key = f"gatepass:note:{late._needed_key().name(IDENTITY).hex()}"
+    late.begin_refresh(IDENTITY)
+    following.begin_refresh(IDENTITY)
+    key = f"gatepass:note:{late._require_key().name_of(IDENTITY).hex()}"
     note = redis.client().get(key)
 
-    late.done(IDENTITY, before=before)
+    late.end_refresh(IDENTITY, restore=before)
     assert redis.client().get(key) == note
 
-    following.done(IDENTITY, before=before)
-    assert following.in_flight(IDENTITY) == before
+    following.end_refresh(IDENTITY, restore=before)
+    assert following.read_in_flight(IDENTITY) == before
 
 
 def test_what_was_changed_since_it_was_read_is_not_replaced(redis: Redis) -> None:
@@ -327,7 +329,7 @@ def test_writers_that_hold_no_lock_lose_nothing(redis: Redis) -> None:
     def write() -> None:
         mine = at(redis)
         for _ in range(25):
-            mine.keep(IDENTITY, with_token("spent"), spent=SPENT)
+            mine.write_refreshed(IDENTITY, with_token("spent"), spent=SPENT)
 
     threads = [Thread(target=write) for _ in range(4)]
     for thread in threads:
@@ -357,17 +359,17 @@ def test_damaged_records_are_refused_named_and_left_as_they_are(redis: Redis) ->
         assert client.hget(RECORDS, name) == bad
         assert f"{name.decode()} of gatepass:records in {its._store.shown}" in str(caught.value)
     client.hset(RECORDS, "not ours", b"rubbish")
-    assert len(its.entries().unreadable) == 2
+    assert len(its.list_records().unreadable) == 2
 
-    assert its.forget(IDENTITY)
+    assert its.remove(IDENTITY)
 
 
 def test_the_record_of_another_identity_does_not_open(redis: Redis) -> None:
     its, client = at(redis), redis.client()
     its.write(IDENTITY, RECORD)
     its.write(OTHER, RECORD)
-    mine = its._needed_key().name(IDENTITY).hex()
-    client.hset(RECORDS, mine, client.hget(RECORDS, its._needed_key().name(OTHER).hex()))
+    mine = its._require_key().name_of(IDENTITY).hex()
+    client.hset(RECORDS, mine, client.hget(RECORDS, its._require_key().name_of(OTHER).hex()))
 
     with pytest.raises(VaultError, match="the copy of another record"):
         its.read(IDENTITY)
@@ -410,7 +412,7 @@ def test_a_redis_that_is_stopped_is_named_and_used_again_when_it_is_back(
     shown = f"redis at 127.0.0.1:{own_redis.port}/0 cannot be reached: Connection refused"
     uses: list[Use] = [
         lambda its: its.read(IDENTITY),
-        lambda its: its.begin(IDENTITY),
+        lambda its: its.begin_refresh(IDENTITY),
         lambda its: its.lock(IDENTITY, seconds=60).__enter__(),
     ]
     for use in uses:
@@ -498,15 +500,15 @@ def test_nonsense_for_an_answer_is_an_error_of_the_vault(answer: bytes) -> None:
     """Anything else would get past what keeps a token that could not be written."""
     with babbling(lambda connection: connection.sendall(answer)) as port:
         store = RedisStore(Server("127.0.0.1", port, 0, seconds=20.0))
-        its = Vault(store, given(), clock=lambda: NOW, patience=0.0)
-        for use in (its.read, its.forget, its.in_flight, lambda _: its.entries()):
+        its = Vault(store, given(), clock=lambda: NOW, lock_timeout=0.0)
+        for use in (its.read, its.remove, its.read_in_flight, lambda _: its.list_records()):
             with suppress(VaultError):
                 use(IDENTITY)
         with pytest.raises(VaultError):
-            its.keep(IDENTITY, fresh(), spent=SPENT)
+            its.write_refreshed(IDENTITY, fresh(), spent=SPENT)
         with pytest.raises(VaultError):
             its.write(IDENTITY, RECORD)
-        findings = examined(store)
+        findings = diagnose(store)
 
     assert {each.verdict for each in findings} <= {"problem", "warning"}
 
@@ -589,15 +591,15 @@ def guarded(peers_folder: Path) -> Iterator[Redis]:
 def test_the_rights_that_the_message_names_are_enough(guarded: Redis) -> None:
     its = at(guarded, credentials=lambda: ("svc", Secret(PASSWORD)))
     with its.lock(IDENTITY, seconds=5):
-        its.outlast(IDENTITY, 5)
-        its.begin(IDENTITY)
+        its.extend_lock(IDENTITY, 5)
+        its.begin_refresh(IDENTITY)
         its.write(IDENTITY, with_token("spent"))
-        assert isinstance(its.in_flight(IDENTITY), InFlight)
-        its.keep(IDENTITY, fresh(), spent=SPENT)
-        its.done(IDENTITY)
-    assert len(its.entries().readable) == 1
-    assert its.forget(IDENTITY)
-    assert its.keep(IDENTITY, fresh(), spent=SPENT) is None
+        assert isinstance(its.read_in_flight(IDENTITY), InFlight)
+        its.write_refreshed(IDENTITY, fresh(), spent=SPENT)
+        its.end_refresh(IDENTITY)
+    assert len(its.list_records().readable) == 1
+    assert its.remove(IDENTITY)
+    assert its.write_refreshed(IDENTITY, fresh(), spent=SPENT) is None
 
 
 @pytest.mark.parametrize(
@@ -625,12 +627,12 @@ def test_a_replica_and_a_full_redis_say_so_before_a_token_is_spent(own_redis: Re
     client.config_set("maxmemory", "1mb")
     client.config_set("maxmemory-policy", "noeviction")
     with pytest.raises(VaultError, match="is full"):
-        its.begin(IDENTITY)
+        its.begin_refresh(IDENTITY)
     client.config_set("maxmemory", "0")
     client.replicaof("127.0.0.1", free_port())
 
     with pytest.raises(VaultError, match="is a replica"):
-        its.begin(IDENTITY)
+        its.begin_refresh(IDENTITY)
     assert token(its.read(IDENTITY)) == REFRESH
 
 

@@ -15,7 +15,7 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 
 from gatepass._vault.records import Identity, InFlight, Provider, Record
-from gatepass._vault.serialization import decoded, encoded, identity_text
+from gatepass._vault.serialization import from_json, to_canonical_json, to_json
 from gatepass._vault.vault import Vault
 from gatepass.errors import TokenNotPersisted, VaultError
 from gatepass.secrets import Secret
@@ -101,7 +101,7 @@ def test_what_is_written_is_read_by_another_process_later(place: Place) -> None:
 
 @examples(IDENTITIES, RECORDS)
 def test_every_identity_and_record_survives_as_json(identity: Identity, record: Record) -> None:
-    assert plain(decoded(encoded(identity, record))) == plain((identity, record))
+    assert plain(from_json(to_json(identity, record))) == plain((identity, record))
 
 
 @examples(IDENTITIES, IDENTITIES)
@@ -111,8 +111,8 @@ def test_two_identities_share_a_name_only_when_they_are_the_same(
     """The order of scopes does not count; every field does."""
     same = replace(one, scopes=()) == replace(two, scopes=()) and set(one.scopes) == set(two.scopes)
 
-    assert (identity_text(one) == identity_text(two)) == same
-    assert identity_text(one) == identity_text(replace(one, scopes=one.scopes[::-1]))
+    assert (to_canonical_json(one) == to_canonical_json(two)) == same
+    assert to_canonical_json(one) == to_canonical_json(replace(one, scopes=one.scopes[::-1]))
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Identity)])
@@ -124,7 +124,7 @@ def test_a_record_belongs_to_one_identity_alone(place: Place, name: str) -> None
 
 
 def test_a_time_may_be_a_whole_number() -> None:
-    found = decoded(encoded(IDENTITY, replace(RECORD, expires_at=5)))
+    found = from_json(to_json(IDENTITY, replace(RECORD, expires_at=5)))
 
     assert found is not None
     assert found[1].expires_at == 5.0
@@ -132,12 +132,12 @@ def test_a_time_may_be_a_whole_number() -> None:
 
 def test_an_older_record_without_a_later_field_is_read() -> None:
     """A field with a default may be missing; one without may not."""
-    parts = json.loads(encoded(IDENTITY, RECORD))
+    parts = json.loads(to_json(IDENTITY, RECORD))
     del parts["record"]["suspect"]
-    assert plain(decoded(json.dumps(parts).encode())) == plain((IDENTITY, RECORD))
+    assert plain(from_json(json.dumps(parts).encode())) == plain((IDENTITY, RECORD))
 
     del parts["record"]["client_id"]
-    assert decoded(json.dumps(parts).encode()) is None
+    assert from_json(json.dumps(parts).encode()) is None
 
 
 @pytest.mark.parametrize(
@@ -159,15 +159,15 @@ def test_an_older_record_without_a_later_field_is_read() -> None:
 def test_a_field_of_another_type_or_version_is_not_taken(
     where: str, name: str, value: object
 ) -> None:
-    parts = json.loads(encoded(IDENTITY, RECORD))
+    parts = json.loads(to_json(IDENTITY, RECORD))
     parts[where][name] = value
 
-    assert decoded(json.dumps(parts).encode()) is None
+    assert from_json(json.dumps(parts).encode()) is None
 
 
 @examples(st.binary() | st.sampled_from([b"[" * 100_000, b"9" * 5000, b"null", b"{}"]))
 def test_no_text_makes_the_reader_of_contents_raise(text: bytes) -> None:
-    assert decoded(text) is None
+    assert from_json(text) is None
 
 
 def test_each_write_is_one_generation_on_whatever_the_record_says(place: Place) -> None:
@@ -183,35 +183,35 @@ def test_forgetting_removes_record_and_journal_of_one_identity(place: Place) -> 
     its = vault(place)
     for identity in (IDENTITY, OTHER):
         its.write(identity, RECORD)
-        its.begin(identity)
+        its.begin_refresh(identity)
 
-    assert its.forget(IDENTITY)
+    assert its.remove(IDENTITY)
 
     assert its.read(IDENTITY) is None
-    assert its.in_flight(IDENTITY) is None
-    assert not its.forget(IDENTITY)
+    assert its.read_in_flight(IDENTITY) is None
+    assert not its.remove(IDENTITY)
     assert its.read(OTHER) is not None
-    assert its.in_flight(OTHER) is not None
+    assert its.read_in_flight(OTHER) is not None
 
 
 def test_a_refused_refresh_token_is_removed_and_the_rest_kept(place: Place) -> None:
     its = vault(place)
     its.write(IDENTITY, RECORD)
 
-    assert its.forget_refresh_token(IDENTITY, Secret(REFRESH))
+    assert its.remove_refresh_token(IDENTITY, Secret(REFRESH))
 
     assert plain(its.read(IDENTITY)) == plain(
         replace(RECORD, generation=FIRST + 1, saved_at=NOW, refresh_token=None)
     )
-    assert not its.forget_refresh_token(IDENTITY, Secret(REFRESH))
+    assert not its.remove_refresh_token(IDENTITY, Secret(REFRESH))
 
 
 def test_a_fresh_refresh_token_outlives_the_refusal_of_an_old_one(place: Place) -> None:
     its = vault(place)
     its.write(IDENTITY, with_token("fresh"))
 
-    assert not its.forget_refresh_token(IDENTITY, Secret("dead"))
-    assert not its.forget_refresh_token(OTHER, Secret("fresh"))
+    assert not its.remove_refresh_token(IDENTITY, Secret("dead"))
+    assert not its.remove_refresh_token(OTHER, Secret("fresh"))
 
     assert token(its.read(IDENTITY)) == "fresh"
 
@@ -222,8 +222,8 @@ def test_a_token_that_is_no_text_to_utf_8_is_kept_and_compared(place: Place) -> 
     its.write(IDENTITY, with_token("\ud800"))
 
     assert token(its.read(IDENTITY)) == "\ud800"
-    assert not its.forget_refresh_token(IDENTITY, Secret("\ud801"))
-    assert its.forget_refresh_token(IDENTITY, Secret("\ud800"))
+    assert not its.remove_refresh_token(IDENTITY, Secret("\ud801"))
+    assert its.remove_refresh_token(IDENTITY, Secret("\ud800"))
 
 
 def test_nothing_is_made_or_asked_where_there_is_nothing_to_read(
@@ -237,11 +237,11 @@ def test_nothing_is_made_or_asked_where_there_is_nothing_to_read(
     its = Vault(store_at(place), replace(vault(place)._key, read=ask))
 
     assert its.read(IDENTITY) is None
-    assert its.in_flight(IDENTITY) is None
-    assert not its.forget(IDENTITY)
-    assert not its.forget_refresh_token(IDENTITY, Secret("dead"))
-    its.done(IDENTITY)
-    assert its.entries().readable == ()
+    assert its.read_in_flight(IDENTITY) is None
+    assert not its.remove(IDENTITY)
+    assert not its.remove_refresh_token(IDENTITY, Secret("dead"))
+    its.end_refresh(IDENTITY)
+    assert its.list_records().readable == ()
     assert not folder.exists()
 
 
@@ -266,10 +266,12 @@ def test_entries_lists_records_with_their_identities_and_what_does_not_open(fold
     its.write(IDENTITY, RECORD)
     its.write(OTHER, RECORD)
     damaged = folder / f"{'0' * 64}.token"
-    damaged.write_bytes(only(folder, f"{its._needed_key().name(OTHER).hex()}.token").read_bytes())
+    damaged.write_bytes(
+        only(folder, f"{its._require_key().name_of(OTHER).hex()}.token").read_bytes()
+    )
     (folder / "notes.token").write_bytes(b"not ours")
 
-    listing = its.entries()
+    listing = its.list_records()
 
     assert {identity.account for identity, _ in listing.readable} == {"canary-account", "other"}
     assert all(token(record) == REFRESH for _, record in listing.readable)
@@ -281,19 +283,19 @@ def test_entries_lists_records_with_their_identities_and_what_does_not_open(fold
 def test_the_journal_tells_who_refreshes_since_when(place: Place) -> None:
     its = vault(place)
     its.write(IDENTITY, RECORD)
-    assert its.in_flight(IDENTITY) is None
+    assert its.read_in_flight(IDENTITY) is None
 
-    its.begin(IDENTITY)
+    its.begin_refresh(IDENTITY)
 
-    journal = vault(place).in_flight(IDENTITY)
+    journal = vault(place).read_in_flight(IDENTITY)
     assert isinstance(journal, InFlight)
     assert (journal.pid, journal.since) == (os.getpid(), NOW)
-    assert its.in_flight(OTHER) is None
+    assert its.read_in_flight(OTHER) is None
 
-    vault(place).done(IDENTITY)
+    vault(place).end_refresh(IDENTITY)
 
-    assert its.in_flight(IDENTITY) is None
-    its.done(IDENTITY)
+    assert its.read_in_flight(IDENTITY) is None
+    its.end_refresh(IDENTITY)
 
 
 @pytest.mark.parametrize(
@@ -314,10 +316,10 @@ def test_the_journal_tells_who_refreshes_since_when(place: Place) -> None:
 def test_a_damaged_journal_counts_as_none(folder: Path, text: bytes) -> None:
     its = vault(folder)
     its.write(IDENTITY, RECORD)
-    its.begin(IDENTITY)
+    its.begin_refresh(IDENTITY)
     only(folder, "*.inflight").write_bytes(text)
 
-    assert its.in_flight(IDENTITY) is None
+    assert its.read_in_flight(IDENTITY) is None
 
 
 def test_a_journal_that_cannot_be_read_counts_as_none(folder: Path) -> None:
@@ -325,17 +327,17 @@ def test_a_journal_that_cannot_be_read_counts_as_none(folder: Path) -> None:
     its.write(IDENTITY, RECORD)
     (folder / only(folder).with_suffix(".inflight")).mkdir()
 
-    assert its.in_flight(IDENTITY) is None
+    assert its.read_in_flight(IDENTITY) is None
 
 
 def test_a_forged_journal_cannot_steer_the_terminal(folder: Path) -> None:
     its = vault(folder)
     its.write(IDENTITY, RECORD)
-    its.begin(IDENTITY)
+    its.begin_refresh(IDENTITY)
     forged = {"pid": 1, "host": "\x1b[31m" + "h" * 9999, "since": 1}
     only(folder, "*.inflight").write_text(json.dumps(forged))
 
-    journal = its.in_flight(IDENTITY)
+    journal = its.read_in_flight(IDENTITY)
 
     assert journal is not None
     assert "\x1b" not in journal.host
@@ -346,7 +348,7 @@ def test_no_file_tells_a_token_an_identity_or_the_key(folder: Path) -> None:
     its = vault(folder)
     with its.lock(IDENTITY, seconds=5):
         its.write(IDENTITY, RECORD)
-        its.begin(IDENTITY)
+        its.begin_refresh(IDENTITY)
     raw = base64.urlsafe_b64decode(KEY + "=")
     secrets = [b"canary", REFRESH.encode(), ACCESS.encode(), KEY.encode(), raw]
     secrets += [base64.b64encode(b"canary-")[:8], raw.hex().encode(), b"CANARY"]
@@ -364,7 +366,7 @@ def test_two_writes_of_the_same_record_share_no_sealed_byte_run(folder: Path) ->
     its = vault(folder)
     its.write(IDENTITY, RECORD)
     first = only(folder).read_bytes()
-    its.forget(IDENTITY)
+    its.remove(IDENTITY)
     its.write(IDENTITY, RECORD)
     second = only(folder).read_bytes()
 
@@ -384,7 +386,7 @@ def test_files_and_folders_are_for_their_owner_alone_under_any_umask(
         its = vault(folder)
         with its.lock(IDENTITY, seconds=5):
             its.write(IDENTITY, RECORD)
-            its.begin(IDENTITY)
+            its.begin_refresh(IDENTITY)
     finally:
         os.umask(before)
 
@@ -421,14 +423,14 @@ def test_a_full_disk_leaves_the_old_record_and_no_rubbish(folder: Path) -> None:
         with pytest.raises(TokenNotPersisted, match="cannot write") as caught:
             its.write(IDENTITY, with_token("new"))
         with pytest.raises(VaultError, match="cannot write"):
-            its.begin(IDENTITY)
+            its.begin_refresh(IDENTITY)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert "unharmed" in caught.value.hint
     assert sorted(path.name for path in folder.iterdir()) == before
     assert token(its.read(IDENTITY)) == "old"
-    assert its.in_flight(IDENTITY) is None
+    assert its.read_in_flight(IDENTITY) is None
 
 
 @posix_only
@@ -458,8 +460,8 @@ def test_a_vault_with_its_key_in_memory_does_not_print_or_travel(place: Place) -
     its = vault(place)
     its.write(IDENTITY, RECORD)
 
-    assert repr(its._needed_key()) == "SealingKey(...)"
+    assert repr(its._require_key()) == "EncryptionKey(...)"
     with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
         pickle.dumps(its)
     with pytest.raises(TypeError, match="cannot be pickled"):
-        pickle.dumps(its._needed_key())
+        pickle.dumps(its._require_key())

@@ -106,16 +106,16 @@ def vault_of(machine: MachineSettings, run: RunContext) -> "Vault":
         store = FileStore(_folder(machine.vault))
     written = machine.vault_key
     if written is None:
-        found = key.in_keyring(context)
+        found = key.keyring_key(context)
     elif isinstance(written, SecretRef):
-        found = key.behind(
+        found = key.referenced_key(
             str(written),
             lambda: written.resolve(context),
             file=_key_file(written, context),
             reference=written,
         )
     else:
-        found = key.behind(str(written), lambda: written)
+        found = key.referenced_key(str(written), lambda: written)
     return Vault(store, found, clock=run.clock)
 
 

@@ -28,7 +28,7 @@ _ELSEWHERE: Final = (
 )
 
 
-def examined(store: Store, *, kind_of: Callable[[Path], str | None] | None = None) -> list[Finding]:
+def diagnose(store: Store, *, kind_of: Callable[[Path], str | None] | None = None) -> list[Finding]:
     """Look at a store. Touches its disk or network; leaves nothing behind, reads no token.
 
     Args:
@@ -49,13 +49,13 @@ def _redis(store: RedisStore) -> Iterator[Finding]:
     try:
         store.count()
         persistence, replication, memory = (
-            _asked(store, lambda redis, part=part: redis.info(part))
+            _ask(store, lambda redis, part=part: redis.info(part))
             for part in ("persistence", "replication", "memory")
         )
     except VaultError as error:
         yield Finding("problem", _VAULT, error.message, error.hint)
         return
-    yield from _durable(store, persistence)
+    yield from _check_persistence(store, persistence)
     if (replication or {}).get("role") == "slave":
         yield Finding(
             "problem",
@@ -63,10 +63,10 @@ def _redis(store: RedisStore) -> Iterator[Finding]:
             f"{store.shown} is a replica: it takes no writes, and may lag behind",
             "name the primary in the setting vault",
         )
-    yield _evicting(store, memory)
+    yield _check_eviction(store, memory)
 
 
-def _asked(store: RedisStore, question: Any) -> Any:
+def _ask(store: RedisStore, question: Any) -> Any:
     """Return an answer; None where redis answers, and this user may not ask that."""
     try:
         return store.ask(question)
@@ -75,13 +75,13 @@ def _asked(store: RedisStore, question: Any) -> Any:
         return None
 
 
-def _durable(store: RedisStore, persistence: dict[str, Any] | None) -> Iterator[Finding]:
+def _check_persistence(store: RedisStore, persistence: dict[str, Any] | None) -> Iterator[Finding]:
     """Whether a write is on the disk when redis says that it is done."""
     if persistence is not None and persistence.get("aof_last_write_status", "ok") != "ok":
         yield Finding(
             "problem", _VAULT, f"{store.shown} cannot write to its disk", "look at redis' own log"
         )
-    settings = _asked(store, lambda redis: redis.config_get("append*"))
+    settings = _ask(store, lambda redis: redis.config_get("append*"))
     if not settings and (persistence is None or persistence.get("aof_enabled") == 1):
         yield Finding(
             "warning",
@@ -104,7 +104,7 @@ def _durable(store: RedisStore, persistence: dict[str, Any] | None) -> Iterator[
     )
 
 
-def _evicting(store: RedisStore, memory: dict[str, Any] | None) -> Finding:
+def _check_eviction(store: RedisStore, memory: dict[str, Any] | None) -> Finding:
     """Whether redis throws things away when it is full; locks are what goes first."""
     if memory is None or "maxmemory_policy" not in memory:
         return Finding(
@@ -129,7 +129,7 @@ def _evicting(store: RedisStore, memory: dict[str, Any] | None) -> Finding:
 def _files(folder: Path, kind_of: Callable[[Path], str | None]) -> Iterator[Finding]:
     place = next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
     try:
-        holds = _holds(place)
+        holds = _locks_exclude(place)
     except (OSError, subprocess.SubprocessError, VaultError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         yield Finding(
@@ -176,7 +176,7 @@ for _ in range(2):
 """
 
 
-def _holds(folder: Path) -> bool:
+def _locks_exclude(folder: Path) -> bool:
     """Whether a lock in a folder keeps a second process out, and lets it in afterwards."""
     import tempfile
 

@@ -17,7 +17,7 @@ import re
 from typing import Final, NoReturn
 
 from gatepass._vault.records import Identity
-from gatepass._vault.serialization import identity_text
+from gatepass._vault.serialization import to_canonical_json
 from gatepass.errors import VaultError
 
 _WORDS: Final = b"gatepass vault "
@@ -34,7 +34,7 @@ _AGAIN: Final = (
 )
 
 
-class SealingKey:
+class EncryptionKey:
     """Seals and opens records. Prints no key and does not travel in a pickle.
 
     Args:
@@ -51,16 +51,16 @@ class SealingKey:
         self.shown = shown
 
     def __repr__(self) -> str:
-        return "SealingKey(...)"
+        return "EncryptionKey(...)"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("the vault's key cannot be pickled")
 
-    def name(self, identity: Identity) -> bytes:
+    def name_of(self, identity: Identity) -> bytes:
         """Return the 32 bytes that stand for an identity; they tell nobody else which one."""
-        return hmac.digest(self._name, identity_text(identity), "sha256")
+        return hmac.digest(self._name, to_canonical_json(identity), "sha256")
 
-    def seal(self, content: bytes, name: bytes) -> bytes:
+    def encrypt(self, content: bytes, name: bytes) -> bytes:
         """Return a record's bytes.
 
         Args:
@@ -73,7 +73,7 @@ class SealingKey:
         sealed = AESGCM(self._seal).encrypt(nonce, content, self._bound(name))
         return _HEAD + self.id + nonce + sealed
 
-    def unseal(self, data: bytes, name: bytes, where: str) -> bytes:
+    def decrypt(self, data: bytes, name: bytes, where: str) -> bytes:
         """Return the content. The answer holds the tokens.
 
         Args:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from gatepass._vault.records import InFlight
-from gatepass._vault.store import Words
+from gatepass._vault.store import HolderCodec
 from gatepass.errors import TokenLockTimeout, VaultError
 
 _MOST_BYTES: Final = 4096
@@ -23,22 +23,22 @@ _MOST_CHARACTERS: Final = 200
 
 
 @contextmanager
-def held(
+def hold(
     path: Path,
     *,
     seconds: float,
-    words: Words,
+    codec: HolderCodec,
     what: str = "the token",
-    given_up: Callable[[], bool] | None = None,
+    cancel_check: Callable[[], bool] | None = None,
 ) -> Iterator[None]:
     """Hold a lock for the time of a block. Ctrl-C ends the wait; a fork does not hold it.
 
     Args:
         path: the lock's file; its folder exists.
         seconds: how long to wait for it.
-        words: how it tells who holds it.
+        codec: how it tells who holds it.
         what: what it guards, for the message.
-        given_up: says whether to end the wait early.
+        cancel_check: says whether to end the wait early.
 
     Raises:
         TokenLockTimeout: somebody else held it all the time; names the process.
@@ -52,12 +52,12 @@ def held(
         thread_local=False,  # taken in one thread, it may be given back in another
         fallback_to_soft=False,  # a lock by a file's existence outlives a killed holder
         preserve_lock_file=True,
-        on_acquired=lambda descriptor: _sign(descriptor, words.write()),
+        on_acquired=lambda descriptor: _sign(descriptor, codec.encode()),
     )
     try:
-        lock.acquire(timeout=seconds, cancel_check=given_up)
+        lock.acquire(timeout=seconds, cancel_check=cancel_check)
     except Timeout:
-        raise timeout(_holder(path, words), seconds, what) from None
+        raise lock_timeout(_holder(path, codec), seconds, what) from None
     except OSError as error:
         raise VaultError(
             f"cannot lock {path}: {error.strerror}",
@@ -69,7 +69,7 @@ def held(
         lock.release()
 
 
-def here(now: float) -> InFlight:
+def this_process(now: float) -> InFlight:
     """Return this process as a holder.
 
     Args:
@@ -78,12 +78,12 @@ def here(now: float) -> InFlight:
     return InFlight(os.getpid(), socket.gethostname(), now)
 
 
-def written(holder: InFlight) -> bytes:
+def holder_to_json(holder: InFlight) -> bytes:
     """Return a holder as JSON."""
     return json.dumps({"pid": holder.pid, "host": holder.host, "since": holder.since}).encode()
 
 
-def parsed(text: bytes) -> InFlight | None:
+def holder_from_json(text: bytes) -> InFlight | None:
     """Return the holder that a text names; None when it names none.
 
     The text is not sealed, so it is cleaned: it will be shown.
@@ -100,19 +100,19 @@ def parsed(text: bytes) -> InFlight | None:
     return InFlight(pid, shown, since)
 
 
-def described(holder: InFlight) -> str:
+def describe_holder(holder: InFlight) -> str:
     """Say who a holder is, and since when, in local time."""
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
     return f"process {holder.pid} on {holder.host} since {since}"
 
 
-def in_clear(clock: Callable[[], float]) -> Words:
+def plain_codec(clock: Callable[[], float]) -> HolderCodec:
     """Return the words of a lock that nobody else can look at.
 
     Args:
         clock: the wall time in seconds since 1970.
     """
-    return Words(lambda: written(here(clock())), parsed)
+    return HolderCodec(lambda: holder_to_json(this_process(clock())), holder_from_json)
 
 
 def _sign(descriptor: int, holder: bytes) -> None:
@@ -126,14 +126,14 @@ def _sign(descriptor: int, holder: bytes) -> None:
         os.write(descriptor, b" " + holder)
 
 
-def _holder(path: Path, words: Words) -> InFlight | None:
+def _holder(path: Path, codec: HolderCodec) -> InFlight | None:
     with suppress(OSError), path.open("rb", buffering=0) as stream:
         stream.seek(1)
-        return words.read(stream.read(_MOST_BYTES))
+        return codec.decode(stream.read(_MOST_BYTES))
     return None
 
 
-def timeout(holder: InFlight | None, seconds: float, what: str) -> TokenLockTimeout:
+def lock_timeout(holder: InFlight | None, seconds: float, what: str) -> TokenLockTimeout:
     """Return the error of those who waited in vain.
 
     Args:
@@ -141,7 +141,7 @@ def timeout(holder: InFlight | None, seconds: float, what: str) -> TokenLockTime
         seconds: how long they waited.
         what: what the lock guards.
     """
-    who = "another process" if holder is None else described(holder)
+    who = "another process" if holder is None else describe_holder(holder)
     return TokenLockTimeout(
         f"{what} is in use by {who}, and was not free within {seconds:g} s",
         hint="try again; where that process hangs, end it, and its lock ends with it",

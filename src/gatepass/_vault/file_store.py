@@ -22,7 +22,7 @@ from typing import Final
 from gatepass._system import files
 from gatepass._system.text import printable, quoted
 from gatepass._vault import file_lock
-from gatepass._vault.store import KEY, Found, Hold, Words
+from gatepass._vault.store import KEY, HeldLock, HolderCodec, StoredRecord
 from gatepass.errors import TokenNotPersisted, VaultError
 
 _RECORD: Final = ".token"
@@ -31,7 +31,7 @@ _RECORD: Final = ".token"
 class _UntilReleased:
     """A lock of the operating system: it ends with its process, and not before."""
 
-    def outlast(self, seconds: float) -> None:
+    def extend(self, seconds: float) -> None:
         """Do nothing."""
 
 
@@ -76,21 +76,21 @@ class FileStore:
     def remove(self, name: bytes) -> bool:
         """Remove a record and its note. Returns whether there was a record."""
         there_was = _remove(self._path(name, _RECORD))
-        self.set_note(name, None)
+        self.write_note(name, None)
         return there_was
 
     def was_removed(self, name: bytes) -> bool:  # noqa: ARG002 - the same for each
         """Return true: files do not get lost by themselves."""
         return True
 
-    def note(self, name: bytes) -> bytes | None:
+    def read_note(self, name: bytes) -> bytes | None:
         """Return a note; None when there is none, or it cannot be read. Reads from disk."""
         try:
             return files.read(self._path(name, ".inflight"))
         except OSError:
             return None
 
-    def set_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:  # noqa: ARG002 - under the lock nobody else has written
+    def write_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:  # noqa: ARG002 - under the lock nobody else has written
         """Write a note, or with None remove it. Its lock must be held. Writes to disk."""
         path = self._path(name, ".inflight")
         if data is None:
@@ -107,16 +107,16 @@ class FileStore:
         """Return how many records there are."""
         return len(self._records())
 
-    def records(self) -> list[Found]:
+    def list_records(self) -> list[StoredRecord]:
         """Return every record, readable or not. Reads from disk."""
         found = []
         for path in self._records():
             try:
                 data = _read(path)
             except VaultError as error:
-                found.append(Found(_name(path), str(path), error))
+                found.append(StoredRecord(_name(path), str(path), error))
             else:  # None: removed in this moment
-                found += [] if data is None else [Found(_name(path), str(path), data)]
+                found += [] if data is None else [StoredRecord(_name(path), str(path), data)]
         return found
 
     @contextmanager
@@ -125,14 +125,16 @@ class FileStore:
         name: bytes,
         *,
         seconds: float,
-        words: Words,
+        codec: HolderCodec,
         what: str = "the token",
-        given_up: Callable[[], bool] | None = None,
-    ) -> Iterator[Hold]:
+        cancel_check: Callable[[], bool] | None = None,
+    ) -> Iterator[HeldLock]:
         """Hold the operating system's own lock of a file; see :mod:`gatepass._vault.file_lock`."""
         self._make_folder()
         path = self.folder / "key.lock" if name == KEY else self._path(name, ".lock")
-        with file_lock.held(path, seconds=seconds, words=words, what=what, given_up=given_up):
+        with file_lock.hold(
+            path, seconds=seconds, codec=codec, what=what, cancel_check=cancel_check
+        ):
             yield _UntilReleased()
 
     def _path(self, name: bytes, suffix: str) -> Path:

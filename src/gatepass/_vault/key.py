@@ -53,7 +53,7 @@ class VaultKey:
     reference: SecretRef | None = None
 
 
-def in_keyring(access: Access) -> VaultKey:
+def keyring_key(access: Access) -> VaultKey:
     """Return the default: the key in the keyring, made at the first login.
 
     Asks the keyring only when the key is read, and again when it is made.
@@ -63,12 +63,12 @@ def in_keyring(access: Access) -> VaultKey:
     """
 
     def read() -> Secret | None:
-        text = _asked(lambda: store_of_the_system.read(SERVICE, ACCOUNT, access))
+        text = _ask(lambda: store_of_the_system.read(SERVICE, ACCOUNT, access))
         return None if text is None else Secret(text)
 
     def make() -> Secret:
         key = Secret(new_key_text())
-        _asked(lambda: store_of_the_system.store(SERVICE, ACCOUNT, key.reveal(), access))
+        _ask(lambda: store_of_the_system.store(SERVICE, ACCOUNT, key.reveal(), access))
         kept = read()  # asked anew: what other processes will find is what counts
         if kept is None:
             raise VaultError("the keyring did not keep the vault's key", hint=_ELSEWHERE)
@@ -78,7 +78,7 @@ def in_keyring(access: Access) -> VaultKey:
     return VaultKey(str(reference), read, make, reference)
 
 
-def behind(
+def referenced_key(
     shown: str,
     resolve: Callable[[], Secret],
     *,
@@ -97,7 +97,7 @@ def behind(
     def read() -> Secret:
         if file is not None:
             check_key_file(file)
-        return _asked(resolve)
+        return _ask(resolve)
 
     return VaultKey(shown, read, reference=reference)
 
@@ -173,7 +173,7 @@ def _bytes_of(text: Secret) -> bytes | None:
     return key if base64.urlsafe_b64encode(key).decode().rstrip("=") == bare else None
 
 
-def _asked(question: Callable[[], T]) -> T:
+def _ask(question: Callable[[], T]) -> T:
     try:
         return question()
     except SecretUnavailable as error:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import finalize
 
 from gatepass._vault import file_lock
-from gatepass._vault.store import Found, Hold, Words
+from gatepass._vault.store import HeldLock, HolderCodec, StoredRecord
 from gatepass.errors import GatepassError, TokenNotPersisted, VaultError
 from gatepass.secrets import Secret, SecretRef
 
@@ -65,7 +65,7 @@ if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
-_OUTLAST: Final = """
+_EXTEND: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
@@ -114,9 +114,9 @@ class _Lease:
         self._value = value
         self._process = os.getpid()
 
-    def outlast(self, seconds: float) -> None:
+    def extend(self, seconds: float) -> None:
         """Move the lease's end so far away, and the margin for the write behind it."""
-        if not self._store.extended(self._name, self._value, seconds):
+        if not self._store.extend_lease(self._name, self._value, seconds):
             raise VaultError(
                 f"the lock of the token in {self._store.shown} ended before its holder was done",
                 hint="nothing was sent or lost: try again",
@@ -126,9 +126,9 @@ class _Lease:
         """Give it back, without an answer at the next write. A fork does not."""
         if os.getpid() == self._process:
             try:
-                self._store.released(self._name, self._value)
+                self._store.release_lease(self._name, self._value)
             except VaultError:
-                self._store.owed[self._name] = self._value
+                self._store.unreleased[self._name] = self._value
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -140,12 +140,12 @@ class RedisStore:
     Attributes:
         server: which redis.
         margin: seconds by which a lease outlasts what it was taken for.
-        owed: leases that could not be given back while redis was away.
+        unreleased: leases that could not be given back while redis was away.
     """
 
     server: Server
     margin: float = MARGIN
-    owed: dict[bytes, bytes] = field(default_factory=dict, init=False, repr=False)
+    unreleased: dict[bytes, bytes] = field(default_factory=dict, init=False, repr=False)
     _client: "Redis | None" = field(default=None, init=False, repr=False)
 
     @property
@@ -166,44 +166,44 @@ class RedisStore:
         """Return a record's bytes; None when there is none. Touches the network."""
         data: bytes | None = self.ask(lambda redis: _text(redis.hget(_RECORDS, name.hex())))
         with suppress(VaultError):
-            self._pay(name)
+            self._retry_release(name)
         return data
 
     def put(self, name: bytes, data: bytes, *, old: bytes | None) -> bool:
         """Keep a record in the place of another. Touches the network.
 
-        Whether it would survive a power cut is for redis' settings to say; ``examined`` looks.
+        Whether it would survive a power cut is for redis' settings to say; ``diagnose`` looks.
         """
         keys = (_RECORDS, _key("gone", name))
-        done = self._run(_PUT, keys, name.hex(), old or b"", data, kind=TokenNotPersisted)
+        done = self._run_script(_PUT, keys, name.hex(), old or b"", data, kind=TokenNotPersisted)
         with suppress(VaultError):
-            self._pay(name)
+            self._retry_release(name)
         return bool(done)
 
     def remove(self, name: bytes) -> bool:
         """Remove a record and its note, and remember that. Returns whether there was a record."""
         keys = (_RECORDS, _key("gone", name), _key("note", name))
-        return bool(self._run(_REMOVE, keys, name.hex(), _DAY))
+        return bool(self._run_script(_REMOVE, keys, name.hex(), _DAY))
 
     def was_removed(self, name: bytes) -> bool:
         """Whether a missing record was removed on purpose, within a day."""
         return bool(self.ask(lambda redis: _number(redis.exists(_key("gone", name)))))
 
-    def note(self, name: bytes) -> bytes | None:
+    def read_note(self, name: bytes) -> bytes | None:
         """Return a note; None when there is none."""
         data: bytes | None = self.ask(lambda redis: _text(redis.get(_key("note", name))))
         return data
 
-    def set_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:
+    def write_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:
         """Write a note, or with None remove it; with ``old`` only in the place of that one."""
-        self._run(_NOTE, (_key("note", name),), old or b"", data or b"")
+        self._run_script(_NOTE, (_key("note", name),), old or b"", data or b"")
 
     def count(self) -> int:
         """Return how many records there are."""
         count: int = self.ask(lambda redis: _number(redis.hlen(_RECORDS)))
         return count
 
-    def records(self) -> list[Found]:
+    def list_records(self) -> list[StoredRecord]:
         """Return every record, readable or not."""
         everything: dict[bytes, bytes] = self.ask(lambda redis: _texts(redis.hgetall(_RECORDS)))
         found = []
@@ -213,7 +213,7 @@ class RedisStore:
             except ValueError:
                 name = b""
             shown = key.decode(errors="backslashreplace")
-            found.append(Found(name, f"{shown} of {_RECORDS} in {self.shown}", data))
+            found.append(StoredRecord(name, f"{shown} of {_RECORDS} in {self.shown}", data))
         return found
 
     @contextmanager
@@ -222,64 +222,64 @@ class RedisStore:
         name: bytes,
         *,
         seconds: float,
-        words: Words,
+        codec: HolderCodec,
         what: str = "the token",
-        given_up: Callable[[], bool] | None = None,
-    ) -> Iterator[Hold]:
+        cancel_check: Callable[[], bool] | None = None,
+    ) -> Iterator[HeldLock]:
         """Hold a lease for the time of a block; at first it lasts for the margin."""
-        lease = self._taken(name, seconds, words, what, given_up)
+        lease = self._acquire(name, seconds, codec, what, cancel_check)
         try:
             yield lease
         finally:
             lease.release()
 
-    def _taken(
+    def _acquire(
         self,
         name: bytes,
         seconds: float,
-        words: Words,
+        codec: HolderCodec,
         what: str,
-        given_up: Callable[[], bool] | None,
+        cancel_check: Callable[[], bool] | None,
     ) -> _Lease:
         key, deadline = _key("lock", name), time.monotonic() + seconds
         while True:
-            value = words.write()  # sealed anew: no two are the same, so it also says whose
-            self._pay(name)
+            value = codec.encode()  # sealed anew: no two are the same, so it also says whose
+            self._retry_release(name)
             try:
-                took = self._took(key, value)
+                took = self._try_acquire(key, value)
             except VaultError:
-                self.owed[name] = value  # it may have been taken, and the answer lost
+                self.unreleased[name] = value  # it may have been taken, and the answer lost
                 raise
             if took:
                 return _Lease(self, name, value)
-            if time.monotonic() >= deadline or (given_up is not None and given_up()):
+            if time.monotonic() >= deadline or (cancel_check is not None and cancel_check()):
                 held = self.ask(lambda redis: _text(redis.get(key)))
-                raise file_lock.timeout(words.read(held) if held else None, seconds, what)
+                raise file_lock.lock_timeout(codec.decode(held) if held else None, seconds, what)
             time.sleep(_PAUSE * (1 + value[-1] / 256))  # not all at the same moment
 
-    def _took(self, key: str, value: bytes) -> bool:
+    def _try_acquire(self, key: str, value: bytes) -> bool:
         return bool(self.ask(lambda redis: redis.set(key, value, nx=True, px=self._ms(0))))
 
-    def _pay(self, name: bytes) -> None:
+    def _retry_release(self, name: bytes) -> None:
         """Give back what could not be given back before: otherwise all wait for its end."""
-        lease = self.owed.get(name)
+        lease = self.unreleased.get(name)
         if lease is not None:
-            self.released(name, lease)
-            if self.owed.get(name) == lease:
-                self.owed.pop(name, None)
+            self.release_lease(name, lease)
+            if self.unreleased.get(name) == lease:
+                self.unreleased.pop(name, None)
 
-    def extended(self, name: bytes, value: bytes, seconds: float) -> bool:
+    def extend_lease(self, name: bytes, value: bytes, seconds: float) -> bool:
         """Move the end of a lease; false when it is another's by now."""
-        return bool(self._run(_OUTLAST, (_key("lock", name),), value, self._ms(seconds)))
+        return bool(self._run_script(_EXTEND, (_key("lock", name),), value, self._ms(seconds)))
 
-    def released(self, name: bytes, value: bytes) -> bool:
+    def release_lease(self, name: bytes, value: bytes) -> bool:
         """Give a lease back; false when it is another's by now."""
-        return bool(self._run(_RELEASE, (_key("lock", name),), value))
+        return bool(self._run_script(_RELEASE, (_key("lock", name),), value))
 
     def _ms(self, seconds: float) -> int:
         return int((seconds + self.margin) * 1000)
 
-    def _run(
+    def _run_script(
         self,
         script: str,
         keys: tuple[str, ...],
@@ -310,11 +310,11 @@ class RedisStore:
         except VaultError as error:  # of the credentials
             message, hint = error.message, error.hint
         except (RedisError, OSError) as error:
-            message, hint = _explained(error, self.server)
+            message, hint = explain_error(error, self.server)
         except GatepassError:
             raise
         except Exception as error:  # noqa: BLE001 - redis-py lets all kinds out at rubbish
-            message, hint = _explained(error, self.server)
+            message, hint = explain_error(error, self.server)
         except BaseException:
             # An interrupt may come between a question and its answer, and the next one to ask on
             # that connection would get it.
@@ -501,7 +501,7 @@ _REFUSALS: Final = (
 )
 
 
-def _explained(error: Exception, server: Server) -> tuple[str, str]:
+def explain_error(error: Exception, server: Server) -> tuple[str, str]:
     """Say what went wrong. Never repeats what a server says: it may repeat the password."""
     text = str(error)
     word = text.split(" ", 1)[0]

@@ -15,19 +15,19 @@ from gatepass._vault.records import Identity, Record
 from gatepass.secrets import Secret
 
 
-def encoded(identity: Identity, record: Record) -> bytes:
+def to_json(identity: Identity, record: Record) -> bytes:
     """Return both as JSON. The answer holds the tokens: seal it at once."""
     return json.dumps({"identity": _plain(identity), "record": _plain(record)}).encode()
 
 
-def identity_text(identity: Identity) -> bytes:
+def to_canonical_json(identity: Identity) -> bytes:
     """Return the one text that stands for an identity, whatever the order of its scopes."""
     parts = {**_plain(identity), "scopes": sorted(set(identity.scopes))}
     return json.dumps(parts, sort_keys=True).encode()
 
 
-def decoded(text: bytes) -> tuple[Identity, Record] | None:
-    """Return what :func:`encoded` made a text of; None when it is something else.
+def from_json(text: bytes) -> tuple[Identity, Record] | None:
+    """Return what :func:`to_json` made a text of; None when it is something else.
 
     It does not raise, because a traceback would lead to the text.
     """

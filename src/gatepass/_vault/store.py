@@ -17,7 +17,7 @@ KEY: Final = b"key"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredRecord:
     """A record that a store holds, readable or not.
 
     Attributes:
@@ -32,22 +32,22 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class HolderCodec:
     """How a lock tells those who wait in vain who holds it.
 
     Attributes:
-        write: returns the bytes that name this process, now.
-        read: returns whom such bytes name; None when they name nobody.
+        encode: returns the bytes that name this process, now.
+        decode: returns whom such bytes name; None when they name nobody.
     """
 
-    write: Callable[[], bytes]
-    read: Callable[[bytes], InFlight | None]
+    encode: Callable[[], bytes]
+    decode: Callable[[bytes], InFlight | None]
 
 
-class Hold(Protocol):
+class HeldLock(Protocol):
     """A lock while it is held."""
 
-    def outlast(self, seconds: float) -> None:
+    def extend(self, seconds: float) -> None:
         """See that it does not end by itself within that time.
 
         Raises:
@@ -96,16 +96,16 @@ class Store(Protocol):
     def was_removed(self, name: bytes) -> bool:
         """Whether a record that is missing was removed on purpose; otherwise it was lost."""
 
-    def note(self, name: bytes) -> bytes | None:
+    def read_note(self, name: bytes) -> bytes | None:
         """Return a note; None when there is none, or it cannot be read: it only explains."""
 
-    def set_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:
+    def write_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:
         """Write a note, or with None remove it; with ``old`` only in the place of that one."""
 
     def count(self) -> int:
         """Return how many records there are, readable or not."""
 
-    def records(self) -> list[Found]:
+    def list_records(self) -> list[StoredRecord]:
         """Return every record, readable or not."""
 
     def lock(
@@ -113,18 +113,18 @@ class Store(Protocol):
         name: bytes,
         *,
         seconds: float,
-        words: Words,
+        codec: HolderCodec,
         what: str = "the token",
-        given_up: Callable[[], bool] | None = None,
-    ) -> AbstractContextManager[Hold]:
+        cancel_check: Callable[[], bool] | None = None,
+    ) -> AbstractContextManager[HeldLock]:
         """Hold a lock for the time of a block. Ctrl-C ends the wait; a fork does not hold it.
 
         Args:
             name: whose.
             seconds: how long to wait for it.
-            words: how it tells who holds it.
+            codec: how it tells who holds it.
             what: what it guards, for the message.
-            given_up: says whether to end the wait early.
+            cancel_check: says whether to end the wait early.
 
         Raises:
             TokenLockTimeout: somebody else held it all the time; names the process.

@@ -4,7 +4,7 @@ Where these lie is for a store to say: in the files of one user (``in_files``), 
 many computers share (``in_redis``). What is sealed, what is compared and what wins is the same for
 both, and decided here.
 
-A record that cannot be read is neither replaced nor removed, except by :meth:`Vault.forget`.
+A record that cannot be read is neither replaced nor removed, except by :meth:`Vault.remove`.
 """
 
 import os
@@ -16,17 +16,17 @@ from threading import get_ident
 from typing import Final
 
 from gatepass._vault import file_lock, serialization
-from gatepass._vault.encryption import SealingKey
+from gatepass._vault.encryption import EncryptionKey
 from gatepass._vault.key import VaultKey, decode
 from gatepass._vault.records import Identity, InFlight, Record
-from gatepass._vault.store import KEY, Hold, Store, Words
+from gatepass._vault.store import KEY, HeldLock, HolderCodec, Store
 from gatepass.errors import TokenNotPersisted, VaultError
 from gatepass.secrets import Secret, constant_time_compare
 
 LOCK_SECONDS: Final = 60.0  # longer than two requests to an identity provider may take
 _SECONDS_FOR_KEY: Final = 150.0  # the one before may be answering the keyring's dialogs
-_TURNS: Final = 50  # how often somebody else may be faster
-_PAUSE: Final = 0.05  # seconds, at most, before the next turn
+_MOST_ATTEMPTS: Final = 50  # how often somebody else may be faster
+_PAUSE: Final = 0.05  # seconds, at most, before the next attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Vault:
         store: where the records lie.
         key: where the key is.
         clock: the wall time in seconds since 1970.
-        patience: for how many seconds a change waits for the lock that its caller does not hold;
+        lock_timeout: seconds for which a change waits for a lock that its caller does not hold;
             longer than a refresh takes.
     """
 
@@ -66,15 +66,15 @@ class Vault:
         key: VaultKey,
         *,
         clock: Callable[[], float] = time.time,
-        patience: float = LOCK_SECONDS,
+        lock_timeout: float = LOCK_SECONDS,
     ) -> None:
         self._store = store
         self._key = key
         self._clock = clock
-        self._patience = patience
-        self._sealing: SealingKey | None = None
+        self._lock_timeout = lock_timeout
+        self._encryption_key: EncryptionKey | None = None
         # By process (a fork holds none), thread and name.
-        self._holds: dict[tuple[int, int, bytes], Hold] = {}
+        self._held_locks: dict[tuple[int, int, bytes], HeldLock] = {}
         self._notes: dict[bytes, bytes] = {}  # what was last begun here, by name
 
     @property
@@ -116,8 +116,8 @@ class Vault:
             VaultError: there is one, and it is cut off, damaged, foreign, of a newer version or
                 sealed with another key; or the key or the store cannot be used.
         """
-        sealing = self._known_key()
-        return None if sealing is None else self._look(sealing, identity)[0]
+        key = self._find_key()
+        return None if key is None else self._read_with_bytes(key, identity)[0]
 
     def write(self, identity: Identity, record: Record) -> Record:
         """Keep a record, and return it as kept: one generation on, with the time of writing.
@@ -134,12 +134,16 @@ class Vault:
             TokenNotPersisted: it could not be written; the old one is as it was.
             VaultError: as for :meth:`read` and :meth:`lock`.
         """
-        sealing = self._needed_key()
-        with self._changing(sealing, identity):
+        key = self._require_key()
+        with self._locked(key, identity):
             after = int(self._clock() * 1000)
-            return self._put(sealing, identity, lambda _stored: record, after=after) or record
+            return (
+                self._replace_record(key, identity, lambda _stored: record, after=after) or record
+            )
 
-    def keep(self, identity: Identity, record: Record, *, spent: Secret) -> Record | None:
+    def write_refreshed(
+        self, identity: Identity, record: Record, *, spent: Secret
+    ) -> Record | None:
         """Keep what a refresh brought, unless somebody has logged in or out in the meantime.
 
         In a shared store it is tried whoever holds the lock by now: what it replaces is compared.
@@ -164,13 +168,13 @@ class Vault:
             TokenNotPersisted: it could not be written; the old one is as it was.
             VaultError: as for :meth:`read` and :meth:`lock`.
         """
-        sealing = self._needed_key()
+        key = self._require_key()
         later: list[Record | None] = []
 
-        def chosen(stored: Record | None) -> Record | None:
+        def choose(stored: Record | None) -> Record | None:
             later[:] = [stored]
             if stored is None:
-                lost = not self._store.was_removed(sealing.name(identity))
+                lost = not self._store.was_removed(key.name_of(identity))
                 return record if lost else None
             of_before = stored.refresh_token is None or constant_time_compare(
                 stored.refresh_token, spent
@@ -178,11 +182,11 @@ class Vault:
             return record if of_before or stored.generation < record.generation else None
 
         unguarded: AbstractContextManager[None] = nullcontext()
-        with unguarded if self.shared else self._changing(sealing, identity):
-            kept = self._put(sealing, identity, chosen, after=record.generation)
+        with unguarded if self.shared else self._locked(key, identity):
+            kept = self._replace_record(key, identity, choose, after=record.generation)
             return kept or later[0]
 
-    def forget(self, identity: Identity) -> bool:
+    def remove(self, identity: Identity) -> bool:
         """Remove an identity's record, also one that cannot be read, and its journal.
 
         Returns:
@@ -191,16 +195,16 @@ class Vault:
         Raises:
             VaultError: it cannot be removed, or lies under another key.
         """
-        sealing = self._known_key()
-        if sealing is None:
+        key = self._find_key()
+        if key is None:
             return False
-        with self._changing(sealing, identity):
-            there_was = self._store.remove(sealing.name(identity))
+        with self._locked(key, identity):
+            there_was = self._store.remove(key.name_of(identity))
         if not there_was:
-            self._refuse_other_keys(sealing)
+            self._refuse_other_keys(key)
         return there_was
 
-    def forget_refresh_token(self, identity: Identity, dead: Secret) -> bool:
+    def remove_refresh_token(self, identity: Identity, dead: Secret) -> bool:
         """Remove a refresh token that the provider has refused, unless another has taken its place.
 
         Args:
@@ -214,8 +218,8 @@ class Vault:
             TokenNotPersisted: the record could not be written.
             VaultError: as for :meth:`read` and :meth:`lock`.
         """
-        sealing = self._known_key()
-        if sealing is None:
+        key = self._find_key()
+        if key is None:
             return False
 
         def without(stored: Record | None) -> Record | None:
@@ -223,12 +227,12 @@ class Vault:
                 return None
             return replace(stored, refresh_token=None)
 
-        with self._changing(sealing, identity):
-            return self._put(sealing, identity, without) is not None
+        with self._locked(key, identity):
+            return self._replace_record(key, identity, without) is not None
 
     @contextmanager
     def lock(
-        self, identity: Identity, *, seconds: float, given_up: Callable[[], bool] | None = None
+        self, identity: Identity, *, seconds: float, cancel_check: Callable[[], bool] | None = None
     ) -> Iterator[None]:
         """Hold an identity's lock, against all processes and threads, for the time of a block.
 
@@ -237,30 +241,30 @@ class Vault:
         Args:
             identity: whose.
             seconds: how long to wait for it.
-            given_up: says whether to end the wait early.
+            cancel_check: says whether to end the wait early.
 
         Raises:
             TokenLockTimeout: somebody else held it all the time; names the process.
             VaultError: the key, the store or the lock cannot be used.
         """
-        sealing = self._needed_key()
-        with self._lock(sealing, identity, seconds, given_up) as hold:
-            mark = self._mark(sealing, identity)
-            self._holds[mark] = hold
+        key = self._require_key()
+        with self._lock(key, identity, seconds, cancel_check) as held:
+            lock_id = self._lock_id(key, identity)
+            self._held_locks[lock_id] = held
             try:
                 yield
             finally:
-                self._holds.pop(mark, None)
+                self._held_locks.pop(lock_id, None)
 
-    def outlast(self, identity: Identity, seconds: float) -> None:
+    def extend_lock(self, identity: Identity, seconds: float) -> None:
         """See that the lock, which this thread holds, does not end within that time.
 
         Raises:
             VaultError: it has ended already, or that cannot be made sure.
         """
-        self._holds[self._mark(self._needed_key(), identity)].outlast(seconds)
+        self._held_locks[self._lock_id(self._require_key(), identity)].extend(seconds)
 
-    def in_flight(self, identity: Identity) -> InFlight | None:
+    def read_in_flight(self, identity: Identity) -> InFlight | None:
         """Return the refresh that has begun and not ended; None when there is none.
 
         While the caller holds the lock, that is one whose process died or got no usable answer; in
@@ -270,14 +274,14 @@ class Vault:
         Raises:
             VaultError: the key or the store cannot be used.
         """
-        sealing = self._known_key()
-        if sealing is None:
+        key = self._find_key()
+        if key is None:
             return None
-        name = sealing.name(identity)
-        data = self._store.note(name)
-        return None if data is None else self._words(sealing, name, b"note").read(data)
+        name = key.name_of(identity)
+        data = self._store.read_note(name)
+        return None if data is None else self._codec(key, name, b"note").decode(data)
 
-    def begin(self, identity: Identity) -> None:
+    def begin_refresh(self, identity: Identity) -> None:
         """Note that a refresh begins, by this process. When it returns, the note is kept.
 
         It also shows, before a token is spent, that the store takes what is written.
@@ -285,147 +289,149 @@ class Vault:
         Raises:
             VaultError: it could not be written.
         """
-        name, data = self._noted(identity, file_lock.here(self._clock()))
-        self._store.set_note(name, data)
+        name, data = self._dump_note(identity, file_lock.this_process(self._clock()))
+        self._store.write_note(name, data)
         self._notes[name] = data
 
-    def done(self, identity: Identity, *, before: InFlight | None = None) -> None:
+    def end_refresh(self, identity: Identity, *, restore: InFlight | None = None) -> None:
         """Note that the refresh has ended; the note of a later one, by another, stays.
 
         Args:
             identity: whose.
-            before: the note of another process that still explains something; it comes back.
+            restore: the note of another process that still explains something; it comes back.
 
         Raises:
             VaultError: the note could not be removed.
         """
-        if before is not None:
-            name, data = self._noted(identity, before)
-            self._store.set_note(name, data, old=self._notes.get(name))
-        elif (sealing := self._known_key()) is not None:
-            name = sealing.name(identity)
-            self._store.set_note(name, None, old=self._notes.get(name))
+        if restore is not None:
+            name, data = self._dump_note(identity, restore)
+            self._store.write_note(name, data, old=self._notes.get(name))
+        elif (key := self._find_key()) is not None:
+            name = key.name_of(identity)
+            self._store.write_note(name, None, old=self._notes.get(name))
 
-    def entries(self) -> Listing:
+    def list_records(self) -> Listing:
         """Open every record, those that do not open included. Reads from the store.
 
         Raises:
             VaultError: the key or the store cannot be used.
         """
-        sealing = self._known_key()
-        if sealing is None:
+        key = self._find_key()
+        if key is None:
             return Listing((), ())
         readable, unreadable = [], []
-        for found in self._store.records():
+        for found in self._store.list_records():
             try:
                 if isinstance(found.data, VaultError):
                     raise found.data
-                readable.append(_opened(sealing, found.data, found.name, found.where))
+                readable.append(_decrypt_record(key, found.data, found.name, found.where))
             except VaultError as error:
                 unreadable.append(error)
         return Listing(tuple(readable), tuple(unreadable))
 
-    def _look(self, sealing: SealingKey, identity: Identity) -> tuple[Record | None, bytes | None]:
+    def _read_with_bytes(
+        self, key: EncryptionKey, identity: Identity
+    ) -> tuple[Record | None, bytes | None]:
         """Return the record, and its sealed bytes; None twice when there is none."""
-        name = sealing.name(identity)
+        name = key.name_of(identity)
         data = self._store.read(name)
         if data is None:
-            self._refuse_other_keys(sealing)
+            self._refuse_other_keys(key)
             return None, None
-        return _opened(sealing, data, name, self._store.where(name))[1], data
+        return _decrypt_record(key, data, name, self._store.where(name))[1], data
 
-    def _put(
+    def _replace_record(
         self,
-        sealing: SealingKey,
+        key: EncryptionKey,
         identity: Identity,
-        chosen: Callable[[Record | None], Record | None],
+        choose: Callable[[Record | None], Record | None],
         *,
         after: int = 0,
     ) -> Record | None:
         """Write what is chosen in view of what is stored, and return it as kept.
 
         Args:
-            sealing: the key.
+            key: the key.
             identity: whose it is.
-            chosen: gets the stored record, and returns what takes its place; None for nothing.
+            choose: gets the stored record, and returns what takes its place; None for nothing.
             after: a generation that has been; a store that lost writes must not bring it twice.
         """
-        name = sealing.name(identity)
-        for turn in range(_TURNS):
-            stored, old = self._look(sealing, identity)
-            record = chosen(stored)
+        name = key.name_of(identity)
+        for attempt in range(_MOST_ATTEMPTS):
+            stored, old = self._read_with_bytes(key, identity)
+            record = choose(stored)
             if record is None:
                 return None
             generation = max(0 if stored is None else stored.generation, after) + 1
             kept = replace(record, generation=generation, saved_at=self._clock())
-            data = sealing.seal(serialization.encoded(identity, kept), name)
+            data = key.encrypt(serialization.to_json(identity, kept), name)
             if self._store.put(name, data, old=old):
                 return kept
             # The last byte is as good as a random one: not all come back at the same moment.
-            time.sleep(min(0.001 * 2**turn, _PAUSE) * data[-1] / 255)
+            time.sleep(min(0.001 * 2**attempt, _PAUSE) * data[-1] / 255)
         raise TokenNotPersisted(
             f"{self._store.where(name)} is changed by others all the time",
             hint="try again",
         )
 
-    def _changing(
-        self, sealing: SealingKey, identity: Identity
-    ) -> "AbstractContextManager[Hold | None]":
-        if self._mark(sealing, identity) in self._holds:
+    def _locked(
+        self, key: EncryptionKey, identity: Identity
+    ) -> "AbstractContextManager[HeldLock | None]":
+        if self._lock_id(key, identity) in self._held_locks:
             return nullcontext()
-        return self._lock(sealing, identity, self._patience)
+        return self._lock(key, identity, self._lock_timeout)
 
     def _lock(
         self,
-        sealing: SealingKey,
+        key: EncryptionKey,
         identity: Identity,
         seconds: float,
-        given_up: Callable[[], bool] | None = None,
-    ) -> AbstractContextManager[Hold]:
-        name = sealing.name(identity)
-        words = self._words(sealing, name, b"lock")
-        return self._store.lock(name, seconds=seconds, words=words, given_up=given_up)
+        cancel_check: Callable[[], bool] | None = None,
+    ) -> AbstractContextManager[HeldLock]:
+        name = key.name_of(identity)
+        codec = self._codec(key, name, b"lock")
+        return self._store.lock(name, seconds=seconds, codec=codec, cancel_check=cancel_check)
 
-    def _mark(self, sealing: SealingKey, identity: Identity) -> tuple[int, int, bytes]:
-        return os.getpid(), get_ident(), sealing.name(identity)
+    def _lock_id(self, key: EncryptionKey, identity: Identity) -> tuple[int, int, bytes]:
+        return os.getpid(), get_ident(), key.name_of(identity)
 
-    def _noted(self, identity: Identity, holder: InFlight) -> tuple[bytes, bytes]:
+    def _dump_note(self, identity: Identity, holder: InFlight) -> tuple[bytes, bytes]:
         """The name and the bytes of a note."""
-        sealing = self._needed_key()
-        name = sealing.name(identity)
-        text = file_lock.written(holder)
+        key = self._require_key()
+        name = key.name_of(identity)
+        text = file_lock.holder_to_json(holder)
         if self.shared:
-            text = sealing.seal(text, name + b"note")
+            text = key.encrypt(text, name + b"note")
         return name, text
 
-    def _words(self, sealing: SealingKey, name: bytes, what: bytes) -> Words:
+    def _codec(self, key: EncryptionKey, name: bytes, what: bytes) -> HolderCodec:
         """How a lock or a note names a process: sealed where strangers may look in."""
-        clear = file_lock.in_clear(self._clock)
+        plain = file_lock.plain_codec(self._clock)
         if not self.shared:
-            return clear
+            return plain
 
-        def read(data: bytes) -> InFlight | None:
+        def decode(data: bytes) -> InFlight | None:
             try:
-                return file_lock.parsed(sealing.unseal(data, name + what, what.decode()))
+                return file_lock.holder_from_json(key.decrypt(data, name + what, what.decode()))
             except VaultError:
                 return None
 
-        return Words(lambda: sealing.seal(clear.write(), name + what), read)
+        return HolderCodec(lambda: key.encrypt(plain.encode(), name + what), decode)
 
-    def _known_key(self) -> SealingKey | None:
+    def _find_key(self) -> EncryptionKey | None:
         """The key; None, without asking for it, when there is nothing that it could open."""
-        if self._sealing is None and not self._store.count():
+        if self._encryption_key is None and not self._store.count():
             return None
-        return self._needed_key()
+        return self._require_key()
 
-    def _needed_key(self) -> SealingKey:
+    def _require_key(self) -> EncryptionKey:
         """The key; made when there is none and nothing would be lost by that."""
-        if self._sealing is None:
-            text = self._key.read() or self._made_key()
-            self._sealing = SealingKey(decode(text), self._key.shown)
-        return self._sealing
+        if self._encryption_key is None:
+            text = self._key.read() or self._make_key()
+            self._encryption_key = EncryptionKey(decode(text), self._key.shown)
+        return self._encryption_key
 
-    def _made_key(self) -> Secret:
+    def _make_key(self) -> Secret:
         if self.shared:  # each host would make its own
             raise VaultError(
                 f"the vault's key is missing: there is nothing behind {self._key.shown}",
@@ -433,17 +439,17 @@ class Vault:
                 'gatepass secret new-key, copy it to each host, and name it: vault_key = "file:'
                 'PATH"',
             )
-        words = file_lock.in_clear(self._clock)
-        with self._store.lock(KEY, seconds=_SECONDS_FOR_KEY, words=words, what="the vault's key"):
+        codec = file_lock.plain_codec(self._clock)
+        with self._store.lock(KEY, seconds=_SECONDS_FOR_KEY, codec=codec, what="the vault's key"):
             text = self._key.read()  # another process may have made it by now
             if text is not None:
                 return text
             count = self._store.count()
             if count or self._key.make is None:
-                raise self._key_is_missing(count)
+                raise self._missing_key(count)
             return self._key.make()
 
-    def _key_is_missing(self, count: int) -> VaultError:
+    def _missing_key(self, count: int) -> VaultError:
         return VaultError(
             f"the vault's key is missing: there is nothing behind {self._key.shown}, and "
             f"{self._store.shown} holds {count} {'record' if count == 1 else 'records'} sealed "
@@ -453,20 +459,22 @@ class Vault:
             f"{os.path.join(self._store.shown, '*.token')} and log in again",  # noqa: PTH118 - a text
         )
 
-    def _refuse_other_keys(self, sealing: SealingKey) -> None:
+    def _refuse_other_keys(self, key: EncryptionKey) -> None:
         """Refuse to say that a record is missing when another key may have named it.
 
         Raises:
             VaultError: a record in the store was sealed with another key.
         """
-        for found in self._store.records():
+        for found in self._store.list_records():
             if isinstance(found.data, bytes):
-                sealing.check_key(found.data, found.where)
+                key.check_key(found.data, found.where)
 
 
-def _opened(sealing: SealingKey, data: bytes, name: bytes, where: str) -> tuple[Identity, Record]:
+def _decrypt_record(
+    key: EncryptionKey, data: bytes, name: bytes, where: str
+) -> tuple[Identity, Record]:
     # In one step, so that no local variable of a frame in a traceback holds the tokens.
-    found = serialization.decoded(sealing.unseal(data, name, where))
+    found = serialization.from_json(key.decrypt(data, name, where))
     if found is None:
         raise VaultError(
             f"{where} holds something that this version of gatepass does not know",

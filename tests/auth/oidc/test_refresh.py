@@ -329,7 +329,7 @@ def test_a_logout_during_a_refresh_of_the_same_session_stays_a_logout(
         )
         refreshing.start()
         gate.wait_for(1)
-        forgetting = Thread(target=lambda: vault.forget(identity))
+        forgetting = Thread(target=lambda: vault.remove(identity))
         forgetting.start()
         forgetting.join(0.5)  # without the lock it would be over
     refreshing.join()
@@ -400,7 +400,7 @@ def test_a_refresh_that_fails_while_the_access_token_lasts_is_told_and_the_token
 def _note_of_another(world: World) -> InFlight:
     """Leave the note of a process that died in a refresh."""
     login, note = login_of(world.session(use_stored_token=True)), InFlight(4711, "elsewhere", 1e9)
-    login._vault._store.set_note(*login._vault._noted(login._identity, note))
+    login._vault._store.write_note(*login._vault._dump_note(login._identity, note))
     return note
 
 
@@ -416,7 +416,7 @@ def test_a_refresh_that_never_arrived_leaves_the_note_of_the_one_that_died(
     with pytest.raises(GatepassError) as caught:
         login.access_token(refused=login.access_token())
     assert not isinstance(caught.value, LoginRequired)
-    assert login._vault.in_flight(login._identity) == note
+    assert login._vault.read_in_flight(login._identity) == note
     world.idp.revoke("alice")
 
     with pytest.raises(LoginRequired, match="process 4711 on elsewhere began a refresh at"):

@@ -55,7 +55,9 @@ class Shared:
     @property
     def lock(self) -> str:
         """The name of the login's lock in redis."""
-        return f"gatepass:lock:{self.first._vault._needed_key().name(self.first._identity).hex()}"
+        return (
+            f"gatepass:lock:{self.first._vault._require_key().name_of(self.first._identity).hex()}"
+        )
 
     def good(self) -> None:
         """What is stored works: nobody has to log in again."""
@@ -153,7 +155,7 @@ def test_without_a_lease_that_outlasts_the_request_no_token_is_spent(shared: Sha
         )
 
     assert shared.world.token_requests == before
-    assert login._vault.in_flight(login._identity) is None
+    assert login._vault.read_in_flight(login._identity) is None
     shared.good()
 
 
@@ -208,7 +210,7 @@ def test_a_logout_during_a_renewal_whose_lease_ended_stays_a_logout(shared: Shar
         renewing = Background(shared.renew)
         gate.wait_for(1)
         shared.redis.client().delete(shared.lock)
-        shared.first._vault.forget(shared.first._identity)
+        shared.first._vault.remove(shared.first._identity)
     with pytest.raises(LoginRequired, match="somebody logged out while"):
         renewing.result()
 
@@ -259,7 +261,7 @@ def test_a_token_that_redis_does_not_take_in_time_is_told_and_stored_later(
 
     assert login._spent_token is None
     assert not redis.client().exists(restartable.lock)  # it could not be given back before
-    assert login._vault.in_flight(login._identity) is None
+    assert login._vault.read_in_flight(login._identity) is None
     restartable.good()
 
 
@@ -325,14 +327,14 @@ import dataclasses, sys, time
 import requests
 from gatepass.auth._oidc import refresh
 from gatepass._vault.redis_store import RedisStore, Server
-from gatepass._vault.key import behind
+from gatepass._vault.key import referenced_key
 from gatepass._vault.records import Identity
 from gatepass._vault.vault import Vault
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 port, origin, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 store = RedisStore(Server("127.0.0.1", port, 0), margin=0.5)
-vault = Vault(store, behind("file:key", lambda: Secret(open(key).read().strip())))
+vault = Vault(store, referenced_key("file:key", lambda: Secret(open(key).read().strip())))
 request = refresh.RefreshContext(requests.Session(), None, time.time, "", seconds=1.0, settle=0.1)
 token = None
 while True:
@@ -346,11 +348,11 @@ while True:
 
 _STOPS = """
 import os, signal
-lease = Vault.outlast
-def outlast(self, identity, seconds):
+lease = Vault.extend_lock
+def extend(self, identity, seconds):
     lease(self, identity, seconds)
     os.kill(os.getpid(), signal.SIGSTOP)
-Vault.outlast = outlast
+Vault.extend_lock = extend
 try:
     refresh.renew_login(vault, Identity(origin), request, refused=Secret(input()))
 except GatepassError as error:

@@ -229,10 +229,10 @@ class OidcLogin:
         if unsaved is None or spent is None:
             return
         try:
-            self._vault.keep(self._identity, unsaved, spent=spent)
-            note = self._vault.in_flight(self._identity)
+            self._vault.write_refreshed(self._identity, unsaved, spent=spent)
+            note = self._vault.read_in_flight(self._identity)
             if note is not None and (note.pid, note.host) == (os.getpid(), socket.gethostname()):
-                self._vault.done(self._identity)
+                self._vault.end_refresh(self._identity)
         except VaultError:
             return
         self._unstored = self._spent_token = None
@@ -476,16 +476,16 @@ class OidcLogin:
                 None,
             )
             if self._stored() is None:
-                self._vault.forget(self._identity)
+                self._vault.remove(self._identity)
                 record, revoked = memory, memory is not None and self._revoke(memory)
             else:
                 # Nobody may renew the login between the revocation and the removal.
                 with self._vault.lock(self._identity, seconds=LOCK_SECONDS):
                     record = memory or self._stored()
                     if record is not None:
-                        self._vault.outlast(self._identity, SECONDS)
+                        self._vault.extend_lock(self._identity, SECONDS)
                     revoked = record is not None and self._revoke(record)
-                    self._vault.forget(self._identity)
+                    self._vault.remove(self._identity)
             if record is None:
                 return "nobody was logged in"
             return "logged out" if revoked else "logged out here; the provider was not told"

@@ -254,10 +254,10 @@ def _renew_under_lock(
     given_up: Callable[[], bool],
     enough: Callable[[], bool] | None = None,
 ) -> Record:
-    with vault.lock(identity, seconds=LOCK_SECONDS, given_up=enough or given_up):
+    with vault.lock(identity, seconds=LOCK_SECONDS, cancel_check=enough or given_up):
         # In this order: a late holder writes the record before it removes its note. The other way
         # round, between the two looks, its token would be spent once more.
-        before = vault.in_flight(identity)
+        before = vault.read_in_flight(identity)
         record = vault.read(identity)
         if before is not None and vault.shared:
             record = _settled(vault, identity, record, request, refused)
@@ -277,7 +277,7 @@ def _renew_under_lock(
             )
         if given_up():
             raise KeyboardInterrupt  # nothing is sent yet, and nobody waits for it
-        vault.begin(identity)
+        vault.begin_refresh(identity)
         return _renew(vault, identity, record, record.refresh_token, request, before)
 
 
@@ -323,7 +323,7 @@ def _renew(
             raise _unsaved(record, spent, response, request, why)
         tokens = token_response.parse_tokens(response, clock=request.clock)
     except token_response.InvalidGrant as error:
-        vault.forget_refresh_token(identity, spent)
+        vault.remove_refresh_token(identity, spent)
         _over(vault, identity)
         raise LoginRequired(_why_refused(error, before), hint=request.advice) from None
     except (NotSent, token_response.Denied, token_response.Retry, _NotBegun):
@@ -346,7 +346,7 @@ def send_refresh(
     def hold() -> Deadline:
         # Counted from before: who is stopped behind this must not send what another may have sent.
         until = Deadline.after(request.seconds)
-        vault.outlast(identity, request.seconds)
+        vault.extend_lock(identity, request.seconds)
         return until
 
     try:
@@ -359,7 +359,7 @@ def send_refresh(
 def _over(vault: Vault, identity: Identity, *, before: InFlight | None = None) -> None:
     """Take the note away, or bring back the one before; it only explains, so it may fail."""
     with suppress(VaultError):
-        vault.done(identity, before=before)
+        vault.end_refresh(identity, restore=before)
 
 
 def _kept(
@@ -378,7 +378,7 @@ def _kept(
     end = time.monotonic() + (request.patience if vault.shared else 0.0)
     while True:
         try:
-            kept = vault.keep(identity, record, spent=spent)
+            kept = vault.write_refreshed(identity, record, spent=spent)
         except VaultError:
             if time.monotonic() >= end:
                 raise
@@ -559,14 +559,14 @@ def _judged(
     except id_token.UntimelyIdToken:
         raise  # perhaps it is this computer's clock: that must not end the login of the others
     except id_token.InvalidIdToken as error:
-        vault.keep(identity, replace(record, suspect=error.message), spent=own)
+        vault.write_refreshed(identity, replace(record, suspect=error.message), spent=own)
         raise LoginRequired(
             f"the identity provider's answer cannot be trusted: {error.message}",
             hint=request.advice,
         ) from None
     fresh = with_access(record, tokens, request)
     try:
-        kept = vault.keep(identity, fresh, spent=own)
+        kept = vault.write_refreshed(identity, fresh, spent=own)
     except VaultError:
         # The refresh token is safe already; without the access token others refresh once more.
         return fresh

@@ -70,7 +70,7 @@ def status_reader(vault: Vault) -> Callable[[OidcKeys, str], Status]:
         if closed:
             raise closed[0]
         try:
-            flying = vault.in_flight(identity)
+            flying = vault.read_in_flight(identity)
         except VaultError as error:  # the key or the place; what is wrong with a record comes later
             closed.append(error)
             raise
@@ -112,9 +112,9 @@ def diagnose_vault(vault: Vault) -> list[Finding]:
     Touches its disk or its network, starts a process to see whether locks hold, and leaves
     nothing behind. Reads no token and no key; raises nothing.
     """
-    from gatepass._vault.diagnose import examined
+    from gatepass._vault.diagnose import diagnose
 
-    return examined(vault.store)
+    return diagnose(vault.store)
 
 
 def forget_login(scheme: OidcKeys, origin: str, vault: Vault) -> bool:
@@ -126,7 +126,7 @@ def forget_login(scheme: OidcKeys, origin: str, vault: Vault) -> bool:
     Raises:
         VaultError: it cannot be removed.
     """
-    return vault.forget(scheme.identity(origin))
+    return vault.remove(scheme.identity(origin))
 
 
 def create_vault_key(path: Path) -> None:
@@ -150,5 +150,5 @@ def count_logins(vault: Vault) -> tuple[int, tuple[VaultError, ...]]:
         VaultError: the key or the folder cannot be used.
     """
     vault.check_key()
-    entries = vault.entries()
+    entries = vault.list_records()
     return len(entries.readable), entries.unreadable
