@@ -412,6 +412,23 @@ def test_what_a_file_may_do_is_told_before_it_is_trusted() -> None:
     assert "\x1b" not in told
 
 
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"auth": {"scheme": "basic", "user_name": "hunter2:x"}},
+        {"auth": {"scheme": "basic", "token": "hunter2"}},
+        {"auth": {"scheme": "unknown", "pasword": "hunter2"}},
+        {"headers": {"url": "hunter2"}},
+        {"auth": {"scheme": "oidc", "extra_params": {"audience": "hunter2"}}},
+    ],
+)
+def test_only_fields_that_hold_no_secret_with_any_scheme_are_told(profile: object) -> None:
+    told = "\n".join(trust.abilities({"profiles": {"p": profile}}))
+
+    assert "hunter2" not in told
+    assert "is not shown" in told
+
+
 def test_a_missing_profile_that_no_file_defines_is_not_blamed_on_trust(
     locations: Locations, write: Write
 ) -> None:

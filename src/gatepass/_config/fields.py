@@ -1,4 +1,8 @@
-"""The keys that a table may hold: the fields of a dataclass, with their types."""
+"""The keys that a table may hold: the fields of a dataclass, with their types.
+
+A field declares by its annotation whether it holds a secret; validation, ``explain``,
+``gatepass trust`` and ``gatepass secret`` read that here.
+"""
 
 import dataclasses
 import typing
@@ -10,7 +14,7 @@ from gatepass.secrets import SecretField, SecretRef, TextField
 
 
 def sorts_of(kind: Any, above: Key = (), within: tuple[Any, ...] = ()) -> dict[Key, "Sort"]:
-    """What each field of a dataclass holds, and of those in it; of one in itself, once."""
+    """Return what each field of a dataclass holds, and each field of the dataclasses in it."""
     found: dict[Key, Sort] = {}
     for name, hint in types_of(kind).items():
         key, nested = (*above, name), dataclass_in(hint)
@@ -42,7 +46,7 @@ def types_of(kind: Any) -> dict[str, Any]:
 
 
 def is_required(each: "dataclasses.Field[Any]") -> bool:
-    """Whether a field of a dataclass must be given."""
+    """Say whether a field of a dataclass must be given."""
     return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
 
 
@@ -54,10 +58,12 @@ def dataclass_in(kind: Any) -> Any:
 
 
 def is_secret(kind: Any) -> bool:
+    """Say whether a field holds a reference to a secret, and never plain text."""
     return bool({SecretField, SecretRef} & {kind, *typing.get_args(kind)})
 
 
 def is_secret_or_text(kind: Any) -> bool:
+    """Say whether a field holds plain text or a reference."""
     return TextField in {kind, *typing.get_args(kind)}
 
 

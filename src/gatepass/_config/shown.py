@@ -1,9 +1,10 @@
 """What may be shown of a profile's values: a reference as it is written, a secret never.
 
-``explain`` and ``gatepass show`` use it.
+``explain``, ``gatepass show`` and ``gatepass trust`` use it.
 """
 
 import copy
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from gatepass._config.layer import leaves
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
 from gatepass._config.toml import Key
 from gatepass._net.urls import without_userinfo
+from gatepass._system import plugins
 from gatepass.auth import value_of
 from gatepass.secrets import LayerKind, ReferenceSyntaxError, Secret, SecretRef
 from gatepass.secrets._fields import may_be_secret
@@ -106,6 +108,26 @@ class Fields:
         for name in ("scheme",) if key == ("auth", "scheme") else key:
             value = value.get(name) if isinstance(value, Mapping) else value_of(value, name)
         return value
+
+
+def may_be_shown(key: Key, text: str) -> bool:
+    """Say whether a string may be shown that stands in a file that was not checked.
+
+    The key must be known, and hold no secret whichever of our schemes the profile has.
+    """
+    sort = _sort(key, _sorts_with_any_scheme())
+    return sort == "plain" or (sort == "text" and ":" not in text)
+
+
+@functools.cache
+def _sorts_with_any_scheme() -> Sorts:
+    found = sorts_of(ProfileKeys)
+    found["auth", "scheme"] = "plain"
+    for name in plugins.BUILT_IN[plugins.AUTH]:
+        for key, sort in sorts_of(plugins.load_scheme(name), ("auth",)).items():
+            if sort == "secret" or key not in found:
+                found[key] = sort
+    return found
 
 
 def overlap(one: Key, other: Key) -> bool:

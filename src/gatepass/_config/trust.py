@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from gatepass._config.files import (
     MOST_OF_PROJECT,
@@ -274,8 +274,8 @@ def _state(path: Path, digest: str, owners: frozenset[int]) -> State:
 def abilities(tables: dict[str, object]) -> Iterable[str]:
     """Describe what a file of profiles may do, one line each, before a person trusts it.
 
-    Names servers, issuers, references, commands, TLS files, proxies and plain http. A text that
-    is neither a reference nor one of the known harmless keys is not shown: it may be a secret.
+    Names servers, issuers, references, commands, TLS files, proxies and plain http. A string
+    that is neither a reference nor in a field without secrets is not shown: it may be one.
 
     Args:
         tables: the parsed file.
@@ -290,14 +290,9 @@ def abilities(tables: dict[str, object]) -> Iterable[str]:
             yield f"  {line}"
 
 
-# Keys that say where secrets go or how connections are made; their texts are shown.
-_SHOWN: Final = frozenset(
-    "url scheme extends issuer client_id redirect_uri audience account principal ca_file verify "
-    "client_cert client_key proxy allow_http user_name domain".split()
-)
-
-
 def _told(value: object, key: tuple[str, ...]) -> Iterable[str]:
+    from gatepass._config.shown import may_be_shown  # only gatepass trust needs it
+
     if isinstance(value, dict):
         if set(value) == {"command"}:
             yield f"{_dotted(key)} runs a command: {printable(json.dumps(value['command']))}"
@@ -307,13 +302,21 @@ def _told(value: object, key: tuple[str, ...]) -> Iterable[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _told(inner, key)
-    elif isinstance(value, str) and (_is_reference(value) or (key and key[-1] in _SHOWN)):
-        shown = without_userinfo(value)
-        yield f"{_dotted(key)} = {printable(json.dumps(shown, ensure_ascii=False))}"
     elif isinstance(value, bool | int | float):
         yield f"{_dotted(key)} = {json.dumps(value)}"
-    elif key[-1:] != ("description",):
-        yield f"{_dotted(key)}: a text that is not shown"
+    elif isinstance(value, str) and _is_reference(value):
+        yield _assignment(key, value)
+    elif key[-1:] == ("description",):
+        return
+    elif isinstance(value, str) and may_be_shown(key, value):
+        yield _assignment(key, value)
+    else:
+        yield f"{_dotted(key)}: a value that is not shown"
+
+
+def _assignment(key: tuple[str, ...], text: str) -> str:
+    shown = json.dumps(without_userinfo(text), ensure_ascii=False)
+    return f"{_dotted(key)} = {printable(shown)}"
 
 
 def _dotted(key: tuple[str, ...]) -> str:

@@ -1,7 +1,5 @@
 """The secret fields of a profile, and where the keyring keeps what they name."""
 
-import typing
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +19,6 @@ from gatepass.errors import ProfileError
 from gatepass.secrets import (
     ReferenceSyntaxError,
     SecretContext,
-    SecretField,
     SecretRef,
 )
 
@@ -126,15 +123,12 @@ def _secret_fields(table: dict[str, Any]) -> set[str]:
     kinds: dict[str, Any] = {"proxy": Proxy, "tls": TlsSettings}
     if isinstance(scheme, str) and plugins.is_known(plugins.AUTH, scheme):
         kinds["auth"] = plugins.load_scheme(scheme)
-    return {dotted for above, kind in kinds.items() for dotted in _secrets_of(kind, above)}
-
-
-def _secrets_of(kind: Any, above: str) -> Iterator[str]:
-    for name, hint in fields.types_of(kind).items():
-        if SecretField in {hint, *typing.get_args(hint)}:
-            yield f"{above}.{name}"
-        elif fields.dataclass_in(hint) in {Proxy, TlsSettings}:
-            yield from _secrets_of(fields.dataclass_in(hint), f"{above}.{name}")
+    return {
+        ".".join(key)
+        for above, kind in kinds.items()
+        for key, sort in fields.sorts_of(kind, (above,)).items()
+        if sort == "secret"
+    }
 
 
 def _without_literals(taken: MergedProfile, known: set[str], wanted: str) -> MergedProfile:
