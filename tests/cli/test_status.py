@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.cli._oidc_session import length
 from gatepass.cli._options import seconds_of
 from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET
 from tests.support.faulty_provider import Fault, FaultyProvider
@@ -249,15 +248,6 @@ def test_a_wrong_length_of_time_is_a_wrong_use(home: Home) -> None:
 
     assert done.returncode == 2
     assert "'8 hours' is not a time such as 8h" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (7500, "2 h 5 min"), (7200, "2 h"),
-     (90_000, "1 d 1 h"), (86_460, "1 d")],
-)  # fmt: skip
-def test_a_length_is_shown_in_its_two_largest_units(seconds: float, shown: str) -> None:
-    assert length(seconds) == shown
 
 
 # ---------------------------------------------------------------- token

@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatepass._system.findings import Finding
-from gatepass.secrets import told_by
+from gatepass.secrets import findings_of
 from tests.support import jobs
 from tests.support.home import ARGV, SOURCES, ended, screen
 from tests.support.jobs import CASES, OF_A_DESKTOP, PASSWORD, Build, Desk
@@ -610,7 +610,7 @@ _ANYTHING: st.SearchStrategy[Any] = st.recursive(
 @example(answer=[Finding("fine", "x", "y")])  # type: ignore[arg-type] # a stranger may do so
 @example(answer=[Finding("problem", "x", None)])  # type: ignore[arg-type]
 def test_whatever_a_stranger_answers_findings_come_out(answer: Any) -> None:
-    for finding in told_by("x", "y", lambda: answer):
+    for finding in findings_of("x", "y", lambda: answer):
         assert finding.verdict in {"ok", "info", "warning", "problem"}
         assert isinstance(finding.message, str)
 

@@ -41,8 +41,7 @@ from gatepass.errors import (
     SecretUnavailable,
 )
 from gatepass.sandbox import Server
-from gatepass.secrets import Secret, SecretRef, ref
-from gatepass.secrets._fields import may_be_secret
+from gatepass.secrets import Secret, SecretRef, may_be_secret, ref
 from tests.support import worker_tasks
 from tests.support.echo import Answer, Seen, basic, echo, refused, wants
 from tests.support.sessions import (

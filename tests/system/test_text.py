@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from gatepass._config import layer, layers, selection
 from gatepass._config.files import FileBytes, read_file
 from gatepass._config.layer import Layer, Layers
 from gatepass._config.permissions import unsafe_permissions
-from gatepass._system.text import operands, printable, quoted
+from gatepass._system.text import local_time, operands, printable, quoted, time_span
 from gatepass.cli._redaction import Redactor
 from gatepass.cli._wrap import folded
 from gatepass.errors import ProfileNotFound, UntrustedFile
@@ -159,3 +160,18 @@ def test_a_command_in_a_sentence_is_not_broken_within_quotes(sentence: str, path
     lines = folded(sentence.format(command), 60)
 
     assert any(command in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (7500, "2 h 5 min"), (7200, "2 h"),
+     (90_000, "1 d 1 h"), (86_460, "1 d")],
+)  # fmt: skip
+def test_a_length_is_shown_in_its_two_largest_units(seconds: float, shown: str) -> None:
+    assert time_span(seconds) == shown
+
+
+def test_a_point_in_time_is_shown_as_the_clock_on_the_wall_shows_it() -> None:
+    noon = datetime(2026, 7, 1, 12, 0, 5).astimezone()
+
+    assert local_time(noon.timestamp()) == "2026-07-01 12:00:05"

@@ -24,6 +24,7 @@ from gatepass._config.locations import PROJECT_FILES, ConfigFile, Locations, pro
 from gatepass._config.suggest import unknown_name
 from gatepass._config.toml import Table, out_of_bounds, parse_toml
 from gatepass._config.variables import machine_settings, read_variables
+from gatepass._system.text import printable, quoted
 from gatepass.errors import Problem, ProfileError, UnsafePermissions
 from gatepass.secrets import LayerKind
 
@@ -122,7 +123,7 @@ class _Reader:
         layer = self._read_safe_file(path, "file", own=False)
         if layer is None:
             raise ProfileError(
-                problems=[Problem(trust.printable(str(path)), "", "no such file")],
+                problems=[Problem(printable(str(path)), "", "no such file")],
                 hint="it was named by config_file=, --config-file or GATEPASS_CONFIG_FILE",
             )
         return layer
@@ -173,8 +174,8 @@ class _Reader:
         self.files.append(FileSeen(file.path, kind, "skipped", "not trusted"))
         self.untrusted.append(parse_layer(file, kind, strict=False))
         self.notices.append(
-            f"{trust.printable(str(file.path))} is not trusted and was skipped; look at it with: "
-            f"gatepass trust {trust.quoted(str(file.path))}"
+            f"{printable(str(file.path))} is not trusted and was skipped; look at it with: "
+            f"gatepass trust {quoted(str(file.path))}"
         )
 
     def _skip(self, file: UnreadFile, kind: LayerKind) -> None:

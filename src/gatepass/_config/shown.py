@@ -14,7 +14,7 @@ from gatepass._config.fields import Sort, Sorts, sorts_of
 from gatepass._config.layer import leaves
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
 from gatepass._config.toml import Key
-from gatepass._net.urls import without_userinfo
+from gatepass._net.urls import hide_userinfo
 from gatepass._system import plugins
 from gatepass.auth import value_of
 from gatepass.secrets import LayerKind, ReferenceSyntaxError, Secret, SecretRef
@@ -180,6 +180,6 @@ def _plain(value: Any, *, checked: bool) -> Any:
         items = [_plain(each, checked=checked) for each in value]
         return HIDDEN if HIDDEN in items else items
     if isinstance(value, str) and not checked:
-        value = _QUERY.sub(r"\1?...", without_userinfo(value))
+        value = _QUERY.sub(r"\1?...", hide_userinfo(value))
         return HIDDEN if "://" in value and "@" in value.replace("//...@", "") else value
     return value if isinstance(value, str | bool | int | float) else HIDDEN

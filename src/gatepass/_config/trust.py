@@ -31,7 +31,7 @@ from gatepass._config.files import (
     with_real_folder,
 )
 from gatepass._config.permissions import is_foreign, of_another, oneself, unsafe_permissions
-from gatepass._net.urls import without_userinfo
+from gatepass._net.urls import hide_userinfo
 from gatepass._system import files
 from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
 from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
@@ -315,7 +315,7 @@ def _told(value: object, key: tuple[str, ...]) -> Iterable[str]:
 
 
 def _assignment(key: tuple[str, ...], text: str) -> str:
-    shown = json.dumps(without_userinfo(text), ensure_ascii=False)
+    shown = json.dumps(hide_userinfo(text), ensure_ascii=False)
     return f"{_dotted(key)} = {printable(shown)}"
 
 

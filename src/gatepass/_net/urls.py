@@ -7,9 +7,6 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
-from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
-from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
-
 _PORTS: Final = {"http": 80, "https": 443}
 _ABSOLUTE: Final = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
@@ -97,15 +94,22 @@ _PLACE: Final = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]*)?")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this computer, by its name alone."""
-    import ipaddress
+    """Whether a host is this computer, by name: ``localhost``, 127.0.0.0/8 or ``::1``.
 
+    Of an IPv6 address that holds one of IPv4, versions of Python say different things; here it is
+    none. :func:`leads_here` finds each spelling.
+    """
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    return address == _IPV6_LOOPBACK or (address.version == _IPV4 and address.is_loopback)
+
+
+_IPV6_LOOPBACK: Final = ipaddress.IPv6Address(1)
+_IPV4: Final = 4
 
 
 def origin_of(url: str) -> str:
@@ -142,8 +146,8 @@ _HOLD_IPV4: Final = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("::ff
 def leads_here(url: str) -> bool:
     """Whether the host of a URL is this computer, by its name alone: nothing is looked up.
 
-    Unlike the test for plain http in :func:`wire.check_endpoint`, which admits a few spellings,
-    this one finds all: also ``0.0.0.0``, ``127.1``, ``2130706433``, ``0x7f.1`` and
+    Unlike :func:`is_loopback`, which admits a few spellings, this finds all: also ``0.0.0.0``,
+    ``127.1``, ``2130706433``, ``0x7f.1`` and
     ``::ffff:127.0.0.1``, which sockets take for loopback.
     """
     try:
@@ -172,6 +176,12 @@ def _ipv4_address(host: str) -> ipaddress.IPv4Address:
 _USERINFO: Final = re.compile(r"//[^/?#]*@")
 
 
-def without_userinfo(text: str) -> str:
-    """Return a text without the user and password of the URL that it may be."""
+def hide_userinfo(text: str) -> str:
+    """Return a text with dots in place of the user and password of the URL that it may be."""
     return _USERINFO.sub("//...@", text)
+
+
+def without_userinfo(url: str) -> str:
+    """Return a URL without user and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

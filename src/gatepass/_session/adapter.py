@@ -22,7 +22,7 @@ from urllib3.poolmanager import proxy_from_url
 
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import ClientCertificate, Contexts
-from gatepass._net.urls import is_loopback, origin_of
+from gatepass._net.urls import is_loopback, origin_of, without_userinfo
 from gatepass._session.exceptions import explained, proxy_asks
 from gatepass.auth import basic_header
 from gatepass.auth._handshake import stay_here
@@ -83,7 +83,7 @@ class Network:
             GatepassError: name and password cannot be sent by HTTP Basic.
         """
         parts = urlsplit(url)
-        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        bare = without_userinfo(url)
         if "@" in parts.netloc:
             header = basic_header(unquote(parts.username or ""), unquote(parts.password or ""))
         elif self.proxy and self.proxy_header and origin_of(self.proxy.url) == origin_of(bare):

@@ -17,9 +17,9 @@ from requests import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import NameResolutionError, ReadTimeoutError
 
-from gatepass._net.urls import origin_of
+from gatepass._net.urls import origin_of, without_userinfo
 from gatepass.errors import GatepassError, portable
-from gatepass.secrets._fields import may_be_secret
+from gatepass.secrets import may_be_secret
 
 SECRET_HEADERS: Final = ("Authorization", "Proxy-Authorization")
 _LONGEST: Final = 200  # characters of a foreign message
@@ -37,7 +37,7 @@ def without_secrets(request: PreparedRequest) -> PreparedRequest:
 def _portable_request(request: PreparedRequest) -> PreparedRequest:
     """Return what of a request may travel: where it went and how, not what it carried."""
     bare = PreparedRequest()
-    bare.method, bare.url = request.method, _without_userinfo(request.url)
+    bare.method, bare.url = request.method, request.url and without_userinfo(request.url)
     bare.headers = CaseInsensitiveDict(
         {name: value for name, value in request.headers.items() if not may_be_secret(name)}
     )
@@ -49,7 +49,7 @@ def _portable_response(response: Response, request: PreparedRequest | None) -> R
     bare: Any = Response()
     for name in ("status_code", "reason", "encoding", "elapsed"):
         setattr(bare, name, getattr(response, name))
-    bare.url = _without_userinfo(response.url) or ""
+    bare.url = without_userinfo(response.url or "")
     bare.headers = response.headers.copy()
     bare.headers.pop("Set-Cookie", None)
     body = getattr(response, "_content", b"")
@@ -58,11 +58,6 @@ def _portable_response(response: Response, request: PreparedRequest | None) -> R
     bare.request = request
     made: Response = bare
     return made
-
-
-def _without_userinfo(url: str | None) -> str | None:
-    parts = urlsplit(url or "")
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if url else url
 
 
 class _WhileRequesting(GatepassError):

@@ -5,13 +5,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 from gatepass._config.profile import Profile
-from gatepass._config.trust import printable
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import ClientCertificate, TlsSettings, trusted
 from gatepass._net.urls import origin_of
 from gatepass._session.adapter import Network
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._system.context import RunContext
+from gatepass._system.text import printable
 from gatepass.auth import basic_header, sends_credentials, value_of
 from gatepass.errors import GatepassWarning
 from gatepass.secrets import Secret

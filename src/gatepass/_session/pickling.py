@@ -40,8 +40,7 @@ from gatepass.errors import (
     SecretUnavailable,
     VaultError,
 )
-from gatepass.secrets import Secret, SecretRef
-from gatepass.secrets._fields import may_be_secret
+from gatepass.secrets import Secret, SecretRef, may_be_secret
 
 FORM: Final = 1  # of what follows; another number for each change that older versions cannot read
 Parcel = dict[str, Any]

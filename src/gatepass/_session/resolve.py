@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from gatepass._config.profile import MachineSettings, Profile, references
-from gatepass._config.trust import printable
 from gatepass._system.context import RunContext
+from gatepass._system.text import printable
 from gatepass.auth import logon_name
 from gatepass.errors import NobodyThere, SecretUnavailable
 from gatepass.secrets import Secret, SecretContext, SecretRef

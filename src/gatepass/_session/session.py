@@ -20,7 +20,6 @@ from requests.utils import get_auth_from_url
 from gatepass._config import load, unnamed
 from gatepass._config.locations import ConfigFile
 from gatepass._config.profile import Profile
-from gatepass._config.trust import printable
 from gatepass._net.challenge import configuration
 from gatepass._net.clock import skew
 from gatepass._net.tls import TlsSettings
@@ -48,6 +47,7 @@ from gatepass._system import plugins
 from gatepass._system.context import RunContext
 from gatepass._system.fork import renew_in_children
 from gatepass._system.terminal import Terminal
+from gatepass._system.text import printable
 from gatepass.auth import AuthContext
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef

@@ -1,6 +1,7 @@
-"""Foreign text on its way to a terminal or into a shell: shown as escapes, and quoted."""
+"""How texts, commands and times are shown to a person."""
 
 import sys
+import time
 
 
 def printable(text: str) -> str:
@@ -29,6 +30,23 @@ def quoted(*words: str) -> str:
 def operands(*words: str) -> tuple[str, ...]:
     """Return the last words of a command, behind ``--`` where one looks like an option."""
     return ("--", *words) if any(word.startswith("-") for word in words) else words
+
+
+def local_time(seconds: float) -> str:
+    """Return a point in time, in seconds since 1970, as the clock on the wall shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def time_span(seconds: float) -> str:
+    """Return a length of time in its two largest units: ``2 d 3 h``, ``12 min``, ``45 s``."""
+    minutes, rest = divmod(int(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    first = next(number for number, (count, _) in enumerate(parts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
 
 
 def _escaped(word: str) -> str:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from gatepass._system.text import local_time
 from gatepass._vault.records import InFlight
 from gatepass._vault.store import HolderCodec
 from gatepass.errors import TokenLockTimeout, VaultError
@@ -102,7 +103,7 @@ def holder_from_json(text: bytes) -> InFlight | None:
 
 def describe_holder(holder: InFlight) -> str:
     """Say who a holder is, and since when, in local time."""
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
+    since = local_time(holder.since)
     return f"process {holder.pid} on {holder.host} since {since}"
 
 

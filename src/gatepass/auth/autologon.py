@@ -7,7 +7,6 @@ a ticket of ``kinit`` or a keytab.
 import os
 import re
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from gatepass._system.findings import Finding
 from gatepass._system.fork import undisturbed
+from gatepass._system.text import local_time
 from gatepass.auth import AuthContext, SchemeBase, UnattendedContext
 from gatepass.auth._handshake import (
     REFUSED,
@@ -473,7 +473,7 @@ def _ticket(gssapi: Any, scheme: Autologon, context: UnattendedContext) -> Findi
     if found.seconds is None:
         return Finding("ok", "ticket", f"a ticket of {found.principal} is there")
     ends = context.clock() + found.seconds
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ends))
+    when = local_time(ends)
     if ends < context.until:
         message = f"the ticket of {found.principal} ends at {when}"
         return Finding("problem", "ticket", message, _ENDS_HINT)

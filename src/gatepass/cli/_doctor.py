@@ -9,9 +9,9 @@ What is a problem depends on the profiles: a missing keyring is none where no pr
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from threading import Thread
 from typing import Final, TypeVar
 
+from gatepass._system.deadline import DeadlineExceeded, run_with_deadline
 from gatepass._system.findings import Finding
 from gatepass.cli import _doctor_files, _doctor_machine
 from gatepass.cli._context import Context
@@ -84,18 +84,11 @@ def _in_time(work: Callable[[], list[T]], seconds: float) -> list[T] | str:
     Any error of one part must not keep the others from being told. Only its kind is said: its
     text may be anything.
     """
-    answers: list[list[T]] = []
-    failures: list[str] = []
-
-    def run() -> None:
-        try:
-            answers.append(work())
-        except BaseException as error:  # noqa: BLE001 - an extension in Rust panics with one
-            failures.append(type(error).__name__)
-
-    thread = Thread(target=run, name="gatepass-doctor", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if answers:
-        return answers[0]
-    return f"failed with {failures[0]}" if failures else f"did not end within {seconds:g} s"
+    try:
+        return run_with_deadline(work, seconds, "gatepass-doctor")
+    except DeadlineExceeded:
+        return f"did not end within {seconds:g} s"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - an extension in Rust panics with one
+        return f"failed with {type(error).__name__}"

@@ -9,8 +9,9 @@ from gatepass._config.files import FileBytes
 from gatepass._config.files_seen import files_seen
 from gatepass._config.locations import NO_HOME
 from gatepass._config.permissions import unsafe_permissions
-from gatepass._config.trust import TrustStore, quoted
+from gatepass._config.trust import TrustStore
 from gatepass._system.findings import Finding, Verdict
+from gatepass._system.text import quoted
 from gatepass.cli._doctor_context import DoctorContext
 from gatepass.cli._oidc_session import keeps_tokens
 from gatepass.cli._problems import problems_in, seen_by

@@ -13,6 +13,7 @@ from gatepass import _version
 from gatepass._net.tls import Contexts, trusted
 from gatepass._system import plugins
 from gatepass._system.findings import Finding
+from gatepass._system.text import local_time, time_span
 from gatepass.cli._doctor_context import DoctorContext
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
 
@@ -172,9 +173,11 @@ def kerberos(doctor: DoctorContext) -> Iterator[Finding]:
 def _until(seconds: float | None) -> str:
     import time
 
-    from gatepass.cli._oidc_session import length, moment
-
-    return "" if seconds is None else f" until {moment(time.time() + seconds)} ({length(seconds)})"
+    return (
+        ""
+        if seconds is None
+        else f" until {local_time(time.time() + seconds)} ({time_span(seconds)})"
+    )
 
 
 # ---------------------------------------------------------------- the way to a server
@@ -314,12 +317,10 @@ def clock_finding(now: float, written: float) -> Finding:
         now: what the clock says, in seconds since 1970.
         written: when the file was written, by the same clock.
     """
-    from gatepass.cli._oidc_session import moment
-
     if now < written - 60:
-        message = f"it says {moment(now)}, and gatepass was installed later than that"
+        message = f"it says {local_time(now)}, and gatepass was installed later than that"
         return Finding(
             "problem", "clock", message, "set the clock: TLS, tokens and Kerberos need it"
         )
-    message = f"it says {moment(now)}; whether that is right cannot be told without a server"
+    message = f"it says {local_time(now)}; whether that is right cannot be told without a server"
     return Finding("info", "clock", message, "gatepass check NAME compares it with the server's")

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gatepass._config import files, layers, trust
+from gatepass._config import files, layers
 from gatepass._config.files import FileBytes
 from gatepass._config.layer import Layer
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
 from gatepass._config.trust import TrustStore
 from gatepass._system.files import PRIVATE, make_private_folder, replace
+from gatepass._system.text import printable
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import LayerKind
 
@@ -93,7 +94,7 @@ class FileEdit:
             _write(self, data)
         except OSError as error:
             raise GatepassError(
-                f"cannot write {trust.printable(str(self.path))}: {error.strerror}"
+                f"cannot write {printable(str(self.path))}: {error.strerror}"
             ) from None
         new = files.read_file(self.path)
         if author and new is not None and new.data == data:
@@ -142,6 +143,6 @@ def _refuse_changed(edit: FileEdit) -> None:
     before = edit.old.data if edit.old else None
     if (now.data if now else None) != before:
         raise ProfileError(
-            f"{trust.printable(str(edit.path))} was changed by somebody else meanwhile",
+            f"{printable(str(edit.path))} was changed by somebody else meanwhile",
             hint="run the command again",
         )

@@ -1,6 +1,5 @@
 """What the verbs about logins share: the profile, its vault and a session that may log in."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -141,20 +140,3 @@ def login_of(context: Context, profile: Profile) -> "Iterator[OidcLogin]":
 def of_the_login(session: "Session", name: str) -> Any:
     """Return what the login of a session offers beside what scripts need."""
     return session._ability(name)  # noqa: SLF001 - a script has no use for these
-
-
-def moment(seconds: float) -> str:
-    """Return a point in time, in seconds since 1970, as the clock on the wall shows it."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def length(seconds: float) -> str:
-    """Return a length of time in its two largest units: ``2 d 3 h``, ``12 min``, ``45 s``."""
-    minutes, rest = divmod(int(seconds), 60)
-    if not minutes:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
-    first = next(number for number, (count, _) in enumerate(parts) if count)
-    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)

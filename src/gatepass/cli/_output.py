@@ -27,8 +27,8 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Final, TextIO
 
-from gatepass._config.trust import printable
 from gatepass._system.findings import Finding
+from gatepass._system.text import printable
 from gatepass.cli._wrap import folded
 from gatepass.errors import GatepassError, GatepassWarning, Problem
 

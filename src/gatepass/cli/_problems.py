@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from gatepass._config import layer, merge, selection, suggest, trust, validate
+from gatepass._config import layer, merge, selection, suggest, validate
 from gatepass._config.files_seen import files_seen
 from gatepass._config.layer import KeyLocation, Layer, Layers
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._system import plugins
+from gatepass._system.text import printable
 from gatepass.errors import GatepassError, Problem, ProfileError
 
 
@@ -53,7 +54,7 @@ def complaints_of(
 
 def broken(name: str) -> str:
     """Say that a profile is broken, and what to run; a name that is refused is not pasted."""
-    return f"{trust.printable(name)} is broken; see why: {seen_by(name)}"
+    return f"{printable(name)} is broken; see why: {seen_by(name)}"
 
 
 def seen_by(name: str) -> str:
@@ -111,7 +112,7 @@ def where_looked(layers: Layers) -> Iterator[str]:
     """Yield a line for each file that was looked for: its path and what became of it."""
     for file in files_seen(layers):
         why = f": {file.why}" if file.why else ""
-        yield f"{trust.printable(str(file.path))} ({file.state}{why})"
+        yield f"{printable(str(file.path))} ({file.state}{why})"
 
 
 def _of_the_machine(layers: Layers) -> tuple[Problem, ...]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Final
 
-from gatepass._config.trust import printable, quoted
 from gatepass._system.findings import Finding
+from gatepass._system.text import printable, quoted
 
 # The parts of paths that every machine has, and our own; all others may be names.
 _COMMON: Final = frozenset(

@@ -26,7 +26,7 @@ from gatepass._system.findings import Finding
 from gatepass.auth import UnattendedContext, field_of, predicts_itself, references_in, value_of
 from gatepass.cli._context import Context
 from gatepass.errors import GatepassError, ProfileError
-from gatepass.secrets import Secret, SecretRef, told_by
+from gatepass.secrets import Secret, SecretRef, findings_of
 
 # What can be asked for a user name without a dialog.
 _QUIET: Final = frozenset({"env", "file"})
@@ -225,7 +225,9 @@ class _Looking:
             clock=time.time,
             until=until,
         )
-        for finding in told_by(f"the scheme {name}", "auth", lambda: scheme.unattended(unattended)):
+        for finding in findings_of(
+            f"the scheme {name}", "auth", lambda: scheme.unattended(unattended)
+        ):
             known = finding.place or finding.subject.startswith("vault")
             yield finding if known else replace(finding, place=self._place_of_scheme)
 

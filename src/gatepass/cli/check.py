@@ -10,9 +10,10 @@ from gatepass._config.profile import Profile
 from gatepass._net.clock import TOLERATED, skew
 from gatepass._session.vault_config import vault_of
 from gatepass._system.findings import Finding
+from gatepass._system.text import time_span
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._oidc_session import keeps_tokens, length
+from gatepass.cli._oidc_session import keeps_tokens
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -113,7 +114,7 @@ def _clock_findings(ahead: float | None) -> list[Finding]:
         return []
     way = "ahead of" if ahead > 0 else "behind"
     message = (
-        f"this computer's clock is {length(abs(ahead))} {way} the server's: tokens seem to have "
+        f"this computer's clock is {time_span(abs(ahead))} {way} the server's: tokens seem to have "
         "ended or not to have begun, and Kerberos refuses to log on"
     )
     hint = (

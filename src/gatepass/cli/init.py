@@ -15,6 +15,7 @@ from gatepass._config.locations import PROJECT_FILE
 from gatepass._config.profile import MachineSettings
 from gatepass._net import urls
 from gatepass._system import plugins
+from gatepass._system.text import printable, quoted
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._detect_scheme import learn
@@ -93,7 +94,7 @@ def init(context: Context, /, file: Path | None, project: bool, **given: Any) ->
         _output.toml(_snippet(name, meant))
         raise ProfileError(
             f"nothing was written: {reason}",
-            hint=f"add the lines above to {trust.printable(str(edit.path))} yourself",
+            hint=f"add the lines above to {printable(str(edit.path))} yourself",
         ) from None
     trusted = edit.replace(data, trust.TrustStore(context.locations.state))
     _tell(context, edit, name, trusted=trusted)
@@ -113,7 +114,7 @@ def _file_edit(context: Context, file: Path | None, *, project: bool) -> FileEdi
     real = folder.resolve()
     if home is not None and real in {home.resolve(), *home.resolve().parents}:
         raise ProfileError(
-            f"a {PROJECT_FILE} in {trust.printable(str(folder))} is never read: the search "
+            f"a {PROJECT_FILE} in {printable(str(folder))} is never read: the search "
             "ends below the home folder",
             hint="make it in the project's own folder, or leave --project out",
         )
@@ -121,14 +122,14 @@ def _file_edit(context: Context, file: Path | None, *, project: bool) -> FileEdi
 
 
 def _tell(context: Context, edit: FileEdit, name: str, *, trusted: bool) -> None:
-    _output.tell(f"wrote the profile {name} into {trust.printable(str(edit.path))}")
+    _output.tell(f"wrote the profile {name} into {printable(str(edit.path))}")
     named = () if _is_found(context, edit) else ("--config-file", str(edit.path))
     if not named and edit.layer in {"project", "local"} and not trusted:
         _output.say("nobody has trusted this file yet; look at it and do so:")
-        _output.say("    " + trust.quoted("gatepass", "trust", str(edit.path)))
+        _output.say("    " + quoted("gatepass", "trust", str(edit.path)))
     _output.say("next:")
     for verb in ("show", "check"):
-        _output.say("    " + trust.quoted("gatepass", verb, name, *named))
+        _output.say("    " + quoted("gatepass", verb, name, *named))
 
 
 def _is_found(context: Context, edit: FileEdit) -> bool:
@@ -211,9 +212,7 @@ def _questions(context: Context, given: _Given, edit: FileEdit) -> tuple[str, di
     def wrong_name(name: str) -> str:
         if not PROFILE_NAME.fullmatch(name):
             return layer.BAD_NAME
-        has_it = (
-            f"{trust.printable(str(edit.path))} has a profile {name} already; choose another name"
-        )
+        has_it = f"{printable(str(edit.path))} has a profile {name} already; choose another name"
         return has_it if name in taken else ""
 
     name = ask.need(given.name, "NAME", "name of the profile", "dev", wrong=wrong_name)
@@ -349,7 +348,7 @@ def _refuse_same_name(old: Layer, name: str) -> None:
             raise _NotAppended(f"the file has a profile {name} already")
         if other.replace("-", "_") == name.replace("-", "_"):
             raise _NotAppended(
-                f"{name} and its profile {trust.printable(other)} are one name to variables"
+                f"{name} and its profile {printable(other)} are one name to variables"
             )
 
 

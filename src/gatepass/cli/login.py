@@ -11,9 +11,10 @@ from gatepass._config.profile import Profile
 from gatepass._session.probe import user_of
 from gatepass._session.resolve import context_of_field
 from gatepass._session.vault_config import vault_of
+from gatepass._system.text import local_time
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._oidc_session import OIDC, moment, of_the_login, profile_of, session_of
+from gatepass.cli._oidc_session import OIDC, of_the_login, profile_of, session_of
 from gatepass.cli._options import CONTEXT, config_file_option, example, name_argument
 from gatepass.errors import (
     GatepassError,
@@ -133,7 +134,7 @@ def _outcome(found: "Status") -> str:
     if found.renewable:
         rest = "the token is renewed by itself as long as the provider allows"
     elif found.access_until is not None:
-        rest = f"it ends at {moment(found.access_until)} and cannot be renewed"
+        rest = f"it ends at {local_time(found.access_until)} and cannot be renewed"
     else:
         rest = "it cannot be renewed"
     return f"logged in{who} at {found.issuer}; {rest}"

@@ -10,6 +10,7 @@ from gatepass._config import files, json_schema, trust
 from gatepass._config.layer import is_own
 from gatepass._config.locations import Locations
 from gatepass._system.files import replace
+from gatepass._system.text import printable
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._edit import BOM, FileEdit, layer_of, same
@@ -53,14 +54,14 @@ def schema(context: Context, file: Path | None, part: bool, to_stdout: bool) -> 
     edit = FileEdit.of(path, layer)
     if edit.old is None:
         raise ProfileNotFound(
-            f"{trust.printable(str(path))}: no such file", hint="make it with: gatepass init"
+            f"{printable(str(path))}: no such file", hint="make it with: gatepass init"
         )
     schema_file = _PART if part else _WHOLE
     with_line = _with_line(edit, _line(schema_file))
     _write(path.parent / schema_file, json.dumps(document, indent=2) + "\n")
     if with_line != edit.data:
         edit.replace(with_line, trust.TrustStore(context.locations.state))
-        _output.tell(f"wrote the line {_line(schema_file)} into {trust.printable(str(path))}")
+        _output.tell(f"wrote the line {_line(schema_file)} into {printable(str(path))}")
 
 
 def _is_part(layer: LayerKind, locations: Locations) -> bool:
@@ -85,7 +86,7 @@ def _with_line(edit: FileEdit, line: str) -> bytes:
     new = edit.with_first_line(line)
     if not same(edit.parsed(new).tables, old):
         raise GatepassError(
-            f"{trust.printable(str(edit.path))} would not mean the same with another line"
+            f"{printable(str(edit.path))} would not mean the same with another line"
         )
     return new
 
@@ -93,12 +94,10 @@ def _with_line(edit: FileEdit, line: str) -> bytes:
 def _write(path: Path, text: str) -> None:
     found = files.read_file(path)
     if found is not None and found.data == text.encode():
-        _output.tell(f"{trust.printable(str(path))} is up to date")
+        _output.tell(f"{printable(str(path))} is up to date")
         return
     try:
         replace(path, text.encode(), mode=0o644)
     except OSError as error:
-        raise GatepassError(
-            f"cannot write {trust.printable(str(path))}: {error.strerror}"
-        ) from None
-    _output.tell(f"wrote {trust.printable(str(path))}")
+        raise GatepassError(f"cannot write {printable(str(path))}: {error.strerror}") from None
+    _output.tell(f"wrote {printable(str(path))}")

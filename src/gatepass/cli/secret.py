@@ -7,10 +7,11 @@ from typing import Final
 
 import click
 
-from gatepass._config import files, selection, trust, validate
+from gatepass._config import files, selection, validate
 from gatepass._config.layer import Layers
 from gatepass._session.probe import Answer, Asking
 from gatepass._session.resolve import context_of_field
+from gatepass._system.text import printable, quoted
 from gatepass.cli import _explain_text, _output
 from gatepass.cli._context import Context
 from gatepass.cli._options import (
@@ -113,11 +114,11 @@ def new_key(context: Context, path: Path) -> None:
     create_vault_key(path)
     reference = f"file:{path}"
     _output.say(
-        f"made: {trust.printable(str(path))}\n"
+        f"made: {printable(str(path))}\n"
         f"write into {context.locations.user}, above its first table:\n"
         f"    vault_key = {_explain_text.inline(reference)}\n"
         "or set the variable:\n"
-        f"    GATEPASS_VAULT_KEY={trust.quoted(reference)}"
+        f"    GATEPASS_VAULT_KEY={quoted(reference)}"
     )
 
 

@@ -11,9 +11,10 @@ from gatepass._config import selection, validate
 from gatepass._config.layer import Layers
 from gatepass._config.profile import Profile
 from gatepass._session.vault_config import vault_of
+from gatepass._system.text import local_time, time_span
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._oidc_session import OIDC, length, login_of, moment, profile_of
+from gatepass.cli._oidc_session import OIDC, login_of, profile_of
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -185,7 +186,7 @@ def _cells(row: _Row, now: float) -> tuple[str, ...]:
         found.issuer or _NOTHING,
         _until(found.access_until, now),
         _renews(found, now),
-        moment(found.saved_at) if found.saved_at is not None else _NOTHING,
+        local_time(found.saved_at) if found.saved_at is not None else _NOTHING,
     )
 
 
@@ -193,8 +194,8 @@ def _until(ends: float | None, now: float) -> str:
     if ends is None:
         return _NOTHING
     if ends <= now:
-        return f"ended {moment(ends)}"
-    return f"until {moment(ends)} ({length(ends - now)})"
+        return f"ended {local_time(ends)}"
+    return f"until {local_time(ends)} ({time_span(ends - now)})"
 
 
 def _renews(found: "Status", now: float) -> str:
@@ -216,9 +217,9 @@ def _notes(row: _Row) -> Iterator[str]:
         yield f"nobody is logged in; run: gatepass login {row.profile}"
     if found.in_flight is not None:
         flying = found.in_flight
+        since = local_time(flying.since)
         yield (
-            f"process {flying.pid} on {flying.host} began to renew it at {moment(flying.since)} "
-            "and has not ended"
+            f"process {flying.pid} on {flying.host} began to renew it at {since} and has not ended"
         )
     if found.suspect is not None:
         yield f"not used: {found.suspect}; run: gatepass login {row.profile}"

@@ -15,10 +15,10 @@ from gatepass._config.files import FileBytes, UnreadFile
 from gatepass._config.layer import MACHINE_KEYS
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE
 from gatepass._config.trust import TrustStore
+from gatepass._system.text import local_time, printable
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._edit import layer_of
-from gatepass.cli._oidc_session import moment
 from gatepass.cli._options import CONTEXT, example, json_option
 from gatepass.errors import NobodyThere, ProfileNotFound
 
@@ -68,7 +68,8 @@ def _list(store: TrustStore, *, as_json: bool) -> int:
         _output.json([asdict(each) | {"since": _iso(each.since)} for each in found])
     elif found:
         rows = [
-            (each.state, moment(each.since), each.sha256[:_SHORT], str(each.path)) for each in found
+            (each.state, local_time(each.since), each.sha256[:_SHORT], str(each.path))
+            for each in found
         ]
         _output.table(("STATE", "SINCE", "SHA-256", "FILE"), rows)
     else:
@@ -82,12 +83,12 @@ def _iso(seconds: float) -> str:
 
 def _revoke(store: TrustStore, path: Path) -> int:
     if store.revoke(path):
-        _output.tell(f"not trusted any more: {_trust.printable(str(path))}")
+        _output.tell(f"not trusted any more: {printable(str(path))}")
         return 0
     names = [str(each.path) for each in store.trusted()]
-    listed = "\n".join(["trusted are:", *(f"    {_trust.printable(name)}" for name in names)])
+    listed = "\n".join(["trusted are:", *(f"    {printable(name)}" for name in names)])
     raise ProfileNotFound(
-        f"{_trust.printable(str(path))} is not among the files that are trusted",
+        f"{printable(str(path))} is not among the files that are trusted",
         hint=listed if names else "no file is trusted",
     )
 
@@ -100,22 +101,22 @@ def _trust_each(
         unread = _unread(context, store, path)
         if unread is not None and not named:
             declined = True  # the folder is not one's own choice alone
-            _output.tell(f"not trusted: {_trust.printable(str(unread))}")
+            _output.tell(f"not trusted: {printable(str(unread))}")
             continue
         found = _read(context, path)
         if found is None:
             raise ProfileNotFound(
-                f"{_trust.printable(str(path))}: no such file",
+                f"{printable(str(path))}: no such file",
                 hint="check the path, or run   gatepass trust   in the project's folder",
             )
         if store.holds(found) and unread is None:
-            _output.tell(f"{_trust.printable(str(found.path))} is trusted already")
+            _output.tell(f"{printable(str(found.path))} is trusted already")
         elif _agreed(context, found, yes=yes):
             store.add(found)
-            _output.tell(f"trusted: {_trust.printable(str(found.path))}")
+            _output.tell(f"trusted: {printable(str(found.path))}")
         else:
             declined = True
-            _output.tell(f"not trusted: {_trust.printable(str(found.path))}")
+            _output.tell(f"not trusted: {printable(str(found.path))}")
     return _DECLINED if declined else 0
 
 
@@ -161,7 +162,7 @@ def _agreed(context: Context, file: FileBytes, *, yes: bool) -> bool:
     """Show what a file may do, and have it confirmed."""
     tables = layers.parse_layer(file, layer_of(file.path, context.locations)).tables
     owner = permissions.another_owner(file, sudo_uid=context.environ.get("SUDO_UID"))
-    shown = _trust.printable(str(file.path))
+    shown = printable(str(file.path))
     if owner:
         _output.tell(f"{shown} belongs to another user, {owner}, who can change it")
     _output.tell(f"{shown} may do this:")
@@ -175,7 +176,7 @@ def _agreed(context: Context, file: FileBytes, *, yes: bool) -> bool:
     reason = context.why_not_ask()
     if reason is not None:
         raise NobodyThere(
-            f"nobody can confirm that {_trust.printable(str(file.path))} is trusted: {reason}",
+            f"nobody can confirm that {printable(str(file.path))} is trusted: {reason}",
             hint="where you have read it before: gatepass trust --yes FILE",
         )
     return click.confirm("trust this file?", default=False, err=True)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
+from gatepass._system.deadline import DeadlineExceeded, run_with_deadline
 from gatepass._system.findings import Finding
 from gatepass._system.terminal import Terminal
 from gatepass._system.text import operands, quoted
@@ -332,34 +333,23 @@ def _patience(access: Access, seconds: float | None) -> float:
 
 
 def _in_time(work: Callable[[], T], seconds: float) -> T:
-    """Do the work in a daemon thread and return what it returned.
+    """Do the work with a deadline; explain what a back end raises."""
 
-    A plain thread, because the threads of an executor are waited for when Python ends.
-    """
-    from threading import Thread
-
-    answers: list[T] = []
-    failures: list[SecretUnavailable] = []
-
-    def run() -> None:
+    def explain() -> T:
         try:
-            answers.append(work())
-        except BaseException as error:  # noqa: BLE001 - a back end in Rust panics with one, and
-            # nobody else is here to see it
-            failures.append(_explained(error))
+            return work()
+        except BaseException as error:  # noqa: BLE001 - a back end in Rust panics with one
+            explained = _explained(error)
+        raise explained  # outside of the handler, so that it does not lead to the back end's
 
-    thread = Thread(target=run, name="gatepass-keyring", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failures:
-        raise failures[0]
-    if not answers:
+    try:
+        return run_with_deadline(explain, seconds, "gatepass-keyring")
+    except DeadlineExceeded:
         raise SecretUnavailable(
             f"the keyring did not answer within {seconds:g} s (a D-Bus that hangs, or an unlock "
             "dialog that nobody sees)",
             hint=UNLOCK,
-        )
-    return answers[0]
+        ) from None
 
 
 def _explained(error: BaseException) -> SecretUnavailable:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from threading import Thread
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import quote
 
 import pytest
+
+from gatepass._system.deadline import DeadlineExceeded, run_with_deadline
 
 T = TypeVar("T")
 
@@ -97,26 +98,13 @@ def in_time(work: Callable[[], T], seconds: float) -> T:
     Raises:
         BaseException: what the work raised.
     """
-    answers: list[T] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            answers.append(work())
-        except BaseException as error:  # noqa: BLE001 - raised again, where it can be seen
-            failures.append(error)
-
-    thread = Thread(target=run, name="gatepass-contract", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failures:
-        raise failures[0]
-    if not answers:
+    try:
+        return run_with_deadline(work, seconds, "gatepass-contract")
+    except DeadlineExceeded:
         fail(
             f"it did not answer within {seconds:g} s: give what it waits for a deadline, and raise "
             "gatepass.SecretUnavailable when that is over; a batch job must not wait for ever"
         )
-    return answers[0]
 
 
 def shows(text: str | bytes, secrets: Iterable[str]) -> bool:

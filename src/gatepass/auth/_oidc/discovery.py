@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from gatepass._net.challenge import Challenge
+from gatepass._net.urls import origin_of
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc.http import (
     SECONDS,
@@ -280,14 +281,9 @@ def _covers(resource: str, api_url: str) -> bool:
     """Whether an API's URL is the resource, or lies below it."""
     try:
         whole, part = urlsplit(resource), urlsplit(api_url)
-        same_server = _server(whole) == _server(part)
+        same_server = origin_of(resource) == origin_of(api_url)
     except ValueError:
         return False
     base = whole.path.rstrip("/")
     below = part.path == base or part.path.startswith(f"{base}/")
     return same_server and below and not (whole.query or whole.fragment)
-
-
-def _server(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    usual = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname, parts.port or usual

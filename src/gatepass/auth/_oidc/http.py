@@ -5,18 +5,17 @@ provider is sent may be worth a login, and who the provider is may have been sai
 """
 
 import io
-import ipaddress
 import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Lock, Thread
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus, urlencode, urlsplit
 
-from gatepass._net.urls import leads_here
+from gatepass._net.urls import is_loopback, leads_here
+from gatepass._system.deadline import run_with_deadline
 from gatepass._vault.records import Client, Provider
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
@@ -36,7 +35,6 @@ _URL: Final = re.compile(r"[A-Za-z0-9:/?#@!$&'()*+,;=._~%\[\]-]+")
 _SERVER: Final = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 )
-_IPV6_LOOPBACK: Final = ipaddress.IPv6Address(1)
 
 _SUCCESS: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
@@ -290,17 +288,6 @@ def check_endpoint(url: str, name: str = "the address", *, said_by: str = "") ->
     raise EndpointRefused(f"{name}{shown} is refused: {fault}")
 
 
-def _is_loopback(host: str | None) -> bool:
-    """Whether a host is this very computer: ``localhost``, 127.0.0.0/8 or ``::1``."""
-    if host is None or host.lower() == "localhost":
-        return host is not None
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address == _IPV6_LOOPBACK or (address.version == 4 and address.is_loopback)  # noqa: PLR2004 - IPv4
-
-
 def is_verified(http: "Session", url: str) -> bool:
     """Whether the server at a URL must prove by its certificate who it is.
 
@@ -398,18 +385,11 @@ def _exchange(
     from urllib3.exceptions import HTTPError
 
     check_endpoint(question.url)
-    future: Future[ProviderResponse] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(_talk(http, question, seconds, max_bytes))
-        except BaseException as error:  # noqa: BLE001 - handed on to the waiting thread
-            future.set_exception(error)
-
-    Thread(target=run, name="gatepass-wire", daemon=True).start()
     failure: Exception
     try:
-        return future.result(seconds)
+        return run_with_deadline(
+            lambda: _talk(http, question, seconds, max_bytes), seconds, "gatepass-http"
+        )
     except (OSError, HTTPError) as error:  # every error of requests is an OSError
         failure = error
     raise _failed(failure, question, seconds)  # outside: the original may hold the form
@@ -493,7 +473,7 @@ def _endpoint_fault(url: str) -> str:
         ("#" in url, "it holds a fragment"),
         (not _SERVER.fullmatch(parts.netloc) or port == 0, "its host or port is malformed"),
         (
-            parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)),
+            parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host or "")),
             "it must begin with https://, or with http:// for this very computer",
         ),
     )

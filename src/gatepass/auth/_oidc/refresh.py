@@ -23,6 +23,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from gatepass._system.text import local_time
 from gatepass._vault.records import Client, Identity, InFlight, Provider, Record, Tokens
 from gatepass._vault.vault import LOCK_SECONDS, Vault
 from gatepass.auth._oidc import id_token, token_response
@@ -537,7 +538,7 @@ def post_refresh(
 
 def _why_refused(error: GatepassError, before: InFlight | None) -> str:
     if before is not None:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(before.since))
+        when = local_time(before.since)
         return (
             f"process {before.pid} on {before.host} began a refresh at {when} and did not bring "
             "it to an end (killed, or its answer was lost); the identity provider has since "

@@ -1,10 +1,9 @@
 """What would fail in a run without a person, for the scheme ``oidc``."""
 
-import time
 from collections.abc import Iterable, Iterator
 
 from gatepass._system.findings import Finding, Verdict
-from gatepass._system.text import quoted
+from gatepass._system.text import local_time, quoted
 from gatepass._vault.records import Record
 from gatepass._vault.redis_store import RedisStore
 from gatepass._vault.vault import Vault
@@ -78,18 +77,14 @@ def _judged(record: Record, context: UnattendedContext) -> Finding:
     if refresh.has_usable_token(record, context.until):
         return _login("ok", f"{who} is logged in", context)
     if refresh.is_renewable(record, context.clock()):
-        when = _moment(record.refresh_until or 0.0)
+        when = local_time(record.refresh_until or 0.0)
         why = f"the stored login can be renewed until {when} only, unless it is used before"
         return _login("problem", why, context)
     ends = record.expires_at
     if record.access_token is None or ends is None or ends <= context.clock():
         return _login("problem", "the stored login has ended and cannot be renewed", context)
-    why = f"the stored login ends at {_moment(ends)} and cannot be renewed"
+    why = f"the stored login ends at {local_time(ends)} and cannot be renewed"
     return _login("problem", why, context)
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _login(verdict: Verdict, message: str, context: UnattendedContext) -> Finding:

@@ -1,0 +1,414 @@
+"""The reference, the secret that it stands for, and how one becomes the other."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, NoReturn, TypeVar, get_args
+
+from gatepass._system import plugins
+from gatepass._system.findings import Finding, Verdict
+from gatepass._system.terminal import Terminal
+from gatepass.errors import NobodyThere, PluginError, SecretUnavailable
+
+LayerKind = Literal["system", "user", "project", "local", "file", "variable", "argument"]
+"""Which kind of place a value was written in; decides whether commands may run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretContext:
+    r"""What a secret source may look at.
+
+    Attributes:
+        origin: the server that the secret is for, such as ``https://mi.example.com``.
+        field: the key of the profile, such as ``password``.
+        user_name: who logs on, as ``user`` or ``DOMAIN\user``; None when not known.
+        base_dir: the folder of the file that holds the reference; relative paths start there.
+        layer: the kind of place that the reference was written in.
+        environ: the environment variables.
+        terminal: the way to a person.
+        allow_commands: the machine setting of that name.
+        allow_insecure_keyring: the machine setting of that name.
+    """
+
+    origin: str
+    field: str
+    user_name: str | None
+    base_dir: Path | None
+    layer: LayerKind
+    environ: Mapping[str, str] = dataclasses.field(repr=False)  # variables hold passwords
+    terminal: Terminal
+    allow_commands: bool = False
+    allow_insecure_keyring: bool = False
+
+    @property
+    def home(self) -> Path:
+        """The home folder, which ``~`` means.
+
+        Raises:
+            SecretUnavailable: there is none.
+        """
+        home = self.environ.get("HOME") or self.environ.get("USERPROFILE")
+        with suppress(RuntimeError):
+            found = Path(home) if home else Path.home()
+            if found.is_absolute():
+                return found
+        raise SecretUnavailable(
+            "~ means nothing here: HOME is not set, and the account has no home folder",
+            hint="set HOME, or write the whole path",
+        )
+
+
+SecretSource = Callable[[str, SecretContext], str]
+"""The text after the colon and a context → the secret, or ``SecretUnavailable``."""
+
+Prediction = Callable[[str, SecretContext], Iterable[Finding]]
+"""The same → what a run without a person would find there; nothing where it would answer."""
+
+_Predicts = TypeVar("_Predicts", bound=Prediction)
+_VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)  # from the mildest on
+
+
+class Secret:
+    """A secret value that does not print, compare loosely or travel in a pickle.
+
+    Only :meth:`reveal` gives the text; call it where it is sent, as late as possible.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __format__(self, spec: str) -> str:
+        return "Secret(...)"
+
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a secret given as a value cannot be pickled; "
+            'give a reference instead, such as gatepass.ref("env:MI_PASSWORD")'
+        )
+
+
+def constant_time_compare(one: object, other: object) -> bool:
+    """Say whether two secrets or strings are equal; false where one is neither.
+
+    The time that it takes does not tell how much of them agrees.
+    """
+    import hmac
+
+    one, other = (each.reveal() if isinstance(each, Secret) else each for each in (one, other))
+    if not isinstance(one, str) or not isinstance(other, str):
+        return False
+    # JSON may bring half of a surrogate pair, which plain UTF-8 cannot encode.
+    return hmac.compare_digest(
+        one.encode(errors="surrogatepass"), other.encode(errors="surrogatepass")
+    )
+
+
+class ReferenceSyntaxError(ValueError):
+    """What stands in a secret field is not a reference. Never repeats the text."""
+
+
+SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_NOT_A_REFERENCE: Final = (
+    "a secret field takes a reference, not the secret itself "
+    "(env:NAME, keyring:, prompt:Label, file:PATH, or a list of these)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """A secret reference: one or more alternatives, the first that answers wins.
+
+    Attributes:
+        alternatives: pairs of source name and text, such as ``("env", "MI_PASSWORD")``; the text
+            of ``command`` is its argument list as JSON.
+        layer: the kind of place that it was written in.
+        base_dir: the folder where relative paths start; None is the working directory.
+    """
+
+    alternatives: tuple[tuple[str, str], ...]
+    layer: LayerKind = "argument"
+    base_dir: str | None = None
+
+    @classmethod
+    def parse(cls, value: object) -> "SecretRef":
+        """Read a reference as it stands in a profile: a string, a table, or a list of these.
+
+        Reads no secret. A foreign source name costs a scan of the installed packages.
+
+        Raises:
+            ReferenceSyntaxError: it is not a reference; the message never repeats the value.
+        """
+        items = value if isinstance(value, list | tuple) else [value]
+        if not items:
+            raise ReferenceSyntaxError("an empty list names no secret")
+        return cls(tuple(_parse_one(item) for item in items))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        from gatepass.secrets._fields import SecretValidator
+
+        return SecretValidator.__get_pydantic_core_schema__(source, handler)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
+        from gatepass.secrets._fields import SecretValidator
+
+        return SecretValidator.__get_pydantic_json_schema__(schema, handler)
+
+    @classmethod
+    def check_simple(cls, value: object) -> Any:
+        """Read a reference without pydantic; raise ``ValueError`` where it is none."""
+        return value if isinstance(value, cls | Secret) else cls.parse(value)
+
+    def __str__(self) -> str:
+        return " | ".join(_written(source, text) for source, text in self.alternatives)
+
+    def as_written(self) -> str | dict[str, list[str]] | list[Any]:
+        """Return the reference in the form that a profile holds, fit for TOML and JSON."""
+        forms: list[Any] = [
+            {"command": json.loads(text)} if source == "command" else f"{source}:{text}"
+            for source, text in self.alternatives
+        ]
+        return forms[0] if len(forms) == 1 else forms
+
+    def placed(self, layer: LayerKind, base_dir: Path | None) -> "SecretRef":
+        """Return the same reference with the place that it was written in."""
+        return replace(self, layer=layer, base_dir=str(base_dir) if base_dir else None)
+
+    def resolve(self, context: SecretContext) -> Secret:
+        """Ask each alternative in turn and return the first answer.
+
+        Touches whatever the sources touch: a variable, a file, the keyring, a person.
+
+        Raises:
+            SecretUnavailable: none answered; says what each one said. It is
+                :class:`~gatepass.errors.NobodyThere` when the last obstacle was that no person
+                can answer here.
+            PluginError: a foreign source cannot be loaded.
+        """
+        here = replace(
+            context, layer=self.layer, base_dir=Path(self.base_dir) if self.base_dir else None
+        )
+        refusals = []
+        for source, text in self.alternatives:
+            try:
+                return Secret(_ask(source, text, here))
+            except SecretUnavailable as error:
+                refusals.append((_written(source, text), error))
+        raise _all_refused(refusals)
+
+    def predict(self, context: SecretContext) -> tuple[Finding, ...]:
+        """Say what :meth:`resolve` would find in a run without a person. Asks no person.
+
+        Each source says it itself. It may read variables and files, and a keyring that shows no
+        dialog; it starts no program.
+
+        Returns:
+            What is to be told of the alternative that is likeliest to answer. Where none would,
+            one finding of the verdict ``problem`` says why each would not.
+        """
+        here = replace(
+            context, layer=self.layer, base_dir=Path(self.base_dir) if self.base_dir else None
+        )
+        found: list[tuple[str, tuple[Finding, ...]]] = []
+        for source, text in self.alternatives:
+            written = _written(source, text).rstrip(":")
+            try:
+                found.append((written, _predicted(source, text, here)))
+            except PluginError as error:
+                found.append((written, (_problem(here, error.message, error.hint),)))
+                break  # a run would end here, whatever comes after
+        written, mildest = min(found, key=lambda pair: _weight(pair[1]))
+        if not mildest:
+            return (Finding("ok", context.field, f"{written} answers"),)
+        if _weight(mildest) == _VERDICTS.index("problem"):
+            return (_no_alternative(here, found),)
+        return tuple(replace(each, message=f"{written}: {each.message}") for each in mildest)
+
+
+def _written(source: str, text: str) -> str:
+    if source == "command":
+        # The arguments may be long or private; the program's name tells which one it is.
+        return f"command {json.loads(text)[0]}"
+    return f"{source}:{text}"
+
+
+def _parse_one(item: object) -> tuple[str, str]:
+    if isinstance(item, dict):
+        return _parse_command(item)
+    if not isinstance(item, str):
+        raise ReferenceSyntaxError(_NOT_A_REFERENCE)
+    source, colon, text = item.partition(":")
+    if source == "command":
+        raise ReferenceSyntaxError(
+            'a command is written as a list of arguments: { command = ["op", "read", "..."] }'
+        )
+    if (
+        not colon
+        or not SOURCE_NAME.fullmatch(source)
+        or not plugins.is_known(plugins.SECRETS, source)
+    ):
+        raise ReferenceSyntaxError(_NOT_A_REFERENCE)
+    if not text and source not in {"keyring", "prompt"}:
+        raise ReferenceSyntaxError(f"{source}: needs something after the colon")
+    return source, text
+
+
+def _parse_command(table: dict[str, Any]) -> tuple[str, str]:
+    argv = table.get("command")
+    good = (
+        set(table) == {"command"}
+        and isinstance(argv, list)
+        and argv
+        and all(isinstance(part, str) for part in argv)
+        and argv[0]
+    )
+    if not good:
+        raise ReferenceSyntaxError(
+            'a table here holds one key, a list of strings: { command = ["op", "read", "..."] }'
+        )
+    return "command", json.dumps(argv)
+
+
+def _ask(source: str, text: str, context: SecretContext) -> str:
+    function: SecretSource = plugins.load(plugins.SECRETS, source)
+    try:
+        secret = plugins.call(plugins.SECRETS, source, "failed", lambda: function(text, context))
+    except PluginError as error:
+        raise SecretUnavailable(error.message, hint=error.hint) from None
+    if not isinstance(secret, str):
+        who = plugins.description_of(plugins.SECRETS, source)
+        raise SecretUnavailable(f"{who} answered with something that is not text")
+    if not secret:
+        raise SecretUnavailable("it is empty")
+    return secret
+
+
+def _all_refused(refusals: list[tuple[str, SecretUnavailable]]) -> SecretUnavailable:
+    nobody = isinstance(refusals[-1][1], NobodyThere)
+    kind = NobodyThere if nobody else SecretUnavailable
+    if len(refusals) == 1:
+        written, error = refusals[0]
+        return kind(f"{written.rstrip(':')}: {error.message}", hint=error.hint)
+    lines = "\n".join(f"  {written.rstrip(':')}: {error.message}" for written, error in refusals)
+    hints = list(dict.fromkeys(error.hint for _, error in refusals if error.hint))
+    return kind(f"no alternative answered:\n{lines}", hint="\n".join(hints))
+
+
+# ---------------------------------------------------------------- without a person
+
+
+def predicts(source: SecretSource) -> Callable[[_Predicts], _Predicts]:
+    """Make the decorated function what predicts a source: its attribute ``unattended``."""
+
+    def carry(prediction: _Predicts) -> _Predicts:
+        source.unattended = prediction  # type: ignore[attr-defined] # functions carry attributes
+        return prediction
+
+    return carry
+
+
+def refused(source: SecretSource, text: str, context: SecretContext) -> tuple[Finding, ...]:
+    """Ask a source now, forget the answer, and say why there is none; nothing where there is."""
+    try:
+        answers = bool(source(text, context))
+    except SecretUnavailable as error:
+        return (_problem(context, error.message, error.hint),)
+    return () if answers else (_problem(context, "it is empty"),)
+
+
+def findings_of(
+    who: str, subject: str, look: Callable[[], Iterable[Finding]]
+) -> tuple[Finding, ...]:
+    """Return the findings of a plug-in.
+
+    Args:
+        who: the plug-in, for people.
+        subject: what it was asked about.
+        look: asks it.
+
+    Returns:
+        What it found. Where it raised, or answered with something else, one finding of the verdict
+        ``unknown``; the text of its error is not told, since it may hold a secret.
+    """
+    try:
+        found = tuple(look())
+    except Exception as error:  # noqa: BLE001 - another package's, whose text may hold a secret
+        wrong = f"its own prediction failed with {type(error).__name__}"
+    else:
+        if all(getattr(each, "verdict", None) in _VERDICTS for each in found):
+            return found
+        wrong = "its own prediction is no list of findings"
+    message = f"{who} cannot be predicted: {wrong}"
+    return (Finding("warning", subject, message, hint="tell its author"),)
+
+
+def _predicted(source: str, text: str, context: SecretContext) -> tuple[Finding, ...]:
+    function = plugins.load(plugins.SECRETS, source)
+
+    def look() -> Iterable[Finding]:
+        prediction: Prediction | None = getattr(function, "unattended", None)
+        if prediction is not None:
+            return prediction(text, context)
+        message = "this source cannot be predicted, and was not asked"
+        return (Finding("warning", context.field, message),)
+
+    return findings_of(f"the source {source}", context.field, look)
+
+
+def _problem(context: SecretContext, message: str, hint: str = "") -> Finding:
+    return Finding("problem", context.field, message, hint)
+
+
+def _weight(found: Iterable[Finding]) -> int:
+    return max((_VERDICTS.index(each.verdict) for each in found), default=0)
+
+
+def _no_alternative(
+    context: SecretContext, found: list[tuple[str, tuple[Finding, ...]]]
+) -> Finding:
+    """One finding for a reference of which no alternative would answer."""
+    problems = [
+        (f"{written}: {each.message}", each.hint)
+        for written, findings in found
+        for each in findings
+        if each.verdict == "problem"
+    ]
+    lines = [line for line, _ in problems]
+    if len(lines) > 1:
+        lines = ["no alternative would answer:", *(f"  {line}" for line in lines)]
+    hints = dict.fromkeys(hint for _, hint in problems if hint)
+    return _problem(context, "\n".join(lines), "\n".join(hints))
+
+
+def ref(reference: str | list[Any] | dict[str, Any]) -> SecretRef:
+    """Make a secret reference in Python, where a plain ``str`` would be the secret itself.
+
+    Args:
+        reference: as in a profile: ``"env:MI_PASSWORD"``, a list of alternatives, or
+            ``{"command": ["op", "read", "op://..."]}``. Relative paths start at the working
+            directory of the moment when the secret is read.
+
+    Raises:
+        ReferenceSyntaxError: it is not a reference.
+    """
+    return SecretRef.parse(reference)
