@@ -123,7 +123,7 @@ def _meaning(text: str | None) -> str:
 
 
 def _keys(kind: Any) -> str:
-    described, hints = json_schema._described(kind), fields.types_of(kind)  # noqa: SLF001 - of the house
+    described, hints = json_schema.descriptions_of(kind), fields.types_of(kind)
     rows = [
         (
             f"`{each.name}`",

@@ -7,30 +7,16 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from gatepass._config import fields, json_schema
-from gatepass._config.locations import Locations
-from gatepass._config.profile import ProfileKeys
-from gatepass._system import plugins
+from gatepass._config import json_schema
+from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
 from gatepass._system.terminal import Terminal
 from gatepass.cli import run
 from gatepass.cli._context import Context
 from tests.support.home import Home
+from tests.support.taplo import marked_by_taplo
 
 EXAMPLE = 'default_profile = "dev"\n[profiles.dev]\nextends = "prod"\n'
 DEV = 'url = "https://x.y/"\nauth = { scheme = "anonymous" }\n'
-
-
-def test_every_installed_scheme_and_key_is_known_and_most_are_described() -> None:
-    document = json_schema.document()
-    definitions = document["$defs"]
-
-    for name in plugins.names(plugins.AUTH):
-        assert definitions[f"auth.{name}"]["properties"]["scheme"] == {"const": name}
-    keys = definitions["profile"]["properties"]
-    assert set(keys) == set(fields.types_of(ProfileKeys))
-    assert all(key["description"] for key in keys.values())
-    assert keys["retries"]["default"] == 3
-    assert definitions["auth.basic"]["properties"]["password"]["description"] == "a reference."
 
 
 def test_schemes_of_other_packages_are_known_and_broken_ones_are_not_in_the_way(
@@ -41,6 +27,7 @@ def test_schemes_of_other_packages_are_known_and_broken_ones_are_not_in_the_way(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[gatepass.auth]\ntheirs = theirs:Theirs\nbroken = nowhere:Broken\n"
+        "odd = theirs:Undescribed\n"
     )
     (tmp_path / "packages" / "theirs.py").write_text(
         "from dataclasses import dataclass\n"
@@ -49,6 +36,9 @@ def test_schemes_of_other_packages_are_known_and_broken_ones_are_not_in_the_way(
         "class Theirs:\n"
         '    """Their way.\n\n    Attributes:\n        level: how\n            much.\n    """\n'
         "    level: int\n"
+        "    def authenticator(self, context): ...\n"
+        "@dataclass(frozen=True)\n"
+        "class Undescribed:\n"
         "    odd: Odd | None = None\n"
         "    def authenticator(self, context): ...\n"
     )
@@ -62,10 +52,11 @@ def test_schemes_of_other_packages_are_known_and_broken_ones_are_not_in_the_way(
     assert theirs["description"] == "Their way."
     assert theirs["properties"]["level"] == {"type": "integer", "description": "how much."}
     for auth, good in (
-        ({"scheme": "theirs", "level": 1, "odd": "any"}, True),
+        ({"scheme": "theirs", "level": 1}, True),
         ({"scheme": "theirs"}, False),
         ({"scheme": "theirs", "level": 1, "other": 1}, False),
         ({"scheme": "broken", "anything": 1}, True),
+        ({"scheme": "odd", "odd": "any"}, True),
     ):
         profile = {"url": "https://x.y/", "auth": auth}
         assert checker.is_valid({"profiles": {"a": profile}}) is good
@@ -154,3 +145,94 @@ def test_a_missing_or_malformed_file_is_an_error_and_nothing_is_written(
     path = user(b"[profiles\n")
     assert run(["schema"], context) == 2
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+# ---------------------------------------------------------------- as editors see it
+
+_URL = 'url = "https://x.y/"\n'
+_OPEN = f'{_URL}auth = {{ scheme = "anonymous" }}\n'
+
+
+def _marked(file: Path) -> str:
+    """What taplo says of a file by the line in it, as in an editor, where nobody names a schema."""
+    return marked_by_taplo(file.parent, file.name).get(file.name, "")
+
+
+@pytest.mark.parametrize("name", [PROJECT_FILE, LOCAL_FILE, "profiles.toml"])
+def test_taplo_follows_the_line_that_the_command_writes(
+    context: Context, locations: Locations, name: str
+) -> None:
+    """Without --schema: as in an editor, where nobody names it."""
+    folder = locations.user.parent if name == "profiles.toml" else locations.working
+    assert folder is not None
+    folder.mkdir(exist_ok=True)
+    file = folder / name
+    file.write_text(f"[profiles.a]\n{_OPEN}")
+    file.chmod(0o600)
+    assert run(["schema", str(file)], context) == 0
+
+    assert _marked(file) == ""
+    file.write_text(file.read_text() + "retires = 1\n")
+    assert "retires" in _marked(file)
+    line, _, _ = file.read_text().partition("\n")
+    file.write_text(f"{line}\nallow_commands = true\n")
+    assert (_marked(file) != "") == (name != "profiles.toml")
+
+
+def test_a_local_file_beside_the_projects_has_a_schema_of_its_own(
+    context: Context, locations: Locations
+) -> None:
+    assert locations.working is not None
+    project, local = locations.working / PROJECT_FILE, locations.working / LOCAL_FILE
+    project.write_text(f"[profiles.a]\n{_OPEN}")
+    local.write_text("[profiles.a]\ntimeout = 5\n")
+    for file in (project, local):
+        assert run(["schema", str(file)], context) == 0
+
+    assert _marked(project) == ""
+    assert _marked(local) == ""
+    project.write_text("#:schema ./gatepass.schema.json\n[profiles.a]\ntimeout = 5\n")
+    assert "url" in _marked(project)
+
+
+def test_a_line_of_the_other_kind_is_replaced(context: Context, locations: Locations) -> None:
+    """As of a file that was renamed, or came to have another one below it."""
+    assert locations.working is not None
+    local = locations.working / LOCAL_FILE
+    local.write_text("# mine\n#:schema ./gatepass.schema.json\n[profiles.a]\ntimeout = 5\n")
+
+    assert run(["schema", str(local)], context) == 0
+
+    lines = local.read_text().splitlines()
+    assert lines[:3] == ["# mine", "#:schema ./gatepass.part.schema.json", "[profiles.a]"]
+    assert _marked(local) == ""
+
+
+def test_the_own_file_may_lack_what_the_systems_file_has(
+    context: Context, locations: Locations
+) -> None:
+    locations.user.parent.mkdir()
+    locations.user.write_text('[profiles.a]\nauth = { user_name = "bob" }\n')
+    locations.user.chmod(0o600)
+    assert run(["schema"], context) == 0
+    assert _marked(locations.user) != ""
+    (system,) = locations.system
+    system.parent.mkdir()
+    system.write_text(f"[profiles.a]\n{_OPEN}")
+
+    assert run(["schema"], context) == 0
+
+    assert _marked(locations.user) == ""
+
+
+def test_part_lets_any_file_lack_something(context: Context, locations: Locations) -> None:
+    """A project may leave the user's name to each one's gatepass.local.toml."""
+    assert locations.working is not None
+    project = locations.working / PROJECT_FILE
+    project.write_text(f'[profiles.a]\n{_URL}auth = {{ scheme = "basic", password = "env:X" }}\n')
+    assert run(["schema", str(project)], context) == 0
+    assert _marked(project) != ""
+
+    assert run(["schema", str(project), "--part"], context) == 0
+
+    assert _marked(project) == ""

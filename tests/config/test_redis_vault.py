@@ -233,25 +233,3 @@ def _replaced(profile: Profile, machine: MachineSettings) -> Profile:
     import dataclasses
 
     return dataclasses.replace(profile, machine=machine)
-
-
-@pytest.mark.parametrize(
-    ("vault", "good"),
-    [
-        ("/var/lib/vault", True),
-        ("~/vault", True),
-        ("~bob/vault", False),
-        ("rediss://h:1/0", True),
-        ({"url": "rediss://h", "password": "env:P"}, True),
-        ("rediss://svc:pw@h", False),
-        ({"password": "env:P"}, False),
-        ({"url": "/folder"}, False),
-        ({"url": "rediss://h", "pasword": "env:P"}, False),
-    ],
-)
-def test_editors_are_told_the_same(vault: Any, good: bool) -> None:
-    from jsonschema import Draft202012Validator
-
-    from gatepass._config import json_schema
-
-    assert Draft202012Validator(json_schema.document()).is_valid({"vault": vault}) is good
