@@ -85,7 +85,7 @@ def _travels(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One complaint about one place.
+    """What is wrong at one place.
 
     Attributes:
         place: where, such as ``gatepass.toml:14:3`` or ``GATEPASS_PROFILES__PROD__URL``; without
@@ -111,7 +111,7 @@ class ProfileError(GatepassError):
     """A profile, or a file that holds profiles, is not usable.
 
     Attributes:
-        problems: every complaint, in the order of the file; may be empty.
+        problems: every problem, in the order of the file; may be empty.
     """
 
     exit_code = 2
