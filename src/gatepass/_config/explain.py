@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gatepass._config import merge
 from gatepass._config.files_seen import files_seen
-from gatepass._config.layer import FileSeen, KeyLocation, Layer, Layers, leaves
+from gatepass._config.layer import FileSeen, KeyLocation, Layer, Layers, is_project, leaves
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE
 from gatepass._config.merge import MergedProfile, ProfileLayer
 from gatepass._config.profile import Profile
@@ -303,7 +303,7 @@ _RANKS: Final[Mapping[LayerKind, str]] = {
 
 
 def _precedence(winner: KeyLocation, loser: KeyLocation) -> str:
-    in_files = winner.layer.kind not in {"variable", "argument"}
+    in_files = winner.layer.is_file
     if in_files and winner.above != loser.above:
         child, parent = winner.above[-1], loser.above[-1]
         return f"{child} inherits from {parent} (extends), and its own keys win"
@@ -311,7 +311,7 @@ def _precedence(winner: KeyLocation, loser: KeyLocation) -> str:
 
 
 def _precedence_of_layers(winner: Layer, loser: Layer) -> str:
-    if loser.is_own and winner.kind in {"project", "local"}:
+    if loser.is_own and is_project(winner.kind):
         return "a project's file comes before your own"
     return _RANKS[winner.kind]
 

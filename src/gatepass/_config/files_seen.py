@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gatepass._config.layer import FileSeen, Layers, is_own
+from gatepass._config.layer import FileSeen, Layers, is_own, is_project
 from gatepass._config.locations import PROJECT_FILE, PROJECT_FILES, project_folder
 
 
@@ -22,7 +22,7 @@ def files_seen(layers: Layers) -> tuple[FileSeen, ...]:
             for file in seen
         ]
         seen += _skipped_project_files(layers, why)
-    elif not any(file.layer in {"project", "local"} for file in seen):
+    elif not any(is_project(file.layer) for file in seen):
         seen += _no_project_file(layers)
     if layers.stray is not None:
         why = f"only your own file has this name; a project's is called {PROJECT_FILE}"

@@ -28,6 +28,11 @@ def is_own(kind: LayerKind) -> bool:
     return kind in {"system", "user"}
 
 
+def is_project(kind: LayerKind) -> bool:
+    """Say whether a layer of this kind is a project's file that was found by the search."""
+    return kind in {"project", "local"}
+
+
 @dataclass(frozen=True)
 class ShadowedVariable:
     """A variable that another one hides, kept for ``explain``.
@@ -71,6 +76,11 @@ class Layer:
     def is_own(self) -> bool:
         """Whether it belongs to the user or the system, not to a project."""
         return is_own(self.kind)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file, and neither the variables nor the arguments."""
+        return self.kind not in {"variable", "argument"}
 
     @cached_property
     def places(self) -> Places:

@@ -207,7 +207,7 @@ def _void_lower_keys(parts: Iterable[ProfileLayer], upper: ProfileLayer) -> list
     lower = [found for part in parts if (found := _scheme_of(part.table)) is not None]
     if scheme is not None and lower and lower[-1] != scheme:
         parts = _void(parts, ("auth",), upper, ("auth", "scheme"), _OTHER_SCHEME)
-    if upper.layer.kind in {"variable", "argument"}:
+    if not upper.layer.is_file:
         for key in (("proxy",), ("auth", "proxy")):
             by = (*key, "url") if _has(upper.table, (*key, "url")) else key
             if by != key or isinstance(_get(upper.table, key), str):
@@ -298,7 +298,7 @@ def secrets_of_another_issuer(
         written = _get(part.table, ("auth", "issuer"))
         issuer = written if isinstance(written, str) else ""
         moves = before and issuer and issuer.removesuffix("/") != before.removesuffix("/")
-        if moves and part.layer.kind in {"variable", "argument"}:
+        if moves and not part.layer.is_file:
             for key, holder in holders.items():
                 if holder < number:
                     name = ".".join(key[1:])

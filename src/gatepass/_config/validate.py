@@ -57,12 +57,12 @@ def validate_machine_settings(layers: Layers) -> MachineSettings:
         return part[1] if part else KeyLocation(whole.layer, key if whole.layer.text else key[:1])
 
     validator = _Validator(location, problems)
-    problems += validator.control_characters(table, ())
-    values = validator.fields(MachineSettings, table, ())
+    problems += validator.find_control_characters(table, ())
+    values = validator.check_fields(MachineSettings, table, ())
     if isinstance(values.get("vault"), RedisVault):
-        values["vault"] = _checked_vault(validator, values["vault"])
+        values["vault"] = _check_redis(validator, values["vault"])
     elif values.get("vault"):
-        values["vault"] = _checked_folder(validator, values["vault"])
+        values["vault"] = _check_folder(validator, values["vault"])
     if problems:
         raise ProfileError(problems=problems)
     return MachineSettings(**values)
@@ -77,21 +77,23 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
     """
     problems = list(merged.problems)
     validator = _Validator(merged.location, problems)
-    problems += validator.control_characters(merged.table, ())
+    problems += validator.find_control_characters(merged.table, ())
     named = any(part.above for part in merged.profile_layers)
     if named and not PROFILE_NAME.fullmatch(merged.name):
         problems.append(validator.problem((), BAD_NAME))
     table = dict(merged.table)
     if merged.problems:
         table.setdefault("auth", {"scheme": "anonymous"})  # merging reported why it has none
-    keys = validator.fields(ProfileKeys, table, ())
-    scheme, auth = validator.scheme(keys.pop("auth", None))
+    keys = validator.check_fields(ProfileKeys, table, ())
+    scheme, auth = validator.check_scheme(keys.pop("auth", None))
     if auth is not None:
         sorts = sorts_of(type(auth), ("auth",))
         secrets = [key for key, sort in sorts.items() if sort == "secret"]
         problems += merge.secrets_of_another_issuer(merged.profile_layers, secrets)
     if "url" in keys:
-        keys["url"] = validator.url(keys["url"], auth, allow_http=keys.get("allow_http", False))
+        keys["url"] = validator.check_url(
+            keys["url"], auth, allow_http=keys.get("allow_http", False)
+        )
     _check_values(validator, keys)
     if problems or auth is None:
         raise ProfileError(problems=_in_order(problems))
@@ -146,12 +148,12 @@ class _Validator:
         """Add a problem with a key, at the place where it was written."""
         self._problems.append(self.problem(key, message, hint=hint))
 
-    def fields(self, kind: Any, table: Mapping[str, Any], above: Key) -> dict[str, Any]:
+    def check_fields(self, kind: Any, table: Mapping[str, Any], above: Key) -> dict[str, Any]:
         """Check a table against the fields of a dataclass; return the values that are valid."""
         types = types_of(kind)
         for name in table:
             if name not in types:
-                hint = _other_table(above, name)
+                hint = _right_table(above, name)
                 self.add_problem(
                     (*above, name), suggest.unknown_name(name, types, "key"), hint=hint
                 )
@@ -162,28 +164,28 @@ class _Validator:
         values = {}
         for name in types:
             if name in table:
-                found = self._value(types[name], table[name], (*above, name))
+                found = self._check_value(types[name], table[name], (*above, name))
                 if found is not _INVALID:
                     values[name] = found
         return values
 
-    def _value(self, kind: Any, value: Any, key: Key) -> Any:
+    def _check_value(self, kind: Any, value: Any, key: Key) -> Any:
         nested = dataclass_in(kind)
         if nested is not None and isinstance(value, str) and str in typing.get_args(kind):
             kind = str  # and not the table that may stand here too: pydantic need not decide
         elif nested is not None:
-            return self._nested(nested, value, key)
+            return self._check_table(nested, value, key)
         location = self._location(key)
         if location.layer.kind == "argument" and isinstance(value, str) and is_secret(kind):
             return Secret(value)
         if location.layer.kind == "argument" and isinstance(value, str) and is_secret_or_text(kind):
             return value  # a string given in Python is the value itself, never a reference
-        checked = self._by_pydantic(kind, value, key, lenient=location.layer.kind == "variable")
+        checked = self._check_type(kind, value, key, lenient=location.layer.kind == "variable")
         return (
             checked if location.layer.kind == "argument" else _with_layer(checked, location.layer)
         )
 
-    def _nested(self, kind: Any, value: Any, key: Key) -> Any:
+    def _check_table(self, kind: Any, value: Any, key: Key) -> Any:
         if isinstance(value, kind):
             return value
         if kind is Proxy and isinstance(value, str):
@@ -195,10 +197,10 @@ class _Validator:
             )
             return _INVALID
         before = len(self._problems)
-        values = self.fields(kind, value, key)
+        values = self.check_fields(kind, value, key)
         return kind(**values) if len(self._problems) == before else _INVALID
 
-    def _by_pydantic(self, kind: Any, value: Any, key: Key, *, lenient: bool) -> Any:
+    def _check_type(self, kind: Any, value: Any, key: Key, *, lenient: bool) -> Any:
         plain = check_simply(kind, value)
         if plain is not UNDECIDED:
             return plain
@@ -212,11 +214,11 @@ class _Validator:
         except ValidationError as error:
             details = error.errors(include_input=False, include_context=False, include_url=False)
         messages = dict.fromkeys(_message_of(each["msg"]) for each in details)
-        hint = self._move_hint(kind, value, key) or _HOW_WRITTEN.get(key, "")
+        hint = self._how_to_move(kind, value, key) or _HOW_WRITTEN.get(key, "")
         self.add_problem(key, " or ".join(messages), hint=hint)
         return _INVALID
 
-    def _move_hint(self, kind: Any, value: Any, key: Key) -> str:
+    def _how_to_move(self, kind: Any, value: Any, key: Key) -> str:
         """Say how to move a literal secret out of a file, without repeating it."""
         location = self._location(key)
         if not (is_secret(kind) and isinstance(value, str) and len(location.key) > 1):
@@ -228,10 +230,10 @@ class _Validator:
             f'and write   {key[-1]} = "keyring:"'
         )
 
-    def scheme(self, auth: Any) -> tuple[str, Scheme | None]:
+    def check_scheme(self, auth: Any) -> tuple[str, Scheme | None]:
         """Find the scheme that an ``auth`` table names, and check its keys."""
         if not isinstance(auth, Mapping):
-            return "", None  # fields() has reported it
+            return "", None  # check_fields has reported it
         name = auth.get("scheme")
         if not isinstance(name, str):
             listed = ", ".join(plugins.names(plugins.AUTH))
@@ -246,29 +248,29 @@ class _Validator:
         before = len(self._problems)
 
         def checked() -> Scheme | None:
-            values = self.fields(kind, table, ("auth",))
+            values = self.check_fields(kind, table, ("auth",))
             _check_connection(self, values, ("auth",))
-            return self._made(kind, values) if len(self._problems) == before else None
+            return self._build_scheme(kind, values) if len(self._problems) == before else None
 
         return name, plugins.call(plugins.AUTH, name, "cannot check its keys", checked)
 
-    def _made(self, kind: Any, values: dict[str, Any]) -> Scheme | None:
+    def _build_scheme(self, kind: Any, values: dict[str, Any]) -> Scheme | None:
         """Build a scheme; what its own rules refuse becomes a problem."""
         try:
             made = kind(**values)
         except (TypeError, ValueError) as error:
             secrets = [each.reveal() for each in values.values() if isinstance(each, Secret)]
             key: Key = ("auth",)
-            told, hint = str(error), ""
+            message, hint = str(error), ""
             if isinstance(error, KeyRefused) and error.key in values:
-                key, told, hint = ("auth", error.key), error.message, error.hint
-            if any(secret in f"{told}\n{hint}" for secret in secrets):
-                told, hint = "a value is refused by the scheme", ""
-            self.add_problem(key, told, hint=hint)
+                key, message, hint = ("auth", error.key), error.message, error.hint
+            if any(secret in f"{message}\n{hint}" for secret in secrets):
+                message, hint = "a value is refused by the scheme", ""
+            self.add_problem(key, message, hint=hint)
             return None
         return typing.cast("Scheme", made)
 
-    def url(self, url: str, auth: Scheme | None, *, allow_http: bool) -> str:
+    def check_url(self, url: str, auth: Scheme | None, *, allow_http: bool) -> str:
         """Check a profile's URL; return it in its normal form, ending in a slash."""
         problem = url_problem(url)
         if problem:
@@ -286,28 +288,28 @@ class _Validator:
         path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
         return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), path, "", ""))
 
-    def control_characters(self, table: Mapping[str, Any], above: Key) -> Iterator[Problem]:
+    def find_control_characters(self, table: Mapping[str, Any], above: Key) -> Iterator[Problem]:
         r"""Find values that hold a control character, as ``"CORP\bob"`` does."""
         for name, value in table.items():
             key = (*above, str(name))
             if isinstance(value, Mapping):
-                yield from self.control_characters(value, key)
+                yield from self.find_control_characters(value, key)
                 continue
             if isinstance(value, str) and self._location(key).layer.kind == "argument":
                 continue  # given in Python; the scheme decides what a secret may hold
-            if any(_CONTROL.search(text) for text in _texts(value)):
+            if any(_CONTROL.search(text) for text in _strings_in(value)):
                 in_file = bool(self._location(key).layer.text)
                 hint = _SINGLE_QUOTES if in_file else "look for a line break or a tab in it"
                 yield self.problem(key, "holds a control character", hint=hint)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _strings_in(value: Any) -> Iterator[str]:
     """Yield the strings in a value, also those in its lists and tables."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | Mapping):
         for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(each)
+            yield from _strings_in(each)
 
 
 def _with_layer(value: Any, layer: Layer) -> Any:
@@ -329,7 +331,7 @@ _HOW_WRITTEN: Final[Mapping[Key, str]] = {
 _OF_LOGINS: Final = ("scheme", "user_name", "password", "domain", "token")
 
 
-def _other_table(above: Key, name: str) -> str:
+def _right_table(above: Key, name: str) -> str:
     """Say into which table a misplaced key belongs; empty where it belongs into none."""
     if not above and name in MACHINE_KEYS:
         return "a machine setting: write it into your own file, above its first table"
@@ -408,7 +410,7 @@ _REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
 _HOME_OF_ANOTHER: Final = re.compile("~[^/]")
 
 
-def _checked_folder(validator: _Validator, vault: str) -> str:
+def _check_folder(validator: _Validator, vault: str) -> str:
     """Check ``vault`` as a folder, and return its absolute path."""
     if "://" in vault:
         validator.add_problem(("vault",), "should be a folder, or rediss://HOST:PORT/DB")
@@ -423,7 +425,7 @@ def _checked_folder(validator: _Validator, vault: str) -> str:
     return str(files.absolute(Path(validator.base_dir(("vault",)) or "", folder)))
 
 
-def _checked_vault(validator: _Validator, vault: RedisVault) -> RedisVault:
+def _check_redis(validator: _Validator, vault: RedisVault) -> RedisVault:
     """Check the table ``vault``, and make its paths absolute. Never repeats the URL."""
     address = RedisAddress.of(vault.url)
     if address is None:

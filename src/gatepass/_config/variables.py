@@ -33,7 +33,7 @@ def read_variables(
     Args:
         environ: the environment variables.
         layers: the files that define profiles; a variable spells their names with ``_`` for ``-``.
-        references_in: the files whose references may name a variable, ``env:GATEPASS_X``: it is
+        references_in: the files whose references, ``env:NAME``, may name a variable: it is
             the user's own, and earns no warning.
 
     Returns:

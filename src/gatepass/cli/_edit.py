@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from gatepass._config import files, layers
 from gatepass._config.files import FileBytes
-from gatepass._config.layer import Layer
+from gatepass._config.layer import Layer, is_project
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
 from gatepass._config.trust import TrustStore
 from gatepass._system.files import PRIVATE, make_private_folder, replace
@@ -88,7 +88,7 @@ class FileEdit:
         Raises:
             GatepassError: the file has changed meanwhile, or cannot be written.
         """
-        new_project = self.old is None and self.layer in {"project", "local"}
+        new_project = self.old is None and is_project(self.layer)
         author = new_project or (self.old is not None and store.holds(self.old))
         try:
             _write(self, data)

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-from gatepass._config.layer import Layer, Layers
+from gatepass._config.layer import Layer, Layers, is_project
 from gatepass._config.profile import Profile
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import ClientCertificate, Contexts, TlsSettings, trusted
@@ -249,7 +249,7 @@ def _spellings(variable: str) -> tuple[str, str]:
 
 def _how_found(source: Layer) -> str:
     """Say how a file was found, where a job may not find it so; else nothing."""
-    if source.kind in {"project", "local"}:
+    if is_project(source.kind):
         return (
             "it is found from the working directory, and trusted by you: the job must start below "
             "its folder, as you; or name it by GATEPASS_CONFIG_FILE"

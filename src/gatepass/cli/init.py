@@ -10,7 +10,7 @@ import click
 
 from gatepass._config import files, layer, locations, merge, suggest, trust, validate
 from gatepass._config.fields import fields_of, is_required, types_of
-from gatepass._config.layer import PROFILE_NAME, Layer, Layers
+from gatepass._config.layer import PROFILE_NAME, Layer, Layers, is_project
 from gatepass._config.locations import PROJECT_FILE
 from gatepass._config.profile import MachineSettings
 from gatepass._net import urls
@@ -124,7 +124,7 @@ def _file_edit(context: Context, file: Path | None, *, project: bool) -> FileEdi
 def _tell(context: Context, edit: FileEdit, name: str, *, trusted: bool) -> None:
     _output.tell(f"wrote the profile {name} into {printable(str(edit.path))}")
     named = () if _is_found(context, edit) else ("--config-file", str(edit.path))
-    if not named and edit.layer in {"project", "local"} and not trusted:
+    if not named and is_project(edit.layer) and not trusted:
         _output.say("nobody has trusted this file yet; look at it and do so:")
         _output.say("    " + quoted("gatepass", "trust", str(edit.path)))
     _output.say("next:")
@@ -136,7 +136,7 @@ def _is_found(context: Context, edit: FileEdit) -> bool:
     """Whether the search finds the file, so that it need not be named."""
     if edit.layer == "file" or context.environ.get("GATEPASS_CONFIG_FILE"):
         return False
-    if edit.layer not in {"project", "local"}:
+    if not is_project(edit.layer):
         return True
     folder = locations.project_folder(context.locations)
     return folder is not None and folder.resolve() == edit.path.parent.resolve()

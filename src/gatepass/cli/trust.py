@@ -12,7 +12,7 @@ import click
 from gatepass._config import files, layers, locations, permissions
 from gatepass._config import trust as _trust
 from gatepass._config.files import FileBytes, UnreadFile
-from gatepass._config.layer import MACHINE_KEYS
+from gatepass._config.layer import MACHINE_KEYS, is_project
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE
 from gatepass._config.trust import TrustStore
 from gatepass._system.text import local_time, printable
@@ -121,7 +121,7 @@ def _trust_each(
 
 
 def _is_of_project(context: Context, path: Path) -> bool:
-    return layer_of(path, context.locations) in {"project", "local"}
+    return is_project(layer_of(path, context.locations))
 
 
 def _read(context: Context, path: Path) -> FileBytes | None:
