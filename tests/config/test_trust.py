@@ -1,6 +1,5 @@
 """Who may decide where secrets go: project files, permissions, swapped and changed files."""
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gatepass._config import files, trust
+from gatepass._config import files
 from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
 from gatepass._config.profile import Profile
@@ -244,74 +243,6 @@ def test_a_file_named_explicitly_is_trusted_by_that(locations: Locations, write:
 
 
 @posix
-@pytest.mark.parametrize("mode", [0o666, 0o646, 0o602])
-def test_a_file_that_anybody_can_write_is_refused_with_the_line_that_mends_it(
-    locations: Locations, write: Write, mode: int
-) -> None:
-    write(locations.user, PROD).chmod(mode)
-
-    with pytest.raises(UnsafePermissions) as caught:
-        _load(locations)
-
-    assert f"chmod go-w {locations.user}" in str(caught.value)
-    locations.user.chmod(mode & ~0o022)
-    assert _load(locations).url == "https://mine.example.com/"
-
-
-@posix
-def test_an_explicit_file_that_anybody_can_write_is_refused(
-    locations: Locations, write: Write, tmp_path: Path
-) -> None:
-    path = write(tmp_path / "shared.toml", PROD)
-    path.chmod(0o666)
-
-    with pytest.raises(UnsafePermissions):
-        load_profile("prod", config_file=path, environ={}, locations=locations)
-
-
-@posix
-def test_the_private_group_of_umask_002_does_not_hurt(locations: Locations, write: Write) -> None:
-    """Ubuntu and Fedora give each user a group of the same name, and files mode 0664."""
-    import grp
-    import pwd
-
-    user = pwd.getpwuid(os.getuid())
-    group = grp.getgrgid(user.pw_gid)
-    if group.gr_name != user.pw_name or set(group.gr_mem) - {user.pw_name}:
-        pytest.skip("this account has no private group")
-    path = write(locations.user, PROD)
-    os.chown(path, -1, user.pw_gid)
-    path.chmod(0o664)
-
-    assert _load(locations).url == "https://mine.example.com/"
-
-
-@posix
-@pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="needs root")
-def test_another_group_that_can_write_is_refused(locations: Locations, write: Write) -> None:
-    path = write(locations.user, PROD)
-    os.chown(path, -1, 12345)
-    path.chmod(0o664)
-
-    with pytest.raises(UnsafePermissions, match="its group"):
-        _load(locations)
-
-
-@posix
-@pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="needs root")
-def test_a_user_file_of_another_owner_is_refused_and_an_explicit_one_is_not(
-    locations: Locations, write: Write
-) -> None:
-    path = write(locations.user, PROD)
-    os.chown(path, 12345, -1)
-
-    with pytest.raises(UnsafePermissions, match="belongs to another user"):
-        _load(locations)
-    elsewhere = Locations((), locations.user.with_name("none"), locations.state, None, None)
-    assert load_profile("prod", config_file=path, environ={}, locations=elsewhere).name == "prod"
-
-
-@posix
 def test_trust_admits_permissions_that_cannot_be_changed(
     locations: Locations, write: Write
 ) -> None:
@@ -368,65 +299,6 @@ def test_two_files_trusted_at_once_are_both_kept(locations: Locations, write: Wr
 
     assert store.holds(first)
     assert store.holds(second)
-
-
-def test_what_a_file_may_do_is_told_before_it_is_trusted() -> None:
-    tables: dict[str, object] = {
-        "default_profile": "prod",
-        "profiles": {
-            "prod": {
-                "url": "https://u:hunter2@evil.test/\x1b[2J",
-                "allow_http": True,
-                "proxy": {"url": "http://proxy.test", "password": "hunter2"},
-                "tls": {"verify": False, "ca_file": "evil.pem"},
-                "auth": {
-                    "scheme": "oidc",
-                    "issuer": "https://login.test",
-                    "tls": {"verify": False, "ca_file": "idp.pem", "client_key": "idp.key"},
-                    "proxy": "http://u:hunter2@idp-proxy.test",
-                    "password": ["env:AWS_SECRET", "hunter2", {"command": ["rm", "-rf", "/"]}],
-                },
-            }
-        },
-    }
-
-    told = "\n".join(trust.abilities(tables))
-
-    for expected in (
-        "chooses the default profile: prod",
-        "https://...@evil.test/",
-        "allow_http = true",
-        "http://proxy.test",
-        "tls.verify = false",
-        "evil.pem",
-        "https://login.test",
-        "auth.tls.verify = false",
-        'auth.tls.ca_file = "idp.pem"',
-        'auth.tls.client_key = "idp.key"',
-        'auth.proxy = "http://...@idp-proxy.test"',
-        "env:AWS_SECRET",
-        'runs a command: ["rm", "-rf", "/"]',
-    ):
-        assert expected in told
-    assert "hunter2" not in told
-    assert "\x1b" not in told
-
-
-@pytest.mark.parametrize(
-    "profile",
-    [
-        {"auth": {"scheme": "basic", "user_name": "hunter2:x"}},
-        {"auth": {"scheme": "basic", "token": "hunter2"}},
-        {"auth": {"scheme": "unknown", "pasword": "hunter2"}},
-        {"headers": {"url": "hunter2"}},
-        {"auth": {"scheme": "oidc", "extra_params": {"audience": "hunter2"}}},
-    ],
-)
-def test_only_fields_that_hold_no_secret_with_any_scheme_are_told(profile: object) -> None:
-    told = "\n".join(trust.abilities({"profiles": {"p": profile}}))
-
-    assert "hunter2" not in told
-    assert "is not shown" in told
 
 
 def test_a_missing_profile_that_no_file_defines_is_not_blamed_on_trust(

@@ -1,4 +1,4 @@
-"""Refuse files that others can write."""
+"""Owners and permissions of files: who may have written what decides where secrets go."""
 
 import os
 import re
@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 
 from gatepass._config.files import FileBytes, UnreadFile
-from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
-from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
+from gatepass._system.text import printable, quoted
 from gatepass.errors import Problem
 
 
-def oneself(sudo_uid: str | None) -> frozenset[int]:
-    """Return the users whose files are read: root, this one, and who became root by sudo."""
+def own_users(sudo_uid: str | None) -> frozenset[int]:
+    """Return the users whose files are read: root, this one, and the one who called sudo.
+
+    Args:
+        sudo_uid: the value of ``SUDO_UID``; it counts for root alone, since anybody can set it.
+    """
     if sys.platform == "win32":
         return frozenset()
     mine = os.geteuid()
@@ -22,22 +25,26 @@ def oneself(sudo_uid: str | None) -> frozenset[int]:
     return frozenset({0, mine} | through_sudo)
 
 
-def is_foreign(status: os.stat_result, admitted: frozenset[int]) -> bool:
+def belongs_to_another(status: os.stat_result, admitted: frozenset[int]) -> bool:
+    """Say whether a file belongs to none of the admitted users (never on Windows)."""
     return sys.platform != "win32" and status.st_uid not in admitted
 
 
 def another_owner(file: FileBytes, *, sudo_uid: str | None = None) -> str:
-    """Return the name of the user whose a file is; empty when it is one's own, or root's."""
-    return _user(file.status.st_uid) if is_foreign(file.status, oneself(sudo_uid)) else ""
+    """Return the name of the user who owns a file; empty for this user, and for root."""
+    return (
+        _name_of(file.status.st_uid) if belongs_to_another(file.status, own_users(sudo_uid)) else ""
+    )
 
 
-def of_another(path: Path, status: os.stat_result) -> UnreadFile:
-    owner = _user(status.st_uid)
+def unread_file_of_another(path: Path, status: os.stat_result) -> UnreadFile:
+    """Return what is told of a file that is not read because it belongs to another user."""
+    owner = _name_of(status.st_uid)
     way_out = f"if you know it: gatepass trust {quoted(str(path))}"
     return UnreadFile(path, f"belongs to another user, {owner}", way_out, owner)
 
 
-def _user(number: int) -> str:
+def _name_of(number: int) -> str:
     if sys.platform == "win32":
         return ""
     import pwd

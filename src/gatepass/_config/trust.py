@@ -1,10 +1,9 @@
-"""May this file take part? Reading files once, permissions, and the record of trusted files.
+"""Read project files, and keep the record of those that are trusted.
 
-A project file travels with a repository: whoever cloned it has not read it. It takes part only
-after its owner has said so, for exactly these bytes, with ``gatepass trust``. Files of the user
-and the system, and files that are named explicitly, take part by that, unless others can write
-to them. A project file that belongs to another user is not even read: anybody can put one into a
-folder above, such as ``/tmp``. ``gatepass trust FILE`` admits its owner too.
+A project file comes with a repository, and its user may never have read it. It takes part only
+after the user has trusted exactly these bytes with ``gatepass trust``. A project file that belongs
+to another user is not read at all, because anybody can put one into a folder above, such as
+``/tmp``; ``gatepass trust FILE`` admits its owner too.
 """
 
 import contextlib
@@ -12,7 +11,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,11 +29,14 @@ from gatepass._config.files import (
     unreadable,
     with_real_folder,
 )
-from gatepass._config.permissions import is_foreign, of_another, oneself, unsafe_permissions
-from gatepass._net.urls import hide_userinfo
+from gatepass._config.permissions import (
+    belongs_to_another,
+    own_users,
+    unread_file_of_another,
+    unsafe_permissions,
+)
 from gatepass._system import files
-from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
-from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
+from gatepass._system.text import printable
 from gatepass.errors import GatepassError, Problem, ProfileError, UnsafePermissions
 
 
@@ -43,8 +45,8 @@ def read_project_file(
 ) -> FileBytes | UnreadFile | None:
     """Read a project's file; None when there is none.
 
-    The owner is judged by the descriptor that the content is read from. Where the name is a link,
-    the owner of the link is judged too: he chooses what it leads to.
+    The owner is that of the descriptor from which the content is read. Where the path is a link,
+    the owner of the link counts too: he chooses what it leads to.
 
     Args:
         path: the file.
@@ -57,17 +59,21 @@ def read_project_file(
     """
     path = with_real_folder(path)
     recorded = store.owners(path)
-    admitted = oneself(sudo_uid) | (recorded or frozenset())
+    admitted = own_users(sudo_uid) | (recorded or frozenset())
     if recorded == frozenset():
         return _read_by_content(path, store, admitted)
     link = seen(path)
-    if link is not None and is_foreign(link, admitted):  # also one that may not be opened
-        return of_another(path, link)
+    if link is not None and belongs_to_another(link, admitted):  # also one that may not be opened
+        return unread_file_of_another(path, link)
     opened = open_regular(path, follow=link is not None and stat.S_ISLNK(link.st_mode))
-    return None if opened is None else _judged(path, opened, admitted, known=recorded is not None)
+    return (
+        None
+        if opened is None
+        else _read_open_file(path, opened, admitted, known=recorded is not None)
+    )
 
 
-def _judged(
+def _read_open_file(
     path: Path,
     opened: tuple[int, os.stat_result],
     admitted: frozenset[int],
@@ -76,9 +82,9 @@ def _judged(
 ) -> FileBytes | UnreadFile:
     """Read an open file of a project, unless it belongs to another user or is too large."""
     descriptor, status = opened
-    if is_foreign(status, admitted):
+    if belongs_to_another(status, admitted):
         os.close(descriptor)
-        return of_another(path, status)
+        return unread_file_of_another(path, status)
     file = content(path, descriptor, status, MOST_OF_PROJECT)
     if len(file.data) <= MOST_OF_PROJECT:
         return file
@@ -90,18 +96,18 @@ def _judged(
 def _read_by_content(
     path: Path, store: "TrustStore", admitted: frozenset[int]
 ) -> FileBytes | UnreadFile | None:
-    """Read a file whose record names no owner: one of another user counts as recorded only."""
+    """Read a file whose record names no owner: of another user only where it is unchanged."""
     link = seen(path)
     try:
         file = read_file(path, most=MOST_OF_PROJECT)
     except ProfileError:
-        if link is not None and is_foreign(link, admitted):
-            return of_another(path, link)
+        if link is not None and belongs_to_another(link, admitted):
+            return unread_file_of_another(path, link)
         raise
     if file is not None and not store.holds(file):
         for status in (link or file.status, file.status):
-            if is_foreign(status, admitted):
-                return of_another(path, status)
+            if belongs_to_another(status, admitted):
+                return unread_file_of_another(path, status)
     return file
 
 
@@ -147,10 +153,10 @@ class TrustStore:
         return entry is not None and entry["sha256"] == file.digest
 
     def owners(self, path: Path) -> frozenset[int] | None:
-        """Return who was admitted as the owner of this path, and of a link there.
+        """Return the users who were admitted as owners of a path, be it a file or a link.
 
-        None where it is not recorded. Nobody where an older version recorded it: then only the
-        recorded content counts.
+        None where the path is not recorded; empty where an older version recorded it: then only
+        the recorded content is read.
 
         Raises:
             ProfileError: the record itself can be written by others, or is damaged.
@@ -174,12 +180,12 @@ class TrustStore:
             files.make_private_folder(self._folder)
             files.replace(self._record(file.path), entry.encode())
         except OSError as error:
-            raise self._stays_as_it_is(error) from None
+            raise self._cannot_change(error) from None
 
     def trusted(self) -> tuple[Trusted, ...]:
         """List all files that are trusted, sorted. Reads each of them."""
         records = self._folder.glob("*.json") if self._folder.is_dir() else ()
-        return tuple(sorted(filter(None, map(self._described, records)), key=lambda one: one.path))
+        return tuple(sorted(filter(None, map(self._examine, records)), key=lambda one: one.path))
 
     def revoke(self, path: Path) -> bool:
         """Forget a file, which need not exist any more; say whether it was trusted.
@@ -200,27 +206,28 @@ class TrustStore:
             for record in found:
                 record.unlink(missing_ok=True)
         except OSError as error:
-            raise self._stays_as_it_is(error) from None
+            raise self._cannot_change(error) from None
         return bool(found)
 
-    def _stays_as_it_is(self, error: OSError) -> GatepassError:
+    def _cannot_change(self, error: OSError) -> GatepassError:
         return GatepassError(
             f"cannot change the record of trusted files, {self._folder}: {error.strerror}",
             hint="the folder must be yours and writable, and the disk must have space",
         )
 
-    def _described(self, record: Path) -> Trusted | None:
+    def _examine(self, record: Path) -> Trusted | None:
+        """Read a record and the file that it names."""
         try:
             found = read_file(record)
-            if found is None:  # revoked in this moment
+            if found is None:  # another process has just revoked it
                 return None
             since = found.status.st_mtime
-            entry = _valid(json.loads(found.data))
+            entry = _checked_entry(json.loads(found.data))
             path, digest = Path(entry["path"]), entry["sha256"]
-            is_its_own = record == self._record(path)  # a path may hold what none can
+            in_place = record == self._record(path)  # raises for what cannot be a path
         except (ProfileError, ValueError, TypeError, KeyError, RecursionError):
             return Trusted(record, "", record.lstat().st_mtime, "damaged record")
-        if not is_its_own or unsafe_permissions(found, own=True):
+        if not in_place or unsafe_permissions(found, own=True):
             return Trusted(record, "", since, "damaged record")
         return Trusted(path, digest, since, _state(path, digest, _recorded_owners(entry)))
 
@@ -236,7 +243,7 @@ class TrustStore:
         if problem is not None:
             raise UnsafePermissions(problems=[problem])
         try:
-            return _valid(json.loads(found.data))
+            return _checked_entry(json.loads(found.data))
         except (ValueError, TypeError, KeyError, RecursionError):
             raise ProfileError(
                 problems=[Problem(printable(str(record)), "", "damaged record of a trusted file")],
@@ -244,8 +251,8 @@ class TrustStore:
             ) from None
 
 
-def _valid(entry: Any) -> dict[str, Any]:
-    """Return what a record says; raise TypeError or KeyError where that is not what we write."""
+def _checked_entry(entry: Any) -> dict[str, Any]:
+    """Return the content of a record; raise TypeError or KeyError where it is damaged."""
     if not isinstance(entry, dict) or not isinstance(entry["sha256"], str):
         raise TypeError
     _recorded_owners(entry)
@@ -266,65 +273,6 @@ def _state(path: Path, digest: str, owners: frozenset[int]) -> State:
         return "unreadable"
     if file is None:
         return "absent"
-    if owners and is_foreign(file.status, owners | oneself(None)):
+    if owners and belongs_to_another(file.status, owners | own_users(None)):
         return "other owner"
     return "unchanged" if file.digest == digest else "changed"
-
-
-def abilities(tables: dict[str, object]) -> Iterable[str]:
-    """Describe what a file of profiles may do, one line each, before a person trusts it.
-
-    Names servers, issuers, references, commands, TLS files, proxies and plain http. A string
-    that is neither a reference nor in a field without secrets is not shown: it may be one.
-
-    Args:
-        tables: the parsed file.
-    """
-    default = tables.get("default_profile")
-    if default is not None:
-        yield f"chooses the default profile: {printable(str(default))}"
-    profiles = tables.get("profiles")
-    for name, profile in profiles.items() if isinstance(profiles, dict) else ():
-        yield f"profile {printable(str(name))}:"
-        for line in _told(profile, ()):
-            yield f"  {line}"
-
-
-def _told(value: object, key: tuple[str, ...]) -> Iterable[str]:
-    from gatepass._config.shown import may_be_shown  # only gatepass trust needs it
-
-    if isinstance(value, dict):
-        if set(value) == {"command"}:
-            yield f"{_dotted(key)} runs a command: {printable(json.dumps(value['command']))}"
-            return
-        for name, inner in value.items():
-            yield from _told(inner, (*key, str(name)))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _told(inner, key)
-    elif isinstance(value, bool | int | float):
-        yield f"{_dotted(key)} = {json.dumps(value)}"
-    elif isinstance(value, str) and _is_reference(value):
-        yield _assignment(key, value)
-    elif key[-1:] == ("description",):
-        return
-    elif isinstance(value, str) and may_be_shown(key, value):
-        yield _assignment(key, value)
-    else:
-        yield f"{_dotted(key)}: a value that is not shown"
-
-
-def _assignment(key: tuple[str, ...], text: str) -> str:
-    shown = json.dumps(hide_userinfo(text), ensure_ascii=False)
-    return f"{_dotted(key)} = {printable(shown)}"
-
-
-def _dotted(key: tuple[str, ...]) -> str:
-    return printable(".".join(key))
-
-
-def _is_reference(text: str) -> bool:
-    from gatepass._system import plugins
-
-    source, colon, _ = text.partition(":")
-    return bool(colon) and plugins.is_known(plugins.SECRETS, source)

@@ -89,25 +89,25 @@ class _Entry:
 
 
 def _entries(layers: Layers, default: str | None) -> "list[_Entry]":
-    untrusted = {name for source in layers.untrusted for name in source.names()}
-    confused = {complaint.profile: complaint.problem for complaint in similar_names(layers)}
+    untrusted = {name for layer in layers.untrusted for name in layer.names()}
+    similar = {each.profile: each.problem for each in similar_names(layers)}
     return [
         _untrusted_entry(layers, name)
         if name in untrusted
-        else _entry(layers, name, default, confused.get(name))
+        else _entry(layers, name, default, similar.get(name))
         for name in sorted(untrusted.union(layers.all_names))
     ]
 
 
-def _entry(layers: Layers, name: str, default: str | None, confused: Problem | None) -> _Entry:
-    profile, complaints = complaints_of(layers, name, MachineSettings())
-    if confused is not None:
-        complaints = (*complaints, confused)
+def _entry(layers: Layers, name: str, default: str | None, similar: Problem | None) -> _Entry:
+    profile, problems = complaints_of(layers, name, MachineSettings())
+    if similar is not None:
+        problems = (*problems, similar)
     table = _table(layers, name)
-    first = str(complaints[0]).split("\n")[0] if complaints else ""
-    sources = [source for source in layers.group_of(name) if name in source.names()]
-    if not sources:
-        sources = [layers.variables]
+    first = str(problems[0]).split("\n")[0] if problems else ""
+    found = [layer for layer in layers.group_of(name) if name in layer.names()]
+    if not found:
+        found = [layers.variables]
     return _Entry(
         name=name,
         url=profile.url if profile else _harmless_url(table.get("url")),
@@ -117,13 +117,13 @@ def _entry(layers: Layers, name: str, default: str | None, confused: Problem | N
         problem=first,
         trusted=True,
         default=name == default,
-        defined_in=tuple((source.kind, source.label) for source in sources),
+        defined_in=tuple((layer.kind, layer.label) for layer in found),
     )
 
 
 def _untrusted_entry(layers: Layers, name: str) -> _Entry:
-    sources = [source for source in layers.untrusted if name in source.names()]
-    table = sources[-1].profile(name) or {}
+    found = [layer for layer in layers.untrusted if name in layer.names()]
+    table = found[-1].profile(name) or {}
     return _Entry(
         name=name,
         url=_harmless_url(table.get("url")),
@@ -133,7 +133,7 @@ def _untrusted_entry(layers: Layers, name: str) -> _Entry:
         problem="",
         trusted=False,
         default=False,
-        defined_in=tuple((source.kind, source.label) for source in sources),
+        defined_in=tuple((layer.kind, layer.label) for layer in found),
     )
 
 

@@ -1,4 +1,4 @@
-"""``gatepass schema``: let editors know the keys of a profile file."""
+"""``gatepass schema``: write the JSON Schema by which editors know the keys of a file."""
 
 import json
 from pathlib import Path

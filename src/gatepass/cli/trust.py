@@ -1,4 +1,4 @@
-"""``gatepass trust``: let a project's file take part, after looking at it."""
+"""``gatepass trust``: show what a project's file may do, and trust it."""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ import click
 
 from gatepass._config import files, layers, locations, permissions
 from gatepass._config import trust as _trust
+from gatepass._config.abilities import abilities
 from gatepass._config.files import FileBytes, UnreadFile
 from gatepass._config.layer import MACHINE_KEYS, is_project
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE
@@ -98,9 +99,9 @@ def _trust_each(
 ) -> int:
     declined = False
     for path in paths:
-        unread = _unread(context, store, path)
+        unread = _skipped(context, store, path)
         if unread is not None and not named:
-            declined = True  # the folder is not one's own choice alone
+            declined = True  # a file of another user has to be named
             _output.tell(f"not trusted: {printable(str(unread))}")
             continue
         found = _read(context, path)
@@ -111,7 +112,7 @@ def _trust_each(
             )
         if store.holds(found) and unread is None:
             _output.tell(f"{printable(str(found.path))} is trusted already")
-        elif _agreed(context, found, yes=yes):
+        elif _confirm(context, found, yes=yes):
             store.add(found)
             _output.tell(f"trusted: {printable(str(found.path))}")
         else:
@@ -130,8 +131,8 @@ def _read(context: Context, path: Path) -> FileBytes | None:
     return files.read_file(path)
 
 
-def _unread(context: Context, store: TrustStore, path: Path) -> UnreadFile | None:
-    """Return a project's file that the search passes over, whoever trusts its content."""
+def _skipped(context: Context, store: TrustStore, path: Path) -> UnreadFile | None:
+    """Return a project's file if the search does not read it, even where its content is trusted."""
     if not _is_of_project(context, path):
         return None
     sudo_uid = context.environ.get("SUDO_UID")
@@ -147,7 +148,7 @@ def _project_files(context: Context, store: TrustStore) -> Iterator[Path]:
             if os.path.lexists(path := folder / name):
                 yield path
                 anything = True
-                unread = _unread(context, store, path)
+                unread = _skipped(context, store, path)
                 found |= unread is None or not unread.owner
         if found:
             return
@@ -158,8 +159,8 @@ def _project_files(context: Context, store: TrustStore) -> Iterator[Path]:
         )
 
 
-def _agreed(context: Context, file: FileBytes, *, yes: bool) -> bool:
-    """Show what a file may do, and have it confirmed."""
+def _confirm(context: Context, file: FileBytes, *, yes: bool) -> bool:
+    """Show what a file may do, and ask a person whether to trust it."""
     tables = layers.parse_layer(file, layer_of(file.path, context.locations)).tables
     owner = permissions.another_owner(file, sudo_uid=context.environ.get("SUDO_UID"))
     shown = printable(str(file.path))
@@ -169,7 +170,7 @@ def _agreed(context: Context, file: FileBytes, *, yes: bool) -> bool:
     for key in MACHINE_KEYS:
         if key in tables:
             _output.tell(f"  sets the machine setting {key}")
-    for line in _trust.abilities(tables):
+    for line in abilities(tables):
         _output.tell(f"  {line}")
     if yes:
         return True
