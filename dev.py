@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 # All of this file must parse on Python 3.6, so that an old Python gets as far as this line.
@@ -130,6 +131,23 @@ def run(module: str, *arguments: str) -> int:
     return subprocess.call([str(PYTHON), "-m", module, *arguments], cwd=ROOT)
 
 
+def run_with_progress(module: str, *arguments: str) -> int:
+    """As `run`; on a terminal one line shows meanwhile how long it has taken."""
+    begin, watched = time.monotonic(), sys.stderr.isatty()
+    with subprocess.Popen([str(PYTHON), "-m", module, *arguments], cwd=ROOT) as process:
+        while True:
+            try:
+                code = process.wait(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                if watched:
+                    seconds = time.monotonic() - begin
+                    print(f"\rdev.py: {seconds:.0f} s", end="", file=sys.stderr, flush=True)
+    if watched:
+        print("\r" + " " * 20 + "\r", end="", file=sys.stderr, flush=True)
+    return code
+
+
 def say(line: str) -> None:
     print("dev.py:", line, file=sys.stderr, flush=True)
 
@@ -161,7 +179,7 @@ def prepare(extras: str) -> None:
         return
     make_venv()
     say("installing gatepass and what it needs (the first time takes a minute)")
-    code = run("pip", *PIP_INSTALL, *constraints(), "--editable", f"{ROOT}{extras}")
+    code = run_with_progress("pip", *PIP_INSTALL, *constraints(), "--editable", f"{ROOT}{extras}")
     if code:
         sys.exit(code)
     wheel.unlink(missing_ok=True)
