@@ -1,15 +1,14 @@
-"""A server for contracts: it keeps what arrives, and lets in whoever brings anything along."""
+"""A server for contracts: it records requests, and accepts credentials of any kind."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from gatepass.sandbox._listener import Connection, Listener
+
 _PATH: Final = "/mi/"
-_POLL: Final = 0.01  # seconds until the accepting thread sees that it must end
 
 # What requests sends of its own accord.
 _ORDINARY: Final = frozenset(
@@ -51,8 +50,8 @@ class Loopback:
 
     Attributes:
         challenges: what a 401 says in ``WWW-Authenticate``.
-        demands: whether a request must carry something to be let in.
-        refuses: whether nobody is let in.
+        demands: whether a request without credentials is refused.
+        refuses: whether every request is refused.
         url: where it listens; empty before it does.
         requests: what arrived, in that order.
     """
@@ -66,46 +65,36 @@ class Loopback:
     @contextmanager
     def running(self) -> "Iterator[Loopback]":
         """Listen on a free port until the block ends."""
-        handler = type("Handler", (_Handler,), {"loopback": self})
-        with _Server(("127.0.0.1", 0), handler) as server:
-            self.url = f"http://127.0.0.1:{server.server_address[1]}{_PATH}"
-            thread = Thread(target=server.serve_forever, args=(_POLL,), daemon=True)
-            thread.start()
-            try:
-                yield self
-            finally:
-                server.shutdown()
-                thread.join()
+        listener = _LoopbackListener(self)
+        self.url = f"http://127.0.0.1:{listener.server_port}{_PATH}"
+        listener.start()
+        try:
+            yield self
+        finally:
+            listener.stop()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
+class _LoopbackConnection(Connection):
+    server: "_LoopbackListener"
+    wbufsize = -1  # head and body in one packet: in two, each response would wait 40 ms
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Be silent about clients that go away."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: in two, each answer would wait 40 ms
-    loopback: Loopback
-
-    def do_GET(self) -> None:
+    def _serve(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        arrival = Arrival(self.path, headers)
-        self.loopback.requests.append(arrival)
-        if self.loopback.refuses or (self.loopback.demands and not arrival.carries):
-            named = [("WWW-Authenticate", challenge) for challenge in self.loopback.challenges]
-            self._answer(401, named)
+        arrival, loopback = Arrival(self.path, headers), self.server.loopback
+        loopback.requests.append(arrival)
+        if loopback.refuses or (loopback.demands and not arrival.carries):
+            named = [("WWW-Authenticate", challenge) for challenge in loopback.challenges]
+            self._respond(401, named)
             return
         target = parse_qs(urlsplit(self.path).query).get("to")
         if target:
-            self._answer(302, [("Location", target[0])])
+            self._respond(302, [("Location", target[0])])
         else:
-            self._answer(200)
+            self._respond(200)
 
-    def _answer(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+    do_GET = do_HEAD = _serve  # noqa: N815 - the names in http.server
+
+    def _respond(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
         self.send_response(status)
         for name, value in (*headers, ("Content-Length", "2")):
             self.send_header(name, value)
@@ -113,7 +102,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(b"{}")
 
-    do_HEAD = do_GET  # noqa: N815 - the name is theirs
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature is theirs
-        """Say nothing."""
+class _LoopbackListener(Listener):
+    connection_class = _LoopbackConnection
+
+    def __init__(self, loopback: Loopback) -> None:
+        self.loopback = loopback
+        super().__init__(0, None)
