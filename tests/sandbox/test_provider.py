@@ -192,7 +192,7 @@ def test_a_wrong_request_comes_back_to_the_client(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"client_id": "stranger"},
+        {"client_id": "unknown"},
         {"redirect_uri": None},
         {"redirect_uri": "http://evil.example/callback"},
         {"redirect_uri": "https://127.0.0.1/callback"},
@@ -242,7 +242,7 @@ def test_a_login_brings_tokens_that_say_who_and_for_what(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"code": "stranger"},
+        {"code": "unknown"},
         {"code_verifier": "w" * 50},
         {"redirect_uri": "http://127.0.0.1:6/callback"},
         {"client_id": SERVICE_ID, "client_secret": SERVICE_SECRET},
@@ -377,7 +377,7 @@ def test_revocation_ends_the_family_and_knows_no_wrong_token(
 ) -> None:
     first = idp.issue()["refresh_token"]
     second = refresh(client, idp, first).json()["refresh_token"]
-    for value in (second, "stranger"):
+    for value in (second, "unknown"):
         data = {"token": value, "client_id": CLIENT_ID}
         assert client.post(idp.metadata["revocation_endpoint"], data=data).status_code == 200
     assert error(refresh(client, idp, second)) == (400, "invalid_grant")
@@ -748,13 +748,13 @@ def _challenge_of(answer: requests.Response) -> str:
 
 def test_the_server_takes_no_other_tokens(client: requests.Session, idp: IdentityProvider) -> None:
     with (
-        IdentityProvider(users=USERS) as stranger,
+        IdentityProvider(users=USERS) as another,
         Server(mode="oidc", provider=idp) as server,
     ):
         good = idp.issue()
         head, payload, _ = good["access_token"].split(".")
         for token in (
-            stranger.issue()["access_token"],
+            another.issue()["access_token"],
             idp.issue(audience="https://another.example")["access_token"],
             good["id_token"],
             good["refresh_token"],

@@ -1,4 +1,4 @@
-"""Who may log on: names, passwords, wrong attempts, lock-out."""
+"""Names and passwords, with wrong attempts and lock-out; for the server and the provider."""
 
 import hmac
 from collections import Counter
@@ -24,7 +24,7 @@ REASONS: Final[Mapping[Outcome, str]] = MappingProxyType(
         Outcome.LOCKED: "the account is locked after too many wrong passwords",
     }
 )
-"""Why somebody is not let in, for the 401's body."""
+"""Why a login is refused, for the 401's body."""
 
 
 def _digest(text: str) -> bytes:
@@ -49,12 +49,12 @@ class Accounts:
         self._in_a_row: Counter[str] = Counter()
 
     def password(self, user: str) -> str | None:
-        """Return a password, for a login that is never told the client's; None for no such user."""
+        """Return a password, for NTLM, which does not send the client's; None for no such user."""
         return self._passwords.get(user)
 
     def check(self, user: str, password: str) -> Outcome:
         """Compare in constant time and count."""
-        # The same comparison for a name that nobody has: the time must not tell which exist.
+        # The same comparison for an unknown name: the time must not tell which names exist.
         same = hmac.compare_digest(self._digests.get(user, _digest("")), _digest(password))
         return self.note(user, right=same and user in self._digests)
 
@@ -76,6 +76,6 @@ class Accounts:
         return Outcome.RIGHT if right else Outcome.WRONG
 
     def attempts(self, user: str) -> int:
-        """Return how many wrong passwords came for that name, also for one that nobody has."""
+        """Return how many wrong passwords came for that name, also for an unknown one."""
         with self._lock:
             return self._wrong[user]

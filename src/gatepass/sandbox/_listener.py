@@ -137,7 +137,7 @@ class Connection(BaseHTTPRequestHandler):
         if isinstance(self.request, ssl.SSLSocket):
             self.request.do_handshake()
         self.begin()
-        super().setup()  # last: where setup fails, nobody closes the streams that this one opens
+        super().setup()  # last: where setup fails, the streams that this one opens would stay open
 
     def begin(self) -> None:
         """Prepare for the requests of this connection; called once, after the handshake."""

@@ -111,7 +111,7 @@ class IdentityProvider(Running["_Run"]):
             RuntimeError: it runs already.
         """
         self._refuse_to_run_twice()
-        keys = Keys()  # before the port is opened, which nobody would close if joserfc is missing
+        keys = Keys()  # before the port is opened, which would stay open if joserfc is missing
         listener = self._new_listener()
         scheme = "https" if self.certificate else "http"
         issuer = f"{scheme}://127.0.0.1:{listener.server_port}{self.path}"
@@ -209,7 +209,7 @@ class IdentityProvider(Running["_Run"]):
         return state.tokens.response(state.grants.begin(grant))
 
     def approve(self, user_code: str, user: str | None = None) -> None:
-        """Approve a device in somebody's name.
+        """Approve a device as that user.
 
         Raises:
             KeyError: no device waits with that code.

@@ -104,7 +104,7 @@ class Server(Running["_Run"]):
         return self._run.listener.log.snapshot()
 
     def attempts(self, user: str) -> int:
-        """Return how many wrong passwords came for that name, also for one that nobody has."""
+        """Return how many wrong passwords came for that name, also for an unknown one."""
         return self._run.accounts.attempts(user)
 
 

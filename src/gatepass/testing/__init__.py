@@ -1,4 +1,4 @@
-"""For tests: contracts for foreign schemes and sources, and what pytest's fixtures give.
+"""For tests: contracts for third-party schemes and sources, and what pytest's fixtures give.
 
 The fixtures ``gatepass_server``, ``gatepass_idp`` and ``gatepass_profiles`` are there as soon as
 gatepass is installed; pytest finds them by its entry point. A package that brings a scheme or a

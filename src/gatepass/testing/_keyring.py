@@ -20,7 +20,7 @@ class PrivateKeyring(KeyringBackend):
     """Keeps the entries of one test."""
 
     priority = -1  # never chosen by itself
-    file = ""  # told by KEYRING_PROPERTY_FILE
+    file = ""  # set by KEYRING_PROPERTY_FILE
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return an entry; None where there is none."""
@@ -54,7 +54,9 @@ class PrivateKeyring(KeyringBackend):
 
     def _path(self) -> Path:
         if not self.file:
-            raise KeyringError("this keyring belongs to a test, and none has said where it lies")
+            raise KeyringError(
+                "this keyring belongs to a test, and KEYRING_PROPERTY_FILE is not set"
+            )
         return Path(self.file)
 
     def _write(self, entries: dict[str, dict[str, str]]) -> None:

@@ -179,13 +179,13 @@ class SchemeContract:
         try:
             self._session(_NOWHERE, environ={}).close()
         except SecretUnavailable as error:
-            told = str(error)
+            message = str(error)
         else:
             fail(
                 "a session is built although its secrets are missing: resolve them in "
                 "authenticator(), not at the first request"
             )
-        silent = [name for name in self.secrets if _variable(name) not in told]
+        silent = [name for name in self.secrets if _variable(name) not in message]
         if silent:
             fail(
                 f"the error does not tell that {' and '.join(silent)} is missing too: give all "
@@ -413,7 +413,7 @@ class SchemeContract:
         return {type(each).__name__ for each in errors if each is not None}
 
     def _with_values(self) -> Any:
-        """The scheme with secrets that were given in Python as values."""
+        """Return the scheme with secrets that were given in Python as values."""
         from gatepass._config.unnamed import unnamed_profile
 
         values = {name: Secret(value) for name, value in self.secrets.items()}
@@ -455,7 +455,7 @@ def _name(kind: Any) -> str:
 def _pickled(session: "Session") -> bytes:
     try:
         return pickle.dumps(session)
-    except Exception as error:  # noqa: BLE001 - whatever a scheme holds
+    except Exception as error:  # noqa: BLE001 - a scheme may hold anything
         fail(
             f"a session with it cannot be pickled ({type(error).__name__}: {error}): keep locks, "
             "connections and functions in the object that authenticator() returns, not in the "

@@ -158,7 +158,7 @@ class SourceContract:
             self._ask(replace(context, terminal=nobody))
         if asked or watch.questions:
             fail(
-                f"it asks a person where nobody is ({', '.join(asked + watch.questions)}): ask by "
+                f"without a person it asks one ({', '.join(asked + watch.questions)}): ask by "
                 "context.terminal.ask_secret(label) only, which refuses there; a batch job would "
                 "wait for ever"
             )
@@ -210,7 +210,7 @@ class SourceContract:
         except Exception as error:  # noqa: BLE001 - the source under test may raise anything
             fail(
                 f"it ends with {type(error).__name__}: raise gatepass.SecretUnavailable, of others "
-                "only the kind can be told, because their text may hold the secret"
+                "only the type is shown, because their text may hold the secret"
             )
         kind = type(answer).__name__
         return fail(f"where nothing is there it answers with {kind}: raise SecretUnavailable")

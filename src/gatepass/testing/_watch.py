@@ -1,8 +1,8 @@
 """What the contracts observe with: connections, questions to a person, secrets, a deadline.
 
 Python tells an audit hook (PEP 578) about each connection and each question at the terminal, so
-nothing has to be replaced by a stand-in. Such a hook cannot be taken away again; ours is set at
-the first use and does nothing while nobody watches. Code in C that connects by itself (a Kerberos
+nothing has to be replaced by a stand-in. Such a hook cannot be taken away again; ours is set at the
+first use and does nothing outside of ``watching``. Code in C that connects by itself (a Kerberos
 library) is not seen.
 """
 
@@ -84,7 +84,7 @@ def _note_connection(where: str) -> None:
 def _stop(what: str) -> NoReturn:
     for watch in _watching:
         watch.questions.append(what)
-    raise AskedError(f"{what} was used where nobody is")
+    raise AskedError(f"{what} was used in a run without a person")
 
 
 def fail(message: str) -> NoReturn:

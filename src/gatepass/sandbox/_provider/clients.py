@@ -1,4 +1,4 @@
-"""Which programs the identity provider knows, and how they prove who they are."""
+"""The clients of the identity provider, and their authentication (RFC 6749, section 2.3)."""
 
 import binascii
 from base64 import b64decode
@@ -29,7 +29,7 @@ class Clients:
         return self.secrets[client_id] is None
 
     def authenticate(self, form: Mapping[str, str], authorization: str | None) -> str:
-        """Return who asks (RFC 6749, section 2.3).
+        """Return the client that sent the request (RFC 6749, section 2.3).
 
         Raises:
             Refusal: unknown, without the right secret, or with two proofs at once.

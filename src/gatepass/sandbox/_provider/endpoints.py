@@ -37,7 +37,7 @@ GRANTS: Final = ("authorization_code", "refresh_token", "client_credentials", DE
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the endpoints go by; the fields are explained at ``IdentityProvider``."""
+    """Settings of the endpoints; the fields are explained at ``IdentityProvider``."""
 
     issuer: str
     audience: str
@@ -47,7 +47,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """Whom and what the endpoints know."""
+    """Accounts, clients and grants of one run of a provider."""
 
     accounts: Accounts
     clients: Clients
@@ -146,7 +146,7 @@ class Endpoints:
         if self.policy.auto_login is not None:
             return _redirect(self.callback(asked, self.policy.auto_login))
         if asked.get("prompt") == "none":
-            raise Refusal("login_required", "nobody has logged on here")
+            raise Refusal("login_required", "no user has logged on here")
         return page(login_form(_request_part(asked), asked.get("login_hint", "")))
 
     def _check_place(self, asked: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """What the identity provider has granted: codes, refresh tokens by login, devices; and counters.
 
-All of it lies under one lock, and each request is one step under that lock: two clients that come
-with the same refresh token at the same moment get two different answers, never half of one.
+One lock protects all of it, and each token request is one step under that lock: of two clients with
+the same refresh token at the same moment, one is served and the other is refused.
 """
 
 import secrets
@@ -54,7 +54,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a person, or nobody, allowed a client.
+    """What a person allowed a client, or a client itself.
 
     Attributes:
         subject: ``sub`` of the tokens.
@@ -95,7 +95,7 @@ class TokenFamily:
         client_id: for which client.
         refresh_token: the one that was given out last.
         rotations: how many were replaced.
-        revoked: whether none of them is good any more.
+        revoked: whether all of them are refused.
     """
 
     user: str
@@ -111,10 +111,10 @@ class Counts:
 
     Attributes:
         token_requests: number of token requests by ``grant_type``, refused ones too.
-        logins: how often somebody logged on or approved a device.
+        logins: how often a user logged on or approved a device.
         rotations: refresh tokens that were replaced.
         reuses: refresh tokens that came again after the grace.
-        forced_logins: families that ended by that: somebody has to log in again.
+        forced_logins: families that ended by that: the user has to log in again.
     """
 
     token_requests: Mapping[str, int]
@@ -226,7 +226,7 @@ class Grants:
     # --- authorization code (RFC 6749, 4.1; RFC 7636) ---
 
     def new_code(self, grant: Grant, redirect_uri: str, challenge: str) -> str:
-        """Return a code for somebody who has just logged on."""
+        """Return a code for a user who has just logged on."""
         code = secrets.token_urlsafe(24)
         ends_at = self._clock() + _CODE_SECONDS
         with self._lock:
@@ -313,7 +313,7 @@ class Grants:
         raise Refusal("invalid_grant", "the refresh token was used before")
 
     def revoke(self, token: str, client_id: str) -> None:
-        """End a family (RFC 7009). A token that nobody knows is no error."""
+        """End a family (RFC 7009). An unknown token is no error."""
         with self._lock:
             family = self._by_token.get(token)
             if family is not None and family.grant.client_id == client_id:
@@ -354,7 +354,7 @@ class Grants:
         return DeviceCode(code, user_code, int(rules.device_seconds), rules.device_interval)
 
     def decide(self, user_code: str, subject: str | None) -> None:
-        """Approve a device in somebody's name, or deny it with None.
+        """Approve a device as that user, or deny it with None.
 
         Raises:
             KeyError: no device waits with that code.
@@ -394,7 +394,7 @@ class Grants:
             device.interval += _SLOWER
             raise Refusal("slow_down", f"ask every {device.interval:g} seconds")
         if device.subject is None and not device.denied:
-            raise Refusal("authorization_pending", "nobody has approved the device yet")
+            raise Refusal("authorization_pending", "the device has not been approved yet")
 
 
 def _challenge(verifier: str) -> str:

@@ -1,4 +1,4 @@
-"""Signs what the identity provider gives out: access tokens, ID tokens, and the keys to check them.
+"""Issues access tokens and ID tokens, and publishes the keys to check them.
 
 RS256 (RFC 7518); access tokens are JWTs (RFC 9068) so that a resource server can check them alone.
 """

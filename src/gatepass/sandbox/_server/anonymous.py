@@ -1,4 +1,4 @@
-"""Mode ``open``: everybody may come in, nobody is asked."""
+"""Mode ``open``: every request is admitted."""
 
 from gatepass.sandbox._server.login import ConnectionLogin, Login, LoginContext, LoginResult
 

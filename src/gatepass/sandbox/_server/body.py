@@ -14,7 +14,7 @@ _CHUNK_HEAD: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\n]*)?\r?\n")
 
 
 class FramingError(ValueError):
-    """The framing of the body is malformed: nobody knows where the next request begins."""
+    """The framing of the body is malformed, so the start of the next request is unknown."""
 
 
 class ByteStream(Protocol):

@@ -49,7 +49,7 @@ class LoginResult:
 
     Attributes:
         admitted: whether the page is answered; otherwise 401 is.
-        user: who is logged on; None for nobody in particular, and where it is not admitted.
+        user: who is logged on; None in mode ``open``, and where the request is not admitted.
         challenges: values of ``WWW-Authenticate``, one header each; with an answer that is
             admitted too, where a handshake ends with the server's proof (RFC 4559, section 5).
         reason: one sentence for the 401's body.
@@ -65,7 +65,7 @@ class ConnectionLogin(Protocol):
     """The login on one connection; used by one thread."""
 
     def authenticate(self, authorization: str | None) -> LoginResult:
-        """Judge the next request of the connection by its ``Authorization`` header."""
+        """Authenticate the next request of the connection by its ``Authorization`` header."""
 
 
 class Login(Protocol):

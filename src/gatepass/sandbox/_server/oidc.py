@@ -1,6 +1,6 @@
 """Mode ``oidc``: access tokens of the sandbox's identity provider (RFC 6750).
 
-Whoever comes without one is told where to log on, in Granta's own words, which are no standard: ::
+A request without one gets a challenge in Granta's own form, which is no standard: ::
 
     Bearer authority="…", clientid="…", redirecturi="…", scope="…", apiAudience="…"
 """
@@ -14,8 +14,8 @@ from gatepass.sandbox.provider import IdentityProvider, TokenRefused
 
 SCOPES: Final = "openid offline_access"
 
-# Below the ports that systems give to outgoing connections: nobody takes it by accident before
-# the client listens there.
+# Below the ports that systems give to outgoing connections, so that none takes it before the client
+# listens there.
 _PORTS: Final = range(20000, 32000)
 _ATTEMPTS: Final = 100
 
@@ -43,7 +43,7 @@ class Oidc:
         return self
 
     def authenticate(self, authorization: str | None) -> LoginResult:
-        """Admit a good token; say where to log on, and what was wrong."""
+        """Admit a good token; otherwise say where to log on, and what was wrong."""
         scheme, _, token = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             return self._refuse("an access token is missing")

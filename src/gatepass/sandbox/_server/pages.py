@@ -36,7 +36,7 @@ class PageRequest:
     Attributes:
         method: such as ``GET``.
         path: path and query, as sent.
-        user: who is logged on; None for nobody.
+        user: who is logged on; None for no user.
         body: what came with it.
     """
 

@@ -19,7 +19,7 @@ class Request:
         number: number of the request on that connection, from 1.
         method: such as ``GET``.
         path: path and query, as sent.
-        user: who was logged on; None when nobody was.
+        user: who was logged on; None for no user.
         status: of the answer.
         has_authorization: whether an ``Authorization`` header came.
         scheme: its first word in lower case when that is a known scheme, ``other`` when not;

@@ -46,7 +46,7 @@ class Windows:
             self._binding = _binding_hash(context.certificate)
 
     def new_connection_login(self) -> ConnectionLogin:
-        """Begin a connection; nobody is logged on there."""
+        """Begin a connection, on which no user is logged on."""
         return _Connection(self._accounts, self._offer, self._ntlm, self._binding)
 
 
@@ -67,7 +67,7 @@ class _Connection:
         """Go one message on with the login, or admit who is logged on already.
 
         The messages of a login follow each other: any other request in between ends it. One that
-        brings credentials of its own is judged by these, whoever is logged on.
+        brings credentials of its own is authenticated by these, also where a user is logged on.
         """
         attempt, self._attempt = self._attempt, None
         if authorization is None and self._user is not None:
@@ -123,7 +123,7 @@ class _Attempt:
 
     @property
     def name(self) -> str | None:
-        """Who tries; None before that is told."""
+        """The user name; None before the client has sent it."""
         return self._acceptor.name
 
     @property
@@ -158,7 +158,7 @@ class _Acceptor:
     """pyspnego's acceptor of NTLM, with a closer look at the last message.
 
     Attributes:
-        name: who tries, as in that message.
+        name: the user name, as in that message.
     """
 
     def __init__(self, ntlm: Any, binding: bytes | None) -> None:
@@ -215,8 +215,8 @@ def _ntlm_with(accounts: Accounts) -> Any:
         _: str, domain: str | None = None, user: str | None = None
     ) -> tuple[str | None, str | None, bytes, bytes]:
         password = accounts.password(f"{domain}\\{user}" if domain else user or "")
-        # For a name that nobody has, a hash to which no password is known. The first is the hash
-        # of LAN Manager, older than NTLM: nobody logs on by that.
+        # An unknown name gets a hash to which no password is known. The first is the hash of LAN
+        # Manager, older than NTLM, which cannot be used to log on.
         known = ntlm.ntowfv1(password) if password is not None else urandom(16)
         return domain, user, urandom(16), known
 
