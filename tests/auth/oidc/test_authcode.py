@@ -107,7 +107,7 @@ def log_in(
         send=provider.send(client),
         terminal=person.terminal(console),
         timeout=timeout,
-        advice="gatepass login prod",
+        hint="gatepass login prod",
     )
 
 
@@ -362,7 +362,7 @@ def test_without_anybody_nothing_is_opened_and_nothing_waits() -> None:
             CLIENT,
             send=provider.send(CLIENT),
             terminal=person.terminal(interactive=False),
-            advice="gatepass login prod",
+            hint="gatepass login prod",
         )
     assert "a person must log in, and interactive=False forbids asking" in caught.value.message
     assert person.seen.empty()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gatepass.auth._oidc.refresh import CachedToken
+from gatepass.auth._oidc.cached_token import CachedToken
 from gatepass.secrets import Secret
 
 
@@ -29,14 +29,14 @@ def test_a_token_is_renewed_ahead_of_its_end_and_usable_until_then(
 ) -> None:
     live = CachedToken.of(Secret("t"), 1000, _at(1000 - life))
 
-    assert live.lasts(_at(now)) is fresh
-    assert live.lasts(_at(now), ahead=False) is usable
+    assert live.is_usable(_at(now)) is fresh
+    assert live.is_usable(_at(now), ahead=False) is usable
 
 
 def test_a_wall_clock_that_is_set_back_does_not_keep_a_token_alive() -> None:
     live = CachedToken.of(Secret("t"), 1000, _at(900))
 
-    assert not replace(live, deadline=time.monotonic() - 1).lasts(_at(900), ahead=False)
+    assert not replace(live, deadline=time.monotonic() - 1).is_usable(_at(900), ahead=False)
 
 
 def test_a_computer_that_slept_does_not_keep_a_token_alive() -> None:
@@ -45,8 +45,8 @@ def test_a_computer_that_slept_does_not_keep_a_token_alive() -> None:
 
     assert live.deadline is not None
     assert live.deadline > time.monotonic()
-    assert not live.lasts(_at(1001), ahead=False)
+    assert not live.is_usable(_at(1001), ahead=False)
 
 
 def test_a_token_without_an_end_is_used_until_the_server_refuses_it() -> None:
-    assert CachedToken.of(Secret("t"), None, _at(0)).lasts(_at(1e12))
+    assert CachedToken.of(Secret("t"), None, _at(0)).is_usable(_at(1e12))

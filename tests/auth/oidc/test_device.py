@@ -54,7 +54,7 @@ class Time:
         self.now += seconds
 
     @property
-    def pace(self) -> Clock:
+    def clock(self) -> Clock:
         return Clock(now=lambda: self.now, sleep=self.sleep)
 
     @property
@@ -99,13 +99,13 @@ class World:
         return device.log_in(
             PROVIDER,
             CLIENT,
-            ask=lambda _: offer,
+            request_code=lambda _: offer,
             send=send,
             terminal=Terminal(
                 {}, interactive=True, write=self.told.append, open_console=lambda _: self
             ),
-            pace=self.time.pace,
-            advice="gatepass login prod",
+            clock=self.time.clock,
+            hint="gatepass login prod",
             **more,
         )
 
@@ -140,10 +140,10 @@ def over_http(
     return device.log_in(
         provider.metadata,
         client,
-        ask=ask,
+        request_code=ask,
         send=provider.send(client),
         terminal=Terminal({}, interactive=True, write=told.append, open_console=lambda _: None),
-        pace=(time or Time()).pace,
+        clock=(time or Time()).clock,
     )
 
 
@@ -259,7 +259,7 @@ def test_a_provider_without_this_login_is_told() -> None:
         device.log_in(
             Provider("https://idp.example", "https://idp.example/token"),
             CLIENT,
-            ask=lambda _: OFFER,
+            request_code=lambda _: OFFER,
             send=lambda _: Tokens(Secret("at")),
             terminal=Terminal({}, interactive=True),
         )
@@ -273,10 +273,10 @@ def test_without_anybody_nothing_is_asked() -> None:
         device.log_in(
             PROVIDER,
             CLIENT,
-            ask=never,
+            request_code=never,
             send=never,
             terminal=Terminal({"CI": "1"}),
-            advice="gatepass login prod",
+            hint="gatepass login prod",
         )
     assert caught.value.hint == "gatepass login prod"
 

@@ -15,7 +15,8 @@ from gatepass._session.adapter import Network
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc import discovery
 from gatepass.auth._oidc.discovery import DiscoveryFailed, discover_from_challenge, fetch_metadata
-from gatepass.auth._oidc.http import EndpointRefused, InvalidResponse, NoResponse
+from gatepass.auth._oidc.endpoint import EndpointRefused
+from gatepass.auth._oidc.http import InvalidResponse, NoResponse
 from gatepass.errors import GatepassError
 from tests.support.echo import Answer, Answers, Echo, Seen, echo
 from tests.support.peers.waiting import free_port
@@ -210,7 +211,7 @@ def test_each_endpoint_is_checked(name: str) -> None:
             assert "canary" not in str(caught.value)
         more = {name: ["https://idp/x"]}
         issuer = serve(server, **more)
-        with pytest.raises(DiscoveryFailed, match=f"{name} is not a text"):
+        with pytest.raises(DiscoveryFailed, match=f"{name} is not a string"):
             fetch_metadata(http(), issuer)
 
 
@@ -218,12 +219,12 @@ def test_each_endpoint_is_checked(name: str) -> None:
     ("name", "value", "what"),
     [
         ("token_endpoint", None, "names no token_endpoint"),
-        ("token_endpoint_auth_methods_supported", "none", "not a list of texts"),
-        ("id_token_signing_alg_values_supported", [1], "not a list of texts"),
-        ("code_challenge_methods_supported", {}, "not a list of texts"),
+        ("token_endpoint_auth_methods_supported", "none", "not a list of strings"),
+        ("id_token_signing_alg_values_supported", [1], "not a list of strings"),
+        ("code_challenge_methods_supported", {}, "not a list of strings"),
         ("code_challenge_methods_supported", ["plain"], "S256"),
-        ("authorization_response_iss_parameter_supported", "false", "not true or false"),
-        ("authorization_response_iss_parameter_supported", 0, "not true or false"),
+        ("authorization_response_iss_parameter_supported", "false", "not a boolean"),
+        ("authorization_response_iss_parameter_supported", 0, "not a boolean"),
     ],
 )
 def test_metadata_that_contradicts_its_rules_is_refused(name: str, value: Any, what: str) -> None:
@@ -258,7 +259,7 @@ _NAMES = [
 @given(st.dictionaries(st.sampled_from(_NAMES), _VALUES))
 def test_any_metadata_gives_a_provider_or_our_errors(found: dict[str, Any]) -> None:
     with suppress(GatepassError):
-        provider = discovery._provider("https://idp", found)
+        provider = discovery._to_provider("https://idp", found)
         assert provider.token_endpoint.startswith(("https://", "http://localhost"))
         assert all(isinstance(each, str) for each in provider.auth_methods)
 

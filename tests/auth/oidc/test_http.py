@@ -20,23 +20,22 @@ from urllib3.util import parse_url
 
 from gatepass._session.adapter import Network
 from gatepass._vault.records import Client, Provider
+from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint
+from gatepass.auth._oidc.foreign_text import printable
 from gatepass.auth._oidc.http import (
     MAX_BYTES,
     Deadline,
-    EndpointRefused,
     InvalidResponse,
     NoResponse,
     NotSent,
     ResponseLost,
-    _Body,
-    check_endpoint,
+    _CancellableBody,
     client_authentication,
     get_json,
-    json_object,
     post_form,
-    printable,
     request_token,
 )
+from gatepass.auth._oidc.strict_json import json_object
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 from tests.net.test_tls import server_side
@@ -308,8 +307,8 @@ def test_what_was_given_up_before_it_left_never_leaves() -> None:
     with raw_server(never_answers) as url, pytest.raises(NotSent):
         post_form(ours(), url.replace("http://", "https://"), FORM, seconds=0.3)
 
-    body = _Body(b"form", Deadline.after(60))
-    assert body.keep() is False
+    body = _CancellableBody(b"form", Deadline.after(60))
+    assert body.cancel() is False
     with pytest.raises(OSError, match="given up"):
         body.read()
 

@@ -250,7 +250,7 @@ def test_without_a_kid_the_fitting_keys_are_tried() -> None:
 def test_a_kid_is_a_text(usual: Idp, kid: object) -> None:
     head = encoded(json.dumps({"alg": "RS256", "kid": kid}).encode())
     _, payload, signature = signed().reveal().split(".")
-    with pytest.raises(InvalidIdToken, match="not a text"):
+    with pytest.raises(InvalidIdToken, match="not a string"):
         usual.check(Secret(f"{head}.{payload}.{signature}"))
 
 

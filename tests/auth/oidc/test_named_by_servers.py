@@ -20,7 +20,7 @@ from gatepass._config.profile import Profile
 from gatepass._net.urls import leads_here
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
-from gatepass.auth._oidc.http import EndpointRefused
+from gatepass.auth._oidc.endpoint import EndpointRefused
 from gatepass.errors import GatepassError
 from gatepass.sandbox.provider import IdentityProvider
 from tests.support.echo import Answer, Echo, Seen, echo, refused

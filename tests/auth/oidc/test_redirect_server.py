@@ -15,14 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatepass.auth._oidc.callback import Callback, parse_callback
 from gatepass.auth._oidc.redirect_page import PageKind, page
-from gatepass.auth._oidc.redirect_server import (
-    Callback,
-    RedirectServer,
-    _Refusal,
-    _Wanted,
-    parse_callback,
-)
+from gatepass.auth._oidc.redirect_server import RedirectServer, _ExpectedRequest, _Refusal
 from gatepass.errors import GatepassError
 from tests.support import raw
 from tests.support.peers.environ import clean_environ
@@ -64,7 +59,7 @@ def still_waits(redirect_server: RedirectServer) -> None:
         port_of(redirect_server), raw.get(f"/callback?{GOOD}", host(redirect_server))
     ) as browser:
         assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
-        redirect_server.answer("done")
+        redirect_server.send_page("done")
         assert raw.answer(browser).status == 200
 
 
@@ -87,7 +82,7 @@ def test_the_callback_arrives_and_the_browser_hears_only_after_the_verdict(
         with pytest.raises(BlockingIOError):
             browser.recv(1)
         browser.settimeout(raw.SECONDS)
-        redirect_server.answer("done")
+        redirect_server.send_page("done")
         answered = raw.answer(browser)
     assert answered.status == 200
     assert answered.body == page("done").body
@@ -99,7 +94,7 @@ def test_the_page_says_how_it_ended(redirect_server: RedirectServer, kind: PageK
         port_of(redirect_server), raw.get(f"/callback?{GOOD}", host(redirect_server))
     ) as browser:
         assert redirect_server.wait(raw.SECONDS)
-        redirect_server.answer(kind)
+        redirect_server.send_page(kind)
         answered = raw.answer(browser)
     assert (answered.status, answered.body) == (page(kind).status, page(kind).body)
 
@@ -127,7 +122,7 @@ def test_a_callback_that_comes_again_changes_nothing_and_sees_the_same_page(
     with raw.asked(port, raw.get(f"/callback?{GOOD}", host(redirect_server))) as browser:
         assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
         with raw.asked(port, again) as reloaded:
-            redirect_server.answer("done")
+            redirect_server.send_page("done")
             assert raw.answer(browser).body == page("done").body
             assert raw.answer(reloaded).body == page("done").body
         assert raw.ask(port, again).body == page("done").body
@@ -137,7 +132,7 @@ def test_a_callback_that_comes_again_changes_nothing_and_sees_the_same_page(
 def test_a_browser_that_has_gone_does_not_lose_the_login(redirect_server: RedirectServer) -> None:
     with raw.asked(port_of(redirect_server), raw.get(f"/callback?{GOOD}", host(redirect_server))):
         assert redirect_server.wait(raw.SECONDS)
-    redirect_server.answer("done")
+    redirect_server.send_page("done")
     assert raw.open_address(f"{redirect_server.redirect_uri}?{GOOD}").body == page("done").body
 
 
@@ -147,7 +142,7 @@ def test_a_browser_that_ends_its_side_still_gets_its_page(redirect_server: Redir
     ) as browser:
         browser.shutdown(socket.SHUT_WR)
         assert redirect_server.wait(raw.SECONDS)
-        redirect_server.answer("done")
+        redirect_server.send_page("done")
         assert raw.answer(browser).status == 200
 
 
@@ -468,7 +463,7 @@ def test_a_fixed_address_is_used_exactly_as_registered(template: str) -> None:
         browser = threading.Thread(target=raw.open_address, args=(f"{written}?{GOOD}",))
         browser.start()
         assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
-        redirect_server.answer("done")
+        redirect_server.send_page("done")
         browser.join()
 
 
@@ -654,7 +649,7 @@ def test_many_logins_leave_no_descriptor_open() -> None:
 
 # --- anything ------------------------------------------------------------------------------
 
-WANTED = _Wanted(4711, "/callback", STATE)
+EXPECTED = _ExpectedRequest(4711, "/callback", STATE)
 pieces = st.sampled_from(
     ["code", "state", "iss", "error", "=", "&", ";", STATE, CODE, "%00", "%ff", "+", "#", "?", "[]"]
 )
@@ -693,7 +688,7 @@ heads = st.lists(
 
 @given(heads)
 def test_no_head_is_judged_ours_without_method_path_host_and_state(head: bytes) -> None:
-    judged = WANTED.judge(head)
+    judged = EXPECTED.check(head)
     if isinstance(judged, _Refusal):
         assert judged.kind in {"again", "nothing"}
     else:
@@ -706,7 +701,7 @@ def test_no_head_is_judged_ours_without_method_path_host_and_state(head: bytes) 
 def test_nothing_of_a_request_ever_appears_in_a_page(path: str, query: str) -> None:
     """Pages are constants: what a request can choose is which of them."""
     target = f"/{quote(path)}?{quote(query, safe='=&')}"
-    judged = WANTED.judge(raw.get(target, "127.0.0.1:4711").removesuffix(b"\r\n\r\n"))
+    judged = EXPECTED.check(raw.get(target, "127.0.0.1:4711").removesuffix(b"\r\n\r\n"))
     assert isinstance(judged, _Refusal | Callback)
     if isinstance(judged, _Refusal):
         assert judged == _Refusal(judged.kind, judged.status)
@@ -732,7 +727,7 @@ def test_nothing_that_is_sent_comes_back(redirect_server: RedirectServer) -> Non
         port_of(redirect_server), raw.get(f"/callback?{query}", host(redirect_server))
     ) as browser:
         assert redirect_server.wait(raw.SECONDS)
-        redirect_server.answer("failed")
+        redirect_server.send_page("failed")
         assert b"c4nary" not in raw.everything(browser)
 
 

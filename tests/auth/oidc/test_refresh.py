@@ -18,7 +18,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from gatepass._vault.records import InFlight, Record
-from gatepass.auth._oidc import refresh
+from gatepass.auth._oidc import refresh, refresh_request
 from gatepass.auth._oidc.http import ResponseLost
 from gatepass.auth._oidc.login import OidcLogin
 from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, TokenNotPersisted
@@ -215,7 +215,7 @@ from dis import Bytecode
 from functools import cache
 from time import sleep
 from traceback import walk_stack
-from gatepass.auth._oidc.refresh import run_uninterrupted
+from gatepass.auth._oidc.uninterrupted import run_uninterrupted
 
 
 @cache
@@ -302,13 +302,9 @@ def test_what_nobody_waits_for_is_not_begun(make: Callable[..., World]) -> None:
     login = login_of(mi)
     asked = world.token_requests
     with pytest.raises(KeyboardInterrupt):
-        refresh._renew_under_lock(
-            login._vault,
-            login._identity,
-            login._refresh_context(),
-            login.access_token(),
-            lambda: True,
-        )
+        refresh._Renewal(
+            login._vault, login._identity, login._refresh_context(), login.access_token()
+        ).renew_under_lock(lambda: True, lambda: True)
 
     assert world.token_requests == asked
     assert not list(world.folder.glob("*.inflight"))
@@ -518,8 +514,8 @@ def test_a_second_question_that_never_left_does_not_undo_the_first() -> None:
     """The token may be used up, and the journal must go on saying so."""
     http, adapter = requests.Session(), _LostThenGone()
     http.mount("https://", adapter)
-    request = refresh.RefreshContext(http, None, time.time, "")
+    request = refresh_request.RefreshContext(http, None, time.time, "")
 
     with pytest.raises(ResponseLost):
-        refresh.post_refresh(PROVIDER, "client", Secret("token"), request)
+        refresh_request.post_refresh(PROVIDER, "client", Secret("token"), request)
     assert adapter.times == 2

@@ -49,7 +49,7 @@ class Shared:
             login._identity,
             asked,
             refused=self.token,
-            unsaved=login._keep_unsaved,
+            on_unsaved=login._keep_unsaved,
         )
 
     @property
@@ -150,9 +150,9 @@ def test_without_a_lease_that_outlasts_the_request_no_token_is_spent(shared: Sha
         return False
 
     with pytest.raises(VaultError, match="ended before its holder was done"):
-        refresh._renew_under_lock(
-            login._vault, login._identity, login._refresh_context(), shared.token, lease_ends
-        )
+        refresh._Renewal(
+            login._vault, login._identity, login._refresh_context(), shared.token
+        ).renew_under_lock(lease_ends, lease_ends)
 
     assert shared.world.token_requests == before
     assert login._vault.read_in_flight(login._identity) is None
@@ -326,6 +326,7 @@ _WORKER = """
 import dataclasses, sys, time
 import requests
 from gatepass.auth._oidc import refresh
+from gatepass.auth._oidc.refresh_request import RefreshContext
 from gatepass._vault.redis_store import RedisStore, Server
 from gatepass._vault.key import referenced_key
 from gatepass._vault.records import Identity
@@ -335,7 +336,7 @@ from gatepass.secrets import Secret
 port, origin, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 store = RedisStore(Server("127.0.0.1", port, 0), margin=0.5)
 vault = Vault(store, referenced_key("file:key", lambda: Secret(open(key).read().strip())))
-request = refresh.RefreshContext(requests.Session(), None, time.time, "", seconds=1.0, settle=0.1)
+request = RefreshContext(requests.Session(), None, time.time, "", seconds=1.0, settle=0.1)
 token = None
 while True:
     try:

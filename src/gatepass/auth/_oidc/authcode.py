@@ -1,4 +1,4 @@
-"""The browser login: authorization code with PKCE (RFC 6749 section 4.1, RFC 7636, RFC 8252).
+"""Log in with a browser: authorization code with PKCE (RFC 6749 section 4.1, RFC 7636, RFC 8252).
 
 A person logs in on a page of the identity provider, and the browser brings the answer to a
 server on loopback. Where the browser is on another machine, its last page does not load there;
@@ -15,17 +15,21 @@ from typing import Final
 
 from gatepass._system.terminal import Terminal, Waiting
 from gatepass._vault.records import Client, Provider, Tokens
-from gatepass.auth._oidc.redirect_server import Callback, RedirectServer, parse_callback
+from gatepass.auth._oidc.callback import Callback, parse_callback
+from gatepass.auth._oidc.redirect_server import RedirectServer
+from gatepass.auth._oidc.token_request import form_of_code
 from gatepass.errors import GatepassError, LoginRequired, NobodyThere
 from gatepass.secrets import Secret
 
 Send = Callable[[Mapping[str, str]], Tokens]
-"""Sends fields to the token endpoint, adds who the client is, and reads the answer."""
+"""Sends a form to the token endpoint, adds who the client is, and reads the response."""
 
 Accept = Callable[[Tokens, str], None]
-"""Judges tokens and the nonce of their ID token; raises where they must not be used."""
+"""Checks tokens and the nonce of their ID token; raises where they must not be used."""
 
-_LOOK: Final = 0.2  # seconds; until a countdown moves, a typed line is seen, Windows sees Ctrl-C
+_POLL_SECONDS: Final = (
+    0.2  # seconds; until a countdown moves, a typed line is seen, Windows sees Ctrl-C
+)
 _RESERVED: Final = frozenset(
     "client_id code_challenge code_challenge_method nonce redirect_uri response_mode response_type "
     "scope state".split()
@@ -33,7 +37,7 @@ _RESERVED: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
+class _LoginValues:
     """The three random values of one login, 256 bits each."""
 
     state: str
@@ -41,21 +45,13 @@ class _Attempt:
     verifier: Secret
 
     @classmethod
-    def fresh(cls) -> "_Attempt":
+    def generate(cls) -> "_LoginValues":
         from secrets import token_urlsafe
 
         return cls(token_urlsafe(32), token_urlsafe(32), Secret(token_urlsafe(32)))
 
-    def challenge(self) -> str:
-        """Return what the verifier is shown as (RFC 7636, section 4.2)."""
-        from base64 import urlsafe_b64encode
-        from hashlib import sha256
 
-        digest = sha256(self.verifier.reveal().encode("ascii")).digest()
-        return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
-
-
-def _take(_tokens: Tokens, _nonce: str) -> None:
+def _accept_any(_tokens: Tokens, _nonce: str) -> None:
     """Accept any tokens."""
 
 
@@ -66,8 +62,8 @@ def log_in(
     send: Send,
     terminal: Terminal,
     timeout: float = 300.0,
-    accept: Accept = _take,
-    advice: str = "",
+    accept: Accept = _accept_any,
+    hint: str = "",
 ) -> tuple[Tokens, str]:
     """Let a person log in, in a browser, and return the tokens and the nonce of the ID token.
 
@@ -80,8 +76,8 @@ def log_in(
         send: sends the token request and reads its answer.
         terminal: the way to the person.
         timeout: seconds until the person must have logged in.
-        accept: judges the tokens, with the nonce, before the browser says that all is well.
-        advice: what to run instead where nobody is there.
+        accept: checks the tokens, with the nonce, before the browser says that all is well.
+        hint: what to run instead where nobody is there.
 
     Raises:
         LoginRequired: nobody is there, nobody logged in in time, or the provider refused.
@@ -90,31 +86,34 @@ def log_in(
     """
     nobody = terminal.why_not_browse()
     if nobody is not None:
-        raise LoginRequired(f"a person must log in, and {nobody}", hint=advice)
-    attempt = _Attempt.fresh()
-    with RedirectServer(attempt.state, client.redirect_uri) as redirect_server:
-        address = _authorization_url(provider, client, attempt, redirect_server.redirect_uri)
-        callback = _Wait(redirect_server, terminal, attempt.state, timeout).callback(
+        raise LoginRequired(f"a person must log in, and {nobody}", hint=hint)
+    values = _LoginValues.generate()
+    with RedirectServer(values.state, client.redirect_uri) as redirect_server:
+        address = _authorization_url(provider, client, values, redirect_server.redirect_uri)
+        callback = _CallbackWait(redirect_server, terminal, values.state, timeout).get_callback(
             provider, address
         )
         if callback is None:
-            raise LoginRequired(f"nobody logged in within {timeout:.0f} s", hint=advice)
+            raise LoginRequired(f"nobody logged in within {timeout:.0f} s", hint=hint)
         try:
-            code = _checked(callback, provider, advice)
-            tokens = send(_exchange(client, attempt, redirect_server.redirect_uri, code))
-            accept(tokens, attempt.nonce)
+            code = _code_of(callback, provider, hint)
+            form = form_of_code(
+                client, code, verifier=values.verifier, redirect_uri=redirect_server.redirect_uri
+            )
+            tokens = send(form)
+            accept(tokens, values.nonce)
         except BaseException:
-            redirect_server.answer("failed")
+            redirect_server.send_page("failed")
             raise
-        redirect_server.answer("done")
-    return tokens, attempt.nonce
+        redirect_server.send_page("done")
+    return tokens, values.nonce
 
 
 # --- what is sent --------------------------------------------------------------------------
 
 
 def _authorization_url(
-    provider: Provider, client: Client, attempt: _Attempt, redirect_uri: str
+    provider: Provider, client: Client, values: _LoginValues, redirect_uri: str
 ) -> str:
     from oauthlib.oauth2 import WebApplicationClient
 
@@ -133,43 +132,27 @@ def _authorization_url(
     if "offline_access" in client.scopes:
         # Without it a provider may leave the refresh token out (OIDC Core, section 11).
         more["prompt"] = client.extra_params.get("prompt", "consent")
+    oauth = WebApplicationClient(client.client_id)
     # oauthlib refuses http even on loopback; what may be http was decided at discovery.
     scheme, _, rest = endpoint.partition("://")
-    built: str = WebApplicationClient(client.client_id).prepare_request_uri(
+    built: str = oauth.prepare_request_uri(
         f"https://{rest}",
         redirect_uri=redirect_uri,
         scope=list(client.scopes),
-        state=attempt.state,
-        code_challenge=attempt.challenge(),
+        state=values.state,
+        code_challenge=oauth.create_code_challenge(values.verifier.reveal(), "S256"),
         code_challenge_method="S256",
-        nonce=attempt.nonce,
+        nonce=values.nonce,
         **{**client.extra_params, **more},
     )
     return f"{scheme}://{built.removeprefix('https://')}"
-
-
-def _exchange(
-    client: Client, attempt: _Attempt, redirect_uri: str, code: Secret
-) -> Mapping[str, str]:
-    from urllib.parse import parse_qsl
-
-    from oauthlib.oauth2 import WebApplicationClient
-
-    body = WebApplicationClient(client.client_id).prepare_request_body(
-        code=code.reveal(),
-        redirect_uri=redirect_uri,
-        code_verifier=attempt.verifier.reveal(),
-        include_client_id=False,  # who sends adds it, in the way that the provider takes
-        **({"audience": client.audience} if client.audience else {}),
-    )
-    return dict(parse_qsl(body, keep_blank_values=True))
 
 
 # --- the person ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Wait:
+class _CallbackWait:
     """The wait for the answer, from the browser or from the person."""
 
     redirect_server: RedirectServer
@@ -177,18 +160,20 @@ class _Wait:
     state: str
     timeout: float
 
-    def callback(self, provider: Provider, address: str) -> Callback | None:
+    def get_callback(self, provider: Provider, address: str) -> Callback | None:
         """Tell the person what to do and wait; None when the time is over."""
         opened = self.terminal.open_browser(address) is None
         with self.terminal.waiting(typing=True) as line:
-            self._announce(provider, address, opened=opened, typing=line.takes_answers)
+            self._show_address(provider, address, opened=opened, typing=line.takes_answers)
             if not opened and not line.takes_answers:
-                pasted = self._ask()
+                pasted = self._ask_for_address()
                 if pasted is not None:
                     return pasted
-            return self._watch(line)
+            return self._poll(line)
 
-    def _announce(self, provider: Provider, address: str, *, opened: bool, typing: bool) -> None:
+    def _show_address(
+        self, provider: Provider, address: str, *, opened: bool, typing: bool
+    ) -> None:
         first = f"Logging in at {provider.issuer}.\n"
         if opened:
             first += "A browser opens; if none does, open this address:"
@@ -202,32 +187,32 @@ class _Wait:
             )
         self.terminal.tell(f"{first}\n\n  {address}\n\n{last}")
 
-    def _watch(self, line: Waiting) -> Callback | None:
+    def _poll(self, line: Waiting) -> Callback | None:
         deadline = time.monotonic() + self.timeout
         what = ", or paste the address here: " if line.takes_answers else " to log in "
         while (left := deadline - time.monotonic()) > 0:
             line.show(f"{_clock(left)} left{what}")
-            callback = self.redirect_server.wait(min(left, _LOOK))
+            callback = self.redirect_server.wait(min(left, _POLL_SECONDS))
             answer = line.answer()
             if callback is None and answer:
-                callback = self._pasted(answer)
+                callback = self._parse_pasted(answer)
             if callback is not None:
                 return callback
         return None
 
-    def _ask(self) -> Callback | None:
+    def _ask_for_address(self) -> Callback | None:
         """Ask in a notebook, where a question holds up everything, and no browser could open."""
         label = "The address on which the browser ended (or only Enter, to wait for the browser)"
         try:
             while answer := self.terminal.ask_line(label):
-                callback = self._pasted(answer)
+                callback = self._parse_pasted(answer)
                 if callback is not None:
                     return callback
         except NobodyThere:
             pass  # a page that opens on this machine may still answer
         return None
 
-    def _pasted(self, answer: str) -> Callback | None:
+    def _parse_pasted(self, answer: str) -> Callback | None:
         before, _, query = answer.partition("?")
         callback = parse_callback((query or before).partition("#")[0], self.state)
         if callback is None:
@@ -251,21 +236,21 @@ def _duration(seconds: float) -> str:
 # --- the answer ----------------------------------------------------------------------------
 
 
-def _checked(callback: Callback, provider: Provider, advice: str) -> Secret:
+def _code_of(callback: Callback, provider: Provider, hint: str) -> Secret:
     """Return the code of a callback that is this provider's and no error."""
     if callback.iss is None and provider.answers_carry_iss:
-        raise _foreign(provider, "does not say which provider it is from (RFC 9207)")
+        raise _mixed_up(provider, "does not say which provider it is from (RFC 9207)")
     if callback.iss not in {None, provider.issuer}:
-        raise _foreign(provider, "is from another provider")
+        raise _mixed_up(provider, "is from another provider")
     if callback.code is None:
         said = f": {callback.description}" if callback.description else ""
         raise LoginRequired(
-            f"{provider.issuer} refused the login ({callback.error}{said})", hint=advice
+            f"{provider.issuer} refused the login ({callback.error}{said})", hint=hint
         )
     return callback.code
 
 
-def _foreign(provider: Provider, why: str) -> GatepassError:
+def _mixed_up(provider: Provider, why: str) -> GatepassError:
     return GatepassError(
         f"the answer to the login at {provider.issuer} {why}; it was not used",
         hint="log in once more; if this comes again, tell whoever runs the identity provider",

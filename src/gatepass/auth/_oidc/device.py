@@ -1,7 +1,7 @@
-"""The login on another device (RFC 8628): a code, an address, and patience.
+"""Log in on another device (RFC 8628), where this machine has no browser.
 
-For machines without a browser: the person opens an address anywhere else and enters a short code,
-while we ask the token endpoint from time to time whether that has happened.
+The person opens an address anywhere else and enters a short code, while we ask the token endpoint
+from time to time whether that has happened.
 """
 
 import math
@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from gatepass._system.terminal import Terminal, Waiting
 from gatepass._vault.records import Client, Provider, Tokens
-from gatepass.auth._oidc.http import EndpointRefused, InvalidResponse, NoResponse, check_endpoint
+from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint
+from gatepass.auth._oidc.http import InvalidResponse, NoResponse
+from gatepass.auth._oidc.token_request import form_of_device_code
 from gatepass.auth._oidc.token_response import (
     AccessDenied,
     DeviceExpired,
@@ -24,12 +26,11 @@ from gatepass.auth._oidc.token_response import (
 from gatepass.errors import GatepassError, LoginRequired
 from gatepass.secrets import Secret
 
-_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _INTERVAL: Final = 5.0  # seconds, where the provider does not say (RFC 8628, section 3.2)
-_LIFE: Final = 600.0  # seconds, where it does not say, against the RFC
-_SLOWER: Final = 5.0  # seconds that each slow_down adds, for good (section 3.5)
-_LEAST: Final = 1.0  # seconds between two questions, at least ...
-_MOST: Final = 60.0  # ... and at most, unless a busy provider asks for more
+_LIFETIME: Final = 600.0  # seconds, where it does not say, against the RFC
+_SLOW_DOWN: Final = 5.0  # seconds that each slow_down adds, for good (section 3.5)
+_MIN_INTERVAL: Final = 1.0  # seconds between two requests, at least ...
+_MAX_INTERVAL: Final = 60.0  # ... and at most, unless a busy provider asks for more
 _FOREVER: Final = 1e9  # seconds
 _LONGEST_CODE: Final = 64  # characters that a person can be asked to enter
 _RESERVED: Final = frozenset({"client_id", "client_secret", "scope"})
@@ -49,7 +50,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
+class _DeviceCode:
     """What the device authorization endpoint gave (RFC 8628, section 3.2)."""
 
     device_code: Secret
@@ -60,7 +61,7 @@ class _Offer:
     interval: float
 
     @classmethod
-    def read(cls, found: Mapping[str, Any], endpoint: str) -> "_Offer":
+    def parse(cls, found: Mapping[str, Any], endpoint: str) -> "_DeviceCode":
         """Read the answer of an endpoint.
 
         Raises:
@@ -80,8 +81,10 @@ class _Offer:
             user_code=user_code,
             address=address,
             complete=complete if _is_web_address(complete, endpoint) else None,
-            seconds=_seconds(found.get("expires_in"), _LIFE),
-            interval=min(max(_seconds(found.get("interval"), _INTERVAL), _LEAST), _MOST),
+            seconds=_seconds(found.get("expires_in"), _LIFETIME),
+            interval=min(
+                max(_seconds(found.get("interval"), _INTERVAL), _MIN_INTERVAL), _MAX_INTERVAL
+            ),
         )
 
 
@@ -89,12 +92,12 @@ def log_in(
     provider: Provider,
     client: Client,
     *,
-    ask: Callable[[Mapping[str, str]], Mapping[str, Any]],
+    request_code: Callable[[Mapping[str, str]], Mapping[str, Any]],
     send: Callable[[Mapping[str, str]], Tokens],
     terminal: Terminal,
     timeout: float = 300.0,
-    pace: Clock = Clock(),
-    advice: str = "",
+    clock: Clock = Clock(),
+    hint: str = "",
 ) -> Tokens:
     """Let a person log in on another device and return the tokens.
 
@@ -104,14 +107,14 @@ def log_in(
     Args:
         provider: the identity provider.
         client: who we are, and what we ask for.
-        ask: sends fields to the device authorization endpoint, adds who the client is, and
+        request_code: sends a form to the device authorization endpoint, adds who the client is, and
             returns the JSON object of the answer.
         send: does the same with the token endpoint, and reads the tokens.
         terminal: the way to the person.
         timeout: seconds until the person must have logged in, where the provider does not end
             it earlier.
-        pace: how time passes.
-        advice: what to run instead where nobody is there.
+        clock: how time passes.
+        hint: what to run instead where nobody is there.
 
     Raises:
         LoginRequired: nobody is there, nobody logged in in time, or the login was refused.
@@ -119,28 +122,30 @@ def log_in(
     """
     nobody = terminal.why_not_browse()
     if nobody is not None:
-        raise LoginRequired(f"a person must log in, and {nobody}", hint=advice)
+        raise LoginRequired(f"a person must log in, and {nobody}", hint=hint)
     if provider.device_authorization_endpoint is None:
         raise GatepassError(
             f"{provider.issuer} has no login on another device (no device_authorization_endpoint)",
             hint='use flow = "browser"; its last address can be pasted into this terminal',
         )
-    offer = _Offer.read(ask(_request(client)), provider.device_authorization_endpoint)
-    seconds = min(offer.seconds, timeout)
-    terminal.tell(_told(provider, offer, seconds))
+    offered = _DeviceCode.parse(
+        request_code(_to_form(client)), provider.device_authorization_endpoint
+    )
+    seconds = min(offered.seconds, timeout)
+    terminal.tell(_instructions(provider, offered, seconds))
     with terminal.waiting(typing=False) as line:
-        patience = _Patience(pace, line, pace.now() + seconds, offer.interval)
-        fields = {"grant_type": _GRANT, "device_code": offer.device_code.reveal()}
+        polling = _Polling(clock, line, clock.now() + seconds, offered.interval)
+        form = form_of_device_code(offered.device_code)
         try:
-            return _poll(send, fields, patience)
+            return _poll(send, form, polling)
         except (AccessDenied, InvalidGrant) as error:
-            raise LoginRequired(error.message, hint=advice) from None
+            raise LoginRequired(error.message, hint=hint) from None
         except DeviceExpired:
             late = f"nobody logged in within {seconds:.0f} s, and the code is no longer valid"
-            raise LoginRequired(late, hint=advice) from None
+            raise LoginRequired(late, hint=hint) from None
 
 
-def _request(client: Client) -> dict[str, str]:
+def _to_form(client: Client) -> dict[str, str]:
     taken = sorted(_RESERVED & client.extra_params.keys())
     if taken:
         raise GatepassError(f"extra_params cannot set {', '.join(taken)}")
@@ -152,62 +157,62 @@ def _request(client: Client) -> dict[str, str]:
     return fields
 
 
-def _told(provider: Provider, offer: _Offer, seconds: float) -> str:
+def _instructions(provider: Provider, offered: _DeviceCode, seconds: float) -> str:
     lines = [
         f"Logging in at {provider.issuer}. On any device, open this address:",
-        f"  {offer.address}",
-        f"and enter this code:   {offer.user_code}",
+        f"  {offered.address}",
+        f"and enter this code:   {offered.user_code}",
     ]
-    if offer.complete is not None:
-        lines += ["Or open this one, and compare the code:", f"  {offer.complete}"]
+    if offered.complete is not None:
+        lines += ["Or open this one, and compare the code:", f"  {offered.complete}"]
     lines.append(f"Waiting for at most {seconds:.0f} s; Ctrl-C gives up.")
     return "\n\n".join(lines)
 
 
 @dataclass(eq=False)
-class _Patience:
-    """How long to wait until the next question."""
+class _Polling:
+    """How long to wait until the next request."""
 
-    pace: Clock
+    clock: Clock
     line: Waiting
     deadline: float
     interval: float
-    failures: int = field(default=0, init=False)  # in a row: questions without an answer
+    failures: int = field(default=0, init=False)  # in a row: requests without a response
     wanted: float = field(default=0.0, init=False)  # seconds that the provider asked for, once
 
-    def pause(self) -> bool:
+    def wait_for_interval(self) -> bool:
         """Wait for one interval; False when the time is over."""
         # Section 3.5: doubling the interval with each lost connection.
-        longer = min(self.interval * 2 ** min(self.failures, 6), _MOST)
+        longer = min(self.interval * 2 ** min(self.failures, 6), _MAX_INTERVAL)
         seconds = max(self.interval, longer, self.wanted)
-        until = self.pace.now() + seconds
-        while (left := until - self.pace.now()) > 0:
-            rest = self.deadline - self.pace.now()
+        until = self.clock.now() + seconds
+        while (left := until - self.clock.now()) > 0:
+            rest = self.deadline - self.clock.now()
             if rest <= 0:
                 return False
             minutes, odd = divmod(math.ceil(rest), 60)
             self.line.show(f"{minutes}:{odd:02} left to log in ")
-            self.pace.sleep(min(left, rest, 1.0))
-        return self.pace.now() < self.deadline
+            self.clock.sleep(min(left, rest, 1.0))
+        return self.clock.now() < self.deadline
 
 
 def _poll(
-    send: Callable[[Mapping[str, str]], Tokens], fields: Mapping[str, str], patience: _Patience
+    send: Callable[[Mapping[str, str]], Tokens], form: Mapping[str, str], polling: _Polling
 ) -> Tokens:
-    while patience.pause():
-        patience.wanted = 0.0
+    while polling.wait_for_interval():
+        polling.wanted = 0.0
         try:
-            return send(fields)
+            return send(form)
         except SlowDown:
-            patience.failures = 0
-            patience.interval += _SLOWER
+            polling.failures = 0
+            polling.interval += _SLOW_DOWN
         except DevicePending:
-            patience.failures = 0
+            polling.failures = 0
         except Retry as error:
-            patience.failures += 1
-            patience.wanted = error.seconds or 0.0
+            polling.failures += 1
+            polling.wanted = error.seconds or 0.0
         except NoResponse:
-            patience.failures += 1
+            polling.failures += 1
     raise DeviceExpired
 
 
@@ -232,7 +237,7 @@ def _is_web_address(value: object, endpoint: str) -> bool:
 
 
 def _seconds(value: object, otherwise: float) -> float:
-    """A number of seconds, also one that is written as a text, as some providers do."""
+    """Return a number of seconds, also one that is written as a string, as some providers do."""
     if isinstance(value, str):
         try:
             value = float(value)

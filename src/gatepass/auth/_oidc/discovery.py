@@ -1,8 +1,8 @@
-"""Which identity provider, and who we are there: metadata documents and the API's challenge.
+"""Find the identity provider and who we are there: metadata documents and the API's challenge.
 
-OpenID Connect Discovery 1.0 with RFC 8414 behind it; Granta's ``WWW-Authenticate: Bearer
-authority=...`` and RFC 9728. All of it is foreign text that decides where people type passwords:
-what is odd is refused, with the way out.
+OpenID Connect Discovery 1.0 with RFC 8414 as fallback; Granta's ``WWW-Authenticate: Bearer
+authority=...`` and RFC 9728. All of it is foreign text that decides where people type passwords, so
+anything malformed is refused, and the error says what to write into the profile instead.
 """
 
 import re
@@ -14,14 +14,9 @@ from urllib.parse import urlsplit
 from gatepass._net.challenge import Challenge
 from gatepass._net.urls import origin_of
 from gatepass._vault.records import Client, Provider
-from gatepass.auth._oidc.http import (
-    SECONDS,
-    EndpointRefused,
-    InvalidResponse,
-    check_endpoint,
-    get_json,
-    printable,
-)
+from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint
+from gatepass.auth._oidc.foreign_text import printable
+from gatepass.auth._oidc.http import TIMEOUT, InvalidResponse, get_json
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
@@ -29,7 +24,7 @@ if TYPE_CHECKING:
 
 _OPENID: Final = "/.well-known/openid-configuration"
 _OAUTH: Final = "/.well-known/oauth-authorization-server"
-_WAY_OUT: Final = "write   issuer = ... and client_id = ...   into the profile's auth"
+_HINT: Final = "write   issuer = ... and client_id = ...   into the profile's auth"
 
 _CLIENT_ID: Final = re.compile(r"[\x20-\x7e]{1,512}")  # RFC 6749, appendix A.1
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,512}")  # RFC 6749, appendix A.4
@@ -43,7 +38,7 @@ class DiscoveryFailed(GatepassError):
     exit_code = 4
 
 
-def fetch_metadata(http: "Session", issuer: str, *, seconds: float = SECONDS) -> Provider:
+def fetch_metadata(http: "Session", issuer: str, *, seconds: float = TIMEOUT) -> Provider:
     """Fetch what an identity provider says about itself. Touches the network.
 
     Args:
@@ -60,7 +55,7 @@ def fetch_metadata(http: "Session", issuer: str, *, seconds: float = SECONDS) ->
     check_endpoint(issuer, "the issuer")
     if "?" in issuer:
         raise EndpointRefused(f'the issuer "{printable(issuer)}" is refused: it holds a query')
-    found = _document(http, issuer, seconds)
+    found = _fetch_document(http, issuer, seconds)
     named = found.get("issuer")
     if named != issuer:
         raise DiscoveryFailed(
@@ -68,7 +63,7 @@ def fetch_metadata(http: "Session", issuer: str, *, seconds: float = SECONDS) ->
             hint="both must be the same to the letter (OpenID Discovery 4.3); if the second one is "
             "the right one, write it as   issuer   into the profile's auth",
         )
-    return _provider(issuer, found)
+    return _to_provider(issuer, found)
 
 
 def discover_from_challenge(
@@ -78,8 +73,8 @@ def discover_from_challenge(
     *,
     issuer: str | None = None,
     client_id: str | None = None,
-    agreed: Callable[[str, str], None] | None = None,
-    seconds: float = SECONDS,
+    approve: Callable[[str, str], None] | None = None,
+    seconds: float = TIMEOUT,
 ) -> tuple[Provider, Client]:
     """Learn the provider and the client from the answer of the API. Touches the network.
 
@@ -91,7 +86,7 @@ def discover_from_challenge(
         challenges: of that answer.
         issuer: what the profile says; it wins over the challenge.
         client_id: likewise.
-        agreed: gets issuer and client_id before anything is asked of the issuer, and raises where
+        approve: gets issuer and client_id before anything is asked of the issuer, and raises where
             they are not the right ones.
         seconds: for each of at most three requests.
 
@@ -108,11 +103,9 @@ def discover_from_challenge(
     said = _bearer(challenges)
     client_id = client_id or said.get("clientid")
     if client_id is None:
-        raise DiscoveryFailed(
-            "the server does not say under which client_id to log in", hint=_WAY_OUT
-        )
+        raise DiscoveryFailed("the server does not say under which client_id to log in", hint=_HINT)
     if not _CLIENT_ID.fullmatch(client_id):
-        raise DiscoveryFailed("the client_id that the server names is malformed", hint=_WAY_OUT)
+        raise DiscoveryFailed("the client_id that the server names is malformed", hint=_HINT)
     client = Client(
         client_id,
         scopes=_scopes(said.get("scope", "")),
@@ -124,15 +117,15 @@ def discover_from_challenge(
     if not issuer:
         issuer = said.get("authority")
         if issuer is None:
-            issuer = _authorization_server(http, said["resource_metadata"], api_url, seconds)
+            issuer = _fetch_authorization_server(http, said["resource_metadata"], api_url, seconds)
         check_endpoint(issuer, "the issuer that the server names", said_by=api_url)
-    if agreed is not None:
-        agreed(issuer, client_id)
+    if approve is not None:
+        approve(issuer, client_id)
     return fetch_metadata(http, issuer, seconds=seconds), client
 
 
-def _document(http: "Session", issuer: str, seconds: float) -> dict[str, Any]:
-    """The metadata of OpenID Connect, else of OAuth: the two place it differently in the path."""
+def _fetch_document(http: "Session", issuer: str, seconds: float) -> dict[str, Any]:
+    """Fetch the metadata of OpenID Connect, else of OAuth; their paths differ."""
     parts = urlsplit(issuer)
     origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
     try:
@@ -149,12 +142,12 @@ def _document(http: "Session", issuer: str, seconds: float) -> dict[str, Any]:
         ) from None
 
 
-def _provider(issuer: str, found: Mapping[str, Any]) -> Provider:
-    """Read metadata; null is the same as absent, what is not used here is not looked at."""
+def _to_provider(issuer: str, found: Mapping[str, Any]) -> Provider:
+    """Read metadata; null is the same as absent, and unused members are not checked."""
     token_endpoint = _endpoint(found, "token_endpoint", issuer)
     if token_endpoint is None:
         raise DiscoveryFailed("the identity provider's metadata names no token_endpoint")
-    challenge_methods = _texts(found, "code_challenge_methods_supported")
+    challenge_methods = _strings(found, "code_challenge_methods_supported")
     if challenge_methods and "S256" not in challenge_methods:
         raise DiscoveryFailed(
             "the identity provider does not know S256 for PKCE (RFC 9700, section 2.1.1); it "
@@ -162,8 +155,8 @@ def _provider(issuer: str, found: Mapping[str, Any]) -> Provider:
         )
     carries_iss = found.get("authorization_response_iss_parameter_supported")
     if not isinstance(carries_iss, bool | None):
-        raise _wrong_type("authorization_response_iss_parameter_supported", "true or false")
-    methods = _texts(found, "token_endpoint_auth_methods_supported")
+        raise _wrong_type("authorization_response_iss_parameter_supported", "a boolean")
+    methods = _strings(found, "token_endpoint_auth_methods_supported")
     return Provider(
         issuer=issuer,
         token_endpoint=token_endpoint,
@@ -172,7 +165,7 @@ def _provider(issuer: str, found: Mapping[str, Any]) -> Provider:
         revocation_endpoint=_endpoint(found, "revocation_endpoint", issuer),
         jwks_uri=_endpoint(found, "jwks_uri", issuer),
         auth_methods=methods or ("client_secret_basic",),
-        id_token_algorithms=_texts(found, "id_token_signing_alg_values_supported"),
+        id_token_algorithms=_strings(found, "id_token_signing_alg_values_supported"),
         answers_carry_iss=bool(carries_iss),
     )
 
@@ -182,17 +175,17 @@ def _endpoint(found: Mapping[str, Any], name: str, issuer: str) -> str | None:
     if url is None:
         return None
     if not isinstance(url, str):
-        raise _wrong_type(name, "a text")
+        raise _wrong_type(name, "a string")
     check_endpoint(url, f"the identity provider's {name}", said_by=issuer)
     return url
 
 
-def _texts(found: Mapping[str, Any], name: str) -> tuple[str, ...]:
+def _strings(found: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = found.get(name)
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise _wrong_type(name, "a list of texts")
+        raise _wrong_type(name, "a list of strings")
     return tuple(value)
 
 
@@ -215,14 +208,14 @@ def _bearer(challenges: tuple[Challenge, ...]) -> dict[str, str]:
                 raise DiscoveryFailed(
                     f"two Bearer challenges of the server disagree about {name}: "
                     f'"{printable(said[name])}" and "{printable(value)}"',
-                    hint=_WAY_OUT,
+                    hint=_HINT,
                 )
     if not said:
         offers = printable(", ".join(dict.fromkeys(each.scheme for each in challenges)))
         raise DiscoveryFailed(
             "the server names no identity provider to log in with; it offers "
             + (offers or "no login at all"),
-            hint=f"choose another scheme, or {_WAY_OUT}",
+            hint=f"choose another scheme, or {_HINT}",
         )
     return said
 
@@ -230,13 +223,13 @@ def _bearer(challenges: tuple[Challenge, ...]) -> dict[str, str]:
 def _scopes(text: str) -> tuple[str, ...]:
     scopes = tuple(dict.fromkeys(text.split()))
     if len(scopes) > _MOST_SCOPES or not all(map(_SCOPE.fullmatch, scopes)):
-        raise DiscoveryFailed("the scope that the server names is malformed", hint=_WAY_OUT)
+        raise DiscoveryFailed("the scope that the server names is malformed", hint=_HINT)
     return scopes
 
 
 def _audience(text: str | None) -> str | None:
     if text is not None and not _AUDIENCE.fullmatch(text):
-        raise DiscoveryFailed("the apiAudience that the server names is malformed", hint=_WAY_OUT)
+        raise DiscoveryFailed("the apiAudience that the server names is malformed", hint=_HINT)
     return text
 
 
@@ -256,7 +249,7 @@ def _redirect_uri(url: str | None) -> str | None:
     return url
 
 
-def _authorization_server(http: "Session", url: str, api_url: str, seconds: float) -> str:
+def _fetch_authorization_server(http: "Session", url: str, api_url: str, seconds: float) -> str:
     """Ask the API's own metadata for its identity provider (RFC 9728, sections 3.3 and 5.1)."""
     check_endpoint(url, "the resource_metadata that the server names", said_by=api_url)
     found = get_json(http, url, seconds=seconds)
@@ -265,9 +258,9 @@ def _authorization_server(http: "Session", url: str, api_url: str, seconds: floa
         raise DiscoveryFailed(
             f'the metadata at "{printable(url)}" is about "{printable(resource)}", '
             f'not about "{printable(api_url)}"',
-            hint=_WAY_OUT,
+            hint=_HINT,
         )
-    servers = _texts(found, "authorization_servers")
+    servers = _strings(found, "authorization_servers")
     if len(servers) != 1:
         raise DiscoveryFailed(
             f"the server names {len(servers)} identity providers, not one: "

@@ -1,4 +1,4 @@
-"""Who logged on: the ID token, checked as OpenID Connect Core 3.1.3.7 and 12.2 say."""
+"""Check an ID token, which says who logged on (OpenID Connect Core 3.1.3.7 and 12.2)."""
 
 import base64
 import hashlib
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._vault.records import Provider
-from gatepass.auth._oidc.http import SECONDS, get_json, is_verified, json_object, printable
+from gatepass.auth._oidc.foreign_text import printable
+from gatepass.auth._oidc.http import TIMEOUT, get_json, is_verified
+from gatepass.auth._oidc.strict_json import json_object
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, constant_time_compare
 
@@ -134,7 +136,7 @@ def _algorithm(header: Mapping[str, Any], provider: Provider) -> str:
     if "crit" in header or "b64" in header:  # RFC 7515, section 4.1.11: we know no extension
         raise _unacceptable("demands an extension that is not known here")
     if not isinstance(header.get("kid"), str | None):
-        raise _unacceptable("names its key by something that is not a text")
+        raise _unacceptable("names its key by something that is not a string")
     named = header.get("alg")
     announced = provider.id_token_algorithms or tuple(_ALGORITHMS)
     if not isinstance(named, str) or named not in _ALGORITHMS or named not in announced:
@@ -220,9 +222,9 @@ def _check_signature(
         ):
             return
         raise _unacceptable("cannot be checked: the identity provider publishes no keys")
-    keys = _matching_keys(get_json(http, provider.jwks_uri, seconds=SECONDS), header, algorithm)
+    keys = _matching_keys(get_json(http, provider.jwks_uri, seconds=TIMEOUT), header, algorithm)
     if not keys:  # perhaps new keys, and an old copy of the document on the way
-        fresh = get_json(http, provider.jwks_uri, seconds=SECONDS, fresh=True)
+        fresh = get_json(http, provider.jwks_uri, seconds=TIMEOUT, fresh=True)
         keys = _matching_keys(fresh, header, algorithm)
     if not keys:
         raise _unacceptable("is signed by a key that the identity provider does not publish")

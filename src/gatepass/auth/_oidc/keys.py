@@ -57,8 +57,9 @@ class OidcKeys(SchemeBase):
     def __post_init__(self) -> None:
         if self.flow == "client_credentials" and not (self.client_id and self.client_secret):
             raise ValueError("flow = client_credentials needs issuer, client_id and client_secret")
-        # Without an issuer, whoever answers for the server says where these are sent. A token given
-        # in Python is the exception that the Scripting Toolkit's users need: see _carried.
+        # Without an issuer, the server says where these are sent, or an attacker in its place. A
+        # token given in Python is the exception that the Scripting Toolkit's users need: see
+        # LoginFlow.read_given_token.
         if self.client_secret is not None:
             self._need_issuer("client_secret")
         if isinstance(self.refresh_token, SecretRef):

@@ -1,6 +1,6 @@
-"""What a token endpoint answered (RFC 6749 section 5, RFC 8628 section 3.5).
+"""Read the responses of the token endpoint (RFC 6749 section 5, RFC 8628 section 3.5).
 
-oauthlib builds our requests and reads no answer: it loses rotated tokens where a scope differs.
+oauthlib is not used for that: it loses rotated tokens where a scope differs.
 """
 
 import json
@@ -11,7 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from gatepass._vault.records import Tokens
-from gatepass.auth._oidc.http import InvalidResponse, ProviderResponse, json_object
+from gatepass.auth._oidc.http import InvalidResponse, ProviderResponse
+from gatepass.auth._oidc.strict_json import json_object
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 
@@ -263,7 +264,7 @@ def _id_token(value: Any) -> Secret | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise _bad("holds an id_token that is not a text")
+        raise _bad("holds an id_token that is not a string")
     return Secret(value)
 
 
@@ -287,7 +288,7 @@ def _refresh_until(value: Any, now: float) -> float | None:
 def _expires_at(value: Any, now: float) -> float | None:
     """When a token ends: 0 and less is now, what is not a number is not known."""
     if isinstance(value, bool):
-        raise _bad("holds an expires_in that is true or false")
+        raise _bad("holds an expires_in that is a boolean")
     if isinstance(value, str) and _SECONDS.fullmatch(value.strip()):
         value = float(value)
     if not isinstance(value, int | float):

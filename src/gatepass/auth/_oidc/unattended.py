@@ -8,7 +8,7 @@ from gatepass._vault.records import Record
 from gatepass._vault.redis_store import RedisStore
 from gatepass._vault.vault import Vault
 from gatepass.auth import UnattendedContext
-from gatepass.auth._oidc import refresh
+from gatepass.auth._oidc.cached_token import has_usable_token, is_renewable
 from gatepass.auth._oidc.keys import OidcKeys
 from gatepass.errors import GatepassError
 
@@ -72,11 +72,11 @@ def _judged(record: Record, context: UnattendedContext) -> Finding:
     who = record.user or record.subject or "somebody"
     if record.suspect:
         return _login("problem", f"the stored token is suspect: {record.suspect}", context)
-    if refresh.is_renewable(record, context.until):
+    if is_renewable(record, context.until):
         return _login("ok", f"{who} is logged in, and the login is renewed by itself", context)
-    if refresh.has_usable_token(record, context.until):
+    if has_usable_token(record, context.until):
         return _login("ok", f"{who} is logged in", context)
-    if refresh.is_renewable(record, context.clock()):
+    if is_renewable(record, context.clock()):
         when = local_time(record.refresh_until or 0.0)
         why = f"the stored login can be renewed until {when} only, unless it is used before"
         return _login("problem", why, context)

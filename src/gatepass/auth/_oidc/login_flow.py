@@ -1,0 +1,216 @@
+"""Log in at the identity provider by the flow that fits profile and terminal, for login.py."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+from gatepass._net.challenge import offered
+from gatepass._system.text import quoted
+from gatepass._vault.records import Client, Provider, Record, Tokens
+from gatepass.auth import AuthContext
+from gatepass.auth._oidc import (
+    authcode,
+    client_credentials,
+    device,
+    discovery,
+    id_token,
+    token_response,
+)
+from gatepass.auth._oidc.endpoint import check_endpoint
+from gatepass.auth._oidc.foreign_text import printable
+from gatepass.auth._oidc.http import client_authentication, post_form, request_token
+from gatepass.auth._oidc.keys import OidcKeys
+from gatepass.auth._oidc.refresh import with_access_token
+from gatepass.auth._oidc.token_request import form_of_revocation
+from gatepass.errors import GatepassError, GatepassWarning
+from gatepass.secrets import Secret
+
+_DEFAULT_SCOPES: Final = ("openid", "offline_access")
+_NOT_RENEWABLE: Final = (
+    "the identity provider gave no refresh token, so this login ends with its access token; the "
+    "scope offline_access may be missing, or not permitted"
+)
+
+
+@dataclass(frozen=True)
+class LoginFlow:
+    """What a login needs, and the ways to get a record by one.
+
+    Attributes:
+        scheme: what the profile says.
+        context: the surroundings.
+        client_secret: of a confidential client; None of a public one.
+    """
+
+    scheme: OidcKeys
+    context: AuthContext
+    client_secret: Secret | None
+
+    @property
+    def hint(self) -> str:
+        """What a person should run to log in."""
+        name = self.context.profile_name
+        if name:
+            return f"run: {quoted('gatepass', 'login', name)}"
+        return f'run: Session("{self.context.url}", oidc=True).persist_oidc_token()'
+
+    def discover(self, pinned: Record | None = None) -> tuple[Provider, Client]:
+        """Find the provider and who we are there: as the profile says, else as the server says.
+
+        Args:
+            pinned: a stored login; another provider than its own is not even asked.
+        """
+        scheme, http = self.scheme, self.context.http()
+        if scheme.issuer and scheme.client_id:
+            provider = discovery.fetch_metadata(http, scheme.issuer)
+            learnt = Client(scheme.client_id, scopes=_DEFAULT_SCOPES)
+        else:
+            # Only the header counts: the body of a hostile server might have no end.
+            with http.get(self.context.url, allow_redirects=False, stream=True) as response:
+                challenges = offered(response.headers.get("WWW-Authenticate"))
+            provider, learnt = discovery.discover_from_challenge(
+                http,
+                self.context.url,
+                challenges,
+                issuer=scheme.issuer,
+                client_id=scheme.client_id,
+                approve=partial(_check_pinned, pinned),
+            )
+        return provider, replace(
+            learnt,
+            secret=self.client_secret,
+            scopes=tuple(scheme.scopes) if scheme.scopes is not None else learnt.scopes,
+            audience=scheme.audience or learnt.audience,
+            redirect_uri=scheme.redirect_uri or learnt.redirect_uri,
+            extra_params=scheme.extra_params,
+        )
+
+    def read_given_token(self) -> Record | None:
+        """Return the token of the key ``refresh_token`` as a record that is not stored."""
+        if self.scheme.refresh_token is None:
+            return None
+        if not self.scheme.issuer:
+            # A value given in Python. Over http anybody on the way can name the provider.
+            name = "the server that names the identity provider for refresh_token"
+            check_endpoint(self.context.url, name)
+        found = self.context.resolve(refresh_token=self.scheme.refresh_token)
+        return self.record_of_token(found["refresh_token"], *self.discover())
+
+    def record_of_token(
+        self, refresh_token: Secret | None, provider: Provider, client: Client
+    ) -> Record:
+        """Return a record of a refresh token, without an access token."""
+        return Record(0, provider, client.client_id, client.scopes, client.audience, refresh_token)
+
+    def request_client_credentials(self) -> Record:
+        """Log the client in for itself, by its secret."""
+        provider, client = self.discover()
+        tokens = client_credentials.log_in(
+            client, send=lambda form: self._request_tokens(provider, client, form)
+        )
+        bare = Record(0, provider, client.client_id)
+        return with_access_token(bare, tokens, self.context.clock())
+
+    def let_person_log_in(self, provider: Provider, client: Client) -> Record:
+        """Let a person log in, in a browser or on another device."""
+        no_browser = self.context.terminal.why_no_browser() is not None
+        if self.scheme.flow == "device" or (no_browser and provider.device_authorization_endpoint):
+            return self._log_in_on_device(provider, client)
+        return self._log_in_with_browser(provider, client)
+
+    def revoke(self, record: Record) -> bool:
+        """Tell the provider that a login has ended (RFC 7009); return whether it was told."""
+        if record.provider.revocation_endpoint is None or record.refresh_token is None:
+            return False
+        client = Client(record.client_id, secret=self.client_secret)
+        own, auth = client_authentication(record.provider, client)
+        form = {**form_of_revocation(record.refresh_token), **own}
+        try:
+            response = post_form(
+                self.context.http(), record.provider.revocation_endpoint, form, auth=auth
+            )
+        except GatepassError:
+            return False
+        return response.succeeded
+
+    def _log_in_on_device(self, provider: Provider, client: Client) -> Record:
+        tokens = device.log_in(
+            provider,
+            client,
+            request_code=lambda form: self._request_device_code(provider, client, form),
+            send=lambda form: self._request_tokens(provider, client, form),
+            terminal=self.context.terminal,
+            timeout=self.scheme.login_timeout,
+            hint=self.hint,
+        )
+        return self._to_record(provider, client, tokens, None)
+
+    def _log_in_with_browser(self, provider: Provider, client: Client) -> Record:
+        accepted: list[Record] = []
+
+        def accept(tokens: Tokens, nonce: str) -> None:
+            accepted.append(self._to_record(provider, client, tokens, nonce))
+
+        authcode.log_in(
+            provider,
+            client,
+            send=lambda form: self._request_tokens(provider, client, form),
+            terminal=self.context.terminal,
+            timeout=self.scheme.login_timeout,
+            accept=accept,  # the browser's page says success only after this
+            hint=self.hint,
+        )
+        return accepted[0]
+
+    def _request_tokens(
+        self, provider: Provider, client: Client, form: Mapping[str, str]
+    ) -> Tokens:
+        response = request_token(self.context.http(), provider, client, form)
+        return token_response.parse_tokens(response, clock=self.context.clock)
+
+    def _request_device_code(
+        self, provider: Provider, client: Client, form: Mapping[str, str]
+    ) -> Mapping[str, Any]:
+        own, auth = client_authentication(provider, client)
+        endpoint = provider.device_authorization_endpoint or ""
+        response = post_form(self.context.http(), endpoint, {**form, **own}, auth=auth)
+        return token_response.parse_document(response, clock=self.context.clock)
+
+    def _to_record(
+        self, provider: Provider, client: Client, tokens: Tokens, nonce: str | None
+    ) -> Record:
+        """Check the tokens of a login and make a record of them. Fetches the provider's keys."""
+        if tokens.refresh_token is None:
+            warnings.warn(_NOT_RENEWABLE, GatepassWarning, stacklevel=2)
+        bare = self.record_of_token(tokens.refresh_token, provider, client)
+        record = with_access_token(bare, tokens, self.context.clock())
+        if tokens.id_token is None:
+            if "openid" in client.scopes:
+                raise GatepassError("the identity provider sent no ID token, although asked to")
+            return record
+        claims = id_token.check(
+            tokens.id_token,
+            provider,
+            client.client_id,
+            http=self.context.http(),
+            clock=self.context.clock,
+            nonce=nonce,
+            access_token=tokens.access_token,
+        )
+        return replace(record, subject=claims.subject, user=claims.user)
+
+
+def _check_pinned(pinned: Record | None, issuer: str, client_id: str) -> None:
+    """Refuse a server that suddenly names another provider than the stored login's."""
+    if pinned is None:
+        return
+    before = (pinned.provider.issuer, pinned.client_id)
+    if before != (issuer, client_id):
+        named = f"{printable(issuer)} (client {printable(client_id)})"
+        raise GatepassError(
+            f"the server now names the identity provider {named}; the stored login belongs to "
+            f"{before[0]} (client {before[1]})",
+            hint="if the server really has moved: gatepass logout, then gatepass login",
+        )
