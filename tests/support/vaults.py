@@ -13,7 +13,8 @@ from gatepass._config.redis_vault import RedisAddress
 from gatepass._vault.file_store import FileStore
 from gatepass._vault.key import VaultKey, referenced_key
 from gatepass._vault.records import Identity, Provider, Record
-from gatepass._vault.redis_store import RedisStore, Server
+from gatepass._vault.redis_client import Server
+from gatepass._vault.redis_store import RedisStore
 from gatepass._vault.vault import Vault
 from gatepass.secrets import Secret
 from tests.support.peers.environ import clean_environ

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from gatepass._system.findings import Finding
 from gatepass._vault.diagnose import diagnose, file_system
 from gatepass._vault.file_store import FileStore
-from gatepass._vault.redis_store import RedisStore, Server
+from gatepass._vault.redis_client import Server
+from gatepass._vault.redis_store import RedisStore
 from gatepass.secrets import Secret
 from tests.support.peers.redis_server import Redis, redis_server
 from tests.support.peers.waiting import free_port

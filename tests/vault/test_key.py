@@ -167,7 +167,7 @@ def test_a_missing_key_is_made_only_where_no_record_exists(tmp_path: Path) -> No
 
     uses: list[Use] = [lambda its: its.read(IDENTITY), lambda its: its.write(IDENTITY, RECORD)]
     for use in uses:
-        with pytest.raises(VaultError, match="1 record sealed with it") as caught:
+        with pytest.raises(VaultError, match="1 record encrypted with it") as caught:
             use(Vault(FileStore(tmp_path / "vault"), key))
         assert "keyring:gatepass/vault-key" in caught.value.message
         assert "no new key was made" in caught.value.hint

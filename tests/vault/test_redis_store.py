@@ -20,7 +20,8 @@ import pytest
 from gatepass._vault.diagnose import diagnose
 from gatepass._vault.key import VaultKey
 from gatepass._vault.records import InFlight, Record
-from gatepass._vault.redis_store import RedisStore, Server
+from gatepass._vault.redis_client import Server
+from gatepass._vault.redis_store import RedisStore
 from gatepass._vault.vault import Vault
 from gatepass.errors import TokenLockTimeout, TokenNotPersisted, VaultError
 from gatepass.secrets import Secret
@@ -64,7 +65,7 @@ def secrets_of(its: Vault) -> list[bytes]:
     """Return what no stranger may find: tokens, identities, keys and who we are."""
     raw = base64.urlsafe_b64decode(KEY + "=")
     texts = ["canary", REFRESH, ACCESS, KEY, '"host"', '"pid"', '"since"']
-    derived = [its._require_key()._seal, its._require_key()._name]
+    derived = [its._require_key()._cipher_key, its._require_key()._name_key]
     return [*map(str.encode, texts), raw, raw.hex().encode(), b"CANARY", *derived]
 
 
@@ -639,7 +640,8 @@ def test_a_replica_and_a_full_redis_say_so_before_a_token_is_spent(own_redis: Re
 def test_without_the_package_the_install_line_is_told(tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['redis'] = None\n"
-        "from gatepass._vault.redis_store import RedisStore, Server\n"
+        "from gatepass._vault.redis_client import Server\n"
+        "from gatepass._vault.redis_store import RedisStore\n"
         "try: RedisStore(Server('h', 1, 0)).count()\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )

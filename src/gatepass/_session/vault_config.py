@@ -16,7 +16,7 @@ from gatepass.secrets import Secret, SecretContext, SecretRef
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from gatepass._vault.redis_store import Server
+    from gatepass._vault.redis_client import Server
     from gatepass._vault.store import Store
     from gatepass._vault.vault import Vault
 
@@ -47,7 +47,7 @@ class _Secrets:
 
 def redis_server(vault: RedisVault, context: SecretContext) -> "Server":
     """Describe a redis. Its secrets are resolved once, at the first connection."""
-    from gatepass._vault.redis_store import Server
+    from gatepass._vault.redis_client import Server
 
     address = RedisAddress.of(vault.url)
     if address is None:  # built in Python, past the gate

@@ -1,4 +1,4 @@
-"""Whether a vault keeps what it is given, as far as that can be told from here."""
+"""Findings about a vault: do its locks hold and its writes last, as far as one host can tell?"""
 
 import subprocess
 import sys
@@ -29,23 +29,23 @@ _ELSEWHERE: Final = (
 
 
 def diagnose(store: Store, *, kind_of: Callable[[Path], str | None] | None = None) -> list[Finding]:
-    """Look at a store. Touches its disk or network; leaves nothing behind, reads no token.
+    """Examine a store. Touches its disk or network, leaves nothing behind and reads no token.
 
     Args:
         store: the store.
-        kind_of: says on which kind of file system a folder lies; asks the system when not given.
+        kind_of: returns the kind of file system of a folder; asks the system when not given.
     """
     if isinstance(store, RedisStore):
-        return list(_redis(store))
+        return list(_diagnose_redis(store))
     if isinstance(store, FileStore):
-        return list(_files(store.folder, kind_of or file_system))
+        return list(_diagnose_files(store.folder, kind_of or file_system))
     return []
 
 
 # ---------------------------------------------------------------- redis
 
 
-def _redis(store: RedisStore) -> Iterator[Finding]:
+def _diagnose_redis(store: RedisStore) -> Iterator[Finding]:
     try:
         store.count()
         persistence, replication, memory = (
@@ -66,17 +66,17 @@ def _redis(store: RedisStore) -> Iterator[Finding]:
     yield _check_eviction(store, memory)
 
 
-def _ask(store: RedisStore, question: Any) -> Any:
-    """Return an answer; None where redis answers, and this user may not ask that."""
+def _ask(store: RedisStore, command: Any) -> Any:
+    """Return an answer; None where this user may not send that command."""
     try:
-        return store.ask(question)
+        return store.execute(command)
     except VaultError:
-        store.count()  # raises where no answer comes at all
+        store.count()  # raises when redis does not answer at all
         return None
 
 
 def _check_persistence(store: RedisStore, persistence: dict[str, Any] | None) -> Iterator[Finding]:
-    """Whether a write is on the disk when redis says that it is done."""
+    """Say whether redis answers a write only when it is on the disk."""
     if persistence is not None and persistence.get("aof_last_write_status", "ok") != "ok":
         yield Finding(
             "problem", _VAULT, f"{store.shown} cannot write to its disk", "look at redis' own log"
@@ -88,7 +88,7 @@ def _check_persistence(store: RedisStore, persistence: dict[str, Any] | None) ->
             _VAULT,
             f"whether {store.shown} writes each change to its disk cannot be told: it does not "
             "let this user look at its settings",
-            "whoever runs it can look. A login is lost with the last writes where redis.conf "
+            "ask the person who runs it. A login is lost with the last writes where redis.conf "
             "lacks:\n    appendonly yes\n    appendfsync always",
         )
         return
@@ -105,7 +105,7 @@ def _check_persistence(store: RedisStore, persistence: dict[str, Any] | None) ->
 
 
 def _check_eviction(store: RedisStore, memory: dict[str, Any] | None) -> Finding:
-    """Whether redis throws things away when it is full; locks are what goes first."""
+    """Say whether redis removes keys when it is full; locks, which expire, go first."""
     if memory is None or "maxmemory_policy" not in memory:
         return Finding(
             "warning",
@@ -126,7 +126,7 @@ def _check_eviction(store: RedisStore, memory: dict[str, Any] | None) -> Finding
 # ---------------------------------------------------------------- files
 
 
-def _files(folder: Path, kind_of: Callable[[Path], str | None]) -> Iterator[Finding]:
+def _diagnose_files(folder: Path, kind_of: Callable[[Path], str | None]) -> Iterator[Finding]:
     place = next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
     try:
         holds = _locks_exclude(place)
@@ -177,7 +177,7 @@ for _ in range(2):
 
 
 def _locks_exclude(folder: Path) -> bool:
-    """Whether a lock in a folder keeps a second process out, and lets it in afterwards."""
+    """Say whether a lock in a folder excludes a second process, and lets it in afterwards."""
     import tempfile
 
     from filelock import FileLock
@@ -228,7 +228,7 @@ def file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> st
             continue
         point = Path(_unescaped(fields[4]))
         if real.is_relative_to(point) and (found is None or len(point.parts) >= found[0]):
-            found = len(point.parts), kinds[0]  # of several at one place the last is seen
+            found = len(point.parts), kinds[0]  # of several mounts at one place the last is visible
     return found[1] if found else None
 
 

@@ -1,8 +1,7 @@
-"""One holder at a time, among all threads and processes of this computer.
+"""A lock between all threads and processes of one computer, by a file that names its holder.
 
-The lock is the operating system's own: it ends with its process, however that ends. Its file is
-never removed; two processes that lock files of the same name, one of them removed, both hold one.
-The file names the holder, for the message of those who wait in vain.
+The operating system releases it when the process ends, however it ends. The file is never removed:
+if it were, one process could hold the removed file's lock and another that of the new file.
 """
 
 import json
@@ -32,17 +31,17 @@ def hold(
     what: str = "the token",
     cancel_check: Callable[[], bool] | None = None,
 ) -> Iterator[None]:
-    """Hold a lock for the time of a block. Ctrl-C ends the wait; a fork does not hold it.
+    """Hold a lock during a block. Ctrl-C ends the wait; a forked child does not hold it.
 
     Args:
         path: the lock's file; its folder exists.
         seconds: how long to wait for it.
-        codec: how it tells who holds it.
-        what: what it guards, for the message.
-        cancel_check: says whether to end the wait early.
+        codec: writes into the file who holds it, and reads that.
+        what: what the lock protects, for the message.
+        cancel_check: returns true to end the wait early.
 
     Raises:
-        TokenLockTimeout: somebody else held it all the time; names the process.
+        TokenLockTimeout: another holds it all that time; names the process.
         VaultError: the file cannot be locked.
     """
     from filelock import FileLock, Timeout
@@ -50,8 +49,8 @@ def hold(
     lock = FileLock(
         path,
         mode=0o600,
-        thread_local=False,  # taken in one thread, it may be given back in another
-        fallback_to_soft=False,  # a lock by a file's existence outlives a killed holder
+        thread_local=False,  # one thread may take it and another release it
+        fallback_to_soft=False,  # a lock that is a file's existence would outlive a killed holder
         preserve_lock_file=True,
         on_acquired=lambda descriptor: _sign(descriptor, codec.encode()),
     )
@@ -85,9 +84,9 @@ def holder_to_json(holder: InFlight) -> bytes:
 
 
 def holder_from_json(text: bytes) -> InFlight | None:
-    """Return the holder that a text names; None when it names none.
+    """Return the holder from JSON; None when it is something else.
 
-    The text is not sealed, so it is cleaned: it will be shown.
+    Others may have written the text, and it will be shown: unprintable characters are left out.
     """
     try:
         parts = json.loads(text)
@@ -102,13 +101,13 @@ def holder_from_json(text: bytes) -> InFlight | None:
 
 
 def describe_holder(holder: InFlight) -> str:
-    """Say who a holder is, and since when, in local time."""
+    """Return a holder as words, with the local time."""
     since = local_time(holder.since)
     return f"process {holder.pid} on {holder.host} since {since}"
 
 
 def plain_codec(clock: Callable[[], float]) -> HolderCodec:
-    """Return the words of a lock that nobody else can look at.
+    """Return the codec for places that only this user can read: JSON, not encrypted.
 
     Args:
         clock: the wall time in seconds since 1970.
@@ -119,9 +118,9 @@ def plain_codec(clock: Callable[[], float]) -> HolderCodec:
 def _sign(descriptor: int, holder: bytes) -> None:
     """Write into the lock's file who holds it.
 
-    The first byte is left blank: it is the one that Windows locks against readers.
+    The first byte stays blank: Windows locks it, also against readers.
     """
-    with suppress(OSError):  # a full disk must not keep anybody from the lock
+    with suppress(OSError):  # the lock is held all the same when the disk is full
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, b" " + holder)
@@ -135,12 +134,12 @@ def _holder(path: Path, codec: HolderCodec) -> InFlight | None:
 
 
 def lock_timeout(holder: InFlight | None, seconds: float, what: str) -> TokenLockTimeout:
-    """Return the error of those who waited in vain.
+    """Return the error for a wait that was too long.
 
     Args:
-        holder: who holds the lock; None when that cannot be told.
+        holder: who holds the lock; None when not known.
         seconds: how long they waited.
-        what: what the lock guards.
+        what: what the lock protects.
     """
     who = "another process" if holder is None else describe_holder(holder)
     return TokenLockTimeout(

@@ -1,14 +1,14 @@
-"""The store of one computer: a folder with a file for each record.
+"""A vault in a folder of one computer, with a file for each record.
 
 ::
 
-    <name>.token      the record: ``sealing`` says how it looks, ``contents`` what it holds
-    <name>.lock       held while a record is changed, and around a whole refresh
-    <name>.inflight   a refresh has begun and not ended: process, host and time, in clear
+    <name>.token      the record: see ``encryption`` for its bytes, ``serialization`` for its fields
+    <name>.lock       held while a record is changed, and during a whole refresh
+    <name>.inflight   a refresh has begun and not ended: process, host and time, not encrypted
     key.lock          held while the key is made
 
 The name is a keyed hash of the identity, so that a copy of the folder does not tell which servers
-and accounts somebody has. No lock file is ever removed.
+and accounts somebody uses. No lock file is ever removed.
 """
 
 import stat
@@ -28,11 +28,11 @@ from gatepass.errors import TokenNotPersisted, VaultError
 _RECORD: Final = ".token"
 
 
-class _UntilReleased:
-    """A lock of the operating system: it ends with its process, and not before."""
+class _HeldFileLock:
+    """A lock of the operating system: it does not end before its process."""
 
     def extend(self, seconds: float) -> None:
-        """Do nothing."""
+        """Do nothing: the lock has no end to move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class FileStore:
 
     @property
     def shared(self) -> bool:
-        """Not: others cannot look in, and a lock ends with its process alone."""
+        """False: others cannot read what is stored, and a lock does not end before its process."""
         return False
 
     @property
@@ -64,7 +64,7 @@ class FileStore:
         return _read(self._path(name, _RECORD))
 
     def put(self, name: bytes, data: bytes, *, old: bytes | None) -> bool:  # noqa: ARG002 - under the lock nobody else has written
-        """Keep a record. Its lock must be held. Writes to disk."""
+        """Write a record. Its lock must be held. Writes to disk."""
         path = self._path(name, _RECORD)
         try:
             files.remove_leftovers(path)  # under the lock nobody else writes it
@@ -80,7 +80,7 @@ class FileStore:
         return there_was
 
     def was_removed(self, name: bytes) -> bool:  # noqa: ARG002 - the same for each
-        """Return true: files do not get lost by themselves."""
+        """Return true: a file does not disappear by itself."""
         return True
 
     def read_note(self, name: bytes) -> bytes | None:
@@ -115,7 +115,7 @@ class FileStore:
                 data = _read(path)
             except VaultError as error:
                 found.append(StoredRecord(_name(path), str(path), error))
-            else:  # None: removed in this moment
+            else:  # None: another process has removed it since the folder was listed
                 found += [] if data is None else [StoredRecord(_name(path), str(path), data)]
         return found
 
@@ -129,13 +129,13 @@ class FileStore:
         what: str = "the token",
         cancel_check: Callable[[], bool] | None = None,
     ) -> Iterator[HeldLock]:
-        """Hold the operating system's own lock of a file; see :mod:`gatepass._vault.file_lock`."""
+        """Hold a lock of the operating system on a file; see :mod:`gatepass._vault.file_lock`."""
         self._make_folder()
         path = self.folder / "key.lock" if name == KEY else self._path(name, ".lock")
         with file_lock.hold(
             path, seconds=seconds, codec=codec, what=what, cancel_check=cancel_check
         ):
-            yield _UntilReleased()
+            yield _HeldFileLock()
 
     def _path(self, name: bytes, suffix: str) -> Path:
         return self.folder / (name.hex() + suffix)
@@ -157,7 +157,7 @@ class FileStore:
         self._check_folder()
 
     def _check_folder(self) -> None:
-        """Refuse a folder in which others could put back an old record, or a lock of their own."""
+        """Refuse a folder in which others could replace a record or a lock."""
         with suppress(OSError):
             mode = self.folder.stat().st_mode
             if sys.platform != "win32" and mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -176,7 +176,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _name(path: Path) -> bytes:
-    """The identity's keyed hash, by a record's file name; foreign names give what opens nothing."""
+    """Return the keyed hash from a record's file name; empty for a name that is not ours."""
     try:
         return bytes.fromhex(path.name.removesuffix(_RECORD))
     except ValueError:

@@ -1,8 +1,8 @@
-"""The key of the vault: 32 random bytes behind a reference, written in base64url.
+"""The key of the vault: 32 random bytes in base64url, which a secret reference names.
 
-By default it lies in the keyring, where the first login makes it. On a computer without a keyring
-a person makes a key file, with ``gatepass secret new-key``, and names it: ``vault_key =
-"file:PATH"``. A key is never replaced: every record that it sealed would be lost.
+By default it is in the keyring, where the first login makes it. On a computer without a keyring a
+person makes a key file with ``gatepass secret new-key``, and sets ``vault_key = "file:PATH"``. A
+key is never replaced: every record that it encrypted would be lost.
 """
 
 import base64
@@ -18,8 +18,7 @@ from typing import Final, TypeVar
 from gatepass._system import files
 from gatepass._system.text import printable, quoted
 from gatepass.errors import SecretUnavailable, VaultError
-from gatepass.secrets import Secret, SecretRef
-from gatepass.secrets import keyring as store_of_the_system
+from gatepass.secrets import Secret, SecretRef, keyring
 from gatepass.secrets.keyring import Access
 
 T = TypeVar("T")
@@ -38,12 +37,12 @@ _ELSEWHERE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class VaultKey:
-    """Where the key is, and who may make it.
+    """How to read the key, and how to make it.
 
     Attributes:
         shown: the reference, for messages.
         read: returns the key as text, or None when there is none yet; raises ``VaultError``.
-        make: makes a key, keeps it, and returns what is kept; None where only a person does.
+        make: makes and stores a key, and returns what is stored; None when only a person may.
         reference: the reference itself; None for a key that was given as a value.
     """
 
@@ -54,22 +53,20 @@ class VaultKey:
 
 
 def keyring_key(access: Access) -> VaultKey:
-    """Return the default: the key in the keyring, made at the first login.
-
-    Asks the keyring only when the key is read, and again when it is made.
+    """Return the default key: in the keyring, made by the first login. Reads nothing yet.
 
     Args:
         access: the way to a person who may unlock the keyring, and the machine setting.
     """
 
     def read() -> Secret | None:
-        text = _ask(lambda: store_of_the_system.read(SERVICE, ACCOUNT, access))
+        text = _ask(lambda: keyring.read(SERVICE, ACCOUNT, access))
         return None if text is None else Secret(text)
 
     def make() -> Secret:
         key = Secret(new_key_text())
-        _ask(lambda: store_of_the_system.store(SERVICE, ACCOUNT, key.reveal(), access))
-        kept = read()  # asked anew: what other processes will find is what counts
+        _ask(lambda: keyring.store(SERVICE, ACCOUNT, key.reveal(), access))
+        kept = read()  # what is used must be what other processes will read
         if kept is None:
             raise VaultError("the keyring did not keep the vault's key", hint=_ELSEWHERE)
         return kept
@@ -85,12 +82,12 @@ def referenced_key(
     file: Path | None = None,
     reference: SecretRef | None = None,
 ) -> VaultKey:
-    """Return a key that a person made and named by a reference.
+    """Return a key that a person has made and named by a reference. Reads nothing yet.
 
     Args:
         shown: the reference, for messages.
-        resolve: asks it; raises ``SecretUnavailable``. Called once for each vault.
-        file: the key file, when the reference is one; refused when others can read it.
+        resolve: resolves the reference; raises ``SecretUnavailable``. Called once for each vault.
+        file: the key file, when the reference names one; refused when others can read it.
         reference: the reference itself; None for a key that was given as a value.
     """
 
@@ -132,7 +129,7 @@ def write_key_file(path: Path) -> None:
         files.create(path, f"{new_key_text()}\n".encode())
     except FileExistsError:
         raise VaultError(
-            f"{path} exists, and a key is never replaced: what it sealed would be lost",
+            f"{path} exists, and a key is never replaced: what it encrypted would be lost",
             hint="use that key, or choose another name",
         ) from None
     except OSError as error:
@@ -140,10 +137,10 @@ def write_key_file(path: Path) -> None:
 
 
 def check_key_file(path: Path) -> None:
-    """Refuse a key file that others can read. Looks at the disk; says nothing when it is missing.
+    """Refuse a key file that others can read; a missing one passes. Looks at the disk.
 
-    As with ssh's keys, a group may read a file that belongs to another user: so do root, systemd
-    and Kubernetes hand a key to a service.
+    As with ssh's keys, a group may read a file that belongs to another user: that is how root,
+    systemd and Kubernetes give a key to a service.
 
     Raises:
         VaultError: others can read it; says how to change that.
@@ -153,23 +150,23 @@ def check_key_file(path: Path) -> None:
     try:
         status = path.stat()
     except OSError:
-        return  # reading it will say why
+        return  # reading it raises an error that says why
     others = stat.S_IRWXG | stat.S_IRWXO if status.st_uid == os.geteuid() else stat.S_IRWXO
     if status.st_mode & others:
         raise VaultError(
             f"others can read the vault's key, {printable(str(path))}",
-            hint=f"    chmod 600 {quoted(str(path))}\nwhoever has read it can open a copy of "
+            hint=f"    chmod 600 {quoted(str(path))}\nanyone who has read it can decrypt a copy of "
             "the vault: where that may have happened, make a new key and log in again",
         )
 
 
 def _bytes_of(text: Secret) -> bytes | None:
-    """The bytes, or None; it does not raise, because a traceback would lead to the text."""
+    """Return the bytes, or None: the frames of a traceback would hold the text."""
     if not _BASE64URL.fullmatch(text.reveal()):
         return None
     bare = text.reveal().rstrip("=")
     key = base64.urlsafe_b64decode(f"{bare}=")
-    # The last character holds two bits too many: of the four that mean the same, one is right.
+    # The last character has two bits too many; of the four that decode alike only one is valid.
     return key if base64.urlsafe_b64encode(key).decode().rstrip("=") == bare else None
 
 
@@ -178,6 +175,6 @@ def _ask(question: Callable[[], T]) -> T:
         return question()
     except SecretUnavailable as error:
         message, hint = error.message, error.hint
-    # Raised out here, so that no context leads to frames that hold the key.
+    # Raised outside of the handler, so that __context__ leads to no frame with the key.
     hint = hint if _ELSEWHERE in hint else f"{hint}\n{_ELSEWHERE}".strip()
     raise VaultError(f"the vault's key cannot be read: {message}", hint=hint)

@@ -1,4 +1,4 @@
-"""The values that the parts of the OIDC scheme hand to each other."""
+"""What the vault stores, and the other values that the modules of the OIDC scheme share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from gatepass.secrets import Secret
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose token a record is: what the profile says, not what a server says.
+    """Whose tokens a record holds, by what the profile says; nothing of it comes from a server.
 
     Attributes:
         origin: the server that the token is for, such as ``https://mi.example.com``.
-        account: the profile's ``account``; tells several people or roles at one server apart.
-        issuer: as written in the profile; None where it is learnt.
-        client_id: as written in the profile; None where it is learnt.
+        account: the profile's ``account``, for several people or roles at one server.
+        issuer: as written in the profile; None when the server tells it.
+        client_id: as written in the profile; None when the server tells it.
         audience: as written in the profile.
         scopes: as written in the profile, sorted.
     """
@@ -32,14 +32,14 @@ class Provider:
     """An identity provider, from its metadata (OpenID Discovery 4.3, RFC 8414).
 
     Attributes:
-        issuer: its name; every token and answer must carry exactly this.
-        token_endpoint: where tokens are asked for.
-        authorization_endpoint: where a browser goes; None when there is none.
+        issuer: its identifier; ``iss`` of tokens and callbacks must equal it.
+        token_endpoint: for token requests.
+        authorization_endpoint: for the browser; None when there is none.
         device_authorization_endpoint: of RFC 8628; None when there is none.
         revocation_endpoint: of RFC 7009; None when there is none.
         jwks_uri: its public keys; None when there are none.
-        auth_methods: how a client may prove itself at the token endpoint.
-        id_token_algorithms: how ID tokens may be signed; empty when it does not say.
+        auth_methods: ``token_endpoint_auth_methods_supported``.
+        id_token_algorithms: ``id_token_signing_alg_values_supported``; empty when not given.
         answers_carry_iss: whether callbacks must carry ``iss`` (RFC 9207).
     """
 
@@ -103,12 +103,12 @@ class Record:
 
     Attributes:
         generation: grows by one with each write.
-        provider: the provider that the tokens belong to; pinned: never asked again, and a
-            challenge or metadata that says otherwise is refused.
+        provider: the provider of the tokens. It is pinned: a challenge or metadata that names
+            another is refused.
         client_id: pinned likewise.
-        scopes: what was asked for, as learnt.
-        audience: which API, as learnt.
-        refresh_token: None once the provider has refused it.
+        scopes: what was requested.
+        audience: the API that was requested.
+        refresh_token: None after the provider has refused it.
         access_token: the last one; None when there is none.
         expires_at: when the access token ends, in seconds since 1970; None when not known.
         subject: ``sub`` of the ID token; None when there was none.

@@ -16,20 +16,20 @@ from gatepass.secrets import Secret
 
 
 def to_json(identity: Identity, record: Record) -> bytes:
-    """Return both as JSON. The answer holds the tokens: seal it at once."""
+    """Return both as JSON, which holds the tokens: encrypt it at once."""
     return json.dumps({"identity": _plain(identity), "record": _plain(record)}).encode()
 
 
 def to_canonical_json(identity: Identity) -> bytes:
-    """Return the one text that stands for an identity, whatever the order of its scopes."""
+    """Return an identity as JSON; equal identities give equal text, in whatever order of scopes."""
     parts = {**_plain(identity), "scopes": sorted(set(identity.scopes))}
     return json.dumps(parts, sort_keys=True).encode()
 
 
 def from_json(text: bytes) -> tuple[Identity, Record] | None:
-    """Return what :func:`to_json` made a text of; None when it is something else.
+    """Return what :func:`to_json` wrote; None when the text is something else.
 
-    It does not raise, because a traceback would lead to the text.
+    It does not raise: the frames of a traceback would hold the text.
     """
     try:
         parts = json.loads(text)

@@ -1,7 +1,7 @@
-"""What a store of the vault does: it keeps bytes under names, and lends locks.
+"""What the vault needs of a store: encrypted bytes by name, notes, and locks.
 
-A store knows no key, no identity and no token. There are two: ``in_files``, for one computer, and
-``in_redis``, for many.
+A store knows no key, identity or token. ``file_store`` is for one computer, ``redis_store`` for
+many.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from gatepass._vault.records import InFlight
 from gatepass.errors import VaultError
 
 KEY: Final = b"key"
-"""The name of the lock under which the vault's key is made."""
+"""The name of the lock that is held while the vault's key is made."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record that a store holds, readable or not.
+    """A record in a store, readable or not.
 
     Attributes:
-        name: the identity's keyed hash; empty where the store's own name is none of ours.
-        where: what messages call it.
-        data: the sealed bytes, or why they cannot be read.
+        name: the identity's keyed hash; empty when somebody else has named it.
+        where: the place of the record, for messages.
+        data: the encrypted bytes, or why they cannot be read.
     """
 
     name: bytes
@@ -33,7 +33,7 @@ class StoredRecord:
 
 @dataclass(frozen=True, slots=True)
 class HolderCodec:
-    """How a lock tells those who wait in vain who holds it.
+    """How a lock names its holder, for the message of a wait that was too long.
 
     Attributes:
         encode: returns the bytes that name this process, now.
@@ -48,7 +48,7 @@ class HeldLock(Protocol):
     """A lock while it is held."""
 
     def extend(self, seconds: float) -> None:
-        """See that it does not end by itself within that time.
+        """Make sure that it does not end within so many seconds.
 
         Raises:
             VaultError: it has ended already, or its end cannot be moved.
@@ -56,35 +56,36 @@ class HeldLock(Protocol):
 
 
 class Store(Protocol):
-    """Sealed records, locks and notes, by the keyed hash of an identity.
+    """Encrypted records, locks and notes, by the keyed hash of an identity.
 
-    Everything raises ``VaultError``, which names the place and the next step.
+    All methods raise ``VaultError``, which names the place and the next step. A note says that a
+    refresh has begun and not ended.
     """
 
     @property
     def shared(self) -> bool:
-        """Whether strangers may look in, and locks may end before their holder does."""
+        """Whether others may read what is stored, and a lock may end before its holder does."""
 
     @property
     def shown(self) -> str:
-        """What messages call the whole."""
+        """The place of the store, for messages."""
 
     def where(self, name: bytes) -> str:
-        """Return what messages call a record."""
+        """Return the place of a record, for messages."""
 
     def read(self, name: bytes) -> bytes | None:
         """Return a record's bytes; None when there is none."""
 
     def put(self, name: bytes, data: bytes, *, old: bytes | None) -> bool:
-        """Keep a record in the place of another; when it returns, it would survive a power cut.
+        """Write a record in the place of another; when it returns, it would survive a power cut.
 
         Args:
-            name: whose.
-            data: the new bytes; never the same twice.
-            old: what was read there; None when there was nothing.
+            name: the keyed hash of the identity.
+            data: the new bytes, which differ from all earlier ones.
+            old: what was read before; None when there was nothing.
 
         Returns:
-            Whether it is kept; false when something else lies there by now.
+            Whether it is written; false when something else is stored by now.
 
         Raises:
             TokenNotPersisted: it could not be written.
@@ -94,10 +95,10 @@ class Store(Protocol):
         """Remove a record and its note. Returns whether there was a record."""
 
     def was_removed(self, name: bytes) -> bool:
-        """Whether a record that is missing was removed on purpose; otherwise it was lost."""
+        """Whether a missing record was removed on purpose; otherwise the store has lost it."""
 
     def read_note(self, name: bytes) -> bytes | None:
-        """Return a note; None when there is none, or it cannot be read: it only explains."""
+        """Return a note; None when there is none, or it cannot be read."""
 
     def write_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:
         """Write a note, or with None remove it; with ``old`` only in the place of that one."""
@@ -117,16 +118,16 @@ class Store(Protocol):
         what: str = "the token",
         cancel_check: Callable[[], bool] | None = None,
     ) -> AbstractContextManager[HeldLock]:
-        """Hold a lock for the time of a block. Ctrl-C ends the wait; a fork does not hold it.
+        """Hold a lock during a block. Ctrl-C ends the wait; a forked child does not hold it.
 
         Args:
-            name: whose.
+            name: the keyed hash of the identity.
             seconds: how long to wait for it.
-            codec: how it tells who holds it.
-            what: what it guards, for the message.
-            cancel_check: says whether to end the wait early.
+            codec: writes who holds it, and reads that.
+            what: what the lock protects, for the message.
+            cancel_check: returns true to end the wait early.
 
         Raises:
-            TokenLockTimeout: somebody else held it all the time; names the process.
+            TokenLockTimeout: another holds it all that time; names the process.
             VaultError: it cannot be taken.
         """

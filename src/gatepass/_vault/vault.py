@@ -1,10 +1,8 @@
-"""The vault: one sealed record for each identity, and beside it a lock and a journal.
+"""The vault: an encrypted record for each identity, with a lock and a note of a running refresh.
 
-Where these lie is for a store to say: in the files of one user (``in_files``), or in a redis that
-many computers share (``in_redis``). What is sealed, what is compared and what wins is the same for
-both, and decided here.
-
-A record that cannot be read is neither replaced nor removed, except by :meth:`Vault.remove`.
+It reads and writes through a store: the files of one user, or a redis that many computers share.
+Encryption, and which of two writes wins, are decided here. A record that cannot be read is neither
+replaced nor removed, except by :meth:`Vault.remove`.
 """
 
 import os
@@ -24,8 +22,8 @@ from gatepass.errors import TokenNotPersisted, VaultError
 from gatepass.secrets import Secret, constant_time_compare
 
 LOCK_SECONDS: Final = 60.0  # longer than two requests to an identity provider may take
-_SECONDS_FOR_KEY: Final = 150.0  # the one before may be answering the keyring's dialogs
-_MOST_ATTEMPTS: Final = 50  # how often somebody else may be faster
+_SECONDS_FOR_KEY: Final = 150.0  # another process may be waiting for the keyring's dialogs
+_MOST_ATTEMPTS: Final = 50  # to write a record that others change meanwhile
 _PAUSE: Final = 0.05  # seconds, at most, before the next attempt
 
 
@@ -34,8 +32,8 @@ class Listing:
     """Everything in the vault.
 
     Attributes:
-        readable: the records that open, with their identities.
-        unreadable: for each of the others, what is wrong; names the record.
+        readable: the records that can be decrypted, with their identities.
+        unreadable: an error for each of the others, which names the record.
     """
 
     readable: tuple[tuple[Identity, Record], ...]
@@ -45,16 +43,17 @@ class Listing:
 class Vault:
     """The tokens of one user.
 
-    Building it touches nothing. The key is read once, at the first need; where the store holds
-    no record, reading needs none. It is made, where it may be, by the first lock or write.
+    The constructor reads nothing. The key is read once, when it is first needed; reading an empty
+    store needs none. Where nobody has made a key yet and the vault may, the first lock or write
+    does.
 
-    Every change happens under the identity's lock: the one that this thread holds by :meth:`lock`,
-    else one that is taken for the time of the change. The lock of a shared store may end early, so
+    Each change is made under the identity's lock: the one that this thread holds by :meth:`lock`,
+    else one that is taken for the change alone. The lock of a shared store may end too early, so
     there each write also compares what it replaces.
 
     Args:
-        store: where the records lie.
-        key: where the key is.
+        store: for the encrypted records, notes and locks.
+        key: reads and makes the key.
         clock: the wall time in seconds since 1970.
         lock_timeout: seconds for which a change waits for a lock that its caller does not hold;
             longer than a refresh takes.
@@ -73,9 +72,9 @@ class Vault:
         self._clock = clock
         self._lock_timeout = lock_timeout
         self._encryption_key: EncryptionKey | None = None
-        # By process (a fork holds none), thread and name.
+        # By pid, since a forked child holds no lock, by thread and by name.
         self._held_locks: dict[tuple[int, int, bytes], HeldLock] = {}
-        self._notes: dict[bytes, bytes] = {}  # what was last begun here, by name
+        self._notes: dict[bytes, bytes] = {}  # the note that was last written here, by name
 
     @property
     def store(self) -> Store:
@@ -114,21 +113,22 @@ class Vault:
 
         Raises:
             VaultError: there is one, and it is cut off, damaged, foreign, of a newer version or
-                sealed with another key; or the key or the store cannot be used.
+                encrypted with another key; or the key or the store cannot be used.
         """
         key = self._find_key()
         return None if key is None else self._read_with_bytes(key, identity)[0]
 
     def write(self, identity: Identity, record: Record) -> Record:
-        """Keep a record, and return it as kept: one generation on, with the time of writing.
+        """Write a record after a login, and return it with its generation and the time.
 
-        When it returns, the record would survive a power cut. In milliseconds since 1970, time
-        goes on faster than generations do: so a login is later than all before it, also those
-        that an emptied store has forgotten, and what they still bring does not replace it.
+        When it returns, the record would survive a power cut. The generation is at least the time
+        in milliseconds since 1970, which grows faster than generations do. So a login is later than
+        all before it, also when the store was emptied meanwhile, and what a refresh of an earlier
+        login still brings does not replace it.
 
         Args:
-            identity: whose it is.
-            record: what to keep; its ``generation`` and ``saved_at`` do not matter.
+            identity: whose record.
+            record: what to write; its ``generation`` and ``saved_at`` do not matter.
 
         Raises:
             TokenNotPersisted: it could not be written; the old one is as it was.
@@ -144,25 +144,25 @@ class Vault:
     def write_refreshed(
         self, identity: Identity, record: Record, *, spent: Secret
     ) -> Record | None:
-        """Keep what a refresh brought, unless somebody has logged in or out in the meantime.
+        """Write what a refresh brought, unless somebody has logged in or out in the meantime.
 
-        In a shared store it is tried whoever holds the lock by now: what it replaces is compared.
-        It takes the place of a record
+        A shared store takes it also when the lock has ended by now, since it compares what is
+        replaced. The new record replaces one
 
-        - whose refresh token is the spent one: nothing else can be done with that;
-        - without a refresh token: the provider has refused the spent one to somebody else;
+        - whose refresh token is the spent one, which is of no more use;
+        - without a refresh token: the provider has refused the spent one to another process;
         - of an older generation, or a missing one that nobody removed: the store has lost writes.
 
         Any other record is of a later login or refresh, and stays.
 
         Args:
-            identity: whose it is.
-            record: what to keep, with the generation of the record that it was made from.
+            identity: whose record.
+            record: what to write, with the generation of the record that it was made from.
             spent: the refresh token that was sent for it.
 
         Returns:
-            What is stored now: the record as kept, or the later one; None when somebody has logged
-            out.
+            What is stored now: the new record with its generation, or the later one; None when
+            somebody has logged out.
 
         Raises:
             TokenNotPersisted: it could not be written; the old one is as it was.
@@ -187,13 +187,13 @@ class Vault:
             return kept or later[0]
 
     def remove(self, identity: Identity) -> bool:
-        """Remove an identity's record, also one that cannot be read, and its journal.
+        """Remove an identity's record, also one that cannot be read, and its note.
 
         Returns:
             Whether there was a record.
 
         Raises:
-            VaultError: it cannot be removed, or lies under another key.
+            VaultError: it cannot be removed, or was encrypted with another key.
         """
         key = self._find_key()
         if key is None:
@@ -205,10 +205,10 @@ class Vault:
         return there_was
 
     def remove_refresh_token(self, identity: Identity, dead: Secret) -> bool:
-        """Remove a refresh token that the provider has refused, unless another has taken its place.
+        """Remove a refresh token that the provider has refused, unless another has replaced it.
 
         Args:
-            identity: whose it is.
+            identity: whose record.
             dead: the refused token.
 
         Returns:
@@ -234,17 +234,17 @@ class Vault:
     def lock(
         self, identity: Identity, *, seconds: float, cancel_check: Callable[[], bool] | None = None
     ) -> Iterator[None]:
-        """Hold an identity's lock, against all processes and threads, for the time of a block.
+        """Hold an identity's lock during a block; no other thread or process holds it meanwhile.
 
-        The same thread must not take it twice. Ctrl-C ends the wait. A fork does not hold it.
+        It is not reentrant. Ctrl-C ends the wait. A forked child does not hold it.
 
         Args:
-            identity: whose.
+            identity: whose lock.
             seconds: how long to wait for it.
-            cancel_check: says whether to end the wait early.
+            cancel_check: returns true to end the wait early.
 
         Raises:
-            TokenLockTimeout: somebody else held it all the time; names the process.
+            TokenLockTimeout: another holds it all that time; names the process.
             VaultError: the key, the store or the lock cannot be used.
         """
         key = self._require_key()
@@ -257,19 +257,19 @@ class Vault:
                 self._held_locks.pop(lock_id, None)
 
     def extend_lock(self, identity: Identity, seconds: float) -> None:
-        """See that the lock, which this thread holds, does not end within that time.
+        """Make sure that the lock, which this thread holds, does not end within so many seconds.
 
         Raises:
-            VaultError: it has ended already, or that cannot be made sure.
+            VaultError: it has ended already, or the store does not answer.
         """
         self._held_locks[self._lock_id(self._require_key(), identity)].extend(seconds)
 
     def read_in_flight(self, identity: Identity) -> InFlight | None:
         """Return the refresh that has begun and not ended; None when there is none.
 
-        While the caller holds the lock, that is one whose process died or got no usable answer; in
-        a shared store it may still be at work. A journal that cannot be read counts as none: it
-        only explains.
+        When the caller holds the lock, that is a refresh whose process was killed or got no usable
+        answer; in a shared store it may also have lost its lease and still be running. A note that
+        cannot be read counts as none, because it is used in messages only.
 
         Raises:
             VaultError: the key or the store cannot be used.
@@ -282,9 +282,9 @@ class Vault:
         return None if data is None else self._codec(key, name, b"note").decode(data)
 
     def begin_refresh(self, identity: Identity) -> None:
-        """Note that a refresh begins, by this process. When it returns, the note is kept.
+        """Write a note that this process begins a refresh.
 
-        It also shows, before a token is spent, that the store takes what is written.
+        This also finds out, before a token is spent, whether the store can be written.
 
         Raises:
             VaultError: it could not be written.
@@ -294,11 +294,11 @@ class Vault:
         self._notes[name] = data
 
     def end_refresh(self, identity: Identity, *, restore: InFlight | None = None) -> None:
-        """Note that the refresh has ended; the note of a later one, by another, stays.
+        """Remove the note of the refresh; that of a later one, by another process, stays.
 
         Args:
-            identity: whose.
-            restore: the note of another process that still explains something; it comes back.
+            identity: whose note.
+            restore: the earlier note of another process, to write in its place.
 
         Raises:
             VaultError: the note could not be removed.
@@ -311,7 +311,7 @@ class Vault:
             self._store.write_note(name, None, old=self._notes.get(name))
 
     def list_records(self) -> Listing:
-        """Open every record, those that do not open included. Reads from the store.
+        """Return every record, and an error for each that cannot be read. Reads from the store.
 
         Raises:
             VaultError: the key or the store cannot be used.
@@ -332,7 +332,7 @@ class Vault:
     def _read_with_bytes(
         self, key: EncryptionKey, identity: Identity
     ) -> tuple[Record | None, bytes | None]:
-        """Return the record, and its sealed bytes; None twice when there is none."""
+        """Return the record and its encrypted bytes; None twice when there is none."""
         name = key.name_of(identity)
         data = self._store.read(name)
         if data is None:
@@ -348,13 +348,13 @@ class Vault:
         *,
         after: int = 0,
     ) -> Record | None:
-        """Write what is chosen in view of what is stored, and return it as kept.
+        """Write a record in the place of the stored one, and return it with its generation.
 
         Args:
             key: the key.
-            identity: whose it is.
-            choose: gets the stored record, and returns what takes its place; None for nothing.
-            after: a generation that has been; a store that lost writes must not bring it twice.
+            identity: whose record.
+            choose: gets the stored record, and returns the new one; None to write nothing.
+            after: the new generation is greater than this one, though the store may be empty.
         """
         name = key.name_of(identity)
         for attempt in range(_MOST_ATTEMPTS):
@@ -367,7 +367,8 @@ class Vault:
             data = key.encrypt(serialization.to_json(identity, kept), name)
             if self._store.put(name, data, old=old):
                 return kept
-            # The last byte is as good as a random one: not all come back at the same moment.
+            # A random pause, so that several writers do not try again at the same moment; the
+            # last byte, of the tag, is random enough.
             time.sleep(min(0.001 * 2**attempt, _PAUSE) * data[-1] / 255)
         raise TokenNotPersisted(
             f"{self._store.where(name)} is changed by others all the time",
@@ -396,7 +397,7 @@ class Vault:
         return os.getpid(), get_ident(), key.name_of(identity)
 
     def _dump_note(self, identity: Identity, holder: InFlight) -> tuple[bytes, bytes]:
-        """The name and the bytes of a note."""
+        """Return the name and the bytes of a note."""
         key = self._require_key()
         name = key.name_of(identity)
         text = file_lock.holder_to_json(holder)
@@ -405,7 +406,7 @@ class Vault:
         return name, text
 
     def _codec(self, key: EncryptionKey, name: bytes, what: bytes) -> HolderCodec:
-        """How a lock or a note names a process: sealed where strangers may look in."""
+        """Return how a lock or a note names a process: encrypted where others may read it."""
         plain = file_lock.plain_codec(self._clock)
         if not self.shared:
             return plain
@@ -419,20 +420,20 @@ class Vault:
         return HolderCodec(lambda: key.encrypt(plain.encode(), name + what), decode)
 
     def _find_key(self) -> EncryptionKey | None:
-        """The key; None, without asking for it, when there is nothing that it could open."""
+        """Return the key; None, without reading it, when the store is empty."""
         if self._encryption_key is None and not self._store.count():
             return None
         return self._require_key()
 
     def _require_key(self) -> EncryptionKey:
-        """The key; made when there is none and nothing would be lost by that."""
+        """Return the key; make one when there is none and no record needs another."""
         if self._encryption_key is None:
             text = self._key.read() or self._make_key()
             self._encryption_key = EncryptionKey(decode(text), self._key.shown)
         return self._encryption_key
 
     def _make_key(self) -> Secret:
-        if self.shared:  # each host would make its own
+        if self.shared:  # each host would make a different one
             raise VaultError(
                 f"the vault's key is missing: there is nothing behind {self._key.shown}",
                 hint=f"all hosts that share {self._store.shown} need the same key: make one with "
@@ -452,18 +453,18 @@ class Vault:
     def _missing_key(self, count: int) -> VaultError:
         return VaultError(
             f"the vault's key is missing: there is nothing behind {self._key.shown}, and "
-            f"{self._store.shown} holds {count} {'record' if count == 1 else 'records'} sealed "
-            "with it",
+            f"{self._store.shown} holds {count} {'record' if count == 1 else 'records'} "
+            "encrypted with it",
             hint="nothing was changed or lost, and no new key was made: bring back the key, or "
             "use the keyring of the login; only where it is gone for good, delete "
             f"{os.path.join(self._store.shown, '*.token')} and log in again",  # noqa: PTH118 - a text
         )
 
     def _refuse_other_keys(self, key: EncryptionKey) -> None:
-        """Refuse to say that a record is missing when another key may have named it.
+        """Raise where a record seems to be missing because another key gives it another name.
 
         Raises:
-            VaultError: a record in the store was sealed with another key.
+            VaultError: a record in the store was encrypted with another key.
         """
         for found in self._store.list_records():
             if isinstance(found.data, bytes):
@@ -473,7 +474,7 @@ class Vault:
 def _decrypt_record(
     key: EncryptionKey, data: bytes, name: bytes, where: str
 ) -> tuple[Identity, Record]:
-    # In one step, so that no local variable of a frame in a traceback holds the tokens.
+    # One expression, so that no local variable in a traceback holds the tokens.
     found = serialization.from_json(key.decrypt(data, name, where))
     if found is None:
         raise VaultError(

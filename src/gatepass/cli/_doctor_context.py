@@ -17,7 +17,7 @@ from gatepass.errors import GatepassError
 from gatepass.secrets import SecretContext, SecretRef
 
 if TYPE_CHECKING:
-    from gatepass._vault.redis_store import Server
+    from gatepass._vault.redis_client import Server
     from gatepass._vault.vault import Vault
 
 

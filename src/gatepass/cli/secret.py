@@ -106,7 +106,7 @@ def delete(ctx: click.Context, name: str, field: str, config_files: tuple[str, .
 def new_key(context: Context, path: Path) -> None:
     """Make a key file for the vault, on a computer without a keyring.
 
-    Only you can read the file. It is never replaced: what its key sealed would be lost.
+    Only you can read the file. It is never replaced: what its key encrypted would be lost.
     """
     from gatepass.auth._oidc.status import create_vault_key
 

@@ -327,7 +327,8 @@ import dataclasses, sys, time
 import requests
 from gatepass.auth._oidc import refresh
 from gatepass.auth._oidc.refresh_request import RefreshContext
-from gatepass._vault.redis_store import RedisStore, Server
+from gatepass._vault.redis_client import Server
+from gatepass._vault.redis_store import RedisStore
 from gatepass._vault.key import referenced_key
 from gatepass._vault.records import Identity
 from gatepass._vault.vault import Vault
