@@ -35,7 +35,7 @@ def _ready() -> None:
 
 def with_keyring_key(folder: str, number: str = "0") -> Any:
     """Write a record of its own with the key in the keyring."""
-    # Before a person: ten at a time may take longer than a run without one would wait.
+    # Before a person: several at a time may take longer than a run without one would wait.
     person = Terminal({}, interactive=True)
     its = Vault(FileStore(Path(folder)), keyring_key(context(terminal=person)))
     _ready()

@@ -18,6 +18,7 @@ from gatepass._vault.redis_store import RedisStore
 from gatepass._vault.vault import Vault
 from gatepass.secrets import Secret
 from tests.support.peers.environ import clean_environ
+from tests.support.peers.redis_server import Redis
 from tests.support.secret_context import PYTHONPATH
 
 KEY = "Q0FOQVJZLWtleS1vZi10aGUtdmF1bHQtMzItYnl0ZXM"
@@ -39,6 +40,8 @@ PROVIDER = Provider(
     token_endpoint="https://canary-issuer.example.com/token",
     id_token_algorithms=("RS256",),
 )
+PASSWORD = "canary-password-ß"
+SPENT = Secret("spent")
 REFRESH, ACCESS = "canary-refresh-token", "canary-access-token"
 RECORD = Record(
     generation=0,
@@ -160,3 +163,20 @@ def together(
         for process in processes:
             with process:
                 process.kill()
+
+
+def line(process: "subprocess.Popen[str]") -> str:
+    """Return the next line that a process prints."""
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def at(redis: Redis, *, margin: float = 10.0, lock_timeout: float = 30.0, **server: Any) -> Vault:
+    """Return a vault in a redis."""
+    store = RedisStore(Server("127.0.0.1", redis.port, 0, **server), margin)
+    return Vault(store, given(), clock=lambda: NOW, lock_timeout=lock_timeout)
+
+
+def fresh(generation: int = 1) -> Record:
+    """Return what a refresh brought, made from a record of that generation."""
+    return replace(with_token("fresh"), generation=generation)
