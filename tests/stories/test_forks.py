@@ -476,7 +476,7 @@ def test_no_lock_of_the_secrets_of_a_redis_stays_locked_in_a_child() -> None:
         user, password = store.server.credentials()
         return user, None if password is None else password.reveal()
 
-    with held_elsewhere(secrets._turn):
+    with held_elsewhere(secrets._lock):
         assert in_child(work) == (None, PASSWORD)
 
 

@@ -1,5 +1,6 @@
 """The vault as the machine settings name it: its store, its key, and the secrets of a redis."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -9,7 +10,6 @@ from gatepass._config.profile import MachineSettings
 from gatepass._config.redis_vault import RedisAddress, RedisVault
 from gatepass._session.resolve import secret_context
 from gatepass._system.context import RunContext
-from gatepass._system.fork import renew_in_children
 from gatepass.errors import SecretUnavailable, VaultError
 from gatepass.secrets import Secret, SecretContext, SecretRef
 
@@ -22,23 +22,24 @@ if TYPE_CHECKING:
 
 
 class _Secrets:
-    """The secrets of one redis, each of them resolved once. Threads share it, and so do forks."""
+    """The secrets of one redis, each resolved once, for all threads and forked children."""
 
     def __init__(self, context: SecretContext) -> None:
         self._context = context
         self._found: dict[str, Secret] = {}
-        self._renew()
-        renew_in_children(self, _Secrets._renew)
+        self._locks: dict[
+            int, Lock
+        ] = {}  # by pid: a forked child cannot wait for a parent's thread
 
-    def _renew(self) -> None:
-        """Make the lock anew: another thread may have held it during a fork."""
-        self._turn = Lock()
+    @property
+    def _lock(self) -> Lock:
+        return self._locks.setdefault(os.getpid(), Lock())
 
     def get(self, name: str, value: str | SecretRef | Secret | None) -> Secret | None:
         """Return the secret of a field of ``vault``; None where it is not set."""
         if value is None:
             return None
-        with self._turn:
+        with self._lock:
             if name not in self._found:
                 field = f"vault.{name}"
                 self._found[name] = _resolved(value, replace(self._context, field=field))
