@@ -1,4 +1,4 @@
-"""What the gate takes at first sight is what pydantic would have taken."""
+"""What is accepted without pydantic is what pydantic would have accepted."""
 
 import os
 import subprocess
@@ -84,9 +84,7 @@ def _same(one: Any, other: Any) -> bool:
 @example(float, 10**400)
 @example(Retries, True)
 @example(str | int, True)
-def test_what_is_taken_at_first_sight_pydantic_takes_too_with_the_same_result(
-    kind: Any, value: Any
-) -> None:
+def test_what_is_accepted_pydantic_accepts_too_with_the_same_result(kind: Any, value: Any) -> None:
     found = check_simply(kind, value)
     if found is UNDECIDED:
         return
@@ -94,7 +92,7 @@ def test_what_is_taken_at_first_sight_pydantic_takes_too_with_the_same_result(
 
 
 @given(st.sampled_from(KINDS), _texts)
-def test_a_text_of_a_variable_taken_at_first_sight_pydantic_takes_too(kind: Any, text: str) -> None:
+def test_a_string_of_a_variable_that_is_accepted_pydantic_accepts_too(kind: Any, text: str) -> None:
     """Variables are checked leniently, as texts: "true" may be a boolean there, never a text."""
     found = check_simply(kind, text)
     if found is UNDECIDED:
@@ -122,7 +120,7 @@ def test_a_text_of_a_variable_taken_at_first_sight_pydantic_takes_too(kind: Any,
         (Literal["browser", "device"], "device"),
     ],
 )
-def test_what_profiles_usually_hold_is_evident(kind: Any, value: Any) -> None:
+def test_what_profiles_usually_hold_is_decided(kind: Any, value: Any) -> None:
     assert check_simply(kind, value) is not UNDECIDED
 
 
@@ -136,7 +134,7 @@ _TABLES = st.dictionaries(st.one_of(st.sampled_from("abc"), _texts), VALUES, max
 @example({"a": None}, {"a": {"b": 1}})
 @example({"a": 1}, {"\ud800": 1})
 @example({"a": 1}, {1: 1})
-def test_what_is_merged_at_first_sight_pydantic_settings_merges_alike(
+def test_what_is_merged_simply_pydantic_settings_merges_alike(
     lower: dict[str, Any], upper: dict[str, Any]
 ) -> None:
     """Also in the same order, in which people see the keys."""
@@ -156,13 +154,15 @@ def test_what_is_merged_at_first_sight_pydantic_settings_merges_alike(
         ({"tls": {}}, {"auth": {"scheme": "basic"}, "tls": {"ca_file": "x"}}),
     ],
 )
-def test_what_layers_usually_hold_is_merged_at_first_sight(
+def test_what_layers_usually_hold_is_merged_simply(
     lower: dict[str, Any], upper: dict[str, Any]
 ) -> None:
     assert merge_simply(lower, upper) is not UNDECIDED
 
 
-def test_a_profile_of_files_parents_and_variables_is_taken_without_pydantic(tmp_path: Path) -> None:
+def test_a_profile_of_files_parents_and_variables_is_loaded_without_pydantic(
+    tmp_path: Path,
+) -> None:
     """The price of pydantic is paid for complaints and for what is odd."""
     file, above = tmp_path / "profiles.toml", tmp_path / "local.toml"
     file.write_text(

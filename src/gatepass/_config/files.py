@@ -1,4 +1,4 @@
-"""Read a file once, so that the same bytes are judged, hashed and parsed."""
+"""Read a file of profiles once: the same bytes are checked, hashed and parsed."""
 
 import hashlib
 import os
@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gatepass._system.files import open_for_reading
-from gatepass._system.text import printable as printable  # noqa: PLC0414 - is also said here
-from gatepass._system.text import quoted as quoted  # noqa: PLC0414 - the same
+from gatepass._system.text import printable
 from gatepass.errors import Problem, ProfileError
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
@@ -19,7 +18,7 @@ _PIECE: Final = 65536
 
 @dataclass(frozen=True, slots=True)
 class FileBytes:
-    """A file as it was read, once: the same bytes are judged, hashed and parsed.
+    """A file as it was read.
 
     Attributes:
         path: absolute; its folder with links resolved, its own name as it stands.
@@ -39,10 +38,10 @@ class FileBytes:
 
 @dataclass(frozen=True, slots=True)
 class UnreadFile:
-    """A project file that is not parsed, so that nobody knows which profiles it holds.
+    """A project file that is not parsed, so that its profiles are not known.
 
-    It takes no part, and blocks nothing: to put it there takes no more than a folder above that
-    others may write to.
+    It takes no part, and blocks nothing: any user who may write to a folder above could have put
+    it there.
 
     Attributes:
         path: absolute, like that of :class:`FileBytes`.
@@ -71,17 +70,17 @@ def read_file(path: Path, *, most: int = _MOST_BYTES) -> FileBytes | None:
         ProfileError: it is a folder or a device, unreadable, or too large.
     """
     path = with_real_folder(path)
-    opened = open_regular(path)
+    opened = open_file(path)
     if opened is None:
         return None
-    file = content(path, *opened, most)
+    file = read_open_file(path, *opened, most)
     if len(file.data) > most:
         raise unreadable(path, too_large(most))
     return file
 
 
-def seen(path: Path) -> os.stat_result | None:
-    """Return what is known of a file, or of the link that it is; None where there is none."""
+def lstat_file(path: Path) -> os.stat_result | None:
+    """Return the status of a file, or of the link that it is; None where there is none."""
     try:
         return path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -102,8 +101,8 @@ def _no_path(path: Path) -> ProfileError:
     return unreadable(Path(printable(str(path))), "is no path of a file")
 
 
-def open_regular(path: Path, *, follow: bool = True) -> tuple[int, os.stat_result] | None:
-    """Open a file; return its descriptor, and what that says of it. It may be a folder."""
+def open_file(path: Path, *, follow: bool = True) -> tuple[int, os.stat_result] | None:
+    """Open a file, which may be a folder; return its descriptor and status."""
     try:
         descriptor = open_for_reading(path, follow=follow)
     except NotADirectoryError:
@@ -117,7 +116,7 @@ def open_regular(path: Path, *, follow: bool = True) -> tuple[int, os.stat_resul
     return None if descriptor is None else (descriptor, os.fstat(descriptor))
 
 
-def content(path: Path, descriptor: int, status: os.stat_result, most: int) -> FileBytes:
+def read_open_file(path: Path, descriptor: int, status: os.stat_result, most: int) -> FileBytes:
     """Read an open file, at most one byte more than it may have, and close it."""
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
@@ -125,8 +124,8 @@ def content(path: Path, descriptor: int, status: os.stat_result, most: int) -> F
         raise unreadable(path, f"is {kind}, not a file")
     data = bytearray()
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        # In pieces, since on Windows nobody can replace the file meanwhile, and a buffer for the
-        # most that may come takes longer than to read what is there.
+        # In pieces: on Windows the file cannot be replaced while it is open, and a buffer for the
+        # largest file takes longer to make than most files take to read.
         try:
             while len(data) <= most and (piece := stream.read(min(_PIECE, most + 1 - len(data)))):
                 data += piece

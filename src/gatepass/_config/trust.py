@@ -21,10 +21,10 @@ from gatepass._config.files import (
     FileBytes,
     UnreadFile,
     absolute,
-    content,
-    open_regular,
+    lstat_file,
+    open_file,
     read_file,
-    seen,
+    read_open_file,
     too_large,
     unreadable,
     with_real_folder,
@@ -62,18 +62,16 @@ def read_project_file(
     admitted = own_users(sudo_uid) | (recorded or frozenset())
     if recorded == frozenset():
         return _read_by_content(path, store, admitted)
-    link = seen(path)
+    link = lstat_file(path)
     if link is not None and belongs_to_another(link, admitted):  # also one that may not be opened
         return unread_file_of_another(path, link)
-    opened = open_regular(path, follow=link is not None and stat.S_ISLNK(link.st_mode))
+    opened = open_file(path, follow=link is not None and stat.S_ISLNK(link.st_mode))
     return (
-        None
-        if opened is None
-        else _read_open_file(path, opened, admitted, known=recorded is not None)
+        None if opened is None else _read_if_own(path, opened, admitted, known=recorded is not None)
     )
 
 
-def _read_open_file(
+def _read_if_own(
     path: Path,
     opened: tuple[int, os.stat_result],
     admitted: frozenset[int],
@@ -85,7 +83,7 @@ def _read_open_file(
     if belongs_to_another(status, admitted):
         os.close(descriptor)
         return unread_file_of_another(path, status)
-    file = content(path, descriptor, status, MOST_OF_PROJECT)
+    file = read_open_file(path, descriptor, status, MOST_OF_PROJECT)
     if len(file.data) <= MOST_OF_PROJECT:
         return file
     if known:
@@ -97,7 +95,7 @@ def _read_by_content(
     path: Path, store: "TrustStore", admitted: frozenset[int]
 ) -> FileBytes | UnreadFile | None:
     """Read a file whose record names no owner: of another user only where it is unchanged."""
-    link = seen(path)
+    link = lstat_file(path)
     try:
         file = read_file(path, most=MOST_OF_PROJECT)
     except ProfileError:
