@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -349,8 +350,19 @@ def _with_password(reference: str) -> str:
     )
 
 
-def _outcome(home: Home, *arguments: str) -> tuple[str | None, bool, list[tuple[str, str]]]:
-    done = home.run("show", "prod", "--origin", "--resolve", "--json", *arguments)
+Outcome = tuple[str | None, bool, list[tuple[str, str]]]
+
+
+def _called(home: Home, *arguments: str) -> Outcome:
+    return _outcome_of(home.call("show", "prod", "--origin", "--resolve", "--json", *arguments))
+
+
+def _outcome(home: Home) -> Outcome:
+    """The same in a process of its own, which chooses a keyring of its own."""
+    return _outcome_of(home.run("show", "prod", "--origin", "--resolve", "--json"))
+
+
+def _outcome_of(done: "subprocess.CompletedProcess[str]") -> Outcome:
     assert done.returncode == 0, done.stderr
     assert "hunter2" not in done.stdout + done.stderr
     (told,) = json.loads(done.stdout)["references"]
@@ -368,8 +380,8 @@ def test_the_first_that_answers_is_used_and_the_others_are_not_asked(home: Home)
     )
     there = home.having(EMPTY="", SET="hunter2")
 
-    used, certain, states = _outcome(there)
-    text = there.run("show", "prod", "--origin", "--resolve").stdout
+    used, certain, states = _called(there)
+    text = there.call("show", "prod", "--origin", "--resolve").stdout
 
     assert (used, certain) == ("env:SET", True)
     assert [state for _, state in states] == ["no answer"] * 4 + ["answers"] + ["not needed"] * 2
@@ -386,9 +398,9 @@ def test_a_command_runs_where_a_session_would_run_it_and_only_there(home: Home) 
     file = home.write(home.work / "other.toml", text)
     there = home.having(SET="x")
 
-    own = _outcome(there)
-    named = _outcome(there, "--config-file", str(file))
-    listed = there.run("secret", "list").stdout
+    own = _called(there)
+    named = _called(there, "--config-file", str(file))
+    listed = there.call("secret", "list").stdout
 
     assert own == ("command echo", True, [("command echo", "answers"), ("env:SET", "not needed")])
     assert named == ("env:SET", True, [("command echo", "no answer"), ("env:SET", "answers")])
@@ -513,7 +525,7 @@ def test_what_cannot_be_told_without_asking_is_left_open(desk: Home) -> None:
 def test_the_vaults_key_is_a_reference_too(home: Home) -> None:
     home.user('vault_key = "env:KEY"\n' + _with_password('"env:SET"'))
 
-    done = home.having(KEY="hunter2").run("show", "--origin", "--resolve", "--json")
+    done = home.having(KEY="hunter2").call("show", "--origin", "--resolve", "--json")
 
     told = {each["field"]: each["used"] for each in json.loads(done.stdout)["references"]}
     assert told == {"auth.password": None, "vault_key": "env:KEY"}
@@ -523,7 +535,7 @@ def test_the_vaults_key_is_a_reference_too(home: Home) -> None:
 def test_resolve_goes_with_origin(home: Home) -> None:
     home.user(_with_password('"env:SET"'))
 
-    done = home.run("show", "prod", "--resolve")
+    done = home.call("show", "prod", "--resolve")
 
     assert done.returncode == 2
     assert "--resolve goes with --origin" in done.stderr

@@ -1,5 +1,7 @@
-"""A person's home folder in which the command runs, and its two ways to run."""
+"""A person's home folder in which the command runs, and its ways to run."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gatepass
+from gatepass._config.locations import Locations
+from gatepass._system.terminal import Terminal
+from gatepass.cli import run
+from gatepass.cli._context import Context
 from tests.support.peers.terminal import terminal, without_terminal
 
 if TYPE_CHECKING:
@@ -52,6 +58,19 @@ class Home:
     def run(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run the command where nobody is."""
         return without_terminal((*ARGV, *arguments), self._environ(), stdin=stdin, cwd=self.work)
+
+    def call(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run the command in this process, and with its keyring, where nobody is."""
+        config, state = (
+            Path(self.environ[f"XDG_{each}_HOME"], "gatepass") for each in ("CONFIG", "STATE")
+        )
+        home = Path(self.environ["HOME"])
+        locations = Locations((), config / "profiles.toml", state, self.work, home)
+        context = Context(self.environ, Terminal(self.environ, interactive=False), locations)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(arguments, context)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     def sit(
         self, *arguments: str, columns: int = 100
