@@ -7,6 +7,7 @@
 Names are loaded when they are first used, so that ``import gatepass`` costs next to nothing.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -166,3 +167,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+if os.environ.get("GATEPASS_LOG"):
+    from gatepass._system import log
+
+    log.show_on_stderr(os.environ["GATEPASS_LOG"])

@@ -569,7 +569,7 @@ def test_no_verb_prints_a_secret_that_stands_in_a_profile(
     home.user(text)
     home.write(home.work / "literal.toml", text)
 
-    done = home.run(*arguments, stdin=f"{CANARY}\n")
+    done = home.having(GATEPASS_LOG="debug").run(*arguments, stdin=f"{CANARY}\n")
 
     assert CANARY not in done.stdout + done.stderr
     assert done.returncode != 70

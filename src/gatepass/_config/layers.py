@@ -24,6 +24,7 @@ from gatepass._config.locations import PROJECT_FILES, ConfigFile, Locations, pro
 from gatepass._config.suggest import unknown_name
 from gatepass._config.toml import Table, out_of_bounds, parse_toml
 from gatepass._config.variables import machine_settings, read_variables
+from gatepass._system import log
 from gatepass._system.text import printable, quoted
 from gatepass.errors import Problem, ProfileError, UnsafePermissions
 from gatepass.secrets import LayerKind
@@ -58,6 +59,8 @@ def read_layers(
         file_layers = [*own, *reader.read_project_files()]
     else:
         file_layers = [reader.read_named_file(path) for path in named]
+    for file in reader.files:
+        log.debug("file %s: %s%s", file.path, file.state, f" ({file.why})" if file.why else "")
     variables, notices = read_variables(environ, file_layers, references_in=(*own, *file_layers))
     return Layers(
         file_layers=tuple(file_layers),

@@ -15,6 +15,7 @@ from gatepass._config.layer import KeyLocation, Layer, Layers, refuse_untrusted
 from gatepass._config.suggest import unknown_profile
 from gatepass._config.toml import Key, Table
 from gatepass._net.urls import is_same_origin
+from gatepass._system import log
 from gatepass._system.text import printable
 from gatepass.errors import Problem, ProfileError, ProfileNotFound
 
@@ -123,6 +124,8 @@ def merge_profile(layers: Layers, name: str, *, requested: str | None = None) ->
         table = merge_tables([each.table for each in parts])
     if not parts:
         raise ProfileNotFound(f"there is no profile {name!r}")
+    labels = ", ".join(dict.fromkeys(part.layer.label for part in parts))
+    log.debug("profile %s: merged from %s", name, labels)
     return MergedProfile(name, table, tuple(parts), tuple(problems), layers, requested)
 
 

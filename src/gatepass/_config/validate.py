@@ -33,7 +33,7 @@ from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
 from gatepass._net.urls import is_loopback, url_problem
-from gatepass._system import plugins
+from gatepass._system import log, plugins
 from gatepass.auth import KeyRefused, Scheme, field_of, sends_credentials
 from gatepass.errors import Problem, ProfileError
 from gatepass.secrets import Secret, SecretRef
@@ -97,6 +97,8 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
     _check_values(validator, keys)
     if problems or auth is None:
         raise ProfileError(problems=_in_order(problems))
+    name = merged.name or "without a name"
+    log.debug("profile %s: checked; scheme %s, %s", name, scheme, keys["url"])
     return Profile(
         name=merged.name,
         scheme=scheme,

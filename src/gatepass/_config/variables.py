@@ -17,6 +17,7 @@ _SWITCHES: Final = frozenset(
         "GATEPASS_PROFILE",
         "GATEPASS_CONFIG_FILE",
         "GATEPASS_NO_INPUT",
+        "GATEPASS_LOG",
         *(f"GATEPASS_{key.upper()}" for key in MACHINE_KEYS),
     }
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NoReturn
 
+from gatepass._system import log
 from gatepass.errors import ProfileError
 from gatepass.secrets import Secret, SecretField
 
@@ -101,6 +102,10 @@ def _context(
 ) -> "ssl.SSLContext":
     import ssl
 
+    if trust is False:
+        log.debug("%s: nobody has to prove who it is", table)
+    else:
+        log.debug("%s: authorities of %s", table, "the system" if trust is True else trust)
     context = _system_store() if trust is True else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if trust is False:
         context.check_hostname = False
@@ -109,6 +114,7 @@ def _context(
         _load_authorities(context, trust, table)
     if certificate is not None:
         _load_certificate(context, certificate, table)
+        log.debug("%s: certificate of the client: %s", table, certificate.chain)
         # IIS asks for the certificate after the handshake, when it knows the path.
         context.post_handshake_auth = True
     return context

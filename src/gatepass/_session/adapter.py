@@ -24,6 +24,7 @@ from gatepass._net.proxy import Proxy
 from gatepass._net.tls import ClientCertificate, Contexts
 from gatepass._net.urls import is_loopback, origin_of, without_userinfo
 from gatepass._session.exceptions import explained, proxy_asks
+from gatepass._system import log
 from gatepass.auth import basic_header
 from gatepass.auth._handshake import stay_here
 from gatepass.secrets import Secret
@@ -224,11 +225,19 @@ class _Ours:
     """
 
     debuglevel: int
+    host: str
 
     def connect(self) -> None:
         """Connect, unless the next message of a login is to go out."""
         stay_here()
         super().connect()  # type: ignore[misc]  # urllib3's
+        tunnel = getattr(self, "_tunnel_host", None)  # behind a proxy
+        log.debug(
+            "connection opened to %s:%s%s",
+            self.host,
+            getattr(self, "port", None),
+            f" for {tunnel}" * bool(tunnel),
+        )
 
     def send(self, data: Any) -> None:
         """Send bytes or a stream."""
@@ -329,6 +338,8 @@ class Transport(HTTPAdapter):
         """
         route = {**self._network.proxies(request.url or ""), **(proxies or {})}
         proxy = (select_proxy(request.url or "", route) if route else None) or ""
+        if proxy:
+            log.debug("proxy for %s: %s", request.url, proxy)
         timeout = self._network.timeout if timeout is None else timeout
         failure: requests.RequestException
         try:

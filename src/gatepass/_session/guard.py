@@ -23,7 +23,7 @@ from gatepass._net.urls import prepared, target
 from gatepass._session.connections import ABROAD, GUEST, PROFILE, Lanes, Line
 from gatepass._session.exceptions import SECRET_HEADERS, LoginRefused, without_secrets
 from gatepass._session.refused import explain_refusal
-from gatepass._system import plugins
+from gatepass._system import log, plugins
 from gatepass._system.fork import renew_in_children
 from gatepass.auth import is_connection_bound
 from gatepass.auth._handshake import closes, drained, rewound
@@ -156,6 +156,8 @@ class Login:
     def prove(self, status: int) -> None:
         """Note an answer to a request with credentials."""
         if status < 300 or (400 <= status < 500 and status not in _UNDECIDED):  # noqa: PLR2004
+            if not self._proven:
+                log.info("login accepted; the answer is %s", status)
             self._proven = True
             self._proofs += 1
 
@@ -345,6 +347,8 @@ class Guard:
         """Let the scheme answer a challenge, then judge the last answer."""
         if response.status_code == _REFUSED:
             self.challenges = offered(response.headers.get("WWW-Authenticate"))
+            schemes = ", ".join(dict.fromkeys(each.scheme for each in self.challenges))
+            log.debug("401 from %s; it offers: %s", request.url, schemes or "no scheme")
         if response.status_code != _PROXY_ASKS:  # a proxy must not get the server's credentials
             asked = response
             response = self._ask(
@@ -359,6 +363,7 @@ class Guard:
             return response
         refusal = self._refusal(response, carried=carried)
         if carried:
+            log.info("login refused by %s", request.url)
             self.login.refuse(refusal)
         raise refusal
 

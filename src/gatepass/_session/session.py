@@ -43,7 +43,7 @@ from gatepass._session.keywords import auth_table, check_names, check_url
 from gatepass._session.pickling import FORM, Parcel, located, packed, settings, settle, unpacked
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.vault_config import vault_of
-from gatepass._system import plugins
+from gatepass._system import log, plugins
 from gatepass._system.context import RunContext
 from gatepass._system.fork import renew_in_children
 from gatepass._system.terminal import Terminal
@@ -276,6 +276,7 @@ class Session(requests.Session):
             if isinstance(adapter, _NoLanes):
                 self.adapters[prefix] = lanes
         self._is_open = True
+        log.info("session for %s: logs on by %s", profile.origin, profile.scheme)
 
     def _logged_on(self) -> "_LoggedOn":
         return _LoggedOn(self._secrets, self._authenticator, self._guard.login)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from threading import get_ident
 from typing import Final
 
+from gatepass._system import log
 from gatepass._vault import file_lock, serialization
 from gatepass._vault.encryption import EncryptionKey
 from gatepass._vault.key import VaultKey, decode
@@ -248,7 +249,9 @@ class Vault:
             VaultError: the key, the store or the lock cannot be used.
         """
         key = self._require_key()
+        began = time.monotonic()
         with self._lock(key, identity, seconds, cancel_check) as held:
+            log.debug("vault: lock taken after %s s", f"{time.monotonic() - began:.2f}")
             lock_id = self._lock_id(key, identity)
             self._held_locks[lock_id] = held
             try:
@@ -337,6 +340,7 @@ class Vault:
         data = self._store.read(name)
         if data is None:
             self._refuse_other_keys(key)
+            log.debug("vault: no login is stored for %s", identity.origin)
             return None, None
         return _decrypt_record(key, data, name, self._store.where(name))[1], data
 
@@ -366,6 +370,7 @@ class Vault:
             kept = replace(record, generation=generation, saved_at=self._clock())
             data = key.encrypt(serialization.to_json(identity, kept), name)
             if self._store.put(name, data, old=old):
+                log.debug("vault: login for %s written to %s", identity.origin, self._store.shown)
                 return kept
             # A random pause, so that several writers do not try again at the same moment; the
             # last byte, of the tag, is random enough.

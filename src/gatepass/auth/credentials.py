@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gatepass._system import log
 from gatepass._system.findings import Finding
 from gatepass.auth import (
     AuthContext,
@@ -86,7 +87,9 @@ class _Asking:
         offered = offered_schemes(response)
         if not offered:
             return response
-        self._chosen = self._chosen or _choose(offered)
+        if self._chosen is None:
+            self._chosen = _choose(offered)
+            log.debug("scheme chosen: %s", self._chosen or "none")
         if self._chosen == "ntlm":
             return self._ntlm.answer(response, **kwargs)
         if self._chosen != "basic" or "basic" not in offered:

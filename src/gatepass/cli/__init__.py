@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from gatepass._system import log
 from gatepass._version import __version__
 from gatepass.cli import _output
 from gatepass.cli._context import Context
@@ -78,6 +79,12 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     ctx.exit()
 
 
+def _show_log(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        log.show_on_stderr("debug")
+        ctx.call_on_close(log.hide)
+
+
 @click.command(
     cls=_Lazy,
     context_settings=CONTEXT,
@@ -90,6 +97,14 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     expose_value=False,
     callback=_print_version,
     help="Print the version and exit.",
+)
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_show_log,
+    help="Show on stderr what is done, step by step; so does GATEPASS_LOG=debug.",
 )
 def _gatepass() -> None:
     """A profile name in, an authenticated session out."""

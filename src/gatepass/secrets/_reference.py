@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn, TypeVar, get_args
 
-from gatepass._system import plugins
+from gatepass._system import log, plugins
 from gatepass._system.findings import Finding, Verdict
 from gatepass._system.terminal import Terminal
 from gatepass.errors import NobodyThere, PluginError, SecretUnavailable
@@ -210,10 +210,15 @@ class SecretRef:
         )
         refusals = []
         for source, text in self.alternatives:
+            written = _written(source, text)
             try:
-                return Secret(_ask(source, text, here))
+                secret = Secret(_ask(source, text, here))
             except SecretUnavailable as error:
-                refusals.append((_written(source, text), error))
+                log.debug("secret %s: no answer from %s", context.field, written)
+                refusals.append((written, error))
+            else:
+                log.debug("secret %s: taken from %s", context.field, written)
+                return secret
         raise _all_refused(refusals)
 
     def predict(self, context: SecretContext) -> tuple[Finding, ...]:

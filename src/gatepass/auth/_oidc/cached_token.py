@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from gatepass._system.text import local_time
 from gatepass._vault.records import Record
 from gatepass.secrets import Secret, constant_time_compare
 
@@ -69,3 +70,8 @@ def is_renewable(record: Record, now: float) -> bool:
     """Say whether a record's access token can be renewed at a time, in seconds since 1970."""
     ends = record.refresh_until
     return record.refresh_token is not None and (ends is None or now < ends)
+
+
+def until_end(record: Record) -> str:
+    """Say for the log when a record's access token ends; empty when that is not known."""
+    return "" if record.expires_at is None else f" until {local_time(record.expires_at)}"

@@ -15,13 +15,14 @@ from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._net.challenge import offered
+from gatepass._system import log
 from gatepass._system.fork import renew_in_children
 from gatepass._vault.records import Record
 from gatepass._vault.vault import LOCK_SECONDS
 from gatepass.auth import AuthContext
 from gatepass.auth._handshake import again, rewound
 from gatepass.auth._oidc import token_response
-from gatepass.auth._oidc.cached_token import CachedToken, has_usable_token
+from gatepass.auth._oidc.cached_token import CachedToken, has_usable_token, until_end
 from gatepass.auth._oidc.http import TIMEOUT, NotSent, ResponseLost
 from gatepass.auth._oidc.keys import OidcKeys
 from gatepass.auth._oidc.login_flow import LoginFlow
@@ -143,6 +144,7 @@ class OidcLogin:
             stored = self._read_stored() if self._unstored is None else None
             if stored is not None:
                 if has_usable_token(stored, self._context.clock(), refused):
+                    log.info("stored access token is used%s", until_end(stored))
                     return stored  # without preparing the way to the provider (context.http)
                 return self._renew_stored(refused)
             self._unstored = self._unstored or self._read_given_token()
@@ -156,7 +158,7 @@ class OidcLogin:
 
     def _renew_stored(self, refused: Secret | None) -> Record:
         try:
-            return renew_login(
+            record = renew_login(
                 self._vault,
                 self._identity,
                 self._refresh_context(),
@@ -168,6 +170,8 @@ class OidcLogin:
                 raise
             warnings.warn(f"{unsaved.message}\n{unsaved.hint}", GatepassWarning, stacklevel=4)
             return unsaved.record
+        log.info("access token is renewed%s", until_end(record))
+        return record
 
     def _renew_unstored(self) -> Record:
         def keep(record: Record) -> None:
@@ -363,6 +367,7 @@ class OidcLogin:
             record = self._flow.record_of_token(token, provider, client)
             self._vault.write(self._identity, record)
             keyring.remove(_OLD_SERVICE, account, self._context)
+            log.info("the token of %s is adopted, for %s", _OLD_SERVICE, provider.issuer)
             self._cache_token(self._renew_stored(None))
             return provider.issuer
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from gatepass._net.challenge import offered
+from gatepass._system import log
 from gatepass._system.text import quoted
 from gatepass._vault.records import Client, Provider, Record, Tokens
 from gatepass.auth import AuthContext
@@ -18,6 +19,7 @@ from gatepass.auth._oidc import (
     id_token,
     token_response,
 )
+from gatepass.auth._oidc.cached_token import until_end
 from gatepass.auth._oidc.endpoint import check_endpoint
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.auth._oidc.http import client_authentication, post_form, request_token
@@ -107,6 +109,7 @@ class LoginFlow:
     def request_client_credentials(self) -> Record:
         """Log the client in for itself, by its secret."""
         provider, client = self.discover()
+        log.info("the client logs in at %s", provider.issuer)
         tokens = client_credentials.log_in(
             client, send=lambda form: self._request_tokens(provider, client, form)
         )
@@ -115,10 +118,14 @@ class LoginFlow:
 
     def let_person_log_in(self, provider: Provider, client: Client) -> Record:
         """Let a person log in, in a browser or on another device."""
+        log.info("a person logs in at %s", provider.issuer)
         no_browser = self.context.terminal.why_no_browser() is not None
         if self.scheme.flow == "device" or (no_browser and provider.device_authorization_endpoint):
-            return self._log_in_on_device(provider, client)
-        return self._log_in_with_browser(provider, client)
+            record = self._log_in_on_device(provider, client)
+        else:
+            record = self._log_in_with_browser(provider, client)
+        log.info("logged in at %s%s", provider.issuer, until_end(record))
+        return record
 
     def revoke(self, record: Record) -> bool:
         """Tell the provider that a login has ended (RFC 7009); return whether it was told."""

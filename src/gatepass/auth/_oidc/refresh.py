@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gatepass._system import log
 from gatepass._system.text import local_time
 from gatepass._vault.records import Identity, InFlight, Record, Tokens
 from gatepass._vault.vault import LOCK_SECONDS, Vault
@@ -119,6 +120,7 @@ class _Renewal:
         except TokenLockTimeout:
             if not renewed_elsewhere:
                 raise
+            log.info("another thread or process has renewed the login")
             return renewed_elsewhere[-1]
 
     def renew_under_lock(
@@ -133,7 +135,8 @@ class _Renewal:
             if unfinished is not None and self.vault.shared:
                 record = self._wait_for_previous_holder(record)
             if record is not None and self._is_usable(record):
-                return record  # another thread or process was faster
+                log.info("another thread or process has renewed the login")
+                return record
             record, refresh_token = self._require_refresh_token(record)
             if given_up():
                 raise KeyboardInterrupt  # nothing is sent yet, and nobody waits for it

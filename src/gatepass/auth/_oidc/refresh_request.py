@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from gatepass._system import log
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc.http import (
     Deadline,
@@ -81,6 +82,7 @@ def post_refresh(
     form = form_of_refresh_token(refresh_token)
 
     def post(until: Deadline | None) -> ProviderResponse:
+        log.debug("refresh token is sent to %s", provider.token_endpoint)
         return request_token(
             context.http, provider, client, form, seconds=context.seconds, until=until
         )
