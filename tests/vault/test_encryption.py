@@ -30,7 +30,7 @@ from tests.support.vaults import (
 )
 
 
-def test_two_writes_of_the_same_record_share_no_sealed_byte_run(folder: Path) -> None:
+def test_two_writes_of_the_same_record_share_no_encrypted_byte_run(folder: Path) -> None:
     """The nonce is new each time: the same content never looks the same."""
     its = vault(folder)
     its.write(IDENTITY, RECORD)

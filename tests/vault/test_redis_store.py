@@ -85,7 +85,7 @@ def test_every_name_in_redis_begins_with_ours(redis: Redis) -> None:
 
 
 def test_a_lock_or_a_note_of_one_kind_is_not_taken_for_another(redis: Redis) -> None:
-    """Whoever controls redis can move sealed bytes, and gains no false message by that."""
+    """Somebody who controls redis can move encrypted bytes, and causes no false message by it."""
     its = at(redis)
     name = its._require_key().name_of(IDENTITY).hex()
     its.write(IDENTITY, RECORD)

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from gatepass._system.files import PRIVATE
 from gatepass._system.text import local_time
 from gatepass._vault.records import InFlight
 from gatepass._vault.store import HolderCodec
@@ -48,7 +49,7 @@ def hold(
 
     lock = FileLock(
         path,
-        mode=0o600,
+        mode=PRIVATE,
         thread_local=False,  # one thread may take it and another release it
         fallback_to_soft=False,  # a lock that is a file's existence would outlive a killed holder
         preserve_lock_file=True,
