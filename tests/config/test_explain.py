@@ -486,7 +486,8 @@ class Folder:
             path = self._paths[place]
             path.write_bytes(_text(entries).encode())
             path.chmod(0o600)
-            _trust_it(path, self._locations)
+            if place in {"project", "local"}:
+                _trust_it(path, self._locations)
         return load_profile(
             "p",
             environ=layering.variables,
