@@ -669,12 +669,12 @@ def _() -> str:
 def _() -> str:
     from spnego.exceptions import SpnegoError
 
-    from gatepass.auth.autologon import _explain_sspi
+    from gatepass.auth._sspi import translate_error
 
     said = []
     for code in (0x8009030E, 0x80090303, 0x80090311):
         native = OSError(None, "Es sind keine Anmeldeinformationen", None, code - 2**32)
-        error = _explain_sspi(SpnegoError(base_error=native), "localhost")
+        error = translate_error(SpnegoError(base_error=native), "localhost")
         said.append(f"{code:#x} exit code {error.exit_code}: {error.hint.split(';')[0][:60]}")
     expect(said[0].startswith("0x8009030e exit code 3: in the Task Scheduler"), said)
     expect(len(set(said)) == 3, said)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gatepass._config.layer import FileSeen
     from gatepass._config.load import load_profile, profiles
     from gatepass._config.profile import Profile, references
+    from gatepass._session.check import CheckResult
     from gatepass._session.exceptions import (
         LoginRefused,
         ProxyRefused,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from gatepass._session.probe import Answer, Probed, probe
-    from gatepass._session.session import CheckResult, Session
+    from gatepass._session.session import Session
     from gatepass._system.findings import Finding
     from gatepass._version import __version__
     from gatepass.auth import AuthContext, Scheme, SchemeBase, UnattendedContext
@@ -61,7 +62,8 @@ _HOME = {
     "_config.profile": ("Profile", "references"),
     "_config.load": ("load_profile", "profiles"),
     "_config.explain": ("explain", "ExplainedKey", "Explanation", "Overridden"),
-    "_session.session": ("CheckResult", "Session"),
+    "_session.check": ("CheckResult",),
+    "_session.session": ("Session",),
     "_config.layer": ("FileSeen",),
     "_session.exceptions": (
         "LoginRefused",

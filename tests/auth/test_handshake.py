@@ -17,7 +17,7 @@ from spnego.exceptions import NativeError, SpnegoError
 
 from gatepass._session.exceptions import LoginRefused, ProxyRefused, SchemeNotOffered
 from gatepass._session.session import Session
-from gatepass.auth import autologon
+from gatepass.auth import _kerberos, _sspi, autologon
 from gatepass.errors import GatepassError, LoginRequired
 from gatepass.sandbox import Server
 from tests.support.echo import Answer, Seen, echo, refused
@@ -411,7 +411,7 @@ def test_the_ticket_is_lent_to_the_server_only_where_the_profile_says_so(
     gssapi = importlib.import_module("gssapi")
     make("autologon", "windows")  # alice has a ticket
     scheme = autologon.Autologon(delegate=True) if delegate else autologon.Autologon()
-    begin = autologon._gssapi(scheme)
+    begin = _kerberos.context_maker(scheme.principal, delegate=scheme.delegate)
 
     context = begin("localhost", None)
     context.step()
@@ -429,7 +429,7 @@ def test_kerberos_alone_is_offered_whatever_else_gssapi_has(
     users.write_text("CORP:mallory:pw\n")
     monkeypatch.setenv("NTLM_USER_FILE", str(users))  # read by gss-ntlmssp, not by us
 
-    token = autologon._gssapi(autologon.Autologon())("localhost", None).step()
+    token = _kerberos.context_maker(None, delegate=False)("localhost", None).step()
 
     assert token is not None
     assert _NTLMSSP not in token
@@ -442,7 +442,7 @@ def _code(error: int) -> SpnegoError:
 @pytest.mark.parametrize("error", [-2146893043, -2146893042, 0x8009030E, 1312, -2147023584])
 def test_no_logon_for_the_network_on_windows_is_a_login_that_is_missing(error: int) -> None:
     """Whatever language Windows speaks, and whichever sign the code has."""
-    told = autologon._explain_sspi(_code(error), "mi.test")
+    told = _sspi.translate_error(_code(error), "mi.test")
 
     assert isinstance(told, LoginRequired)
     assert "ein Text von Windows" in told.message
@@ -458,7 +458,7 @@ def test_no_logon_for_the_network_on_windows_is_a_login_that_is_missing(error: i
     ],
 )
 def test_other_errors_of_windows_name_the_server_and_what_to_look_at(error: int, hint: str) -> None:
-    told = autologon._explain_sspi(_code(error), "mi.test")
+    told = _sspi.translate_error(_code(error), "mi.test")
 
     assert not isinstance(told, LoginRequired)
     assert told.message.startswith("Windows cannot log on at HTTP/mi.test: ")

@@ -132,8 +132,8 @@ def test_the_operating_systems_store_comes_last_and_alone(
     mi = anonymous(server.url)
     assert mi.get("x").ok
 
-    lanes = mi.adapters["https://"]
-    (context,) = lanes.transports["profile"]._contexts._made.values()  # type: ignore[attr-defined]
+    connections = mi.adapters["https://"]
+    (context,) = connections.transports["authenticated"]._contexts._made.values()  # type: ignore[attr-defined]
     assert len(context._ctx.get_ca_certs()) == 1, "certifi's authorities are not among them"
 
 

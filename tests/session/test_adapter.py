@@ -23,7 +23,7 @@ from gatepass._session.exceptions import (
     TimedOut,
     TLSFailed,
     Unreachable,
-    explained,
+    translate_error,
 )
 from gatepass._session.session import Session
 from gatepass.errors import GatepassError, SecretUnavailable
@@ -379,7 +379,7 @@ def test_each_error_is_also_what_requests_would_have_raised() -> None:
     ):
         error = ours("what happened", hint="what to do")
         _is_a(error, theirs)
-        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), error.again()):  # noqa: S301
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), error.new_copy()):  # noqa: S301
             assert (type(twin), str(twin)) == (ours, "what happened\nwhat to do")
             assert (twin.request, twin.response) == (None, None)
 
@@ -412,7 +412,7 @@ def test_a_port_where_nobody_listens_is_explained() -> None:
 def test_a_connection_that_takes_too_long_is_explained() -> None:
     request = requests.Request("GET", "https://mi.example.com/x").prepare()
 
-    error = explained(ConnectTimeout(request=request), request)
+    error = translate_error(ConnectTimeout(request=request), request)
 
     assert str(error).startswith("https://mi.example.com did not take a connection in time")
     _is_a(error, TimedOut, requests.ConnectTimeout)
@@ -422,4 +422,4 @@ def test_what_says_nothing_of_the_way_stays_as_it_is() -> None:
     request = requests.Request("GET", "https://mi.example.com/x").prepare()
     original = requests.TooManyRedirects("x")
 
-    assert explained(original, request) is original
+    assert translate_error(original, request) is original

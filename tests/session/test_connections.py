@@ -41,7 +41,7 @@ def _way(ca: CertificateAuthority, *, tls: bool, proxy: bool) -> Iterator[tuple[
             trust=str(ca.ca_file),
             proxy=Proxy(url=between.root if between else "none"),
         )
-        transport = Transport(network, connections=1, patient=False)
+        transport = Transport(network, connections=1, retry_responses=False)
         stack.callback(transport.close)
         yield (server if tls or between is None else between), transport
 
@@ -118,7 +118,7 @@ class _Talkative(SchemeBase):
     answers: ClassVar[frozenset[str]] = frozenset({"negotiate"})
 
     def authenticator(self, context: AuthContext) -> Callable[[PreparedRequest], PreparedRequest]:  # noqa: ARG002 - no secret
-        return autologon._Negotiating(lambda *_: _Talk(self.messages), channel_binding=True)
+        return autologon._NegotiateAuth(lambda *_: _Talk(self.messages), channel_binding=True)
 
 
 def _talking(server: Echo, messages: int) -> Session:

@@ -21,7 +21,7 @@ from requests.exceptions import UnrewindableBodyError
 from requests.structures import CaseInsensitiveDict
 from urllib3.util import parse_url
 
-from gatepass._session import guard
+from gatepass._session import guard, request_state
 from gatepass._session.session import Session
 from tests.support.echo import Answer, Seen, basic, echo, redirects, refused, wants
 from tests.support.sessions import PASSWORD, USER, session_for
@@ -409,7 +409,7 @@ def test_the_login_belongs_to_connections_to_home_only(url: str) -> None:
     except (requests.RequestException, UnicodeError):
         return
     connects_home = (pool.scheme, pool.host, pool.port) == ("https", "mi.example.com", 443)
-    login = guard.is_marked(prepared)
+    login = request_state.is_login_allowed(prepared)
 
     assert login <= connects_home
     if login:
@@ -426,11 +426,11 @@ def test_a_relative_url_never_leaves_home(url: str) -> None:
     except (requests.RequestException, UnicodeError):
         return
     if not url.lstrip().lower().startswith(("http://", "https://")):
-        assert mi._guard.is_home(prepared.url)
+        assert mi._guard.is_profile_origin(prepared.url)
 
 
 @pytest.mark.parametrize(
-    ("url", "is_home"),
+    ("url", "is_profile_origin"),
     [
         ("https://mi.example.com", True),
         ("https://mi.example.com:443/x", True),
@@ -450,10 +450,10 @@ def test_a_relative_url_never_leaves_home(url: str) -> None:
         ("https://evil.example?@mi.example.com/", False),
     ],
 )
-def test_absolute_urls_are_told_apart(url: str, is_home: bool) -> None:
+def test_absolute_urls_are_told_apart(url: str, is_profile_origin: bool) -> None:
     prepared = _mi().prepare_request(requests.Request("GET", url))
 
-    assert guard.is_marked(prepared) is is_home
+    assert request_state.is_login_allowed(prepared) is is_profile_origin
 
 
 @pytest.mark.parametrize("kind", [CaseInsensitiveDict, dict])
@@ -520,4 +520,4 @@ def test_whatever_a_scheme_changes_counts_as_a_login_but_not_what_requests_chang
     sent.headers = CaseInsensitiveDict(headers)
     request.url, sent.url, sent.body = "http://localhost/", f"http://localhost/{url}", body
 
-    assert guard._carries(sent, request) is counts
+    assert guard._has_credentials(sent, request) is counts

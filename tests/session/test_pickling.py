@@ -27,7 +27,7 @@ from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
 from gatepass._session import exceptions, pickling
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
-from gatepass._session.session import Session, _unpickled
+from gatepass._session.session import Session, _open_pickle
 from gatepass._system.terminal import Terminal
 from gatepass._vault.records import Provider, Record
 from gatepass._version import __version__
@@ -179,7 +179,7 @@ def test_a_file_reference_means_the_same_file_after_pickling(
     monkeypatch.chdir(tmp_path / "home")
 
     again = reopened(pickle.dumps(mi))
-    again._ready()
+    again._ensure_open()
 
     assert again.profile.auth == mi.profile.auth
     assert [each.reveal() for each in again._secrets._found.values()] == [PASSWORD]
@@ -347,15 +347,15 @@ class _Outer:
 def test_a_secret_deep_in_a_scheme_of_another_package_is_found(
     wrapped: Callable[[Any], Any],
 ) -> None:
-    def packed(secret: Any) -> Any:
+    def dump_profile(secret: Any) -> Any:
         profile = dataclasses.replace(profile_for(NOWHERE), auth=_Outer(wrapped(secret)))  # type: ignore[arg-type]
-        return pickling.packed(profile, "")["profile"]["auth"]["inner"]
+        return pickling.dump_profile(profile, "")["profile"]["auth"]["inner"]
 
     for secret in (Secret("canary"), ref("prompt:")):
         with pytest.raises(TypeError, match="cannot be pickled"):
-            packed(secret)
+            dump_profile(secret)
     placed = ref("env:X").placed("user", Path("/secret-place"))
-    assert packed(placed) == wrapped(dataclasses.replace(placed, base_dir=None))
+    assert dump_profile(placed) == wrapped(dataclasses.replace(placed, base_dir=None))
 
 
 def test_nobody_is_asked_where_a_pickle_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -700,7 +700,7 @@ class _MadeLater:
     """What a session of a later version may leave in a pickle."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (Session, {"form": 99}), {"headers": 1, "unheard_of": 2}
+        return _open_pickle, (Session, {"form": 99}), {"headers": 1, "unheard_of": 2}
 
 
 def test_settings_of_another_version_do_not_stop_the_opening() -> None:
@@ -723,9 +723,9 @@ _plain = st.recursive(
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(parcel=st.dictionaries(st.sampled_from(["form", "made_by", "mark", "profile"]), _plain))
-def test_any_parcel_opens_as_a_session_that_says_what_is_wrong(parcel: dict[str, Any]) -> None:
-    again = _unpickled(Session, parcel)
+@given(state=st.dictionaries(st.sampled_from(["form", "made_by", "mark", "profile"]), _plain))
+def test_any_parcel_opens_as_a_session_that_says_what_is_wrong(state: dict[str, Any]) -> None:
+    again = _open_pickle(Session, state)
 
     with pytest.raises(GatepassError):
         again.get("x")
@@ -909,7 +909,7 @@ _RECORD = Record(
 def _made(kind: type[GatepassError]) -> GatepassError:
     if kind is UnsavedToken:
         return UnsavedToken(_RECORD, Secret("canary-spent"), "disk full")
-    if issubclass(kind, exceptions._WhileRequesting):
+    if issubclass(kind, exceptions._RequestFailed):
         request = requests.Request("GET", "http://x/", headers={"Authorization": "canary"})
         response = requests.Response()
         response.status_code, response._content, response.url = 401, b"no", "http://x/"
@@ -931,10 +931,10 @@ def test_every_error_comes_back_as_it_was(kind: type[GatepassError], protocol: i
     assert (again.args, again.exit_code) == (error.args, error.exit_code)
     assert again.__notes__ == ["a note"]
     assert b"canary" not in content
-    if isinstance(error, exceptions._WhileRequesting):
+    if isinstance(error, exceptions._RequestFailed):
         answer: Any = again.response  # type: ignore[attr-defined]
         assert (answer.status_code, answer.content) == (401, b"no")
-    pickling.located(again)
+    pickling.name_process(again)
     assert again.message == f"{worker_tasks.where()}: {error.message}"
     assert str(again).startswith(again.message)
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered, Unreachable
-from gatepass._session.guard import Login
+from gatepass._session.login_state import LoginState
 from gatepass._session.session import Session
 from gatepass.errors import (
     GatepassError,
@@ -204,19 +204,19 @@ class _NotingLock:
 
 
 def test_who_waited_for_the_proof_does_not_wait_again() -> None:
-    login, arrived, together = Login(), Semaphore(0), Barrier(2)
+    login, arrived, together = LoginState(), Semaphore(0), Barrier(2)
 
     def wait_and_meet(_: int) -> None:
-        with login.turn():
+        with login.attempt():
             together.wait(timeout=30)  # breaks unless both are inside
 
     with ThreadPoolExecutor(2) as pool:
-        with login.turn():
+        with login.attempt():
             login._lock = _NotingLock(login._lock, arrived)  # type: ignore[assignment]
             meeting = pool.map(wait_and_meet, range(2))
             for _ in range(2):
                 assert arrived.acquire(timeout=30)
-            login.prove(200)
+            login.record_success(200)
         assert list(meeting) == [None, None]
 
 
@@ -225,10 +225,10 @@ def test_an_answer_that_came_before_the_login_was_looked_at_proves_nothing() -> 
     with echo(redirects({"/mi/r": "/mi/s"}, lambda _: Answer(503))) as server:
         mi = session_for(server.url, retries=0)
         assert mi.get("r").status_code == 503
-        assert not mi._guard.login._proven
+        assert not mi._guard.login._accepted
         server.answers = lambda _: Answer(204)
         mi.get("x")
-        assert mi._guard.login._proven
+        assert mi._guard.login._accepted
 
 
 def test_a_body_may_use_the_same_session() -> None:

@@ -25,8 +25,8 @@ from requests.adapters import HTTPAdapter
 
 from gatepass._config.profile import MachineSettings
 from gatepass._config.redis_vault import RedisVault
-from gatepass._session import session, vault_config
-from gatepass._session.connections import Lanes
+from gatepass._session import shared_login, vault_config
+from gatepass._session.connections import Connections
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
 from gatepass._system.context import RunContext
@@ -392,7 +392,7 @@ def test_a_forked_process_lets_go_of_the_parents_idle_connections() -> None:
     with echo() as server:
         mi = session_for(server.url)
         assert mi.get("x").ok
-        pools = mi.adapters["http://"].transports["profile"].poolmanager.pools  # type: ignore[attr-defined]
+        pools = mi.adapters["http://"].transports["authenticated"].poolmanager.pools  # type: ignore[attr-defined]
         (key,) = pools.keys()
         (connection,) = filter(None, pools.get(key).pool.queue)
         its = str(Path(f"/proc/self/fd/{connection.sock.fileno()}").readlink())
@@ -406,16 +406,19 @@ def test_a_connection_that_is_logged_on_stays_with_the_parent(scheme: str) -> No
     with Server("windows", {USER: PASSWORD}) as server:
         mi = session_for(server.url, scheme, auth={"user_name": USER, "password": PASSWORD})
         assert mi.get("Health/v2.svc").ok
-        lanes = mi.adapters["http://"]
-        assert isinstance(lanes, Lanes)
-        (line,) = lanes._lines
+        connections = mi.adapters["http://"]
+        assert isinstance(connections, Connections)
+        (exclusive,) = connections._exclusive
         logins = len(server.requests)
 
-        assert in_child(lambda: (_code(mi, "Health/v2.svc"), len(lanes._lines))) == (200, 1)
+        assert in_child(lambda: (_code(mi, "Health/v2.svc"), len(connections._exclusive))) == (
+            200,
+            1,
+        )
         assert len(server.requests) == logins + 3, "the child logs on anew"
         assert mi.get("Health/v2.svc").ok
         assert len(server.requests) == logins + 4, "the parent is still logged on"
-        assert lanes._lines == [line]
+        assert connections._exclusive == [exclusive]
 
 
 # ---------------------------------------------------------------- locks
@@ -423,11 +426,15 @@ def test_a_connection_that_is_logged_on_stays_with_the_parent(scheme: str) -> No
 
 def _locks_of(mi: Session) -> list[Any]:
     """Every lock that a session's threads may hold, those of urllib3 included."""
-    lanes = mi.adapters["https://"]
-    assert isinstance(lanes, Lanes)
+    connections = mi.adapters["https://"]
+    assert isinstance(connections, Connections)
     assert mi._plain is not None
-    found: list[Any] = [mi._guard.login._lock, lanes._lock, session._OPENED.lock]
-    transports = [*lanes.transports.values(), *mi._plain.adapters.values()]
+    found: list[Any] = [
+        mi._guard.login._lock,
+        connections._lock,
+        shared_login.LOGINS_OF_PICKLES.lock,
+    ]
+    transports = [*connections.transports.values(), *mi._plain.adapters.values()]
     for transport in transports:
         made: Any = transport
         found += [made._contexts._lock, made.poolmanager.pools.lock]

@@ -9,8 +9,7 @@ from threading import Event
 import pytest
 
 from gatepass._session.session import Session
-from gatepass.auth import autologon
-from gatepass.auth.autologon import Autologon
+from gatepass.auth import _kerberos
 from gatepass.secrets import ref
 from tests.auth.test_handshake import SCHEMES
 from tests.auth.test_handshake import make as make  # noqa: PLC0414 - a fixture
@@ -86,7 +85,7 @@ def test_forks_in_the_middle_of_handshakes_disturb_nobody(make: Make, scheme: st
 def test_forks_while_threads_are_inside_kerberos_leave_no_lock_behind(make: Make) -> None:
     """A lock of libkrb5 that a thread holds in the moment of a fork hangs the child for ever."""
     assert "alice" in _who(make("autologon", "windows"))  # the ticket for localhost is there
-    begin = autologon._gssapi(Autologon())
+    begin = _kerberos.context_maker(None, delegate=False)
     done = Event()
 
     def log_on() -> int:
@@ -97,7 +96,7 @@ def test_forks_while_threads_are_inside_kerberos_leave_no_lock_behind(make: Make
         return count
 
     def in_the_child() -> int:
-        autologon.ready(os.environ)
+        _kerberos.find_login(os.environ)
         return len(begin("localhost", None).step() or b"")
 
     with ThreadPoolExecutor(4) as threads:

@@ -1,4 +1,4 @@
-"""How a session reaches its server: TLS, proxies, timeouts, retries."""
+"""Transports: TLS, proxies, timeouts and retries of a session's connections."""
 
 import os
 import ssl
@@ -23,10 +23,10 @@ from urllib3.poolmanager import proxy_from_url
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import ClientCertificate, Contexts
 from gatepass._net.urls import is_loopback, origin_of, without_userinfo
-from gatepass._session.exceptions import explained, proxy_asks
+from gatepass._session.exceptions import proxy_login_required, translate_error
 from gatepass._system import log
 from gatepass.auth import basic_header
-from gatepass.auth._handshake import stay_here
+from gatepass.auth._handshake import refuse_new_connection
 from gatepass.secrets import Secret
 
 _PROXY_ASKS: Final = 407
@@ -43,18 +43,18 @@ _PROXY_VARIABLES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The way to the server, or to an identity provider, as a profile and its secrets describe it.
+    """How a server or an identity provider is reached: the profile's settings, with secrets.
 
     Attributes:
-        environ: the environment variables, asked for proxies where the profile names none.
+        environ: the environment variables; they name the proxies where the profile names none.
         timeout: seconds to connect, seconds to wait for an answer.
         retries: how often a request that can be repeated is tried again.
         trust: a PEM file or folder of authorities; None is the system's store.
-        verify: false trusts anybody.
+        verify: false accepts any certificate.
         proxy: the profile's proxy; None follows the environment.
         proxy_header: the Proxy-Authorization header for the profile's proxy; None sends none.
-        stays_here: whether plain http to this computer passes by the environment's proxies.
-        above: the table of the keys ``tls`` and ``proxy`` that describe it: empty or ``auth.``.
+        direct_to_loopback: whether plain http to loopback ignores the environment's proxies.
+        above: the table of its keys ``tls`` and ``proxy``, for messages: empty or ``auth.``.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -64,13 +64,13 @@ class Network:
     verify: bool = True
     proxy: Proxy | None = None
     proxy_header: Secret | None = None
-    stays_here: bool = False
+    direct_to_loopback: bool = False
     above: str = ""
 
     def proxies(self, url: str) -> dict[str, str]:
         """Return the proxies for a URL in the form of requests."""
         if self.proxy is None:
-            if self.stays_here and _is_plain_and_here(url):
+            if self.direct_to_loopback and _is_http_on_loopback(url):
                 return {}
             return _proxies_of_environ(url, self.environ)
         return {} if self.proxy.url == "none" else {"all": self.proxy.url}
@@ -94,7 +94,7 @@ class Network:
         return bare, {"Proxy-Authorization": header}
 
     def plain_session(self) -> requests.Session:
-        """Return a session without any credential that goes this way to anybody."""
+        """Return a session without credentials that reaches all servers by these settings."""
         return PlainSession("", self, self)
 
 
@@ -121,19 +121,19 @@ def _proxies_of_environ(url: str, environ: Mapping[str, str]) -> dict[str, str]:
 def _proxies_for(origin: str, _variables: tuple[str | None, ...]) -> dict[str, str]:
     """Ask requests for the proxies, once for each state of the variables.
 
-    It reads all variables of the process, twice, for every request, which takes longer than all
+    requests reads all variables of the process, twice for each request, which takes longer than all
     that a session adds to a request.
     """
     return get_environ_proxies(origin)
 
 
-def _is_plain_and_here(url: str) -> bool:
+def _is_http_on_loopback(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme.lower() == "http" and is_loopback(parts.hostname or "")
 
 
 class _Retry(Retry):
-    """urllib3's retries, with our end to patience."""
+    """urllib3's retries, which stop where Retry-After asks for too long a wait."""
 
     RETRY_AFTER_STATUS_CODES = _PASSING
 
@@ -155,13 +155,14 @@ class _Retry(Retry):
 
 
 def _retries(times: int, *, answers: bool = True) -> Retry:
-    """Connections that fail are tried again, and answers that say "not now" to some methods.
+    """Return the retries: of failed connections, and of "not now" responses to some methods.
 
-    Not so when the server went silent after the request was sent: it may have acted on it.
+    A request is not retried when the server went silent after it was sent: the server may have
+    acted on it.
 
     Args:
         times: how often.
-        answers: false for connections that fail, and nothing else.
+        answers: false retries failed connections only.
     """
     return _Retry(
         total=times,
@@ -176,7 +177,7 @@ def _retries(times: int, *, answers: bool = True) -> Retry:
     )
 
 
-def _rewinds(request: PreparedRequest) -> bool:
+def _can_rewind(request: PreparedRequest) -> bool:
     """Whether the body can certainly be sent twice."""
     if request.body is None or isinstance(request.body, bytes | bytearray | str):
         return True
@@ -185,26 +186,26 @@ def _rewinds(request: PreparedRequest) -> bool:
     return isinstance(position, int) and seekable is not None and bool(seekable())
 
 
-class Patience:
-    """The attempts of one request, for a transport that returns answers which say "not now".
+class RetryState:
+    """Counts the attempts of one request, where the guard retries and not the transport.
 
-    A message of a handshake, or a Kerberos ticket, must not be sent twice: only the guard can try
-    such a request again, with a new one.
+    A message of a handshake, or a Kerberos ticket, must not be sent twice. Only the guard can try
+    such a request again, with a new message.
     """
 
     def __init__(self, times: int, request: PreparedRequest) -> None:
         self._retries = _retries(times)
         self._request = request
 
-    def grants(self, response: Response) -> bool:
-        """Wait as long as the server asks for; say whether to send the request again.
+    def wait_to_retry(self, response: Response) -> bool:
+        """Wait as long as the server asks for. Returns whether to send the request again.
 
-        Where it is, the answer is read and closed.
+        Where that is so, the response is read and closed.
         """
         method, url = (self._request.method or "").upper(), self._request.url
         asks = "Retry-After" in response.headers
         passing = self._retries.is_retry(method, response.status_code, has_retry_after=asks)
-        if not (passing and _rewinds(self._request)):
+        if not (passing and _can_rewind(self._request)):
             return False
         try:
             self._retries = self._retries.increment(method, url, response.raw, _pool=None)
@@ -216,20 +217,20 @@ class Patience:
         return True
 
 
-class _Ours:
-    """A connection that keeps logins to itself.
+class _SilentConnection:
+    """A connection that protects a login.
 
-    It opens no other way while a login goes on over the one that it had. And it does not tell the
-    debug output of http.client what it sends: with ``debuglevel`` set, http.client prints each
-    request, and the login with it. What comes back is still printed.
+    It does not connect anew in the middle of a handshake. And it does not let http.client print
+    what it sends: with ``debuglevel`` set, http.client prints each request, with its credentials.
+    Responses are still printed.
     """
 
     debuglevel: int
     host: str
 
     def connect(self) -> None:
-        """Connect, unless the next message of a login is to go out."""
-        stay_here()
+        """Connect, unless a later message of a handshake is to be sent."""
+        refuse_new_connection()
         super().connect()  # type: ignore[misc]  # urllib3's
         tunnel = getattr(self, "_tunnel_host", None)  # behind a proxy
         log.debug(
@@ -248,45 +249,45 @@ class _Ours:
             self.debuglevel = level
 
 
-class _Http(_Ours, HTTPConnection):
+class _HttpConnection(_SilentConnection, HTTPConnection):
     """Plain."""
 
 
-class _Https(_Ours, HTTPSConnection):
+class _HttpsConnection(_SilentConnection, HTTPSConnection):
     """With TLS."""
 
 
 class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http
+    ConnectionCls = _HttpConnection
 
 
 class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _Https
+    ConnectionCls = _HttpsConnection
 
 
 _POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
 
 
-class _OneWayPool:
+class _UnrepeatablePool:
     """A connection pool for a request that may be sent only once."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
     def urlopen(self, **kwargs: Any) -> Any:
-        """Send it; a connection that fails before is tried again, an answer ends it."""
+        """Send it. A connection that fails is tried again, a "not now" response is returned."""
         retries = kwargs["retries"].new(status_forcelist=(), respect_retry_after_header=False)
         return self._pool.urlopen(**kwargs | {"retries": retries})
 
 
 class Transport(HTTPAdapter):
-    """Connections as the profile describes them. Each has its own pools and TLS contexts.
+    """Connections by the settings of a network. Each transport has its own pools and contexts.
 
     Args:
-        network: the way to the server.
+        network: the settings.
         certificate: the client's certificate, for connections without ``cert=``.
         connections: how many are kept open for each server.
-        patient: whether to try again after an answer that says "not now".
+        retry_responses: whether to try again after a "not now" response.
     """
 
     def __init__(
@@ -295,13 +296,13 @@ class Transport(HTTPAdapter):
         certificate: ClientCertificate | None = None,
         *,
         connections: int = _CONNECTIONS,
-        patient: bool = True,
+        retry_responses: bool = True,
     ) -> None:
         self._connections = connections
         self._network = network
         self._certificate = certificate
         self._contexts = Contexts(network.trust, f"{network.above}tls")
-        retries = _retries(network.retries, answers=patient)
+        retries = _retries(network.retries, answers=retry_responses)
         super().__init__(pool_maxsize=connections, max_retries=retries)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
@@ -328,7 +329,7 @@ class Transport(HTTPAdapter):
             request: what to send.
             stream: leave the body of the answer unread.
             timeout: seconds as in requests; None means those of the profile.
-            verify: True means what the profile says; False or a path as in requests.
+            verify: True follows the profile; False or a path as in requests.
             cert: as in requests; None means the adapter's own certificate.
             proxies: as in requests, above those of the profile.
 
@@ -345,17 +346,17 @@ class Transport(HTTPAdapter):
         try:
             response = super().send(request, stream, timeout, verify, cert, route)
         except requests.RequestException as error:
-            failure = explained(error, request, proxy=proxy, above=self._network.above)
+            failure = translate_error(error, request, proxy=proxy, above=self._network.above)
         else:
             if response.status_code != _PROXY_ASKS or not proxy:
                 return response
             response.close()
-            failure = proxy_asks(proxy, request, self._network.above)
+            failure = proxy_login_required(proxy, request, self._network.above)
         raise failure  # outside of the handler: the original may hold credentials
 
-    def patience(self, request: PreparedRequest) -> Patience:
+    def retry_state(self, request: PreparedRequest) -> RetryState:
         """Return what counts the attempts of a request."""
-        return Patience(self._network.retries, request)
+        return RetryState(self._network.retries, request)
 
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: Any, cert: Any = None
@@ -386,7 +387,7 @@ class Transport(HTTPAdapter):
     ) -> Any:
         """Return the pool for a request."""
         pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
-        return pool if _rewinds(request) else _OneWayPool(pool)
+        return pool if _can_rewind(request) else _UnrepeatablePool(pool)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Return the pools behind a proxy; its credentials go to it alone."""
@@ -409,12 +410,12 @@ class Transport(HTTPAdapter):
         return manager
 
 
-class _Unasked(Transport):
-    """Connections whose network alone says how to verify, where the caller says nothing."""
+class _VerifyingByNetwork(Transport):
+    """A transport that follows the network's ``verify`` where the caller gives none."""
 
     @property
     def verifies(self) -> bool:
-        """Whether who answers must prove by a certificate who that is."""
+        """Whether the server must prove its identity by a certificate."""
         return self._network.verify
 
     def send(
@@ -434,13 +435,13 @@ class _Unasked(Transport):
 class PlainSession(requests.Session):
     """A session without any login: no Authorization, no netrc.
 
-    What it asks of the profile's origin goes one way, without the client's certificate, what it
-    asks of anyone else another way; also where a redirect leads from the one to the other.
+    Requests to the profile's origin take one network, without the client's certificate; requests to
+    all other origins take another, also after a redirect.
 
     Args:
-        origin: the profile's; empty where there is one way only.
-        server: the way to the profile's origin.
-        others: the way to anyone else.
+        origin: the profile's; empty where there is one network only.
+        server: the network to the profile's origin.
+        others: the network to all other origins.
         certificate: the client's certificate for the others.
     """
 
@@ -456,9 +457,9 @@ class PlainSession(requests.Session):
         self._origin = origin
         self._home = f"{origin}/"
         for prefix in ("https://", "http://"):
-            self.mount(prefix, _Unasked(others, certificate))
+            self.mount(prefix, _VerifyingByNetwork(others, certificate))
         if origin:
-            self.mount(self._home, _Unasked(server))
+            self.mount(self._home, _VerifyingByNetwork(server))
 
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the connections for a URL; the profile's port may be written or left out."""
@@ -466,7 +467,7 @@ class PlainSession(requests.Session):
         return self.adapters[self._home] if self._origin and is_at(url, self._origin) else adapter
 
     def read_files(self) -> None:
-        """Read the certificates of the way to the others, so that a mistake shows early.
+        """Read the certificates for the other origins, so that a mistake shows early.
 
         Raises:
             ProfileError: one of them cannot be used.
@@ -484,11 +485,11 @@ def is_at(url: str, origin: str) -> bool:
         return False
 
 
-def leave(adapter: HTTPAdapter) -> None:
-    """In a forked process, let go of the idle connections that its parent goes on using.
+def abandon_connections(adapter: HTTPAdapter) -> None:
+    """In a forked process, close this end of the idle connections that the parent goes on using.
 
-    Closing this end says nothing to the server; left open, it would keep the connection alive
-    after the parent has closed it. The locks come first: a thread that is not here may hold them.
+    The server does not notice. Left open, this end would keep a connection alive after the parent
+    has closed it. Replace the locks first: a thread of the parent may have held them.
     """
     for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
         manager.pools.lock = RLock()

@@ -1,15 +1,12 @@
-"""Which connections a request takes: those of the profile, of a guest, or to the world outside.
+"""The connections of a session, in three kinds that share none; the guard chooses among them.
 
-Three kinds of connections that share nothing:
+- ``AUTHENTICATED``: to the profile's server, with the profile's login and client certificate;
+- ``CALLER_AUTH``: to the same server, with the caller's credentials or none;
+- ``CROSS_ORIGIN``: to any other server.
 
-- *profile*: to the server of the profile, with the profile's login;
-- *guest*: to the same server, with what the caller brought, or with nothing;
-- *abroad*: to any other server.
-
-Some logins belong to a connection (NTLM, and Negotiate at many servers). Their messages must
-follow each other on one connection, with nobody else's request in between; so for such a scheme
-each request borrows a line: a transport that keeps one connection and serves one request at a
-time.
+Some logins belong to a connection (NTLM, and Negotiate at many servers): their messages must follow
+each other on one connection, with no other request in between. For such a scheme each request
+borrows an exclusive connection, which serves one request at a time.
 """
 
 from collections.abc import Iterator
@@ -21,26 +18,26 @@ from weakref import ref
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 
-from gatepass._session.adapter import Network, Transport, leave
+from gatepass._session.adapter import Network, Transport, abandon_connections
 from gatepass._system.fork import renew_in_children
 
 if TYPE_CHECKING:
     from gatepass._net.tls import ClientCertificate
 
-PROFILE: Final = "profile"
-GUEST: Final = "guest"
-ABROAD: Final = "abroad"
+AUTHENTICATED: Final = "authenticated"
+CALLER_AUTH: Final = "caller-auth"
+CROSS_ORIGIN: Final = "cross-origin"
 
-_MOST_LINES: Final = 32  # kept for the next request; more may be lent at one time
+_MOST_EXCLUSIVE: Final = 32  # kept for the next request; more may be lent at one time
 
 
-class Line:
-    """A transport with one connection.
+class ExclusiveConnection:
+    """A transport with one connection, lent to one request at a time.
 
     Attributes:
         transport: sends over the connection.
-        logged_on: whether the last exchange over it was accepted. The server may have closed the
-            connection since, so this is a hope, not a promise.
+        logged_on: whether the server accepted the last exchange over it. The server may have closed
+            the connection since then.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -48,35 +45,38 @@ class Line:
         self.logged_on = False
         self._last: Any = None
 
-    def took(self, response: Response) -> None:
-        """Note the answer that occupies the connection until it is read."""
+    def note_response(self, response: Response) -> None:
+        """Note the response that occupies the connection until it is read."""
         self._last = ref(response.raw) if response.raw is not None else None
 
     @property
     def is_free(self) -> bool:
-        """Whether the last answer has been read, or thrown away."""
+        """Whether the last response has been read, or thrown away."""
         raw = self._last and self._last()
         return raw is None or getattr(raw, "connection", None) is None
 
 
-class Lanes(BaseAdapter):
-    """Three transports that share no connection, and lines for logins of connections."""
+class Connections(BaseAdapter):
+    """Three transports that share no connection, and exclusive connections."""
 
     def __init__(self, network: Network, certificate: "ClientCertificate | None") -> None:
         super().__init__()
         self._network = network
         self._certificate = certificate
-        self._begin()
-        renew_in_children(self, Lanes.renew)
+        self._create()
+        renew_in_children(self, Connections._after_fork)
 
-    def _begin(self) -> None:
+    def _create(self) -> None:
         self.transports = {
-            PROFILE: Transport(self._network, self._certificate),
-            GUEST: Transport(self._network),
-            ABROAD: Transport(self._network),
+            AUTHENTICATED: Transport(self._network, self._certificate),
+            CALLER_AUTH: Transport(self._network),
+            CROSS_ORIGIN: Transport(self._network),
         }
-        self._lines: list[Line] = []
+        self._exclusive: list[ExclusiveConnection] = []
         self._lock = Lock()
+
+    def _all_transports(self) -> list[Transport]:
+        return [*self.transports.values(), *(each.transport for each in self._exclusive)]
 
     def read_files(self) -> None:
         """Read the certificates that the profile names, so that a mistake shows early.
@@ -84,45 +84,52 @@ class Lanes(BaseAdapter):
         Raises:
             ProfileError: one of them cannot be used.
         """
-        self.transports[PROFILE].read_files()
+        self.transports[AUTHENTICATED].read_files()
 
-    def renew(self) -> None:
-        """Leave all connections to the process that this one was forked from."""
-        for transport in (*self.transports.values(), *(line.transport for line in self._lines)):
-            leave(transport)
-        self._begin()
+    def _after_fork(self) -> None:
+        """In a forked process, leave all connections to the parent and begin without any."""
+        for transport in self._all_transports():
+            abandon_connections(transport)
+        self._create()
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:  # type: ignore[override]
         """Send a request that did not come through the guard: without anything of the profile."""
-        return self.transports[ABROAD].send(request, **kwargs)
+        return self.transports[CROSS_ORIGIN].send(request, **kwargs)
 
     @contextmanager
-    def line(self) -> Iterator[Line]:
-        """Lend a line for one exchange, the one that was used last if it is free."""
+    def borrow_exclusive(self) -> Iterator[ExclusiveConnection]:
+        """Lend an exclusive connection for one exchange; a free one that was used last if any."""
         with self._lock:
-            free = next((line for line in reversed(self._lines) if line.is_free), None)
+            free = next((each for each in reversed(self._exclusive) if each.is_free), None)
             if free is not None:
-                self._lines.remove(free)
-        line = free or Line(self._single())
+                self._exclusive.remove(free)
+        connection = free or ExclusiveConnection(self._create_single())
         try:
-            yield line
+            yield connection
         finally:
-            self._keep(line)
+            self._give_back(connection)
 
-    def _single(self) -> Transport:
-        return Transport(self._network, self._certificate, connections=1, patient=False)
+    def _create_single(self) -> Transport:
+        return Transport(self._network, self._certificate, connections=1, retry_responses=False)
 
-    def _keep(self, line: Line) -> None:
+    def _give_back(self, connection: ExclusiveConnection) -> None:
         with self._lock:
-            self._lines.append(line)
-            surplus = [each for each in self._lines if each.is_free][:-_MOST_LINES]
-            self._lines = [each for each in self._lines if each not in surplus]
+            self._exclusive.append(connection)
+            surplus = [each for each in self._exclusive if each.is_free][:-_MOST_EXCLUSIVE]
+            self._exclusive = [each for each in self._exclusive if each not in surplus]
         for each in surplus:
             each.transport.close()
 
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
-            lines, self._lines = self._lines, []
-        for transport in (*self.transports.values(), *(line.transport for line in lines)):
+            transports, self._exclusive = self._all_transports(), []
+        for transport in transports:
             transport.close()
+
+
+class NotConnected(BaseAdapter):
+    """Takes the place of the connections in a session that is not open yet."""
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,8 +1,8 @@
-"""What can go wrong while a request runs, explained.
+"""Errors of a running request: gatepass's own and, at the same time, those of requests.
 
-These errors are at the same time what requests would have raised, so that code written for a
-plain ``requests.Session`` still catches them. Each names the server, the cause in one sentence,
-and in its hint the next step. None holds a credential, neither in its text nor in ``request``.
+Code that was written for a ``requests.Session`` still catches them. Each names the server and the
+cause in one sentence, and the next step in its hint. None holds a credential, neither in its text
+nor in ``request``.
 """
 
 import ssl
@@ -35,7 +35,7 @@ def without_secrets(request: PreparedRequest) -> PreparedRequest:
 
 
 def _portable_request(request: PreparedRequest) -> PreparedRequest:
-    """Return what of a request may travel: where it went and how, not what it carried."""
+    """Return a request as a pickle carries it: method, URL and headers without secrets."""
     bare = PreparedRequest()
     bare.method, bare.url = request.method, request.url and without_userinfo(request.url)
     bare.headers = CaseInsensitiveDict(
@@ -45,7 +45,7 @@ def _portable_request(request: PreparedRequest) -> PreparedRequest:
 
 
 def _portable_response(response: Response, request: PreparedRequest | None) -> Response:
-    """Return an answer as it travels: without cookies, and only with a body that has been read."""
+    """Return a response as a pickle carries it: without cookies, with a body that was read."""
     bare: Any = Response()
     for name in ("status_code", "reason", "encoding", "elapsed"):
         setattr(bare, name, getattr(response, name))
@@ -60,12 +60,12 @@ def _portable_response(response: Response, request: PreparedRequest | None) -> R
     return made
 
 
-class _WhileRequesting(GatepassError):
-    """What is raised while a request runs.
+class _RequestFailed(GatepassError):
+    """An error of a running request.
 
     Attributes:
         request: the request, without credentials; None when there is none.
-        response: the server's answer; None when there is none.
+        response: the server's response; None when there is none.
     """
 
     request: requests.Request | PreparedRequest | None
@@ -83,11 +83,11 @@ class _WhileRequesting(GatepassError):
         self.request = without_secrets(request) if request is not None else None
         self.response = response
 
-    def again(self) -> Self:
-        """Return the same error anew, with a traceback of its own."""
-        twin = type(self)(self.message, hint=self.hint, response=self.response)
-        twin.request = self.request
-        return twin
+    def new_copy(self) -> Self:
+        """Return the same error as a new object, with a traceback of its own."""
+        error = type(self)(self.message, hint=self.hint, response=self.response)
+        error.request = self.request
+        return error
 
     def _portable(self) -> dict[str, Any]:
         request, response = self.request, self.response
@@ -97,7 +97,7 @@ class _WhileRequesting(GatepassError):
         return {**portable(rest), "request": sent, "response": answer}
 
 
-class LoginRefused(_WhileRequesting, requests.HTTPError):
+class LoginRefused(_RequestFailed, requests.HTTPError):
     """The server refused the login; it is not tried again."""
 
     exit_code = 4
@@ -107,7 +107,7 @@ class SchemeNotOffered(LoginRefused):
     """The server takes another scheme than the profile's."""
 
 
-class Unreachable(_WhileRequesting, requests.ConnectionError):
+class Unreachable(_RequestFailed, requests.ConnectionError):
     """No answer came from the server."""
 
     exit_code = 5
@@ -118,7 +118,7 @@ class TLSFailed(Unreachable, requests.exceptions.SSLError):
 
 
 class TimedOut(Unreachable, requests.Timeout):
-    """The server, or the way to it, took too long."""
+    """The server, or the network before it, took too long."""
 
 
 class _ConnectTimedOut(TimedOut, requests.ConnectTimeout):
@@ -133,13 +133,13 @@ class ProxyRefused(Unreachable, requests.exceptions.ProxyError):
     """The proxy did not let the request through."""
 
 
-class _BodySpent(_WhileRequesting, requests.exceptions.UnrewindableBodyError):
-    """A body that can be read only once is asked for again."""
+class _BodyConsumed(_RequestFailed, requests.exceptions.UnrewindableBodyError):
+    """A redirect asks for a body again that can be read only once."""
 
 
-def body_spent(request: PreparedRequest) -> GatepassError:
-    """Return the error for a redirected request whose stream is spent."""
-    return _BodySpent(
+def body_consumed(request: PreparedRequest) -> GatepassError:
+    """Return the error for a redirected request whose body was read already."""
+    return _BodyConsumed(
         f"the server redirects to {origin_of(request.url or '')}, where the body should be sent "
         "again; it can be read only once",
         hint="send the request to the final address at once, or send bytes or a file",
@@ -147,22 +147,22 @@ def body_spent(request: PreparedRequest) -> GatepassError:
     )
 
 
-def explained(
+def translate_error(
     error: requests.RequestException, request: Any, proxy: str = "", above: str = ""
 ) -> requests.RequestException:
-    """Return our error for what requests raised; the same one where it says nothing of the way.
+    """Return our error for one of requests; the same one where it is not of the connection.
 
     Args:
-        error: the original; it may hold credentials, so raise ours outside of its handler.
+        error: the original. It may hold credentials, so raise ours outside of its handler.
         request: the request that failed.
         proxy: the URL of the proxy in use; empty when there is none.
         above: the table of ``tls`` and ``proxy`` that hints name: empty or ``auth.``.
     """
-    of_the_way = isinstance(error, requests.ConnectionError | requests.Timeout)
-    if isinstance(error, GatepassError) or not of_the_way:
+    is_of_connection = isinstance(error, requests.ConnectionError | requests.Timeout)
+    if isinstance(error, GatepassError) or not is_of_connection:
         return error
     origin = origin_of(request.url)
-    chain = list(_chain(error))
+    chain = list(_causes(error))
     if isinstance(error, requests.exceptions.ProxyError):
         return _proxy_failed(proxy, chain, request, above)
     if isinstance(error, requests.exceptions.SSLError):
@@ -188,7 +188,9 @@ def _timed_out(error: Exception, origin: str, request: PreparedRequest) -> Timed
     )
 
 
-def proxy_asks(proxy: str, request: PreparedRequest | None, above: str = "") -> ProxyRefused:
+def proxy_login_required(
+    proxy: str, request: PreparedRequest | None, above: str = ""
+) -> ProxyRefused:
     """Return the error for a proxy that asks for a login."""
     return ProxyRefused(
         f"the proxy {_proxy_name(proxy)} asks for a login (407)",
@@ -204,7 +206,7 @@ def _proxy_failed(
 ) -> ProxyRefused:
     cause = _reason(chain)
     if "407" in cause:
-        return proxy_asks(proxy, request, above)
+        return proxy_login_required(proxy, request, above)
     return ProxyRefused(
         f"no way through the proxy {_proxy_name(proxy)}: {cause}",
         hint=f"look at {above}proxy in the profile, HTTPS_PROXY and NO_PROXY;   "
@@ -214,15 +216,18 @@ def _proxy_failed(
 
 
 def _proxy_name(proxy: str) -> str:
-    """The proxy without the credentials that a variable may hold."""
+    """The proxy's origin: a variable may hold its credentials."""
     try:
         return origin_of(proxy if "://" in proxy else f"http://{proxy}")
     except ValueError:
         return "of the environment"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it wraps, outermost first; requests and urllib3 wrap in many ways."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and those that it wraps, outermost first.
+
+    requests and urllib3 keep the wrapped error in different attributes.
+    """
     inner: object = error
     for _ in range(10):
         if not isinstance(inner, BaseException):
@@ -242,7 +247,7 @@ def _first(chain: list[BaseException], kind: type[BaseException]) -> Any:
 
 
 def _reason(chain: list[BaseException]) -> str:
-    """What the innermost error says, fit for one line."""
+    """The text of the innermost error, in one printable line."""
     innermost = chain[-1]
     text = getattr(innermost, "strerror", None) or str(innermost) or type(innermost).__name__
     return "".join(filter(str.isprintable, text))[:_LONGEST]

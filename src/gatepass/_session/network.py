@@ -1,4 +1,4 @@
-"""The ways out: to the server, and to whom else the scheme asks, such as an identity provider."""
+"""The networks of a profile: to its server, and to the scheme's identity provider."""
 
 import warnings
 from contextlib import suppress
@@ -20,25 +20,25 @@ from gatepass.secrets import Secret
 def network_of(
     profile: Profile, run: RunContext, secrets: ResolvedSecrets
 ) -> tuple[Network, ClientCertificate | None]:
-    """Resolve the secrets of proxy and client key, and describe the way to the server."""
-    network, certificate = _way(profile, profile.tls, profile.proxy, "", run, secrets)
-    # Permitted without allow_http because it never leaves this computer: so it must not.
-    stays_here = sends_credentials(profile.auth) and not profile.allow_http
-    return replace(network, stays_here=stays_here), certificate
+    """Resolve the secrets of proxy and client key, and return the network to the server."""
+    network, certificate = _network(profile, profile.tls, profile.proxy, "", run, secrets)
+    # Plain http to loopback is allowed without allow_http, so it must not leave by a proxy.
+    direct_to_loopback = sends_credentials(profile.auth) and not profile.allow_http
+    return replace(network, direct_to_loopback=direct_to_loopback), certificate
 
 
 def network_of_provider(
     profile: Profile, run: RunContext, secrets: ResolvedSecrets
 ) -> tuple[Network, ClientCertificate | None]:
-    """Describe the way to who is asked beside the server, such as an identity provider.
+    """Return the network to other servers that a scheme asks, such as an identity provider.
 
-    The server's ``tls`` and ``proxy`` say nothing about it: it is the scheme's own that count.
+    It follows the scheme's own ``tls`` and ``proxy``, not those of the profile's server.
     """
     found = value_of(profile.auth, "proxy")
     proxy = found if isinstance(found, Proxy) else None
-    network, certificate = _way(profile, tls_of_scheme(profile), proxy, "auth.", run, secrets)
-    # An identity provider may be reached by plain http on this computer only.
-    return replace(network, stays_here=True), certificate
+    network, certificate = _network(profile, tls_of_scheme(profile), proxy, "auth.", run, secrets)
+    # Plain http to an identity provider is allowed on loopback only.
+    return replace(network, direct_to_loopback=True), certificate
 
 
 def tls_of_scheme(profile: Profile) -> TlsSettings:
@@ -47,7 +47,7 @@ def tls_of_scheme(profile: Profile) -> TlsSettings:
     return found if isinstance(found, TlsSettings) else TlsSettings()
 
 
-def _way(
+def _network(
     profile: Profile,
     tls: TlsSettings,
     proxy: Proxy | None,
@@ -81,7 +81,7 @@ def _way(
 
 
 def warn_if_unverified(profile: Profile, stacklevel: int = 3) -> None:
-    """Warn of each side that need not prove who it is: the server, the identity provider."""
+    """Warn where ``verify = false`` is set for the server or the identity provider."""
     if not profile.tls.verify:
         warnings.warn(
             f"tls.verify = false: nothing proves that {profile.origin} is the right server",
@@ -100,6 +100,6 @@ def warn_if_unverified(profile: Profile, stacklevel: int = 3) -> None:
 def _provider_of(profile: Profile) -> str:
     issuer = value_of(profile.auth, "issuer")
     if isinstance(issuer, str) and issuer:
-        with suppress(ValueError):  # not a URL; that is told when it is asked
+        with suppress(ValueError):  # not a URL; its first use raises an error that says so
             return printable(origin_of(issuer))
     return f"who is named by {profile.origin}"

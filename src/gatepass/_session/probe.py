@@ -1,8 +1,7 @@
-"""Would a reference answer here? Asked and forgotten, without disturbing anybody.
+"""``gatepass.probe``: which alternative of each reference a session would use here.
 
-A session takes the first alternative that answers. Here each is asked in the same way, and the
-answer is thrown away: only whether it came, or why not, is told. No person is asked anything: not
-on the terminal, and not by a keyring that is locked.
+Asks the sources as a session does and throws the secrets away; keeps only whether each answered, or
+why not. Asks no person, neither on the terminal nor by the dialog of a locked keyring.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from gatepass.auth import field_of, logon_name, value_of
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.secrets import Secret, SecretRef
 
-# What may be asked for another answer without disturbing anybody or starting anything.
+# Sources that ask no person and start no program.
 QUIET: Final = frozenset({"env", "file", "keyring"})
 
 State = Literal["answers", "no answer", "asks a person", "not run", "not needed"]
@@ -71,18 +70,18 @@ def probe(
     """Say for each secret reference of a profile which alternative would be used here, and why.
 
     Asks variables, files and the keyring, in the order of the alternatives up to the first that
-    answers, and forgets the answers. Asks no person: of ``prompt:`` it tells whether somebody is
-    there, and a keyring that could show a dialog is left alone. Commands run where a session
-    would run them.
+    answers, and throws the answers away. Asks no person: for ``prompt:`` the result is whether
+    somebody is there, and a keyring that could show a dialog is not asked. Commands run where a
+    session would run them.
 
     Args:
         profile: the profile, as :func:`gatepass.load_profile` returns it.
         environ: the environment variables; ``os.environ`` when not given.
         interactive: whether a person may be asked; None looks.
-        run_commands: false runs no command, and tells so.
+        run_commands: false runs no command; the result is then ``not run``.
     """
     run = RunContext.of(environ, interactive)
-    return tuple(Asking(run).probed(profile, run_commands=run_commands))
+    return tuple(Prober(run).probed(profile, run_commands=run_commands))
 
 
 def user_of(profile: Profile, run: RunContext, *, only: frozenset[str] | None = None) -> str | None:
@@ -102,14 +101,14 @@ def user_of(profile: Profile, run: RunContext, *, only: frozenset[str] | None = 
         if isinstance(value, Secret):
             value = value.reveal()
         elif isinstance(value, SecretRef):
-            reference = value if only is None else restricted(value, only)
+            reference = value if only is None else only_from(value, only)
             value = reference.resolve(context_of_field(profile, name, run)).reveal()
         found[name] = value if isinstance(value, str) else None
     user, domain = found["user_name"], found["domain"]
     return logon_name(user, domain) if user else None
 
 
-def restricted(reference: SecretRef, only: frozenset[str]) -> SecretRef:
+def only_from(reference: SecretRef, only: frozenset[str]) -> SecretRef:
     """Return the reference with those alternatives alone that may be asked.
 
     Raises:
@@ -124,8 +123,8 @@ def restricted(reference: SecretRef, only: frozenset[str]) -> SecretRef:
 # ---------------------------------------------------------------- asking
 
 
-class Asking:
-    """Asks references for an answer and forgets it; asks no person.
+class Prober:
+    """Asks the sources of references and throws the secrets away; asks no person.
 
     Args:
         run: the surroundings.
@@ -212,12 +211,12 @@ class Asking:
             raise
 
     def _keyring_refuses(self, profile: Profile) -> tuple[State, str] | None:
-        """Judge the keyring once: one that hangs would cost its deadline for every reference."""
+        """Look at the keyring once: one that hangs costs its whole deadline each time."""
         if not self._keyring:
-            self._keyring.append(self._judged(profile))
+            self._keyring.append(self._judge_keyring(profile))
         return self._keyring[0]
 
-    def _judged(self, profile: Profile) -> tuple[State, str] | None:
+    def _judge_keyring(self, profile: Profile) -> tuple[State, str] | None:
         from gatepass.secrets import keyring
 
         try:
@@ -241,7 +240,7 @@ def _why_not_run(one: SecretRef, profile: Profile) -> str:
 
 
 class _NotAsked(SecretUnavailable):
-    """It might answer, after disturbing somebody."""
+    """The source was not asked, since it might disturb a person."""
 
 
 def _is_quiet(reference: SecretRef) -> bool:

@@ -1,4 +1,4 @@
-"""The secrets of a profile: resolved once, when a session is built; all that is missing at once."""
+"""Resolves the secrets of a profile, once for each session, and reports all missing ones."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -46,7 +46,7 @@ class ResolvedSecrets:
         return found
 
     def collect(self, above: str, fields: Mapping[str, Field]) -> dict[str, Secret]:
-        """Resolve fields and return those that answered; the others are told later.
+        """Resolve fields and return those that answered; :meth:`raise_missing` reports the others.
 
         Args:
             above: the table that holds them, such as ``proxy.``; empty for ``auth``.
@@ -76,10 +76,10 @@ class ResolvedSecrets:
             lines = [f"{len(lines)} secrets are missing:", *(f"  {line}" for line in lines)]
         raise kind("\n".join(lines), hint="\n".join(hints))
 
-    def tells(self, text: str) -> bool:
-        """Whether a text holds one of the profile's secrets, or one written with escapes.
+    def holds_secret(self, text: str) -> bool:
+        """Whether a text holds one of the profile's secrets, plain or as ``repr`` writes it.
 
-        Names are none.
+        User names and domains do not count.
         """
         secrets = [found for (name, _), found in self._found.items() if name not in _NAMES]
         given = [value for _, value in references(self._profile) if isinstance(value, Secret)]
@@ -87,7 +87,7 @@ class ResolvedSecrets:
         return any(word in text or repr(word)[1:-1] in text for word in words)
 
     def _place(self, name: str) -> str:
-        """Say where a field was written and in which table, to stand before its name."""
+        """Return where a field was written and in which table, as the prefix of its name."""
         above = () if "." in name else ("auth",)
         key = (*above, *name.split("."))
         place = self._profile.place_of(*key)
@@ -103,7 +103,7 @@ class ResolvedSecrets:
             return Secret(value)
         key = (name, value)
         if key not in self._found:
-            if self._missing and _in_vain(value):
+            if self._missing and _can_wait(value):
                 return None
             try:
                 self._found[key] = value.resolve(
@@ -152,11 +152,11 @@ def context_of_field(
     return secret_context(run, profile.machine, field, origin=profile.origin, user_name=user_name)
 
 
-def _in_vain(reference: SecretRef) -> bool:
-    """Whether to leave a field alone when another is missing already.
+def _can_wait(reference: SecretRef) -> bool:
+    """Whether not to resolve a field when another is missing already.
 
-    Nobody should be asked for a password that is thrown away, and ``keyring:`` alone may lack
-    nothing but the user name.
+    A person should not be asked for a password that is not used, and ``keyring:`` may fail only
+    because the user name is missing.
     """
     return any(
         source == "prompt" or (source == "keyring" and not text)

@@ -1,13 +1,10 @@
 """``Session``: a ``requests.Session`` that knows its server and how to log on there."""
 
 import copy
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import partial
-from threading import RLock
-from typing import TYPE_CHECKING, Any, Final, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -15,40 +12,33 @@ import requests
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.exceptions import InvalidURL
-from requests.utils import get_auth_from_url
 
 from gatepass._config import load, unnamed
 from gatepass._config.locations import ConfigFile
 from gatepass._config.profile import Profile
-from gatepass._net.challenge import configuration
-from gatepass._net.clock import skew
 from gatepass._net.tls import TlsSettings
-from gatepass._net.urls import below, origin_of, target
-from gatepass._session.adapter import PlainSession, leave
-from gatepass._session.connections import Lanes
-from gatepass._session.exceptions import body_spent, explained, without_secrets
-from gatepass._session.guard import (
-    Guard,
-    Guarded,
-    Login,
-    cleaned,
-    is_marked,
-    is_spent,
-    mark,
-    mark_spent,
-    tell_own_hooks,
-    without_own_hooks,
-)
+from gatepass._net.urls import below, origin_of
+from gatepass._session.adapter import PlainSession, abandon_connections
+from gatepass._session.check import CheckResult, check_session
+from gatepass._session.connections import Connections, NotConnected
+from gatepass._session.exceptions import body_consumed, translate_error, without_secrets
+from gatepass._session.guard import Guard, GuardedAdapter
 from gatepass._session.keywords import auth_table, check_names, check_url
-from gatepass._session.pickling import FORM, Parcel, located, packed, settings, settle, unpacked
+from gatepass._session.pickling import (
+    FORMAT,
+    PickledState,
+    dump_profile,
+    load_profile_of,
+    name_process,
+)
+from gatepass._session.request_state import is_body_consumed, redact_response
 from gatepass._session.resolve import ResolvedSecrets
-from gatepass._session.vault_config import vault_of
-from gatepass._system import log, plugins
+from gatepass._session.settings import copy_setting, dump_settings, load_settings
+from gatepass._session.shared_login import LOGINS_OF_PICKLES, SharedLogin, make_authenticator
+from gatepass._system import log
 from gatepass._system.context import RunContext
 from gatepass._system.fork import renew_in_children
 from gatepass._system.terminal import Terminal
-from gatepass._system.text import printable
-from gatepass.auth import AuthContext
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
 
@@ -61,42 +51,9 @@ from gatepass._session.network import (
     warn_if_unverified,
 )
 
-_PREFIXES: Final = ("https://", "http://")
-_OK_BELOW: Final = 400
-_MOST_LOGINS: Final = 64  # of sessions out of pickles, that are kept
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What :meth:`Session.check` found out.
-
-    Attributes:
-        ok: whether the server answered with success.
-        status: the HTTP status.
-        url: where the answer came from, after redirects.
-        scheme: the profile's authentication scheme.
-        user: who logged on; None when the scheme does not tell.
-        server_configuration: ``Windows``, ``mixed``, ``standalone`` or ``OIDC``, where the server
-            told it by a challenge; else None.
-        elapsed: seconds until the answer.
-        sentence: all that in one sentence.
-        clock_skew: by how many seconds this computer's clock is ahead of the server's; negative
-            where it is behind, None where the answer does not tell.
-    """
-
-    ok: bool
-    status: int
-    url: str
-    scheme: str
-    user: str | None
-    server_configuration: str | None
-    elapsed: float
-    sentence: str
-    clock_skew: float | None = None
-
 
 class _NotOfThisScheme(GatepassError, AttributeError):
-    """The scheme has no such ability; also an AttributeError, as ``hasattr`` expects it."""
+    """The scheme has no such attribute; also an AttributeError, as ``hasattr`` expects it."""
 
 
 class Session(requests.Session):
@@ -231,7 +188,7 @@ class Session(requests.Session):
 
     @classmethod
     def _in_context(
-        cls, profile: Profile, run: RunContext, login: "_LoggedOn | None" = None
+        cls, profile: Profile, run: RunContext, login: SharedLogin | None = None
     ) -> Self:
         session = cls.__new__(cls)
         session._start(profile, run)  # noqa: SLF001 - as in __init__
@@ -239,47 +196,51 @@ class Session(requests.Session):
         return session
 
     def _start(self, profile: Profile | None, run: RunContext) -> None:
-        """Do the half of the constructor that cannot fail, and touches nothing."""
+        """Set the attributes. Cannot fail, and touches nothing outside of the session."""
         super().__init__()
         self._profile = profile
-        self._parcel: Parcel | None = None  # of a session that came out of a pickle
-        self._mark = ""  # the same in all pickles of this session
+        self._pickled: PickledState | None = None  # where the session came out of a pickle
+        self._pickle_id = ""  # the same in all pickles of this session
         self._run = run
         self._plain: PlainSession | None = None
         self._is_open = False
-        # No netrc, and no REQUESTS_CA_BUNDLE above tls.ca_file: the network looks itself.
+        # requests must not read netrc, nor put REQUESTS_CA_BUNDLE above tls.ca_file.
         self.trust_env = False
         if profile is not None:
             self.verify = profile.tls.verify
             self.headers.update(profile.headers)
-        for prefix in _PREFIXES:
-            self.mount(prefix, _NoLanes())
-        renew_in_children(self, Session._renew)
+        for prefix in ("https://", "http://"):
+            self.mount(prefix, NotConnected())
+        renew_in_children(self, Session._after_fork)
 
-    def _open(self, login: "_LoggedOn | None" = None) -> None:
-        """Do the other half: resolve the secrets and make the way to the server."""
+    def _open(self, login: SharedLogin | None = None) -> None:
+        """Resolve the secrets, make the authenticator and the guard, prepare the connections."""
         profile = self.profile
         self._secrets = login.secrets if login else ResolvedSecrets(profile, self._run)
         self._network, certificate = network_of(profile, self._run, self._secrets)
         self._elsewhere = network_of_provider(profile, self._run, self._secrets)
-        self._authenticator = login.authenticator if login else self._made_authenticator()
+        self._authenticator = (
+            login.authenticator
+            if login
+            else make_authenticator(profile, self._run, self._secrets, self._http)
+        )
         self._secrets.raise_missing()
         self._guard = Guard(profile, self._authenticator, self._secrets)
         if login:
-            self._guard.login = login.proof
-        lanes = Lanes(self._network, certificate)
+            self._guard.login = login.state
+        connections = Connections(self._network, certificate)
         if profile.tls.ca_file or certificate:
-            lanes.read_files()
+            connections.read_files()
         if tls_of_scheme(profile) != TlsSettings():
             self._http().read_files()
         for prefix, adapter in self.adapters.items():
-            if isinstance(adapter, _NoLanes):
-                self.adapters[prefix] = lanes
+            if isinstance(adapter, NotConnected):
+                self.adapters[prefix] = connections
         self._is_open = True
         log.info("session for %s: logs on by %s", profile.origin, profile.scheme)
 
-    def _logged_on(self) -> "_LoggedOn":
-        return _LoggedOn(self._secrets, self._authenticator, self._guard.login)
+    def _shared_login(self) -> SharedLogin:
+        return SharedLogin(self._secrets, self._authenticator, self._guard.login)
 
     @property
     def profile(self) -> Profile:
@@ -290,58 +251,37 @@ class Session(requests.Session):
             PluginError: ... and its scheme is not installed here.
         """
         if self._profile is None:
-            with self._located():
-                self._profile = unpacked(self._parcel or {}, self._run.environ)
+            with self._naming_process():
+                self._profile = load_profile_of(self._pickled or {}, self._run.environ)
         return self._profile
 
-    def _ready(self) -> None:
+    def _ensure_open(self) -> None:
         """Open a session that came out of a pickle, at its first use."""
         if self._is_open:
             return
-        with self._located(), _OPENED.lock:
+        with self._naming_process(), LOGINS_OF_PICKLES.lock:
             if not self._is_open:
-                self._open(_OPENED.login(self.profile, self._mark))
+                _ = self.profile  # raises first where the pickle is of another version
+                self._open(LOGINS_OF_PICKLES.get(self._pickle_id, self._log_on_for_pickles))
+
+    def _log_on_for_pickles(self) -> SharedLogin:
+        """Make the login of all sessions out of one pickle, with nobody to be asked.
+
+        It is made by another session: a task may close its own while others still log on.
+        """
+        first = Session._in_context(self.profile, RunContext.of(interactive=False))
+        warn_if_unverified(self.profile)
+        return first._shared_login()  # noqa: SLF001 - it is of our own class
 
     @contextmanager
-    def _located(self) -> Iterator[None]:
+    def _naming_process(self) -> Iterator[None]:
         """Let the errors of a session that came out of a pickle name the process."""
         try:
             yield
         except GatepassError as error:
-            if self._parcel is not None:
-                located(error)
+            if self._pickled is not None:
+                name_process(error)
             raise
-
-    def _made_authenticator(self) -> "Authenticator":
-        """Let the scheme make its authenticator."""
-
-        def made() -> "Authenticator":
-            found = self.profile.auth.authenticator(self._auth_context())
-            if not callable(found):
-                raise plugins.plugin_error(plugins.AUTH, self.profile.scheme, "makes no callable")
-            return found
-
-        return plugins.call(
-            plugins.AUTH,
-            self.profile.scheme,
-            "cannot make its login",
-            made,
-            holds_secret=self._secrets.tells,
-        )
-
-    def _auth_context(self) -> AuthContext:
-        return AuthContext(
-            profile_name=self.profile.name,
-            url=self.profile.url,
-            origin=self.profile.origin,
-            resolve=self._secrets,
-            http=self._http,
-            vault=partial(vault_of, self.profile.machine, self._run),
-            environ=self._run.environ,
-            clock=self._run.clock,
-            terminal=self._run.terminal,
-            allow_insecure_keyring=self.profile.machine.allow_insecure_keyring,
-        )
 
     def _http(self) -> PlainSession:
         if self._plain is None:
@@ -350,12 +290,12 @@ class Session(requests.Session):
 
     def prepare_request(self, request: requests.Request) -> PreparedRequest:
         """Prepare a request, below the profile's URL; the login is added when it is sent."""
-        self._ready()
+        self._ensure_open()
         asked = copy.copy(request)
         asked.url = below(self._guard.base, request.url or "")
         # An auth for each request: without one, requests would look into ~/.netrc.
-        asked.auth = lambda prepared: self._assigned(prepared, request)
-        # Merging what is empty takes requests as long as all that the guard adds.
+        asked.auth = lambda prepared: self._guard.assign(prepared, request, self)
+        # Leave out what is empty: requests takes as long to merge it as the guard for all its work.
         if not asked.params and not self.params:
             asked.params = None
         if not asked.headers and None not in self.headers.values():
@@ -373,41 +313,9 @@ class Session(requests.Session):
             merged["proxies"] = copy.copy(self.proxies)  # what is merged may be changed
         return merged
 
-    def _assigned(self, prepared: PreparedRequest, request: requests.Request) -> PreparedRequest:
-        """Decide whose request this is, now that its URL is final, and apply the caller's auth."""
-        given = request.headers or {}
-        home = self._guard.is_home(prepared.url)
-        userinfo = get_auth_from_url(prepared.url or "")
-        own = request.auth or (userinfo if any(userinfo) else None)
-        brought = own is not None or _names_authorization(given)
-        if not home:
-            self._guard.leave_behind(prepared, given)
-            if not brought:  # it came from session.headers, which are for home
-                prepared.headers.pop("Authorization", None)
-        elif not brought:
-            own = self.auth or None
-            brought = own is not None or "Authorization" in self.headers
-        if own is not None:
-            prepared.prepare_auth(own)
-            tell_own_hooks(prepared)
-        mark(prepared, login=home and not brought)
-        return prepared
-
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
-        """Decide what a redirected request may take along.
-
-        The caller's own credentials and their hooks stay with the origin that they were sent to.
-        The profile's login belongs to the redirected request while the chain has not left home.
-        """
-        before = response.request
-        mark_spent(prepared_request)
-        if target(before.url) != target(prepared_request.url):
-            prepared_request.headers.pop("Authorization", None)
-            prepared_request.hooks = without_own_hooks(before)
-        home = self._guard.is_home(prepared_request.url)
-        if not home:
-            self._guard.leave_behind(prepared_request, {})
-        mark(prepared_request, login=is_marked(before) and home)
+        """Decide which credentials a redirected request keeps."""
+        self._guard.reassign(prepared_request, response)
 
     def get_redirect_target(self, resp: Response) -> str | None:
         """Return where an answer redirects to; None when it does not.
@@ -427,8 +335,8 @@ class Session(requests.Session):
 
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for a URL, below the guard."""
-        self._ready()
-        return Guarded(self._guard, super().get_adapter(url))
+        self._ensure_open()
+        return GuardedAdapter(self._guard, super().get_adapter(url))
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """Send a prepared request.
@@ -438,24 +346,24 @@ class Session(requests.Session):
             Unreachable: and its kinds.
             GatepassError: a redirect wants a stream again, of which nothing is left.
         """
-        self._ready()
-        with self._located():
-            return self._sent(request, kwargs)
+        self._ensure_open()
+        with self._naming_process():
+            return self._send(request, kwargs)
 
-    def _sent(self, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:
-        if is_spent(request):
-            raise body_spent(request)
+    def _send(self, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:
+        if is_body_consumed(request):
+            raise body_consumed(request)
         failure: requests.RequestException
         try:
             response = super().send(request, **kwargs)
         except requests.RequestException as error:
-            failure = explained(error, request)
+            failure = translate_error(error, request)
             if isinstance(failure.request, PreparedRequest):
                 failure.request = without_secrets(failure.request)
             if failure.response is not None:
-                cleaned(failure.response)
+                redact_response(failure.response)
         else:
-            return cleaned(response)
+            return redact_response(response)
         raise failure  # outside of the handler: the original may hold credentials
 
     def check(self) -> CheckResult:
@@ -465,34 +373,8 @@ class Session(requests.Session):
             LoginRefused: the server refuses the login.
             Unreachable: and its kinds; no answer came.
         """
-        start, sent = time.perf_counter(), time.time()
-        with self.get(self.profile.check_path, stream=True) as response:
-            elapsed, received = time.perf_counter() - start, time.time()
-        home = self._guard.is_home(response.request.url)
-        mode = configuration(self._guard.challenges)
-        return CheckResult(
-            ok=home and response.status_code < _OK_BELOW,
-            status=response.status_code,
-            url=response.url,
-            scheme=self.profile.scheme,
-            user=self._secrets.user,
-            server_configuration=mode,
-            elapsed=elapsed,
-            sentence=self._sentence(response, home=home),
-            clock_skew=skew(response.headers, sent, received) if home else None,
-        )
-
-    def _sentence(self, response: Response, *, home: bool) -> str:
-        answer = printable(f"{response.status_code} {response.reason or ''}".strip())
-        if not home:
-            return (
-                f"{self.profile.origin} redirects to {origin_of(response.url)}, as a server does "
-                "that wants a login in a browser"
-            )
-        if response.status_code >= _OK_BELOW:
-            return f"{response.url} answers {answer}: check url and check_path of the profile"
-        who = f" as {self._secrets.user}" if self._secrets.user else ""
-        return f"{self.profile.origin} answers {answer} to {self.profile.scheme}{who}"
+        self._ensure_open()
+        return check_session(self, self._guard, self._secrets.user)
 
     @property
     def refresh_token(self) -> str:
@@ -502,8 +384,8 @@ class Session(requests.Session):
             LoginRequired: there is none yet.
             GatepassError: the scheme has none.
         """
-        with self._located():
-            token: str = self._ability("refresh_token")
+        with self._naming_process():
+            token: str = self._scheme_attribute("refresh_token")
             return token
 
     def persist_oidc_token(self) -> None:
@@ -512,8 +394,8 @@ class Session(requests.Session):
         Raises:
             GatepassError: the scheme has none.
         """
-        with self._located():
-            self._ability("persist_oidc_token")()
+        with self._naming_process():
+            self._scheme_attribute("persist_oidc_token")()
 
     def login(self) -> None:
         """Log in now, not at the first request; may need a person.
@@ -521,12 +403,12 @@ class Session(requests.Session):
         Raises:
             GatepassError: the scheme logs on with each request, or by itself.
         """
-        with self._located():
-            self._ability("login")()
+        with self._naming_process():
+            self._scheme_attribute("login")()
         self._guard.login.reset()
 
-    def _ability(self, name: str) -> Any:
-        self._ready()
+    def _scheme_attribute(self, name: str) -> Any:
+        self._ensure_open()
         if not hasattr(type(self._authenticator), name):
             raise _NotOfThisScheme(
                 f"{name} belongs to the scheme oidc; this session uses {self.profile.scheme}",
@@ -549,139 +431,72 @@ class Session(requests.Session):
         return f"<gatepass.Session {name}{profile.url} ({profile.scheme})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        self._mark = self._mark or uuid4().hex
-        parcel = packed(self.profile, self._mark)
-        # The settings apart: a hook may lead back to this session.
-        return _unpickled, (type(self), parcel), settings(self, self.profile, self._own_adapters())
+        self._pickle_id = self._pickle_id or uuid4().hex
+        state = dump_profile(self.profile, self._pickle_id)
+        # Apart from the state, since a hook among the settings may refer to this session.
+        return (
+            _open_pickle,
+            (type(self), state),
+            dump_settings(self, self.profile, self._own_adapters()),
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Of another form only the parcel is known, and that says so at the first use.
-        if (self._parcel or {}).get("form") == FORM:
-            settle(self, state)
+        # Settings of another version are not set; the first use raises an error that says so.
+        if (self._pickled or {}).get("form") == FORMAT:
+            load_settings(self, state)
 
     def _own_adapters(self) -> dict[str, BaseAdapter]:
         """Return the adapters that the caller has mounted."""
         return {
             prefix: adapter
             for prefix, adapter in self.adapters.items()
-            if not isinstance(adapter, Lanes | _NoLanes)
+            if not isinstance(adapter, Connections | NotConnected)
         }
 
     def __copy__(self) -> Self:
-        return self._twin(_copied)
+        return self._copy_with(copy_setting)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self._twin(lambda value: copy.deepcopy(value, memo), memo)
+        return self._copy_with(lambda value: copy.deepcopy(value, memo), memo)
 
-    def _twin(self, copied: Callable[[Any], Any], memo: dict[int, Any] | None = None) -> Self:
+    def _copy_with(
+        self, copy_value: Callable[[Any], Any], memo: dict[int, Any] | None = None
+    ) -> Self:
         """Return a session with the same login, its own connections, and copies of the settings."""
-        self._ready()
-        twin = self._in_context(self.profile, self._run, self._logged_on())
-        twin._parcel = self._parcel  # noqa: SLF001 - it is of our own class
+        self._ensure_open()
+        other = self._in_context(self.profile, self._run, self._shared_login())
+        other._pickled = self._pickled  # noqa: SLF001 - it is of our own class
         if memo is not None:
-            memo[id(self)] = twin  # a hook may lead back to this session
+            memo[id(self)] = other  # a hook may refer to this session
         for name in self.__attrs__:
             if name != "adapters":
-                setattr(twin, name, copied(getattr(self, name)))
+                setattr(other, name, copy_value(getattr(self, name)))
         for prefix, adapter in self._own_adapters().items():
-            twin.mount(prefix, copied(adapter))
-        return twin
+            other.mount(prefix, copy_value(adapter))
+        return other
 
-    def _renew(self) -> None:
-        """In a forked process, make connections and locks of its own.
+    def _after_fork(self) -> None:
+        """In a forked process, let go of the connections of the parent.
 
-        Two processes on one connection would mix their requests; a lock that another thread held
-        during the fork would stay locked for ever.
+        Two processes that write to one connection would mix their requests.
         """
         plain = self._plain.adapters.values() if self._plain is not None else ()
         self._plain = None
         for adapter in {*self._own_adapters().values(), *plain}:
             if isinstance(adapter, HTTPAdapter):
-                with suppress(AttributeError):  # one of the caller's that is none inside
-                    leave(adapter)
+                with suppress(
+                    AttributeError
+                ):  # the caller's adapter need not have the pools of requests'
+                    abandon_connections(adapter)
 
 
-@dataclass(frozen=True, slots=True)
-class _LoggedOn:
-    """What sessions share that log on as one.
+def _open_pickle(kind: type[Session], state: PickledState) -> Session:
+    """Build a session from a pickle. Touches nothing, and nobody is asked when it is used.
 
-    Attributes:
-        secrets: the secrets.
-        authenticator: what the scheme has made of them.
-        proof: whether the server takes them.
+    Pickles name this function, so renaming it makes them unusable.
     """
-
-    secrets: ResolvedSecrets
-    authenticator: "Authenticator"
-    proof: Login
-
-
-class _NoLanes(BaseAdapter):
-    """Stands where the connections will be, in a session that is not open yet."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class _Opened:
-    """The logins of sessions that came out of pickles, one for each session that was pickled.
-
-    A pool opens one pickle for each task. If each logged on by itself, a wrong password would be
-    sent once for each task, until the account is locked.
-
-    Attributes:
-        lock: held while a session is opened.
-    """
-
-    def __init__(self) -> None:
-        self._logins: dict[str, _LoggedOn] = {}
-        self.renew()
-        renew_in_children(self, _Opened.renew)
-
-    def renew(self) -> None:
-        """Make the lock anew."""
-        self.lock = RLock()
-
-    def login(self, profile: Profile, mark: str) -> _LoggedOn:
-        """Return the login for all pickles of a mark, made at the first question.
-
-        Raises:
-            GatepassError: it cannot be made here.
-        """
-        if mark not in self._logins:
-            # A session that nobody else has: a task may close its own while others log on.
-            run = RunContext.of(interactive=False)
-            first = Session._in_context(profile, run)  # noqa: SLF001
-            warn_if_unverified(profile)
-            self._logins[mark] = first._logged_on()  # noqa: SLF001
-            for oldest in list(self._logins)[:-_MOST_LOGINS]:
-                del self._logins[oldest]
-        return self._logins[mark]
-
-
-_OPENED: Final = _Opened()
-
-
-def _unpickled(kind: type[Session], parcel: Parcel) -> Session:
-    """Build a session from a pickle; touches nothing. The name stands in pickles, so it stays."""
     session = kind.__new__(kind)
-    # Nobody is asked where a pickle is opened.
     session._start(None, RunContext.of(interactive=False))  # noqa: SLF001
-    session._parcel = parcel  # noqa: SLF001
-    session._mark = parcel.get("mark", "")  # noqa: SLF001
+    session._pickled = state  # noqa: SLF001
+    session._pickle_id = state.get("mark", "")  # noqa: SLF001
     return session
-
-
-def _copied(value: Any) -> Any:
-    """A copy of a setting that shares no table or list with it."""
-    if isinstance(value, dict):
-        return {
-            name: list(each) if isinstance(each, list) else each for name, each in value.items()
-        }
-    own = getattr(value, "copy", None)  # headers and cookies; copy.copy would share their tables
-    return own() if callable(own) else copy.copy(value)
-
-
-def _names_authorization(headers: Mapping[Any, Any]) -> bool:
-    names = (name.decode("latin-1") if isinstance(name, bytes) else name for name in headers)
-    return any(name.lower() == "authorization" for name in names)

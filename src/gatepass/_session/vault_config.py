@@ -51,7 +51,7 @@ def redis_server(vault: RedisVault, context: SecretContext) -> "Server":
     from gatepass._vault.redis_client import Server
 
     address = RedisAddress.of(vault.url)
-    if address is None:  # built in Python, past the gate
+    if address is None:  # a value that was built in Python, and not validated
         raise VaultError("vault.url should be rediss://HOST:PORT/DB, without user and password")
     secrets = _Secrets(context)
 

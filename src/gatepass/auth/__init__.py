@@ -37,7 +37,7 @@ class KeyRefused(ValueError):
     """A scheme refuses one of its keys; raised while it is built.
 
     Attributes:
-        key: the key at whose place the complaint is told.
+        key: the key that the problem is reported for.
         hint: the next step; may be empty.
     """
 
@@ -57,10 +57,9 @@ class AuthContext:
         url: the profile's URL, ending in a slash.
         origin: scheme, host and port of that URL.
         resolve: resolves fields: ``resolve(user_name=self.user_name, password=self.password)``.
-            Plain text passes through, None is left out. All that is missing is told at once, as
-            one ``SecretUnavailable``. Give all fields in one call: the keyring entry of a
-            password is found by ``user_name`` and ``domain``. Touches whatever the references
-            name.
+            Plain text passes through, None is left out. One ``SecretUnavailable`` names all that
+            is missing. Give all fields in one call: the keyring entry of a password is found by
+            ``user_name`` and ``domain``. Touches whatever the references name.
         http: returns a ``requests.Session`` without any login; made at the first call. What it
             asks of the profile's origin goes by the profile's ``tls`` and ``proxy``, without the
             client's certificate. What it asks of anyone else goes by the scheme's own ``tls`` and
@@ -140,10 +139,10 @@ class Scheme(Protocol):
 class SchemeBase:
     """What our own schemes share: strict keys and the class variables of :class:`Scheme`.
 
-    Strangers may use it too, and need not.
+    Third-party schemes may derive from it too.
     """
 
-    # Read by pydantic when the gate builds its adapter; a plain dict, so nothing is imported.
+    # pydantic reads it when the profile is validated; a dict, so that nothing is imported.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     sends_credentials: ClassVar[bool] = True
     answers: ClassVar[frozenset[str]] = frozenset()
@@ -158,7 +157,7 @@ class SchemeBase:
         return context.predict(**{name: getattr(self, name) for name in names})
 
 
-def unloadable(module: str, scheme: str) -> tuple[Finding, ...]:
+def missing_package(module: str, scheme: str) -> tuple[Finding, ...]:
     """Say that a scheme's package cannot be imported; nothing where it can. Imports it."""
     from importlib import import_module
 
@@ -173,23 +172,23 @@ def unloadable(module: str, scheme: str) -> tuple[Finding, ...]:
 
 def sends_credentials(scheme: object) -> bool:
     """Whether a scheme, or its class, sends credentials; only a plain False says no."""
-    return _trait(scheme, "sends_credentials") is not False
+    return _class_attribute(scheme, "sends_credentials") is not False
 
 
 def is_connection_bound(scheme: object) -> bool:
     """Whether a scheme's login belongs to a connection; only a plain True says so."""
-    return _trait(scheme, "connection_bound") is True
+    return _class_attribute(scheme, "connection_bound") is True
 
 
 def answers_of(scheme: object) -> frozenset[str]:
     """Return the WWW-Authenticate schemes that a scheme can answer; empty where it does not say."""
-    found = _trait(scheme, "answers")
+    found = _class_attribute(scheme, "answers")
     return found if isinstance(found, frozenset) else frozenset()
 
 
 def predicts_itself(scheme: object) -> bool:
     """Whether a scheme has a method ``unattended``."""
-    return _trait(scheme, "unattended") is not None
+    return _class_attribute(scheme, "unattended") is not None
 
 
 def value_of(scheme: object, name: str) -> Any:
@@ -229,7 +228,7 @@ def field_of(dotted: str) -> str:
     return dotted if field.startswith(("proxy.", "tls.")) else field
 
 
-def _trait(scheme: object, name: str) -> object:
+def _class_attribute(scheme: object, name: str) -> object:
     """A class variable of a scheme."""
     return getattr(scheme if isinstance(scheme, type) else type(scheme), name, None)
 

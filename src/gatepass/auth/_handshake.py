@@ -1,10 +1,10 @@
-"""What logins have in common that take several messages over one connection.
+"""Handshakes: logins that take several messages over one connection (ntlm, autologon).
 
-A handshake starts from the server's 401 and sends the same request again with a token, until the
-server is content (RFC 4559, section 5). Every message must take the connection of the one before,
-so the answers are read to their end, and the session lends such a scheme a connection that nobody
-else uses. A body goes out with each message, so the session logs a connection on before it sends
-one, and a body that can be read only once never takes part.
+A handshake starts with the server's 401. The scheme sends the same request again with a token until
+the server accepts it (RFC 4559, section 5). Each message must take the same connection as the one
+before, so each response is read to its end, and the session lends the scheme a connection that no
+other request uses. The session logs a connection on before it sends a body, because the body would
+go out with each message; a body that can be read only once is never sent in a handshake.
 """
 
 from base64 import b64decode, b64encode
@@ -25,17 +25,17 @@ _MOST: Final = 1 << 20  # bytes of the page that comes with a 401; real ones hav
 
 
 def offered_schemes(response: "Response") -> frozenset[str]:
-    """Return the schemes that a 401 offers, in lower case; empty for other answers."""
+    """Return the schemes that a 401 offers, in lower case; empty for other statuses."""
     if response.status_code != REFUSED:
         return frozenset()
     return frozenset(_tokens(response))
 
 
 def token_of(response: "Response", scheme: str) -> bytes | None:
-    """Return the server's token of a handshake; None when the answer holds none.
+    """Return the server's token of a handshake; None when the response holds none.
 
     Args:
-        response: any answer; a successful one may hold the last token.
+        response: any response; a successful one may hold the last token.
         scheme: ``negotiate`` or ``ntlm``.
     """
     token = _tokens(response).get(scheme)
@@ -55,14 +55,14 @@ def _tokens(response: "Response") -> dict[str, str | None]:
     return {challenge.scheme: challenge.token68 for challenge in reversed(challenges)}
 
 
-def may_answer(response: "Response") -> bool:
-    """Say whether a handshake may start here: it needs a 401, and a body that can be repeated."""
+def can_answer(response: "Response") -> bool:
+    """Whether a scheme may answer: the response is a 401, and the body can be sent again."""
     body = response.request.body
     return response.status_code == REFUSED and (body is None or isinstance(body, bytes | str))
 
 
-def rewound(request: "PreparedRequest") -> bool:
-    """Make a request's body ready to be sent again; say whether it is."""
+def rewind(request: "PreparedRequest") -> bool:
+    """Move a request's body back to its beginning. Returns whether it can be sent again."""
     if request.body is None or isinstance(request.body, bytes | str):
         return True
     from requests.exceptions import UnrewindableBodyError
@@ -76,9 +76,9 @@ def rewound(request: "PreparedRequest") -> bool:
 
 
 def keep_tokens_out_of_logs() -> None:
-    """Stop pyspnego from writing the tokens of each login into logs of level DEBUG.
+    """Stop pyspnego from logging the tokens of each login at level DEBUG.
 
-    Who has one can try passwords on it in peace. A level that was set for its logger stays.
+    A token lets its reader try passwords offline. A level that the caller has set is kept.
     """
     import logging
 
@@ -87,35 +87,35 @@ def keep_tokens_out_of_logs() -> None:
         logger.setLevel(logging.INFO)
 
 
-def closes(response: "Response") -> bool:
-    """Say whether the server closes the connection after this answer (RFC 9112, section 9.3)."""
+def closes_connection(response: "Response") -> bool:
+    """Whether the server closes the connection after this response (RFC 9112, section 9.3)."""
     words = {word.strip().lower() for word in response.headers.get("Connection", "").split(",")}
     old = getattr(response.raw, "version", None) == _HTTP_1_0
     return "close" in words or (old and "keep-alive" not in words)
 
 
-_STAYS: ContextVar[bool] = ContextVar("gatepass_stays", default=False)
+_SAME_CONNECTION: ContextVar[bool] = ContextVar("gatepass_same_connection", default=False)
 
 
-class _Gone(Exception):
-    """A login would need another connection. No OSError: urllib3 would wrap it, or try again."""
+class _ConnectionGone(Exception):
+    """The next message would need a new connection. No OSError, which urllib3 would retry."""
 
 
-def stay_here() -> None:
-    """Refuse to open a connection while this thread sends the next message of a login.
+def refuse_new_connection() -> None:
+    """Raise while this thread sends a later message of a handshake.
 
-    A transport calls it before it connects. So nothing that urllib3 does by itself (it opens a
-    closed connection anew) lets a message leave over another connection.
+    A transport calls it before it connects: urllib3 reopens a closed connection by itself, and the
+    message would go out over the new one.
     """
-    if _STAYS.get():
-        raise _Gone
+    if _SAME_CONNECTION.get():
+        raise _ConnectionGone
 
 
 class OneConnection:
-    """Sees to it that all messages of a handshake take the same connection.
+    """Sends all messages of a handshake over the same connection, or raises.
 
-    Where the server has closed it in between, the next message would go over a new one. There it
-    counts as a failed login, although the password is right.
+    Where the server has closed the connection, the next message would go out over a new one. The
+    server would count that as a failed login, although the password is right.
     """
 
     def __init__(self) -> None:
@@ -127,33 +127,33 @@ class OneConnection:
         """Send the next message.
 
         Args:
-            send: sends it and returns the answer.
+            send: sends it and returns the response.
 
         Raises:
-            requests.ConnectionError: the connection of the message before is lost.
+            requests.ConnectionError: the connection of the previous message is lost.
         """
         if self._is_lost():
-            raise _broken_off()
+            raise _connection_lost()
         response = self._sent(send)
         connection = getattr(response.raw, "connection", None)
         taken = getattr(connection, "sock", None)
         elsewhere = self._socket is not None and taken is not None and taken is not self._socket
-        if elsewhere:  # an adapter that is not ours opened another; what came says nothing
+        if elsewhere:  # the caller's own adapter opened another connection
             response.close()
-            raise _broken_off()
+            raise _connection_lost()
         self._begun, self._connection, self._socket = True, connection, taken
         return response
 
     def _sent(self, send: "Callable[[], Response]") -> "Response":
         if not self._begun:  # the first message may take any connection
             return send()
-        before = _STAYS.set(True)
+        before = _SAME_CONNECTION.set(True)
         try:
             return send()
-        except _Gone:
-            raise _broken_off() from None
+        except _ConnectionGone:
+            raise _connection_lost() from None
         finally:
-            _STAYS.reset(before)
+            _SAME_CONNECTION.reset(before)
 
     def _is_lost(self) -> bool:
         from urllib3.util.connection import is_connection_dropped
@@ -164,17 +164,17 @@ class OneConnection:
         return lost or is_connection_dropped(self._connection)
 
 
-def _broken_off() -> "RequestException":
+def _connection_lost() -> "RequestException":
     from requests import ConnectionError as NoConnection
 
     return NoConnection(ConnectionResetError("closed in the middle of the login"))
 
 
-def bound(response: "Response") -> None:
-    """Let an answer's content end after 1 MiB, and the connection with it, whoever reads it.
+def limit_content(response: "Response") -> None:
+    """Cut a response's content off after 1 MiB, and close the connection there.
 
-    Without this a server that never stops would be read for ever: an answer in the middle of a
-    login must be read to its end, so that its connection serves again.
+    A response in the middle of a handshake must be read to its end, so that its connection can be
+    used again. Without a limit, a server could send for ever.
     """
     whole = response.iter_content
 
@@ -190,26 +190,26 @@ def bound(response: "Response") -> None:
     response.iter_content = bounded  # type: ignore[method-assign]
 
 
-def drained(response: "Response") -> bool:
-    """Read an answer to its end, so that its connection serves again; say whether it does.
+def drain(response: "Response") -> bool:
+    """Read a response to its end. Returns whether its connection can be used again.
 
-    What is read stays as its content.
+    What was read stays the response's content.
 
     Raises:
         requests.RequestException: it ends too early, or cannot be read.
     """
-    bound(response)
+    limit_content(response)
     return len(response.content or b"") < _MOST
 
 
-def serve_again(response: "Response") -> None:
-    """Read an answer in the middle of a login to its end, so that the next message can follow.
+def drain_for_next_message(response: "Response") -> None:
+    """Read a response to its end, so that the next message of the handshake can follow.
 
     Raises:
-        GatepassError: it has no end. It is closed, and the login has not been tried.
+        GatepassError: it is too long. It is closed, and the password has not been sent.
         requests.RequestException: it ends too early, or cannot be read.
     """
-    if not drained(response):
+    if not drain(response):
         response.close()
         raise GatepassError(
             "the server's answer in the middle of a login is longer than 1 MiB; the login was "
@@ -218,30 +218,30 @@ def serve_again(response: "Response") -> None:
         )
 
 
-def again(response: "Response", authorization: str, kwargs: dict[str, Any]) -> "Response":
-    """Send the request of an answer again, over the same connection, with this header.
+def resend(response: "Response", authorization: str, kwargs: dict[str, Any]) -> "Response":
+    """Send the request of a response again, with an Authorization header.
 
     Args:
-        response: the answer; it is read to its end.
+        response: the response; it is read to its end.
         authorization: the value of the Authorization header.
         kwargs: as the hook got them from requests.
     """
-    drained(response)
+    drain(response)
     response.close()
     request: PreparedRequest = response.request.copy()
     request.headers["Authorization"] = authorization
     return response.connection.send(request, **kwargs)
 
 
-def written(word: str, token: bytes) -> str:
+def authorization_value(word: str, token: bytes) -> str:
     """Return the value of an Authorization header."""
     return f"{word} {b64encode(token).decode('ascii')}"
 
 
 def certificate_binding(response: "Response") -> bytes | None:
-    """Return what binds a login to the TLS connection of an answer (RFC 5929, section 4).
+    """Return the channel binding of a response's TLS connection (RFC 5929, section 4).
 
-    Must be called before the answer is read. None for plain http.
+    Must be called before the response is read. None for plain http.
     """
     connection = getattr(response.raw, "connection", None)
     get_certificate = getattr(getattr(connection, "sock", None), "getpeercert", None)

@@ -1,4 +1,4 @@
-"""``scheme = "credentials"``: a user name and a password, in the way that the server asks for."""
+"""``scheme = "credentials"``: a user name and a password, by the scheme that the server offers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from gatepass.auth import (
     SchemeBase,
     UnattendedContext,
     basic_header,
+    missing_package,
     name_and_password,
-    unloadable,
 )
-from gatepass.auth._handshake import again, may_answer, offered_schemes
-from gatepass.auth.ntlm import NtlmAnswer
+from gatepass.auth._handshake import can_answer, offered_schemes, resend
+from gatepass.auth.ntlm import NtlmAuth
 from gatepass.secrets import Secret, SecretField, TextField
 
 if TYPE_CHECKING:
@@ -51,24 +51,24 @@ class Credentials(SchemeBase):
             SecretUnavailable: a reference did not answer.
         """
         name, password = name_and_password(context, self.user_name, self.password, self.domain)
-        return _Asking(name, password, channel_binding=self.channel_binding)
+        return _CredentialsAuth(name, password, channel_binding=self.channel_binding)
 
     def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
         """Say which of its references would fail, and whether it can speak NTLM."""
-        return (*super().unattended(context), *unloadable("requests_ntlm", "credentials"))
+        return (*super().unattended(context), *missing_package("requests_ntlm", "credentials"))
 
 
-class _Asking:
+class _CredentialsAuth:
     """Logs on when the server asks, and remembers how for the session.
 
-    What was chosen once stays: a server, or somebody in between, that later offers less than
-    NTLM does not get the password in clear.
+    The first choice is final: where the server, or a proxy in between, offers only Basic later, the
+    password is not sent in clear.
     """
 
     def __init__(self, name: str, password: Secret, *, channel_binding: bool) -> None:
         self._name = name
         self._password = password
-        self._ntlm = NtlmAnswer(name, password, channel_binding=channel_binding)
+        self._ntlm = NtlmAuth(name, password, channel_binding=channel_binding)
         self._header: Secret | None = None  # of Basic, once that is chosen
         self._chosen: str | None = None
 
@@ -80,9 +80,9 @@ class _Asking:
         return request
 
     def _answer(self, response: "Response", **kwargs: Any) -> "Response":
-        """Answer the server's question by sending the request again, with credentials.
+        """Answer a challenge by sending the request again, with credentials.
 
-        A body that cannot be sent again ends here; what the server offers is kept all the same.
+        Where the body cannot be sent again the 401 is returned. The choice of the scheme is kept.
         """
         offered = offered_schemes(response)
         if not offered:
@@ -95,13 +95,13 @@ class _Asking:
         if self._chosen != "basic" or "basic" not in offered:
             return response
         self._header = Secret(basic_header(self._name, self._password.reveal()))
-        return again(response, self._header.reveal(), kwargs) if may_answer(response) else response
+        return resend(response, self._header.reveal(), kwargs) if can_answer(response) else response
 
 
 def _choose(offered: frozenset[str]) -> str | None:
-    """Return the scheme to use: NTLM does not show the password, Basic always works.
+    """Return the scheme to use: NTLM first, which does not send the password.
 
-    Negotiate alone may or may not take NTLM, so it comes last.
+    A server that offers Negotiate may accept Kerberos only, so NTLM in it is tried last.
     """
     if "ntlm" in offered:
         return "ntlm"

@@ -9,18 +9,18 @@ from gatepass.auth import (
     AuthContext,
     SchemeBase,
     UnattendedContext,
+    missing_package,
     name_and_password,
-    unloadable,
 )
 from gatepass.auth._handshake import (
     REFUSED,
     OneConnection,
-    bound,
-    closes,
+    can_answer,
+    closes_connection,
+    drain_for_next_message,
     keep_tokens_out_of_logs,
-    may_answer,
+    limit_content,
     offered_schemes,
-    serve_again,
 )
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretField, TextField
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ntlm(SchemeBase):
-    r"""User name and password, never sent in clear; once per connection.
+    r"""User name and password, never sent in clear; each connection is logged on once.
 
     Attributes:
         user_name: plain or a reference; also ``user@domain``.
@@ -58,21 +58,21 @@ class Ntlm(SchemeBase):
             SecretUnavailable: a reference did not answer.
         """
         name, password = name_and_password(context, self.user_name, self.password, self.domain)
-        return NtlmAnswer(name, password, channel_binding=self.channel_binding)
+        return NtlmAuth(name, password, channel_binding=self.channel_binding)
 
     def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
         """Say which of its references would fail, and whether it can speak NTLM."""
-        return (*super().unattended(context), *unloadable("requests_ntlm", "ntlm"))
+        return (*super().unattended(context), *missing_package("requests_ntlm", "ntlm"))
 
 
-class _NoNtlmHere(GatepassError):
+class _NtlmNotAccepted(GatepassError):
     """The server cannot take NTLM; it has not seen the password."""
 
     exit_code = 4
 
 
-class NtlmAnswer:
-    """Answers a challenge by NTLM; the connection is logged on from then on.
+class NtlmAuth:
+    """Answers a challenge by NTLM, which logs the connection on.
 
     Args:
         name: who logs on.
@@ -86,55 +86,54 @@ class NtlmAnswer:
         self._channel_binding = channel_binding
 
     def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
-        """Wait for the server's question."""
+        """Register the hook that answers the server's challenge."""
         request.register_hook("response", self.answer)  # type: ignore[no-untyped-call]
         return request
 
     def answer(self, response: "Response", **kwargs: Any) -> "Response":
-        """Log on over the connection of a 401 and return the answer to the same request.
+        """Log on over the connection of a 401 and return the response to the same request.
 
         Raises:
             GatepassError: what the server sends is not NTLM.
         """
-        if not may_answer(response) or not offered_schemes(response) & {"ntlm", "negotiate"}:
+        if not can_answer(response) or not offered_schemes(response) & {"ntlm", "negotiate"}:
             return response
         import requests
         from requests_ntlm import HttpNtlmAuth
 
         keep_tokens_out_of_logs()
         auth = HttpNtlmAuth(self._name, self._password.reveal(), send_cbt=self._channel_binding)
-        bound(response)
-        legs: Any = _Legs(response)
-        response.connection = legs
+        limit_content(response)
+        connection: Any = _NtlmConnection(response)
+        response.connection = connection
         try:
             final: Response = auth.response_hook(response, **kwargs)
         except (GatepassError, requests.RequestException):
-            legs.close()
+            connection.close()
             raise
-        except PermissionError:  # so requests-ntlm says that no message came back
-            legs.close()
-            raise _NoNtlmHere(
+        except PermissionError:  # requests-ntlm raises it where the server sent no NTLM message
+            connection.close()
+            raise _NtlmNotAccepted(
                 "the server does not answer NTLM with NTLM, whatever it offers",
                 hint="use autologon where it takes Kerberos alone, or ask its administrator",
             ) from None
-        except Exception as error:  # noqa: BLE001 - a hostile server brings any error out of it
-            legs.close()
+        except Exception as error:  # noqa: BLE001 - a hostile server's messages can raise any error
+            connection.close()
             raise GatepassError(
                 f"the server's NTLM messages cannot be understood ({type(error).__name__})",
                 hint="ask its administrator, or use another scheme that it offers",
             ) from None
         finally:
-            response.connection = legs.adapter
-        final.connection = legs.adapter
+            response.connection = connection.adapter
+        final.connection = connection.adapter
         return final
 
 
-class _Legs:
-    """What requests-ntlm takes for the connection: sends its messages.
+class _NtlmConnection:
+    """Sends the messages of requests-ntlm, which takes it for the response's connection.
 
-    It mends one thing: requests-ntlm 1.3 replaces the Cookie header by the text of the server's
-    Set-Cookie, attributes and all, so the session's own cookies would be lost. And it watches
-    that both messages take the same connection.
+    Both messages must take the same connection. And the session's Cookie header is restored:
+    requests-ntlm 1.3 replaces it by the text of the server's Set-Cookie, attributes included.
     """
 
     def __init__(self, response: "Response") -> None:
@@ -147,30 +146,30 @@ class _Legs:
         """Send one message over the connection.
 
         Raises:
-            GatepassError: the server does not keep connections, or its question has no end.
-            requests.ConnectionError: it did not keep this one.
+            GatepassError: the server closes each connection, or its response is too long.
+            requests.ConnectionError: the connection is lost.
         """
         request.headers.pop("Cookie", None)
         if self._cookie is not None:
             request.headers["Cookie"] = self._cookie
         is_first = self._last is None
         response = self._connection.send(lambda: self.adapter.send(request, **kwargs))
-        # After the second message, a 401 is the server's verdict, however it treats connections.
-        if is_first and response.status_code == REFUSED and closes(response):
+        # A 401 after the second message is the server's decision; closing it changes nothing.
+        if is_first and response.status_code == REFUSED and closes_connection(response):
             response.close()
-            # The second message would go over another connection, and count as a failed login.
-            raise _NoNtlmHere(
+            # The second message would take another connection and count as a failed login.
+            raise _NtlmNotAccepted(
                 "the server closes each connection after one answer, and NTLM logs on connections",
                 hint="ask its administrator for keep-alive, or use a scheme such as basic",
             )
         if is_first:
-            serve_again(response)
+            drain_for_next_message(response)
         carrier: Any = self
         response.connection = carrier
         self._last = response
         return response
 
     def close(self) -> None:
-        """Close the last answer; nobody will read it."""
+        """Close the last response, which no caller gets."""
         if self._last is not None:
             self._last.close()

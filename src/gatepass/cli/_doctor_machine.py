@@ -153,10 +153,10 @@ def kerberos(doctor: DoctorContext) -> Iterator[Finding]:
     if sys.platform == "win32":
         yield Finding("ok", "kerberos", "Windows logs on by itself; klist shows its tickets")
         return
-    from gatepass.auth import autologon
+    from gatepass.auth import _kerberos
 
     try:
-        ready = autologon.ready(doctor.context.environ)
+        ready = _kerberos.find_login(doctor.context.environ)
     except GatepassError as error:
         own = error.message.partition(" (")[0]
         message = own if doctor.redactor.redacted else error.message

@@ -139,4 +139,4 @@ def login_of(context: Context, profile: Profile) -> "Iterator[OidcLogin]":
 
 def of_the_login(session: "Session", name: str) -> Any:
     """Return what the login of a session offers beside what scripts need."""
-    return session._ability(name)  # noqa: SLF001 - a script has no use for these
+    return session._scheme_attribute(name)  # noqa: SLF001 - a script has no use for these

@@ -24,7 +24,8 @@ from gatepass.cli._options import (
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
-    from gatepass._session.session import CheckResult, Session
+    from gatepass._session.check import CheckResult
+from gatepass._session.session import Session
 
 _FAILED = 1
 

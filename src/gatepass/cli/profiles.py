@@ -11,7 +11,7 @@ from gatepass._config.layer import Layers
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.shown import table_of
 from gatepass._net import urls
-from gatepass._session.probe import Asking
+from gatepass._session.probe import Prober
 from gatepass._system import plugins
 from gatepass.cli import _explain_text, _output
 from gatepass.cli._context import Context
@@ -227,7 +227,7 @@ def show(
 def _print_explanation(context: Context, profile: Profile, *, resolve: bool, as_json: bool) -> None:
     explanation = explain(profile)
     with _output.waiting_for("asking each reference (a keyring 5 s, a command 30 s at most) ..."):
-        probed = list(Asking(context).probed(profile, run_commands=True)) if resolve else []
+        probed = list(Prober(context).probed(profile, run_commands=True)) if resolve else []
     if as_json:
         whole = asdict(explanation)
         if resolve:

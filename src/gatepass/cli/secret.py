@@ -9,7 +9,7 @@ import click
 
 from gatepass._config import files, selection, validate
 from gatepass._config.layer import Layers
-from gatepass._session.probe import Answer, Asking
+from gatepass._session.probe import Answer, Prober
 from gatepass._session.resolve import context_of_field
 from gatepass._system.text import printable, quoted
 from gatepass.cli import _explain_text, _output
@@ -135,9 +135,9 @@ def list_(context: Context, name: str | None, config_files: tuple[str, ...], as_
     """
     layers = context.layers(config_files)
     names = layers.all_names if name is None else (selection.select_name(layers, name),)
-    asking = Asking(context)
+    prober = Prober(context)
     with _output.waiting_for("asking each reference (a keyring for at most 5 s) ..."):
-        found = [answer for each in names for answer in _answers(asking, layers, each, named=name)]
+        found = [answer for each in names for answer in _answers(prober, layers, each, named=name)]
     if as_json:
         _output.json([asdict(answer) for answer in found])
     elif found:
@@ -147,10 +147,10 @@ def list_(context: Context, name: str | None, config_files: tuple[str, ...], as_
         _output.say("no references")
 
 
-def _answers(asking: Asking, layers: Layers, name: str, *, named: str | None) -> list[Answer]:
+def _answers(prober: Prober, layers: Layers, name: str, *, named: str | None) -> list[Answer]:
     profile, problems = complaints_of(layers, name, validate.validate_machine_settings(layers))
     if profile is not None:
-        return asking.answers(profile)
+        return prober.answers(profile)
     if named is not None:
         raise ProfileError(problems=problems)
     _output.tell(broken(name))

@@ -30,9 +30,8 @@ from gatepass.errors import GatepassError, PluginError, ProfileError
 Client = TypeVar("Client", covariant=True)  # noqa: PLC0105 - reads better without _co
 
 _COMMON: Final = "ansys-openapi-common"
-# All that we touch of ApiClientFactory although it is not public: where its ``with_...`` methods
-# put the session that they made, how they say that there is one, and what the classes that derive
-# from it put their headers into.
+# The private attributes of ApiClientFactory that we use: the session that its ``with_...`` methods
+# set, the flag that they set with it, and the object that derived classes put their headers into.
 _SESSION: Final = "_session"
 _CONFIGURED: Final = "_configured"
 _CONFIGURATION: Final = "_session_configuration"
@@ -95,19 +94,23 @@ def connect(
         "terminal": terminal,
     }
     if isinstance(session, Session):
-        given = [name for name, value in keys.items() if value is not None]
-        if given:
-            raise ProfileError(
-                f"{', '.join(given)}: too late for a session that exists already",
-                hint="give it to Session.from_profile, or give the profile's name here",
-            )
-        return _connected(connection, session)
+        _refuse_keys(keys)
+        return _connect(connection, session)
     own = Session.from_profile(session, **keys)
     try:
-        return _connected(connection, own)
+        return _connect(connection, own)
     except BaseException:
         own.close()
         raise
+
+
+def _refuse_keys(keys: Mapping[str, Any]) -> None:
+    given = [name for name, value in keys.items() if value is not None]
+    if given:
+        raise ProfileError(
+            f"{', '.join(given)}: too late for a session that exists already",
+            hint="give it to Session.from_profile, or give the profile's name here",
+        )
 
 
 def _check_class(connection: object) -> None:
@@ -126,7 +129,7 @@ def _check_class(connection: object) -> None:
         )
 
 
-def _connected(connection: Callable[..., Builder[Client]], session: Session) -> Client:
+def _connect(connection: Callable[..., Builder[Client]], session: Session) -> Client:
     # Only the URL, which each such class takes; what else it takes is its own affair.
     builder = connection(session.profile.url.rstrip("/"))
     shared = _hand_over(builder, session)
@@ -134,34 +137,34 @@ def _connected(connection: Callable[..., Builder[Client]], session: Session) -> 
     try:
         client = builder.connect()
     except Exception as error:
-        failure = _ours(error, earlier)
+        failure = _gatepass_error_in(error, earlier)
         if failure is None or failure is error:
             raise
     else:
         if getattr(client, "rest_client", shared) is not shared:
-            raise _does_not_fit("its client uses a session of its own")
+            raise _unsupported("its client uses a session of its own")
         return client
     # The client wraps each failure of a request into advice about certificates and log files.
     raise failure
 
 
-def _hand_over(builder: object, session: Session) -> "_Shared":
+def _hand_over(builder: object, session: Session) -> "_SharedSession":
     """Put a session in the place of the builder's own, whose headers it sends."""
     names = (_SESSION, _CONFIGURED, _CONFIGURATION)
     missing = [name for name in names if not hasattr(builder, name)]
     if missing:
-        raise _does_not_fit(f"{type(builder).__name__} has no {' and no '.join(missing)}")
+        raise _unsupported(f"{type(builder).__name__} has no {' and no '.join(missing)}")
     headers = getattr(builder, _CONFIGURATION).headers
     # 2.4.1 copies them into the session, before a class adds its own to either.
     for name, value in getattr(builder, _SESSION).headers.items():
         headers.setdefault(name, value)
-    shared = _Shared(session, headers)
+    shared = _SharedSession(session, headers)
     setattr(builder, _SESSION, shared)
     setattr(builder, _CONFIGURED, True)
     return shared
 
 
-def _does_not_fit(why: str) -> PluginError:
+def _unsupported(why: str) -> PluginError:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -174,7 +177,9 @@ def _does_not_fit(why: str) -> PluginError:
     )
 
 
-def _ours(error: BaseException | None, earlier: BaseException | None) -> GatepassError | None:
+def _gatepass_error_in(
+    error: BaseException | None, earlier: BaseException | None
+) -> GatepassError | None:
     """Find an error of gatepass behind another one, but none from before the call."""
     while error is not None and error is not earlier:
         if isinstance(error, GatepassError):
@@ -183,7 +188,7 @@ def _ours(error: BaseException | None, earlier: BaseException | None) -> Gatepas
     return None
 
 
-class _Shared(requests.Session):
+class _SharedSession(requests.Session):
     """A session as one client uses it: with that client's own headers, otherwise the session.
 
     So several clients can share one session, and each is known to the server by its own name.
@@ -211,18 +216,18 @@ class _Shared(requests.Session):
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Prepare a request as the session does, with the client's headers below its own."""
         asked = copy.copy(request)
-        # A value of None stays: it tells the session to leave that header out.
+        # Keep values of None: the session then sends no such header.
         asked.headers = CaseInsensitiveDict(self.headers)
-        # As with the session's own: a login that no request brings along itself is for home.
-        if "Authorization" in asked.headers and not self._is_home(request.url or ""):
+        # As with the session's own headers, this one goes to the profile's origin only.
+        if "Authorization" in asked.headers and not self._is_profile_origin(request.url or ""):
             del asked.headers["Authorization"]
         asked.headers.update(request.headers or {})
         result: PreparedRequest = self._session.prepare_request(asked)
         return result
 
-    def _is_home(self, url: str) -> bool:
-        home = self._session.profile.url
-        return target(prepared(below(home, url))) == target(prepared(home))
+    def _is_profile_origin(self, url: str) -> bool:
+        base = self._session.profile.url
+        return target(prepared(below(base, url))) == target(prepared(base))
 
     def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
         """Merge the settings of one request as the session does."""
@@ -241,4 +246,4 @@ class _Shared(requests.Session):
         return repr(self._session)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Shared, (self._session, self.headers)
+        return _SharedSession, (self._session, self.headers)

@@ -20,7 +20,7 @@ from gatepass._system.fork import renew_in_children
 from gatepass._vault.records import Record
 from gatepass._vault.vault import LOCK_SECONDS
 from gatepass.auth import AuthContext
-from gatepass.auth._handshake import again, rewound
+from gatepass.auth._handshake import resend, rewind
 from gatepass.auth._oidc import token_response
 from gatepass.auth._oidc.cached_token import CachedToken, has_usable_token, until_end
 from gatepass.auth._oidc.http import TIMEOUT, NotSent, ResponseLost
@@ -92,14 +92,14 @@ class OidcLogin:
         if response.status_code != _UNAUTHORIZED or not _token_is_invalid(response):
             return response
         fresh = self.access_token(refused=sent)
-        if not rewound(response.request):
+        if not rewind(response.request):
             response.close()
             raise GatepassError(
                 "the access token had ended and is renewed; the body of this request can be read "
                 "only once, so it was not sent again",
                 hint="send the request again",
             )
-        return again(response, f"Bearer {fresh.reveal()}", kwargs)
+        return resend(response, f"Bearer {fresh.reveal()}", kwargs)
 
     def access_token(self, *, refused: Secret | None = None) -> Secret:
         """Return an access token that can be used now.

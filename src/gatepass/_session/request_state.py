@@ -1,0 +1,85 @@
+"""What the guard notes on a prepared request, and how credentials are removed from one.
+
+requests copies a prepared request without its private attributes, so a copy carries no note.
+"""
+
+from typing import Any, Final
+
+from requests import PreparedRequest, Response
+
+from gatepass._session.exceptions import SECRET_HEADERS, without_secrets
+
+_LOGIN: Final = "_gatepass_login"
+_BODY_CONSUMED: Final = "_gatepass_body_consumed"
+
+
+def set_login(request: PreparedRequest, *, allowed: bool) -> None:
+    """Note on a request whether the profile's login may be added at the profile's server."""
+    request.__dict__[_LOGIN] = allowed
+
+
+def is_login_allowed(request: PreparedRequest) -> bool:
+    """Return what :func:`set_login` noted; False for a copy, and for a request from elsewhere."""
+    return bool(request.__dict__.get(_LOGIN))
+
+
+def note_body_consumed(request: PreparedRequest) -> None:
+    """Note on a redirected request whether its body has been read and cannot be read again.
+
+    requests would send the rest of a stream, which is nothing.
+    """
+    stream = not isinstance(request.body, bytes | str | None)
+    # requests rewinds a body that has a position, or raises that it cannot.
+    request.__dict__[_BODY_CONSUMED] = stream and getattr(request, "_body_position", None) is None
+
+
+def is_body_consumed(request: PreparedRequest) -> bool:
+    """Return what :func:`note_body_consumed` noted."""
+    return bool(request.__dict__.get(_BODY_CONSUMED))
+
+
+class _CallerHook:
+    """A hook that the caller's ``auth=`` registered; it may see responses of one server only."""
+
+    def __init__(self, hook: Any) -> None:
+        self._hook = hook
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._hook(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        # An auth that deregisters its hook looks for the object that it registered.
+        return bool(self._hook == (other._hook if isinstance(other, _CallerHook) else other))
+
+    def __hash__(self) -> int:
+        return hash(self._hook)
+
+
+def mark_caller_hooks(request: PreparedRequest) -> None:
+    """Note that all hooks of a request so far come from the caller's ``auth=``."""
+    request.hooks["response"] = [_CallerHook(hook) for hook in request.hooks["response"]]
+
+
+def without_caller_hooks(request: PreparedRequest) -> dict[str, Any]:
+    """Return a request's hooks without those of the caller's ``auth=``."""
+    hooks = [hook for hook in request.hooks["response"] if not isinstance(hook, _CallerHook)]
+    return {**request.hooks, "response": hooks}
+
+
+def redact_response(response: Response) -> Response:
+    """Replace the requests of a response and of its history by copies without credentials."""
+    for each in (*response.history, response):
+        each.request = _redacted(each.request)
+        following = each.__dict__.get("_next")
+        if following is not None:
+            each.__dict__["_next"] = _redacted(following)
+    return response
+
+
+def _redacted(request: PreparedRequest) -> PreparedRequest:
+    hooks = without_caller_hooks(request)
+    if hooks == request.hooks and not any(name in request.headers for name in SECRET_HEADERS):
+        return request
+    bare = without_secrets(request)
+    bare.hooks = hooks
+    return bare

@@ -1,0 +1,233 @@
+"""Kerberos by GSSAPI outside of Windows, for the scheme autologon."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gatepass._system.findings import Finding
+from gatepass._system.fork import undisturbed
+from gatepass._system.text import local_time
+from gatepass.auth import UnattendedContext
+from gatepass.auth._negotiate import NAME_HINT, Context, MakeContext, TranslatedContext
+from gatepass.errors import GatepassError, LoginRequired
+
+# MIT: "Server HTTP/host@REALM not found in Kerberos database"; Heimdal: "Server (...) unknown".
+_NO_SUCH_SERVER: Final = re.compile(r"\bserver\b.*\b(?:not found|unknown)\b")
+_KERBEROS_FAILS: Final = "Kerberos cannot make a ticket for"
+
+
+def context_maker(principal: str | None, *, delegate: bool) -> MakeContext:
+    """Return what starts logins by Kerberos.
+
+    Args:
+        principal: whose ticket or keytab entry; None is the first.
+        delegate: lets the server act in the user's name.
+
+    Raises:
+        GatepassError: GSSAPI is not installed.
+    """
+    gssapi = _import_gssapi()
+    flags = [
+        gssapi.RequirementFlag.mutual_authentication,
+        gssapi.RequirementFlag.out_of_sequence_detection,
+    ]
+    if delegate:
+        flags.append(gssapi.RequirementFlag.delegate_to_peer)
+
+    @undisturbed()
+    def make_context(host: str, binding: bytes | None) -> Context:
+        bindings = gssapi.raw.ChannelBindings(application_data=binding) if binding else None
+        try:
+            context: Context = gssapi.SecurityContext(
+                name=gssapi.Name(f"HTTP@{host}", gssapi.NameType.hostbased_service),
+                creds=_credentials(gssapi, principal),
+                flags=flags,
+                mech=gssapi.OID.from_int_seq("1.3.6.1.5.5.2"),  # SPNEGO
+                channel_bindings=bindings,
+                usage="initiate",
+            )
+        except gssapi.exceptions.GSSError as error:
+            failure = _translate_error(error, host)
+        else:
+            return TranslatedContext(context, gssapi.exceptions.GSSError, host, _translate_error)
+        raise failure
+
+    return make_context
+
+
+def _credentials(gssapi: Any, principal: str | None) -> Any:
+    """The ticket to use: of a ticket cache, or of the keytab that KRB5_CLIENT_KTNAME names."""
+    name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)
+    kerberos = gssapi.MechType.kerberos
+    found = gssapi.Credentials(name=name, usage="initiate", mechs=[kerberos])
+    _ = found.lifetime  # raises where the ticket has expired
+    # SPNEGO credentials limited to Kerberos: with other mechanisms installed, GSSAPI might offer
+    # them too.
+    spnego = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
+    credentials = gssapi.Credentials(name=name, usage="initiate", mechs=[spnego])
+    gssapi.raw.set_neg_mechs(credentials, [kerberos])
+    return credentials
+
+
+def _import_gssapi() -> Any:
+    try:
+        import gssapi
+    except (ImportError, OSError):
+        raise GatepassError(
+            "autologon needs GSSAPI for Kerberos, which is not installed",
+            hint="pip install 'gatepass[kerberos]'   (compiles; needs libkrb5-dev and a C "
+            "compiler)\nor, without compiling, on Debian and Ubuntu:   sudo apt-get install "
+            "python3-gssapi   and a virtual environment made with --system-site-packages",
+        ) from None
+    return gssapi
+
+
+def _translate_error(error: Exception, host: str) -> GatepassError:
+    """Turn an error of GSSAPI into one with a next step. It holds names, no secret."""
+    text = " ".join(str(error).split())
+    lower = text.lower()
+    if "expired" in lower:
+        return LoginRequired(f"the Kerberos ticket has expired ({text})", hint="run: kinit")
+    none = ("no credentials", "no kerberos credentials", "cache file", "credentials cache")
+    if any(sign in lower for sign in none) or type(error).__name__ == "MissingCredentialsError":
+        return LoginRequired(
+            f"there is no Kerberos ticket here ({text})",
+            hint="run: kinit USER@REALM\nor, for a run without a person, name a keytab: "
+            "KRB5_CLIENT_KTNAME=FILE:/path/to/robot.keytab",
+        )
+    if _NO_SUCH_SERVER.search(lower):
+        return GatepassError(
+            f"{_KERBEROS_FAILS} HTTP/{host}: {text}",
+            hint=NAME_HINT,
+        )
+    return GatepassError(
+        f"{_KERBEROS_FAILS} HTTP/{host}: {text}",
+        hint="check the clock, the network to the domain controller, and krb5.conf",
+    )
+
+
+_ENDS_HINT: Final = (
+    "name a keytab: KRB5_CLIENT_KTNAME=FILE:/path/to/robot.keytab\nor let the job first run "
+    "kinit -R, if the ticket is renewable (flag R of klist -f)"
+)
+
+
+def predict_login(principal: str | None, context: UnattendedContext) -> Iterator[Finding]:
+    """Say what a run without a person would lack: a keytab, or a ticket that lasts long enough."""
+    try:
+        gssapi = _import_gssapi()
+    except GatepassError as error:
+        yield Finding("problem", "gssapi", error.message, error.hint)
+        return
+    named = context.environ.get("KRB5_CLIENT_KTNAME")
+    keytab = named or _default_keytab()
+    logs_on = keytab is not None and _holds_key(gssapi, keytab, principal)
+    for variable in ("KRB5_CONFIG", "KRB5_CLIENT_KTNAME" if logs_on else "KRB5CCNAME"):
+        if context.environ.get(variable):
+            yield Finding("info", variable, "it is set here; the job must set it too")
+    if logs_on:
+        yield Finding("ok", "keytab", f"{keytab} logs on")
+        return
+    if named:
+        message = f"KRB5_CLIENT_KTNAME names {named}, which holds no key that can be used"
+        yield Finding("info", "keytab", message)
+    yield _predict_ticket(gssapi, principal, context)
+
+
+@undisturbed()
+def _default_keytab() -> str | None:
+    """Return the keytab that MIT Kerberos uses by default; None where that is not known.
+
+    The package gssapi cannot tell it without a login, which would ask the KDC for a ticket.
+    """
+    import ctypes
+
+    context, keytab, name = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.create_string_buffer(4096)
+    try:
+        krb5 = ctypes.CDLL("libkrb5.so.3")  # gssapi has loaded it already
+        failed = (
+            krb5.krb5_init_context(ctypes.byref(context))
+            or krb5.krb5_kt_client_default(context, ctypes.byref(keytab))
+            or krb5.krb5_kt_get_name(context, keytab, name, len(name))
+        )
+        if keytab.value:
+            krb5.krb5_kt_close(context, keytab)
+        if context.value:
+            krb5.krb5_free_context(context)
+    except (OSError, AttributeError):  # another Kerberos
+        return None
+    return None if failed else os.fsdecode(name.value)
+
+
+@undisturbed()
+def _holds_key(gssapi: Any, keytab: str, principal: str | None) -> bool:
+    """Whether a keytab holds a key of a principal, or any key. Asks no KDC for a ticket.
+
+    Credentials with the usage "accept" read a keytab and nothing else.
+    """
+    name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)
+    mechs = [gssapi.MechType.kerberos]
+    try:
+        gssapi.Credentials(name=name, usage="accept", mechs=mechs, store={"keytab": keytab})
+    except gssapi.exceptions.GSSError:
+        return False
+    return True
+
+
+def _predict_ticket(gssapi: Any, principal: str | None, context: UnattendedContext) -> Finding:
+    try:
+        found = _find_ticket(gssapi, principal)
+    except GatepassError as error:
+        return Finding("problem", "ticket", error.message, error.hint)
+    if found.seconds is None:
+        return Finding("ok", "ticket", f"a ticket of {found.principal} is there")
+    ends = context.clock() + found.seconds
+    when = local_time(ends)
+    if ends < context.until:
+        message = f"the ticket of {found.principal} ends at {when}"
+        return Finding("problem", "ticket", message, _ENDS_HINT)
+    return Finding("ok", "ticket", f"a ticket of {found.principal} is there until {when}")
+
+
+@dataclass(frozen=True, slots=True)
+class KerberosLogin:
+    """What logs on by Kerberos on this computer, now.
+
+    Attributes:
+        principal: whose ticket; empty for a keytab.
+        seconds: how long the ticket lasts; None without end.
+        keytab: the keytab that is used instead of a ticket.
+    """
+
+    principal: str
+    seconds: float | None = None
+    keytab: str = ""
+
+
+def find_login(environ: Mapping[str, str]) -> KerberosLogin:
+    """Return what would log on; not on Windows. Reads keytab and ticket cache, asks no KDC.
+
+    Raises:
+        LoginRequired: there is no ticket, or it has expired.
+        GatepassError: GSSAPI is not installed.
+    """
+    gssapi = _import_gssapi()
+    keytab = environ.get("KRB5_CLIENT_KTNAME") or _default_keytab()
+    if keytab is not None and _holds_key(gssapi, keytab, None):
+        return KerberosLogin("", keytab=keytab)
+    return _find_ticket(gssapi, None)
+
+
+@undisturbed()
+def _find_ticket(gssapi: Any, principal: str | None) -> KerberosLogin:
+    """Return the ticket of a principal, or the first; raises as :func:`find_login` does."""
+    name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)
+    kerberos = gssapi.MechType.kerberos
+    try:
+        found = gssapi.Credentials(name=name, usage="initiate", mechs=[kerberos])
+        return KerberosLogin(str(found.name), found.lifetime)
+    except gssapi.exceptions.GSSError as error:
+        failure = _translate_error(error, "")
+    raise failure
