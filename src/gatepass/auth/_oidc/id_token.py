@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 65_536  # characters of a token
 _LONGEST_HEADER: Final = 8192  # characters; one with a certificate chain has a few thousand
-_SKEW: Final = 60  # seconds by which two clocks may differ
-_MOST_KEYS: Final = 20  # that are tried where the token names none
+_LEEWAY: Final = 60  # seconds by which two clocks may differ
+_MAX_KEYS: Final = 20  # that are tried where the token names none
 _RSA_BITS: Final = range(2048, 16_385)
 _LONGEST_SUBJECT: Final = 255  # characters, by OpenID Connect Core, section 2
-_PARTS: Final = 3
-_PUBLIC: Final = ("kty", "n", "e", "crv", "x", "y")
+_PART_COUNT: Final = 3
+_PUBLIC_MEMBERS: Final = ("kty", "n", "e", "crv", "x", "y")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
-_NAMES: Final = ("preferred_username", "upn", "email", "unique_name", "name")
+_USER_CLAIMS: Final = ("preferred_username", "upn", "email", "unique_name", "name")
 
 # Signatures by a key that only the provider has: never "none", never HS..., whose key we would
 # share. The type of the key, and the hash that at_hash is made with.
@@ -40,7 +40,7 @@ _ALGORITHMS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 class InvalidIdToken(GatepassError):
-    """An ID token is not what it should be: whoever sent it may not be who we asked."""
+    """An ID token is not what it should be; perhaps another than the provider sent it."""
 
     exit_code = 4
 
@@ -54,7 +54,7 @@ class Claims:
     """What an ID token says.
 
     Attributes:
-        subject: who, by the provider's own count.
+        subject: who; unique at the provider.
         user: a name for people; None when it holds none.
         issued_at: when it was made, in seconds since 1970.
     """
@@ -92,96 +92,122 @@ def check(
         GatepassError: the keys cannot be fetched; nothing is said about the token then.
     """
     text = id_token.reveal()
-    header, claims = _opened(text)
-    algorithm = _algorithm(header, provider)
-    # The cheap questions first: they need no network.
-    _check_parties(claims, provider, client_id)
-    _check_times(claims, clock())
+    header, claims = _parse(text)
+    algorithm = _check_algorithm(header, provider)
+    # First what needs no network.
+    _check_parties_and_times(claims, provider, client_id, clock())
     if nonce is not None and not constant_time_compare(claims.get("nonce"), nonce):
-        raise _unacceptable("does not answer this login (nonce)")
+        raise _invalid("does not answer this login (nonce)")
     _check_access_token(claims, access_token, algorithm)
-    who = _subject(claims, subject)
+    who = _check_subject(claims, subject)
     _check_signature(text, header, algorithm, provider, http)
-    names = (claims.get(name) for name in _NAMES)
+    names = (claims.get(name) for name in _USER_CLAIMS)
     user = next((name for name in names if isinstance(name, str) and name.strip()), None)
     return Claims(who, printable(user) if user else None, float(claims["iat"]))
 
 
-def _unacceptable(why: str) -> InvalidIdToken:
+def _invalid(why: str) -> InvalidIdToken:
     return InvalidIdToken(f"the ID token {why}")
 
 
-def _opened(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parse(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return header and claims, not yet to be believed."""
     parts = text.split(".") if len(text) <= _LONGEST else []
-    if len(parts) != _PARTS or not all(map(_BASE64URL.fullmatch, parts)):
-        raise _unacceptable("is not a signed JSON Web Token of usual length")
+    if len(parts) != _PART_COUNT or not all(map(_BASE64URL.fullmatch, parts)):
+        raise _invalid("is not a signed JSON Web Token of usual length")
     if len(parts[0]) > _LONGEST_HEADER:
-        raise _unacceptable("has a header that is too long")
+        raise _invalid("has a header that is too long")
     try:
-        return json_object(_decoded(parts[0])), json_object(_decoded(parts[1]))
+        return json_object(_decode(parts[0])), json_object(_decode(parts[1]))
     except ValueError as error:
-        fault = str(error)
-    raise _unacceptable(f"cannot be read: a part of it {fault}")
+        problem = str(error)
+    raise _invalid(f"cannot be read: a part of it {problem}")
 
 
-def _decoded(part: str) -> bytes:
+def _decode(part: str) -> bytes:
     try:
         return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except ValueError:
         raise ValueError("is not base64url") from None
 
 
-def _algorithm(header: Mapping[str, Any], provider: Provider) -> str:
+def _check_algorithm(header: Mapping[str, Any], provider: Provider) -> str:
     if "crit" in header or "b64" in header:  # RFC 7515, section 4.1.11: we know no extension
-        raise _unacceptable("demands an extension that is not known here")
+        raise _invalid("demands an extension that is not known here")
     if not isinstance(header.get("kid"), str | None):
-        raise _unacceptable("names its key by something that is not a string")
+        raise _invalid("names its key by something that is not a string")
     named = header.get("alg")
     announced = provider.id_token_algorithms or tuple(_ALGORITHMS)
     if not isinstance(named, str) or named not in _ALGORITHMS or named not in announced:
-        raise _unacceptable(f'is signed by "{printable(named)}", which is not accepted')
+        raise _invalid(f'is signed by "{printable(named)}", which is not accepted')
     return named
 
 
-def _check_parties(claims: Mapping[str, Any], provider: Provider, client_id: str) -> None:
-    """Check ``iss``, ``aud`` and ``azp`` (OpenID Connect Core 3.1.3.7, 2 to 5)."""
-    if claims.get("iss") != provider.issuer:
-        raise _unacceptable(
-            f'comes from "{printable(claims.get("iss"))}", not from "{printable(provider.issuer)}"'
-        )
-    audience = claims.get("aud")
-    everyone = audience if isinstance(audience, list) else [audience]
-    if client_id not in everyone or not all(isinstance(each, str) for each in everyone):
-        raise _unacceptable("is for another client than ours")
-    if ("azp" in claims or len(everyone) > 1) and claims.get("azp") != client_id:
-        raise _unacceptable("was made for another client than ours (azp)")
+def _check_parties_and_times(
+    claims: Mapping[str, Any], provider: Provider, client_id: str, now: float
+) -> None:
+    """Check who made the token for whom, and when (OpenID Connect Core 3.1.3.7)."""
+    from joserfc.errors import ClaimError
+    from joserfc.jwt import JWTClaimsRegistry
+
+    times = _read_times(claims)
+    parties = {name: claims[name] for name in ("iss", "aud") if name in claims}
+    registry = JWTClaimsRegistry(
+        now=now,  # type: ignore[arg-type]  # compares float too
+        leeway=_LEEWAY,
+        iss={"essential": True, "value": provider.issuer},
+        aud={"essential": True, "value": client_id},
+    )
+    try:
+        registry.validate({**parties, **times})
+    except ClaimError as error:
+        raise _to_error(error.claim, claims, times, provider, now) from None
+    # joserfc does not know azp.
+    several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+    if ("azp" in claims or several) and claims.get("azp") != client_id:
+        raise _invalid("was made for another client than ours (azp)")
 
 
-def _check_times(claims: Mapping[str, Any], now: float) -> None:
-    hint = "check the clock of this computer"
-    issued, ends = _moment(claims, "iat"), _moment(claims, "exp")
-    begins = _moment(claims, "nbf") if "nbf" in claims else issued
-    if now - _SKEW >= ends:
-        raise UntimelyIdToken(f"the ID token ended {now - ends:.0f} seconds ago", hint=hint)
-    if now + _SKEW < max(issued, begins):
-        ahead = max(issued, begins) - now
-        raise UntimelyIdToken(
-            f"the ID token is valid only in {ahead:.0f} seconds from now", hint=hint
-        )
+def _read_times(claims: Mapping[str, Any]) -> dict[str, float]:
+    """Return the times; joserfc would take 10**400 for one, and a missing one for none."""
+    names = ("exp", "iat", "nbf") if "nbf" in claims else ("exp", "iat")
+    return {name: _read_time(claims, name) for name in names}
 
 
-def _moment(claims: Mapping[str, Any], name: str) -> float:
+def _read_time(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _unacceptable(f"lacks a time ({name})")
+        raise _invalid(f"lacks a time ({name})")
     try:
-        moment = float(value)
+        seconds = float(value)
     except OverflowError:
-        moment = math.inf
-    if not math.isfinite(moment):
-        raise _unacceptable(f"lacks a time ({name})")
-    return moment
+        seconds = math.inf
+    if not math.isfinite(seconds):
+        raise _invalid(f"lacks a time ({name})")
+    return seconds
+
+
+def _to_error(
+    refused: str,
+    claims: Mapping[str, Any],
+    times: Mapping[str, float],
+    provider: Provider,
+    now: float,
+) -> InvalidIdToken:
+    hint = "check the clock of this computer"
+    if refused == "exp":
+        return UntimelyIdToken(
+            f"the ID token ended {now - times['exp']:.0f} seconds ago", hint=hint
+        )
+    if refused in times:
+        ahead = max(times["iat"], times.get("nbf", times["iat"])) - now
+        return UntimelyIdToken(
+            f"the ID token is valid only in {ahead:.0f} seconds from now", hint=hint
+        )
+    if refused == "iss":
+        named, wanted = printable(claims.get("iss")), printable(provider.issuer)
+        return _invalid(f'comes from "{named}", not from "{wanted}"')
+    return _invalid("is for another client than ours")
 
 
 def _check_access_token(
@@ -193,15 +219,15 @@ def _check_access_token(
     digest = hashlib.new(_ALGORITHMS[algorithm][1], access_token.reveal().encode()).digest()
     half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).decode().rstrip("=")
     if not constant_time_compare(claims["at_hash"], half):
-        raise _unacceptable("belongs to another access token (at_hash)")
+        raise _invalid("belongs to another access token (at_hash)")
 
 
-def _subject(claims: Mapping[str, Any], before: str | None) -> str:
+def _check_subject(claims: Mapping[str, Any], before: str | None) -> str:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
-        raise _unacceptable("does not say who logged on (sub)")
+        raise _invalid("does not say who logged on (sub)")
     if before is not None and subject != before:
-        raise _unacceptable("is about another person than the stored login (sub)")
+        raise _invalid("is about another person than the stored login (sub)")
     return subject
 
 
@@ -221,21 +247,21 @@ def _check_signature(
             http, provider.token_endpoint
         ):
             return
-        raise _unacceptable("cannot be checked: the identity provider publishes no keys")
+        raise _invalid("cannot be checked: the identity provider publishes no keys")
     keys = _matching_keys(get_json(http, provider.jwks_uri, seconds=TIMEOUT), header, algorithm)
     if not keys:  # perhaps new keys, and an old copy of the document on the way
         fresh = get_json(http, provider.jwks_uri, seconds=TIMEOUT, fresh=True)
         keys = _matching_keys(fresh, header, algorithm)
     if not keys:
-        raise _unacceptable("is signed by a key that the identity provider does not publish")
+        raise _invalid("is signed by a key that the identity provider does not publish")
     if not any(_is_signed_by(key, text, algorithm) for key in keys):
-        raise _unacceptable("has a wrong signature")
+        raise _invalid("has a wrong signature")
 
 
 def _matching_keys(
     document: Mapping[str, Any], header: Mapping[str, Any], algorithm: str
 ) -> list[dict[str, Any]]:
-    """The keys of a JWKS that may have made this signature (RFC 7517, section 4)."""
+    """Return the keys of a JWKS that may have made this signature (RFC 7517, section 4)."""
     keys = document.get("keys")
     wanted = {"kty": _ALGORITHMS[algorithm][0]}
     if "kid" in header:
@@ -248,11 +274,11 @@ def _matching_keys(
         and key.get("use", "sig") == "sig"
         and key.get("alg", algorithm) == algorithm
     ]
-    return found[:_MOST_KEYS]
+    return found[:_MAX_KEYS]
 
 
 def _is_signed_by(data: Mapping[str, Any], text: str, algorithm: str) -> bool:
-    """Whether a key of the provider made the signature; one that is broken made none."""
+    """Whether a key made the signature; a malformed key made none."""
     from joserfc import jws
     from joserfc.errors import JoseError
     from joserfc.jwk import JWKRegistry
@@ -267,7 +293,7 @@ def _is_signed_by(data: Mapping[str, Any], text: str, algorithm: str) -> bool:
     if data["kty"] == "RSA" and _bits(data.get("n")) not in _RSA_BITS:
         return False
     # Public parts only: other members are of no use here, and may be malformed.
-    public: dict[str, Any] = {name: data[name] for name in _PUBLIC if name in data}
+    public: dict[str, Any] = {name: data[name] for name in _PUBLIC_MEMBERS if name in data}
     registry = Registry(algorithms=[algorithm], strict_check_header=False)
     try:
         jws.deserialize_compact(text, JWKRegistry.import_key(public), registry=registry)
@@ -277,10 +303,10 @@ def _is_signed_by(data: Mapping[str, Any], text: str, algorithm: str) -> bool:
 
 
 def _bits(modulus: Any) -> int:
-    """How long an RSA key is; 0 when that cannot be told."""
+    """Return the length of an RSA key in bits; 0 when it is malformed."""
     if not isinstance(modulus, str) or not _BASE64URL.fullmatch(modulus):
         return 0
     try:
-        return int.from_bytes(_decoded(modulus)).bit_length()
+        return int.from_bytes(_decode(modulus)).bit_length()
     except ValueError:
         return 0
