@@ -2,12 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -15,56 +12,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass.auth._oidc.callback import Callback, parse_callback
+from gatepass.auth._oidc.callback import Callback
 from gatepass.auth._oidc.redirect_page import PageKind, page
 from gatepass.auth._oidc.redirect_server import RedirectServer, _ExpectedRequest, _Refusal
 from gatepass.errors import GatepassError
 from tests.support import raw
 from tests.support.peers.environ import clean_environ
 from tests.support.peers.waiting import free_port
+from tests.support.redirects import (
+    CODE,
+    GOOD,
+    STATE,
+    code_of,
+    host,
+    needs_ipv6,
+    port_of,
+    still_waits,
+    threads,
+)
+from tests.support.redirects import redirect_server as redirect_server  # noqa: PLC0414 - a fixture
 from tests.support.secret_context import PYTHONPATH
 
-STATE = "st4te-of-this-login"
-CODE = "c0de-of-this-login"
-GOOD = f"code={CODE}&state={STATE}"
-
-needs_ipv6 = pytest.mark.skipif(not raw.has_ipv6(), reason="this machine has no ::1")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-
-
-def port_of(redirect_server: RedirectServer) -> int:
-    return int(redirect_server.redirect_uri.split(":")[2].split("/")[0])
-
-
-def threads() -> list[str]:
-    return [each.name for each in threading.enumerate() if each.name.startswith("gatepass")]
-
-
-@pytest.fixture
-def redirect_server() -> Iterator[RedirectServer]:
-    """A redirect server on a free port; nothing of it is left afterwards."""
-    with RedirectServer(STATE) as running:
-        yield running
-    assert threads() == []
-
-
-def code_of(found: Callback | None) -> str | None:
-    return found.code.reveal() if found and found.code else None
-
-
-def still_waits(redirect_server: RedirectServer) -> None:
-    """Prove that nothing ended the login: the real callback is still the one that counts."""
-    assert redirect_server.wait(0) is None
-    with raw.asked(
-        port_of(redirect_server), raw.get(f"/callback?{GOOD}", host(redirect_server))
-    ) as browser:
-        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
-        redirect_server.send_page("done")
-        assert raw.answer(browser).status == 200
-
-
-def host(redirect_server: RedirectServer) -> str:
-    return f"127.0.0.1:{port_of(redirect_server)}"
 
 
 # --- the callback --------------------------------------------------------------------------
@@ -136,24 +105,6 @@ def test_a_browser_that_has_gone_does_not_lose_the_login(redirect_server: Redire
     assert raw.open_address(f"{redirect_server.redirect_uri}?{GOOD}").body == page("done").body
 
 
-def test_a_browser_that_ends_its_side_still_gets_its_page(redirect_server: RedirectServer) -> None:
-    with raw.asked(
-        port_of(redirect_server), raw.get(f"/callback?{GOOD}", host(redirect_server))
-    ) as browser:
-        browser.shutdown(socket.SHUT_WR)
-        assert redirect_server.wait(raw.SECONDS)
-        redirect_server.send_page("done")
-        assert raw.answer(browser).status == 200
-
-
-def test_a_request_that_comes_in_pieces_is_one_request(redirect_server: RedirectServer) -> None:
-    with raw.connect(port_of(redirect_server)) as browser:
-        browser.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in raw.get(f"/callback?{GOOD}", host(redirect_server)):
-            browser.sendall(bytes([byte]))
-        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
-
-
 def test_who_comes_when_the_login_was_given_up_hears_that_it_is_over() -> None:
     with RedirectServer(STATE) as redirect_server:
         browser = raw.connect(port_of(redirect_server))
@@ -174,10 +125,6 @@ def test_an_error_with_the_right_state_ends_the_wait(redirect_server: RedirectSe
     assert (found.code, found.error) == (None, "access_denied")
     assert found.description.isprintable()
     assert len(found.description) <= 200
-
-
-def test_a_callback_does_not_print_its_code() -> None:
-    assert CODE not in repr(parse_callback(GOOD, STATE))
 
 
 # --- noise ---------------------------------------------------------------------------------
@@ -262,17 +209,6 @@ def test_a_form_with_the_answer_in_its_body_is_noise_and_sees_its_page(
     still_waits(redirect_server)
 
 
-def test_a_body_that_comes_after_the_answer_is_read_and_not_reset(
-    redirect_server: RedirectServer,
-) -> None:
-    """Where a system resets the connection, a browser may never show the page that it got."""
-    head = raw.get("/callback", host(redirect_server), "Content-Length: 2", method="POST")
-    with raw.asked(port_of(redirect_server), head) as browser:
-        assert raw.answer(browser).status == 405
-        for _ in range(2):
-            browser.sendall(b"x")
-
-
 @pytest.mark.parametrize(
     "host_line",
     [
@@ -303,125 +239,6 @@ def test_every_name_of_this_machine_is_ours(redirect_server: RedirectServer, nam
     assert raw.ask(port_of(redirect_server), request).status == 400
 
 
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        f"GET /callback?{GOOD}\r\n".encode(),
-        f"GET /callback?{GOOD} HTTP/0.9\r\n\r\n".encode(),
-        f"GET /callback?{GOOD} HTTP/2.0\r\n\r\n".encode(),
-        f"GET  /callback?{GOOD} HTTP/1.1\r\n\r\n".encode(),
-        f"GET /callback?{GOOD} HTTP/1.1\r\n\r\n".encode(),
-        f"GET /callback?{GOOD} HTTP/1.1\r\nHost: HOST\r\nHost: evil.example\r\n\r\n".encode(),
-        f"GET /callback?{GOOD} HTTP/1.1\r\nHost: HOST\r\n folded\r\n\r\n".encode(),
-        f"GET /callback?{GOOD} HTTP/1.1\r\nHost : HOST\r\n\r\n".encode(),
-        f"GET /callback?{GOOD} HTTP/1.1\r\nHost: HOST\rX: y\r\n\r\n".encode(),
-        f"GET /callback?{GOOD} HTTP/1.1\r\nHost: HOST\nX: y\r\n\r\n".encode(),
-        f"GET /callback?{GOOD} HTTP/1.1\r\nHost: HOST\r\nX: \0\r\n\r\n".encode(),
-        f"get /callback?{GOOD} HTTP/1.1\r\n".encode(),
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"SSH-2.0-scanner\r\n",
-    ],
-)
-def test_what_is_not_http_is_refused_at_once(
-    redirect_server: RedirectServer, request_bytes: bytes
-) -> None:
-    request_bytes = request_bytes.replace(b"HOST", host(redirect_server).encode())
-    with raw.asked(port_of(redirect_server), request_bytes) as connection:
-        said = raw.everything(connection)
-    assert said == b"" or said.startswith(b"HTTP/1.1 400 ")
-    still_waits(redirect_server)
-
-
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        bytes.fromhex("16030100c8010000c40303") + b"\0" * 200,  # a TLS ClientHello
-        b"\r\n\r\n",
-        b"\0",
-        "ä".encode(),
-    ],
-)
-def test_what_does_not_begin_like_http_is_closed_without_a_word(
-    redirect_server: RedirectServer, request_bytes: bytes
-) -> None:
-    with raw.asked(port_of(redirect_server), request_bytes) as connection:
-        assert raw.everything(connection) == b""
-    still_waits(redirect_server)
-
-
-@pytest.mark.parametrize("line", ["x" * 100_000, "X: y\r\n" * 20_000])
-def test_a_head_without_end_is_cut_off(redirect_server: RedirectServer, line: str) -> None:
-    request = (
-        raw.get(f"/callback?{GOOD}", host(redirect_server)).removesuffix(b"\r\n") + line.encode()
-    )
-    with raw.asked(port_of(redirect_server), request) as connection:
-        assert raw.everything(connection).startswith(b"HTTP/1.1 431 ")
-    still_waits(redirect_server)
-
-
-def test_many_cookies_are_no_reason_to_refuse(redirect_server: RedirectServer) -> None:
-    """Browsers send the cookies of every program that ever served on this machine."""
-    cookies = "Cookie: " + "c=0123456789; " * 3000
-    request = raw.get(f"/callback?{GOOD}", host(redirect_server), cookies)
-    with raw.asked(port_of(redirect_server), request):
-        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
-
-
-# --- connections that do nothing -----------------------------------------------------------
-
-
-@pytest.mark.parametrize("count", [1, 50, 300])
-def test_idle_connections_hold_up_nobody(redirect_server: RedirectServer, count: int) -> None:
-    """Browsers open some before they send anything; an attacker opens many."""
-    with ExitStack() as stack:
-        for _ in range(count):
-            stack.enter_context(raw.connect(port_of(redirect_server)))
-        still_waits(redirect_server)
-
-
-def test_of_very_many_idle_connections_the_oldest_are_closed(
-    redirect_server: RedirectServer,
-) -> None:
-    with ExitStack() as stack:
-        idle = [stack.enter_context(raw.connect(port_of(redirect_server))) for _ in range(200)]
-        assert raw.everything(idle[0]) == b""
-        still_waits(redirect_server)
-
-
-def test_a_callback_may_come_on_a_connection_that_was_idle(redirect_server: RedirectServer) -> None:
-    with raw.connect(port_of(redirect_server)) as early:
-        raw.ask(port_of(redirect_server), raw.get("/favicon.ico", host(redirect_server)))
-        early.sendall(raw.get(f"/callback?{GOOD}", host(redirect_server)))
-        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
-
-
-@pytest.mark.parametrize("begun", [b"", b"GET /call", b"GET /callback HTTP/1.1\r\nHost: "])
-def test_a_connection_that_does_not_send_its_request_is_closed(begun: bytes) -> None:
-    with RedirectServer(STATE, read_seconds=0.05) as redirect_server:
-        with raw.asked(port_of(redirect_server), begun) as slow:
-            assert raw.everything(slow) == b""
-        still_waits(redirect_server)
-
-
-def test_a_connection_that_is_reset_harms_nobody(redirect_server: RedirectServer) -> None:
-    for request in (b"", b"GET /", raw.get("/favicon.ico", host(redirect_server))):
-        with raw.asked(port_of(redirect_server), request) as rude:
-            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    still_waits(redirect_server)
-
-
-def test_a_client_that_does_not_read_its_page_holds_up_nobody(
-    redirect_server: RedirectServer,
-) -> None:
-    with ExitStack() as stack:
-        for _ in range(20):
-            deaf = stack.enter_context(socket.socket())
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-            deaf.connect(("127.0.0.1", port_of(redirect_server)))
-            deaf.sendall(raw.get("/favicon.ico", host(redirect_server)))
-        still_waits(redirect_server)
-
-
 # --- addresses -----------------------------------------------------------------------------
 
 
@@ -430,19 +247,6 @@ def test_the_default_address_is_the_literal_one_on_a_free_port(
 ) -> None:
     """RFC 8252, section 7.3: the literal address cannot be led elsewhere by a hosts file."""
     assert redirect_server.redirect_uri == f"http://127.0.0.1:{port_of(redirect_server)}/callback"
-
-
-@needs_ipv6
-def test_both_loopback_addresses_lead_to_the_listener(redirect_server: RedirectServer) -> None:
-    at = f"[::1]:{port_of(redirect_server)}"
-    with raw.asked(port_of(redirect_server), raw.get(f"/callback?{GOOD}", at), "::1"):
-        assert code_of(redirect_server.wait(raw.SECONDS)) == CODE
-
-
-def test_no_other_address_leads_to_the_listener(redirect_server: RedirectServer) -> None:
-    """Above all not the addresses at which other machines see this one."""
-    with pytest.raises(ConnectionRefusedError):
-        raw.connect(port_of(redirect_server), "127.0.0.2")
 
 
 @pytest.mark.parametrize(
@@ -511,47 +315,6 @@ def test_an_address_that_is_not_on_loopback_is_refused_before_anything_is_opened
     assert "device flow" in caught.value.hint
 
 
-def test_a_taken_port_is_told_and_nothing_is_left_open() -> None:
-    port = free_port()
-    with RedirectServer(STATE, f"http://localhost:{port}/"):
-        with pytest.raises(GatepassError, match=f"port {port}") as caught:
-            RedirectServer(STATE, f"http://localhost:{port}/").__enter__()
-        assert "redirect_uri" in caught.value.hint
-    with RedirectServer(STATE, f"http://localhost:{port}/"):
-        pass
-
-
-@needs_ipv6
-def test_a_fixed_port_that_is_taken_on_one_family_only_is_taken() -> None:
-    """Else `localhost` may lead the browser, and the code, to the other program."""
-    with socket.socket(socket.AF_INET6) as other:
-        other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        other.bind(("::1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(GatepassError, match=f"port {port}"):
-            RedirectServer(STATE, f"http://127.0.0.1:{port}/").__enter__()
-
-
-def test_nobody_else_can_listen_on_the_same_address(redirect_server: RedirectServer) -> None:
-    with socket.socket() as other:
-        if sys.platform != "win32":
-            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        with pytest.raises(OSError, match="."):
-            other.bind(("127.0.0.1", port_of(redirect_server)))
-
-
-def test_a_fixed_port_is_free_for_the_next_login_at_once() -> None:
-    """Even where connections ended on our side first, idle ones among them."""
-    written = f"http://127.0.0.1:{free_port()}/callback"
-    for _ in range(3):
-        with RedirectServer(STATE, written) as redirect_server:
-            idle = raw.connect(port_of(redirect_server))
-            assert raw.open_address(written).status == 400
-        idle.close()
-
-
 # --- the end -------------------------------------------------------------------------------
 
 
@@ -562,21 +325,6 @@ def test_the_wait_ends_in_time_and_frees_the_port() -> None:
     with pytest.raises(ConnectionRefusedError):
         raw.connect(port)
     assert threads() == []
-
-
-def test_open_connections_do_not_outlive_the_listener() -> None:
-    with RedirectServer(STATE) as redirect_server:
-        idle = raw.connect(port_of(redirect_server))
-        half = raw.connect(port_of(redirect_server))
-        half.sendall(b"GET /")
-        form = raw.connect(port_of(redirect_server))
-        form.sendall(
-            raw.get("/callback", host(redirect_server), "Content-Length: 9", method="POST")
-        )
-    assert threads() == []
-    for connection in (idle, half, form):
-        with connection:
-            raw.everything(connection)
 
 
 def test_an_exception_in_the_block_leaves_nothing() -> None:
@@ -636,17 +384,6 @@ def test_ctrl_c_frees_port_and_thread_at_once(tmp_path: Path, stage: str) -> Non
         raw.connect(port)
 
 
-def test_many_logins_leave_no_descriptor_open() -> None:
-    def descriptors() -> int:
-        return len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
-
-    before = descriptors()
-    for _ in range(20):
-        with RedirectServer(STATE) as redirect_server:
-            raw.open_address(f"{redirect_server.redirect_uri}?state=wrong")
-    assert descriptors() == before
-
-
 # --- anything ------------------------------------------------------------------------------
 
 EXPECTED = _ExpectedRequest(4711, "/callback", STATE)
@@ -654,26 +391,6 @@ pieces = st.sampled_from(
     ["code", "state", "iss", "error", "=", "&", ";", STATE, CODE, "%00", "%ff", "+", "#", "?", "[]"]
 )
 queries = st.lists(pieces | st.text(max_size=5), max_size=12).map("".join)
-
-
-@given(queries)
-def test_no_query_reaches_the_code_without_the_right_state(query: str) -> None:
-    found = parse_callback(query, STATE)
-    if found is not None:
-        assert query.count("state=") >= 1
-        assert STATE in query
-        assert (found.code is None) != (found.error is None)
-
-
-@given(st.text(max_size=30), st.text(max_size=30))
-def test_a_state_is_right_only_as_a_whole(state: str, code: str) -> None:
-    found = parse_callback(urlencode({"code": code, "state": state}), STATE)
-    assert found is None or state == STATE
-
-
-@given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
-def test_every_code_that_the_standard_allows_arrives_as_it_was(code: str) -> None:
-    assert code_of(parse_callback(f"code={quote(code)}&state={STATE}", STATE)) == code
 
 
 heads = st.lists(

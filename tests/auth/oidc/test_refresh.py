@@ -1,11 +1,9 @@
 """The order in which a refresh is committed, where something goes wrong in the middle of it."""
 
-import dataclasses
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +12,13 @@ from traceback import TracebackException
 from typing import Any
 
 import pytest
-import requests
-from requests.adapters import BaseAdapter
 
-from gatepass._vault.records import InFlight, Record
-from gatepass.auth._oidc import refresh, refresh_request
-from gatepass.auth._oidc.http import ResponseLost
-from gatepass.auth._oidc.login import OidcLogin
-from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, TokenNotPersisted
-from gatepass.secrets import Secret
+from gatepass._vault.records import InFlight
+from gatepass.auth._oidc import refresh
+from gatepass.errors import GatepassError, LoginRequired, TokenNotPersisted
 from tests.auth.test_oidc import World, login_of
 from tests.auth.test_oidc import make as make  # noqa: PLC0414 - a fixture
 from tests.support.peers.waiting import wait_for
-from tests.support.vaults import PROVIDER
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs limits and signals of POSIX")
 
@@ -63,30 +55,6 @@ def at_its_end(world: World) -> Any:
 
 
 @posix_only
-def test_a_token_that_cannot_be_stored_is_used_told_and_stored_later(
-    make: Callable[..., World],
-) -> None:
-    world = make()
-    world.logged_in()
-    mi = world.session(use_stored_token=True)
-    world.dead.add(login_of(mi).access_token().reveal())
-    with disk_full_from_the_question_on(world):
-        with pytest.warns(GatepassWarning, match="could not be stored"):
-            assert mi.get("x").ok
-        assert mi.get("y").ok  # in memory it goes on
-        new = mi.refresh_token
-        with pytest.raises(AssertionError):
-            assert world.session(use_stored_token=True).refresh_token == new
-
-    assert mi.get("z").ok
-
-    assert world.session(use_stored_token=True).refresh_token == new
-    assert world.session(use_stored_token=True).get("x").ok
-    assert not list(world.folder.glob("*.inflight"))
-    assert world.idp.counts.reuses == 0
-
-
-@posix_only
 @pytest.mark.parametrize("fault", ["other_token_type", "other_sub"])
 def test_what_cannot_be_stored_is_judged_as_well_and_its_token_survives(
     make: Callable[..., World], fault: str
@@ -109,43 +77,6 @@ def test_what_cannot_be_stored_is_judged_as_well_and_its_token_survives(
     assert login.access_token(refused=login._cached.token).reveal()
     assert world.session(use_stored_token=True).get("x").ok
     assert world.idp.counts.reuses == 0
-
-
-@posix_only
-def test_what_is_stored_later_does_not_replace_a_later_login(make: Callable[..., World]) -> None:
-    world = make()
-    world.logged_in()
-    login = at_its_end(world)
-    with (
-        disk_full_from_the_question_on(world),
-        pytest.warns(GatepassWarning, match="could not be stored"),
-    ):
-        login.access_token(refused=login.access_token())
-
-    other = world.session(person=True)
-    login_of(other).login()
-    newest = other.refresh_token
-    login.access_token()
-
-    assert world.session(use_stored_token=True).refresh_token == newest
-    assert login.refresh_token == newest
-
-
-def test_a_login_in_memory_survives_an_odd_answer(make: Callable[..., World]) -> None:
-    """The new refresh token is kept although the access token beside it cannot be used."""
-    world = make()
-    mi = world.session(person=True)
-    assert mi.get("x").ok
-    login = login_of(mi)
-    token = login.access_token()
-    world.idp.inject("other_token_type")
-    with pytest.raises(GatepassError):
-        login.access_token(refused=token)
-    world.idp.inject()
-
-    assert login.access_token(refused=token).reveal()
-    assert world.idp.counts.reuses == 0
-    assert world.idp.counts.forced_logins == 0
 
 
 _INTERRUPTED = """
@@ -207,72 +138,6 @@ def test_ctrl_c_ends_the_wait_at_once_and_the_token_is_stored_nevertheless(
     assert later.refresh_token != before
     assert login_of(later).access_token(refused=login_of(later).access_token()).reveal()
     assert world.idp.counts.reuses == 0
-
-
-_INTERRUPTED_ANYWHERE = """
-import sys
-from dis import Bytecode
-from functools import cache
-from time import sleep
-from traceback import walk_stack
-from gatepass.auth._oidc.uninterrupted import run_uninterrupted
-
-
-@cache
-def after_a_signal(code):
-    # Where Python looks whether a signal has come: behind a call, at a function's start, in loops.
-    looks = ("CALL", "RESUME", "JUMP_BACKWARD")
-    steps = list(Bytecode(code))
-    return {two.offset for one, two in zip(steps, steps[1:]) if one.opname.startswith(looks)}
-
-
-def interrupted_at(number):
-    # Returns whether the wait goes in circles there: all places before have had their turn.
-    seen = []
-
-    def trace(frame, event, _):
-        frame.f_trace_opcodes = True
-        place = tuple((each.f_code, each.f_lasti) for each, _ in walk_stack(frame))
-        if event == "opcode" and frame.f_lasti in after_a_signal(frame.f_code):
-            circles = place in seen
-            seen.append(place)
-            if circles or len(seen) > number:
-                raise KeyboardInterrupt
-        return trace
-
-    def work(given_up):
-        while not given_up():
-            sleep(0.001)
-
-    sys._getframe().f_trace_opcodes = True  # Python 3.12 wants it before
-    sys.settrace(trace)
-    try:
-        run_uninterrupted(work)
-    except (KeyboardInterrupt, RuntimeError):
-        pass
-    sys.settrace(None)
-    return seen[-1] in seen[:-1]
-
-
-number = 0
-while not interrupted_at(number):
-    number += 1
-print(number)
-"""
-
-
-def test_ctrl_c_at_any_place_of_the_wait_lets_the_process_end() -> None:
-    """Also inside Python's own locks: one that stays locked would keep the thread for ever."""
-    done = subprocess.run(
-        [sys.executable, "-c", _INTERRUPTED_ANYWHERE],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert int(done.stdout) > 3
 
 
 @posix_only
@@ -370,29 +235,6 @@ def test_no_local_variable_of_a_traceback_shows_a_token(
     assert sent.reveal() not in shown
 
 
-def test_a_refresh_that_fails_while_the_access_token_lasts_is_told_and_the_token_used(
-    make: Callable[..., World],
-) -> None:
-    """A provider that is away for a moment must not stop a run that could go on."""
-    later = [0.0]
-    world = make(clock=lambda: time.time() + later[0])
-    world.logged_in()
-    mi = world.session(use_stored_token=True)
-    context = login_of(mi)._context
-    login = OidcLogin(
-        login_of(mi)._scheme, dataclasses.replace(context, clock=lambda: time.time() + later[0])
-    )
-    token = login.access_token().reveal()
-    later[0] = 3600 - 30.0  # it is time to renew it
-    world.idp.answer_once("token", status=503)
-    world.idp.answer_once("token", status=503)
-
-    with pytest.warns(GatepassWarning, match="no new token yet"):
-        assert login.access_token().reveal() == token
-    assert login.access_token().reveal() != token
-    assert world.idp.counts.forced_logins == 0
-
-
 def _note_of_another(world: World) -> InFlight:
     """Leave the note of a process that died in a refresh."""
     login, note = login_of(world.session(use_stored_token=True)), InFlight(4711, "elsewhere", 1e9)
@@ -436,36 +278,6 @@ def test_a_process_whose_answer_was_odd_is_not_called_dead(make: Callable[..., W
     assert "died" not in caught.value.message
 
 
-def test_a_logout_during_a_refresh_of_another_process_revokes_the_new_token(
-    make: Callable[..., World],
-) -> None:
-    """Read before the lock, the old one would be revoked, and the new one live on unseen."""
-    world = make()
-    mi = world.logged_in()
-    login, leaving = login_of(mi), login_of(world.session(use_stored_token=True))
-    token = login.access_token()
-    revoked: list[str] = []
-
-    def revoke(record: Record) -> bool:
-        revoked.append(record.refresh_token.reveal() if record.refresh_token else "")
-        return True
-
-    leaving._revoke = revoke  # type: ignore[method-assign]  # looks at what is revoked
-    with world.idp.hold() as gate:
-        refreshing = Thread(target=lambda: login.access_token(refused=token))
-        refreshing.start()
-        gate.wait_for(1)
-        forgetting = Thread(target=leaving.logout)
-        forgetting.start()
-        forgetting.join(0.5)  # without the lock it would be over
-    refreshing.join()
-    forgetting.join()
-
-    (family,) = world.idp.families
-    assert revoked == [family.refresh_token]
-    assert login._vault.read(login._identity) is None
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit")
 def test_ctrl_c_on_a_full_disk_does_not_lose_the_token_that_came_after_it(
     make: Callable[..., World],
@@ -491,31 +303,3 @@ def test_ctrl_c_on_a_full_disk_does_not_lose_the_token_that_came_after_it(
     assert login.refresh_token == world.idp.families[-1].refresh_token
     assert login.access_token(refused=login.access_token()).reveal()
     assert world.idp.counts.reuses == 0
-
-
-class _LostThenGone(BaseAdapter):
-    """Takes the first request and gives no answer; then nobody is there any more."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.times = 0
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        self.times += 1
-        if self.times == 1:
-            request.body.read()  # type: ignore[union-attr]
-        raise requests.ConnectionError
-
-    def close(self) -> None:
-        pass
-
-
-def test_a_second_question_that_never_left_does_not_undo_the_first() -> None:
-    """The token may be used up, and the journal must go on saying so."""
-    http, adapter = requests.Session(), _LostThenGone()
-    http.mount("https://", adapter)
-    request = refresh_request.RefreshContext(http, None, time.time, "")
-
-    with pytest.raises(ResponseLost):
-        refresh_request.post_refresh(PROVIDER, "client", Secret("token"), request)
-    assert adapter.times == 2

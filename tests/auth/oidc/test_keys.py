@@ -10,7 +10,7 @@ from gatepass._config.locations import Locations
 from gatepass._config.profile import Profile
 from gatepass.errors import ProfileError
 from gatepass.sandbox.provider import IdentityProvider
-from tests.auth.oidc.test_named_by_servers import CLIENT, FLOWS, SECRET, person, talk
+from tests.stories.test_named_by_servers import CLIENT, FLOWS, SECRET, person, talk
 from tests.support.echo import Answer, Echo, echo, refused
 
 pytestmark = pytest.mark.filterwarnings("ignore:the identity provider gave no refresh token")
