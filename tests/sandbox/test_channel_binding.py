@@ -224,12 +224,10 @@ def begin(certificate: Path) -> ConnectionLogin:
     return login_for("windows", context).new_connection_login()
 
 
-def answer_of(
-    conversation: ConnectionLogin, context: Any, change: Any = lambda token: token
-) -> Any:
-    first = conversation.authenticate(f"NTLM {b64encode(context.step()).decode()}")
+def answer_of(connection: ConnectionLogin, context: Any, change: Any = lambda token: token) -> Any:
+    first = connection.authenticate(f"NTLM {b64encode(context.step()).decode()}")
     token = change(b64decode(first.challenges[0].partition(" ")[2]))
-    return conversation.authenticate(f"NTLM {b64encode(context.step(token)).decode()}")
+    return connection.authenticate(f"NTLM {b64encode(context.step(token)).decode()}")
 
 
 def client(bindings: GssChannelBindings | None = None) -> Any:

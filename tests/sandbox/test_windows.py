@@ -70,10 +70,10 @@ def token_in(result: LoginResult) -> bytes:
     return b64decode(challenge.partition(" ")[2])
 
 
-def log_on(conversation: ConnectionLogin, context: Any, word: str = "NTLM") -> LoginResult:
+def log_on(connection: ConnectionLogin, context: Any, word: str = "NTLM") -> LoginResult:
     """Exchange the messages of a login and return the last result."""
-    asked = conversation.authenticate(header(word, context.step()))
-    return conversation.authenticate(header(word, context.step(token_in(asked))))
+    asked = connection.authenticate(header(word, context.step()))
+    return connection.authenticate(header(word, context.step(token_in(asked))))
 
 
 # ------------------------------------------------------------- sessions
@@ -250,32 +250,32 @@ def test_two_servers_have_two_sets_of_accounts() -> None:
 @pytest.mark.parametrize(("word", "inner"), [("Negotiate", "Negotiate"), ("Negotiate", "NTLM")])
 def test_negotiate_takes_ntlm_wrapped_and_as_it_is(name: str, word: str, inner: str) -> None:
     """... and ends with the server's proof where it is wrapped."""
-    _, conversation = begin()
+    _, connection = begin()
     context = client(name, USERS[name], inner)
 
-    result = log_on(conversation, context, word)
+    result = log_on(connection, context, word)
 
     assert (result.admitted, result.user) == (True, name)
     if inner == "Negotiate":
         assert not context.complete
         context.step(token_in(result))
     assert context.complete
-    assert conversation.authenticate(None) == LoginResult(admitted=True, user=name)
+    assert connection.authenticate(None) == LoginResult(admitted=True, user=name)
 
 
 @pytest.mark.parametrize("word", OFFER)
 def test_the_right_password_of_a_locked_account_does_not_log_the_connection_on(word: str) -> None:
-    accounts, conversation = begin(lock_after=1)
-    assert not log_on(conversation, client("alice", "wrong", word), word).admitted
+    accounts, connection = begin(lock_after=1)
+    assert not log_on(connection, client("alice", "wrong", word), word).admitted
 
-    result = log_on(conversation, client("alice", "sesame", word), word)
+    result = log_on(connection, client("alice", "sesame", word), word)
 
     assert (result.admitted, result.challenges, "locked" in result.reason) == (
         False,
         OFFER,
         True,
     )
-    assert not conversation.authenticate(None).admitted
+    assert not connection.authenticate(None).admitted
     assert accounts.attempts("alice") == 1
 
 
@@ -284,21 +284,21 @@ def test_the_right_password_of_a_locked_account_does_not_log_the_connection_on(w
     ("name", "password"), [("bob", ""), (r"EVIL\alice", "sesame"), ("Alice", "sesame")]
 )
 def test_a_name_that_nobody_has_is_a_wrong_attempt(word: str, name: str, password: str) -> None:
-    accounts, conversation = begin()
+    accounts, connection = begin()
 
-    result = log_on(conversation, client(name, password, word), word)
+    result = log_on(connection, client(name, password, word), word)
 
     assert (result.admitted, result.reason) == (False, "wrong user name or password")
     assert (accounts.attempts(name), accounts.attempts("alice")) == (1, 0)
 
 
 def test_a_request_in_between_ends_the_handshake_and_is_no_attempt() -> None:
-    accounts, conversation = begin()
+    accounts, connection = begin()
     context = client("alice", "sesame")
-    asked = conversation.authenticate(header("NTLM", context.step()))
+    asked = connection.authenticate(header("NTLM", context.step()))
 
-    assert conversation.authenticate(None).challenges == OFFER
-    assert not conversation.authenticate(header("NTLM", context.step(token_in(asked)))).admitted
+    assert connection.authenticate(None).challenges == OFFER
+    assert not connection.authenticate(header("NTLM", context.step(token_in(asked)))).admitted
     assert accounts.attempts("alice") == 0
 
 
@@ -315,50 +315,48 @@ def test_a_message_on_another_connection_is_refused() -> None:
 
 
 def test_a_handshake_does_not_change_its_word() -> None:
-    _, conversation = begin()
+    _, connection = begin()
     context = client("alice", "sesame")
-    asked = conversation.authenticate(header("NTLM", context.step()))
+    asked = connection.authenticate(header("NTLM", context.step()))
 
-    assert not conversation.authenticate(
-        header("Negotiate", context.step(token_in(asked)))
-    ).admitted
+    assert not connection.authenticate(header("Negotiate", context.step(token_in(asked)))).admitted
 
 
 @pytest.mark.parametrize("mode", ["windows", "mixed"])
 def test_credentials_of_their_own_are_not_covered_by_the_login_of_the_connection(
     mode: str,
 ) -> None:
-    accounts, conversation = begin(mode)
-    assert log_on(conversation, client("alice", "sesame")).admitted
+    accounts, connection = begin(mode)
+    assert log_on(connection, client("alice", "sesame")).admitted
 
     own = basic("alice", "wrong")["Authorization"]
-    assert not conversation.authenticate(own).admitted
+    assert not connection.authenticate(own).admitted
     assert accounts.attempts("alice") == (1 if mode == "mixed" else 0)
-    assert conversation.authenticate(None).user == "alice"
+    assert connection.authenticate(None).user == "alice"
 
 
 def test_another_login_on_the_connection_ends_the_first() -> None:
-    _, conversation = begin()
-    assert log_on(conversation, client("alice", "sesame")).user == "alice"
+    _, connection = begin()
+    assert log_on(connection, client("alice", "sesame")).user == "alice"
 
-    assert not log_on(conversation, client("alice", "wrong")).admitted
-    assert not conversation.authenticate(None).admitted
-    assert log_on(conversation, client(r"CORP\zoë", USERS[r"CORP\zoë"])).user == r"CORP\zoë"
-    assert conversation.authenticate(None).user == r"CORP\zoë"
+    assert not log_on(connection, client("alice", "wrong")).admitted
+    assert not connection.authenticate(None).admitted
+    assert log_on(connection, client(r"CORP\zoë", USERS[r"CORP\zoë"])).user == r"CORP\zoë"
+    assert connection.authenticate(None).user == r"CORP\zoë"
 
 
 def test_a_login_by_basic_is_of_its_request_alone() -> None:
-    _, conversation = begin("mixed")
+    _, connection = begin("mixed")
 
-    assert conversation.authenticate(basic("alice", "sesame")["Authorization"]).user == "alice"
-    assert not conversation.authenticate(None).admitted
+    assert connection.authenticate(basic("alice", "sesame")["Authorization"]).user == "alice"
+    assert not connection.authenticate(None).admitted
 
 
 def test_negotiate_without_ntlm_is_refused() -> None:
-    _, conversation = begin()
+    _, connection = begin()
     ticket = NegTokenInit([KERBEROS], mech_token=b"ticket").pack()
 
-    result = conversation.authenticate(header("Negotiate", ticket))
+    result = connection.authenticate(header("Negotiate", ticket))
 
     assert (result.admitted, result.challenges) == (False, OFFER)
     assert "not of NTLM" in result.reason
@@ -374,10 +372,10 @@ def last_message(user: str, lm: bytes, nt: bytes | None) -> str:
 
 @pytest.mark.parametrize("nobody", ["", "CORP\\"])
 def test_nobody_logs_on_without_a_name(nobody: str) -> None:
-    _, conversation = begin()
-    conversation.authenticate(header("NTLM", client("alice", "sesame").step()))
+    _, connection = begin()
+    connection.authenticate(header("NTLM", client("alice", "sesame").step()))
 
-    result = conversation.authenticate(last_message(nobody, bytes(24), bytes(24)))
+    result = connection.authenticate(last_message(nobody, bytes(24), bytes(24)))
 
     assert not result.admitted
     assert "malformed" in result.reason
@@ -385,11 +383,11 @@ def test_nobody_logs_on_without_a_name(nobody: str) -> None:
 
 def test_nobody_logs_on_by_the_hash_of_lan_manager() -> None:
     """... which the server has not got; one of zeros is none that a client could guess."""
-    accounts, conversation = begin()
-    asked = conversation.authenticate(header("NTLM", client("alice", "sesame").step()))
+    accounts, connection = begin()
+    asked = connection.authenticate(header("NTLM", client("alice", "sesame").step()))
     challenge = Challenge.unpack(token_in(asked)).server_challenge
 
-    result = conversation.authenticate(last_message("alice", desl(bytes(16), challenge), None))
+    result = connection.authenticate(last_message("alice", desl(bytes(16), challenge), None))
 
     assert (result.admitted, accounts.attempts("alice")) == (False, 1)
 
@@ -408,26 +406,26 @@ foreign = st.one_of(
 
 @given(st.lists(foreign, max_size=4), st.sampled_from(["windows", "mixed"]))
 def test_foreign_messages_are_refused_and_never_an_exception(texts: list[str], mode: str) -> None:
-    _, conversation = begin(mode)
+    _, connection = begin(mode)
     for text in texts:
-        assert not conversation.authenticate(text).admitted
-    assert not conversation.authenticate(None).admitted
+        assert not connection.authenticate(text).admitted
+    assert not connection.authenticate(None).admitted
 
 
 @pytest.fixture
 def asked() -> tuple[ConnectionLogin, bytearray]:
     """A connection that waits for the last message, and that message."""
-    _, conversation = begin()
+    _, connection = begin()
     context = client("alice", "sesame")
-    result = conversation.authenticate(header("NTLM", context.step()))
-    return conversation, bytearray(context.step(token_in(result)))
+    result = connection.authenticate(header("NTLM", context.step()))
+    return connection, bytearray(context.step(token_in(result)))
 
 
 @pytest.mark.parametrize("place", [-1, -20, 20, 88])
 def test_a_message_that_was_changed_on_its_way_is_refused(
     asked: tuple[ConnectionLogin, bytearray], place: int
 ) -> None:
-    conversation, message = asked
+    connection, message = asked
     message[place] ^= 1
 
-    assert not conversation.authenticate(header("NTLM", bytes(message))).admitted
+    assert not connection.authenticate(header("NTLM", bytes(message))).admitted

@@ -111,7 +111,8 @@ class IdentityProvider(Running["_Run"]):
             RuntimeError: it runs already.
         """
         self._refuse_to_run_twice()
-        keys = Keys()  # before the port is opened, which would stay open if joserfc is missing
+        # Before the port is opened, which would stay open if joserfc is missing.
+        keys = self._new_keys()
         listener = self._new_listener()
         scheme = "https" if self.certificate else "http"
         issuer = f"{scheme}://127.0.0.1:{listener.server_port}{self.path}"
@@ -238,6 +239,9 @@ class IdentityProvider(Running["_Run"]):
         if user not in self.users or user is None:
             raise ValueError("no such user")
         return user
+
+    def _new_keys(self) -> Keys:
+        return Keys()
 
     def _new_listener(self) -> "ProviderListener":
         from gatepass.sandbox._provider.http import ProviderListener

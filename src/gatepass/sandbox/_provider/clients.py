@@ -8,10 +8,9 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus, urlsplit
 
+from gatepass._net.urls import is_loopback
 from gatepass.sandbox._provider.grants import Refusal
 from gatepass.secrets import constant_time_compare
-
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +68,13 @@ def basic_pair(authorization: str | None) -> tuple[str, str] | None:
     return unquote_plus(name), unquote_plus(secret)
 
 
-def is_loopback(redirect_uri: str) -> bool:
-    """Say whether a redirect goes to this machine, on whatever port (RFC 8252, section 7.3)."""
+def is_loopback_redirect(redirect_uri: str) -> bool:
+    """Say whether a redirect goes to this machine, on any port (RFC 8252, section 7.3)."""
     if not redirect_uri.isascii() or not redirect_uri.isprintable() or " " in redirect_uri:
         return False
     try:
         parts = urlsplit(redirect_uri)
     except ValueError:
         return False
-    return parts.scheme == "http" and parts.hostname in _LOOPBACK and not parts.fragment
+    is_http = parts.scheme == "http" and not parts.fragment
+    return is_http and is_loopback(parts.hostname or "")

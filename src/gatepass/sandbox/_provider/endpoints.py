@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from gatepass.sandbox._accounts import Accounts, Outcome
-from gatepass.sandbox._provider.clients import Clients, basic_pair, is_loopback
+from gatepass.sandbox._provider.clients import Clients, basic_pair, is_loopback_redirect
 from gatepass.sandbox._provider.grants import Grant, Grants, Refusal, TokenGrant
 from gatepass.sandbox._provider.http import (
     HttpRequest,
@@ -153,7 +153,7 @@ class Endpoints:
         """Refuse what must not be answered by a redirect (RFC 6749, section 4.1.2.1)."""
         if not self.state.clients.is_known(asked.get("client_id", "")):
             raise Refusal("unauthorized_client", "no such client")
-        if not is_loopback(asked.get("redirect_uri", "")):
+        if not is_loopback_redirect(asked.get("redirect_uri", "")):
             raise Refusal("invalid_request", "redirect_uri is not a loopback address")
 
     def _decided(self, asked: Mapping[str, str]) -> HttpResponse:
