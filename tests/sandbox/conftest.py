@@ -1,5 +1,6 @@
 """A running server and plain clients for it."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,11 @@ import requests
 from gatepass.sandbox import Server
 
 USERS = {"alice": "sesame", r"CORP\alice": "pässwörd: ☃", "empty": ""}
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    """Return the header of HTTP Basic."""
+    return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
 
 
 @pytest.fixture

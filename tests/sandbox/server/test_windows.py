@@ -24,7 +24,7 @@ from gatepass._session.session import Session
 from gatepass.sandbox import Server
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox._server.login import ConnectionLogin, LoginContext, LoginResult, login_for
-from tests.sandbox.test_login import basic
+from tests.sandbox.conftest import basic
 from tests.support.sessions import profile_for
 
 USERS = {
