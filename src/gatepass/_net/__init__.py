@@ -1,1 +1,1 @@
-"""What all connections share: URLs, TLS and proxy settings, challenges."""
+"""What all connections share: URLs, TLS and proxy settings, challenges, a server on loopback."""

@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.parser import Parser
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from gatepass.sandbox._listener import Connection, Listener
+from gatepass._net.loopback_server import LoopbackServer
+from gatepass._net.loopback_sockets import listen
 
 _PATH: Final = "/mi/"
+_READ_SECONDS: Final = 30.0  # from accepting a connection to the end of its request's head
 
 # What requests sends of its own accord.
 _ORDINARY: Final = frozenset(
@@ -54,6 +58,7 @@ class Loopback:
         refuses: whether every request is refused.
         url: where it listens; empty before it does.
         requests: what arrived, in that order.
+        failures: mistakes of the server itself, raised when it ends.
     """
 
     challenges: Sequence[str] = ()
@@ -61,51 +66,66 @@ class Loopback:
     refuses: bool = False
     url: str = ""
     requests: list[Arrival] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
 
     @contextmanager
     def running(self) -> "Iterator[Loopback]":
         """Listen on a free port until the block ends."""
-        listener = _LoopbackListener(self)
-        self.url = f"http://127.0.0.1:{listener.server_port}{_PATH}"
-        listener.start()
+        sockets = listen(0)
+        self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}{_PATH}"
+        server = LoopbackServer(
+            sockets, _Handler(self), read_seconds=_READ_SECONDS, name="gatepass-contract-server"
+        )
+        server.start()
         try:
             yield self
         finally:
-            listener.stop()
+            server.stop(_to_response(503))
+        if self.failures:
+            raise self.failures[0]
 
 
-class _LoopbackConnection(Connection):
-    server: "_LoopbackListener"
-    wbufsize = -1  # head and body in one packet: in two, each response would wait 40 ms
+@dataclass(frozen=True, slots=True)
+class _Handler:
+    """Answers a request from its head; contracts send no body."""
 
-    def _serve(self) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        arrival, loopback = Arrival(self.path, headers), self.server.loopback
-        loopback.requests.append(arrival)
-        if loopback.refuses or (loopback.demands and not arrival.carries):
-            named = [("WWW-Authenticate", challenge) for challenge in loopback.challenges]
-            self._respond(401, named)
-            return
-        target = parse_qs(urlsplit(self.path).query).get("to")
+    loopback: Loopback
+
+    def respond(self, head: bytes) -> bytes:
+        first, _, fields = head.decode("latin-1").partition("\r\n")
+        method, path, _ = first.split(" ", 2)
+        headers = {
+            name.lower(): value
+            for name, value in Parser().parsestr(fields, headersonly=True).items()
+        }
+        arrival = Arrival(path, headers)
+        self.loopback.requests.append(arrival)
+        bodiless = method == "HEAD"
+        if self.loopback.refuses or (self.loopback.demands and not arrival.carries):
+            named = [("WWW-Authenticate", each) for each in self.loopback.challenges]
+            return _to_response(401, named, bodiless=bodiless)
+        target = parse_qs(urlsplit(path).query).get("to")
         if target:
-            self._respond(302, [("Location", target[0])])
-        else:
-            self._respond(200)
+            return _to_response(302, [("Location", target[0])], bodiless=bodiless)
+        return _to_response(200, bodiless=bodiless)
 
-    do_GET = do_HEAD = _serve  # noqa: N815 - the names in http.server
+    def refuse(self, status: HTTPStatus) -> bytes:
+        return _to_response(status)
 
-    def _respond(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
-        self.send_response(status)
-        for name, value in (*headers, ("Content-Length", "2")):
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(b"{}")
+    def expire(self) -> bytes:
+        return _to_response(503)
+
+    def fail(self, error: BaseException) -> None:
+        self.loopback.failures.append(error)
 
 
-class _LoopbackListener(Listener):
-    connection_class = _LoopbackConnection
-
-    def __init__(self, loopback: Loopback) -> None:
-        self.loopback = loopback
-        super().__init__(0, None)
+def _to_response(
+    status: int, headers: Sequence[tuple[str, str]] = (), *, bodiless: bool = False
+) -> bytes:
+    named = (*headers, ("Content-Length", "2"), ("Connection", "close"))
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        *(f"{name}: {value}" for name, value in named),
+    ]
+    head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+    return head if bodiless else head + b"{}"

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from gatepass._net.loopback_server import REQUEST_LINE, LoopbackServer
+from gatepass._net.loopback_sockets import listen
 from gatepass.auth._oidc.callback import Callback, parse_callback
 from gatepass.auth._oidc.foreign_text import one_line
-from gatepass.auth._oidc.loopback_server import REQUEST_LINE, LoopbackServer
-from gatepass.auth._oidc.loopback_sockets import listen
 from gatepass.auth._oidc.redirect_page import PageKind, headers, page
 from gatepass.errors import GatepassError
 

@@ -1,7 +1,8 @@
 """A small HTTP server on loopback that no idle, slow or broken connection can hold up.
 
 One thread serves all connections with a selector, and closes every socket when it ends; a thread
-for each connection would have to be bounded, stopped and waited for. redirect_server.py uses it.
+for each connection would have to be bounded, stopped and waited for. The redirect of a login uses
+it, and the contracts of gatepass.testing.
 """
 
 import contextlib
