@@ -12,7 +12,7 @@ import pytest
 import requests
 from urllib3.exceptions import InsecureRequestWarning
 
-from gatepass._net.tls import ClientCertificate, Contexts
+from gatepass._net.tls import ClientCertificate, TlsContexts
 from gatepass._session.exceptions import TLSFailed, Unreachable
 from gatepass._session.session import Session
 from gatepass.errors import ProfileError
@@ -223,7 +223,7 @@ def test_a_server_may_ask_for_the_certificate_after_the_handshake(
     """As IIS does, which first looks at the path."""
     certificate = ClientCertificate(str(ca.client.chain), str(ca.client.key))
 
-    assert Contexts(str(ca.ca_file)).get(True, certificate).post_handshake_auth
+    assert TlsContexts(str(ca.ca_file)).get(True, certificate).post_handshake_auth
 
 
 def test_a_failed_handshake_is_not_tried_again(

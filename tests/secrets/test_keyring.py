@@ -10,7 +10,7 @@ import pytest
 
 from gatepass._system.terminal import Terminal
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets.keyring import _patience, entry
+from gatepass.secrets.keyring import _deadline_of, entry
 from tests.support.ask_keyring import ask
 from tests.support.peers import secret_service
 from tests.support.peers.environ import clean_environ
@@ -205,16 +205,16 @@ def test_a_keyring_tells_whether_it_would_ask_to_be_unlocked(
 ) -> None:
     environ: dict[str, str] = request.getfixturevalue(state)
 
-    assert ask(environ, ["door"]).answer == {"unlocked": "open", "locked": "locked"}[state]
+    assert ask(environ, ["lock_state"]).answer == state
 
 
-@pytest.mark.parametrize(("name", "door"), [("Vault", "open"), ("Memory", "unknown")])
+@pytest.mark.parametrize(("name", "lock_state"), [("Vault", "unlocked"), ("Memory", "unknown")])
 def test_of_other_keyrings_only_some_are_known_to_ask_nobody(
-    tmp_path: Path, name: str, door: str
+    tmp_path: Path, name: str, lock_state: str
 ) -> None:
     environ = clean_environ(tmp_path) | {"PYTHON_KEYRING_BACKEND": BACKENDS + name}
 
-    assert ask(environ, ["door"]).answer == door
+    assert ask(environ, ["lock_state"]).answer == lock_state
 
 
 def test_the_back_end_that_the_variable_names_is_used(tmp_path: Path) -> None:
@@ -292,9 +292,9 @@ def test_a_missing_entry_is_not_looked_for_in_plain_text(
 
 
 def test_a_person_gets_more_time_than_a_batch_job() -> None:
-    assert _patience(context(), None) == 5
-    assert _patience(context(terminal=Terminal({}, interactive=True)), None) == 60
-    assert _patience(context(), 0.25) == 0.25
+    assert _deadline_of(context(), None) == 5
+    assert _deadline_of(context(terminal=Terminal({}, interactive=True)), None) == 60
+    assert _deadline_of(context(), 0.25) == 0.25
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_a_link_out_of_the_project_is_refused_there_too(tmp_path: Path) -> None:
     outside.mkdir()
     (outside / "pw").write_text(PASSWORD)
     (project / "secrets").symlink_to(outside)
-    reference = ref(["env:MI_PASSWORD", "file:secrets/pw"]).placed("project", project)
+    reference = ref(["env:MI_PASSWORD", "file:secrets/pw"]).with_place("project", project)
     profile = profile_for(NOWHERE, auth={"password": reference})
     mi = Session._from_checked(profile, environ=ENVIRON)
 
@@ -224,7 +224,7 @@ def test_a_link_out_of_the_project_is_refused_there_too(tmp_path: Path) -> None:
 def test_a_command_of_a_project_does_not_run_there_either(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     touch = [sys.executable, "-c", f"open({str(ran)!r}, 'w'); print('x')"]
-    reference = ref(["env:MI_PASSWORD", {"command": touch}]).placed("project", tmp_path)
+    reference = ref(["env:MI_PASSWORD", {"command": touch}]).with_place("project", tmp_path)
     profile = profile_for(NOWHERE, auth={"password": reference})
     mi = Session._from_checked(profile, environ=ENVIRON)
 
@@ -251,7 +251,7 @@ def test_variables_of_the_machine_count_where_the_pickle_is_opened(
 
 
 def test_a_vault_of_many_hosts_travels_with_references_only() -> None:
-    password = ref("env:REDIS").placed("user", Path("/secret-place"))
+    password = ref("env:REDIS").with_place("user", Path("/secret-place"))
     shared = RedisVault("rediss://redis.example.com:6379/0", "me", password)
 
     def pickled(vault: RedisVault) -> bytes:
@@ -354,7 +354,7 @@ def test_a_secret_deep_in_a_scheme_of_another_package_is_found(
     for secret in (Secret("canary"), ref("prompt:")):
         with pytest.raises(TypeError, match="cannot be pickled"):
             dump_profile(secret)
-    placed = ref("env:X").placed("user", Path("/secret-place"))
+    placed = ref("env:X").with_place("user", Path("/secret-place"))
     assert dump_profile(placed) == wrapped(dataclasses.replace(placed, base_dir=None))
 
 

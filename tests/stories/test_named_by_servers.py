@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gatepass._config.profile import Profile
-from gatepass._net.urls import leads_here
+from gatepass._net.urls import is_this_computer
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.endpoint import EndpointRefused
@@ -264,7 +264,7 @@ def test_a_written_issuer_on_this_computer_serves_a_server_elsewhere(
     ],
 )
 def test_another_computer_is_not_taken_for_this_one(url: str) -> None:
-    assert not leads_here(url)
+    assert not is_this_computer(url)
 
 
 _PART: Final = st.sampled_from(["{}", "0x{:x}", "0X{:X}", "0{:o}"])
@@ -285,4 +285,4 @@ def test_every_spelling_that_the_resolver_takes_for_this_computer_is_found(
     found = socket.getaddrinfo(host, 443, socket.AF_INET, flags=socket.AI_NUMERICHOST)[0][4][0]
 
     first = str(found).split(".")[0]
-    assert leads_here(f"https://{host}/") == (first in {"127", "0"})
+    assert is_this_computer(f"https://{host}/") == (first in {"127", "0"})

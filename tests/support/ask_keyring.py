@@ -14,7 +14,7 @@ from typing import Any
 
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets import SecretContext
-from gatepass.secrets.keyring import describe_backend, door, keyring, read, remove, store
+from gatepass.secrets.keyring import describe_backend, keyring, lock_state, read, remove, store
 from tests.support.secret_context import PYTHONPATH, context
 
 
@@ -68,8 +68,8 @@ def _call(name: str, arguments: list[str], here: SecretContext, seconds: float |
     if name == "describe":
         backend = describe_backend(here, seconds=seconds)
         return [backend.name, backend.refusal and backend.refusal.message]
-    if name == "door":
-        return door(here, seconds=seconds)
+    if name == "lock_state":
+        return lock_state(here, seconds=seconds)
     functions: dict[str, Any] = {"read": read, "store": store, "remove": remove}
     return functions[name](*arguments, here, seconds=seconds)
 

@@ -317,7 +317,7 @@ def _strings_in(value: Any) -> Iterator[str]:
 def _with_layer(value: Any, layer: Layer) -> Any:
     """Return a checked value whose references, also those in it, carry their layer."""
     if isinstance(value, SecretRef):
-        return value.placed(layer.kind, layer.base_dir)
+        return value.with_place(layer.kind, layer.base_dir)
     if isinstance(value, dict):
         return {name: _with_layer(each, layer) for name, each in value.items()}
     if isinstance(value, list | tuple):

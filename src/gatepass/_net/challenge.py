@@ -60,7 +60,7 @@ def parse(header: str) -> tuple[Challenge, ...]:
     return tuple(_Reader(header).challenges())
 
 
-def offered(header: str | None) -> tuple[Challenge, ...]:
+def parse_or_empty(header: str | None) -> tuple[Challenge, ...]:
     """Read a header as :func:`parse` does; one that is missing or malformed offers nothing."""
     try:
         return parse(header or "")
@@ -68,8 +68,8 @@ def offered(header: str | None) -> tuple[Challenge, ...]:
         return ()
 
 
-def configuration(challenges: Iterable[Challenge]) -> str | None:
-    """Name the configuration of a Granta MI server that offers these challenges.
+def server_mode(challenges: Iterable[Challenge]) -> str | None:
+    """Name the server_mode of a Granta MI server that offers these challenges.
 
     Returns:
         ``Windows``, ``mixed``, ``OIDC`` or ``standalone``; None when they tell nothing.

@@ -53,7 +53,7 @@ class ClientCertificate:
     password: Secret | None = None
 
 
-def trusted(ca_file: str | None, environ: Mapping[str, str]) -> str | None:
+def authorities_of(ca_file: str | None, environ: Mapping[str, str]) -> str | None:
     """Return the PEM file or folder whose authorities are trusted; None is the system's store.
 
     The order is that of requests, with the profile first. Touches nothing.
@@ -61,7 +61,7 @@ def trusted(ca_file: str | None, environ: Mapping[str, str]) -> str | None:
     return ca_file or environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or None
 
 
-class Contexts:
+class TlsContexts:
     """Makes TLS contexts and keeps them.
 
     Args:

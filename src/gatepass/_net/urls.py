@@ -17,7 +17,7 @@ Target = tuple[str, str, int]
 """Scheme, host and port of a connection."""
 
 
-def prepared(url: str) -> str:
+def prepare_url(url: str) -> str:
     """Return a URL in the form in which requests sends it."""
     from requests import PreparedRequest
 
@@ -97,7 +97,7 @@ def is_loopback(host: str) -> bool:
     """Whether a host is this computer, by name: ``localhost``, 127.0.0.0/8 or ``::1``.
 
     Of an IPv6 address that holds one of IPv4, versions of Python say different things; here it is
-    none. :func:`leads_here` finds each spelling.
+    none. :func:`is_this_computer` finds each spelling.
     """
     if host.lower() == "localhost":
         return True
@@ -143,7 +143,7 @@ _THIS_COMPUTER: Final = (
 _HOLD_IPV4: Final = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("::ffff:0:0/96"))
 
 
-def leads_here(url: str) -> bool:
+def is_this_computer(url: str) -> bool:
     """Whether the host of a URL is this computer, by its name alone: nothing is looked up.
 
     Unlike :func:`is_loopback`, which admits a few spellings, this finds all: also ``0.0.0.0``,

@@ -21,7 +21,7 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.poolmanager import proxy_from_url
 
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import ClientCertificate, Contexts
+from gatepass._net.tls import ClientCertificate, TlsContexts
 from gatepass._net.urls import is_loopback, origin_of, without_userinfo
 from gatepass._session.exceptions import proxy_login_required, translate_error
 from gatepass._system import log
@@ -301,7 +301,7 @@ class Transport(HTTPAdapter):
         self._connections = connections
         self._network = network
         self._certificate = certificate
-        self._contexts = Contexts(network.trust, f"{network.above}tls")
+        self._contexts = TlsContexts(network.trust, f"{network.above}tls")
         retries = _retries(network.retries, answers=retry_responses)
         super().__init__(pool_maxsize=connections, max_retries=retries)
         self.poolmanager.pool_classes_by_scheme = _POOLS

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gatepass._net.challenge import configuration
+from gatepass._net.challenge import server_mode
 from gatepass._net.clock import skew
 from gatepass._net.urls import origin_of
 from gatepass._system.text import printable
@@ -67,7 +67,7 @@ def check_session(session: "Session", guard: "Guard", user: str | None) -> Check
         url=response.url,
         scheme=profile.scheme,
         user=user,
-        server_configuration=configuration(guard.challenges),
+        server_configuration=server_mode(guard.challenges),
         elapsed=elapsed,
         sentence=_sentence_of(response, profile, user, from_origin=from_origin),
         clock_skew=skew(response.headers, sent, received) if from_origin else None,

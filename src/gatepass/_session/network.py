@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gatepass._config.profile import Profile
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import ClientCertificate, TlsSettings, trusted
+from gatepass._net.tls import ClientCertificate, TlsSettings, authorities_of
 from gatepass._net.urls import origin_of
 from gatepass._session.adapter import Network
 from gatepass._session.resolve import ResolvedSecrets
@@ -71,7 +71,7 @@ def _network(
         environ=run.environ,
         timeout=profile.timeout,
         retries=profile.retries,
-        trust=trusted(tls.ca_file, run.environ),
+        trust=authorities_of(tls.ca_file, run.environ),
         verify=tls.verify,
         proxy=proxy,
         proxy_header=header,

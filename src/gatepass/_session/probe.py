@@ -220,12 +220,12 @@ class Prober:
         from gatepass.secrets import keyring
 
         try:
-            door = keyring.door(context_of_field(profile, "", self._silent))
+            state = keyring.lock_state(context_of_field(profile, "", self._silent))
         except SecretUnavailable as error:
             return "no answer", error.message
-        if door == "open":
+        if state == "unlocked":
             return None
-        if door == "unknown":
+        if state == "unknown":
             return "not run", "this keyring may ask a person, so it was not asked"
         if self._run.terminal.why_not_ask() is None:
             return "asks a person", "the keyring is locked, and would ask to unlock it"

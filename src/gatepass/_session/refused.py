@@ -7,7 +7,7 @@ from typing import Final
 from requests import Response
 
 from gatepass._config.profile import Profile
-from gatepass._net.challenge import Challenge, configuration, offered
+from gatepass._net.challenge import Challenge, parse_or_empty, server_mode
 from gatepass._net.urls import origin_of
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._system import plugins
@@ -41,7 +41,7 @@ def explain_refusal(
         user: who wanted to log on; None when not known.
         carried: whether credentials were sent.
     """
-    challenges = offered(response.headers.get("WWW-Authenticate"))
+    challenges = parse_or_empty(response.headers.get("WWW-Authenticate"))
     names = {challenge.scheme for challenge in challenges}
     answers = answers_of(profile.auth)
     sends = sends_credentials(profile.auth)
@@ -113,7 +113,7 @@ def describe(challenges: Iterable[Challenge]) -> str:
     challenges = tuple(challenges)
     names = dict.fromkeys(challenge.scheme for challenge in challenges)
     text = ", ".join(_WRITTEN.get(name, name[:_LONGEST]) for name in [*names][:_MOST])
-    mode = configuration(challenges)
+    mode = server_mode(challenges)
     return f"{text} ({mode} mode)" if mode else text
 
 

@@ -60,14 +60,16 @@ def redis_server(vault: RedisVault, context: SecretContext) -> "Server":
         return (user.reveal() if user else None), secrets.get("password", vault.password)
 
     def tls() -> "SSLContext":
-        from gatepass._net.tls import ClientCertificate, Contexts, trusted
+        from gatepass._net.tls import ClientCertificate, TlsContexts, authorities_of
 
         certificate = vault.client_cert and ClientCertificate(
             vault.client_cert,
             vault.client_key,
             secrets.get("client_key_password", vault.client_key_password),
         )
-        return Contexts(trusted(vault.ca_file, context.environ)).get(True, certificate or None)
+        return TlsContexts(authorities_of(vault.ca_file, context.environ)).get(
+            True, certificate or None
+        )
 
     make = tls if address.tls else None
     fields = {

@@ -25,7 +25,7 @@ class Console(Protocol):
         """Give the console back as it was."""
 
 
-def to_stderr(text: str) -> None:
+def write_to_stderr(text: str) -> None:
     stream = sys.stderr
     if stream is None:  # a program without a console
         return
@@ -64,7 +64,7 @@ def kernel_allows_input() -> bool:
     return bool(getattr(kernel, "_allow_stdin", False))
 
 
-def console_is_ours() -> bool:
+def is_console_usable() -> bool:
     if sys.platform == "win32":
         return _windows_console_is_seen()
     return _foreground_on_tty()
@@ -72,7 +72,7 @@ def console_is_ours() -> bool:
 
 def find_console(typing: bool) -> Console | None:
     """Open the console: with a keyboard where typing is wanted, else only to look at."""
-    if typing and console_is_ours():
+    if typing and is_console_usable():
         if sys.platform == "win32":
             return _WindowsConsole()
         if sys.platform != "win32":
@@ -90,7 +90,7 @@ class _Screen:
     reads: Final = False
 
     def draw(self, text: str) -> None:
-        to_stderr(text)
+        write_to_stderr(text)
 
     def typed(self) -> str:
         return ""

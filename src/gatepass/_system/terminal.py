@@ -20,12 +20,12 @@ from typing import Any, Final
 
 from gatepass._system.console import (
     Console,
-    console_is_ours,
     find_console,
+    is_console_usable,
     kernel_allows_input,
     read_hidden_answer,
     read_line,
-    to_stderr,
+    write_to_stderr,
 )
 from gatepass._system.text import printable
 from gatepass.errors import NobodyThere
@@ -71,7 +71,7 @@ class Terminal:
         self._environ = os.environ if environ is None else environ
         self._interactive = interactive
         self._read_hidden = read_hidden or read_hidden_answer
-        self._write = write or to_stderr
+        self._write = write or write_to_stderr
         self._open_url = open_url
         self._open_console = open_console or find_console
 
@@ -85,7 +85,7 @@ class Terminal:
                 "a cell of a notebook has started this program, and what it asks there nobody can "
                 "answer (GATEPASS_NO_INPUT=0 asks all the same)"
             )
-        if kernel_allows_input() or console_is_ours():
+        if kernel_allows_input() or is_console_usable():
             return None
         return (
             "there is no terminal to ask on (no console, or the process is in the background; "
@@ -99,7 +99,7 @@ class Terminal:
         if reason is None or told:
             return reason
         seen = any(name in self._environ for name in _IDE_VARIABLES)
-        return None if seen or (self._started_by_a_cell() and console_is_ours()) else reason
+        return None if seen or (self._started_by_a_cell() and is_console_usable()) else reason
 
     def _started_by_a_cell(self) -> bool:
         """Whether a kernel has started us: IPython gives `!program` a terminal without a keyboard.

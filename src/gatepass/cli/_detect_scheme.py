@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from gatepass._net.challenge import Challenge, configuration, offered
+from gatepass._net.challenge import Challenge, parse_or_empty, server_mode
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.errors import GatepassError
@@ -64,7 +64,7 @@ def learn(context: Context, url: str) -> Learnt:
                 session.profile.url, allow_redirects=False, stream=True
             ) as response,
         ):
-            challenges = offered(response.headers.get("WWW-Authenticate"))
+            challenges = parse_or_empty(response.headers.get("WWW-Authenticate"))
             target = urljoin(session.profile.url, response.headers.get("Location", ""))
             return judged(response.status_code, challenges, target, tickets=_can_use_tickets())
     except GatepassError as error:
@@ -98,7 +98,7 @@ def judged(status: int, challenges: Sequence[Challenge], target: str, *, tickets
 
 def _of_challenges(challenges: Sequence[Challenge], *, tickets: bool) -> Learnt:
     names = list(dict.fromkeys(challenge.scheme for challenge in challenges))
-    mode = configuration(challenges)
+    mode = server_mode(challenges)
     shown = ", ".join(_SHOWN.get(name, name) for name in names[:_MOST_NAMES])
     saw = f"it answers 401 and offers {shown}{f' ({mode} mode)' if mode else ''}"
     passwords = bool({"ntlm", "basic"} & set(names))

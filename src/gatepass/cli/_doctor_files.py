@@ -192,6 +192,6 @@ def _keyring_is_open(doctor: DoctorContext) -> bool:
     from gatepass.secrets import keyring
 
     try:
-        return keyring.door(doctor.secret_context) == "open"
+        return keyring.lock_state(doctor.secret_context) == "unlocked"
     except SecretUnavailable:
         return False

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gatepass import _version
-from gatepass._net.tls import Contexts, trusted
+from gatepass._net.tls import TlsContexts, authorities_of
 from gatepass._system import plugins
 from gatepass._system.findings import Finding
 from gatepass._system.text import local_time, time_span
@@ -126,18 +126,18 @@ def keyring(doctor: DoctorContext) -> Iterator[Finding]:
     access = doctor.secret_context
     try:
         backend = store.describe_backend(access, seconds=_SECONDS)
-        door = store.door(access, seconds=_SECONDS)
-        if door == "open":
+        state = store.lock_state(access, seconds=_SECONDS)
+        if state == "unlocked":
             store.read("gatepass", "doctor", access, seconds=_SECONDS)
     except SecretUnavailable as error:
         yield doctor.missing("keyring", "keyring", error.message, error.hint)
         return
-    if backend.most_bytes is not None:
-        most = f"an entry holds {backend.most_bytes} bytes: {backend.most_bytes // 2} characters"
+    if backend.max_bytes is not None:
+        most = f"an entry holds {backend.max_bytes} bytes: {backend.max_bytes // 2} characters"
         yield Finding("info", "keyring", most, "keep longer secrets in a file: file:PATH")
-    if door == "open":
+    if state == "unlocked":
         yield Finding("ok", "keyring", f"{backend.name} answers, and is unlocked")
-    elif door == "unknown":
+    elif state == "unknown":
         message = f"{backend.name} was not asked: it might ask a person"
         yield Finding("warning", "keyring", message)
     elif doctor.context.terminal.why_not_ask() is None:
@@ -193,14 +193,14 @@ _NO_AUTHORITY: Final = (
 def certificates(doctor: DoctorContext) -> Iterator[Finding]:
     """Read the authorities that a session would trust where the profile names none."""
     environ = doctor.context.environ
-    path = trusted(None, environ)
+    path = authorities_of(None, environ)
     if path is None:
         yield from _of_the_system(environ, doctor)
         return
     variable = next(name for name in _BUNDLES if environ.get(name) == path)
     shown = doctor.redactor.path(path)
     try:
-        tls = Contexts(path).get()
+        tls = TlsContexts(path).get()
     except ProfileError as error:
         message = doctor.redactor.within(error.message, [path])
         hint = f"{variable} names it: correct the path, or unset it"

@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 from gatepass._config.layer import Layer, Layers, is_project
 from gatepass._config.profile import Profile
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import ClientCertificate, Contexts, TlsSettings, trusted
+from gatepass._net.tls import ClientCertificate, TlsContexts, TlsSettings, authorities_of
 from gatepass._session.probe import user_of
 from gatepass._session.resolve import context_of_field
 from gatepass._session.vault_config import vault_of
@@ -167,14 +167,14 @@ class _Looking:
             url: whose server is meant.
         """
         environ = self.context.environ
-        trust = trusted(tls.ca_file, environ)
+        trust = authorities_of(tls.ca_file, environ)
         if trust and tls.verify and (tls.ca_file or url.startswith("https:")):
             subject = f"{table}.ca_file"
             if not tls.ca_file:
                 names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
                 subject = next(name for name in names if environ.get(name))
                 yield Finding("info", subject, f"it is {_SET_HERE}")
-            yield from self._loaded(subject, Contexts(trust, table), None)
+            yield from self._loaded(subject, TlsContexts(trust, table), None)
         elif url.startswith("https:") and tls.verify:
             # OpenSSL reads them by itself; the stores of Windows and macOS know no variables.
             elsewhere = sys.platform in {"win32", "darwin"}
@@ -183,13 +183,13 @@ class _Looking:
                     yield Finding("info", name, f"it is {_SET_HERE}")
         if tls.client_cert and tls.client_key_password is None:
             certificate = ClientCertificate(tls.client_cert, tls.client_key)
-            yield from self._loaded(f"{table}.client_cert", Contexts(None, table), certificate)
+            yield from self._loaded(f"{table}.client_cert", TlsContexts(None, table), certificate)
         elif tls.client_cert:
             yield from self._opened(f"{table}.client_cert", tls.client_cert)
             yield from self._opened(f"{table}.client_key", tls.client_key or tls.client_cert)
 
     def _loaded(
-        self, subject: str, contexts: Contexts, certificate: ClientCertificate | None
+        self, subject: str, contexts: TlsContexts, certificate: ClientCertificate | None
     ) -> Iterator[Finding]:
         try:
             contexts.get(certificate is None, certificate)

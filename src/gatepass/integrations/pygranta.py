@@ -22,7 +22,7 @@ from requests import PreparedRequest, Request, Response
 from requests.structures import CaseInsensitiveDict
 
 from gatepass._config.locations import ConfigFile
-from gatepass._net.urls import below, prepared, target
+from gatepass._net.urls import below, prepare_url, target
 from gatepass._session.session import Session
 from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError, PluginError, ProfileError
@@ -227,7 +227,7 @@ class _SharedSession(requests.Session):
 
     def _is_profile_origin(self, url: str) -> bool:
         base = self._session.profile.url
-        return target(prepared(below(base, url))) == target(prepared(base))
+        return target(prepare_url(below(base, url))) == target(prepare_url(base))
 
     def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
         """Merge the settings of one request as the session does."""

@@ -180,7 +180,7 @@ class SecretRef:
         return value if isinstance(value, cls | Secret) else cls.parse(value)
 
     def __str__(self) -> str:
-        return " | ".join(_written(source, text) for source, text in self.alternatives)
+        return " | ".join(_to_text(source, text) for source, text in self.alternatives)
 
     def as_written(self) -> str | dict[str, list[str]] | list[Any]:
         """Return the reference in the form that a profile holds, fit for TOML and JSON."""
@@ -190,7 +190,7 @@ class SecretRef:
         ]
         return forms[0] if len(forms) == 1 else forms
 
-    def placed(self, layer: LayerKind, base_dir: Path | None) -> "SecretRef":
+    def with_place(self, layer: LayerKind, base_dir: Path | None) -> "SecretRef":
         """Return the same reference with the place that it was written in."""
         return replace(self, layer=layer, base_dir=str(base_dir) if base_dir else None)
 
@@ -210,16 +210,16 @@ class SecretRef:
         )
         refusals = []
         for source, text in self.alternatives:
-            written = _written(source, text)
+            written = _to_text(source, text)
             try:
-                secret = Secret(_ask(source, text, here))
+                secret = Secret(_call_source(source, text, here))
             except SecretUnavailable as error:
                 log.debug("secret %s: no answer from %s", context.field, written)
                 refusals.append((written, error))
             else:
                 log.debug("secret %s: taken from %s", context.field, written)
                 return secret
-        raise _all_refused(refusals)
+        raise _no_answer(refusals)
 
     def predict(self, context: SecretContext) -> tuple[Finding, ...]:
         """Say what :meth:`resolve` would find in a run without a person. Asks no person.
@@ -236,9 +236,9 @@ class SecretRef:
         )
         found: list[tuple[str, tuple[Finding, ...]]] = []
         for source, text in self.alternatives:
-            written = _written(source, text).rstrip(":")
+            written = _to_text(source, text).rstrip(":")
             try:
-                found.append((written, _predicted(source, text, here)))
+                found.append((written, _predict_one(source, text, here)))
             except PluginError as error:
                 found.append((written, (_problem(here, error.message, error.hint),)))
                 break  # a run would end here, whatever comes after
@@ -250,7 +250,7 @@ class SecretRef:
         return tuple(replace(each, message=f"{written}: {each.message}") for each in mildest)
 
 
-def _written(source: str, text: str) -> str:
+def _to_text(source: str, text: str) -> str:
     if source == "command":
         # The arguments may be long or private; the program's name tells which one it is.
         return f"command {json.loads(text)[0]}"
@@ -294,7 +294,7 @@ def _parse_command(table: dict[str, Any]) -> tuple[str, str]:
     return "command", json.dumps(argv)
 
 
-def _ask(source: str, text: str, context: SecretContext) -> str:
+def _call_source(source: str, text: str, context: SecretContext) -> str:
     function: SecretSource = plugins.load(plugins.SECRETS, source)
     try:
         secret = plugins.call(plugins.SECRETS, source, "failed", lambda: function(text, context))
@@ -308,7 +308,7 @@ def _ask(source: str, text: str, context: SecretContext) -> str:
     return secret
 
 
-def _all_refused(refusals: list[tuple[str, SecretUnavailable]]) -> SecretUnavailable:
+def _no_answer(refusals: list[tuple[str, SecretUnavailable]]) -> SecretUnavailable:
     nobody = isinstance(refusals[-1][1], NobodyThere)
     kind = NobodyThere if nobody else SecretUnavailable
     if len(refusals) == 1:
@@ -367,7 +367,7 @@ def findings_of(
     return (Finding("warning", subject, message, hint="tell its author"),)
 
 
-def _predicted(source: str, text: str, context: SecretContext) -> tuple[Finding, ...]:
+def _predict_one(source: str, text: str, context: SecretContext) -> tuple[Finding, ...]:
     function = plugins.load(plugins.SECRETS, source)
 
     def look() -> Iterable[Finding]:

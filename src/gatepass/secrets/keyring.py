@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Door = Literal["open", "locked", "unknown"]
+LockState = Literal["unlocked", "locked", "unknown"]
 """Whether an entry can be read without a dialog."""
 
 _SECONDS: Final = 5.0
@@ -94,12 +94,12 @@ class Backend:
     Attributes:
         name: its module and class, as ``keyring --list-backends`` shows it.
         refusal: why it is not used; None when it is.
-        most_bytes: how much an entry holds, in UTF-16; None where no limit is known.
+        max_bytes: how much an entry holds, in UTF-16; None where no limit is known.
     """
 
     name: str
     refusal: SecretUnavailable | None
-    most_bytes: int | None = None
+    max_bytes: int | None = None
 
 
 def keyring(text: str, context: SecretContext) -> str:
@@ -125,11 +125,11 @@ def _unattended(text: str, context: SecretContext) -> Iterator[Finding]:
     """Judge the back end, and ask it where that can show no dialog."""
 
     def look() -> tuple[str, set[str], SecretUnavailable | None]:
-        backend, refusal = _chosen(context)
+        backend, refusal = _choose_backend(context)
         return _name(backend), _ancestors(backend), refusal
 
     try:
-        name, ancestors, refusal = _in_time(look, _SECONDS)
+        name, ancestors, refusal = _run(look, _SECONDS)
     except SecretUnavailable as error:
         name, ancestors, refusal = "", set(), error
     if refusal is not None:
@@ -192,7 +192,10 @@ def read(service: str, account: str, access: Access, *, seconds: float | None = 
     Raises:
         SecretUnavailable: the keyring cannot be used.
     """
-    return _in_time(lambda: _get(_usable(access), service, account), _patience(access, seconds))
+    return _run(
+        lambda: _get_password(_require_backend(access), service, account),
+        _deadline_of(access, seconds),
+    )
 
 
 def store(
@@ -213,16 +216,16 @@ def store(
     """
 
     def write() -> None:
-        backend = _usable(access)
+        backend = _require_backend(access)
         _refuse_too_long(backend, secret)
         backend.set_password(service, account, secret)
-        if not constant_time_compare(_get(backend, service, account), secret):
+        if not constant_time_compare(_get_password(backend, service, account), secret):
             raise SecretUnavailable(
                 f"{_name(backend)} did not keep the secret: another one was read back, or none",
                 hint=_WITHOUT,
             )
 
-    _in_time(write, _patience(access, seconds))
+    _run(write, _deadline_of(access, seconds))
 
 
 def remove(service: str, account: str, access: Access, *, seconds: float | None = None) -> None:
@@ -240,19 +243,19 @@ def remove(service: str, account: str, access: Access, *, seconds: float | None 
     """
 
     def delete() -> None:
-        backend = _usable(access)
+        backend = _require_backend(access)
         # Asked first, because back ends report a missing entry and a failure alike.
-        if _get(backend, service, account) is None:
+        if _get_password(backend, service, account) is None:
             raise SecretUnavailable(f"the keyring has no entry {account} of the service {service}")
         backend.delete_password(service, account)
-        if _get(backend, service, account) is not None:
+        if _get_password(backend, service, account) is not None:
             raise SecretUnavailable(
                 f"{_name(backend)} still has an entry {account} of the service {service}",
                 hint="another program stored one of the same name: run it again, or remove it "
                 "with the desktop's password manager",
             )
 
-    _in_time(delete, _patience(access, seconds))
+    _run(delete, _deadline_of(access, seconds))
 
 
 def describe_backend(access: Access, *, seconds: float | None = None) -> Backend:
@@ -267,14 +270,14 @@ def describe_backend(access: Access, *, seconds: float | None = None) -> Backend
     """
 
     def look() -> Backend:
-        backend, refusal = _chosen(access)
+        backend, refusal = _choose_backend(access)
         most = _WINDOWS_BYTES if _WINDOWS in _ancestors(backend) else None
         return Backend(_name(backend), refusal, most)
 
-    return _in_time(look, _patience(access, seconds))
+    return _run(look, _deadline_of(access, seconds))
 
 
-def door(access: Access, *, seconds: float | None = None) -> Door:
+def lock_state(access: Access, *, seconds: float | None = None) -> LockState:
     """Say whether an entry can be read without a dialog. Shows none, and reads no entry.
 
     Args:
@@ -282,22 +285,22 @@ def door(access: Access, *, seconds: float | None = None) -> Door:
         seconds: the deadline; None is 5, or 60 when a person can answer an unlock dialog.
 
     Returns:
-        ``open``; ``locked``, where reading would ask a person to unlock it; or ``unknown``, where
-        the back end cannot be asked about that.
+        ``unlocked``; ``locked``, where reading would ask a person to unlock it; or ``unknown``,
+        where the back end cannot be asked about that.
 
     Raises:
         SecretUnavailable: the keyring cannot be used.
     """
-    return _in_time(lambda: _door(_usable(access)), _patience(access, seconds))
+    return _run(lambda: _lock_state_of(_require_backend(access)), _deadline_of(access, seconds))
 
 
-def _door(backend: "KeyringBackend") -> Door:
+def _lock_state_of(backend: "KeyringBackend") -> LockState:
     ancestors = _ancestors(backend)
     if _FREEDESKTOP in ancestors:
-        return "locked" if _collection_is_locked(backend) else "open"
+        return "locked" if _collection_is_locked(backend) else "unlocked"
     if _MACOS in ancestors:
-        return "locked" if _keychain_is_locked() else "open"
-    return "open" if ancestors & {_WINDOWS, _PLAIN_FILE} else "unknown"
+        return "locked" if _keychain_is_locked() else "unlocked"
+    return "unlocked" if ancestors & {_WINDOWS, _PLAIN_FILE} else "unknown"
 
 
 def _collection_is_locked(backend: "KeyringBackend") -> bool:
@@ -325,22 +328,22 @@ def _keychain_is_locked() -> bool:
     return bool(failed) or not status.value & _UNLOCKED
 
 
-def _patience(access: Access, seconds: float | None) -> float:
+def _deadline_of(access: Access, seconds: float | None) -> float:
     """The deadline in seconds: longer where a dialog may be answered."""
     if seconds is not None:
         return seconds
     return _SECONDS if access.terminal.why_not_ask() else _SECONDS_FOR_A_PERSON
 
 
-def _in_time(work: Callable[[], T], seconds: float) -> T:
+def _run(work: Callable[[], T], seconds: float) -> T:
     """Do the work with a deadline; explain what a back end raises."""
 
     def explain() -> T:
         try:
             return work()
         except BaseException as error:  # noqa: BLE001 - a back end in Rust panics with one
-            explained = _explained(error)
-        raise explained  # outside of the handler, so that it does not lead to the back end's
+            explanation = _explain(error)
+        raise explanation  # outside of the handler, so that it does not lead to the back end's
 
     try:
         return run_with_deadline(explain, seconds, "gatepass-keyring")
@@ -352,7 +355,7 @@ def _in_time(work: Callable[[], T], seconds: float) -> T:
         ) from None
 
 
-def _explained(error: BaseException) -> SecretUnavailable:
+def _explain(error: BaseException) -> SecretUnavailable:
     """Say in our words what a back end raised; its own may hold the secret.
 
     A new error each time: the old one's traceback leads to frames that hold what was answered.
@@ -376,26 +379,26 @@ def _explained(error: BaseException) -> SecretUnavailable:
     return SecretUnavailable(f"the keyring failed with {type(error).__name__}", hint=_WITHOUT)
 
 
-def _usable(access: Access) -> "KeyringBackend":
-    backend, refusal = _chosen(access)
+def _require_backend(access: Access) -> "KeyringBackend":
+    backend, refusal = _choose_backend(access)
     if refusal is not None:
         raise refusal
     return backend
 
 
-def _chosen(access: Access) -> "tuple[KeyringBackend, SecretUnavailable | None]":
+def _choose_backend(access: Access) -> "tuple[KeyringBackend, SecretUnavailable | None]":
     """The first good back end and None, or the first one and why it is refused."""
     try:
         from keyring import get_keyring
 
         backend = get_keyring()
-    except BaseException as error:  # noqa: BLE001 - as in _in_time
+    except BaseException as error:  # noqa: BLE001 - as in _run
         raise SecretUnavailable(
             f"the keyring package cannot choose a back end ({type(error).__name__})",
             hint="look at the variable PYTHON_KEYRING_BACKEND, and at keyringrc.cfg in the "
             "folder that `keyring diagnose` shows",
         ) from None
-    judged = [(link, _refusal(link, access)) for link in _links(backend)]
+    judged = [(link, _refusal_of(link, access)) for link in _links(backend)]
     return next((pair for pair in judged if pair[1] is None), judged[0])
 
 
@@ -407,7 +410,7 @@ def _links(backend: "KeyringBackend") -> "list[KeyringBackend]":
     return list(chain.backends) or [backend]
 
 
-def _refusal(backend: "KeyringBackend", access: Access) -> SecretUnavailable | None:
+def _refusal_of(backend: "KeyringBackend", access: Access) -> SecretUnavailable | None:
     """Why a back end is not used; None when it is good enough."""
     ancestors = _ancestors(backend)
     if ancestors & {_FAIL, _CHAIN}:  # a chain is only left over where it has no links
@@ -455,7 +458,7 @@ def _name(backend: "KeyringBackend") -> str:
     return f"{type(backend).__module__}.{type(backend).__qualname__}"
 
 
-def _get(backend: "KeyringBackend", service: str, account: str) -> str | None:
+def _get_password(backend: "KeyringBackend", service: str, account: str) -> str | None:
     secret: object = backend.get_password(service, account)
     if secret is None or isinstance(secret, str):
         return secret

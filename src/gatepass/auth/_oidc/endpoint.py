@@ -4,7 +4,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from gatepass._net.urls import is_loopback, leads_here
+from gatepass._net.urls import is_loopback, is_this_computer
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.errors import GatepassError
 
@@ -39,7 +39,7 @@ def check_endpoint(url: str, name: str = "the address", *, said_by: str = "") ->
         EndpointRefused: says why.
     """
     problem = _problem_of(url)
-    if not problem and said_by and leads_here(url) and not leads_here(said_by):
+    if not problem and said_by and is_this_computer(url) and not is_this_computer(said_by):
         problem = f"it is on this very computer, and {host_of(said_by)}, which names it, is not"
     if not problem:
         return
