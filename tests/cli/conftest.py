@@ -12,7 +12,7 @@ from tests.support.peers.environ import clean_environ
 
 def make_home(environ: dict[str, str], work: Path) -> Home:
     (work / ".git").mkdir(parents=True)
-    return Home(environ, work)
+    return Home(environ, work, in_process=True)
 
 
 @pytest.fixture

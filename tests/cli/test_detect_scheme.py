@@ -178,7 +178,7 @@ def test_a_redirect_is_not_followed(home: Home) -> None:
 @pytest.mark.parametrize("words", [("--offline",), ("--scheme", "anonymous")])
 def test_nobody_is_asked_who_need_not_be(home: Home, words: tuple[str, ...]) -> None:
     with echo(lambda _: Answer()) as server:
-        done = home.run("init", "dev", "--url", server.url, *words)
+        done = home.apart.run("init", "dev", "--url", server.url, *words)
 
     assert server.seen == []
     assert "asking" not in done.stderr

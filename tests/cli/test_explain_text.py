@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -353,16 +352,8 @@ def _with_password(reference: str) -> str:
 Outcome = tuple[str | None, bool, list[tuple[str, str]]]
 
 
-def _called(home: Home, *arguments: str) -> Outcome:
-    return _outcome_of(home.call("show", "prod", "--origin", "--resolve", "--json", *arguments))
-
-
-def _outcome(home: Home) -> Outcome:
-    """The same in a process of its own, which chooses a keyring of its own."""
-    return _outcome_of(home.run("show", "prod", "--origin", "--resolve", "--json"))
-
-
-def _outcome_of(done: "subprocess.CompletedProcess[str]") -> Outcome:
+def _outcome(home: Home, *arguments: str) -> Outcome:
+    done = home.run("show", "prod", "--origin", "--resolve", "--json", *arguments)
     assert done.returncode == 0, done.stderr
     assert "hunter2" not in done.stdout + done.stderr
     (told,) = json.loads(done.stdout)["references"]
@@ -380,8 +371,8 @@ def test_the_first_that_answers_is_used_and_the_others_are_not_asked(home: Home)
     )
     there = home.having(EMPTY="", SET="hunter2")
 
-    used, certain, states = _called(there)
-    text = there.call("show", "prod", "--origin", "--resolve").stdout
+    used, certain, states = _outcome(there)
+    text = there.run("show", "prod", "--origin", "--resolve").stdout
 
     assert (used, certain) == ("env:SET", True)
     assert [state for _, state in states] == ["no answer"] * 4 + ["answers"] + ["not needed"] * 2
@@ -398,9 +389,9 @@ def test_a_command_runs_where_a_session_would_run_it_and_only_there(home: Home) 
     file = home.write(home.work / "other.toml", text)
     there = home.having(SET="x")
 
-    own = _called(there)
-    named = _called(there, "--config-file", str(file))
-    listed = there.call("secret", "list").stdout
+    own = _outcome(there)
+    named = _outcome(there, "--config-file", str(file))
+    listed = there.run("secret", "list").stdout
 
     assert own == ("command echo", True, [("command echo", "answers"), ("env:SET", "not needed")])
     assert named == ("env:SET", True, [("command echo", "no answer"), ("env:SET", "answers")])
@@ -411,7 +402,7 @@ def test_where_nobody_is_a_prompt_gives_no_answer(home: Home) -> None:
     home.user(_with_password('"prompt:Who?"'))
 
     used, certain, states = _outcome(home)
-    text = home.run("show", "prod", "--origin", "--resolve").stdout
+    text = home.apart.run("show", "prod", "--origin", "--resolve").stdout
 
     assert (used, certain, states) == (None, True, [("prompt:Who?", "no answer")])
     assert "nobody is there: there is no terminal to ask on" in text
@@ -525,7 +516,7 @@ def test_what_cannot_be_told_without_asking_is_left_open(desk: Home) -> None:
 def test_the_vaults_key_is_a_reference_too(home: Home) -> None:
     home.user('vault_key = "env:KEY"\n' + _with_password('"env:SET"'))
 
-    done = home.having(KEY="hunter2").call("show", "--origin", "--resolve", "--json")
+    done = home.having(KEY="hunter2").run("show", "--origin", "--resolve", "--json")
 
     told = {each["field"]: each["used"] for each in json.loads(done.stdout)["references"]}
     assert told == {"auth.password": None, "vault_key": "env:KEY"}
@@ -535,7 +526,7 @@ def test_the_vaults_key_is_a_reference_too(home: Home) -> None:
 def test_resolve_goes_with_origin(home: Home) -> None:
     home.user(_with_password('"env:SET"'))
 
-    done = home.call("show", "prod", "--resolve")
+    done = home.run("show", "prod", "--resolve")
 
     assert done.returncode == 2
     assert "--resolve goes with --origin" in done.stderr

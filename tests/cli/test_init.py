@@ -145,8 +145,8 @@ def test_a_person_who_types_the_password_itself_does_not_see_it_again(home: Home
 
 
 def test_where_nobody_is_all_missing_options_are_named(home: Home) -> None:
-    nothing = home.run("init")
-    half = home.run("init", "prod", "--url", "https://x.y/", "--scheme", "basic")
+    nothing = home.apart.run("init")
+    half = home.apart.run("init", "prod", "--url", "https://x.y/", "--scheme", "basic")
 
     assert nothing.returncode == 2
     assert "missing: NAME, --url, --scheme (" in nothing.stderr

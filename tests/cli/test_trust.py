@@ -37,7 +37,7 @@ def test_a_person_sees_what_the_file_may_do_and_says_y(home: Home) -> None:
     assert 'url = "https://mi.example.com/mi"' in shown
     assert "tls.verify = false" in shown
     assert 'auth.token runs a command: ["cat", "/etc/passwd"]' in shown
-    assert home.call("show").returncode == 0
+    assert home.run("show").returncode == 0
 
 
 def test_an_empty_answer_is_a_no(home: Home) -> None:
@@ -47,17 +47,17 @@ def test_an_empty_answer_is_a_no(home: Home) -> None:
         child.sendline("")
         assert ended(child) == 1
 
-    assert home.call("show").returncode == 2
+    assert home.run("show").returncode == 2
 
 
 def test_where_nobody_is_it_ends_with_3_and_trusts_nothing(home: Home) -> None:
     home.project(FILE)
 
-    done = home.call("trust")
+    done = home.run("trust")
 
     assert done.returncode == 3
     assert "--yes" in done.stderr
-    assert home.call("show").returncode == 2
+    assert home.run("show").returncode == 2
 
 
 def test_a_yes_from_a_pipe_is_nobodys_yes(home: Home) -> None:
@@ -326,22 +326,22 @@ def test_the_command_admits_an_owner_only_where_the_file_is_named(home: Home) ->
     path = home.project(THEIRS)
     os.chown(path, STRANGER, STRANGER)
 
-    unnamed = home.call("trust", "--yes")
+    unnamed = home.run("trust", "--yes")
     assert unnamed.returncode == 1
     assert f"not trusted: {path} belongs to another user, number {STRANGER}" in unnamed.stderr
 
-    named = home.call("trust", "--yes", str(path))
+    named = home.run("trust", "--yes", str(path))
     assert named.returncode == 0
     assert f"{path} belongs to another user, number {STRANGER}, who can change it" in named.stderr
-    assert "https://evil.example.com/" in home.call("show", "prod").stdout
-    assert "unchanged" in home.call("trust", "--list").stdout
-    assert "trusted already" in home.call("trust").stderr
+    assert "https://evil.example.com/" in home.run("show", "prod").stdout
+    assert "unchanged" in home.run("trust", "--list").stdout
+    assert "trusted already" in home.run("trust").stderr
 
     os.chown(path, OTHER, OTHER)
-    assert "other owner" in home.call("trust", "--list").stdout
-    assert "has got another owner since it was trusted" in home.call("check").stdout
-    assert home.call("trust", "--yes", str(path)).returncode == 0
-    assert "https://evil.example.com/" in home.call("show", "prod").stdout
+    assert "other owner" in home.run("trust", "--list").stdout
+    assert "has got another owner since it was trusted" in home.run("check").stdout
+    assert home.run("trust", "--yes", str(path)).returncode == 0
+    assert "https://evil.example.com/" in home.run("show", "prod").stdout
 
 
 @as_root
@@ -349,8 +349,8 @@ def test_the_doctor_tells_it_and_names_nobody_in_a_report(home: Home) -> None:
     path = home.project(THEIRS)
     os.chown(path, STRANGER, STRANGER)
 
-    full = home.call("check")
-    redacted = home.call("check", "--redacted")
+    full = home.run("check")
+    redacted = home.run("check", "--redacted")
 
     assert f"belongs to another user, number {STRANGER}" in full.stdout
     assert f"gatepass trust {path}" in full.stdout

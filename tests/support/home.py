@@ -1,7 +1,5 @@
 """A person's home folder in which the command runs, and its ways to run."""
 
-import contextlib
-import io
 import os
 import subprocess
 import sys
@@ -11,10 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gatepass
-from gatepass._config.locations import Locations
-from gatepass._system.terminal import Terminal
-from gatepass.cli import run
-from gatepass.cli._context import Context
+from tests.support.in_process import needs_a_process, run_in_process
 from tests.support.peers.terminal import terminal, without_terminal
 
 if TYPE_CHECKING:
@@ -26,11 +21,19 @@ SOURCES = str(Path(gatepass.__file__).parent.parent)
 
 @dataclass(frozen=True)
 class Home:
-    """A home folder, a working directory that is a repository, and an environment."""
+    """A home folder, a working directory that is a repository, and an environment.
+
+    Attributes:
+        environ: all variables.
+        work: the working directory.
+        path: folders of more packages; they take a process of their own.
+        in_process: whether a command is run in the process of the tests, where that can be.
+    """
 
     environ: dict[str, str]
     work: Path
     path: list[str] = field(default_factory=list)
+    in_process: bool = False
 
     @property
     def user_file(self) -> Path:
@@ -55,22 +58,16 @@ class Home:
     def having(self, **variables: str) -> "Home":
         return replace(self, environ=self.environ | variables)
 
-    def run(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-        """Run the command where nobody is."""
-        return without_terminal((*ARGV, *arguments), self._environ(), stdin=stdin, cwd=self.work)
+    @property
+    def apart(self) -> "Home":
+        """The same, where each command is a process of its own."""
+        return replace(self, in_process=False)
 
-    def call(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run the command in this process, and with its keyring, where nobody is."""
-        config, state = (
-            Path(self.environ[f"XDG_{each}_HOME"], "gatepass") for each in ("CONFIG", "STATE")
-        )
-        home = Path(self.environ["HOME"])
-        locations = Locations((), config / "profiles.toml", state, self.work, home)
-        context = Context(self.environ, Terminal(self.environ, interactive=False), locations)
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run(arguments, context)
-        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    def run(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+        """Run the command where nobody is; in this process where ``in_process`` says so."""
+        if self.in_process and not self.path and not needs_a_process(self.environ):
+            return run_in_process(arguments, self.environ, stdin=stdin, cwd=self.work)
+        return without_terminal((*ARGV, *arguments), self._environ(), stdin=stdin, cwd=self.work)
 
     def sit(
         self, *arguments: str, columns: int = 100
