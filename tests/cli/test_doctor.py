@@ -18,7 +18,6 @@ from gatepass._system.terminal import Terminal
 from gatepass.cli import run
 from gatepass.cli._context import Context
 from gatepass.cli._doctor import diagnose_machine
-from gatepass.cli._doctor_machine import clock_finding
 from gatepass.cli._redaction import Redactor
 from gatepass.sandbox.provider import IdentityProvider
 from tests.support.echo import Answer, echo
@@ -98,7 +97,7 @@ def test_a_machine_in_order_has_no_problem(desk: Home) -> None:
     assert one(found, "keyring")["message"] == (
         "keyring.backends.SecretService.Keyring answers, and is unlocked"
     )
-    assert {"gatepass", "Python", "packages", "person", "browser", "clock"} <= {
+    assert {"gatepass", "Python", "packages", "person", "browser", "files"} <= {
         each["subject"] for each in found
     }
 
@@ -194,7 +193,7 @@ def test_a_keyring_that_cannot_be_used_is_a_problem_where_a_profile_needs_it(
     assert finding["verdict"] == "problem"
     assert said in finding["message"]
     assert finding["message"].endswith("; needed by api")
-    assert one(found, "clock"), "what comes after it is told too"
+    assert of(found, "files"), "what comes after it is told too"
 
 
 @pytest.mark.parametrize("text", [ANONYMOUS, BY_EITHER])
@@ -386,13 +385,6 @@ def test_a_proxy_that_is_no_address_is_a_problem(
     code, found = look(ALL_PROXY=value)
 
     assert (code, one(found, "ALL_PROXY")["verdict"]) == (1, "problem")
-
-
-def test_a_clock_before_the_installation_is_wrong_and_any_other_unknown() -> None:
-    installed = 1_700_000_000.0
-
-    assert clock_finding(installed - 3600, installed).verdict == "problem"
-    assert clock_finding(installed + 3600, installed).verdict == "info"
 
 
 # ---------------------------------------------------------------- a person

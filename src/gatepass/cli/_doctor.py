@@ -2,8 +2,8 @@
 
 It changes nothing, asks no person, opens no connection to a server of a profile and runs no program
 of a profile. A vault in a redis is asked. Each part looks at one thing, in a thread of its own with
-a deadline: a keyring, a ticket cache or a folder on the network may hang for ever, and the rest
-shall be told all the same.
+a deadline: a keyring, a ticket cache or a folder on the network may hang for ever, and the other
+findings must be shown all the same.
 
 What is a problem depends on the profiles: a missing keyring is none where no profile asks for one.
 """
@@ -23,9 +23,7 @@ T = TypeVar("T")
 Look = Callable[[DoctorContext], Iterable[Finding]]
 
 _SECONDS: Final = 20.0  # for a folder on the network
-_SECONDS_FOR_LOCKS: Final = (
-    60.0  # the check of locks starts a process, and has deadlines of its own
-)
+_SECONDS_FOR_LOCKS: Final = 60.0  # it starts a process, and has deadlines of its own
 
 # What is looked at, and the seconds that it has. The keyring's own deadline of 5 s comes first.
 PARTS: Final[tuple[tuple[str, float, Look], ...]] = (
@@ -37,7 +35,6 @@ PARTS: Final[tuple[tuple[str, float, Look], ...]] = (
     ("kerberos", _SECONDS, _doctor_machine.kerberos),
     ("certificates", _SECONDS, _doctor_machine.certificates),
     ("proxy", _SECONDS, _doctor_machine.proxies),
-    ("clock", _SECONDS, _doctor_machine.clock),
     ("files", _SECONDS, _doctor_files.files),
     ("profiles", _SECONDS, _doctor_files.profiles),
     ("permissions", _SECONDS, _doctor_files.permissions),
@@ -81,8 +78,8 @@ _HANGS: Final = "look for a drive or a server of this name that does not answer"
 def _in_time(work: Callable[[], list[T]], seconds: float) -> list[T] | str:
     """Do the work in a daemon thread; return what it returned, or what became of it.
 
-    Any error of one part must not keep the others from being told. Only its kind is said: its
-    text may be anything.
+    An error of one part must not hide the findings of the others. Only its kind is shown: its text
+    may hold a secret.
     """
     try:
         return run_with_deadline(work, seconds, "gatepass-doctor")

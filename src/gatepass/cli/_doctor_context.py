@@ -11,6 +11,7 @@ from gatepass._config.profile import MachineSettings, Profile, references
 from gatepass._system.findings import Finding, Verdict
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import keeps_tokens
+from gatepass.cli._output import counted
 from gatepass.cli._problems import complaints_of
 from gatepass.cli._redaction import Redactor
 from gatepass.errors import GatepassError
@@ -79,7 +80,7 @@ class DoctorContext:
         if not names:
             return ""
         if self.redactor.redacted:
-            return f"{len(names)} profile{'s' * (len(names) != 1)}"
+            return counted(len(names), "profile")
         return ", ".join(names)
 
     def missing(self, need: str, subject: str, message: str, hint: str = "") -> Finding:

@@ -4,6 +4,7 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from gatepass._system import plugins
 from gatepass._system.findings import Finding
 from gatepass._system.text import local_time, time_span
 from gatepass.cli._doctor_context import DoctorContext
+from gatepass.cli._redaction import Redactor
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
 
 _PACKAGES: Final = (
@@ -80,12 +82,9 @@ def plug_ins(doctor: DoctorContext) -> Iterator[Finding]:
             if name in built_in or any(repr(name) in sentence for sentence in conflicts):
                 continue
             shown = f"{name} of {group}"
+            load = plugins.load_scheme if group == plugins.AUTH else partial(plugins.load, group)
             try:
-                _ = (
-                    plugins.load_scheme(name)
-                    if group == plugins.AUTH
-                    else plugins.load(group, name)
-                )
+                load(name)
             except PluginError as error:
                 message = doctor.redactor.said(f"{shown} cannot be used", error.message)
                 hint = "reinstall the package, or tell its author"
@@ -141,7 +140,7 @@ def keyring(doctor: DoctorContext) -> Iterator[Finding]:
         message = f"{backend.name} was not asked: it might ask a person"
         yield Finding("warning", "keyring", message)
     elif doctor.context.terminal.why_not_ask() is None:
-        message = f"{backend.name} is locked; who reads a secret is asked to unlock it"
+        message = f"{backend.name} is locked; reading a secret asks to unlock it"
         yield Finding("info", "keyring", message)
     else:
         message = f"{backend.name} is locked, and nobody is there to unlock it"
@@ -194,63 +193,58 @@ def certificates(doctor: DoctorContext) -> Iterator[Finding]:
     """Read the authorities that a session would trust where the profile names none."""
     environ = doctor.context.environ
     path = authorities_of(None, environ)
-    if path is None:
-        yield from _of_the_system(environ, doctor)
+    if path is not None:
+        variable = next(name for name in _BUNDLES if environ.get(name) == path)
+        yield _of_a_bundle(variable, path, doctor.redactor)
         return
-    variable = next(name for name in _BUNDLES if environ.get(name) == path)
-    shown = doctor.redactor.path(path)
+    for name in _DEFAULTS:
+        path = environ.get(name)
+        if path and not Path(path).exists():
+            message = f"{doctor.redactor.path(path)} does not exist"
+            yield Finding("problem", name, message, f"correct {name}, or unset it")
+    yield _of_the_system()
+
+
+def _of_a_bundle(variable: str, path: str, redactor: Redactor) -> Finding:
+    shown = redactor.path(path)
     try:
         tls = TlsContexts(path).get()
     except ProfileError as error:
-        message = doctor.redactor.within(error.message, [path])
         hint = f"{variable} names it: correct the path, or unset it"
-        yield Finding("problem", variable, message, hint)
-        return
+        return Finding("problem", variable, redactor.within(error.message, [path]), hint)
     if Path(path).is_dir():
-        count, where = _hashed(Path(path)), f"the folder {shown}"
-        hint = f"run: openssl rehash {doctor.redactor.pasted(path)}"
+        count, where = _count_hashed(Path(path)), f"the folder {shown}"
+        hint = f"run: openssl rehash {redactor.pasted(path)}"
     else:
         count, where = tls.cert_store_stats()["x509_ca"], shown
         hint = "put the certificate of the authority into it, not that of a server"
     if count:
-        yield Finding("ok", variable, f"{where} holds {_authorities(count)}")
-    else:
-        yield Finding("problem", variable, f"{where} holds no certificate of an authority", hint)
+        return Finding("ok", variable, f"{where} holds {_authorities(count)}")
+    return Finding("problem", variable, f"{where} holds no certificate of an authority", hint)
 
 
-def _of_the_system(environ: Mapping[str, str], doctor: DoctorContext) -> Iterator[Finding]:
+def _of_the_system() -> Finding:
     """Count the authorities of the system, as far as they lie where OpenSSL looks."""
-    for name in _DEFAULTS:
-        path = environ.get(name)
-        if path and not Path(path).exists():
-            shown = doctor.redactor.path(path)
-            yield Finding(
-                "problem", name, f"{shown} does not exist", f"correct {name}, or unset it"
-            )
     if sys.platform in {"win32", "darwin"}:
-        yield Finding("ok", "certificates", "the system's own store is used")
-        return
-    paths = ssl.get_default_verify_paths()
+        return Finding("ok", "certificates", "the system's own store is used")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with suppress(OSError):
         tls.set_default_verify_paths()
-    count = tls.cert_store_stats()["x509_ca"]
-    count = count or (_hashed(Path(paths.capath)) if paths.capath else 0)
+    folder = ssl.get_default_verify_paths().capath
+    count = tls.cert_store_stats()["x509_ca"] or (_count_hashed(Path(folder)) if folder else 0)
     if count:
         message = f"the system's store is used; it holds {_authorities(count)}"
-        yield Finding("ok", "certificates", message)
-    else:
-        message = "OpenSSL finds no authority in its usual places"
-        yield Finding("warning", "certificates", message, _NO_AUTHORITY)
+        return Finding("ok", "certificates", message)
+    message = "OpenSSL finds no authority in its usual places"
+    return Finding("warning", "certificates", message, _NO_AUTHORITY)
 
 
-def _hashed(folder: Path) -> int:
+def _count_hashed(folder: Path) -> int:
     """Count the files that OpenSSL finds in a folder, by their names."""
     import re
 
-    return sum(
-        re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", each.name) is not None for each in folder.iterdir()
-    )
+    names = (each.name for each in folder.iterdir())
+    return sum(re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", name) is not None for name in names)
 
 
 def _authorities(count: int) -> str:
@@ -262,8 +256,8 @@ _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 def proxies(doctor: DoctorContext) -> Iterator[Finding]:
     """Tell the variables that name proxies, without what logs on at one."""
-    found = list(_set(doctor.context.environ))
-    for name, value in found:
+    found = dict(_variables_set(doctor.context.environ))
+    for name, value in found.items():
         if name.lower() == "no_proxy":
             count = len([each for each in value.split(",") if each.strip()])
             names = f"{count} name{'s' * (count != 1)}"
@@ -281,7 +275,7 @@ def proxies(doctor: DoctorContext) -> Iterator[Finding]:
         yield Finding("ok", "proxy", "no variable names one")
 
 
-def _set(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _variables_set(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Each variable that counts: the one in small letters wins, as in requests."""
     for name in _PROXIES:
         each = name if environ.get(name) else name.upper()
@@ -301,26 +295,3 @@ def _is_address(url: str) -> bool:
     except ValueError:
         return False
     return bool(parts.hostname)
-
-
-def clock(_: DoctorContext) -> Iterator[Finding]:
-    """Say what can be said of the clock without asking a server."""
-    import time
-
-    yield clock_finding(time.time(), Path(_version.__file__).stat().st_mtime)
-
-
-def clock_finding(now: float, written: float) -> Finding:
-    """Judge the clock by a file that was written in the past.
-
-    Args:
-        now: what the clock says, in seconds since 1970.
-        written: when the file was written, by the same clock.
-    """
-    if now < written - 60:
-        message = f"it says {local_time(now)}, and gatepass was installed later than that"
-        return Finding(
-            "problem", "clock", message, "set the clock: TLS, tokens and Kerberos need it"
-        )
-    message = f"it says {local_time(now)}; whether that is right cannot be told without a server"
-    return Finding("info", "clock", message, "gatepass check NAME compares it with the server's")

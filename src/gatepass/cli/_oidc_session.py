@@ -74,10 +74,10 @@ def session_of(context: Context, profile: Profile, **auth: Any) -> "Iterator[Ses
 
 @contextmanager
 def login_of(context: Context, profile: Profile) -> "Iterator[OidcLogin]":
-    """Build the login of a profile alone, for who has no request to make.
+    """Build the login of a profile, without a session for its server.
 
-    The way to the identity provider is prepared when something is to be sent: a token that is
-    stored and still valid costs no import of requests.
+    The HTTP client is made when something is to be sent: a token that is stored and still valid
+    costs no import of requests.
 
     Args:
         context: the surroundings.
@@ -93,21 +93,7 @@ def login_of(context: Context, profile: Profile) -> "Iterator[OidcLogin]":
 
     def http() -> "requests.Session":
         if not opened:
-            from gatepass._session.adapter import PlainSession
-            from gatepass._session.network import (
-                network_of,
-                network_of_provider,
-                warn_if_unverified,
-            )
-            from gatepass.auth._oidc.status import LONGEST_RENEWAL
-
-            _output.waiting(f"renewing the login (for at most {LONGEST_RENEWAL:g} s) ...")
-
-            server, _ = network_of(profile, context, secrets)
-            elsewhere = network_of_provider(profile, context, secrets)
-            secrets.raise_missing()
-            warn_if_unverified(profile)
-            opened.append(PlainSession(profile.origin, server, *elsewhere))
+            opened.append(_open_plain_session(context, profile, secrets))
         return opened[0]
 
     auth_context = AuthContext(
@@ -135,6 +121,22 @@ def login_of(context: Context, profile: Profile) -> "Iterator[OidcLogin]":
     finally:
         for plain in opened:
             plain.close()
+
+
+def _open_plain_session(
+    context: Context, profile: Profile, secrets: ResolvedSecrets
+) -> "requests.Session":
+    """Open a session without credentials, for requests to the identity provider."""
+    from gatepass._session.adapter import PlainSession
+    from gatepass._session.network import network_of, network_of_provider, warn_if_unverified
+    from gatepass.auth._oidc.status import LONGEST_RENEWAL
+
+    _output.waiting(f"renewing the login (for at most {LONGEST_RENEWAL:g} s) ...")
+    server, _ = network_of(profile, context, secrets)
+    elsewhere = network_of_provider(profile, context, secrets)
+    secrets.raise_missing()
+    warn_if_unverified(profile)
+    return PlainSession(profile.origin, server, *elsewhere)
 
 
 def of_the_login(session: "Session", name: str) -> Any:

@@ -25,7 +25,7 @@ from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from gatepass._session.check import CheckResult
-from gatepass._session.session import Session
+    from gatepass._session.session import Session
 
 _FAILED = 1
 

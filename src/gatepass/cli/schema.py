@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from gatepass._config import files, json_schema, trust
+from gatepass._config import files, trust
 from gatepass._config.layer import is_own
 from gatepass._config.locations import Locations
 from gatepass._system.files import replace
@@ -44,6 +44,8 @@ def schema(context: Context, file: Path | None, part: bool, to_stdout: bool) -> 
     Writes the JSON Schema beside the file, and into the file the line by which editors find it.
     Without FILE: your own profiles.toml. The schema knows the schemes that are installed here.
     """
+    from gatepass._config import json_schema  # imports pydantic
+
     path = files.absolute(file) if file else context.locations.user
     layer = layer_of(path, context.locations)
     part = part or _is_part(layer, context.locations)
