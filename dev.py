@@ -3,6 +3,7 @@
     python3 dev.py demo [ARGUMENTS]    try gatepass against its own sandbox
     python3 dev.py check               lint, format, types, documentation
     python3 dev.py test                the checks, then all tests
+    python3 dev.py test --quick        the tests that need no browser, KDC, notebook or cluster
     python3 dev.py test ARGUMENTS      pytest alone, with these arguments
     python3 dev.py oldest [ARGUMENTS]  pytest with the oldest packages that pyproject.toml allows
 
@@ -79,6 +80,9 @@ def main(arguments: list[str]) -> int:
     if verb == "check" and not rest:
         prepare(TEST_EXTRAS)
         return check()
+    if verb == "test" and rest == ["--quick"]:
+        prepare(TEST_EXTRAS)
+        return run("pytest", "-m", "not slow")
     if verb == "test":
         prepare_tests()
         failed = 0 if rest else check() or install_wheel()

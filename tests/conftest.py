@@ -49,6 +49,18 @@ _FOREIGN = (
 )
 
 
+# What takes seconds to start, or minutes to prove.
+_SLOW_PEERS = {"apache", "browser", "kdc", "keyring_folder", "oidc_provider", "redis", "squid"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs such a peer, and each story, as slow: `dev.py test --quick` leaves it out."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & _SLOW_PEERS or "stories" in item.path.parts:
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Give each test a home of its own and none of the machine's settings."""
