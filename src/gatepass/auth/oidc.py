@@ -1,4 +1,4 @@
-"""``scheme = "oidc"``: OpenID Connect. Log in once in a browser, run unattended ever after."""
+"""``scheme = "oidc"``: OpenID Connect, a login in a browser that is stored and renewed."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gatepass._vault.records import Tokens
 from gatepass.auth._oidc.http import InvalidResponse, ProviderResponse
 from gatepass.auth._oidc.token_response import (
-    LONGEST_WAIT,
+    MAX_RETRY_AFTER,
     AccessDenied,
     Denied,
     DeviceExpired,
@@ -330,7 +330,7 @@ def test_not_now_is_told_apart_from_no(status: int, error: str) -> None:
     [
         ("7", 7),
         ("0", 0),
-        ("1000000000", LONGEST_WAIT),
+        ("1000000000", MAX_RETRY_AFTER),
         ("9" * 30, None),
         ("-5", None),
         ("1.5", None),
@@ -338,7 +338,7 @@ def test_not_now_is_told_apart_from_no(status: int, error: str) -> None:
         ("", None),
         ("Fri, 15 Jan 2027 08:01:30 GMT", 90),
         ("Fri, 15 Jan 2027 07:00:00 GMT", 0),
-        ("Fri, 15 Jan 2099 08:00:00 GMT", LONGEST_WAIT),
+        ("Fri, 15 Jan 2099 08:00:00 GMT", MAX_RETRY_AFTER),
         ("Fri, 99 Jan 2027 08:00:00 GMT", None),
     ],
 )

@@ -32,7 +32,7 @@ _SLOW_DOWN: Final = 5.0  # seconds that each slow_down adds, for good (section 3
 _MIN_INTERVAL: Final = 1.0  # seconds between two requests, at least ...
 _MAX_INTERVAL: Final = 60.0  # ... and at most, unless a busy provider asks for more
 _FOREVER: Final = 1e9  # seconds
-_LONGEST_CODE: Final = 64  # characters that a person can be asked to enter
+_MAX_CODE: Final = 64  # characters that a person can be asked to enter
 _RESERVED: Final = frozenset({"client_id", "client_secret", "scope"})
 
 
@@ -68,7 +68,7 @@ class _DeviceCode:
             InvalidResponse: something that is needed is missing or unusable.
         """
         user_code = _text(found, "user_code")
-        if len(user_code) > _LONGEST_CODE or not user_code.isprintable():
+        if len(user_code) > _MAX_CODE or not user_code.isprintable():
             raise _unusable("a user_code that nobody can enter")
         # Google calls it verification_url.
         name = "verification_uri" if "verification_uri" in found else "verification_url"
@@ -233,7 +233,7 @@ def _is_web_address(value: object, endpoint: str) -> bool:
         check_endpoint(value.partition("#")[0], said_by=endpoint)
     except EndpointRefused:
         return False
-    return value.isprintable() and len(value.partition("#")[2]) <= _LONGEST_CODE
+    return value.isprintable() and len(value.partition("#")[2]) <= _MAX_CODE
 
 
 def _seconds(value: object, otherwise: float) -> float:

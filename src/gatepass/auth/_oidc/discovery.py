@@ -29,7 +29,7 @@ _HINT: Final = "write   issuer = ... and client_id = ...   into the profile's au
 _CLIENT_ID: Final = re.compile(r"[\x20-\x7e]{1,512}")  # RFC 6749, appendix A.1
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,512}")  # RFC 6749, appendix A.4
 _AUDIENCE: Final = re.compile(r"[\x21-\x7e]{1,2047}")
-_MOST_SCOPES: Final = 100
+_MAX_SCOPES: Final = 100
 
 
 class DiscoveryFailed(GatepassError):
@@ -222,7 +222,7 @@ def _bearer(challenges: tuple[Challenge, ...]) -> dict[str, str]:
 
 def _scopes(text: str) -> tuple[str, ...]:
     scopes = tuple(dict.fromkeys(text.split()))
-    if len(scopes) > _MOST_SCOPES or not all(map(_SCOPE.fullmatch, scopes)):
+    if len(scopes) > _MAX_SCOPES or not all(map(_SCOPE.fullmatch, scopes)):
         raise DiscoveryFailed("the scope that the server names is malformed", hint=_HINT)
     return scopes
 

@@ -2,7 +2,7 @@
 
 requests does that in a worker thread, with a deadline for the whole exchange and a limit to what is
 read; no redirect is followed and no login of ``.netrc`` added. A form may be worth a login, and the
-provider may have been named by a server that nobody has reason to trust.
+provider may have been named by a server that is not trusted.
 """
 
 import io

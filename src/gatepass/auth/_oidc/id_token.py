@@ -18,12 +18,12 @@ from gatepass.secrets import Secret, constant_time_compare
 if TYPE_CHECKING:
     from requests import Session
 
-_LONGEST: Final = 65_536  # characters of a token
-_LONGEST_HEADER: Final = 8192  # characters; one with a certificate chain has a few thousand
+_MAX_LENGTH: Final = 65_536  # characters of a token
+_MAX_HEADER: Final = 8192  # characters; one with a certificate chain has a few thousand
 _LEEWAY: Final = 60  # seconds by which two clocks may differ
 _MAX_KEYS: Final = 20  # that are tried where the token names none
 _RSA_BITS: Final = range(2048, 16_385)
-_LONGEST_SUBJECT: Final = 255  # characters, by OpenID Connect Core, section 2
+_MAX_SUBJECT: Final = 255  # characters, by OpenID Connect Core, section 2
 _PART_COUNT: Final = 3
 _PUBLIC_MEMBERS: Final = ("kty", "n", "e", "crv", "x", "y")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -112,10 +112,10 @@ def _invalid(why: str) -> InvalidIdToken:
 
 def _parse(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return header and claims, not yet to be believed."""
-    parts = text.split(".") if len(text) <= _LONGEST else []
+    parts = text.split(".") if len(text) <= _MAX_LENGTH else []
     if len(parts) != _PART_COUNT or not all(map(_BASE64URL.fullmatch, parts)):
         raise _invalid("is not a signed JSON Web Token of usual length")
-    if len(parts[0]) > _LONGEST_HEADER:
+    if len(parts[0]) > _MAX_HEADER:
         raise _invalid("has a header that is too long")
     try:
         return json_object(_decode(parts[0])), json_object(_decode(parts[1]))
@@ -224,7 +224,7 @@ def _check_access_token(
 
 def _check_subject(claims: Mapping[str, Any], before: str | None) -> str:
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT:
         raise _invalid("does not say who logged on (sub)")
     if before is not None and subject != before:
         raise _invalid("is about another person than the stored login (sub)")
@@ -284,7 +284,7 @@ def _is_signed_by(data: Mapping[str, Any], text: str, algorithm: str) -> bool:
     from joserfc.jwk import JWKRegistry
 
     class Registry(jws.JWSRegistry):
-        max_header_length = _LONGEST_HEADER
+        max_header_length = _MAX_HEADER
 
         def get_alg(self, name: str) -> Any:
             # The original warns about EdDSA, which is only about to get another name.

@@ -1,7 +1,7 @@
-"""The page that a browser shows at the end of a login.
+"""The pages that redirect_server.py sends to the browser at the end of a login.
 
-Everything here is fixed: nothing of a request or of a provider's answer ever gets into it. There
-is no script, and nothing is loaded from anywhere (the Content-Security-Policy forbids both).
+They are fixed: nothing of a request or of a provider's response ever gets into them. They hold no
+script and load nothing (the Content-Security-Policy forbids both).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known of stored logins without asking a server."""
+"""Read, prepare and remove stored logins without asking a server; the command line uses it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,30 +58,30 @@ def read_status(scheme: OidcKeys, origin: str, vault: Vault) -> Status:
 
 
 def status_reader(vault: Vault) -> Callable[[OidcKeys, str], Status]:
-    """Return what looks up logins of one vault, as :func:`read_status` does.
+    """Return a function that looks up logins of one vault, as :func:`read_status` does.
 
-    The vault is opened once for all of them, also where that fails: a keyring that hangs costs
-    seconds each time.
+    If the vault cannot be opened, it is not tried again for the next login: a keyring that hangs
+    costs seconds each time.
     """
-    closed: list[VaultError] = []
+    failures: list[VaultError] = []
 
-    def look(scheme: OidcKeys, origin: str) -> Status:
+    def read(scheme: OidcKeys, origin: str) -> Status:
         identity = scheme.identity(origin)
-        if closed:
-            raise closed[0]
+        if failures:
+            raise failures[0]
         try:
-            flying = vault.read_in_flight(identity)
+            in_flight = vault.read_in_flight(identity)
         except VaultError as error:  # the key or the place; what is wrong with a record comes later
-            closed.append(error)
+            failures.append(error)
             raise
-        return _status_of(vault.read(identity), flying)
+        return _status_of(vault.read(identity), in_flight)
 
-    return look
+    return read
 
 
-def _status_of(record: Record | None, flying: InFlight | None) -> Status:
+def _status_of(record: Record | None, in_flight: InFlight | None) -> Status:
     if record is None:
-        return Status(stored=False, in_flight=flying)
+        return Status(stored=False, in_flight=in_flight)
     return Status(
         stored=True,
         user=record.user or record.subject,
@@ -90,14 +90,14 @@ def _status_of(record: Record | None, flying: InFlight | None) -> Status:
         access_until=record.expires_at,
         renewable=record.refresh_token is not None,
         saved_at=record.saved_at,
-        in_flight=flying,
+        in_flight=in_flight,
         suspect=record.suspect,
         renewable_until=record.refresh_until,
     )
 
 
 def prepare_vault(scheme: OidcKeys, origin: str, vault: Vault) -> None:
-    """See that a login can be stored, before a person is asked for one. Makes key and folder.
+    """Make key and folder of the vault, so that a login can be stored, before a person logs in.
 
     Raises:
         VaultError: the key or the folder cannot be used.

@@ -16,27 +16,28 @@ from gatepass.auth._oidc.strict_json import json_object
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 
-LONGEST_WAIT: Final = 3600  # seconds; no Retry-After counts for more
+MAX_RETRY_AFTER: Final = 3600  # seconds; no Retry-After counts for more
 
-_LONGEST_REFRESH_TOKEN: Final = 20_000  # characters
-_LONGEST_LIFE: Final = 30 * 24 * 3600  # seconds; no access token is trusted for longer
-_LONGEST_KNOWN: Final = 10 * 365 * 24 * 3600  # seconds; a refresh token beyond that never ends
+_MAX_REFRESH_TOKEN: Final = 20_000  # characters
+_MAX_LIFETIME: Final = 30 * 24 * 3600  # seconds; no access token is trusted for longer
+# Seconds; a refresh token beyond that never ends.
+_MAX_REFRESH_LIFETIME: Final = 10 * 365 * 24 * 3600
 _ACCESS_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")  # goes into a header: no CR, no LF
 _SECONDS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _ERROR_CODE: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,64}")  # RFC 6749, section 5.2
 
-_NOT_NOW_STATUS: Final = frozenset({408, 425, 429})
-_NOT_NOW_ERROR: Final = frozenset({"temporarily_unavailable", "server_error"})
+_RETRY_STATUS: Final = frozenset({408, 425, 429})
+_RETRY_ERROR: Final = frozenset({"temporarily_unavailable", "server_error"})
 _CLIENT_ERRORS: Final = 400
 _SERVER_ERRORS: Final = 500
 _UNAUTHORIZED: Final = 401
 
 
 class Denied(GatepassError):
-    """The identity provider says no. Nothing that is stored becomes invalid by it.
+    """The identity provider refuses. Nothing that is stored becomes invalid by it.
 
     Attributes:
-        error: its word for it, such as ``invalid_client``; empty when it gave none.
+        error: its error code, such as ``invalid_client``; empty when it gave none.
     """
 
     exit_code = 4
@@ -80,7 +81,7 @@ class Retry(GatepassError):
         self.seconds = seconds
 
 
-_KINDS: Final[dict[str, type[Denied]]] = {
+_ERRORS: Final[dict[str, type[Denied]]] = {
     "invalid_grant": InvalidGrant,
     "authorization_pending": DevicePending,
     "slow_down": SlowDown,
@@ -101,7 +102,7 @@ def refresh_token_of(response: ProviderResponse) -> Secret | None:
     if not response.succeeded:
         return None
     with suppress(ValueError, RecursionError):
-        # Deliberately lenient, also about encodings: a token that is lost is a login lost.
+        # Deliberately lenient, also about encodings: if the new token is lost, so is the login.
         found = json.loads(response.body)
         if isinstance(found, dict):
             return _refresh_token(found.get("refresh_token"))
@@ -120,16 +121,16 @@ def parse_tokens(response: ProviderResponse, *, clock: Callable[[], float]) -> T
         Retry: not now.
         InvalidResponse: it is neither tokens nor an error of OAuth.
     """
-    made = _tokens_or_fault(response, clock)
+    made = _tokens_or_error(response, clock)
     if isinstance(made, Tokens):
         return made
     raise made
 
 
-def _tokens_or_fault(
+def _tokens_or_error(
     response: ProviderResponse, clock: Callable[[], float]
 ) -> Tokens | GatepassError:
-    """Read tokens; a fault is returned, so that no frame of its traceback leads to a token."""
+    """Read tokens. An error is returned, so that no frame of its traceback leads to a token."""
     try:
         found = parse_document(response, clock=clock)
         _check_token_type(found.get("token_type"))
@@ -152,36 +153,36 @@ def parse_document(response: ProviderResponse, *, clock: Callable[[], float]) ->
         GatepassError: it is no success; as :func:`parse_tokens` does.
     """
     if not response.succeeded:
-        raise _refusal(response, _error_of(response), clock)
+        raise _to_error(response, _read_error(response), clock)
     try:
         found = json_object(response.body)
     except ValueError as error:
-        raise _bad(f"{error} (status {response.status})") from None
+        raise _invalid(f"{error} (status {response.status})") from None
     if found.get("error") is None:
         return found
     if found.get("access_token") is not None:
-        raise _bad("holds a token and an error at once")
-    raise _refusal(response, found, clock)  # some providers say no with status 200
+        raise _invalid("holds a token and an error at once")
+    raise _to_error(response, found, clock)  # some providers say no with status 200
 
 
-def _error_of(response: ProviderResponse) -> dict[str, Any]:
+def _read_error(response: ProviderResponse) -> dict[str, Any]:
     """The JSON object of an error; empty when it is something else, such as a web page."""
     with suppress(ValueError):
         return json_object(response.body)
     return {}
 
 
-def _refusal(
+def _to_error(
     response: ProviderResponse, found: dict[str, Any], clock: Callable[[], float]
 ) -> Denied | Retry | InvalidResponse:
     if not response.succeeded and response.status < _CLIENT_ERRORS:
-        return _bad(f"has status {response.status}, which is not followed")
+        return _invalid(f"has status {response.status}, which is not followed")
     error = found.get("error")
     if not isinstance(error, str) or not _ERROR_CODE.fullmatch(error):
         error = ""
     told = [response.shown(text) for text in (error, found.get("error_description")) if text]
     what = ": ".join(told) or f"status {response.status}"
-    if error not in _KINDS and _is_not_now(response.status, error):
+    if error not in _ERRORS and _is_temporary(response.status, error):
         seconds = _retry_after(response, clock)
         when = f"; it asks to wait {seconds:.0f} seconds" if seconds else ""
         return Retry(
@@ -189,18 +190,18 @@ def _refusal(
             hint="try again later",
             seconds=seconds,
         )
-    if response.status < _SERVER_ERRORS and error in _KINDS:
-        return _KINDS[error](f"the identity provider refuses: {what}", error=error)
+    if response.status < _SERVER_ERRORS and error in _ERRORS:
+        return _ERRORS[error](f"the identity provider refuses: {what}", error=error)
     return Denied(
-        f"the identity provider refuses: {what}", hint=_advice(response, error), error=error
+        f"the identity provider refuses: {what}", hint=_hint(response, error), error=error
     )
 
 
-def _is_not_now(status: int, error: str) -> bool:
-    return status in _NOT_NOW_STATUS or status >= _SERVER_ERRORS or error in _NOT_NOW_ERROR
+def _is_temporary(status: int, error: str) -> bool:
+    return status in _RETRY_STATUS or status >= _SERVER_ERRORS or error in _RETRY_ERROR
 
 
-def _advice(response: ProviderResponse, error: str) -> str:
+def _hint(response: ProviderResponse, error: str) -> str:
     if error == "invalid_client" or (response.status == _UNAUTHORIZED and not error):
         plain = "check client_id and client_secret in the profile's auth"
         if not response.used_basic:
@@ -219,33 +220,33 @@ def _retry_after(response: ProviderResponse, clock: Callable[[], float]) -> floa
     """Seconds, from a number or a date (RFC 9110, section 10.2.3)."""
     text = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,20}", text):
-        return float(min(int(text), LONGEST_WAIT))
+        return float(min(int(text), MAX_RETRY_AFTER))
     with suppress(ValueError, TypeError, OverflowError):
         left = parsedate_to_datetime(text).timestamp() - clock()
-        return min(max(left, 0.0), float(LONGEST_WAIT))
+        return min(max(left, 0.0), float(MAX_RETRY_AFTER))
     return None
 
 
-def _bad(fault: str) -> InvalidResponse:
-    return InvalidResponse(f"the identity provider's answer {fault}")
+def _invalid(problem: str) -> InvalidResponse:
+    return InvalidResponse(f"the identity provider's answer {problem}")
 
 
 def _check_token_type(value: Any) -> None:
     if not isinstance(value, str) or value.lower() != "bearer":
-        raise _bad("does not hold a token of type Bearer")
+        raise _invalid("does not hold a token of type Bearer")
 
 
 def _access_token(value: Any) -> Secret:
     if not isinstance(value, str) or not value:
-        raise _bad("holds no access_token")
+        raise _invalid("holds no access_token")
     if not _ACCESS_TOKEN.fullmatch(value):
-        raise _bad("holds an access_token that cannot be sent in a header")
+        raise _invalid("holds an access_token that cannot be sent in a header")
     return Secret(value)
 
 
 def _refresh_token(value: Any) -> Secret | None:
     """A refresh token that can be stored and sent; None for anything else."""
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_REFRESH_TOKEN:
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_REFRESH_TOKEN:
         return None
     with suppress(UnicodeEncodeError):  # half a character cannot be sent
         value.encode()
@@ -256,7 +257,7 @@ def _refresh_token(value: Any) -> Secret | None:
 def _checked_refresh_token(value: Any) -> Secret | None:
     token = _refresh_token(value)
     if token is None and value is not None and value != "":
-        raise _bad("holds a refresh_token that cannot be used")
+        raise _invalid("holds a refresh_token that cannot be used")
     return token
 
 
@@ -264,12 +265,12 @@ def _id_token(value: Any) -> Secret | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise _bad("holds an id_token that is not a string")
+        raise _invalid("holds an id_token that is not a string")
     return Secret(value)
 
 
 def _scope(value: Any) -> tuple[str, ...] | None:
-    """What was granted; some providers send a list. What is not readable says nothing."""
+    """What was granted; some providers send a list. None where it cannot be read."""
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return tuple(value) or None
     return tuple(value.split()) or None if isinstance(value, str) else None
@@ -278,19 +279,19 @@ def _scope(value: Any) -> tuple[str, ...] | None:
 def _refresh_until(value: Any, now: float) -> float | None:
     """When the refresh token ends, as Keycloak tells it; its 0 means never.
 
-    It is no part of a standard, so what is odd says nothing.
+    It is no part of a standard, so an odd value is ignored.
     """
-    if type(value) not in (int, float) or not 0 < value < _LONGEST_KNOWN:
+    if type(value) not in (int, float) or not 0 < value < _MAX_REFRESH_LIFETIME:
         return None
     return now + float(value)
 
 
 def _expires_at(value: Any, now: float) -> float | None:
-    """When a token ends: 0 and less is now, what is not a number is not known."""
+    """Return when a token ends: 0 and less is now; None where it is no number."""
     if isinstance(value, bool):
-        raise _bad("holds an expires_in that is a boolean")
+        raise _invalid("holds an expires_in that is a boolean")
     if isinstance(value, str) and _SECONDS.fullmatch(value.strip()):
         value = float(value)
     if not isinstance(value, int | float):
         return None
-    return now + min(max(value, 0), _LONGEST_LIFE)
+    return now + min(max(value, 0), _MAX_LIFETIME)

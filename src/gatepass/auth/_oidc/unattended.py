@@ -1,4 +1,4 @@
-"""What would fail in a run without a person, for the scheme ``oidc``."""
+"""Predict whether a run without a person finds a login, for the scheme ``oidc``."""
 
 from collections.abc import Iterable, Iterator
 
@@ -58,7 +58,7 @@ def _stored_login(scheme: OidcKeys, vault: Vault, context: UnattendedContext) ->
     elif record is None:
         yield _nobody(scheme, context)
     else:
-        yield _judged(record, context)
+        yield _finding_of(record, context)
 
 
 def _nobody(scheme: OidcKeys, context: UnattendedContext) -> Finding:
@@ -68,7 +68,7 @@ def _nobody(scheme: OidcKeys, context: UnattendedContext) -> Finding:
     return _login("problem", f"nobody has logged in yet, {why}", context)
 
 
-def _judged(record: Record, context: UnattendedContext) -> Finding:
+def _finding_of(record: Record, context: UnattendedContext) -> Finding:
     who = record.user or record.subject or "somebody"
     if record.suspect:
         return _login("problem", f"the stored token is suspect: {record.suspect}", context)
