@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import RLock
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
@@ -15,25 +15,22 @@ import requests
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.poolmanager import proxy_from_url
 
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import ClientCertificate, TlsContexts
 from gatepass._net.urls import is_loopback, origin_of, without_userinfo
 from gatepass._session.exceptions import proxy_login_required, translate_error
+from gatepass._session.retries import RetryState, UnrepeatablePool, can_rewind, make_retries
 from gatepass._system import log
-from gatepass.auth import basic_header
 from gatepass.auth._handshake import refuse_new_connection
+from gatepass.auth._password import basic_header
 from gatepass.secrets import Secret
 
 _PROXY_ASKS: Final = 407
 _CONNECTIONS: Final = 32  # kept open per server; a connection-bound login is lost with its one
-_LONGEST_WAIT: Final = 60  # seconds; where Retry-After says more, the answer is returned
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-_PASSING: Final = frozenset({429, 502, 503, 504})
 # All that requests looks at for http and https; a CGI program must not trust HTTP_PROXY.
 _PROXY_VARIABLES: Final = (
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
@@ -132,91 +129,6 @@ def _is_http_on_loopback(url: str) -> bool:
     return parts.scheme.lower() == "http" and is_loopback(parts.hostname or "")
 
 
-class _Retry(Retry):
-    """urllib3's retries, which stop where Retry-After asks for too long a wait."""
-
-    RETRY_AFTER_STATUS_CODES = _PASSING
-
-    def get_retry_after(self, response: Any) -> float | None:
-        """Return the seconds that the server asks for; None when it asks for nothing readable."""
-        try:
-            return super().get_retry_after(response)
-        except (InvalidHeader, ValueError, OverflowError):
-            return None
-
-    def increment(
-        self, method: Any = None, url: Any = None, response: Any = None, *args: Any, **kwargs: Any
-    ) -> Self:
-        """Count one more attempt; a server that asks for too long a wait ends them."""
-        if response is not None and (self.get_retry_after(response) or 0) > _LONGEST_WAIT:
-            # With raise_on_status=False, urllib3 then returns the response.
-            raise MaxRetryError(kwargs["_pool"], url, ResponseError("Retry-After is too long"))
-        return super().increment(method, url, response, *args, **kwargs)
-
-
-def _retries(times: int, *, answers: bool = True) -> Retry:
-    """Return the retries: of failed connections, and of "not now" responses to some methods.
-
-    A request is not retried when the server went silent after it was sent: the server may have
-    acted on it.
-
-    Args:
-        times: how often.
-        answers: false retries failed connections only.
-    """
-    return _Retry(
-        total=times,
-        read=False,
-        other=0,
-        redirect=False,
-        allowed_methods=_IDEMPOTENT,
-        status_forcelist=_PASSING if answers else (),
-        respect_retry_after_header=answers,
-        raise_on_status=False,
-        backoff_factor=0.2,
-    )
-
-
-def _can_rewind(request: PreparedRequest) -> bool:
-    """Whether the body can certainly be sent twice."""
-    if request.body is None or isinstance(request.body, bytes | bytearray | str):
-        return True
-    position = getattr(request, "_body_position", None)
-    seekable = getattr(request.body, "seekable", None)
-    return isinstance(position, int) and seekable is not None and bool(seekable())
-
-
-class RetryState:
-    """Counts the attempts of one request, where the guard retries and not the transport.
-
-    A message of a handshake, or a Kerberos ticket, must not be sent twice. Only the guard can try
-    such a request again, with a new message.
-    """
-
-    def __init__(self, times: int, request: PreparedRequest) -> None:
-        self._retries = _retries(times)
-        self._request = request
-
-    def wait_to_retry(self, response: Response) -> bool:
-        """Wait as long as the server asks for. Returns whether to send the request again.
-
-        Where that is so, the response is read and closed.
-        """
-        method, url = (self._request.method or "").upper(), self._request.url
-        asks = "Retry-After" in response.headers
-        passing = self._retries.is_retry(method, response.status_code, has_retry_after=asks)
-        if not (passing and _can_rewind(self._request)):
-            return False
-        try:
-            self._retries = self._retries.increment(method, url, response.raw, _pool=None)
-        except MaxRetryError:
-            return False
-        response.raw.drain_conn()
-        response.close()
-        self._retries.sleep(response.raw)
-        return True
-
-
 class _SilentConnection:
     """A connection that protects a login.
 
@@ -268,18 +180,6 @@ class _HttpsPool(HTTPSConnectionPool):
 _POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
 
 
-class _UnrepeatablePool:
-    """A connection pool for a request that may be sent only once."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-
-    def urlopen(self, **kwargs: Any) -> Any:
-        """Send it. A connection that fails is tried again, a "not now" response is returned."""
-        retries = kwargs["retries"].new(status_forcelist=(), respect_retry_after_header=False)
-        return self._pool.urlopen(**kwargs | {"retries": retries})
-
-
 class Transport(HTTPAdapter):
     """Connections by the settings of a network. Each transport has its own pools and contexts.
 
@@ -302,7 +202,7 @@ class Transport(HTTPAdapter):
         self._network = network
         self._certificate = certificate
         self._contexts = TlsContexts(network.trust, f"{network.above}tls")
-        retries = _retries(network.retries, answers=retry_responses)
+        retries = make_retries(network.retries, answers=retry_responses)
         super().__init__(pool_maxsize=connections, max_retries=retries)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
@@ -387,7 +287,7 @@ class Transport(HTTPAdapter):
     ) -> Any:
         """Return the pool for a request."""
         pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
-        return pool if _can_rewind(request) else _UnrepeatablePool(pool)
+        return pool if can_rewind(request) else UnrepeatablePool(pool)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Return the pools behind a proxy; its credentials go to it alone."""

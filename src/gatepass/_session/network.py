@@ -12,7 +12,8 @@ from gatepass._session.adapter import Network
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._system.context import RunContext
 from gatepass._system.text import printable
-from gatepass.auth import basic_header, sends_credentials, value_of
+from gatepass.auth import sends_credentials, value_of
+from gatepass.auth._password import basic_header
 from gatepass.errors import GatepassWarning
 from gatepass.secrets import Secret
 

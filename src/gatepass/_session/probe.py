@@ -11,7 +11,8 @@ from typing import Final, Literal
 from gatepass._config.profile import Profile, references
 from gatepass._session.resolve import context_of_field
 from gatepass._system.context import RunContext
-from gatepass.auth import field_of, logon_name, value_of
+from gatepass.auth import field_of, value_of
+from gatepass.auth._password import logon_name
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.secrets import Secret, SecretRef
 

@@ -6,7 +6,7 @@ from typing import Final
 from gatepass._config.profile import MachineSettings, Profile, references
 from gatepass._system.context import RunContext
 from gatepass._system.text import printable
-from gatepass.auth import logon_name
+from gatepass.auth._password import logon_name
 from gatepass.errors import NobodyThere, SecretUnavailable
 from gatepass.secrets import Secret, SecretContext, SecretRef
 

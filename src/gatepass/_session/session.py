@@ -434,11 +434,8 @@ class Session(requests.Session):
         self._pickle_id = self._pickle_id or uuid4().hex
         state = dump_profile(self.profile, self._pickle_id)
         # Apart from the state, since a hook among the settings may refer to this session.
-        return (
-            _open_pickle,
-            (type(self), state),
-            dump_settings(self, self.profile, self._own_adapters()),
-        )
+        settings = dump_settings(self, self.profile, self._own_adapters())
+        return _open_pickle, (type(self), state), settings
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Settings of another version are not set; the first use raises an error that says so.

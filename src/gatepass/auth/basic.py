@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from gatepass.auth import AuthContext, SchemeBase, basic_header, name_and_password
+from gatepass.auth import AuthContext, SchemeBase
+from gatepass.auth._password import basic_header, name_and_password
 from gatepass.secrets import Secret, SecretField, TextField
 
 if TYPE_CHECKING:

@@ -6,15 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gatepass._system import log
 from gatepass._system.findings import Finding
-from gatepass.auth import (
-    AuthContext,
-    SchemeBase,
-    UnattendedContext,
-    basic_header,
-    missing_package,
-    name_and_password,
-)
+from gatepass.auth import AuthContext, SchemeBase, UnattendedContext, missing_package
 from gatepass.auth._handshake import can_answer, offered_schemes, resend
+from gatepass.auth._password import basic_header, name_and_password
 from gatepass.auth.ntlm import NtlmAuth
 from gatepass.secrets import Secret, SecretField, TextField
 

@@ -5,13 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gatepass._system.findings import Finding
-from gatepass.auth import (
-    AuthContext,
-    SchemeBase,
-    UnattendedContext,
-    missing_package,
-    name_and_password,
-)
+from gatepass.auth import AuthContext, SchemeBase, UnattendedContext, missing_package
 from gatepass.auth._handshake import (
     REFUSED,
     OneConnection,
@@ -22,6 +16,7 @@ from gatepass.auth._handshake import (
     limit_content,
     offered_schemes,
 )
+from gatepass.auth._password import name_and_password
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretField, TextField
 

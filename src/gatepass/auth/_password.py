@@ -1,0 +1,50 @@
+"""User name and password: what the password schemes, the proxy and the keyring share."""
+
+from gatepass.auth import AuthContext
+from gatepass.errors import GatepassError
+from gatepass.secrets import Secret, SecretRef
+
+
+def logon_name(user_name: str, domain: str | None) -> str:
+    r"""Join user and domain the way Windows does: ``DOMAIN\user``, or ``user`` alone."""
+    return f"{domain}\\{user_name}" if domain else user_name
+
+
+def name_and_password(
+    context: AuthContext,
+    user_name: str | SecretRef | Secret,
+    password: SecretRef | Secret,
+    domain: str | SecretRef | Secret | None,
+) -> tuple[str, Secret]:
+    r"""Resolve the three fields of a password scheme: ``DOMAIN\user`` and the password.
+
+    Raises:
+        SecretUnavailable: names everything that is missing.
+    """
+    found = context.resolve(user_name=user_name, password=password, domain=domain)
+    of_domain = found["domain"].reveal() if "domain" in found else None
+    return logon_name(found["user_name"].reveal(), of_domain), found["password"]
+
+
+def basic_header(user_name: str, password: str) -> str:
+    """Return the Authorization header of HTTP Basic, in UTF-8 (RFC 7617).
+
+    Raises:
+        GatepassError: the name holds a colon, or either holds a control character: such a pair
+            cannot be sent (RFC 7617, section 2).
+    """
+    from base64 import b64encode
+
+    if ":" in user_name:
+        raise GatepassError(
+            "HTTP Basic cannot send a user name that holds a colon (RFC 7617)",
+            hint="use another user name, or a scheme other than basic",
+        )
+    pair = f"{user_name}:{password}"
+    if any(ord(character) < 32 or ord(character) == 127 for character in pair):  # noqa: PLR2004
+        raise GatepassError(
+            "the user name or the password holds a control character, which HTTP Basic cannot "
+            "send (RFC 7617)",
+            hint="look for a line break or a tab in the variable, file or keyring entry",
+        )
+    return "Basic " + b64encode(pair.encode()).decode("ascii")
