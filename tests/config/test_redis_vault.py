@@ -12,16 +12,12 @@ from hypothesis import strategies as st
 from gatepass._config import validate
 from gatepass._config.layers import read_layers
 from gatepass._config.locations import Locations
-from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.redis_vault import RedisAddress, RedisVault
-from gatepass._session.vault_config import vault_of
-from gatepass._system.context import RunContext
-from gatepass._system.terminal import Terminal
-from gatepass._vault.redis_store import RedisStore
-from gatepass.errors import ProfileError, VaultError
-from gatepass.secrets import ref
+from gatepass.errors import ProfileError
 
 Write = Callable[[Path, str | bytes], Path]
+
+
 CANARY = "canary-password"
 
 
@@ -203,33 +199,3 @@ def test_the_password_of_one_server_does_not_go_to_another(machine: Machine) -> 
     )
 
     assert vault == RedisVault("rediss://elsewhere")
-
-
-def test_a_missing_password_names_the_key_and_the_next_step() -> None:
-    machine = MachineSettings(vault=RedisVault("redis://localhost", password=ref("env:NOT_SET")))
-    store = vault_of(machine, RunContext({}, Terminal({}))).store
-    assert isinstance(store, RedisStore)
-
-    with pytest.raises(VaultError, match=r"vault.password: .*NOT_SET"):
-        store.server.credentials()
-
-
-def test_a_password_is_resolved_once() -> None:
-    environ = {"P": "first"}
-    machine = MachineSettings(vault=RedisVault("redis://localhost", password=ref("env:P")))
-    store = vault_of(machine, RunContext(environ, Terminal({}))).store
-    assert isinstance(store, RedisStore)
-
-    seen = []
-    for value in ("first", "second"):
-        environ["P"] = value
-        _, password = store.server.credentials()
-        seen.append(password and password.reveal())
-
-    assert seen == ["first", "first"]
-
-
-def _replaced(profile: Profile, machine: MachineSettings) -> Profile:
-    import dataclasses
-
-    return dataclasses.replace(profile, machine=machine)

@@ -1,8 +1,5 @@
-"""The way to the server: proxies, retries, timeouts, and errors that explain."""
+"""Transports: proxies, TLS behind them, and timeouts."""
 
-import copy
-import io
-import logging
 import os
 import pickle
 import traceback
@@ -12,33 +9,25 @@ from typing import Any
 
 import pytest
 import requests
-from requests.exceptions import ConnectTimeout
 from requests.utils import get_environ_proxies
 
-from gatepass._session import adapter, exceptions
+from gatepass._session import adapter
 from gatepass._session.adapter import Network
 from gatepass._session.exceptions import (
-    LoginRefused,
     ProxyRefused,
     TimedOut,
-    TLSFailed,
-    Unreachable,
-    translate_error,
 )
 from gatepass._session.session import Session
-from gatepass.errors import GatepassError, SecretUnavailable
+from gatepass.errors import GatepassError
 from gatepass.secrets import ref
 from tests.net.test_tls import server_side
-from tests.support.echo import Answer, Answers, Echo, Seen, basic, echo, redirects
+from tests.support.echo import Answer, Echo, Seen, basic, echo, redirects
 from tests.support.peers.ca import CLIENT_NAME, CertificateAuthority
 from tests.support.peers.squid import USERS as PROXY_USERS
 from tests.support.peers.squid import Squid
-from tests.support.peers.waiting import free_port
 from tests.support.sessions import ENVIRON, NOWHERE, PASSWORD, USER, session_for
 
 LOGIN = basic(USER, PASSWORD)
-
-# Proxies.
 
 
 @pytest.fixture
@@ -194,26 +183,6 @@ def test_a_redirect_chooses_its_proxy_anew() -> None:
         assert session_for(server.url, "anonymous", environ=environ).get("a").ok
 
 
-def test_the_profiles_proxy_login_goes_to_that_proxy_only() -> None:
-    with echo() as proxy, echo() as other:
-        own = {"url": proxy.root, "user_name": "p", "password": ref("env:MI_PASSWORD")}
-        mi = session_for(
-            "http://mi.invalid", "anonymous", proxy=own, allow_http=True, environ=ENVIRON
-        )
-        mi.get("x")
-        mi.get("x", proxies={"http": other.root})
-
-    assert proxy.seen[0].headers["proxy-authorization"] == basic("p", PASSWORD)
-    assert "proxy-authorization" not in other.seen[0].headers
-
-
-def test_a_missing_password_of_the_proxy_shows_when_the_session_is_built() -> None:
-    own = {"url": "http://proxy:3128", "user_name": "p", "password": ref("env:PROXY")}
-    for scheme in ("basic", "anonymous"):
-        with pytest.raises(SecretUnavailable, match=r"proxy\.password: env:PROXY"):
-            session_for(NOWHERE, scheme, proxy=own)
-
-
 def test_a_proxy_behind_tls_is_verified_and_sees_no_client_certificate(
     secure: Echo, ca: CertificateAuthority
 ) -> None:
@@ -234,102 +203,6 @@ def test_a_proxy_behind_tls_is_verified_and_sees_no_client_certificate(
     assert (forwarded.path, forwarded.client) == (f"{NOWHERE}x", "")
     assert tunnelled.method == "CONNECT"
     assert secure.seen[0].client == CLIENT_NAME
-
-
-# Retries.
-
-
-def _first(*answers: Answer) -> Answers:
-    """Give these answers, then 200."""
-    left = list(answers)
-    return lambda _: left.pop(0) if left else Answer()
-
-
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_an_answer_that_says_not_now_is_tried_again(status: int) -> None:
-    with echo(_first(Answer(status, [("Retry-After", "0")]))) as server:
-        assert session_for(server.url, retries=1).get("x").ok
-
-    assert server.authorizations == [LOGIN, LOGIN]
-
-
-@pytest.mark.parametrize("status", [400, 404, 413, 500])
-def test_other_answers_are_not_tried_again(status: int) -> None:
-    with echo(_first(Answer(status, [("Retry-After", "0")]))) as server:
-        assert session_for(server.url).get("x").status_code == status
-
-
-def test_when_the_retries_are_used_up_the_last_answer_is_returned() -> None:
-    with echo(lambda _: Answer(503, body=b"later")) as server:
-        answer = session_for(server.url, retries=1).get("x")
-
-    assert (answer.status_code, answer.text) == (503, "later")
-    assert len(server.seen) == 2
-
-
-@pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_what_may_have_an_effect_is_not_repeated(method: str) -> None:
-    with echo(_first(Answer(503, [("Retry-After", "0")]))) as server:
-        answer = session_for(server.url).request(method, "x", data=b"body")
-
-    assert answer.status_code == 503
-    assert len(server.seen) == 1
-
-
-@pytest.mark.parametrize("body", [b"body", io.BytesIO(b"body")])
-def test_a_body_that_rewinds_is_sent_again_whole(body: Any) -> None:
-    with echo(_first(Answer(503))) as server:
-        assert session_for(server.url, retries=1).put("x", data=body).ok
-
-    assert [seen.body for seen in server.seen] == [b"body", b"body"]
-
-
-def test_a_body_that_does_not_rewind_is_sent_once() -> None:
-    with echo(_first(Answer(503, [("Retry-After", "0")]))) as server:
-        assert session_for(server.url).put("x", data=iter([b"body"])).status_code == 503
-
-    assert [seen.body for seen in server.seen] == [b"body"]
-
-
-@pytest.mark.parametrize("seconds", ["61", "9" * 30, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_server_that_asks_for_a_long_wait_gets_none(seconds: str) -> None:
-    with echo(lambda _: Answer(503, [("Retry-After", seconds)], b"later")) as server:
-        answer = session_for(server.url).get("x")
-
-    assert (answer.status_code, answer.text) == (503, "later")
-    assert len(server.seen) == 1
-
-
-@pytest.mark.parametrize("seconds", ["soon", "9" * 5000, "-1", "Mon, 99 Foo 2020 00:00:00 GMT"])
-def test_a_wait_that_cannot_be_read_is_no_wait(seconds: str) -> None:
-    with echo(_first(Answer(503, [("Retry-After", seconds)]))) as server:
-        assert session_for(server.url, retries=1).get("x").ok
-
-    assert len(server.seen) == 2
-
-
-def test_a_connection_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Also for a body that can be sent only once: nothing of it was sent."""
-    caplog.set_level(logging.WARNING, "urllib3.connectionpool")
-    for data in (b"body", iter([b"body"])):
-        caplog.clear()
-        with pytest.raises(Unreachable):
-            session_for(NOWHERE, retries=1).post("x", data=data)
-        assert [record.getMessage()[:8] for record in caplog.records] == ["Retrying"]
-
-
-def _hang_up(_: Seen) -> Answer:
-    raise ConnectionResetError
-
-
-def test_a_server_that_hangs_up_after_the_request_is_not_asked_again() -> None:
-    with echo(_hang_up) as server:
-        with pytest.raises(Unreachable, match="closed the connection without an answer"):
-            session_for(server.url).get("x")
-        assert len(server.seen) == 1
-
-
-# Timeouts.
 
 
 def test_the_timeout_of_the_profile_holds() -> None:
@@ -359,67 +232,6 @@ def test_a_body_that_stops_in_the_middle_is_a_timeout_too() -> None:
             _ = response.content
 
 
-# Errors.
-
-
 def _is_a(error: BaseException, *kinds: type[BaseException]) -> None:
     for kind in (GatepassError, requests.RequestException, *kinds):
         assert isinstance(error, kind)
-
-
-def test_each_error_is_also_what_requests_would_have_raised() -> None:
-    for ours, theirs in (
-        (LoginRefused, requests.HTTPError),
-        (Unreachable, requests.ConnectionError),
-        (TLSFailed, requests.exceptions.SSLError),
-        (TimedOut, requests.Timeout),
-        (exceptions._ConnectTimedOut, requests.ConnectTimeout),
-        (exceptions._ReadTimedOut, requests.ReadTimeout),
-        (ProxyRefused, requests.exceptions.ProxyError),
-    ):
-        error = ours("what happened", hint="what to do")
-        _is_a(error, theirs)
-        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), error.new_copy()):  # noqa: S301
-            assert (type(twin), str(twin)) == (ours, "what happened\nwhat to do")
-            assert (twin.request, twin.response) == (None, None)
-
-
-def test_an_error_holds_the_request_without_its_credentials() -> None:
-    request = requests.Request("GET", "http://localhost/", headers={"Authorization": LOGIN})
-    error = Unreachable("x", request=request.prepare())
-
-    assert error.request is not None
-    assert error.request.headers == {}
-
-
-def test_a_name_that_is_not_known_is_explained() -> None:
-    with pytest.raises(Unreachable, match=r"the name nowhere\.invalid is not known") as caught:
-        session_for("https://nowhere.invalid", "anonymous", environ={}, retries=0).get("x")
-
-    assert "https://nowhere.invalid" in str(caught.value)
-    assert "check the spelling" in caught.value.hint
-
-
-def test_a_port_where_nobody_listens_is_explained() -> None:
-    url = f"http://localhost:{free_port()}/"
-    with pytest.raises(Unreachable, match="nobody listens there") as caught:
-        session_for(url, retries=0).get("x")
-
-    assert caught.value.exit_code == 5
-    assert caught.value.__context__ is None, "the original holds the request with its credentials"
-
-
-def test_a_connection_that_takes_too_long_is_explained() -> None:
-    request = requests.Request("GET", "https://mi.example.com/x").prepare()
-
-    error = translate_error(ConnectTimeout(request=request), request)
-
-    assert str(error).startswith("https://mi.example.com did not take a connection in time")
-    _is_a(error, TimedOut, requests.ConnectTimeout)
-
-
-def test_what_says_nothing_of_the_way_stays_as_it_is() -> None:
-    request = requests.Request("GET", "https://mi.example.com/x").prepare()
-    original = requests.TooManyRedirects("x")
-
-    assert translate_error(original, request) is original

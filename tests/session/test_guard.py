@@ -1,7 +1,6 @@
 """Credentials go to the profile's server, and nowhere else."""
 
 import copy
-import io
 import logging
 import pickle
 import subprocess
@@ -17,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
-from requests.exceptions import UnrewindableBodyError
 from requests.structures import CaseInsensitiveDict
 from urllib3.util import parse_url
 
@@ -27,7 +25,11 @@ from tests.support.echo import Answer, Seen, basic, echo, redirects, refused, wa
 from tests.support.sessions import PASSWORD, USER, session_for
 
 HOME_LOGIN = basic(USER, PASSWORD)
+
+
 OWN = HTTPBasicAuth("own", "own-password")
+
+
 OWN_LOGIN = basic("own", "own-password")
 
 
@@ -63,21 +65,6 @@ def test_a_redirect_to_another_server_takes_nothing_along(code: int) -> None:
     assert home.authorizations == [HOME_LOGIN]
     assert other.authorizations == [None]
     assert "x-tenant" not in other.seen[0].headers
-
-
-@pytest.mark.parametrize("code", [307, 308])
-@pytest.mark.parametrize("scheme", ["anonymous", "basic", "credentials"])
-def test_a_stream_is_never_sent_empty_after_a_redirect(scheme: str, code: int) -> None:
-    """It is spent by then; requests would send nothing, and get a 200."""
-    with echo(redirects({"/mi/a": "/mi/b"}, code=code)) as home:
-        mi = session_for(home.url, scheme)
-        with pytest.raises(UnrewindableBodyError, match="read only once"):
-            mi.post("a", data=iter([b"bo", b"dy"]))
-        assert mi.post("a", data=iter([b"body"]), allow_redirects=False).status_code == code
-        assert mi.post("a", data=io.BytesIO(b"body")).ok
-
-    arrived = [(seen.method, seen.body) for seen in home.seen if seen.path == "/mi/b"]
-    assert [body for method, body in arrived if method == "POST"] == [b"body"]
 
 
 def test_a_redirect_at_home_keeps_the_login() -> None:
@@ -134,9 +121,6 @@ def test_netrc_is_never_read() -> None:
     assert plain.request.headers["Authorization"] == basic("net", "rc"), "the trap is set"
     assert set(other.authorizations[1:]) == {None}
     assert set(home.authorizations) == {HOME_LOGIN, None}
-
-
-# What the caller brings.
 
 
 def test_the_callers_own_auth_replaces_the_login_and_goes_where_it_is_sent() -> None:
@@ -276,54 +260,6 @@ def test_an_adapter_of_the_caller_still_gets_the_login_for_home_only() -> None:
     assert other.authorizations == [None]
 
 
-# What comes back.
-
-
-def test_no_answer_shows_the_credentials() -> None:
-    with echo(redirects({"/mi/a": "/mi/b"})) as home:
-        mi = session_for(home.url)
-        answers = [
-            mi.get("b"),
-            mi.get("b", stream=True),
-            mi.get("a"),
-            mi.get("a", allow_redirects=False),
-            mi.get("b", auth=OWN),
-            mi.get("a", headers={"Authorization": "Token own"}),
-            mi.get("a", headers={"Authorization": "Token own"}, allow_redirects=False),
-        ]
-        followed = [mi.send(answers[index].next) for index in (3,)]  # type: ignore[arg-type]
-
-    for answer in (*answers, *followed):
-        following = [answer.next] if answer.next else []
-        for request in (answer.request, *(each.request for each in answer.history), *following):
-            assert "Authorization" not in request.headers
-            assert "Proxy-Authorization" not in request.headers
-        answer.close()
-    assert home.authorizations[-1] == HOME_LOGIN, "the next request of an answer can be sent"
-
-
-def test_a_request_of_the_caller_can_be_sent_twice() -> None:
-    with echo() as home:
-        mi = session_for(home.url)
-        prepared = mi.prepare_request(requests.Request("GET", "x", auth=OWN))
-        mi.send(prepared)
-        mi.send(prepared)
-
-    assert home.authorizations == [OWN_LOGIN] * 2
-
-
-def test_no_exception_shows_the_credentials() -> None:
-    with echo(redirects({"/mi/a": "/mi/a"})) as home:
-        mi = session_for(home.url)
-        mi.max_redirects = 1
-        for headers in ({}, {"Authorization": "Token own"}):
-            with pytest.raises(requests.TooManyRedirects) as caught:
-                mi.get("a", headers=headers)
-            assert caught.value.response is not None
-            assert "Authorization" not in caught.value.response.request.headers
-            assert "Authorization" not in caught.value.request.headers  # type: ignore[union-attr]
-
-
 def _spoken(caplog: pytest.LogCaptureFixture, *objects: object) -> str:
     texts = [caplog.text]
     for each in objects:
@@ -383,15 +319,17 @@ def test_debug_output_of_libraries_below_tells_no_login() -> None:
         assert secret.encode() not in (run.stdout + run.stderr).replace(b"Basic realm", b"")
 
 
-# Addresses. For any text, the login belongs to a request only when requests connects to home.
-
 HOME = "https://mi.example.com/mi_servicelayer/"
+
+
 PIECES = (
     "http:", "https:", "HTTPS:", "ftp:", "//", "/", "\\", "\\\\", "@", ":", ":443", ":80", ":8443",
     "?", "#", ";", "..", ".", "%2f", "%5c", "%2e", "%40", "%", "[", "]", "::1", "\t", "\n", "\r",
     "\x00", " ", "\u3002", "\uff0f", "\u2100", "\u200b", "mi.example.com", "MI.EXAMPLE.COM",
     "mi.example.com.", "evil.example", "mi_servicelayer", "user:pw", "127.0.0.1", "xn--", "é", "a",
 )  # fmt: skip
+
+
 urls = st.lists(st.sampled_from(PIECES), max_size=8).map("".join) | st.text(max_size=20)
 
 

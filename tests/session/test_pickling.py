@@ -1,16 +1,12 @@
-"""Pickles and copies of sessions, and pickles of errors."""
+"""Pickles of sessions: what they carry, and how they are opened."""
 
 import copy
 import dataclasses
-import importlib
-import json
 import os
 import pickle
-import pkgutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +14,30 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from requests.adapters import BaseAdapter, HTTPAdapter
 
-import gatepass
 from gatepass._config.profile import MachineSettings
 from gatepass._config.redis_vault import RedisVault
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
-from gatepass._session import exceptions, pickling
-from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
+from gatepass._session import pickling
 from gatepass._session.session import Session, _open_pickle
 from gatepass._system.terminal import Terminal
-from gatepass._vault.records import Provider, Record
 from gatepass._version import __version__
-from gatepass.auth._oidc.refresh import UnsavedToken
 from gatepass.errors import (
     GatepassError,
     NobodyThere,
     PluginError,
-    Problem,
     ProfileError,
     SecretUnavailable,
 )
-from gatepass.sandbox import Server
-from gatepass.secrets import Secret, SecretRef, may_be_secret, ref
+from gatepass.secrets import Secret, SecretRef, ref
 from tests.support import worker_tasks
-from tests.support.echo import Answer, Seen, basic, echo, refused, wants
+from tests.support.echo import basic, echo, wants
 from tests.support.sessions import (
     ENVIRON,
     NOWHERE,
     PASSWORD,
     USER,
-    person,
     profile_for,
     session_for,
 )
@@ -81,9 +69,6 @@ def from_file(tmp_path: Path) -> Callable[..., Session]:
 
 
 _BASIC = '{ scheme = "basic", user_name = "bob", password = "env:MI_PASSWORD" }'
-
-
-# ---------------------------------------------------------------- what travels
 
 
 def test_a_pickle_opens_in_another_process_with_secrets_of_its_own() -> None:
@@ -267,9 +252,6 @@ def test_a_vault_of_many_hosts_travels_with_references_only() -> None:
         pickled(dataclasses.replace(shared, password=Secret("canary")))
 
 
-# ---------------------------------------------------------------- what does not
-
-
 def test_a_secret_given_as_a_value_stops_the_pickle() -> None:
     mi = Session("https://mi.example.com", user_name=USER, password=PASSWORD)
 
@@ -372,163 +354,6 @@ def test_nobody_is_asked_where_a_pickle_is_opened(monkeypatch: pytest.MonkeyPatc
         reopened(content).get("x")
 
 
-# ---------------------------------------------------------------- settings of the session
-
-
-def test_what_was_set_on_a_session_travels_but_no_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MI_PASSWORD", PASSWORD)
-    with echo() as server:
-        mi = session_for(server.url)
-        mi.headers["X-Tenant"] = "t2"
-        mi.headers["Authorization"] = None  # type: ignore[assignment]  # no login at all
-        mi.params = {"page": "1"}
-        mi.hooks["response"].append(worker_tasks.shout)
-        mi.proxies = {"https": "http://proxy:3128"}
-        mi.verify, mi.stream, mi.max_redirects = False, True, 3
-        mi.cookies.set("sid", "canary-cookie")
-        mine = HTTPAdapter(max_retries=7)
-        mi.mount("https://elsewhere.example.com/", mine)
-
-        content = pickle.dumps(mi)
-        again = reopened(content)
-        answer = again.get("x")
-
-    assert b"canary" not in content
-    assert answer.headers["X-Hooked"] == "yes"
-    (seen,) = server.seen
-    assert (seen.headers["x-tenant"], seen.path) == ("t2", "/mi/x?page=1")
-    assert (seen.authorization, seen.headers.get("cookie")) == (None, None)
-    assert (again.verify, again.stream, again.max_redirects) == (False, True, 3)
-    assert again.proxies == {"https": "http://proxy:3128"}
-    assert len(again.cookies) == 0
-    assert again.adapters["https://elsewhere.example.com/"].max_retries.total == 7
-
-
-def test_what_is_set_before_the_first_use_stays() -> None:
-    with echo() as server:
-        again = reopened(pickle.dumps(session_for(server.url, "anonymous")))
-        again.headers["X-Tenant"] = "t3"
-        again.cookies.set("c", "1")
-        mine = HTTPAdapter()
-        again.mount("http://", mine)
-        assert again.get("x").ok
-
-    assert (server.seen[0].headers["x-tenant"], server.seen[0].headers["cookie"]) == ("t3", "c=1")
-    assert again.adapters["http://"] is mine
-
-
-def _with_header(mi: Session) -> None:
-    mi.headers["X-Api-Key"] = "canary"
-
-
-def _with_authorization(mi: Session) -> None:
-    mi.headers["authorization"] = "Bearer canary"
-
-
-def _with_auth(mi: Session) -> None:
-    mi.auth = ("me", "canary")
-
-
-def _with_parameter(mi: Session) -> None:
-    mi.params = {"access_token": "canary"}
-
-
-def _with_pairs(mi: Session) -> None:
-    mi.params = [("page", "1"), ("access_token", "canary")]
-
-
-def _with_bytes(mi: Session) -> None:
-    mi.params = b"page=1&access_token=canary"
-
-
-def _with_bare_proxy(mi: Session) -> None:
-    mi.proxies = {"https": "me:canary@proxy:3128"}
-
-
-def _with_proxy(mi: Session) -> None:
-    mi.proxies = {"https": "http://me:canary@proxy:3128"}
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        (_with_header, "header X-Api-Key"),
-        (_with_authorization, "header authorization"),
-        (_with_auth, "its auth"),
-        (_with_parameter, "parameter access_token"),
-        (_with_pairs, "parameter access_token"),
-        (_with_bytes, "parameter access_token"),
-        (_with_proxy, "proxy for https"),
-        (_with_bare_proxy, "proxy for https"),
-    ],
-)
-def test_a_setting_that_may_be_a_secret_stops_the_pickle(
-    change: Callable[[Session], None], named: str
-) -> None:
-    """Left out in silence, the worker would log on as somebody else, or not at all."""
-    mi = session_for(NOWHERE)
-    change(mi)
-
-    with pytest.raises(TypeError, match=named) as caught:
-        pickle.dumps(mi)
-    assert "canary" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["X-Author", "X-Keyword", "Compass", "X-Bypass-Cache", "Accept"])
-def test_a_harmless_header_is_not_taken_for_a_secret(name: str) -> None:
-    assert not may_be_secret(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    "Authorization X-Auth-Token Cookie X-API-KEY apikey X-Secret Ocp-Apim-Subscription-Key "
-    "X-CSRF-Token password X-Session-Id jsid X-Amz-Signature client_secret Proxy-Authorization "
-    "X-Authorization passphrase x_pass X-Pass X-Api-Keys X-Pwd".split(),
-)
-def test_a_name_that_sounds_like_a_secret_is_taken_for_one(name: str) -> None:
-    assert may_be_secret(name)
-
-
-def test_a_header_of_the_profile_may_be_called_anything() -> None:
-    """The profile is shared; what stands there is no secret."""
-    mi = session_for(NOWHERE, headers={"X-Key-Id": "7"})
-
-    assert reopened(pickle.dumps(mi)).headers["X-Key-Id"] == "7"
-
-
-_WITHOUT_CLOUDPICKLE = """
-import pickle, sys
-from gatepass import Session
-mi = Session("https://mi.example.com", anonymous=True)
-mi.hooks["response"].append(lambda *_, **__: None)
-assert "cloudpickle" not in sys.modules
-pickle.dumps(mi)
-"""
-
-
-def test_a_hook_that_holds_arguments_does_not_travel() -> None:
-    """They may be secrets, as in ``functools.partial(sign, key=...)``."""
-    with session_for(NOWHERE, "anonymous") as mi:
-        mi.hooks["response"].append(partial(worker_tasks.shout, key="canary"))
-        with pytest.raises(TypeError, match="its hook holds arguments") as caught:
-            pickle.dumps(mi)
-    assert "canary" not in str(caught.value)
-
-
-def test_a_hook_that_no_worker_can_find_is_named() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _WITHOUT_CLOUDPICKLE],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("TypeError: this session cannot be pickled: its hook <lambda> cannot")
-
-
 class _Owner:
     """Has a session that calls it back."""
 
@@ -571,9 +396,6 @@ def test_a_class_of_the_users_own_keeps_its_class_and_settings() -> None:
 
     for again in (reopened(pickle.dumps(mi)), copy.copy(mi), copy.deepcopy(mi)):
         assert (type(again), again.tenant) == (_Special, "t")
-
-
-# ---------------------------------------------------------------- opening
 
 
 def test_opening_a_pickle_reads_nothing_and_raises_nothing(
@@ -626,46 +448,6 @@ def test_a_session_can_be_passed_on_without_being_opened() -> None:
     assert reopened(pickle.dumps(reopened(content))).profile == reopened(content).profile
 
 
-def test_all_pickles_of_a_session_log_on_as_one_in_a_process(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A pool opens one for each task: a wrong password would be sent once for each."""
-    monkeypatch.setenv("MI_PASSWORD", "wrong")
-    with echo(wants("nobody")) as server:
-        mi, other = session_for(server.url), session_for(server.url)
-        for content in (
-            pickle.dumps(mi),
-            pickle.dumps(mi),
-            pickle.dumps(reopened(pickle.dumps(mi))),
-        ):
-            with pytest.raises(LoginRefused):
-                reopened(content).get("x")
-        assert server.authorizations == [basic(USER, "wrong")]
-
-        with pytest.raises(LoginRefused):
-            reopened(pickle.dumps(other)).get("x")
-        with pytest.raises(LoginRefused):
-            mi.get("x")  # the one that was pickled is not of them
-
-    assert server.authorizations == [basic(USER, "wrong")] * 2 + [LOGIN]
-
-
-def test_closing_one_does_not_close_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MI_PASSWORD", PASSWORD)
-    with echo(wants(LOGIN)) as server:
-        content = pickle.dumps(session_for(server.url))
-        with reopened(content) as first:
-            assert first.get("x").ok
-        second = reopened(content)
-        assert second.get("x").ok
-        assert second.get("x").ok
-
-    assert [seen.connection for seen in server.seen] == [1, 2, 2]
-
-
-# ---------------------------------------------------------------- other versions
-
-
 def _sent_by(content: bytes, old: bytes, new: bytes) -> Session:
     assert content.count(old) == 1
     again: Session = reopened(content.replace(old, new))
@@ -696,18 +478,6 @@ def test_a_pickle_of_another_version_says_so_at_the_first_use(old: bytes, new: b
         assert str(caught.value).startswith(worker_tasks.where())
 
 
-class _MadeLater:
-    """What a session of a later version may leave in a pickle."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _open_pickle, (Session, {"form": 99}), {"headers": 1, "unheard_of": 2}
-
-
-def test_settings_of_another_version_do_not_stop_the_opening() -> None:
-    with pytest.raises(ProfileError, match="cannot open it"):
-        reopened(pickle.dumps(_MadeLater())).get("x")
-
-
 def test_a_scheme_that_is_not_installed_there_is_named() -> None:
     again = _sent_by(pickle.dumps(session_for(NOWHERE)), b"\x8c\x05basic", b"\x8c\x05foreg")
 
@@ -729,258 +499,3 @@ def test_any_parcel_opens_as_a_session_that_says_what_is_wrong(state: dict[str, 
 
     with pytest.raises(GatepassError):
         again.get("x")
-
-
-# ---------------------------------------------------------------- copies
-
-
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
-def test_a_copy_shares_secrets_and_settings_but_no_connection(
-    duplicate: Callable[[Session], Session],
-) -> None:
-    asked, terminal = person(PASSWORD)
-    with echo(wants(LOGIN)) as server:
-        profile = profile_for(server.url, auth={"password": ref("prompt:")})
-        mi = Session._from_checked(profile, environ={}, terminal=terminal)
-        mi.headers["X-Mine"] = "1"
-        twin = duplicate(mi)
-        assert mi.get("x").ok
-        assert twin.get("x").ok
-
-    assert len(asked) == 1
-    assert [seen.headers["x-mine"] for seen in server.seen] == ["1", "1"]
-    assert [seen.connection for seen in server.seen] == [1, 2]
-
-
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
-def test_what_is_changed_on_a_copy_does_not_change_the_original(
-    duplicate: Callable[[Session], Session],
-) -> None:
-    mi = session_for(NOWHERE)
-    mi.headers["X-Mine"] = "1"
-    mi.cookies.set("c", "1")
-    mi.params = {"p": "1"}
-    mi.proxies = {"https": "http://one"}
-    mi.hooks["response"].append(worker_tasks.shout)
-    mine = HTTPAdapter(max_retries=7)
-    mi.mount("https://mine.example.com/", mine)
-
-    twin = duplicate(mi)
-
-    assert (twin.headers["X-Mine"], twin.cookies["c"], twin.params) == ("1", "1", {"p": "1"})
-    assert (twin.proxies, twin.hooks["response"]) == ({"https": "http://one"}, [worker_tasks.shout])
-    its = twin.adapters["https://mine.example.com/"]
-    assert its is not mine
-    assert its.max_retries.total == 7  # type: ignore[attr-defined]
-
-    twin.headers["X-Mine"] = "2"
-    twin.cookies.set("c", "2")
-    twin.params["p"] = "2"  # type: ignore[index]
-    twin.proxies["https"] = "http://two"
-    twin.hooks["response"].clear()
-    twin.mount("https://other.example.com/", HTTPAdapter())
-
-    assert (mi.headers["X-Mine"], mi.cookies["c"], mi.params) == ("1", "1", {"p": "1"})
-    assert (mi.proxies, mi.hooks["response"]) == ({"https": "http://one"}, [worker_tasks.shout])
-    assert "https://other.example.com/" not in mi.adapters
-    assert mi.adapters["http://"] is not twin.adapters["http://"]
-
-
-class _Everywhere(BaseAdapter):
-    """An adapter that stands in the place of ours."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-def test_an_adapter_in_the_place_of_ours_stays_there() -> None:
-    mi = session_for(NOWHERE)
-    mi.mount("http://", _Everywhere())
-
-    for twin in (copy.copy(mi), copy.deepcopy(mi), reopened(pickle.dumps(mi))):
-        assert type(twin.adapters["http://"]) is _Everywhere
-
-
-def test_a_session_with_a_secret_as_a_value_can_be_copied() -> None:
-    with echo(wants(LOGIN)) as server:
-        mi = Session(server.url, user_name=USER, password=Secret(PASSWORD))
-        assert copy.deepcopy(mi).get("x").ok
-        assert copy.deepcopy(mi.profile) == mi.profile
-
-
-def test_copies_send_a_refused_password_once() -> None:
-    with echo(wants("nobody")) as server:
-        mi = session_for(server.url)
-        for _ in range(3):
-            with pytest.raises(LoginRefused):
-                copy.copy(mi).get("x")
-
-    assert len(server.seen) == 1
-
-
-# ---------------------------------------------------------------- answers and errors
-
-
-def test_an_answer_after_a_handshake_travels_without_the_login() -> None:
-    """The requests of its history had hooks of the scheme, and those hold the password."""
-    with Server("windows", {USER: PASSWORD}) as server:
-        answer = Session(server.url, user_name=USER, password=PASSWORD).get("Health/v2.svc")
-
-    again = reopened(pickle.dumps(answer))
-    assert [each.status_code for each in (*again.history, again)] == [401, 401, 200]
-    for each in (*answer.history, answer):
-        assert each.request.hooks == {"response": []}
-        assert "Authorization" not in each.request.headers
-
-
-def test_an_error_survives_a_pickle_without_credentials() -> None:
-    """Neither the login, nor cookies, nor what the caller sent along."""
-
-    def answers(_: Seen) -> Answer:
-        challenge = ("WWW-Authenticate", 'Basic realm="x"')
-        return Answer(401, [challenge, ("Set-Cookie", "sid=canary-set")], b"go away")
-
-    with echo(answers) as server:
-        mi = session_for(server.url)
-        mi.cookies.set("mine", "canary-jar")
-        with pytest.raises(LoginRefused) as caught:
-            mi.post(
-                "x",
-                data=(part for part in [b"canary-body"]),
-                headers={"X-Api-Key": "canary-key", "X-Tenant": "t"},
-                hooks={"response": lambda *_, **__: None},
-            )
-
-    content = pickle.dumps(caught.value)
-    again = reopened(content)
-    assert (type(again), str(again)) == (LoginRefused, str(caught.value))
-    assert (again.response.status_code, again.response.text) == (401, "go away")
-    assert again.response.headers["WWW-Authenticate"] == 'Basic realm="x"'
-    assert again.request.url == again.response.request.url == f"{server.url}x"
-    assert again.request.headers["X-Tenant"] == "t"
-    assert LOGIN.encode() not in content
-    assert b"canary" not in content
-    assert str(copy.copy(caught.value)) == str(caught.value)
-
-
-def test_a_login_in_the_url_does_not_travel_with_an_error() -> None:
-    with pytest.raises(GatepassError) as caught:
-        session_for(NOWHERE).get("http://me:canary@localhost:1/mi/x")
-
-    content = pickle.dumps(caught.value)
-    assert reopened(content).request.url == "http://localhost:1/mi/x"
-    assert b"canary" not in content
-
-
-def test_a_refusal_whose_body_was_cut_off_can_be_pickled() -> None:
-    cut = dataclasses.replace(refused('Basic realm="x"'), missing=100, closes=True)
-    with echo(lambda _: cut) as server:
-        mi = session_for(server.url)
-        for _ in range(2):
-            with pytest.raises(LoginRefused) as caught:
-                mi.get("x")
-
-    assert len(server.seen) == 1, "it counts as a refusal"
-    assert reopened(pickle.dumps(caught.value)).response.status_code == 401
-
-
-def _all_kinds() -> list[type[GatepassError]]:
-    for module in pkgutil.walk_packages(gatepass.__path__, "gatepass."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-
-    def below(kind: type[GatepassError]) -> Iterator[type[GatepassError]]:
-        yield kind
-        for each in kind.__subclasses__():
-            yield from below(each)
-
-    kinds = dict.fromkeys(below(GatepassError))
-    return [kind for kind in kinds if kind.__module__.startswith("gatepass.")]
-
-
-_RECORD = Record(
-    0,
-    Provider("https://idp", "https://idp/a", "https://idp/t"),
-    "client",
-    refresh_token=Secret("canary-token"),
-)
-
-
-def _made(kind: type[GatepassError]) -> GatepassError:
-    if kind is UnsavedToken:
-        return UnsavedToken(_RECORD, Secret("canary-spent"), "disk full")
-    if issubclass(kind, exceptions._RequestFailed):
-        request = requests.Request("GET", "http://x/", headers={"Authorization": "canary"})
-        response = requests.Response()
-        response.status_code, response._content, response.url = 401, b"no", "http://x/"
-        return kind("what", hint="next", request=request.prepare(), response=response)
-    return kind("what", hint="next")
-
-
-@pytest.mark.parametrize("kind", _all_kinds(), ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("protocol", [2, pickle.HIGHEST_PROTOCOL])
-def test_every_error_comes_back_as_it_was(kind: type[GatepassError], protocol: int) -> None:
-    error = _made(kind)
-    error.add_note("a note")
-
-    content = pickle.dumps(error, protocol)
-    again = reopened(content)
-
-    assert type(again) is kind
-    assert (str(again), again.message, again.hint) == (str(error), error.message, error.hint)
-    assert (again.args, again.exit_code) == (error.args, error.exit_code)
-    assert again.__notes__ == ["a note"]
-    assert b"canary" not in content
-    if isinstance(error, exceptions._RequestFailed):
-        answer: Any = again.response  # type: ignore[attr-defined]
-        assert (answer.status_code, answer.content) == (401, b"no")
-    pickling.name_process(again)
-    assert again.message == f"{worker_tasks.where()}: {error.message}"
-    assert str(again).startswith(again.message)
-
-
-def test_an_errors_own_attributes_travel_where_they_can() -> None:
-    problem = Problem("p.toml:1:1", "profiles.x", "is wrong")
-    errors = [
-        ProfileError(problems=[problem]),
-        UnsavedToken(_RECORD, Secret("canary-spent"), "disk full"),
-    ]
-
-    profile, unsaved = reopened(pickle.dumps(errors))
-
-    assert profile.problems == (problem,)
-    assert unsaved.record is None
-
-
-class _Strange(GatepassError):
-    """An error of another package, with a constructor of its own."""
-
-    def __init__(self, code: int, *, retry: bool) -> None:
-        super().__init__(f"code {code}", hint="ask")
-        self.code, self.retry, self.lock = code, retry, json
-
-
-def test_an_error_of_another_package_needs_nothing_to_be_pickled() -> None:
-    again = reopened(pickle.dumps(_Strange(7, retry=True)))
-
-    assert (str(again), again.code, again.retry, again.lock) == ("code 7\nask", 7, True, None)
-
-
-def test_scheme_not_offered_comes_back_with_its_answer() -> None:
-    with echo(lambda _: refused("Negotiate")) as server, pytest.raises(SchemeNotOffered) as caught:
-        session_for(server.url).get("x")
-
-    again = reopened(pickle.dumps(caught.value))
-    assert again.response.headers["WWW-Authenticate"] == "Negotiate"
-
-
-def test_a_closed_session_can_be_used_again() -> None:
-    """Closing also closes what its scheme uses."""
-    with echo() as server:
-        mi = session_for(server.url)
-        for _ in range(2):
-            mi.get("x")
-            mi._http().get(server.url)
-            mi.close()
-
-    assert [seen.connection for seen in server.seen] == [1, 2, 3, 4]

@@ -1,0 +1,98 @@
+"""``scheme = "autologon"``: Negotiate, with mutual authentication."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gatepass._session.session import Session
+from gatepass.errors import GatepassError
+from tests.support.echo import Answer, Seen, echo, refused
+from tests.support.peers.apache import Apache
+from tests.support.peers.ca import CertificateAuthority
+from tests.support.peers.kdc import Kdc
+from tests.support.peers.need import absent
+from tests.support.sessions import profile_for
+
+Make = Callable[..., Session]
+
+
+@pytest.fixture
+def make(
+    windows_apache: Apache,
+    ca: CertificateAuthority,
+    kdc: Kdc,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Make:
+    """Return a function that builds alice's session at a room of Apache."""
+    if importlib.util.find_spec("gssapi") is None:
+        absent("gssapi is not installed (Debian package: python3-gssapi)")
+    for name, value in kdc.environ(kdc.ccache()).items():
+        monkeypatch.setenv(name, value)  # read by the Kerberos library, not by us
+
+    def session(scheme: str, room: str, *, password: str = "pw-alice", **keys: Any) -> Session:
+        place = windows_apache.room(room)
+        auth: dict[str, Any] = keys.pop("auth", {})
+        if scheme in {"ntlm", "basic", "credentials"}:
+            auth = {"user_name": "alice", "domain": "CORP", "password": password, **auth}
+        url = place.http if keys.pop("plain", False) else place.https
+        profile = profile_for(url, scheme, auth=auth, tls={"ca_file": str(ca.ca_file)}, **keys)
+        return Session._from_checked(profile, environ={})
+
+    return session
+
+
+def test_kerberos_asks_once_where_each_request_needs_a_ticket(
+    make: Make, windows_apache: Apache
+) -> None:
+    """A server that does not remember connections gets a ticket with each request, at once."""
+    mark = windows_apache.mark()
+    mi = make("autologon", "krb_unbound")
+    for _ in range(10):
+        assert "alice" in mi.get("cgi/whoami").json()["user"]
+
+    assert [line.status for line in windows_apache.wait_for_lines(mark, 11)] == [401] + [200] * 10
+
+
+def _never_proves_itself(seen: Seen) -> Answer:
+    """Take any ticket, and answer without the token that only the right server can make."""
+    return Answer() if seen.authorization else refused("Negotiate")
+
+
+@pytest.mark.usefixtures("make")
+def test_a_server_that_does_not_prove_itself_is_refused() -> None:
+    with echo(_never_proves_itself) as server:
+        mi = Session._from_checked(profile_for(server.url, "autologon"), environ={})
+        with pytest.raises(GatepassError, match="does not prove that it is the right server"):
+            mi.get("a")
+
+
+def test_a_server_proves_itself_with_each_ticket(make: Make, windows_apache: Apache) -> None:
+    """Also where the ticket was sent at once: somebody else may have taken the address."""
+    mi = make("autologon", "windows", plain=True)
+    mi.get("cgi/whoami")
+    with echo(_never_proves_itself) as server:
+        # The next connection leads to another server, as a hijacked name would.
+        mi.proxies = {"http": server.root}
+        mi.close()
+        with pytest.raises(GatepassError, match="does not prove that it is the right server"):
+            mi.get("cgi/whoami")
+    assert windows_apache.windows.http
+
+
+def test_a_ticket_is_sent_once_also_where_the_server_says_not_now(make: Make) -> None:
+    """A server that remembers tickets would refuse the same one again as stolen."""
+
+    def busy(seen: Seen) -> Answer:
+        return Answer(503, [("Retry-After", "0")]) if seen.authorization else refused("Negotiate")
+
+    assert make("autologon", "windows").get("cgi/whoami").ok
+    with echo(busy) as server:
+        profile = profile_for(server.url, "autologon", retries=2)
+        assert Session._from_checked(profile, environ={}).get("a").status_code == 503
+
+    tickets = [sent for sent in server.authorizations if sent]
+    assert len(tickets) == 3
+    assert len(set(tickets)) == 3

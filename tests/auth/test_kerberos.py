@@ -1,0 +1,134 @@
+"""Kerberos by GSSAPI: tickets, keytabs, and what is said where there is none."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatepass._session.session import Session
+from gatepass.auth import _kerberos, autologon
+from gatepass.errors import GatepassError, LoginRequired
+from tests.support.peers.apache import Apache
+from tests.support.peers.ca import CertificateAuthority
+from tests.support.peers.kdc import Kdc
+from tests.support.peers.need import absent
+from tests.support.sessions import profile_for
+
+_NTLMSSP = bytes.fromhex("2b06010401823702020a")  # 1.3.6.1.4.1.311.2.2.10
+
+
+Make = Callable[..., Session]
+
+
+@pytest.fixture
+def make(
+    windows_apache: Apache,
+    ca: CertificateAuthority,
+    kdc: Kdc,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Make:
+    """Return a function that builds alice's session at a room of Apache."""
+    if importlib.util.find_spec("gssapi") is None:
+        absent("gssapi is not installed (Debian package: python3-gssapi)")
+    for name, value in kdc.environ(kdc.ccache()).items():
+        monkeypatch.setenv(name, value)  # read by the Kerberos library, not by us
+
+    def session(scheme: str, room: str, *, password: str = "pw-alice", **keys: Any) -> Session:
+        place = windows_apache.room(room)
+        auth: dict[str, Any] = keys.pop("auth", {})
+        if scheme in {"ntlm", "basic", "credentials"}:
+            auth = {"user_name": "alice", "domain": "CORP", "password": password, **auth}
+        url = place.http if keys.pop("plain", False) else place.https
+        profile = profile_for(url, scheme, auth=auth, tls={"ca_file": str(ca.ca_file)}, **keys)
+        return Session._from_checked(profile, environ={})
+
+    return session
+
+
+def test_no_ticket_says_kinit_and_sends_nothing_more(
+    make: Make, kdc: Kdc, windows_apache: Apache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mi = make("autologon", "windows")
+    for name, value in kdc.environ().items():
+        monkeypatch.setenv(name, value)
+    mark = windows_apache.mark()
+
+    with pytest.raises(LoginRequired, match="kinit"):
+        mi.get("cgi/whoami")
+
+    assert [line.status for line in windows_apache.wait_for_lines(mark, 1)] == [401]
+
+
+def test_an_expired_ticket_says_kinit(
+    make: Make, kdc: Kdc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in kdc.environ(kdc.expired_ccache).items():
+        monkeypatch.setenv(name, value)
+    mi = make("autologon", "windows")
+    for name, value in kdc.environ(kdc.expired_ccache).items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(LoginRequired, match="(?s)expired.*kinit"):
+        mi.get("cgi/whoami")
+
+
+def test_a_keytab_logs_on_without_a_person(
+    make: Make, kdc: Kdc, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    mi = make("autologon", "windows", auth={"principal": "alice@CORP.TEST"})
+    for name, value in kdc.environ(tmp_path / "new.ccache").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KRB5_CLIENT_KTNAME", f"FILE:{kdc.files.client_keytab}")
+
+    assert mi.get("cgi/whoami").json()["user"].startswith("alice")
+
+
+def test_another_principal_than_the_tickets_is_refused(make: Make) -> None:
+    mi = make("autologon", "windows", auth={"principal": "carl@CORP.TEST"})
+
+    with pytest.raises(GatepassError):
+        mi.get("cgi/whoami")
+
+
+def test_a_server_that_kerberos_does_not_know_is_named(make: Make, windows_apache: Apache) -> None:
+    mi = make("autologon", "windows")
+    url = windows_apache.windows.http.replace("localhost", "127.0.0.1")
+    other = Session._from_checked(profile_for(url, "autologon"), environ={})
+
+    with pytest.raises(GatepassError, match=r"(?s)HTTP/127\.0\.0\.1.*use the name under which"):
+        other.get("cgi/whoami")
+    assert mi.get("cgi/whoami").ok
+
+
+@pytest.mark.parametrize("delegate", [False, True])
+def test_the_ticket_is_lent_to_the_server_only_where_the_profile_says_so(
+    make: Make, delegate: bool
+) -> None:
+    gssapi = importlib.import_module("gssapi")
+    make("autologon", "windows")  # alice has a ticket
+    scheme = autologon.Autologon(delegate=True) if delegate else autologon.Autologon()
+    begin = _kerberos.context_maker(scheme.principal, delegate=scheme.delegate)
+
+    context = begin("localhost", None)
+    context.step()
+
+    flags = context._context.actual_flags  # type: ignore[attr-defined]
+    assert (gssapi.RequirementFlag.delegate_to_peer in flags) is delegate
+
+
+def test_kerberos_alone_is_offered_whatever_else_gssapi_has(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """GSSAPI would offer NTLM too where it finds a password, and log on as somebody else."""
+    make("autologon", "windows")  # alice has a ticket
+    users = tmp_path / "ntlm-users"
+    users.write_text("CORP:mallory:pw\n")
+    monkeypatch.setenv("NTLM_USER_FILE", str(users))  # read by gss-ntlmssp, not by us
+
+    token = _kerberos.context_maker(None, delegate=False)("localhost", None).step()
+
+    assert token is not None
+    assert _NTLMSSP not in token

@@ -1,0 +1,37 @@
+"""The logged-on user of Windows by SSPI: errors with the next step."""
+
+import pytest
+from spnego.exceptions import NativeError, SpnegoError
+
+from gatepass.auth import _sspi
+from gatepass.errors import LoginRequired
+
+
+def _code(error: int) -> SpnegoError:
+    return SpnegoError(base_error=NativeError("ein Text von Windows", winerror=error))
+
+
+@pytest.mark.parametrize("error", [-2146893043, -2146893042, 0x8009030E, 1312, -2147023584])
+def test_no_logon_for_the_network_on_windows_is_a_login_that_is_missing(error: int) -> None:
+    """Whatever language Windows speaks, and whichever sign the code has."""
+    told = _sspi.translate_error(_code(error), "mi.test")
+
+    assert isinstance(told, LoginRequired)
+    assert "ein Text von Windows" in told.message
+    assert "Do not store password" in told.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (-2146893053, "use the name under which the server is known to Kerberos"),
+        (-2146893022, "use the name under which the server is known to Kerberos"),
+        (-2146893039, "lock the screen and unlock it"),  # SEC_E_NO_AUTHENTICATING_AUTHORITY
+    ],
+)
+def test_other_errors_of_windows_name_the_server_and_what_to_look_at(error: int, hint: str) -> None:
+    told = _sspi.translate_error(_code(error), "mi.test")
+
+    assert not isinstance(told, LoginRequired)
+    assert told.message.startswith("Windows cannot log on at HTTP/mi.test: ")
+    assert hint in told.hint
