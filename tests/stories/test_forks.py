@@ -8,7 +8,6 @@ import os
 import pickle
 import select
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread, get_ident
+from threading import Event, Thread
 from typing import Any, NoReturn
 
 import pytest
@@ -30,7 +29,7 @@ from gatepass._session.connections import Connections
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
 from gatepass._system.context import RunContext
-from gatepass._system.fork import _INSIDE, _RENEW, _Inside, undisturbed
+from gatepass._system.fork import _RENEW
 from gatepass._system.terminal import Terminal
 from gatepass._vault.redis_store import RedisStore
 from gatepass.sandbox import Server
@@ -122,214 +121,6 @@ def held_elsewhere(*locks: Any) -> Iterator[None]:
 
 def _code(mi: Session, path: str = "x") -> int:
     return mi.get(path).status_code
-
-
-# ---------------------------------------------------------------- libraries with locks of their own
-
-
-@contextmanager
-def inside_elsewhere() -> Iterator[Callable[[], None]]:
-    """Let another thread be inside a library that no fork may interrupt; yield what lets it out."""
-    entered, leave = Event(), Event()
-
-    def work() -> None:
-        with undisturbed():
-            entered.set()
-            leave.wait()
-
-    thread = Thread(target=work)
-    thread.start()
-    entered.wait()
-    try:
-        yield leave.set
-    finally:
-        leave.set()
-        thread.join()
-
-
-def _waits_for_a_fork() -> bool:
-    return bool(_INSIDE._forks)
-
-
-def test_a_fork_waits_until_no_thread_is_inside_such_a_library() -> None:
-    left = Event()
-    with inside_elsewhere() as let_it_out:
-
-        def let_out_once_the_fork_waits() -> None:
-            while not _waits_for_a_fork():
-                pass
-            left.set()
-            let_it_out()
-
-        helper = Thread(target=let_out_once_the_fork_waits)
-        helper.start()
-        assert in_child(left.is_set)
-        helper.join()
-
-
-def test_threads_enter_such_a_library_side_by_side_and_again() -> None:
-    with inside_elsewhere(), undisturbed(), undisturbed():
-        pass
-
-
-def test_threads_that_take_turns_inside_do_not_keep_a_fork_out() -> None:
-    """One of the two is always inside, but for the fork's sake none is for a moment."""
-    inside, both, done = set[int](), Event(), Event()
-
-    def take_turns(me: int) -> None:
-        while not done.is_set():
-            with undisturbed():
-                inside.add(me)
-                while len(inside) < 2 and not _waits_for_a_fork() and not done.is_set():
-                    pass
-                both.set()
-                inside.discard(me)
-
-    with ThreadPoolExecutor(2) as pool:
-        turns = [pool.submit(take_turns, me) for me in range(2)]
-        try:
-            both.wait()
-            assert [in_child(lambda: list(inside)) for _ in range(5)] == [[]] * 5
-        finally:
-            done.set()
-        assert [each.result() for each in turns] == [None] * 2
-
-
-def test_a_thread_may_fork_while_it_is_inside_itself() -> None:
-    """As a signal handler of a person's own does that starts a process."""
-
-    def again() -> int:
-        with undisturbed():
-            return _INSIDE._threads[get_ident()]
-
-    with undisturbed():
-        assert in_child(again) == 2
-    assert in_child(lambda: in_child(again)) == 1
-
-
-_INTERRUPTED = """
-import os, signal, threading
-from gatepass._system import fork
-
-entered, leave = threading.Event(), threading.Event()
-pressed = []  # not an Event, whose lock the next signal would find taken by the one before
-
-def work():
-    with fork.undisturbed():
-        entered.set()
-        leave.wait()
-
-def press():
-    while not fork._INSIDE._changed._waiters:
-        pass
-    while not pressed:  # one alone may come before the wait that it is to end
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
-
-def interrupt(*_):
-    if not pressed:
-        pressed.append(True)
-        raise KeyboardInterrupt
-
-signal.signal(signal.SIGUSR1, interrupt)
-signal.signal(signal.SIGINT, signal.default_int_handler)
-thread = threading.Thread(target=work)
-thread.start()
-entered.wait()
-threading.Thread(target=press).start()
-try:
-    if os.fork() == 0:
-        os._exit(0)
-    for _ in range(300):  # a signal that comes just before a wait does not end it
-        threading.Event().wait(0.1)
-    print("lost")
-except KeyboardInterrupt:
-    print("interrupted")
-leave.set()
-thread.join()
-with fork.undisturbed():
-    print("open")
-"""
-
-
-def test_ctrl_c_while_a_fork_waits_is_not_lost() -> None:
-    """Python itself drops what is raised before a fork."""
-    command = [sys.executable, "-W", "ignore", "-c", _INTERRUPTED]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
-    assert done.stdout == "interrupted\nopen\n"
-
-
-def test_the_turn_of_a_second_fork_is_not_ended_by_the_first() -> None:
-    inside = _Inside()
-    first, second = Event(), Event()
-
-    def fork(shut: Event, go_on: Event) -> None:
-        inside.shut()
-        shut.set()
-        inside.open()
-        go_on.set()
-
-    with inside.entered():  # so that both wait
-        forks = [Thread(target=fork, args=(Event(), each)) for each in (first, second)]
-        for each in forks:
-            each.start()
-        while len(inside._forks) < 2:
-            pass
-    for each in forks:
-        each.join()
-    assert first.is_set()
-    assert second.is_set()
-    assert not inside._forks
-
-
-def test_a_child_knows_of_no_thread_that_its_parent_waited_for_in_vain() -> None:
-    """Else each fork of the child would wait for it too."""
-    inside = _Inside()
-    entered, leave = Event(), Event()
-
-    def work() -> None:
-        with inside.entered():
-            entered.set()
-            leave.wait()
-
-    thread = Thread(target=work)
-    thread.start()
-    entered.wait()
-
-    def renewed() -> bool:
-        inside.renew()
-        return inside._is_empty()
-
-    try:
-        assert not inside._is_empty()
-        assert in_child(renewed)
-    finally:
-        leave.set()
-        thread.join()
-
-
-def test_who_is_interrupted_on_the_way_out_counts_as_gone() -> None:
-    """Else each fork of another thread would wait for it, from then on."""
-
-    class Interrupted(Exception):
-        pass
-
-    inside = _Inside()
-    with pytest.raises(Interrupted), inside.entered():
-        vars(inside)["_changed"] = _Raises(Interrupted)
-    assert not inside._threads[get_ident()]
-
-
-class _Raises:
-    """A lock whose owner is interrupted while it waits for it."""
-
-    def __init__(self, error: type[Exception]) -> None:
-        self._error = error
-
-    def __enter__(self) -> None:
-        raise self._error
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 # ---------------------------------------------------------------- connections

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gatepass._system.findings import Finding
-from gatepass._system.fork import undisturbed
 from gatepass._system.text import local_time
 from gatepass.auth import UnattendedContext
 from gatepass.auth._negotiate import NAME_HINT, Context, MakeContext, TranslatedContext
@@ -36,7 +35,6 @@ def context_maker(principal: str | None, *, delegate: bool) -> MakeContext:
     if delegate:
         flags.append(gssapi.RequirementFlag.delegate_to_peer)
 
-    @undisturbed()
     def make_context(host: str, binding: bytes | None) -> Context:
         bindings = gssapi.raw.ChannelBindings(application_data=binding) if binding else None
         try:
@@ -136,7 +134,6 @@ def predict_login(principal: str | None, context: UnattendedContext) -> Iterator
     yield _predict_ticket(gssapi, principal, context)
 
 
-@undisturbed()
 def _default_keytab() -> str | None:
     """Return the keytab that MIT Kerberos uses by default; None where that is not known.
 
@@ -161,7 +158,6 @@ def _default_keytab() -> str | None:
     return None if failed else os.fsdecode(name.value)
 
 
-@undisturbed()
 def _holds_key(gssapi: Any, keytab: str, principal: str | None) -> bool:
     """Whether a keytab holds a key of a principal, or any key. Asks no KDC for a ticket.
 
@@ -220,7 +216,6 @@ def find_login(environ: Mapping[str, str]) -> KerberosLogin:
     return _find_ticket(gssapi, None)
 
 
-@undisturbed()
 def _find_ticket(gssapi: Any, principal: str | None) -> KerberosLogin:
     """Return the ticket of a principal, or the first; raises as :func:`find_login` does."""
     name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
-from gatepass._system.fork import undisturbed
 from gatepass.errors import GatepassError
 
 _T = TypeVar("_T")
@@ -62,8 +61,7 @@ class TranslatedContext:
     def _translated(self, action: Callable[[], _T]) -> _T:
         failure: GatepassError
         try:
-            with undisturbed():
-                return action()
+            return action()
         except self._kind as error:
             failure = self._translate(error, self._host)
         except Exception as error:  # noqa: BLE001 - a hostile server's messages can raise any error
