@@ -587,7 +587,7 @@ def test_a_vault_in_a_redis_that_stands_still_is_a_problem(home: Home, own_redis
 # ---------------------------------------------------------------- plug-ins
 
 
-def stranger(folder: Path, name: str, word: str, body: str) -> None:
+def third_party(folder: Path, name: str, word: str, body: str) -> None:
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -605,7 +605,7 @@ def test_each_problem_of_a_foreign_package_is_a_problem(home: Home, tmp_path: Pa
         ("thief", "env", good),
         ("broken", "broken", "import nothing_of_this_name\n"),
     ):
-        stranger(packages, name, word, body)
+        third_party(packages, name, word, body)
     home.path.append(str(packages))
 
     code, found = diagnosed(home)

@@ -167,7 +167,7 @@ class _Questions:
             given: what the command line says.
             option: how it is given there.
             question: for the person.
-            default: the answer of who presses the return key alone.
+            default: what the return key alone answers.
             wrong: says what is wrong with a text; empty when nothing is. A person is asked again.
 
         Raises:

@@ -34,7 +34,7 @@ def _line(schema_file: str) -> str:
 @click.option(
     "--part",
     is_flag=True,
-    help="Let profiles lack what another file brings; gatepass.local.toml always may.",
+    help="Let profiles leave out what another file brings; gatepass.local.toml always may.",
 )
 @click.option("--print", "to_stdout", is_flag=True, help="Print the schema and write nothing.")
 @click.pass_obj

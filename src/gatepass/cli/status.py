@@ -235,7 +235,7 @@ def _notes(row: _Row) -> Iterator[str]:
 def token(context: Context, name: str, config_files: tuple[str, ...]) -> None:
     """Print an access token of the scheme oidc, and nothing else.
 
-    It is renewed first where that is needed. Whoever sees it can use it until it ends.
+    It is renewed first where that is needed. Anyone who sees it can use it until it ends.
     """
     profile = profile_of(context, name, config_files)
     if profile.scheme != OIDC:
