@@ -53,9 +53,9 @@ def test_each_error_is_also_what_requests_would_have_raised() -> None:
     ):
         error = ours("what happened", hint="what to do")
         _is_a(error, theirs)
-        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), error.new_copy()):  # noqa: S301
-            assert (type(twin), str(twin)) == (ours, "what happened\nwhat to do")
-            assert (twin.request, twin.response) == (None, None)
+        for duplicated in (pickle.loads(pickle.dumps(error)), copy.copy(error), error.new_copy()):  # noqa: S301
+            assert (type(duplicated), str(duplicated)) == (ours, "what happened\nwhat to do")
+            assert (duplicated.request, duplicated.response) == (None, None)
 
 
 def test_an_error_holds_the_request_without_its_credentials() -> None:

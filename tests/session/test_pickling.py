@@ -494,7 +494,9 @@ _plain = st.recursive(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(state=st.dictionaries(st.sampled_from(["form", "made_by", "mark", "profile"]), _plain))
-def test_any_parcel_opens_as_a_session_that_says_what_is_wrong(state: dict[str, Any]) -> None:
+def test_any_pickled_state_opens_as_a_session_that_says_what_is_wrong(
+    state: dict[str, Any],
+) -> None:
     again = _open_pickle(Session, state)
 
     with pytest.raises(GatepassError):

@@ -209,22 +209,29 @@ def test_what_is_changed_on_a_copy_does_not_change_the_original(
     mine = HTTPAdapter(max_retries=7)
     mi.mount("https://mine.example.com/", mine)
 
-    twin = duplicate(mi)
+    duplicated = duplicate(mi)
 
-    assert (twin.headers["X-Mine"], twin.cookies["c"], twin.params) == ("1", "1", {"p": "1"})
-    assert (twin.proxies, twin.hooks["response"]) == ({"https": "http://one"}, [worker_tasks.shout])
-    its = twin.adapters["https://mine.example.com/"]
+    assert (duplicated.headers["X-Mine"], duplicated.cookies["c"], duplicated.params) == (
+        "1",
+        "1",
+        {"p": "1"},
+    )
+    assert (duplicated.proxies, duplicated.hooks["response"]) == (
+        {"https": "http://one"},
+        [worker_tasks.shout],
+    )
+    its = duplicated.adapters["https://mine.example.com/"]
     assert its is not mine
     assert its.max_retries.total == 7  # type: ignore[attr-defined]
 
-    twin.headers["X-Mine"] = "2"
-    twin.cookies.set("c", "2")
-    twin.params["p"] = "2"  # type: ignore[index]
-    twin.proxies["https"] = "http://two"
-    twin.hooks["response"].clear()
-    twin.mount("https://other.example.com/", HTTPAdapter())
+    duplicated.headers["X-Mine"] = "2"
+    duplicated.cookies.set("c", "2")
+    duplicated.params["p"] = "2"  # type: ignore[index]
+    duplicated.proxies["https"] = "http://two"
+    duplicated.hooks["response"].clear()
+    duplicated.mount("https://other.example.com/", HTTPAdapter())
 
     assert (mi.headers["X-Mine"], mi.cookies["c"], mi.params) == ("1", "1", {"p": "1"})
     assert (mi.proxies, mi.hooks["response"]) == ({"https": "http://one"}, [worker_tasks.shout])
     assert "https://other.example.com/" not in mi.adapters
-    assert mi.adapters["http://"] is not twin.adapters["http://"]
+    assert mi.adapters["http://"] is not duplicated.adapters["http://"]

@@ -74,9 +74,9 @@ def test_a_copy_shares_secrets_and_settings_but_no_connection(
         profile = profile_for(server.url, auth={"password": ref("prompt:")})
         mi = Session._from_checked(profile, environ={}, terminal=terminal)
         mi.headers["X-Mine"] = "1"
-        twin = duplicate(mi)
+        duplicated = duplicate(mi)
         assert mi.get("x").ok
-        assert twin.get("x").ok
+        assert duplicated.get("x").ok
 
     assert len(asked) == 1
     assert [seen.headers["x-mine"] for seen in server.seen] == ["1", "1"]
@@ -94,8 +94,8 @@ def test_an_adapter_in_the_place_of_ours_stays_there() -> None:
     mi = session_for(NOWHERE)
     mi.mount("http://", _Everywhere())
 
-    for twin in (copy.copy(mi), copy.deepcopy(mi), reopened(pickle.dumps(mi))):
-        assert type(twin.adapters["http://"]) is _Everywhere
+    for duplicated in (copy.copy(mi), copy.deepcopy(mi), reopened(pickle.dumps(mi))):
+        assert type(duplicated.adapters["http://"]) is _Everywhere
 
 
 def test_a_session_with_a_secret_as_a_value_can_be_copied() -> None:

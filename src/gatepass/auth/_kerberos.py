@@ -113,7 +113,7 @@ _ENDS_HINT: Final = (
 
 
 def predict_login(principal: str | None, context: UnattendedContext) -> Iterator[Finding]:
-    """Say what a run without a person would lack: a keytab, or a ticket that lasts long enough."""
+    """Say what a run without a person misses: a keytab, or a ticket that lasts long enough."""
     try:
         gssapi = _import_gssapi()
     except GatepassError as error:

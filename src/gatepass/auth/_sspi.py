@@ -79,7 +79,7 @@ _NO_SUCH_NAME: Final = frozenset({0x80090303, 0x80090322})
 
 
 def predict_login(principal: str | None) -> Iterator[Finding]:
-    """Say what a run without a person would lack on Windows."""
+    """Say what a run without a person misses on Windows."""
     try:
         context_maker(principal, delegate=False)
     except GatepassError as error:
