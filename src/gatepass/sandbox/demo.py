@@ -41,7 +41,6 @@ OIDC_SESSIONS: Final = ("first login", "warm start", "renewal")
 _SECRET_FILE: Final = "password.txt"  # noqa: S105 - a file's name
 _PRINT_FILE: Final = "import pathlib, sys; print(pathlib.Path(sys.argv[1]).read_text())"
 _HOUR: Final = 3600  # seconds; no access token expires by itself meanwhile
-_PATIENCE: Final = 30.0  # seconds for a login that takes a fraction of one
 # The user's own profiles and variables must not change the demo; these two say what the user
 # allows, and still count.
 _KEPT: Final = frozenset({"GATEPASS_NO_INPUT", "GATEPASS_ALLOW_INSECURE_KEYRING"})
@@ -367,29 +366,17 @@ class _OidcPractice:
 
     def _session(self, *, with_person: bool) -> "Session":
         from gatepass._session.session import Session
+        from gatepass.sandbox._browser import PATIENCE, person_who_logs_in
 
-        login = {"use_stored_token": False, "login_timeout": _PATIENCE} if with_person else {}
+        if with_person:
+            login = {"use_stored_token": False, "login_timeout": PATIENCE}
+            terminal = person_who_logs_in(self.environ, self.idp, USER)
+        else:
+            login, terminal = {}, Terminal(self.environ, interactive=False)
         return Session.from_profile(
             "nightly",
             config_file=self.config_file,
             overrides={"auth": login},
             environ=self.environ,
-            terminal=self._person() if with_person else Terminal(self.environ, interactive=False),
+            terminal=terminal,
         )
-
-    def _person(self) -> Terminal:
-        """Return a person who sees nothing and has a browser that logs in by itself."""
-        return Terminal(
-            self.environ,
-            interactive=True,
-            write=lambda _: None,
-            open_url=self._browse,
-            open_console=lambda _: None,
-        )
-
-    def _browse(self, url: str) -> None:
-        import requests
-
-        with requests.Session() as browser:
-            browser.trust_env = False  # a proxy of the environment would not find this machine
-            browser.get(self.idp.sign_in(url, USER), timeout=_PATIENCE)

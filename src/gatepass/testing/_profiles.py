@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # What belongs to the server that a profile is meant for, and not to the one in its place.
 _OF_THE_SERVER: Final = frozenset({"url", "auth", "proxy", "tls", "allow_http", "extends"})
-_PATIENCE: Final = 30.0  # seconds for a login that takes a fraction of one
 _KEYRING: Final = "gatepass.testing._keyring.PrivateKeyring"
 
 
@@ -114,28 +113,14 @@ class Profiles:
             name: a profile that was replaced by a server of mode ``oidc``.
             user: who logs in; the first user of its identity provider by default.
         """
-        import requests
-
         from gatepass._session.session import Session
-        from gatepass._system.terminal import Terminal
+        from gatepass.sandbox._browser import PATIENCE, person_who_logs_in
 
         provider = self._servers[name].provider
         if provider is None:
             raise ValueError(f"the server of {name} is not of mode oidc")
-
-        def browse(url: str) -> None:
-            with requests.Session() as browser:
-                browser.trust_env = False  # a proxy of the environment would not find this machine
-                browser.get(provider.sign_in(url, user), timeout=_PATIENCE)
-
-        person = Terminal(
-            os.environ,
-            interactive=True,
-            write=lambda _: None,
-            open_url=browse,
-            open_console=lambda _: None,
-        )
-        at_login = {"auth": {"use_stored_token": False, "login_timeout": _PATIENCE}}
+        person = person_who_logs_in(os.environ, provider, user)
+        at_login = {"auth": {"use_stored_token": False, "login_timeout": PATIENCE}}
         with Session.from_profile(name, overrides=at_login, terminal=person) as session:
             session.persist_oidc_token()
 
