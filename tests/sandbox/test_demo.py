@@ -238,7 +238,7 @@ def interrupt(event, arguments):
     if not asked.is_set():
         asked.set()
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        ended.wait(1)  # whoever does not wait for this write is at the end now
+        ended.wait(1)  # without waiting for this write the demo has ended now
 
 sys.addaudithook(interrupt)
 sessions = []
@@ -297,7 +297,7 @@ class Interrupts(Keeps):
     def set_password(self, service, account, secret):
         asked.clear()
         os.kill(os.getpid(), signal.SIGINT)
-        asked.wait(1)  # whoever does not wait for this write looks for the entry now
+        asked.wait(1)  # without waiting for this write the demo looks for the entry now
         super().set_password(service, account, secret)
 
 class Changes(Keeps):

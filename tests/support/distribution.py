@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def install(folder: Path, name: str, entry_points: Mapping[str, Mapping[str, str]]) -> None:
-    """Let a package of this name look installed to whoever has the folder in its path.
+    """Let a package of this name look installed to programs with the folder in their path.
 
     Args:
         folder: where its modules lie, if it has any.

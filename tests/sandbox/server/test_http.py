@@ -306,7 +306,7 @@ def test_no_answer_waits_for_an_acknowledgement_of_its_head(
 
 
 def test_importing_the_package_loads_no_server() -> None:
-    """... so that whoever only names a mode does not pay for http.server."""
+    """... so that a program which only names a mode does not pay for http.server."""
     program = "import sys, gatepass.sandbox; print(sorted({'http.server', 'ssl'} & {*sys.modules}))"
     output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
