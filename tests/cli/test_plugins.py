@@ -33,7 +33,7 @@ CANARY: Final = "hunter2"
 
 
 @pytest.fixture
-def guest(home: Home, acme: str) -> Home:
+def acme_user(home: Home, acme: str) -> Home:
     """A person who has installed acme-gatepass, and keeps a key in its vault."""
     vault = home.write(Path(home.environ["HOME"]) / "vault.json", json.dumps({"team": {"mi": KEY}}))
     return replace(home.having(ACME_VAULT=str(vault)), path=[acme])
@@ -58,12 +58,12 @@ def server() -> Iterator[Echo]:
         yield running
 
 
-def test_a_foreign_scheme_is_listed_shown_and_validated(guest: Home) -> None:
-    guest.user(_acme("https://acme.example.com"))
+def test_a_scheme_of_another_package_is_listed_shown_and_validated(acme_user: Home) -> None:
+    acme_user.user(_acme("https://acme.example.com"))
 
-    listed = guest.run("profiles", "--json")
-    shown = guest.run("show", "dev")
-    validated = guest.run("validate")
+    listed = acme_user.run("profiles", "--json")
+    shown = acme_user.run("show", "dev")
+    validated = acme_user.run("validate")
 
     assert json.loads(listed.stdout)[0]["scheme"] == "acme-hmac"
     auth = tomllib.loads(shown.stdout)["profiles"]["dev"]["auth"]
@@ -73,8 +73,10 @@ def test_a_foreign_scheme_is_listed_shown_and_validated(guest: Home) -> None:
     assert KEY not in listed.stdout + shown.stdout
 
 
-def test_the_schema_knows_a_foreign_scheme_and_source_like_our_own(guest: Home) -> None:
-    document = json.loads(guest.run("schema", "--print").stdout)
+def test_the_schema_knows_a_scheme_of_another_package_and_source_like_our_own(
+    acme_user: Home,
+) -> None:
+    document = json.loads(acme_user.run("schema", "--print").stdout)
     checker = jsonschema.Draft202012Validator(document)
     jsonschema.Draft7Validator.check_schema(document)
     keys = document["$defs"]["auth.acme-hmac"]["properties"]
@@ -114,12 +116,12 @@ def test_the_schema_knows_a_foreign_scheme_and_source_like_our_own(guest: Home) 
         ("lifetime = true", ("9:1: profiles.dev.auth.lifetime: should be", "integer")),
     ],
 )
-def test_a_mistake_in_the_keys_of_a_foreign_scheme_is_told_like_one_in_ours(
-    guest: Home, line: str, words: tuple[str, ...]
+def test_a_mistake_in_the_keys_of_a_scheme_of_another_package_is_told_like_one_in_ours(
+    acme_user: Home, line: str, words: tuple[str, ...]
 ) -> None:
-    file = guest.user(_acme("https://acme.example.com", line))
+    file = acme_user.user(_acme("https://acme.example.com", line))
 
-    done = guest.run("validate")
+    done = acme_user.run("validate")
 
     assert done.returncode == 2
     assert f"{file}:" in _told(done)
@@ -127,10 +129,12 @@ def test_a_mistake_in_the_keys_of_a_foreign_scheme_is_told_like_one_in_ours(
         assert each in _told(done)
 
 
-def test_a_literal_in_a_secret_field_of_a_foreign_scheme_is_not_repeated(guest: Home) -> None:
-    guest.user(_acme("https://acme.example.com").replace("acmevault:team/mi", KEY))
+def test_a_literal_in_a_secret_field_of_a_scheme_of_another_package_is_not_repeated(
+    acme_user: Home,
+) -> None:
+    acme_user.user(_acme("https://acme.example.com").replace("acmevault:team/mi", KEY))
 
-    done = guest.run("validate")
+    done = acme_user.run("validate")
 
     assert done.returncode == 2
     assert "8:1: profiles.dev.auth.key: a secret field takes a reference" in _told(done)
@@ -138,26 +142,28 @@ def test_a_literal_in_a_secret_field_of_a_foreign_scheme_is_not_repeated(guest: 
     assert KEY not in _told(done) + done.stdout
 
 
-def test_a_misspelt_foreign_scheme_is_guessed(guest: Home) -> None:
-    guest.user(_acme("https://acme.example.com").replace("acme-hmac", "acme-hmca"))
+def test_a_misspelt_plug_in_scheme_is_guessed(acme_user: Home) -> None:
+    acme_user.user(_acme("https://acme.example.com").replace("acme-hmac", "acme-hmca"))
 
-    assert 'unknown scheme; did you mean "acme-hmac"?' in _told(guest.run("validate"))
+    assert 'unknown scheme; did you mean "acme-hmac"?' in _told(acme_user.run("validate"))
 
 
-def test_a_foreign_scheme_and_source_log_on(guest: Home, server: Echo) -> None:
-    guest.user(_acme(server.url))
+def test_a_scheme_of_another_package_and_source_log_on(acme_user: Home, server: Echo) -> None:
+    acme_user.user(_acme(server.url))
 
-    done = guest.run("check", "dev")
+    done = acme_user.run("check", "dev")
 
     assert (done.returncode, done.stdout.split(" answers ")[1]) == (0, "200 OK to acme-hmac\n")
     assert [each.method for each in server.seen] == ["GET"]
     assert KEY not in str(server.seen)
 
 
-def test_a_foreign_schemes_refusal_is_told_like_one_of_ours(guest: Home, server: Echo) -> None:
-    guest.user(_acme(server.url).replace('"k1"', '"k2"'))
+def test_a_scheme_of_another_packages_refusal_is_told_like_one_of_ours(
+    acme_user: Home, server: Echo
+) -> None:
+    acme_user.user(_acme(server.url).replace('"k1"', '"k2"'))
 
-    done = guest.run("check", "dev")
+    done = acme_user.run("check", "dev")
 
     assert done.returncode == 4
     assert "refused the login" in _told(done)
@@ -165,10 +171,12 @@ def test_a_foreign_schemes_refusal_is_told_like_one_of_ours(guest: Home, server:
     assert len(server.seen) == 1
 
 
-def test_what_a_foreign_source_says_is_told_with_the_place_of_the_reference(guest: Home) -> None:
-    file = guest.user(_acme("https://acme.example.com").replace("team/mi", "team/other"))
+def test_what_a_plug_in_source_says_is_told_with_the_place_of_the_reference(
+    acme_user: Home,
+) -> None:
+    file = acme_user.user(_acme("https://acme.example.com").replace("team/mi", "team/other"))
 
-    done = guest.run("check", "dev")
+    done = acme_user.run("check", "dev")
 
     assert done.returncode == 3
     assert f"{file}:8:1: profiles.dev.auth.key: acmevault:team/other: there is no" in _told(done)
@@ -176,9 +184,9 @@ def test_what_a_foreign_source_says_is_told_with_the_place_of_the_reference(gues
 
 
 def test_a_body_is_signed_too_and_a_pickled_session_signs_in_another_process(
-    guest: Home, server: Echo
+    acme_user: Home, server: Echo
 ) -> None:
-    guest.user(_acme(server.url))
+    acme_user.user(_acme(server.url))
     script = (
         "import pickle, sys; from gatepass import GatepassError, Session\n"
         "mi = Session.from_profile('dev')\n"
@@ -187,11 +195,11 @@ def test_a_body_is_signed_too_and_a_pickled_session_signs_in_another_process(
         "except GatepassError as error: assert 'stream' in str(error)\n"
         "sys.stdout.write(pickle.dumps(mi).hex())\n"
     )
-    done = guest.python(script)
+    done = acme_user.python(script)
     assert done.returncode == 0, done.stderr
     assert KEY.encode() not in bytes.fromhex(done.stdout)
 
-    other = guest.python(
+    other = acme_user.python(
         f"import pickle; mi = pickle.loads(bytes.fromhex('{done.stdout}'))\n"
         "assert mi.put('b', json={}).status_code == 200"
     )
@@ -228,7 +236,7 @@ def _profile(scheme: str, more: str = "", token: str = "env:TOKEN", url: str = "
     )
 
 
-def test_whoever_claims_our_names_gets_no_password_and_is_not_even_imported(
+def test_a_package_that_claims_our_names_gets_no_password_and_is_not_even_imported(
     desk: Home, hostile: str, tmp_path: Path
 ) -> None:
     """All our schemes and sources are claimed; a login by ours never runs a line of theirs."""
@@ -255,7 +263,7 @@ def test_whoever_claims_our_names_gets_no_password_and_is_not_even_imported(
     assert [line for line in _log(home) if "thief" in line or "stolen" in line] == []
 
 
-def test_validate_names_whoever_claims_our_names(victim: Home) -> None:
+def test_validate_names_the_package_that_claims_our_names(victim: Home) -> None:
     victim.user(_profile("bearer"))
 
     done = victim.run("validate")
@@ -271,7 +279,7 @@ def test_validate_names_whoever_claims_our_names(victim: Home) -> None:
 
 
 @pytest.mark.parametrize("verb", ["validate", "show", "check"])
-def test_a_name_that_two_strangers_claim_means_neither(victim: Home, verb: str) -> None:
+def test_a_name_that_two_packages_claim_means_neither(victim: Home, verb: str) -> None:
     victim.user(_profile("claimed"))
 
     done = victim.run(verb, "dev")
@@ -567,7 +575,7 @@ def test_a_scheme_is_handed_its_own_profiles_fields_and_nothing_of_a_neighbours(
 
 @pytest.mark.parametrize("kind", [AuthContext, UnattendedContext, SecretContext, Context])
 def test_what_is_handed_over_shows_no_variable_when_it_is_printed(kind: Any) -> None:
-    """A debugger, or a report of a failed test, prints the arguments of a stranger's function."""
+    """A debugger, or a report of a failed test, prints the arguments of a plug-in's function."""
     given = {each.name: None for each in fields(kind)} | {"environ": {"MI_PASSWORD": CANARY}}
 
     assert CANARY not in repr(kind(**given))
@@ -592,14 +600,14 @@ def test_every_hostile_module_is_used_by_a_test() -> None:
     ],
 )
 def test_a_damaged_package_of_others_takes_nobody_along(
-    guest: Home, server: Echo, tmp_path: Path, damage: bytes, told: str
+    acme_user: Home, server: Echo, tmp_path: Path, damage: bytes, told: str
 ) -> None:
     """As an installation leaves it that was interrupted. It is told by ``validate`` alone."""
     info = tmp_path / "broken_one-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-one\nVersion: 1.0\n")
     (info / "entry_points.txt").write_bytes(damage)
-    home = replace(guest, path=[*guest.path, str(tmp_path)])
+    home = replace(acme_user, path=[*acme_user.path, str(tmp_path)])
     home.user(
         _acme(server.url)
         + '[profiles.bad]\nurl = "https://x.example.com"\nauth = { scheme = "odd" }\n'

@@ -235,7 +235,7 @@ def test_a_reference_is_resolved_where_it_was_written(tmp_path: Path) -> None:
 
 # --- sources of other packages -------------------------------------------------------------
 
-STRANGER = f"""
+OTHER_PACKAGE = f"""
 from gatepass.errors import SecretUnavailable
 
 def fails(text, context):
@@ -262,43 +262,43 @@ def stops(text, context):
 
 
 @pytest.fixture
-def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another package that brings sources."""
-    (tmp_path / "gatepass_stranger.py").write_text(STRANGER, encoding="utf-8")
-    info = tmp_path / "gatepass_stranger-1.dist-info"
+    (tmp_path / "gatepass_other.py").write_text(OTHER_PACKAGE, encoding="utf-8")
+    info = tmp_path / "gatepass_other-1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Name: gatepass-stranger\nVersion: 1\n", encoding="utf-8")
+    (info / "METADATA").write_text("Name: gatepass-other\nVersion: 1\n", encoding="utf-8")
     names = ["fails", "refuses", "answers", "silent", "odd", "stops", "missing"]
-    lines = "\n".join(f"{name} = gatepass_stranger:{name}" for name in names)
-    lines += "\nOdd(name = gatepass_stranger:answers"
+    lines = "\n".join(f"{name} = gatepass_other:{name}" for name in names)
+    lines += "\nOdd(name = gatepass_other:answers"
     (info / "entry_points.txt").write_text(f"[gatepass.secrets]\n{lines}\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-@pytest.mark.usefixtures("stranger")
-def test_a_foreign_source_is_asked_like_ours() -> None:
+@pytest.mark.usefixtures("other_package")
+def test_a_source_of_another_package_is_asked_like_ours() -> None:
     assert ref("answers:the ").resolve(context()).reveal() == "the password"
 
 
-@pytest.mark.usefixtures("stranger")
+@pytest.mark.usefixtures("other_package")
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("fails", "package gatepass-stranger .* failed: ValueError at"),
+        ("fails", "package gatepass-other .* failed: ValueError at"),
         ("refuses", "the safe is closed"),
         ("silent", "not text"),
         ("odd", "not text"),
     ],
 )
-def test_a_foreign_source_may_fail_in_any_way(source: str, message: str) -> None:
+def test_a_source_of_another_package_may_fail_in_any_way(source: str, message: str) -> None:
     with pytest.raises(SecretUnavailable, match=message) as caught:
         ref(f"{source}:x").resolve(context())
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert caught.value.__context__ is None
 
 
-@pytest.mark.usefixtures("stranger")
-def test_a_foreign_source_with_an_odd_name_is_none() -> None:
+@pytest.mark.usefixtures("other_package")
+def test_a_source_of_another_package_with_an_odd_name_is_none() -> None:
     """Also not in the schema, where its name would break the pattern."""
     with pytest.raises(ReferenceSyntaxError):
         ref("Odd(name:x")
@@ -307,15 +307,15 @@ def test_a_foreign_source_with_an_odd_name_is_none() -> None:
         jsonschema.validate("Odd(name:x", reference_json_schema())
 
 
-@pytest.mark.usefixtures("stranger")
+@pytest.mark.usefixtures("other_package")
 def test_ctrl_c_in_a_source_is_not_swallowed() -> None:
     with pytest.raises(KeyboardInterrupt):
         ref("stops:x").resolve(context())
 
 
-@pytest.mark.usefixtures("stranger")
-def test_a_foreign_source_that_cannot_be_loaded_is_a_plugin_error() -> None:
-    with pytest.raises(PluginError, match="gatepass-stranger"):
+@pytest.mark.usefixtures("other_package")
+def test_a_source_of_another_package_that_cannot_be_loaded_is_a_plugin_error() -> None:
+    with pytest.raises(PluginError, match="gatepass-other"):
         ref("missing:x").resolve(context())
 
 

@@ -10,7 +10,6 @@ from threading import Event
 
 import pytest
 
-from gatepass._system.console import _keys_of
 from gatepass._system.terminal import Terminal
 from gatepass.errors import NobodyThere
 from tests.support.peers.environ import clean_environ
@@ -455,45 +454,6 @@ def test_the_line_goes_away_with_the_block_whatever_happens() -> None:
         _ = 1 // 0
     assert console.drawn[0] == "\r10 left\\x1b[2J"
     assert console.closed
-
-
-class Keyboard:
-    """What msvcrt tells of a console of Windows.
-
-    Args:
-        codes: those that wait to be read.
-    """
-
-    def __init__(self, codes: str) -> None:
-        self.codes = list(codes)
-
-    def kbhit(self) -> bool:
-        return bool(self.codes)
-
-    def getwche(self) -> str:
-        return self.codes.pop(0)
-
-    def getwch(self) -> str:
-        return self.codes.pop(0)
-
-
-@pytest.mark.parametrize(
-    ("codes", "typed"),
-    [
-        ("caf\xe0", "caf\xe0"),  # the letter, alone
-        ("a\xe0Hb", "ab"),  # arrow up
-        ("\x00;\r", "\r"),  # F1
-        ("a\x00", "a"),
-        ("", ""),
-    ],
-)
-def test_a_key_of_windows_that_is_two_codes_is_no_text(codes: str, typed: str) -> None:
-    assert _keys_of(Keyboard(codes)) == typed
-
-
-def test_ctrl_c_between_two_looks_at_the_keyboard_of_windows_is_ctrl_c() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        _keys_of(Keyboard("a\x03"))
 
 
 def test_who_may_not_be_asked_gets_no_keyboard() -> None:

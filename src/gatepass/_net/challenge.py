@@ -4,7 +4,7 @@ A server that refuses a request says in this header which schemes it takes. Seve
 arrive joined by ``", "``, so one value may hold several challenges, and a comma may separate
 challenges, parameters of one challenge, or stand inside a quoted string.
 
-The header is foreign text: reading it takes time in proportion to its length, and it either gives
+A server wrote the header: reading it takes time in proportion to its length, and it either gives
 challenges or raises :class:`ChallengeError`.
 """
 

@@ -5,7 +5,7 @@ import time
 
 
 def printable(text: str) -> str:
-    """Return a foreign text with control characters escaped, so that it cannot steer a terminal."""
+    """Return a text with control characters escaped, so that it cannot steer a terminal."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text

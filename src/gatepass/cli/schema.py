@@ -1,6 +1,7 @@
 """``gatepass schema``: write the JSON Schema by which editors know the keys of a file."""
 
 import json
+import os
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,8 @@ def schema(context: Context, file: Path | None, part: bool, to_stdout: bool) -> 
     Writes the JSON Schema beside the file, and into the file the line by which editors find it.
     Without FILE: your own profiles.toml. The schema knows the schemes that are installed here.
     """
+    # pydantic looks for its own plug-ins in all packages, and fails where one of them is damaged.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from gatepass._config import json_schema  # imports pydantic
 
     path = files.absolute(file) if file else context.locations.user

@@ -152,7 +152,7 @@ class SecretRef:
     def parse(cls, value: object) -> "SecretRef":
         """Read a reference as it stands in a profile: a string, a table, or a list of these.
 
-        Reads no secret. A foreign source name costs a scan of the installed packages.
+        Reads no secret. For the source of another package it scans the installed packages.
 
         Raises:
             ReferenceSyntaxError: it is not a reference; the message never repeats the value.
@@ -203,7 +203,7 @@ class SecretRef:
             SecretUnavailable: none answered; says what each one said. It is
                 :class:`~gatepass.errors.NobodyThere` when the last obstacle was that no person
                 can answer here.
-            PluginError: a foreign source cannot be loaded.
+            PluginError: the source of another package cannot be loaded.
         """
         here = replace(
             context, layer=self.layer, base_dir=Path(self.base_dir) if self.base_dir else None
