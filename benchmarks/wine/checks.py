@@ -29,6 +29,7 @@ from unittest import SkipTest
 from gatepass import Session
 from gatepass._config import files, load, locations, permissions, trust, unnamed
 from gatepass._system.console import _window_station_is_visible
+from gatepass._system.context import RunContext
 from gatepass._system.files import replace
 from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError
@@ -478,7 +479,7 @@ def session(scheme: str, room: str, *, https: bool = True, **auth: object) -> Se
     profile = unnamed.unnamed_profile(
         PEERS["rooms"][room][https], keys, proxy="none", tls={"ca_file": PEERS["ca"]}
     )
-    return Session._from_checked(profile, environ={"MI_PASSWORD": "pw-alice"})
+    return Session._from_checked(profile, RunContext.of(environ={"MI_PASSWORD": "pw-alice"}))
 
 
 def who(mi: Session) -> str:
@@ -524,7 +525,7 @@ def _() -> str:
         proxy="none",
         tls={"ca_file": PEERS["ca"]},
     )
-    mi = Session._from_checked(profile, environ={"MI_PASSWORD": "wrong"})
+    mi = Session._from_checked(profile, RunContext.of(environ={"MI_PASSWORD": "wrong"}))
     expect("refused" in refused(lambda: mi.get("cgi/whoami")))
     return said
 

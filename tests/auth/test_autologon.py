@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.errors import GatepassError
 from tests.support.echo import Answer, Seen, echo, refused
 from tests.support.peers.apache import Apache
@@ -39,7 +40,7 @@ def make(
             auth = {"user_name": "alice", "domain": "CORP", "password": password, **auth}
         url = place.http if keys.pop("plain", False) else place.https
         profile = profile_for(url, scheme, auth=auth, tls={"ca_file": str(ca.ca_file)}, **keys)
-        return Session._from_checked(profile, environ={})
+        return Session._from_checked(profile, RunContext.of(environ={}))
 
     return session
 
@@ -64,7 +65,7 @@ def _never_proves_itself(seen: Seen) -> Answer:
 @pytest.mark.usefixtures("make")
 def test_a_server_that_does_not_prove_itself_is_refused() -> None:
     with echo(_never_proves_itself) as server:
-        mi = Session._from_checked(profile_for(server.url, "autologon"), environ={})
+        mi = Session._from_checked(profile_for(server.url, "autologon"), RunContext.of(environ={}))
         with pytest.raises(GatepassError, match="does not prove that it is the right server"):
             mi.get("a")
 
@@ -91,7 +92,7 @@ def test_a_ticket_is_sent_once_also_where_the_server_says_not_now(make: Make) ->
     assert make("autologon", "windows").get("cgi/whoami").ok
     with echo(busy) as server:
         profile = profile_for(server.url, "autologon", retries=2)
-        assert Session._from_checked(profile, environ={}).get("a").status_code == 503
+        assert Session._from_checked(profile, RunContext.of(environ={})).get("a").status_code == 503
 
     tickets = [sent for sent in server.authorizations if sent]
     assert len(tickets) == 3

@@ -7,6 +7,7 @@ import pytest
 
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.peers.epa import EpaServer
 from tests.support.peers.kdc import Kdc
@@ -23,7 +24,7 @@ def _session(
     if scheme != "autologon":
         auth |= {"user_name": "alice", "domain": "CORP", "password": "pw-alice"}
     profile = profile_for(server.url, scheme, auth=auth, tls={"ca_file": str(ca.ca_file)})
-    return Session._from_checked(profile, environ={})
+    return Session._from_checked(profile, RunContext.of(environ={}))
 
 
 @pytest.fixture(autouse=True)

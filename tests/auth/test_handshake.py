@@ -15,6 +15,7 @@ import requests
 
 from gatepass._session.exceptions import LoginRefused, ProxyRefused, SchemeNotOffered
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.errors import GatepassError
 from gatepass.sandbox import Server
 from tests.support.echo import Answer, Seen, echo, refused
@@ -56,7 +57,7 @@ def make(
             auth = {"user_name": "alice", "domain": "CORP", "password": password, **auth}
         url = place.http if keys.pop("plain", False) else place.https
         profile = profile_for(url, scheme, auth=auth, tls={"ca_file": str(ca.ca_file)}, **keys)
-        return Session._from_checked(profile, environ={})
+        return Session._from_checked(profile, RunContext.of(environ={}))
 
     return session
 
@@ -296,7 +297,9 @@ def test_a_hostile_answer_to_a_handshake_is_our_own_error(make: Make) -> None:
             for name in ("ntlm", "autologon", "credentials"):
                 auth = {"user_name": "u", "password": "p"} if name == "ntlm" else {}
                 profile = profile_for(server.url, name, auth=auth)
-                session = Session._from_checked(profile, environ={"MI_PASSWORD": "p"})
+                session = Session._from_checked(
+                    profile, RunContext.of(environ={"MI_PASSWORD": "p"})
+                )
                 with pytest.raises(GatepassError) as caught:
                     session.get("a")
                 assert "use the name under which" not in str(caught.value)
@@ -399,7 +402,9 @@ def test_a_server_in_oidc_mode_is_recognised() -> None:
     for scheme in ("anonymous", "basic", "ntlm", "credentials"):
         auth = {"user_name": "u", "password": "p"} if scheme != "anonymous" else {}
         with echo(partial(_always, granta)) as server:
-            mi = Session._from_checked(profile_for(server.url, scheme, auth=auth), environ={})
+            mi = Session._from_checked(
+                profile_for(server.url, scheme, auth=auth), RunContext.of(environ={})
+            )
             with pytest.raises(SchemeNotOffered, match=r"Bearer \(OIDC mode\)"):
                 mi.get("a")
 
@@ -413,5 +418,5 @@ def test_a_locked_account_is_said_to_be_locked() -> None:
             auth = {"user_name": "u", "password": password}
             profile = profile_for(server.url, "credentials", auth=auth)
             with pytest.raises(LoginRefused, match=told):
-                Session._from_checked(profile, environ={}).get("Health/v2.svc")
+                Session._from_checked(profile, RunContext.of(environ={})).get("Health/v2.svc")
         assert server.attempts("u") == 1

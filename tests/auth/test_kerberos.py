@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.auth import _kerberos, autologon
 from gatepass.errors import GatepassError, LoginRequired
 from tests.support.peers.apache import Apache
@@ -43,7 +44,7 @@ def make(
             auth = {"user_name": "alice", "domain": "CORP", "password": password, **auth}
         url = place.http if keys.pop("plain", False) else place.https
         profile = profile_for(url, scheme, auth=auth, tls={"ca_file": str(ca.ca_file)}, **keys)
-        return Session._from_checked(profile, environ={})
+        return Session._from_checked(profile, RunContext.of(environ={}))
 
     return session
 
@@ -96,7 +97,7 @@ def test_another_principal_than_the_tickets_is_refused(make: Make) -> None:
 def test_a_server_that_kerberos_does_not_know_is_named(make: Make, windows_apache: Apache) -> None:
     mi = make("autologon", "windows")
     url = windows_apache.windows.http.replace("localhost", "127.0.0.1")
-    other = Session._from_checked(profile_for(url, "autologon"), environ={})
+    other = Session._from_checked(profile_for(url, "autologon"), RunContext.of(environ={}))
 
     with pytest.raises(GatepassError, match=r"(?s)HTTP/127\.0\.0\.1.*use the name under which"):
         other.get("cgi/whoami")

@@ -21,6 +21,7 @@ from gatepass._config.profile import MachineSettings
 from gatepass._config.redis_vault import RedisVault
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.login import OidcLogin
 from gatepass.auth._oidc.status import create_vault_key
@@ -74,7 +75,8 @@ class World:
             open_console=lambda _: None,
         )
         return Session._from_checked(
-            dataclasses.replace(profile, machine=machine), environ={}, terminal=terminal
+            dataclasses.replace(profile, machine=machine),
+            RunContext.of(environ={}, terminal=terminal),
         )
 
     def logged_in(self) -> Session:
@@ -383,11 +385,13 @@ import dataclasses, json, sys
 from gatepass._config.unnamed import unnamed_profile
 from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.secrets import ref
 url, folder, turns = sys.argv[1], sys.argv[2], int(sys.argv[3])
 profile = unnamed_profile(url, {"scheme": "oidc", "use_stored_token": True})
 machine = MachineSettings(vault=folder, vault_key=ref(f"file:{folder}.key"))
-session = Session._from_checked(dataclasses.replace(profile, machine=machine), interactive=False)
+profile = dataclasses.replace(profile, machine=machine)
+session = Session._from_checked(profile, RunContext.of(interactive=False))
 login, token = session._authenticator, None
 for turn in range(turns):
     token = login.access_token(refused=token)

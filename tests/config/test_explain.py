@@ -23,6 +23,7 @@ from gatepass._config.trust import TrustStore
 from gatepass._config.unnamed import unnamed_profile
 from gatepass._config.validate import validate_profile
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.errors import GatepassWarning, ProfileError
 from gatepass.secrets import Secret, ref
 
@@ -300,7 +301,7 @@ def test_a_profile_out_of_a_pickle_says_only_what_it_knows(
 
 def test_a_session_in_another_process_can_be_asked_too(locations: Locations, write: Write) -> None:
     write(locations.user, "[profiles.p]\nurl = 'https://a.test'\nauth = { scheme = 'anonymous' }\n")
-    mi = Session._from_checked(_load(locations), environ={})
+    mi = Session._from_checked(_load(locations), RunContext.of(environ={}))
 
     worker = pickle.loads(pickle.dumps(mi))  # noqa: S301 - our own
 

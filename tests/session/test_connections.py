@@ -10,6 +10,7 @@ from requests import PreparedRequest
 
 from gatepass._session.exceptions import LoginRefused, Unreachable
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.auth import AuthContext, SchemeBase, autologon
 from gatepass.errors import GatepassError
 from tests.support.echo import Answer, Echo, Seen, echo, refused
@@ -47,7 +48,7 @@ class _Talkative(SchemeBase):
 def _talking(server: Echo, messages: int) -> Session:
     profile = profile_for(server.url, "autologon")
     return Session._from_checked(
-        dataclasses.replace(profile, auth=_Talkative(messages)), environ={}
+        dataclasses.replace(profile, auth=_Talkative(messages)), RunContext.of(environ={})
     )
 
 

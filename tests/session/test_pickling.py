@@ -21,6 +21,7 @@ from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
 from gatepass._session import pickling
 from gatepass._session.session import Session, _open_pickle
+from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
 from gatepass._version import __version__
 from gatepass.errors import (
@@ -178,7 +179,7 @@ def test_a_relative_path_of_python_starts_where_the_session_was_pickled(
     mi = session_for(NOWHERE, auth={"password": ref("file:pw")})
     mi.verify, mi.cert = "ca.pem", ("client.pem", "key.pem")
     vault = dataclasses.replace(mi.profile, machine=MachineSettings(vault="tokens"))
-    other = Session._from_checked(vault)
+    other = Session._from_checked(vault, RunContext.of())
 
     content, elsewhere = pickle.dumps(mi), pickle.dumps(other)
     monkeypatch.chdir(tmp_path / "home")
@@ -200,7 +201,7 @@ def test_a_link_out_of_the_project_is_refused_there_too(tmp_path: Path) -> None:
     (project / "secrets").symlink_to(outside)
     reference = ref(["env:MI_PASSWORD", "file:secrets/pw"]).with_place("project", project)
     profile = profile_for(NOWHERE, auth={"password": reference})
-    mi = Session._from_checked(profile, environ=ENVIRON)
+    mi = Session._from_checked(profile, RunContext.of(environ=ENVIRON))
 
     with pytest.raises(SecretUnavailable, match="a link that leads out of the project"):
         reopened(pickle.dumps(mi)).get("x")
@@ -211,7 +212,7 @@ def test_a_command_of_a_project_does_not_run_there_either(tmp_path: Path) -> Non
     touch = [sys.executable, "-c", f"open({str(ran)!r}, 'w'); print('x')"]
     reference = ref(["env:MI_PASSWORD", {"command": touch}]).with_place("project", tmp_path)
     profile = profile_for(NOWHERE, auth={"password": reference})
-    mi = Session._from_checked(profile, environ=ENVIRON)
+    mi = Session._from_checked(profile, RunContext.of(environ=ENVIRON))
 
     with pytest.raises(SecretUnavailable, match="runs only when your own file names it"):
         reopened(pickle.dumps(mi)).get("x")
@@ -224,7 +225,9 @@ def test_variables_of_the_machine_count_where_the_pickle_is_opened(
     """The vault, its key and what is allowed belong to a machine, not to a profile."""
     profile = profile_for(NOWHERE, "oidc")
     carried = MachineSettings(vault="/here", vault_key=ref("env:HERE"), allow_insecure_keyring=True)
-    content = pickle.dumps(Session._from_checked(dataclasses.replace(profile, machine=carried)))
+    content = pickle.dumps(
+        Session._from_checked(dataclasses.replace(profile, machine=carried), RunContext.of())
+    )
 
     assert reopened(content).profile.machine == carried
 
@@ -243,7 +246,7 @@ def test_a_vault_of_many_hosts_travels_with_references_only() -> None:
         profile = dataclasses.replace(
             profile_for(NOWHERE, "oidc"), machine=MachineSettings(vault=vault)
         )
-        return pickle.dumps(Session._from_checked(profile))
+        return pickle.dumps(Session._from_checked(profile, RunContext.of()))
 
     content = pickled(shared)
     assert b"secret-place" not in content
@@ -307,7 +310,7 @@ def test_the_password_of_the_providers_proxy_stops_the_pickle_by_its_own_name() 
 def test_a_secret_that_only_a_person_knows_stops_the_pickle(reference: Any) -> None:
     terminal = Terminal({}, interactive=True, read_hidden=lambda _: "x")
     profile = profile_for(NOWHERE, auth={"password": ref(reference)})
-    mi = Session._from_checked(profile, environ={}, terminal=terminal)
+    mi = Session._from_checked(profile, RunContext.of(environ={}, terminal=terminal))
 
     with pytest.raises(TypeError, match="only a person can answer password"):
         pickle.dumps(mi)

@@ -6,6 +6,7 @@ import pytest
 
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.errors import (
     NobodyThere,
     SecretUnavailable,
@@ -63,7 +64,7 @@ def test_nobody_is_asked_for_a_password_when_something_else_is_missing() -> None
 
     def build(environ: dict[str, str]) -> Session:
         profile = profile_for(NOWHERE, auth={"user_name": ref("env:U"), "password": ref("prompt:")})
-        return Session._from_checked(profile, environ=environ, terminal=terminal)
+        return Session._from_checked(profile, RunContext.of(environ=environ, terminal=terminal))
 
     with pytest.raises(SecretUnavailable, match=r"^user_name: env:U"):
         build({})

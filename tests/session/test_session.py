@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.auth import AuthContext, SchemeBase
 from gatepass.errors import (
     GatepassError,
@@ -182,7 +183,7 @@ def test_a_scheme_gets_a_session_without_credentials() -> None:
     profile = profile_for(NOWHERE, "anonymous", headers={"X-Tenant": "t"})
     object.__setattr__(profile, "auth", Looking())
     with echo() as server:
-        mi = Session._from_checked(profile, environ={})
+        mi = Session._from_checked(profile, RunContext.of(environ={}))
         (context,) = contexts
         context.http().get(server.url)
         mi.close()

@@ -10,6 +10,7 @@ from requests.adapters import BaseAdapter
 
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.secrets import Secret, ref
 from tests.support.echo import basic, echo, wants
 from tests.support.sessions import (
@@ -72,7 +73,7 @@ def test_a_copy_shares_secrets_and_settings_but_no_connection(
     asked, terminal = person(PASSWORD)
     with echo(wants(LOGIN)) as server:
         profile = profile_for(server.url, auth={"password": ref("prompt:")})
-        mi = Session._from_checked(profile, environ={}, terminal=terminal)
+        mi = Session._from_checked(profile, RunContext.of(environ={}, terminal=terminal))
         mi.headers["X-Mine"] = "1"
         duplicated = duplicate(mi)
         assert mi.get("x").ok

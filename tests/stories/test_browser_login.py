@@ -10,6 +10,7 @@ import requests
 
 from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.login import OidcLogin
 from gatepass.auth._oidc.status import create_vault_key
@@ -35,8 +36,7 @@ def _session(
     machine = MachineSettings(vault=str(folder / "vault"), vault_key=ref(f"file:{folder / 'key'}"))
     return Session._from_checked(
         dataclasses.replace(profile, machine=machine),
-        environ={},
-        terminal=terminal or Terminal({}, interactive=False),
+        RunContext.of(environ={}, terminal=terminal or Terminal({}, interactive=False)),
     )
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from gatepass._config.profile import Profile
 from gatepass._net.urls import is_this_computer
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.endpoint import EndpointRefused
 from gatepass.errors import GatepassError
@@ -54,7 +55,7 @@ def person(idp: IdentityProvider | None = None, opened: list[str] | None = None)
 
 
 def talk(profile: Profile, terminal: Terminal, environ: dict[str, str]) -> requests.Response:
-    with Session._from_checked(profile, environ=environ, terminal=terminal) as mi:
+    with Session._from_checked(profile, RunContext.of(environ=environ, terminal=terminal)) as mi:
         return mi.get("x")
 
 

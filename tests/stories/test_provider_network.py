@@ -18,6 +18,7 @@ import pytest
 from gatepass._config.profile import MachineSettings
 from gatepass._session.exceptions import TLSFailed
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.http import NoResponse
 from gatepass.auth._oidc.login import OidcLogin
@@ -89,8 +90,7 @@ class Desk:
         )
         return Session._from_checked(
             dataclasses.replace(profile, machine=machine),
-            environ=environ or {},
-            terminal=Terminal({}, interactive=False),
+            RunContext.of(environ=environ or {}, terminal=Terminal({}, interactive=False)),
         )
 
 
@@ -275,14 +275,14 @@ def test_a_provider_at_the_profiles_origin_is_the_server(ca: CertificateAuthorit
         auth = {**SERVICE, **nobody, "issuer": f"{both.root}/idp"}
         tls = {"ca_file": str(ca.ca_file)}
         profile = profile_for(both.url, "oidc", auth=auth, tls=tls, retries=0)
-        assert Session._from_checked(profile, environ={}).get("x").ok
+        assert Session._from_checked(profile, RunContext.of(environ={})).get("x").ok
         assert both.paths[-2:] == ["/idp/token", "/mi/x"]
 
         both.seen.clear()
         auth["tls"] = {"verify": False}
         profile = profile_for(both.url, "oidc", auth=auth, retries=0)
         with pytest.raises(NoResponse, match="unknown authority") as caught:
-            Session._from_checked(profile, environ={}).get("x")
+            Session._from_checked(profile, RunContext.of(environ={})).get("x")
         assert "   tls = {" in caught.value.hint
         assert both.seen == []
 
@@ -298,7 +298,7 @@ def test_a_redirect_from_the_server_leads_to_the_other_way_and_back(
     ):
         server_only = profile_for(home.url, "oidc", tls={"verify": False})
         with (
-            Session._from_checked(server_only, environ={}) as mi,
+            Session._from_checked(server_only, RunContext.of(environ={})) as mi,
             pytest.raises(TLSFailed) as caught,
         ):
             mi._http().get(f"{home.root}/away")
@@ -308,7 +308,7 @@ def test_a_redirect_from_the_server_leads_to_the_other_way_and_back(
         both = profile_for(
             home.url, "oidc", tls={"verify": False}, auth={"tls": {"ca_file": str(ca.ca_file)}}
         )
-        with Session._from_checked(both, environ={}) as mi:
+        with Session._from_checked(both, RunContext.of(environ={})) as mi:
             assert mi._http().get(f"{home.root}/away").ok
         assert (other.paths, home.paths[-1]) == (["/there"], "/end")
 
@@ -321,7 +321,7 @@ def _away(seen: Seen, other: Echo) -> Answer:
 
 def test_the_usual_port_may_be_written_or_left_out() -> None:
     profile = profile_for("https://mi.example.com/mi", "oidc")
-    http = Session._from_checked(profile, environ={})._http()
+    http = Session._from_checked(profile, RunContext.of(environ={}))._http()
 
     home = http.get_adapter("https://mi.example.com/idp")
     assert http.get_adapter("https://MI.example.com:443/idp") is home
@@ -353,13 +353,13 @@ def test_a_clients_certificate_goes_to_its_own_side_only(ca: CertificateAuthorit
     with echo(tls=tls) as server, echo(tls=tls) as provider:
         of_server = Session._from_checked(
             profile_for(server.url, "oidc", tls=with_certificate, auth={"tls": trusting}),
-            environ={},
+            RunContext.of(environ={}),
         )
         assert shown(of_server._http(), provider.url, provider) == ""
 
         of_provider = Session._from_checked(
             profile_for(server.url, "oidc", tls=trusting, auth={"tls": with_certificate}),
-            environ={},
+            RunContext.of(environ={}),
         )
         assert shown(of_provider._http(), provider.url, provider) == CLIENT_NAME
         assert shown(of_provider._http(), server.url, server) == ""
@@ -391,7 +391,7 @@ def test_a_mistake_in_the_providers_certificates_shows_when_the_session_is_built
     for tls, named in cases:
         profile = profile_for("https://mi.example.com", "oidc", auth={"tls": tls})
         with pytest.raises(ProfileError) as caught:
-            Session._from_checked(profile, environ={})
+            Session._from_checked(profile, RunContext.of(environ={}))
         assert named in caught.value.hint
 
 
@@ -478,7 +478,7 @@ def test_a_secret_of_the_way_that_is_missing_is_told_when_the_session_is_built()
     profile = profile_for("https://mi.example.com", "oidc", auth=auth)
 
     with pytest.raises(SecretUnavailable) as caught:
-        Session._from_checked(profile, environ={})
+        Session._from_checked(profile, RunContext.of(environ={}))
 
     assert "auth.proxy.password: " in caught.value.message
     assert "auth.tls.client_key_password: " in caught.value.message

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from gatepass._config.redis_vault import RedisVault
+from gatepass._system.context import RunContext
 from gatepass._vault.records import Record
 from gatepass._vault.redis_store import RedisStore
 from gatepass.auth._oidc import id_token, refresh
@@ -308,12 +309,12 @@ def test_a_session_travels_with_its_redis_and_without_its_password(
         vault_key=ref("env:CANARY_KEY"),
     )
     session = type(session)._from_checked(
-        dataclasses.replace(session.profile, machine=machine), interactive=False
+        dataclasses.replace(session.profile, machine=machine), RunContext.of(interactive=False)
     )
 
     data = pickle.dumps(session)
     profile = pickle.loads(data).profile  # noqa: S301 - our own
-    again = type(session)._from_checked(profile, interactive=False)
+    again = type(session)._from_checked(profile, RunContext.of(interactive=False))
     store = login_of(again)._vault.store
 
     assert b"canary-password" not in data

@@ -11,6 +11,7 @@ import pytest
 
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered, Unreachable
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.errors import GatepassError, NobodyThere, SecretUnavailable
 from gatepass.secrets import ref
 from tests.support import worker_tasks
@@ -115,7 +116,9 @@ def test_a_refusal_comes_back_with_its_answer_and_is_sent_once(
     worker: Pool, server: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MI_WRONG", HERE)
-    mi = Session._from_checked(profile_for(server.url, auth={"password": ref("env:MI_WRONG")}))
+    mi = Session._from_checked(
+        profile_for(server.url, auth={"password": ref("env:MI_WRONG")}), RunContext.of()
+    )
     before = len(server.seen)
     for _ in range(2):
         with pytest.raises(LoginRefused, match="refused the login of bob") as caught:
@@ -140,7 +143,7 @@ def test_other_errors_come_back_as_what_they_are(
     worker: Pool, server: Echo, url: str, expected: type[GatepassError], exit_code: int
 ) -> None:
     profile = profile_for(url.format(root=server.root), retries=0)
-    mi = Session._from_checked(profile, environ=PARENT)
+    mi = Session._from_checked(profile, RunContext.of(environ=PARENT))
 
     with pytest.raises(expected) as caught:
         worker(worker_tasks.status, mi)

@@ -13,6 +13,7 @@ import pytest
 
 from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.errors import LoginRequired, VaultError
 from gatepass.secrets import Secret
 from tests.auth.test_oidc import World, login_of
@@ -33,7 +34,9 @@ posix_only = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 def _job(world: World, **keys: Any) -> Session:
     """Return a session of a profile that names no vault: each process says where its own is."""
     profile = dataclasses.replace(world.session(use_stored_token=True, **keys).profile)
-    return Session._from_checked(dataclasses.replace(profile, machine=MachineSettings()))
+    return Session._from_checked(
+        dataclasses.replace(profile, machine=MachineSettings()), RunContext.of()
+    )
 
 
 def _told(world: World) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from gatepass._config import profile, unnamed
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
 from gatepass.secrets import ref
 
@@ -43,6 +44,5 @@ def session_for(
     """Return a session of that profile, in that environment (by default ``ENVIRON``)."""
     return Session._from_checked(
         profile_for(url, scheme, **keys),
-        environ=ENVIRON if environ is None else environ,
-        interactive=interactive,
+        RunContext.of(environ=ENVIRON if environ is None else environ, interactive=interactive),
     )

@@ -161,35 +161,15 @@ class Session(requests.Session):
         profile = load.load_profile(
             name, config_file=config_file, overrides=overrides, environ=environ
         )
-        session = cls._from_checked(
-            profile, environ=environ, interactive=interactive, terminal=terminal
-        )
+        session = cls._from_checked(profile, RunContext.of(environ, interactive, terminal))
         warn_if_unverified(profile)
         return session
 
     @classmethod
     def _from_checked(
-        cls,
-        profile: Profile,
-        *,
-        environ: Mapping[str, str] | None = None,
-        interactive: bool | None = None,
-        terminal: Terminal | None = None,
-    ) -> Self:
-        """Build a session from a profile that is already checked.
-
-        Args:
-            profile: the profile.
-            environ: the environment variables; ``os.environ`` when not given.
-            interactive: whether a person may be asked; None looks.
-            terminal: the way to a person; made from ``environ`` and ``interactive`` by default.
-        """
-        return cls._in_context(profile, RunContext.of(environ, interactive, terminal))
-
-    @classmethod
-    def _in_context(
         cls, profile: Profile, run: RunContext, login: SharedLogin | None = None
     ) -> Self:
+        """Build a session from a profile that is already checked; with a login of another."""
         session = cls.__new__(cls)
         session._start(profile, run)  # noqa: SLF001 - as in __init__
         session._open(login)  # noqa: SLF001
@@ -269,7 +249,7 @@ class Session(requests.Session):
 
         It is made by another session: a task may close its own while others still log on.
         """
-        first = Session._in_context(self.profile, RunContext.of(interactive=False))
+        first = Session._from_checked(self.profile, RunContext.of(interactive=False))
         warn_if_unverified(self.profile)
         return first._shared_login()  # noqa: SLF001 - it is of our own class
 
@@ -461,7 +441,7 @@ class Session(requests.Session):
     ) -> Self:
         """Return a session with the same login, its own connections, and copies of the settings."""
         self._ensure_open()
-        other = self._in_context(self.profile, self._run, self._shared_login())
+        other = self._from_checked(self.profile, self._run, self._shared_login())
         other._pickled = self._pickled  # noqa: SLF001 - it is of our own class
         if memo is not None:
             memo[id(self)] = other  # a hook may refer to this session

@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._config import merge, selection, validate
 from gatepass._config.profile import Profile
 from gatepass._session.resolve import ResolvedSecrets
-from gatepass._session.vault_config import vault_of
-from gatepass.auth import AuthContext
+from gatepass._session.shared_login import make_authenticator
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.errors import GatepassError
@@ -63,7 +61,7 @@ def session_of(context: Context, profile: Profile, **auth: Any) -> "Iterator[Ses
     profile = replace(profile, auth=replace(scheme, **auth))
     try:
         with Session._from_checked(  # noqa: SLF001 - the profile is read and checked already
-            profile, environ=context.environ, terminal=context.terminal
+            profile, context
         ) as session:
             yield session
     except GatepassError:
@@ -87,7 +85,6 @@ def login_of(context: Context, profile: Profile) -> "Iterator[OidcLogin]":
         SecretUnavailable: a reference did not answer.
         Unreachable: and its kinds; no answer came.
     """
-    scheme: Any = profile.auth
     secrets = ResolvedSecrets(profile, context)
     opened: list[requests.Session] = []
 
@@ -96,20 +93,9 @@ def login_of(context: Context, profile: Profile) -> "Iterator[OidcLogin]":
             opened.append(_open_plain_session(context, profile, secrets))
         return opened[0]
 
-    auth_context = AuthContext(
-        profile_name=profile.name,
-        url=profile.url,
-        origin=profile.origin,
-        resolve=secrets,
-        http=http,
-        vault=partial(vault_of, profile.machine, context),
-        environ=context.environ,
-        clock=context.clock,
-        terminal=context.terminal,
-        allow_insecure_keyring=profile.machine.allow_insecure_keyring,
-    )
     try:
-        yield scheme.authenticator(auth_context)
+        login: Any = make_authenticator(profile, context, secrets, http)
+        yield login
     except GatepassError:
         raise
     except OSError as error:

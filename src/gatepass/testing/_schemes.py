@@ -24,6 +24,7 @@ import pytest
 
 from gatepass._config.load import load_profile
 from gatepass._system import files, plugins
+from gatepass._system.context import RunContext
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
 from gatepass.secrets import Secret
 from gatepass.testing._watch import fail, shows, watching
@@ -363,8 +364,10 @@ class SchemeContract:
         key = {"CONTRACT_VAULT_KEY": urlsafe_b64encode(bytes(range(32))).decode()}
         return Session._from_checked(  # noqa: SLF001 - as from_profile does, without a search
             self._profile(url),
-            environ={**key, **(self._environ() if environ is None else environ)},
-            interactive=False,
+            RunContext.of(
+                environ={**key, **(self._environ() if environ is None else environ)},
+                interactive=False,
+            ),
         )
 
     def _undescribed(self) -> list[str]:

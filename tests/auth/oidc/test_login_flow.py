@@ -9,6 +9,7 @@ import requests
 
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.errors import GatepassError, LoginRequired
 from tests.auth.test_oidc import CLIENT, World, login_of
 from tests.auth.test_oidc import make as make  # noqa: PLC0414 - a fixture
@@ -88,7 +89,7 @@ def test_a_carried_token_goes_nowhere_that_is_learnt_over_http(make: Callable[..
     profile = profile_for("http://mi.test/mi", "oidc", auth={"refresh_token": "rt"}, **keys)
 
     with pytest.raises(GatepassError, match=r"refresh_token .* is refused: it must begin with ht"):
-        Session._from_checked(profile, environ={}, interactive=False).get("x")
+        Session._from_checked(profile, RunContext.of(environ={}, interactive=False)).get("x")
 
     assert world.api.seen == []
 

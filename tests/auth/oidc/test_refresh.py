@@ -84,11 +84,13 @@ import dataclasses, sys
 from gatepass._config.unnamed import unnamed_profile
 from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.secrets import ref
 url, folder = sys.argv[1:]
 profile = unnamed_profile(url, {"scheme": "oidc", "use_stored_token": True})
 machine = MachineSettings(vault=folder, vault_key=ref(f"file:{folder}.key"))
-session = Session._from_checked(dataclasses.replace(profile, machine=machine), interactive=False)
+profile = dataclasses.replace(profile, machine=machine)
+session = Session._from_checked(profile, RunContext.of(interactive=False))
 login = session._authenticator
 token = login.access_token()
 try:

@@ -29,6 +29,7 @@ from spnego.channel_bindings import GssChannelBindings
 
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.sandbox import Server
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox._server.login import ConnectionLogin, LoginContext, login_for
@@ -48,7 +49,7 @@ def session(url: str, scheme: str, ca_file: Path, **keys: Any) -> Session:
     if scheme != "autologon":
         auth |= {"user_name": "alice", "domain": "CORP", "password": PASSWORD} | keys
     profile = profile_for(url, scheme, auth=auth, tls={"ca_file": str(ca_file)}, retries=0)
-    return Session._from_checked(profile, environ={})
+    return Session._from_checked(profile, RunContext.of(environ={}))
 
 
 @pytest.fixture
@@ -205,7 +206,7 @@ def test_basic_is_never_bound(ca: CertificateAuthority, certificate: Certificate
     auth = {"user_name": "alice", "domain": "CORP", "password": PASSWORD}
     with serve(certificate, "mixed") as server:
         profile = profile_for(server.url, auth=auth, tls={"ca_file": str(ca.ca_file)})
-        with Session._from_checked(profile, environ={}) as mi:
+        with Session._from_checked(profile, RunContext.of(environ={})) as mi:
             assert mi.get("x").json()["user"] == NAME
 
 

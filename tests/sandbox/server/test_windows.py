@@ -21,6 +21,7 @@ from spnego.exceptions import OperationNotAvailableError
 
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.sandbox import Server
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox._server.login import ConnectionLogin, LoginContext, LoginResult, login_for
@@ -44,7 +45,7 @@ def session(url: str, scheme: str, name: str = "alice", password: str | None = N
     auth = {"user_name": user, "password": USERS[name] if password is None else password}
     if domain:
         auth["domain"] = domain[0]
-    return Session._from_checked(profile_for(url, scheme, auth=auth), environ={})
+    return Session._from_checked(profile_for(url, scheme, auth=auth), RunContext.of(environ={}))
 
 
 def begin(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass.errors import VaultError
 
 _SECONDS = 120.0
@@ -31,7 +32,7 @@ def _session(data: bytes) -> Session:
 def _fresh(data: bytes) -> Session:
     """Unpickle a session, with a login of its own: usually all of one process share one."""
     profile = pickle.loads(data).profile  # noqa: S301 - the test's own
-    return Session._from_checked(profile, interactive=False)
+    return Session._from_checked(profile, RunContext.of(interactive=False))
 
 
 def _meet(folder: str, number: int, total: int) -> None:
