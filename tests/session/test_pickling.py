@@ -12,14 +12,11 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from gatepass._config.profile import MachineSettings
+from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.redis_vault import RedisVault
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import TlsSettings
-from gatepass._session import pickling
+from gatepass._session.pickling import WORKER_HINT, dump_profile, load_profile_of
 from gatepass._session.session import Session, _open_pickle
 from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
@@ -50,15 +47,20 @@ def reopened(content: bytes) -> Any:
     return pickle.loads(content)  # noqa: S301 - our own
 
 
+def travelled(profile: Profile) -> Profile:
+    """Return the profile that a process without any variable finds in a pickle."""
+    return load_profile_of(dump_profile(profile, ""), {})
+
+
 @pytest.fixture
 def from_file(tmp_path: Path) -> Callable[..., Session]:
     """Return a function that builds a session from the text of a profile's ``auth``."""
 
-    def build(auth: str, *, environ: dict[str, str] | None = None, top: str = "") -> Session:
+    def build(auth: str, *, environ: dict[str, str] | None = None) -> Session:
         profiles = tmp_path / "secret-place" / "p.toml"
         profiles.parent.mkdir(exist_ok=True)
         profiles.write_text(
-            f'{top}\n[profiles.prod]\nurl = "https://mi.example.com"\n'
+            '[profiles.prod]\nurl = "https://mi.example.com"\n'
             f'headers = {{ X-Tenant = "t" }}\nauth = {auth}\n'
             '[profiles.other]\nurl = "https://mi.example.com"\n'
             'auth = { scheme = "basic", user_name = "u", password = "canary-literal" }\n'
@@ -70,6 +72,9 @@ def from_file(tmp_path: Path) -> Callable[..., Session]:
 
 
 _BASIC = '{ scheme = "basic", user_name = "bob", password = "env:MI_PASSWORD" }'
+
+
+# ---------------------------------------------------------------- what travels
 
 
 def test_a_pickle_opens_in_another_process_with_secrets_of_its_own() -> None:
@@ -107,7 +112,7 @@ def test_a_pickle_holds_neither_secret_nor_place(from_file: Callable[..., Sessio
     content = pickle.dumps(mi)
 
     assert b"MI_PASSWORD" in content
-    for secret in (b"canary", b"secret-place", b"p.toml", b"state", PASSWORD.encode()):
+    for secret in (b"canary", b"secret-place", b"p.toml", PASSWORD.encode()):
         assert secret not in content
 
 
@@ -124,33 +129,35 @@ def test_a_pickle_of_the_profile_holds_no_text_of_its_file(
         assert secret not in content
 
 
-@pytest.mark.parametrize(
-    "auth",
-    [
-        _BASIC,
-        '{ scheme = "credentials", user_name = "env:U", password = "env:U", domain = "D" }',
-        '{ scheme = "ntlm", user_name = "b", password = "env:U", channel_binding = false }',
-        '{ scheme = "bearer", token = "env:U" }',
-        '{ scheme = "anonymous" }',
-        '{ scheme = "oidc", issuer = "https://i", scopes = ["a"], refresh_token = "env:U" }',
-    ],
-)
 def test_the_profile_is_the_same_where_it_is_opened(
-    auth: str, from_file: Callable[..., Session]
+    from_file: Callable[..., Session], tmp_path: Path
 ) -> None:
-    mi = from_file(auth, environ={"U": "u", **ENVIRON})
+    """With its scheme's tables, and with the folder where each ``file:`` starts."""
+    (tmp_path / "secret-place").mkdir()
+    (tmp_path / "secret-place" / "pw").write_text("canary-proxy")
+    mi = from_file(
+        '{ scheme = "oidc", issuer = "https://i", scopes = ["a"], refresh_token = "env:U", '
+        'tls = { client_key_password = "env:U" }, '
+        'proxy = { url = "http://p:1", user_name = "u", password = "file:pw" } }',
+        environ={"U": "canary-key"},
+    )
 
-    again = reopened(pickle.dumps(mi))
+    content = pickle.dumps(mi)
+    again = reopened(content)
 
-    def placeless(reference: Any) -> Any:
-        is_reference = isinstance(reference, SecretRef)
-        return dataclasses.replace(reference, base_dir=None) if is_reference else reference
-
-    auth_here: Any = mi.profile.auth
-    fields = {name: placeless(value) for name, value in vars(auth_here).items()}
-    auth_there = dataclasses.replace(auth_here, **fields)
-    assert again.profile == dataclasses.replace(mi.profile, auth=auth_there)
+    here: Any = mi.profile.auth
+    assert again.profile == dataclasses.replace(
+        mi.profile,
+        auth=dataclasses.replace(
+            here,
+            refresh_token=ref("env:U").with_place("file", None),
+            tls=dataclasses.replace(
+                here.tls, client_key_password=ref("env:U").with_place("file", None)
+            ),
+        ),
+    )
     assert again.headers == mi.headers
+    assert b"canary" not in content
 
 
 def test_a_file_reference_means_the_same_file_after_pickling(
@@ -200,8 +207,7 @@ def test_a_link_out_of_the_project_is_refused_there_too(tmp_path: Path) -> None:
     (outside / "pw").write_text(PASSWORD)
     (project / "secrets").symlink_to(outside)
     reference = ref(["env:MI_PASSWORD", "file:secrets/pw"]).with_place("project", project)
-    profile = profile_for(NOWHERE, auth={"password": reference})
-    mi = Session._from_checked(profile, RunContext.of(environ=ENVIRON))
+    mi = session_for(NOWHERE, auth={"password": reference})
 
     with pytest.raises(SecretUnavailable, match="a link that leads out of the project"):
         reopened(pickle.dumps(mi)).get("x")
@@ -211,8 +217,7 @@ def test_a_command_of_a_project_does_not_run_there_either(tmp_path: Path) -> Non
     ran = tmp_path / "ran"
     touch = [sys.executable, "-c", f"open({str(ran)!r}, 'w'); print('x')"]
     reference = ref(["env:MI_PASSWORD", {"command": touch}]).with_place("project", tmp_path)
-    profile = profile_for(NOWHERE, auth={"password": reference})
-    mi = Session._from_checked(profile, RunContext.of(environ=ENVIRON))
+    mi = session_for(NOWHERE, auth={"password": reference})
 
     with pytest.raises(SecretUnavailable, match="runs only when your own file names it"):
         reopened(pickle.dumps(mi)).get("x")
@@ -223,11 +228,9 @@ def test_variables_of_the_machine_count_where_the_pickle_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The vault, its key and what is allowed belong to a machine, not to a profile."""
-    profile = profile_for(NOWHERE, "oidc")
     carried = MachineSettings(vault="/here", vault_key=ref("env:HERE"), allow_insecure_keyring=True)
-    content = pickle.dumps(
-        Session._from_checked(dataclasses.replace(profile, machine=carried), RunContext.of())
-    )
+    profile = dataclasses.replace(profile_for(NOWHERE, "oidc"), machine=carried)
+    content = pickle.dumps(Session._from_checked(profile, RunContext.of()))
 
     assert reopened(content).profile.machine == carried
 
@@ -240,121 +243,14 @@ def test_variables_of_the_machine_count_where_the_pickle_is_opened(
 
 def test_a_vault_of_many_hosts_travels_with_references_only() -> None:
     password = ref("env:REDIS").with_place("user", Path("/secret-place"))
-    shared = RedisVault("rediss://redis.example.com:6379/0", "me", password)
-
-    def pickled(vault: RedisVault) -> bytes:
-        profile = dataclasses.replace(
-            profile_for(NOWHERE, "oidc"), machine=MachineSettings(vault=vault)
-        )
-        return pickle.dumps(Session._from_checked(profile, RunContext.of()))
-
-    content = pickled(shared)
-    assert b"secret-place" not in content
-    assert str(reopened(content).profile.machine.vault.password) == "env:REDIS"
-    with pytest.raises(TypeError, match=r"vault\.password was given as a value"):
-        pickled(dataclasses.replace(shared, password=Secret("canary")))
-
-
-def test_a_secret_given_as_a_value_stops_the_pickle() -> None:
-    mi = Session("https://mi.example.com", user_name=USER, password=PASSWORD)
-
-    with pytest.raises(TypeError, match="password was given as a value") as caught:
-        pickle.dumps(mi)
-    assert PASSWORD not in str(caught.value)
-
-
-def test_a_proxys_password_given_as_a_value_stops_the_pickle() -> None:
-    proxy = {"url": "http://proxy:3128", "user_name": "p", "password": Secret("canary")}
-    mi = Session("https://mi.example.com", anonymous=True, proxy=proxy)
-
-    with pytest.raises(TypeError, match=r"proxy\.password was given as a value") as caught:
-        pickle.dumps(mi)
-    assert "canary" not in str(caught.value)
-
-
-def test_the_way_to_the_provider_travels_as_plain_fields(
-    from_file: Callable[..., Session], tmp_path: Path
-) -> None:
-    """No class of ours: what opens it may keep it elsewhere."""
-    auth = (
-        '{ scheme = "oidc", issuer = "https://i", '
-        'tls = { client_key_password = "env:U" }, '
-        'proxy = { url = "http://p:1", user_name = "u", password = "file:pw" } }'
+    vault = RedisVault("rediss://redis.example.com:6379/0", "me", password)
+    profile = dataclasses.replace(
+        profile_for(NOWHERE, "oidc"), machine=MachineSettings(vault=vault, vault_key=ref("prompt:"))
     )
-    (tmp_path / "secret-place").mkdir()
-    (tmp_path / "secret-place" / "pw").write_text("canary-proxy")
-    mi = from_file(auth, environ={"U": "canary-key"})
 
-    content = pickle.dumps(mi)
-    again: Any = reopened(content).profile.auth
-
-    here: Any = mi.profile.auth
-    assert (type(again.tls), type(again.proxy)) == (TlsSettings, Proxy)
-    assert again.proxy == here.proxy  # where its file: starts came along
-    assert str(again.tls.client_key_password) == "env:U"
-    assert b"canary" not in content
-    assert b"_tls" not in content
-    assert b"_proxy" not in content
-
-
-def test_the_password_of_the_providers_proxy_stops_the_pickle_by_its_own_name() -> None:
-    proxy = {"url": "http://proxy:3128", "user_name": "p", "password": Secret("canary")}
-    mi = session_for("https://mi.example.com", "oidc", auth={"proxy": proxy})
-
-    with pytest.raises(TypeError, match=r" auth\.proxy\.password was given as a value") as caught:
-        pickle.dumps(mi)
-    assert "canary" not in str(caught.value)
-
-
-@pytest.mark.parametrize("reference", ["prompt:MI password", ["prompt:", "prompt:again"]])
-def test_a_secret_that_only_a_person_knows_stops_the_pickle(reference: Any) -> None:
-    terminal = Terminal({}, interactive=True, read_hidden=lambda _: "x")
-    profile = profile_for(NOWHERE, auth={"password": ref(reference)})
-    mi = Session._from_checked(profile, RunContext.of(environ={}, terminal=terminal))
-
-    with pytest.raises(TypeError, match="only a person can answer password"):
-        pickle.dumps(mi)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Inner:
-    key: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class _Outer:
-    """Fields as a scheme of another package may have them."""
-
-    inner: Any
-
-
-@pytest.mark.parametrize("wrapped", [lambda it: [it], lambda it: {"a": it}, _Inner])
-def test_a_secret_deep_in_a_scheme_of_another_package_is_found(
-    wrapped: Callable[[Any], Any],
-) -> None:
-    def dump_profile(secret: Any) -> Any:
-        profile = dataclasses.replace(profile_for(NOWHERE), auth=_Outer(wrapped(secret)))  # type: ignore[arg-type]
-        return pickling.dump_profile(profile, "")["profile"]["auth"]["inner"]
-
-    for secret in (Secret("canary"), ref("prompt:")):
-        with pytest.raises(TypeError, match="cannot be pickled"):
-            dump_profile(secret)
-    placed = ref("env:X").with_place("user", Path("/secret-place"))
-    assert dump_profile(placed) == wrapped(dataclasses.replace(placed, base_dir=None))
-
-
-def test_nobody_is_asked_where_a_pickle_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Although the parent was told that somebody is there."""
-    monkeypatch.setenv("MI_PASSWORD", PASSWORD)
-    auth = {"password": ref(["env:MI_PASSWORD", "prompt:"])}
-    mi = session_for(NOWHERE, auth=auth, interactive=True)
-    content = pickle.dumps(mi)
-    assert reopened(content).profile.auth == mi.profile.auth
-    assert reopened(content)._run.terminal.why_not_ask() == "interactive=False forbids asking"
-    monkeypatch.delenv("MI_PASSWORD")
-
-    with pytest.raises(NobodyThere, match="interactive=False forbids asking"):
-        reopened(content).get("x")
+    found = travelled(profile).machine.vault
+    assert isinstance(found, RedisVault)
+    assert found.password == ref("env:REDIS").with_place("user", None)
 
 
 class _Owner:
@@ -401,6 +297,99 @@ def test_a_class_of_the_users_own_keeps_its_class_and_settings() -> None:
         assert (type(again), again.tenant) == (_Special, "t")
 
 
+# ---------------------------------------------------------------- what stops a pickle
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inner:
+    key: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outer:
+    """Fields as a scheme of another package may have them."""
+
+    inner: Any
+
+
+def _foreign(inner: Any) -> Profile:
+    return dataclasses.replace(profile_for(NOWHERE), auth=_Outer(inner))  # type: ignore[arg-type]
+
+
+def _with_vault(password: Any) -> Profile:
+    vault = RedisVault("rediss://redis.example.com:6379/0", "me", password)
+    return dataclasses.replace(profile_for(NOWHERE), machine=MachineSettings(vault=vault))
+
+
+_HOLDERS: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda it: profile_for(NOWHERE, auth={"password": it}), "password"),
+    (
+        lambda it: dataclasses.replace(profile_for(NOWHERE), proxy=Proxy("http://p", "p", it)),
+        r"proxy\.password",
+    ),
+    (
+        lambda it: profile_for(NOWHERE, "oidc", auth={"proxy": Proxy("http://p", "p", it)}),
+        r"auth\.proxy\.password",
+    ),
+    (lambda it: _foreign([it]), r"inner\[0\]"),
+    (lambda it: _foreign({"a": it}), r"inner\.a"),
+    (lambda it: _foreign(_Inner(it)), r"inner\.key"),
+]
+
+
+@pytest.mark.parametrize(
+    ("build", "named"), [*_HOLDERS, (_with_vault, r"machine\.vault\.password")]
+)
+def test_a_secret_given_as_a_value_stops_the_pickle_by_its_name(
+    build: Callable[[Any], Profile], named: str
+) -> None:
+    with pytest.raises(TypeError, match=f" {named} was given as a value") as caught:
+        dump_profile(build(Secret("canary")), "")
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("build", "named"), _HOLDERS)
+def test_a_secret_that_only_a_person_knows_stops_the_pickle_by_its_name(
+    build: Callable[[Any], Profile], named: str
+) -> None:
+    for reference in ("prompt:MI password", ["prompt:", "prompt:again"]):
+        with pytest.raises(TypeError, match=f"only a person can answer {named} "):
+            dump_profile(build(ref(reference)), "")
+
+
+def test_a_session_says_why_it_cannot_be_pickled() -> None:
+    mi = Session("https://mi.example.com", user_name=USER, password=PASSWORD)
+
+    with pytest.raises(TypeError, match="session cannot be pickled: password was") as caught:
+        pickle.dumps(mi)
+    assert PASSWORD not in str(caught.value)
+
+
+def test_a_reference_deep_in_a_scheme_of_another_package_loses_its_place() -> None:
+    placed = ref("env:X").with_place("user", Path("/secret-place"))
+    found: Any = travelled(_foreign([{"a": _Inner(placed)}])).auth
+
+    assert found == _Outer([{"a": _Inner(ref("env:X").with_place("user", None))}])
+
+
+# ---------------------------------------------------------------- opening
+
+
+def test_nobody_is_asked_where_a_pickle_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the parent was told that somebody is there."""
+    monkeypatch.setenv("MI_PASSWORD", PASSWORD)
+    auth = {"password": ref(["env:MI_PASSWORD", "prompt:"])}
+    terminal = Terminal({}, interactive=True, read_hidden=lambda _: "x")
+    profile = profile_for(NOWHERE, auth=auth)
+    mi = Session._from_checked(profile, RunContext.of({}, terminal=terminal))
+    content = pickle.dumps(mi)
+    assert reopened(content).profile.auth == mi.profile.auth
+    monkeypatch.delenv("MI_PASSWORD")
+
+    with pytest.raises(NobodyThere, match="interactive=False forbids asking"):
+        reopened(content).get("x")
+
+
 def test_opening_a_pickle_reads_nothing_and_raises_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -441,7 +430,7 @@ def test_whatever_is_used_first_opens_the_session_and_names_the_process(
     assert lines == [
         f"{worker_tasks.where()}: password: env:MI_PASSWORD: the variable MI_PASSWORD is not set",
         "set MI_PASSWORD in the environment of this run",
-        pickling.WORKER_HINT,
+        WORKER_HINT,
     ]
 
 
@@ -451,56 +440,36 @@ def test_a_session_can_be_passed_on_without_being_opened() -> None:
     assert reopened(pickle.dumps(reopened(content))).profile == reopened(content).profile
 
 
-def _sent_by(content: bytes, old: bytes, new: bytes) -> Session:
-    assert content.count(old) == 1
-    again: Session = reopened(content.replace(old, new))
-    return again
-
-
 @pytest.mark.parametrize(
-    ("old", "new"),
+    "change",
     [
-        (b"\x8c\x04form\x94K\x01", b"\x8c\x04form\x94K\x02"),  # another form
-        (b"\x8c\x04form\x94K\x01", b"\x8c\x04from\x94K\x01"),  # none
-        (b"user_name", b"user_nome"),  # a key that this version's scheme does not know
-        (b"check_path", b"chick_path"),
+        {"version": "9.9.9"},
+        {"profile": b"cut off"},
+        {"profile": pickle.dumps(SecretRef).replace(b"SecretRef", b"SecretRof")},
     ],
 )
-def test_a_pickle_of_another_version_says_so_at_the_first_use(old: bytes, new: bytes) -> None:
-    made = __version__.encode()
-    content = pickle.dumps(session_for(NOWHERE)).replace(made, b"9" * len(made), 1)
-
-    again = _sent_by(content, old, new)
+def test_a_pickle_of_another_version_says_so_at_the_first_use(change: dict[str, Any]) -> None:
+    state = dump_profile(profile_for(NOWHERE), "") | change
+    again = _open_pickle(Session, state)
 
     assert repr(again) == "<gatepass.Session that cannot be opened here>"
     for use in (lambda: again.get("x"), lambda: again.profile, lambda: pickle.dumps(again)):
         with pytest.raises(ProfileError) as caught:
             use()
-        assert f"was pickled by gatepass {'9' * len(made)}, and gatepass" in str(caught.value)
+        told = f"was pickled by gatepass {state['version']}, and gatepass {__version__} cannot"
+        assert told in str(caught.value)
         assert "install the same versions" in caught.value.hint
         assert str(caught.value).startswith(worker_tasks.where())
 
 
+@pytest.mark.parametrize("state", [{}, {"unheard_of": 1}, {"version": None}])
+def test_a_state_of_no_version_that_is_known_is_opened_and_refused(state: dict[str, Any]) -> None:
+    with pytest.raises(ProfileError, match="cannot open it"):
+        _open_pickle(Session, state).get("x")
+
+
 def test_a_scheme_that_is_not_installed_there_is_named() -> None:
-    again = _sent_by(pickle.dumps(session_for(NOWHERE)), b"\x8c\x05basic", b"\x8c\x05foreg")
+    state = dump_profile(profile_for(NOWHERE), "") | {"scheme": "foreg"}
 
     with pytest.raises(PluginError, match="no installed package provides 'foreg'"):
-        again.get("x")
-
-
-_plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
-    max_leaves=10,
-)
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(state=st.dictionaries(st.sampled_from(["form", "made_by", "mark", "profile"]), _plain))
-def test_any_pickled_state_opens_as_a_session_that_says_what_is_wrong(
-    state: dict[str, Any],
-) -> None:
-    again = _open_pickle(Session, state)
-
-    with pytest.raises(GatepassError):
-        again.get("x")
+        _open_pickle(Session, state).get("x")

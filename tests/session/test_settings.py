@@ -188,7 +188,7 @@ class _MadeLater:
     """What a session of a later version may leave in a pickle."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open_pickle, (Session, {"form": 99}), {"headers": 1, "unheard_of": 2}
+        return _open_pickle, (Session, {"version": "9.9.9"}), {"headers": 1, "unheard_of": 2}
 
 
 def test_settings_of_another_version_do_not_stop_the_opening() -> None:

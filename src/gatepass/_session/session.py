@@ -25,9 +25,9 @@ from gatepass._session.exceptions import body_consumed, translate_error, without
 from gatepass._session.guard import Guard, GuardedAdapter
 from gatepass._session.keywords import auth_table, check_names, check_url
 from gatepass._session.pickling import (
-    FORMAT,
     PickledState,
     dump_profile,
+    is_of_this_version,
     load_profile_of,
     name_process,
 )
@@ -419,7 +419,7 @@ class Session(requests.Session):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Settings of another version are not set; the first use raises an error that says so.
-        if (self._pickled or {}).get("form") == FORMAT:
+        if is_of_this_version(self._pickled or {}):
             load_settings(self, state)
 
     def _own_adapters(self) -> dict[str, BaseAdapter]:
@@ -475,5 +475,5 @@ def _open_pickle(kind: type[Session], state: PickledState) -> Session:
     session = kind.__new__(kind)
     session._start(None, RunContext.of(interactive=False))  # noqa: SLF001
     session._pickled = state  # noqa: SLF001
-    session._pickle_id = state.get("mark", "")  # noqa: SLF001
+    session._pickle_id = state.get("id", "")  # noqa: SLF001
     return session

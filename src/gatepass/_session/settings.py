@@ -2,16 +2,15 @@
 
 import copy
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import requests
 from requests.adapters import BaseAdapter
-from requests.structures import CaseInsensitiveDict
 
 from gatepass._config.profile import Profile
 from gatepass._session.pickling import not_picklable
@@ -35,9 +34,9 @@ def copy_setting(value: Any) -> Any:
 def dump_settings(
     session: requests.Session, profile: Profile, adapters: Mapping[str, BaseAdapter]
 ) -> dict[str, Any]:
-    """Return what was set on a session since it was built, as it travels.
+    """Return the settings of a session as a pickle carries them.
 
-    Cookies stay: the server gives others to who logs on there.
+    Cookies are left out: the server gives others to the worker that logs on.
 
     Args:
         session: the session.
@@ -48,8 +47,8 @@ def dump_settings(
         TypeError: a setting may hold a secret, or cannot be pickled; says which.
     """
     _refuse_secrets(session, profile)
+    _refuse_hooks(session)
     kept = {name: getattr(session, name) for name in session.__attrs__ if name not in _STAYS}
-    kept["headers"] = dict(session.headers)
     for name in _PATHS:
         kept[name] = _absolute(kept[name])
     return {**kept, "adapters": dict(adapters)}
@@ -58,13 +57,10 @@ def dump_settings(
 def load_settings(session: requests.Session, kept: Mapping[str, Any]) -> None:
     """Set on a session what :func:`dump_settings` returned."""
     for name, value in kept.items():
-        if name == "headers":
-            session.headers = CaseInsensitiveDict(value)
-        elif name == "adapters":
-            for prefix, adapter in value.items():
-                session.mount(prefix, adapter)
-        else:
+        if name != "adapters":
             setattr(session, name, value)
+    for prefix, adapter in kept["adapters"].items():
+        session.mount(prefix, adapter)
 
 
 def _refuse_secrets(session: requests.Session, profile: Profile) -> None:
@@ -79,33 +75,26 @@ def _refuse_secrets(session: requests.Session, profile: Profile) -> None:
     for name, proxy in session.proxies.items():
         if "@" in (proxy or ""):  # also without a scheme, as in user:password@proxy:3128
             raise not_picklable(f"its proxy for {name} holds a login; write it into the profile")
-    _refuse_hooks(session)
 
 
-def _refuse_hooks(session: requests.Session) -> None:
-    for hook in (each for hooks in session.hooks.values() for each in _listed(hooks)):
-        if isinstance(hook, partial):
-            raise not_picklable(f"its hook holds arguments, which may be secrets; {_SET_THERE}")
-        if isinstance(hook, FunctionType) and not _is_portable(hook):
-            raise not_picklable(
-                f"its hook {hook.__qualname__} cannot be found by its name; make it a function of "
-                f"a module, or {_SET_THERE}"
-            )
-
-
-def _names(params: Any) -> Iterator[str]:
+def _names(params: Any) -> list[str]:
     """The names of parameters, in all forms that requests takes."""
     if isinstance(params, bytes):
         params = params.decode("latin-1")
-    if isinstance(params, str):
-        params = parse_qsl(params, keep_blank_values=True)
-    for each in params or ():
-        name = each[0] if isinstance(each, list | tuple) and each else each
-        yield name.decode("latin-1") if isinstance(name, bytes) else str(name)
+    query = params if isinstance(params, str) else urlencode(params or {}, doseq=True)
+    return [name for name, _ in parse_qsl(query, keep_blank_values=True)]
 
 
-def _listed(hooks: Any) -> Any:
-    return hooks if isinstance(hooks, list | tuple) else [hooks]
+def _refuse_hooks(session: requests.Session) -> None:
+    for hooks in session.hooks.values():
+        for hook in hooks if isinstance(hooks, list | tuple) else [hooks]:
+            if isinstance(hook, partial):
+                raise not_picklable(f"its hook holds arguments, which may be secrets; {_SET_THERE}")
+            if isinstance(hook, FunctionType) and not _is_portable(hook):
+                raise not_picklable(
+                    f"its hook {hook.__qualname__} cannot be found by its name; make it a function "
+                    f"of a module, or {_SET_THERE}"
+                )
 
 
 def _is_portable(function: FunctionType) -> bool:
