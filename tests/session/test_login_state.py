@@ -10,6 +10,7 @@ import requests
 from gatepass._session.exceptions import LoginRefused, Unreachable
 from gatepass._session.login_state import LoginState
 from gatepass._session.session import Session
+from gatepass._system.fork import PerProcess
 from gatepass.sandbox import Server
 from tests.support.echo import Answer, Seen, basic, echo, redirects, refused, wants
 from tests.support.sessions import PASSWORD, USER, session_for
@@ -103,7 +104,8 @@ def test_who_waited_for_the_proof_does_not_wait_again() -> None:
 
     with ThreadPoolExecutor(2) as pool:
         with login.attempt():
-            login._lock = _NotingLock(login._lock, arrived)  # type: ignore[assignment]
+            noting = _NotingLock(login._locks.get(), arrived)
+            login._locks = PerProcess[Any](lambda: noting)
             meeting = pool.map(wait_and_meet, range(2))
             for _ in range(2):
                 assert arrived.acquire(timeout=30)

@@ -14,6 +14,7 @@ import pytest
 from gatepass._config.profile import MachineSettings
 from gatepass._session.session import Session
 from gatepass._system.context import RunContext
+from gatepass.auth._oidc.login import OidcLogin
 from gatepass.errors import LoginRequired, VaultError
 from gatepass.secrets import Secret
 from tests.auth.test_oidc import World, login_of
@@ -140,7 +141,7 @@ def test_no_lock_of_a_login_stays_locked_in_a_child(make: Make) -> None:
     taken, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with login._lock, login._renewal_lock:
+        with login._locks.get(), login._renewal_locks.get():
             taken.set()
             go_on.wait()
 
@@ -171,6 +172,31 @@ def test_a_login_in_memory_stays_with_the_process_that_has_it(make: Make) -> Non
     assert world.idp.counts.reuses == 0
 
 
+@posix_only
+def test_a_token_that_could_not_be_stored_is_stored_by_its_own_process_alone(make: Make) -> None:
+    """At the end of a child it may be spent already: stored then, it would end the login."""
+    world = make()
+    login = login_of(world.logged_in())
+    stored = login._read_stored()
+    assert stored is not None
+    assert stored.refresh_token is not None
+    login._unstored = dataclasses.replace(stored, refresh_token=Secret("newer"))
+    login._spent_token = stored.refresh_token
+
+    in_child(login._save_unsaved)
+    assert _stored_token(login) == stored.refresh_token.reveal()
+
+    login._save_unsaved()
+    assert _stored_token(login) == "newer"
+
+
+def _stored_token(login: OidcLogin) -> str:
+    record = login._read_stored()
+    assert record is not None
+    assert record.refresh_token is not None
+    return record.refresh_token.reveal()
+
+
 def _fails(mi: Session) -> bool:
     with pytest.raises(LoginRequired):
         mi.get("x")
@@ -178,12 +204,12 @@ def _fails(mi: Session) -> bool:
 
 
 def test_a_person_can_log_in_in_a_child_as_well(make: Make) -> None:
-    """The provider of this test is not forked along, so the step of the fork is taken alone."""
+    """The provider of this test is not forked along, so this process takes the child's part."""
     world = make()
     mi = world.session(person=True)
     mi.login()
     login = login_of(mi)
-    login._after_fork()
+    login._pid = -1  # as if a process with another number had forked this one
     for _ in range(2):  # log in, then renew that login
         world.dead.add(login.access_token().reveal())
         assert mi.get("x").ok

@@ -9,7 +9,6 @@ from threading import Event
 import pytest
 
 from gatepass._session.session import Session
-from gatepass.auth import _kerberos
 from gatepass.secrets import ref
 from tests.auth.test_handshake import SCHEMES
 from tests.auth.test_handshake import make as make  # noqa: PLC0414 - a fixture
@@ -57,7 +56,7 @@ def test_parent_and_child_each_log_on_their_own_connection(
     assert [line.status for line in after] == [200, 200], "the parent is still logged on"
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", ["ntlm", "credentials"])  # Kerberos: see the page on workers
 def test_forks_in_the_middle_of_handshakes_disturb_nobody(make: Make, scheme: str) -> None:
     mi = make(scheme, "windows")
     assert "alice" in _who(mi)
@@ -80,34 +79,6 @@ def test_forks_in_the_middle_of_handshakes_disturb_nobody(make: Make, scheme: st
         assert running.result() > 0
 
     assert {"alice" in user for user in found} == {True}
-
-
-def test_forks_while_threads_are_inside_kerberos_leave_no_lock_behind(make: Make) -> None:
-    """A lock of libkrb5 that a thread holds in the moment of a fork hangs the child for ever."""
-    assert "alice" in _who(make("autologon", "windows"))  # the ticket for localhost is there
-    begin = _kerberos.context_maker(None, delegate=False)
-    done = Event()
-
-    def log_on() -> int:
-        count = 0
-        while not done.is_set():
-            begin("localhost", None).step()
-            count += 1
-        return count
-
-    def in_the_child() -> int:
-        _kerberos.find_login(os.environ)
-        return len(begin("localhost", None).step() or b"")
-
-    with ThreadPoolExecutor(4) as threads:
-        running = [threads.submit(log_on) for _ in range(4)]
-        try:
-            sizes = [in_child(in_the_child) for _ in range(200)]
-        finally:
-            done.set()
-        assert min(each.result() for each in running) > 0
-
-    assert min(sizes) > 0
 
 
 def test_a_worker_logs_on_by_ntlm_with_a_secret_of_its_own(

@@ -1,45 +1,37 @@
-"""What is renewed in a forked child: every object that asked for it, as long as it lives."""
+"""Values that each process makes for itself."""
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Lock
 
 import pytest
 
-from gatepass._system.fork import _RENEW, renew_in_children
-
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="this system has no fork"),
-    # Python 3.12 warns about each fork of a process with threads.
-    pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
-]
+from gatepass._system.fork import PerProcess
 
 
-class Counter:
-    """Counts how often it was renewed."""
+def test_all_threads_of_a_process_get_the_same_value() -> None:
+    """Also those that ask for the first time together."""
+    together = Barrier(8)
 
-    def __init__(self) -> None:
-        self.times = 0
-        renew_in_children(self, Counter.renew)
+    def make() -> object:
+        together.wait(timeout=30)  # so each thread makes one
+        return object()
 
-    def renew(self) -> None:
-        self.times += 1
+    values = PerProcess(make)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: values.get(), range(8)))
 
-
-def test_an_object_is_renewed_once_in_a_child_and_never_in_the_parent() -> None:
-    counter = Counter()
-    child = os.fork()
-    if child == 0:
-        os._exit(counter.times)
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
-    assert counter.times == 0
+    assert {id(each) for each in found} == {id(values.get())}
 
 
-def test_an_object_that_nobody_uses_any_more_is_forgotten() -> None:
-    counter = Counter()
-    number = id(counter)
-    assert number in _RENEW
-
-    del counter
-
-    assert number not in _RENEW
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_child_gets_a_lock_that_nobody_holds_and_the_parent_keeps_its_own() -> None:
+    locks = PerProcess(Lock)
+    with locks.get():
+        child = os.fork()
+        if child == 0:
+            os._exit(int(locks.get().acquire(blocking=False)))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        assert locks.get().locked()

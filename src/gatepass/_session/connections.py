@@ -10,16 +10,15 @@ borrows an exclusive connection, which serves one request at a time.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 from requests import PreparedRequest, Response
-from requests.adapters import BaseAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from gatepass._session.adapter import Network, Transport, abandon_connections
-from gatepass._system.fork import renew_in_children
 
 if TYPE_CHECKING:
     from gatepass._net.tls import ClientCertificate
@@ -64,7 +63,6 @@ class Connections(BaseAdapter):
         self._network = network
         self._certificate = certificate
         self._create()
-        renew_in_children(self, Connections._after_fork)
 
     def _create(self) -> None:
         self.transports = {
@@ -86,7 +84,7 @@ class Connections(BaseAdapter):
         """
         self.transports[AUTHENTICATED].read_files()
 
-    def _after_fork(self) -> None:
+    def leave_to_parent(self) -> None:
         """In a forked process, leave all connections to the parent and begin without any."""
         for transport in self._all_transports():
             abandon_connections(transport)
@@ -133,3 +131,12 @@ class NotConnected(BaseAdapter):
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def leave_to_parent(adapter: BaseAdapter) -> None:
+    """In a forked process, let an adapter begin without the connections of the parent."""
+    if isinstance(adapter, Connections):
+        adapter.leave_to_parent()
+    elif isinstance(adapter, HTTPAdapter):
+        with suppress(AttributeError):  # the caller's need not have the pools of requests'
+            abandon_connections(adapter)

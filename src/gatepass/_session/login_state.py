@@ -7,7 +7,7 @@ from typing import Final
 
 from gatepass._session.exceptions import LoginRefused
 from gatepass._system import log
-from gatepass._system.fork import renew_in_children
+from gatepass._system.fork import PerProcess
 
 # Statuses that a server may send before it looks at the credentials, or instead of that.
 _UNDECIDED: Final = frozenset({407, 408, 421, 425, 429, 431})
@@ -24,13 +24,8 @@ class LoginState:
         self._accepted = False
         self._successes = 0
         self._refusal: LoginRefused | None = None
-        self._after_fork()
-        renew_in_children(self, LoginState._after_fork)
-
-    def _after_fork(self) -> None:
-        """Take a new lock: another thread of the parent may have held the old one."""
         # Reentrant: a request's body may be a generator that uses the same session.
-        self._lock = RLock()
+        self._locks = PerProcess(RLock)
 
     @property
     def successes(self) -> int:
@@ -52,7 +47,7 @@ class LoginState:
         Raises:
             LoginRefused: the server refused them before.
         """
-        lock = self._lock
+        lock = self._locks.get()
         alone = not self._is_accepted(since) and lock.acquire()
         try:
             if alone and self._is_accepted(since):

@@ -1,16 +1,18 @@
 """``Session``: a ``requests.Session`` that knows its server and how to log on there."""
 
 import copy
+import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import requests
 from requests import PreparedRequest, Response
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import BaseAdapter
 from requests.exceptions import InvalidURL
 
 from gatepass._config import load, unnamed
@@ -18,9 +20,9 @@ from gatepass._config.locations import ConfigFile
 from gatepass._config.profile import Profile
 from gatepass._net.tls import TlsSettings
 from gatepass._net.urls import below, origin_of
-from gatepass._session.adapter import PlainSession, abandon_connections
+from gatepass._session.adapter import PlainSession
 from gatepass._session.check import CheckResult, check_session
-from gatepass._session.connections import Connections, NotConnected
+from gatepass._session.connections import Connections, NotConnected, leave_to_parent
 from gatepass._session.exceptions import body_consumed, translate_error, without_secrets
 from gatepass._session.guard import Guard, GuardedAdapter
 from gatepass._session.keywords import auth_table, check_names, check_url
@@ -34,10 +36,15 @@ from gatepass._session.pickling import (
 from gatepass._session.request_state import is_body_consumed, redact_response
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.settings import copy_setting, dump_settings, load_settings
-from gatepass._session.shared_login import LOGINS_OF_PICKLES, SharedLogin, make_authenticator
+from gatepass._session.shared_login import (
+    OPENING_LOCKS,
+    SharedLogin,
+    login_of_pickles,
+    make_authenticator,
+)
 from gatepass._system import log
 from gatepass._system.context import RunContext
-from gatepass._system.fork import renew_in_children
+from gatepass._system.fork import PerProcess
 from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
@@ -50,6 +57,8 @@ from gatepass._session.network import (
     tls_of_scheme,
     warn_if_unverified,
 )
+
+_FORK_LOCKS: Final = PerProcess(Lock)  # held while a forked process leaves connections
 
 
 class _NotOfThisScheme(GatepassError, AttributeError):
@@ -184,6 +193,7 @@ class Session(requests.Session):
         self._run = run
         self._plain: PlainSession | None = None
         self._is_open = False
+        self._pid = os.getpid()  # whose connections these are
         # requests must not read netrc, nor put REQUESTS_CA_BUNDLE above tls.ca_file.
         self.trust_env = False
         if profile is not None:
@@ -191,7 +201,6 @@ class Session(requests.Session):
             self.headers.update(profile.headers)
         for prefix in ("https://", "http://"):
             self.mount(prefix, NotConnected())
-        renew_in_children(self, Session._after_fork)
 
     def _open(self, login: SharedLogin | None = None) -> None:
         """Resolve the secrets, make the authenticator and the guard, prepare the connections."""
@@ -239,10 +248,10 @@ class Session(requests.Session):
         """Open a session that came out of a pickle, at its first use."""
         if self._is_open:
             return
-        with self._naming_process(), LOGINS_OF_PICKLES.lock:
+        with self._naming_process(), OPENING_LOCKS.get():
             if not self._is_open:
                 _ = self.profile  # raises first where the pickle is of another version
-                self._open(LOGINS_OF_PICKLES.get(self._pickle_id, self._log_on_for_pickles))
+                self._open(login_of_pickles(self._pickle_id, self._log_on_for_pickles))
 
     def _log_on_for_pickles(self) -> SharedLogin:
         """Make the login of all sessions out of one pickle, with nobody to be asked.
@@ -264,6 +273,7 @@ class Session(requests.Session):
             raise
 
     def _http(self) -> PlainSession:
+        self._notice_fork()
         if self._plain is None:
             self._plain = PlainSession(self.profile.origin, self._network, *self._elsewhere)
         return self._plain
@@ -316,6 +326,7 @@ class Session(requests.Session):
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for a URL, below the guard."""
         self._ensure_open()
+        self._notice_fork()
         return GuardedAdapter(self._guard, super().get_adapter(url))
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
@@ -398,6 +409,7 @@ class Session(requests.Session):
 
     def close(self) -> None:
         """Close all connections; the session may be used again."""
+        self._notice_fork()
         super().close()
         if self._plain is not None:
             self._plain.close()
@@ -452,19 +464,22 @@ class Session(requests.Session):
             other.mount(prefix, copy_value(adapter))
         return other
 
-    def _after_fork(self) -> None:
-        """In a forked process, let go of the connections of the parent.
+    def _notice_fork(self) -> None:
+        """In a forked process, leave the parent's connections alone and begin without any.
 
         Two processes that write to one connection would mix their requests.
         """
-        plain = self._plain.adapters.values() if self._plain is not None else ()
-        self._plain = None
-        for adapter in {*self._own_adapters().values(), *plain}:
-            if isinstance(adapter, HTTPAdapter):
-                with suppress(
-                    AttributeError
-                ):  # the caller's adapter need not have the pools of requests'
-                    abandon_connections(adapter)
+        if self._pid == os.getpid():
+            return
+        with _FORK_LOCKS.get():
+            if self._pid != os.getpid():
+                plain, self._plain = self._plain, None
+                for adapter in {
+                    *self.adapters.values(),
+                    *(plain.adapters.values() if plain else ()),
+                }:
+                    leave_to_parent(adapter)
+                self._pid = os.getpid()
 
 
 def _open_pickle(kind: type[Session], state: PickledState) -> Session:

@@ -10,7 +10,7 @@ from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.vault_config import vault_of
 from gatepass._system import plugins
 from gatepass._system.context import RunContext
-from gatepass._system.fork import renew_in_children
+from gatepass._system.fork import PerProcess
 from gatepass.auth import AuthContext
 
 if TYPE_CHECKING:
@@ -84,37 +84,23 @@ def make_authenticator(
     )
 
 
-class PickledLogins:
-    """The logins of sessions that came out of pickles, one for each session that was pickled.
+OPENING_LOCKS: Final = PerProcess(RLock)  # held while a session out of a pickle is opened
+_LOGINS_OF_PICKLES: Final[dict[str, SharedLogin]] = {}
+
+
+def login_of_pickles(pickle_id: str, make: Callable[[], SharedLogin]) -> SharedLogin:
+    """Return the login of all pickles of one session in this process.
 
     A pool opens one pickle for each task. If each logged on by itself, a wrong password would be
     sent once for each task, until the account is locked.
 
-    Attributes:
-        lock: held while a session is opened.
+    Args:
+        pickle_id: the same in all pickles of one session.
+        make: makes the login, at the first call; raises ``GatepassError`` where that cannot be
+            done here.
     """
-
-    def __init__(self) -> None:
-        self._logins: dict[str, SharedLogin] = {}
-        self._after_fork()
-        renew_in_children(self, PickledLogins._after_fork)
-
-    def _after_fork(self) -> None:
-        """Take a new lock: another thread of the parent may have held the old one."""
-        self.lock = RLock()
-
-    def get(self, pickle_id: str, make: Callable[[], SharedLogin]) -> SharedLogin:
-        """Return the login of all pickles of one session; made at the first call.
-
-        Args:
-            pickle_id: the same in all pickles of one session.
-            make: makes the login; raises ``GatepassError`` where that cannot be done here.
-        """
-        if pickle_id not in self._logins:
-            self._logins[pickle_id] = make()
-            for oldest in list(self._logins)[:-_MOST_LOGINS]:
-                del self._logins[oldest]
-        return self._logins[pickle_id]
-
-
-LOGINS_OF_PICKLES: Final = PickledLogins()
+    if pickle_id not in _LOGINS_OF_PICKLES:
+        _LOGINS_OF_PICKLES[pickle_id] = make()
+        for oldest in list(_LOGINS_OF_PICKLES)[:-_MOST_LOGINS]:
+            del _LOGINS_OF_PICKLES[oldest]
+    return _LOGINS_OF_PICKLES[pickle_id]

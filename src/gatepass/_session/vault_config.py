@@ -1,6 +1,5 @@
 """The vault as the machine settings name it: its store, its key, and the secrets of a redis."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -10,6 +9,7 @@ from gatepass._config.profile import MachineSettings
 from gatepass._config.redis_vault import RedisAddress, RedisVault
 from gatepass._session.resolve import secret_context
 from gatepass._system.context import RunContext
+from gatepass._system.fork import PerProcess
 from gatepass.errors import SecretUnavailable, VaultError
 from gatepass.secrets import Secret, SecretContext, SecretRef
 
@@ -27,19 +27,13 @@ class _Secrets:
     def __init__(self, context: SecretContext) -> None:
         self._context = context
         self._found: dict[str, Secret] = {}
-        self._locks: dict[
-            int, Lock
-        ] = {}  # by pid: a forked child cannot wait for a parent's thread
-
-    @property
-    def _lock(self) -> Lock:
-        return self._locks.setdefault(os.getpid(), Lock())
+        self._locks = PerProcess(Lock)
 
     def get(self, name: str, value: str | SecretRef | Secret | None) -> Secret | None:
         """Return the secret of a field of ``vault``; None where it is not set."""
         if value is None:
             return None
-        with self._lock:
+        with self._locks.get():
             if name not in self._found:
                 field = f"vault.{name}"
                 self._found[name] = _resolved(value, replace(self._context, field=field))

@@ -1,36 +1,30 @@
-"""What a forked process makes anew: locks that a thread of its parent may hold, and connections.
-
-A fork copies the memory and one thread. A lock that another thread held at that moment stays locked
-for ever, and a connection has two owners who would write into each other's requests.
-"""
+"""How a forked process gets locks of its own; a thread of its parent may have held the old ones."""
 
 import os
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
-from weakref import ref
+from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
-# By their numbers: a class of the caller's may compare equal what are two, or have no hash.
-_RENEW: Final[dict[int, tuple["ref[Any]", Callable[[Any], None]]]] = {}
 
 
-def renew_in_children(one: _T, renew: Callable[[_T], None]) -> None:
-    """Call ``renew(one)`` in each process that is forked from now on, while ``one`` is alive.
+class PerProcess(Generic[_T]):
+    """A value that each process makes for itself, such as a lock.
+
+    A fork copies the memory and one thread: a lock that another thread held at that moment stays
+    locked in the child for ever.
 
     Args:
-        one: is not kept alive.
-        renew: must not wait for anything. Only one thread runs then.
+        make: makes the value.
     """
-    number = id(one)
-    _RENEW[number] = (ref(one, lambda _: _RENEW.pop(number, None)), renew)
 
+    def __init__(self, make: Callable[[], _T]) -> None:
+        self._make = make
+        # The parents' values stay: dropping one may run code that waits for such a lock.
+        self._values: dict[int, _T] = {}
 
-def _renew_all() -> None:
-    for reference, renew in tuple(_RENEW.values()):
-        one = reference()
-        if one is not None:
-            renew(one)
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_renew_all)
+    def get(self) -> _T:
+        """Return the value of this process; the same to all its threads."""
+        pid = os.getpid()
+        if pid not in self._values:
+            self._values.setdefault(pid, self._make())  # atomic: threads may notice a fork together
+        return self._values[pid]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._net.challenge import parse_or_empty
 from gatepass._system import log
-from gatepass._system.fork import renew_in_children
+from gatepass._system.fork import PerProcess
 from gatepass._vault.records import Record
 from gatepass._vault.vault import LOCK_SECONDS
 from gatepass.auth import AuthContext
@@ -54,23 +54,28 @@ class OidcLogin:
         self._unstored: Record | None = None  # a login that is not stored
         self._spent_token: Secret | None = None  # still stored, where the unstored one belongs
         self._belongs_to_parent = False  # the login is the parent process's
-        self._make_locks()
-        renew_in_children(self, OidcLogin._after_fork)
+        self._locks = PerProcess(RLock)
+        # Held while the unstored login is renewed, also after a Ctrl-C.
+        self._renewal_locks = PerProcess(Lock)
+        self._pid = os.getpid()
 
-    def _make_locks(self) -> None:
-        self._lock = RLock()
-        self._renewal_lock = Lock()  # held while the unstored login is renewed, also after a Ctrl-C
+    @property
+    def _lock(self) -> Any:
+        lock = self._locks.get()
+        if self._pid != os.getpid():
+            with lock:
+                self._notice_fork()
+        return lock
 
-    def _after_fork(self) -> None:
+    def _notice_fork(self) -> None:
         """In a forked process, leave a login that is not stored to the parent.
 
         Two processes that both renew it would end it for each other. The access token still serves.
         """
-        self._make_locks()
-        if self._spent_token is not None:
-            atexit.unregister(self._save_unsaved)
-        self._belongs_to_parent |= self._unstored is not None
-        self._unstored = self._spent_token = None
+        if self._pid != os.getpid():
+            self._belongs_to_parent |= self._unstored is not None
+            self._forget_unstored()
+            self._pid = os.getpid()
 
     # ------------------------------------------------------------ requests
 
@@ -178,7 +183,7 @@ class OidcLogin:
             self._unstored = record
 
         def renew(given_up: Callable[[], bool]) -> Record:
-            with self._renewal_lock:
+            with self._renewal_locks.get():
                 if given_up() or self._unstored is None:
                     raise LoginRequired("the login was given up", hint=self._flow.hint)
                 return renew_unstored_login(self._unstored, self._refresh_context(), keep=keep)
@@ -226,6 +231,7 @@ class OidcLogin:
 
     def _save_unsaved(self) -> None:
         """Try again to store an unsaved token, unless a later login has taken its place."""
+        self._notice_fork()  # at the end of a forked process nothing else has
         unsaved, spent = self._unstored, self._spent_token
         if unsaved is None or spent is None:
             return
