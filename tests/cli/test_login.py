@@ -1,17 +1,11 @@
 """``gatepass login`` and ``logout``: what is stored, where it goes, and that it is gone."""
 
-import socket
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from gatepass.sandbox.provider import (
-    CLIENT_ID,
-    SERVICE_ID,
-    SERVICE_SECRET,
-)
+from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET
 from tests.support.echo import Answer, Echo, Seen, echo
 from tests.support.faulty_provider import Fault, FaultyProvider
 from tests.support.home import Home, ended, screen
@@ -19,6 +13,7 @@ from tests.support.logins import SERVER, USERS, Office, profile
 from tests.support.peers.ca import CertificateAuthority
 
 OLD_SERVICE = "ansys-openapi-common-oidc"
+
 BASIC = """\
 [profiles.prod]
 url = "https://mi.example.com/mi"
@@ -27,18 +22,6 @@ scheme = "basic"
 user_name = "alice"
 password = {password}
 """
-
-
-@pytest.fixture
-def idp() -> Iterator[FaultyProvider]:
-    """A provider at which alice is logged on already, as in a browser on her desk."""
-    with FaultyProvider(users=USERS, auto_login="alice", access_token_seconds=3600) as running:
-        yield running
-
-
-@pytest.fixture
-def office(home: Home, tmp_path: Path) -> Office:
-    return Office.furnished(home, tmp_path)
 
 
 @pytest.fixture
@@ -170,33 +153,6 @@ def test_ctrl_c_ends_the_wait_and_stores_nothing(office: Office) -> None:
 
             assert ended(child) == 130
     assert _records(office) == []
-
-
-def test_a_server_that_does_not_answer_is_unreachable_and_no_bug(office: Office) -> None:
-    """It is asked for the provider where the profile does not name one."""
-    with socket.socket() as taken:  # bound, and nobody listens
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
-        office.home.user(
-            f'[profiles.dev]\nurl = "{url}"\nretries = 0\nauth = {{ scheme = "oidc" }}\n'
-        )
-
-        done = office.home.run("login", "dev")
-
-    assert done.returncode == 5
-    assert "error: " in done.stderr
-
-
-def test_the_body_of_an_answer_without_a_challenge_is_not_even_read(office: Office) -> None:
-    """A hostile server may damage it, or never end it; only its challenge counts."""
-    with echo(lambda _: Answer(headers=[("Content-Encoding", "gzip")], body=b"not gzip")) as api:
-        office.home.user(f'[profiles.dev]\nurl = "{api.url}"\nauth = {{ scheme = "oidc" }}\n')
-
-        done = office.home.run("login", "dev")
-
-    assert done.returncode == 4
-    assert "error: " in done.stderr
-    assert "ContentDecodingError" not in done.stderr
 
 
 def test_a_client_with_a_secret_needs_no_login(office: Office, idp: FaultyProvider) -> None:

@@ -16,7 +16,6 @@ import jsonschema
 import pytest
 
 from gatepass import AuthContext, SecretContext, UnattendedContext
-from gatepass._config.suggest import unknown_name
 from gatepass._system import plugins
 from gatepass.cli._context import Context
 from gatepass.errors import PluginError
@@ -27,7 +26,9 @@ from tests.support.third_party.hostile import SCHEMES, SOURCES
 from tests.support.third_party.server import acme_server
 
 KEY: Final = "hunter2-of-acme"
+
 CANARY: Final = "hunter2"
+
 
 # ---------------------------------------------------------------- the good one
 
@@ -364,6 +365,7 @@ def test_a_name_that_no_profile_should_write_is_never_used_and_cannot_steer_a_te
 
 # ---------------------------------------------------------------- classes that are none
 
+
 # Scheme → what the error says after the name of package and entry point.
 BROKEN: Final = {
     "raises": "cannot be imported: RuntimeError at auth_raises.py:",
@@ -375,6 +377,7 @@ BROKEN: Final = {
     "control": "has a field called scheme",
     "picky": "cannot check its keys: RuntimeError at auth_picky.py:",
 }
+
 # These need a key that only they have.
 BROKEN_KEYS: Final = {
     "alien": "cannot check its keys: PydanticSchemaGenerationError",
@@ -621,16 +624,3 @@ def test_a_damaged_package_of_others_takes_nobody_along(
     assert "broken-one" in _told(done)
     assert told in _told(done)
     assert "python -c" not in _told(done)  # nobody is told to paste such a name into a shell
-
-
-def test_of_very_many_names_some_are_listed_and_none_is_guessed() -> None:
-    """Each of thousands of profiles may name a wrong one: the complaints stay short, and soon."""
-    some = {f"profile{number}" for number in range(300)}
-    many = {f"profile{number}" for number in range(5000)}
-
-    assert 'did you mean "profile17"?' in unknown_name("profle17", some, "profile")
-    assert " and 250 more" in unknown_name("profle17", some, "profile")
-    told = unknown_name("profle17", many, "profile")
-    assert "did you mean" not in told
-    assert told.endswith(" and 4950 more)")
-    assert len(told) < 1000

@@ -1,9 +1,7 @@
 """``gatepass profiles`` and ``show``."""
 
-import json
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,56 +12,7 @@ from gatepass._system.terminal import Terminal
 from gatepass.cli import run
 from gatepass.cli._context import Context
 from gatepass.cli._explain_text import inline
-
-DEV = '[profiles.dev]\nurl = "https://dev.example.com/mi"\nauth = { scheme = "anonymous" }\n'
-PROD = """\
-[profiles.prod]
-url = "https://mi.example.com/mi"
-protected = true
-description = "the real one"
-timeout = [1, 5]
-[profiles.prod.auth]
-scheme = "basic"
-user_name = "env:MI_USER"
-password = ["env:MI_PASSWORD", { command = ["op", "read", "op://x"] }, "keyring:"]
-"""
-BROKEN = '[profiles.broken]\nurl = "https://mi.example.com"\nauth = { scheme = "bsic" }\n'
-
-
-@pytest.fixture
-def context(locations: Locations) -> Context:
-    environ: dict[str, str] = {}
-    return Context(environ, Terminal(environ, interactive=False), locations)
-
-
-class Told:
-    """What one run in this process told."""
-
-    def __init__(
-        self, context: Context, capsys: pytest.CaptureFixture[str], *arguments: str
-    ) -> None:
-        self.code = run(arguments, context)
-        self.out, self.err = capsys.readouterr()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-def _user(context: Context, text: str) -> Path:
-    path = context.locations.user
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o600)
-    return path
-
-
-def _project(context: Context, text: str) -> Path:
-    assert context.locations.working is not None
-    path = context.locations.working / "gatepass.toml"
-    path.write_text(text)
-    return path
-
+from tests.support.told import BROKEN, DEV, PROD, Told, write_project_file, write_user_file
 
 # ---------------------------------------------------------------- profiles
 
@@ -88,7 +37,7 @@ def test_without_any_file_json_is_an_empty_list(
 def test_each_profile_is_one_line_also_the_broken_ones(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = _user(context, DEV + PROD + BROKEN)
+    path = write_user_file(context, DEV + PROD + BROKEN)
 
     told = Told(context, capsys, "profiles")
 
@@ -118,7 +67,7 @@ def test_the_default_is_marked_and_explained(
     environ: dict[str, str],
     why: str,
 ) -> None:
-    _user(context, text)
+    write_user_file(context, text)
     context = Context(environ, context.terminal, context.locations)
 
     told = Told(context, capsys, "profiles")
@@ -133,7 +82,7 @@ def test_the_default_is_marked_and_explained(
 def test_where_no_default_can_be_chosen_it_says_so(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(context, PROD)
+    write_user_file(context, PROD)
 
     told = Told(context, capsys, "profiles")
 
@@ -144,8 +93,8 @@ def test_where_no_default_can_be_chosen_it_says_so(
 def test_a_file_that_nobody_trusts_is_listed_as_such(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(context, DEV)
-    path = _project(context, DEV.replace("dev", "theirs") + DEV)
+    write_user_file(context, DEV)
+    path = write_project_file(context, DEV.replace("dev", "theirs") + DEV)
 
     told = Told(context, capsys, "profiles")
     entries = Told(context, capsys, "profiles", "--json").json
@@ -159,7 +108,7 @@ def test_a_file_that_nobody_trusts_is_listed_as_such(
 def test_two_names_that_are_one_to_variables_are_marked(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(context, DEV.replace(".dev", ".a-b") + DEV.replace(".dev", ".a_b"))
+    write_user_file(context, DEV.replace(".dev", ".a-b") + DEV.replace(".dev", ".a_b"))
 
     entries = Told(context, capsys, "profiles", "--json").json
 
@@ -171,8 +120,10 @@ def test_two_names_that_are_one_to_variables_are_marked(
 def test_a_url_that_holds_a_password_is_not_listed(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(context, DEV.replace("https://", "https://bob:hunter2@"))
-    _project(context, DEV.replace("https://", "https://bob:hunter2@").replace(".dev", ".theirs"))
+    write_user_file(context, DEV.replace("https://", "https://bob:hunter2@"))
+    write_project_file(
+        context, DEV.replace("https://", "https://bob:hunter2@").replace(".dev", ".theirs")
+    )
 
     told = Told(context, capsys, "profiles")
 
@@ -186,7 +137,7 @@ def test_a_url_that_holds_a_password_is_not_listed(
 def test_show_prints_toml_that_means_the_merged_profile(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(context, PROD)
+    write_user_file(context, PROD)
 
     told = Told(context, capsys, "show", "prod")
 
@@ -197,7 +148,7 @@ def test_show_prints_toml_that_means_the_merged_profile(
 def test_show_without_a_name_takes_the_default(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(context, PROD + DEV)
+    write_user_file(context, PROD + DEV)
 
     assert "[profiles.dev]" in Told(context, capsys, "show").out
 
@@ -205,7 +156,7 @@ def test_show_without_a_name_takes_the_default(
 def test_what_variables_say_has_its_right_type(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(context, DEV)
+    write_user_file(context, DEV)
     environ = {
         "GATEPASS_PROFILES__DEV__PROTECTED": "true",
         "GATEPASS_PROFILES__DEV__RETRIES": "7",
@@ -225,7 +176,7 @@ def test_what_variables_say_has_its_right_type(
 def test_a_header_whose_name_speaks_of_a_secret_is_not_shown(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _user(context, DEV + 'headers = { X-Api-Key = "hunter2", Accept-Language = "de" }\n')
+    write_user_file(context, DEV + 'headers = { X-Api-Key = "hunter2", Accept-Language = "de" }\n')
 
     shown = Told(context, capsys, "show", "dev").out
     origin = Told(context, capsys, "show", "dev", "--origin").out

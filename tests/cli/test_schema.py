@@ -9,13 +9,13 @@ import pytest
 
 from gatepass._config import json_schema
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
-from gatepass._system.terminal import Terminal
 from gatepass.cli import run
 from gatepass.cli._context import Context
 from tests.support.home import Home
 from tests.support.taplo import marked_by_taplo
 
 EXAMPLE = 'default_profile = "dev"\n[profiles.dev]\nextends = "prod"\n'
+
 DEV = 'url = "https://x.y/"\nauth = { scheme = "anonymous" }\n'
 
 
@@ -63,23 +63,6 @@ def test_schemes_of_other_packages_are_known_and_broken_ones_are_not_in_the_way(
 
 
 # ---------------------------------------------------------------- the command
-
-
-@pytest.fixture
-def context(locations: Locations) -> Context:
-    return Context({}, Terminal({}, interactive=False), locations)
-
-
-@pytest.fixture
-def user(context: Context) -> Callable[[bytes], Path]:
-    def write(content: bytes) -> Path:
-        path = context.locations.user
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        path.chmod(0o600)
-        return path
-
-    return write
 
 
 LINE = b"#:schema ./gatepass.schema.json"
@@ -149,7 +132,9 @@ def test_a_missing_or_malformed_file_is_an_error_and_nothing_is_written(
 
 # ---------------------------------------------------------------- as editors see it
 
+
 _URL = 'url = "https://x.y/"\n'
+
 _OPEN = f'{_URL}auth = {{ scheme = "anonymous" }}\n'
 
 

@@ -1,39 +1,16 @@
 """``gatepass status`` and ``token``: what they tell, what they keep to themselves."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gatepass.cli._options import seconds_of
-from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET
 from tests.support.faulty_provider import Fault, FaultyProvider
 from tests.support.home import Home
-from tests.support.logins import USERS, Office, profile
+from tests.support.logins import USERS, Office, log_in, profile
 
 BEARER = '[profiles.api]\nurl = "https://x.y/"\nauth = { scheme = "bearer", token = "env:T" }\n'
-
-
-@pytest.fixture
-def idp() -> Iterator[FaultyProvider]:
-    """A provider whose access tokens live for an hour."""
-    with FaultyProvider(users=USERS, auto_login="alice", access_token_seconds=3600) as running:
-        yield running
-
-
-@pytest.fixture
-def office(home: Home, tmp_path: Path) -> Office:
-    return Office.furnished(home, tmp_path)
-
-
-def _log_in(office: Office, text: str) -> None:
-    office.home.user(text)
-    done = office.home.run("login", "nightly")
-    assert done.returncode == 0, done.stderr
 
 
 def _seen(office: Office, *arguments: str) -> tuple[int, list[dict[str, object]]]:
@@ -47,7 +24,7 @@ def _seen(office: Office, *arguments: str) -> tuple[int, list[dict[str, object]]
 def test_it_tells_who_where_and_how_long_and_asks_no_server(
     office: Office, idp: FaultyProvider
 ) -> None:
-    _log_in(office, profile(idp.issuer))
+    log_in(office, profile(idp.issuer))
     asked = len(idp.requests)
 
     done = office.empty_office.run("status", "nightly")
@@ -68,7 +45,7 @@ def test_it_tells_who_where_and_how_long_and_asks_no_server(
 def test_without_a_name_it_shows_the_profiles_with_oidc(
     office: Office, idp: FaultyProvider
 ) -> None:
-    _log_in(office, profile(idp.issuer) + BEARER + profile(idp.issuer, 'account = "b"\n', "other"))
+    log_in(office, profile(idp.issuer) + BEARER + profile(idp.issuer, 'account = "b"\n', "other"))
 
     code, rows = _seen(office)
 
@@ -91,7 +68,7 @@ def test_a_named_profile_where_nobody_is_logged_in_ends_with_3(
 def test_a_login_that_renews_itself_lasts_as_long_as_one_likes(
     office: Office, idp: FaultyProvider
 ) -> None:
-    _log_in(office, profile(idp.issuer))
+    log_in(office, profile(idp.issuer))
 
     assert _seen(office, "nightly", "--min-valid", "8h")[0] == 0
 
@@ -100,9 +77,9 @@ def test_a_login_that_renews_itself_lasts_as_long_as_one_likes(
 def test_one_that_does_not_must_last_as_long_as_is_asked(
     office: Office, idp: FaultyProvider, length: str, code: int
 ) -> None:
-    _log_in(office, profile(idp.issuer))
+    log_in(office, profile(idp.issuer))
     idp.inject(Fault.NO_REFRESH_TOKEN)
-    _log_in(office, profile(idp.issuer))
+    log_in(office, profile(idp.issuer))
 
     assert _seen(office, "--min-valid", length)[0] == code
 
@@ -145,7 +122,7 @@ def test_a_record_that_cannot_be_read_is_told_beside_the_others(
     office: Office, idp: FaultyProvider
 ) -> None:
     text = profile(idp.issuer) + profile(idp.issuer, 'account = "b"\n', "other")
-    _log_in(office, text)
+    log_in(office, text)
     (record,) = office.vault.glob("*.token")
     record.write_bytes(record.read_bytes()[:-1])
 
@@ -164,7 +141,7 @@ def test_a_keyring_that_gives_no_key_is_asked_once_for_all_profiles(
     """One that hangs costs seconds each time."""
     names = ("nightly", "second", "third")
     text = "".join(profile(idp.issuer, f'account = "{name}"\n', name) for name in names)
-    _log_in(office, text)
+    log_in(office, text)
     calls = tmp_path / "calls"
     environ = dict(office.empty_office.environ, BACKEND_CALLS=str(calls))
     del environ["GATEPASS_VAULT_KEY"]
@@ -180,7 +157,7 @@ def test_a_keyring_that_gives_no_key_is_asked_once_for_all_profiles(
 
 
 def test_a_key_that_needs_a_person_is_not_asked_for(office: Office, idp: FaultyProvider) -> None:
-    _log_in(office, profile(idp.issuer))
+    log_in(office, profile(idp.issuer))
 
     there = office.home.having(GATEPASS_VAULT_KEY="prompt:The key")
     done = there.run("status", "nightly", stdin="x\n")
@@ -190,7 +167,7 @@ def test_a_key_that_needs_a_person_is_not_asked_for(office: Office, idp: FaultyP
 
 
 def test_a_refresh_that_has_not_ended_is_told(office: Office, idp: FaultyProvider) -> None:
-    _log_in(office, profile(idp.issuer))
+    log_in(office, profile(idp.issuer))
     begun = office.home.python(
         "from gatepass import Session; login = Session.from_profile('nightly')._authenticator; "
         "login._vault.begin_refresh(login._identity); import os; print(os.getpid())"
@@ -206,7 +183,7 @@ def test_a_refresh_that_has_not_ended_is_told(office: Office, idp: FaultyProvide
 
 def test_a_token_that_is_suspect_is_told_with_the_reason(office: Office) -> None:
     with FaultyProvider(users=USERS, auto_login="alice", access_token_seconds=0) as idp:
-        _log_in(office, profile(idp.issuer))
+        log_in(office, profile(idp.issuer))
         idp.inject(Fault.ID_TOKEN_ISS)
         done = office.empty_office.run("token", "nightly")
         assert done.returncode == 3, done.stderr
@@ -228,35 +205,13 @@ def test_a_broken_neighbour_does_not_hide_the_others(office: Office, idp: Faulty
     assert named.returncode == 2
 
 
-# ---------------------------------------------------------------- times
-
-
-@given(st.integers(0, 999_999_999), st.sampled_from([("", 1), ("s", 1), ("m", 60), ("h", 3600)]))
-def test_a_length_of_time_is_a_number_and_a_unit(number: int, unit: tuple[str, int]) -> None:
-    assert seconds_of(f"{number}{unit[0]}") == number * unit[1]
-
-
-@given(st.text())
-def test_what_is_no_length_of_time_is_none(text: str) -> None:
-    found = seconds_of(text)
-
-    assert found is None or (text.isascii() and text[0].isdigit())
-
-
-def test_a_wrong_length_of_time_is_a_wrong_use(home: Home) -> None:
-    done = home.run("status", "--min-valid", "8 hours")
-
-    assert done.returncode == 2
-    assert "'8 hours' is not a time such as 8h" in done.stderr
-
-
 # ---------------------------------------------------------------- token
 
 
 def test_a_stored_token_is_printed_alone_and_asks_nobody(
     office: Office, idp: FaultyProvider
 ) -> None:
-    _log_in(office, profile(idp.issuer))
+    log_in(office, profile(idp.issuer))
     asked = len(idp.requests)
 
     done = office.empty_office.run("token", "nightly")
@@ -266,30 +221,6 @@ def test_a_stored_token_is_printed_alone_and_asks_nobody(
     assert done.stdout.count("\n") == 1
     assert done.stdout.count(".") == 2, "a JWT"
     assert len(idp.requests) == asked
-
-
-def test_a_token_that_has_ended_is_renewed_first(office: Office) -> None:
-    with FaultyProvider(users=USERS, auto_login="alice", access_token_seconds=0) as idp:
-        _log_in(office, profile(idp.issuer))
-        before = idp.counts.refreshes
-
-        tokens = {office.empty_office.run("token", "nightly").stdout for _ in range(2)}
-
-        assert len(tokens) == 2
-        assert idp.counts.refreshes == before + 2
-
-
-def test_a_client_with_a_secret_gets_a_token_without_a_login(
-    office: Office, idp: FaultyProvider
-) -> None:
-    more = 'flow = "client_credentials"\nclient_secret = "env:CLIENT_SECRET"\n'
-    text = profile(idp.issuer, more).replace('"gatepass"', f'"{SERVICE_ID}"')
-    office.home.user(text)
-
-    done = office.empty_office.having(CLIENT_SECRET=SERVICE_SECRET).run("token", "nightly")
-
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(".") == 2
 
 
 def test_where_nobody_is_logged_in_there_is_no_token(office: Office, idp: FaultyProvider) -> None:
@@ -310,37 +241,6 @@ def test_the_token_of_another_scheme_is_not_printed(home: Home) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "token is for the scheme oidc; api uses bearer" in done.stderr
     assert "some-token" not in done.stderr
-
-
-NOT_NEEDED = (
-    "rich", "keyring", "tree_sitter", "oauthlib", "joserfc", "http.server", "webbrowser",
-    "requests", "urllib3", "pydantic", "pydantic_settings", "ssl",
-)  # fmt: skip
-
-
-def test_a_stored_token_is_printed_without_what_it_does_not_need(
-    office: Office, idp: FaultyProvider
-) -> None:
-    _log_in(office, profile(idp.issuer))
-
-    done = office.empty_office.python(
-        "import sys; from gatepass.cli import run; assert run(['token', 'nightly']) == 0; "
-        f"print(sorted(set({NOT_NEEDED!r}) & set(sys.modules)))"
-    )
-
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
-@pytest.mark.parametrize("verb", ["status", "login", "logout"])
-def test_what_needs_no_network_does_not_import_it(home: Home, verb: str) -> None:
-    home.user('[profiles.dev]\nurl = "https://x.y/"\nauth = { scheme = "anonymous" }\n')
-
-    done = home.python(
-        f"import sys; from gatepass.cli import run; run([{verb!r}, 'dev']); "
-        "print(sorted({'requests', 'keyring', 'cryptography'} & set(sys.modules)))"
-    )
-
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 # ---------------------------------------------------------------- no token anywhere else

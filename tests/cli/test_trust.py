@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from gatepass._config.locations import Locations
-from gatepass._system.terminal import Terminal
 from gatepass.cli import run
 from gatepass.cli._context import Context
 from tests.support.home import Home, ended, screen
@@ -68,11 +67,6 @@ def test_a_yes_from_a_pipe_is_nobodys_yes(home: Home) -> None:
 
     assert done.returncode == 3
     assert "standard input is not a terminal" in done.stderr
-
-
-@pytest.fixture
-def context(locations: Locations) -> Context:
-    return Context({}, Terminal({}, interactive=False), locations)
 
 
 def test_another_content_is_not_trusted(
@@ -310,12 +304,15 @@ def test_words_that_do_not_go_together_are_refused(
 
 
 STRANGER = 4711
+
 OTHER = 4712
+
 THEIRS = """
 [profiles.prod]
 url = "https://evil.example.com/"
 auth = { scheme = "anonymous" }
 """
+
 as_root = pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() != 0, reason="needs root, to give files away"
 )

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -12,72 +11,8 @@ from typing import Any
 
 import pytest
 
-import gatepass
-from tests.support.peers import secret_service
+from tests.support.demos import NULL, PROGRAM, SOURCE, go, run
 from tests.support.peers.environ import clean_environ
-
-SOURCE = str(Path(str(gatepass.__file__)).parents[1])
-DEADLINE = 120.0  # seconds; nothing takes that long
-NULL = "keyring.backends.null.Keyring"
-
-# Makes all attempts and tells what came of them, and what is left afterwards.
-PROGRAM = """
-import dataclasses, json, os, sys
-from gatepass._system.terminal import Terminal
-from gatepass.sandbox.demo import practice
-
-ask, typed = json.loads(sys.argv[1])
-terminal = Terminal(interactive=typed is not None, read_hidden=lambda label: typed)
-before = dict(os.environ)
-with practice(terminal=terminal, ask=ask) as run:
-    toml, url = run.config_file.read_text(), run.base_profile["url"]
-    attempts, oidc = list(run.attempts()), list(run.oidc_attempts())
-    inside = [run.folder, *run.folder.rglob("*")]
-    modes = {each.name: oct(each.stat().st_mode & 0o777) for each in inside}
-    kinds = {each.name: each.is_dir() for each in inside}
-told = [{**dataclasses.asdict(each), "ok": each.ok} for each in attempts]
-print(json.dumps({
-    "toml": toml,
-    "url": url,
-    "sources": dict(zip(["env", "file", "keyring", "command", "prompt"], told[:5])),
-    "schemes": told[5:],
-    "oidc": [{**dataclasses.asdict(each), "ok": each.ok} for each in oidc],
-    "modes": [[kinds[name], mode] for name, mode in modes.items()],
-    "left": run.folder.exists() or dict(os.environ) != before,
-}, default=str))
-"""
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A home folder whose path is short enough for the names of sockets."""
-    with tempfile.TemporaryDirectory(prefix="home-") as name:
-        yield Path(name)
-
-
-@pytest.fixture
-def environ(home: Path) -> dict[str, str]:
-    """A machine on which the keyring package is switched off."""
-    return clean_environ(home, PYTHONPATH=SOURCE, PYTHON_KEYRING_BACKEND=NULL)
-
-
-def run(program: str, environ: dict[str, str], *arguments: str) -> Any:
-    """Run a program and return the JSON that it prints; nothing else may be printed."""
-    process = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program, *arguments],
-        env=environ,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert process.stderr == ""
-    return json.loads(process.stdout)
-
-
-def go(environ: dict[str, str], *, ask: bool = False, typed: str | None = None) -> Any:
-    return run(PROGRAM, environ, json.dumps([ask, typed]))
 
 
 @pytest.fixture(scope="module")
@@ -255,94 +190,6 @@ except KeyboardInterrupt:
     assert run(program, environ) == [["first login", "warm start"], [], False]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the Secret Service is of Linux desktops")
-def test_an_unlocked_keyring_is_used_and_the_entry_removed(home: Path) -> None:
-    program = (
-        PROGRAM.replace("print(json.dumps({", "printed = (json.dumps({")
-        + """
-import keyring
-from urllib.parse import urlsplit
-printed = json.loads(printed)
-service = "gatepass:http://" + urlsplit(printed["url"]).netloc
-printed["entry"] = keyring.get_password(service, "alice")
-print(json.dumps(printed))
-"""
-    )
-    with secret_service.unlocked(home) as desktop:
-        found = run(program, desktop | {"PYTHONPATH": SOURCE}, "[false, null]")
-    trial = found["sources"]["keyring"]
-    assert (trial["problem"], trial["skipped"], trial["requests"]) == ("", "", 1)
-    assert trial["ok"]
-    assert found["entry"] is None
-
-
-# Keeps entries in the process and does to its caller what is asked for.
-BACKEND = """
-import os, signal, threading
-from keyring.backend import KeyringBackend
-
-entries, asked = {}, threading.Event()
-
-class Keeps(KeyringBackend):
-    priority = 1
-    def get_password(self, service, account):
-        asked.set()
-        return entries.get((service, account))
-    def set_password(self, service, account, secret):
-        entries[service, account] = secret
-    def delete_password(self, service, account):
-        del entries[service, account]
-
-class Interrupts(Keeps):
-    def set_password(self, service, account, secret):
-        asked.clear()
-        os.kill(os.getpid(), signal.SIGINT)
-        asked.wait(1)  # without waiting for this write the demo looks for the entry now
-        super().set_password(service, account, secret)
-
-class Changes(Keeps):
-    def set_password(self, service, account, secret):
-        super().set_password(service, account, secret + "!")
-
-class PlainText(Keeps):  # a name by which the keyring source knows that kind
-    pass
-
-class Holds(Keeps):
-    def delete_password(self, service, account):
-        raise ValueError(entries[service, account])
-"""
-
-
-@pytest.fixture
-def own_keyring(environ: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """A machine with a keyring whose behaviour the test chooses by PYTHON_KEYRING_BACKEND."""
-    (tmp_path / "backend.py").write_text(BACKEND, encoding="utf-8")
-    path = f"{SOURCE}{':' if sys.platform != 'win32' else ';'}{tmp_path}"
-    return environ | {"PYTHONPATH": path}
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there a process cannot interrupt itself")
-def test_ctrl_c_while_the_keyring_writes_leaves_no_entry(own_keyring: dict[str, str]) -> None:
-    own_keyring["PYTHON_KEYRING_BACKEND"] = "backend.Interrupts"
-    program = """
-import backend, json
-from gatepass.sandbox.demo import practice
-try:
-    with practice() as run:
-        folder = run.folder
-        for attempt in run.attempts():
-            pass
-except KeyboardInterrupt:
-    left = [str(key) for key in backend.entries]
-    print(json.dumps({"entries": left, "folder": folder.exists(), "last": attempt.name}))
-"""
-    assert run(program, own_keyring) == {
-        "entries": [],
-        "folder": False,
-        "last": 'password = "file:password.txt"',
-    }
-
-
 def test_a_keyring_of_plain_text_is_used_only_where_the_user_allows_it(
     own_keyring: dict[str, str],
 ) -> None:
@@ -350,30 +197,6 @@ def test_a_keyring_of_plain_text_is_used_only_where_the_user_allows_it(
     assert "plain text" in go(own_keyring)["sources"]["keyring"]["skipped"]
     own_keyring["GATEPASS_ALLOW_INSECURE_KEYRING"] = "1"
     assert go(own_keyring)["sources"]["keyring"]["ok"]
-
-
-def test_an_entry_that_was_not_kept_as_it_was_written_is_removed_too(
-    own_keyring: dict[str, str],
-) -> None:
-    own_keyring["PYTHON_KEYRING_BACKEND"] = "backend.Changes"
-    program = """
-import backend, json
-from gatepass.sandbox.demo import practice
-with practice() as run:
-    skipped = [attempt.skipped for attempt in run.attempts()]
-print(json.dumps([skipped[2], len(backend.entries)]))
-"""
-    reason, entries = run(program, own_keyring)
-    assert "read back" in reason
-    assert entries == 0
-
-
-def test_an_entry_that_cannot_be_removed_is_told(own_keyring: dict[str, str]) -> None:
-    own_keyring["PYTHON_KEYRING_BACKEND"] = "backend.Holds"
-    trial = go(own_keyring)["sources"]["keyring"]
-    assert "could not be removed" in trial["problem"]
-    assert "keyring del" in trial["hint"]
-    assert "sesame" not in json.dumps(trial)
 
 
 @pytest.mark.parametrize("steps_before", [0, 1, 3, 5, 8, 14, 15, 16])

@@ -1,6 +1,5 @@
 """The practice server as a value: what it refuses before it starts."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +29,3 @@ def test_the_configuration_is_frozen() -> None:
         server.users["bob"] = "b"  # type: ignore[index] # the claim
     users["bob"] = "b"
     assert "bob" not in server.users
-
-
-def test_a_server_that_was_not_started_says_how_to(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="with Server"):
-        _ = Server(certificate=(tmp_path / "c", tmp_path / "k")).url

@@ -60,3 +60,10 @@ def profile(issuer: str, more: str = "", name: str = "nightly") -> str:
         f'[profiles.{name}.auth]\nscheme = "oidc"\nissuer = "{issuer}"\n'
         f'client_id = "{CLIENT_ID}"\n{more}'
     )
+
+
+def log_in(office: Office, text: str) -> None:
+    """Write the user's file, and log in to its profile nightly."""
+    office.home.user(text)
+    done = office.home.run("login", "nightly")
+    assert done.returncode == 0, done.stderr

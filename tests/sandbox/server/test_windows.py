@@ -19,41 +19,15 @@ from spnego._ntlm_raw.messages import Authenticate, Challenge, NegotiateFlags
 from spnego._spnego import NegTokenInit
 from spnego.exceptions import OperationNotAvailableError
 
-from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
-from gatepass._session.session import Session
-from gatepass._system.context import RunContext
+from gatepass._session.exceptions import LoginRefused
 from gatepass.sandbox import Server
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox._server.login import ConnectionLogin, LoginContext, LoginResult, login_for
 from tests.sandbox.conftest import basic
-from tests.support.sessions import profile_for
+from tests.support.windows_logins import PAGE, USERS, begin, session
 
-USERS = {
-    "alice": "sesame",
-    r"CORP\alice": "pässwörd: ☃",
-    r"CORP\zoë": "zoë's",
-    "gus@corp.test": "gus:gus",
-}
-PAGE = "Health/v2.svc"
 OFFER = ("Negotiate", "NTLM")
 KERBEROS = "1.2.840.113554.1.2.2"
-
-
-def session(url: str, scheme: str, name: str = "alice", password: str | None = None) -> Session:
-    """Return a session of a user, by default with the right password."""
-    *domain, user = name.split("\\")
-    auth = {"user_name": user, "password": USERS[name] if password is None else password}
-    if domain:
-        auth["domain"] = domain[0]
-    return Session._from_checked(profile_for(url, scheme, auth=auth), RunContext.of(environ={}))
-
-
-def begin(
-    mode: str = "windows", *, lock_after: int | None = None
-) -> tuple[Accounts, ConnectionLogin]:
-    """Return the accounts and a connection of a server without a wire."""
-    accounts = Accounts(USERS, lock_after)
-    return accounts, login_for(mode, LoginContext(accounts, None)).new_connection_login()
 
 
 def client(name: str, password: str, word: str = "NTLM") -> Any:
@@ -119,20 +93,6 @@ def test_who_is_not_let_in_is_offered_everything(
         answer = client.get(server.url, headers=headers)
 
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, challenges)
-
-
-@pytest.mark.parametrize("mode", ["windows", "mixed"])
-def test_basic_gets_in_where_it_is_offered_and_is_explained_elsewhere(mode: str) -> None:
-    with (
-        Server(mode=mode, users=USERS) as server,
-        session(server.url, "basic", r"CORP\alice") as mi,
-    ):
-        if mode == "mixed":
-            assert mi.get(PAGE).json()["user"] == r"CORP\alice"
-            return
-        with pytest.raises(SchemeNotOffered, match=r"Negotiate, NTLM \(Windows mode\)"):
-            mi.get(PAGE)
-        assert server.attempts(r"CORP\alice") == 0
 
 
 @pytest.mark.parametrize("mode", ["windows", "mixed"])
@@ -205,20 +165,6 @@ def test_a_body_arrives_whole_and_once(scheme: str, mode: str, kind: str, used: 
     assert (told["user"], told["body_length"]) == ("alice", len(data))
     assert told["body_sha256"] == hashlib.sha256(data).hexdigest()
     assert [(each.status, each.body_length) for each in posts] == [(200, len(data))]
-
-
-def test_wrong_passwords_in_a_row_lock_the_account_for_both_ways_to_log_on() -> None:
-    with Server(mode="mixed", users=USERS, lock_after=2) as server:
-        for scheme in ("ntlm", "basic"):
-            with session(server.url, scheme, password="wrong") as mi, pytest.raises(LoginRefused):
-                mi.get(PAGE)
-        with session(server.url, "ntlm") as mi, pytest.raises(LoginRefused) as caught:
-            mi.get(PAGE)
-        assert caught.value.response is not None
-        assert "locked" in caught.value.response.json()["error"]
-        assert server.attempts("alice") == 2
-        with session(server.url, "ntlm", r"CORP\alice") as mi:
-            assert mi.get(PAGE).ok
 
 
 def test_neither_the_environment_nor_other_users_of_pyspnego_notice(
@@ -344,13 +290,6 @@ def test_another_login_on_the_connection_ends_the_first() -> None:
     assert not connection.authenticate(None).admitted
     assert log_on(connection, client(r"CORP\zoë", USERS[r"CORP\zoë"])).user == r"CORP\zoë"
     assert connection.authenticate(None).user == r"CORP\zoë"
-
-
-def test_a_login_by_basic_is_of_its_request_alone() -> None:
-    _, connection = begin("mixed")
-
-    assert connection.authenticate(basic("alice", "sesame")["Authorization"]).user == "alice"
-    assert not connection.authenticate(None).admitted
 
 
 def test_negotiate_without_ntlm_is_refused() -> None:

@@ -1,0 +1,116 @@
+"""Everything that is wrong with profiles is found at once, and each with its place."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gatepass.cli import run
+from gatepass.cli._context import Context
+from tests.support.home import Home
+from tests.support.told import BROKEN, DEV, PROD, Told, write_project_file, write_user_file
+
+
+def test_no_profile_is_a_problem_that_tells_where_it_looked_and_how_to_begin(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``ok: 0 profiles`` would be taken for a passed check in a wrong folder."""
+    told = Told(context, capsys, "validate")
+    as_json = Told(context, capsys, "validate", "--json")
+    unattended = Told(context, capsys, "validate", "--unattended", "--json")
+    write_user_file(context, DEV)
+    one = Told(context, capsys, "validate")
+
+    assert (told.code, as_json.code, unattended.code) == (2, 2, 2)
+    assert told.out.startswith("no profile was found")
+    assert f"    {context.locations.user} (absent)\n" in told.out
+    assert "gatepass init" in told.out
+    assert told.out.endswith("\n1 problem\n")
+    assert [each["message"] for each in as_json.json] == ["no profile was found"]
+    assert [each["verdict"] for each in unattended.json] == ["problem"]
+    assert (one.code, one.out, one.err) == (0, "ok: 1 profile\n", "")
+
+
+def test_validate_tells_every_complaint_of_every_kind(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_user_file(
+        context,
+        'default_profile = "nix"\nvault_key = "literal"\n'
+        + BROKEN
+        + DEV.replace("dev", "Bad")
+        + DEV.replace(".dev", ".a-b")
+        + DEV.replace(".dev", ".a_b")
+        + '[profiles.child]\nextends = "nobody"\n'
+        + DEV
+        + "retires = 1\ntimeout = 0\n",
+    )
+
+    told = Told(context, capsys, "validate", "--json")
+
+    found = {(each["profile"], each["key"]) for each in told.json}
+    assert told.code == 2
+    assert found == {
+        ("", "default_profile"),
+        ("", "vault_key"),
+        ("broken", "profiles.broken.auth.scheme"),
+        ("Bad", "profiles.Bad"),
+        ("a-b", "profiles.a-b"),
+        ("a_b", "profiles.a_b"),
+        ("child", "profiles.child.extends"),
+        ("dev", "profiles.dev.retires"),
+        ("dev", "profiles.dev.timeout"),
+    }
+    assert set(told.json[0]) == {"place", "key", "message", "hint", "profile"}
+
+
+def test_the_complaints_are_text_with_file_line_and_caret(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_user_file(context, DEV + "retires = 1\n")
+
+    told = Told(context, capsys, "validate")
+
+    first, excerpt, caret, last = told.out.splitlines()
+    assert first.startswith(
+        f'{path}:4:1: profiles.dev.retires: unknown key; did you mean "retries"?'
+    )
+    assert (excerpt, caret) == ("    retires =", "    ^")
+    assert last == "1 problem in 1 profile"
+
+
+def test_a_profile_that_a_project_hides_is_validated_too(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_user_file(context, DEV + "retires = 1\n")
+    write_project_file(context, DEV)
+    assert run(["trust", "--yes"], context) == 0
+    capsys.readouterr()
+
+    told = Told(context, capsys, "validate", "--json")
+
+    assert [each["place"] for each in told.json] == [f"{path}:4:1"]
+
+
+def test_a_protected_default_is_a_complaint(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_user_file(context, 'default_profile = "prod"\n' + PROD)
+
+    told = Told(context, capsys, "validate", "--json")
+
+    assert [each["key"] for each in told.json] == ["default_profile"]
+
+
+def test_two_packages_that_claim_a_name_are_a_complaint(home: Home, tmp_path: Path) -> None:
+    for package in ("one", "two"):
+        info = tmp_path / "packages" / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[gatepass.auth]\nsaml = {package}:Saml\n")
+    home.path.append(str(tmp_path / "packages"))
+
+    done = home.run("validate", "--json")
+
+    assert done.returncode == 2
+    assert "claimed by more than one package: one, two" in json.loads(done.stdout)[0]["message"]

@@ -1,0 +1,53 @@
+"""What a command tells that runs in the process of the tests, and the files that it reads."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatepass.cli import run
+from gatepass.cli._context import Context
+
+DEV = '[profiles.dev]\nurl = "https://dev.example.com/mi"\nauth = { scheme = "anonymous" }\n'
+PROD = """\
+[profiles.prod]
+url = "https://mi.example.com/mi"
+protected = true
+description = "the real one"
+timeout = [1, 5]
+[profiles.prod.auth]
+scheme = "basic"
+user_name = "env:MI_USER"
+password = ["env:MI_PASSWORD", { command = ["op", "read", "op://x"] }, "keyring:"]
+"""
+BROKEN = '[profiles.broken]\nurl = "https://mi.example.com"\nauth = { scheme = "bsic" }\n'
+
+
+class Told:
+    """What one run in this process told."""
+
+    def __init__(
+        self, context: Context, capsys: pytest.CaptureFixture[str], *arguments: str
+    ) -> None:
+        self.code = run(arguments, context)
+        self.out, self.err = capsys.readouterr()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def write_user_file(context: Context, text: str) -> Path:
+    path = context.locations.user
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def write_project_file(context: Context, text: str) -> Path:
+    assert context.locations.working is not None
+    path = context.locations.working / "gatepass.toml"
+    path.write_text(text)
+    return path
