@@ -59,6 +59,13 @@ def _modules() -> dict[str, Path]:
     return found
 
 
+def _test_file(path: Path) -> Path:
+    """Where the tests of a file of the package are: the same names, without underscores."""
+    *folders, name = path.relative_to(PACKAGE).with_suffix("").parts
+    below = [folder.lstrip("_") for folder in folders]
+    return ROOT.joinpath("tests", *below, f"test_{name.lstrip('_')}.py")
+
+
 def _floor(module: str) -> int:
     top = module.split(".", maxsplit=1)[0]
     return next(number for number, floor in enumerate(FLOORS) if top in floor)
@@ -98,6 +105,26 @@ def test_imports_go_downward_only() -> None:
                 wrong.append(f"{module} imports {target}")
 
     assert wrong == []
+
+
+# Files that make no claim of their own, each with who uses what is in it.
+WITHOUT_TESTS_OF_THEIR_OWN = {
+    "__main__": "it calls gatepass.cli.run, as the tests of the command line do",
+    "_version": "a constant",
+    "_net.proxy": "a value without behaviour; _session.network opens the connections",
+    "_system.findings": "a value without behaviour; each examination makes its own",
+    "_session.probe": "is about to go",
+    "auth._oidc.unattended": "is about to go",
+}
+
+
+def test_each_file_has_a_test_file_of_its_own() -> None:
+    """So the tests of a line are found by its file's name: `_net/urls` in `tests/net/test_urls`."""
+    files = {name: path for name, path in _modules().items() if path.name != "__init__.py"}
+    without = {name for name, path in files.items() if not _test_file(path).exists()}
+
+    assert without - WITHOUT_TESTS_OF_THEIR_OWN.keys() == set()
+    assert (WITHOUT_TESTS_OF_THEIR_OWN.keys() & files.keys()) - without == set()
 
 
 def test_nothing_inside_imports_the_package_itself() -> None:
