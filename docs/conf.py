@@ -32,10 +32,10 @@ nitpicky = True  # a link that leads nowhere is a warning
 nitpick_ignore_regex = [
     (r"py:.*", r"(collections|contextlib|os|pathlib|requests|typing|types)\..*"),
     (r"py:.*", r"KeyringBackend"),
-    (r"py:.*", r"gatepass\._.*"),
+    (r"py:.*", r"gatepass\.(_|secrets\._reference).*"),
     (r"py:.*", r"gatepass\.(sandbox|integrations\.pygranta)\.(_.*|Builder|Client)"),
     (r"py:.*", r"gatepass\.integrations\.stk\.StkArguments"),
-    (r"py:.*", r"ProviderRequest"),
+    (r"py:.*", r"ProviderRequest|Vault"),
     (r"py:.*", r"gatepass\.auth\.Predictor"),
     (r"py:.*", r"(gatepass\.auth\.Resolver|Authenticator|ProfileKeys|ReferenceSyntaxError)"),
     (r"py:.*", r"tuple\[.*"),  # an alias that is written out

@@ -43,7 +43,7 @@ def ask(environ: Mapping[str, str], *calls: list[str], **changes: Any) -> Outcom
     Args:
         environ: the variables of that process.
         calls: the name of a function and its arguments.
-        changes: what differs from the plain context; `seconds` is the deadline.
+        changes: what differs from the plain context; `seconds` is the deadline, 60 by default.
     """
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.ask_keyring", json.dumps([calls, changes])],
@@ -75,7 +75,7 @@ def _call(name: str, arguments: list[str], here: SecretContext, seconds: float |
 
 
 def _outcome(calls: list[list[str]], changes: dict[str, Any]) -> dict[str, Any]:
-    seconds = changes.pop("seconds", None)
+    seconds = changes.pop("seconds", 60)
     answer = None
     try:
         for name, *arguments in calls:
