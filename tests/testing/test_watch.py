@@ -11,7 +11,7 @@ import pytest
 
 from gatepass.testing._watch import AskedError, in_time, shows, watching
 
-SECRET = 'cänary"/?-sec+ret'
+SECRET = "c\u00e4n'ary\"/?-sec+ret"
 
 
 def test_connections_of_every_thread_are_seen_while_they_are_watched() -> None:
