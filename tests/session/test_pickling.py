@@ -2,9 +2,7 @@
 
 import copy
 import dataclasses
-import os
 import pickle
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,17 +28,14 @@ from gatepass.errors import (
 )
 from gatepass.secrets import Secret, SecretRef, ref
 from tests.support import worker_tasks
-from tests.support.echo import basic, echo, wants
+from tests.support.echo import echo
 from tests.support.sessions import (
     ENVIRON,
     NOWHERE,
     PASSWORD,
-    USER,
     profile_for,
     session_for,
 )
-
-LOGIN = basic(USER, PASSWORD)
 
 
 def reopened(content: bytes) -> Any:
@@ -75,34 +70,6 @@ _BASIC = '{ scheme = "basic", user_name = "bob", password = "env:MI_PASSWORD" }'
 
 
 # ---------------------------------------------------------------- what travels
-
-
-def test_a_pickle_opens_in_another_process_with_secrets_of_its_own() -> None:
-    script = (
-        "import pickle, sys\n"
-        "mi = pickle.load(sys.stdin.buffer)\n"
-        "print(mi, mi.get('x').status_code, mi.max_redirects)\n"
-    )
-
-    def opened(environ: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
-        python = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
-        return subprocess.run(
-            [sys.executable, "-c", script],
-            input=pickle.dumps(mi),
-            capture_output=True,
-            check=False,
-            timeout=60,
-            env={**python, **environ},
-        )
-
-    with echo(wants(LOGIN)) as server:
-        mi = session_for(server.url)
-        mi.max_redirects = 7
-        good, without = opened(ENVIRON), opened({})
-
-    assert good.stdout.split()[-2:] == [b"200", b"7"], good.stderr
-    assert b"password: env:MI_PASSWORD: the variable MI_PASSWORD is not set" in without.stderr
-    assert server.authorizations == [LOGIN]
 
 
 def test_a_pickle_holds_neither_secret_nor_place(from_file: Callable[..., Session]) -> None:
@@ -357,14 +324,6 @@ def test_a_secret_that_only_a_person_knows_stops_the_pickle_by_its_name(
             dump_profile(build(ref(reference)), "")
 
 
-def test_a_session_says_why_it_cannot_be_pickled() -> None:
-    mi = Session("https://mi.example.com", user_name=USER, password=PASSWORD)
-
-    with pytest.raises(TypeError, match="session cannot be pickled: password was") as caught:
-        pickle.dumps(mi)
-    assert PASSWORD not in str(caught.value)
-
-
 def test_a_reference_deep_in_a_scheme_of_another_package_loses_its_place() -> None:
     placed = ref("env:X").with_place("user", Path("/secret-place"))
     found: Any = travelled(_foreign([{"a": _Inner(placed)}])).auth
@@ -444,6 +403,7 @@ def test_a_session_can_be_passed_on_without_being_opened() -> None:
     "change",
     [
         {"version": "9.9.9"},
+        {"version": None},
         {"profile": b"cut off"},
         {"profile": pickle.dumps(SecretRef).replace(b"SecretRef", b"SecretRof")},
     ],
@@ -456,16 +416,10 @@ def test_a_pickle_of_another_version_says_so_at_the_first_use(change: dict[str, 
     for use in (lambda: again.get("x"), lambda: again.profile, lambda: pickle.dumps(again)):
         with pytest.raises(ProfileError) as caught:
             use()
-        told = f"was pickled by gatepass {state['version']}, and gatepass {__version__} cannot"
-        assert told in str(caught.value)
+        versions = f"by gatepass {state['version']}, and gatepass {__version__} cannot open it"
+        assert versions in str(caught.value)
         assert "install the same versions" in caught.value.hint
         assert str(caught.value).startswith(worker_tasks.where())
-
-
-@pytest.mark.parametrize("state", [{}, {"unheard_of": 1}, {"version": None}])
-def test_a_state_of_no_version_that_is_known_is_opened_and_refused(state: dict[str, Any]) -> None:
-    with pytest.raises(ProfileError, match="cannot open it"):
-        _open_pickle(Session, state).get("x")
 
 
 def test_a_scheme_that_is_not_installed_there_is_named() -> None:
