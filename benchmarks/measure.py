@@ -125,8 +125,8 @@ class Launcher:
         writer.flush()
         answer = json.loads(reader.readline())
         if answer["code"]:
-            told = self._errors.read_text(encoding="utf-8", errors="replace")
-            raise Failed(asked.name, answer["code"], told)
+            text = self._errors.read_text(encoding="utf-8", errors="replace")
+            raise Failed(asked.name, answer["code"], text)
         return Cost(answer["cpu"], answer["peak"])
 
 
@@ -219,7 +219,7 @@ def stamp(environments: Mapping[str, Environment], rounds: int) -> dict[str, Any
 def _processor() -> str:
     """Return how many processors there are, and of which kind where Linux tells."""
     count = f"{os.cpu_count()} processors"
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    text = Path("/proc/cpuinfo")
+    lines = text.read_text(encoding="utf-8").splitlines() if text.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{count}, {models[0]}" if models else count

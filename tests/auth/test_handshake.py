@@ -149,14 +149,14 @@ def test_sixteen_threads_get_their_own_answers(make: Make, scheme: str) -> None:
         answers = []
         for turn in range(5):
             word = f"{number}-{turn}"
-            told = mi.get("cgi/whoami", headers={"X-Word": word}).json()
-            answers.append((told["headers"]["x-word"] == word, "alice" in told["user"]))
+            answered = mi.get("cgi/whoami", headers={"X-Word": word}).json()
+            answers.append((answered["headers"]["x-word"] == word, "alice" in answered["user"]))
         return answers
 
     with ThreadPoolExecutor(16) as pool:
-        told = [answer for answers in pool.map(ask, range(16)) for answer in answers]
+        answered = [answer for answers in pool.map(ask, range(16)) for answer in answers]
 
-    assert told == [(True, True)] * 80
+    assert answered == [(True, True)] * 80
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -197,14 +197,14 @@ def test_every_byte_of_a_body_arrives(
     if used:
         mi.get("cgi/whoami")
 
-    told = mi.post("cgi/whoami", **KINDS[kind](data)).json()
+    answered = mi.post("cgi/whoami", **KINDS[kind](data)).json()
 
-    assert "alice" in told["user"]
+    assert "alice" in answered["user"]
     if kind == "multipart":
-        assert told["body_bytes"] > len(data)
+        assert answered["body_bytes"] > len(data)
     else:
-        assert told["body_bytes"] == len(data)
-        assert told["body_sha256"] == hashlib.sha256(data).hexdigest()
+        assert answered["body_bytes"] == len(data)
+        assert answered["body_sha256"] == hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -214,9 +214,9 @@ def test_fifty_megabytes_arrive_and_are_sent_once(
     data = bytes(50_000_000)
     mark = windows_apache.mark()
 
-    told = make(scheme, "windows").post("cgi/whoami", data=_generator(data)).json()
+    answered = make(scheme, "windows").post("cgi/whoami", data=_generator(data)).json()
 
-    assert told["body_bytes"] == len(data)
+    assert answered["body_bytes"] == len(data)
     lines = windows_apache.log_since(mark)
     assert [line.request.split()[0] for line in lines].count("POST") == 1
 
@@ -411,12 +411,12 @@ def test_a_server_in_oidc_mode_is_recognised() -> None:
 
 def test_a_locked_account_is_said_to_be_locked() -> None:
     with Server(mode="standalone", users={"u": "right"}, lock_after=1) as server:
-        for password, told in (
+        for password, message in (
             ("wrong", "refused the login of u"),
             ("right", "The server says: account is locked"),
         ):
             auth = {"user_name": "u", "password": password}
             profile = profile_for(server.url, "credentials", auth=auth)
-            with pytest.raises(LoginRefused, match=told):
+            with pytest.raises(LoginRefused, match=message):
                 Session._from_checked(profile, RunContext.of(environ={})).get("Health/v2.svc")
         assert server.attempts("u") == 1

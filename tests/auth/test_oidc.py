@@ -476,9 +476,9 @@ def test_a_process_that_died_in_a_refresh_is_named_when_the_login_is_gone(
     world.idp.inject("expires_in_zero")
     world.logged_in()
     world.idp.inject()
-    with world.idp.hold() as gate:
+    with world.idp.hold() as responses:
         worker = _start(world, 1)
-        gate.wait_for(1)
+        responses.wait_for(1)
         worker.send_signal(signal.SIGKILL)
         worker.communicate(timeout=60)
 

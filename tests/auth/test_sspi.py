@@ -14,11 +14,11 @@ def _code(error: int) -> SpnegoError:
 @pytest.mark.parametrize("error", [-2146893043, -2146893042, 0x8009030E, 1312, -2147023584])
 def test_no_logon_for_the_network_on_windows_is_a_login_that_is_missing(error: int) -> None:
     """Whatever language Windows speaks, and whichever sign the code has."""
-    told = _sspi.translate_error(_code(error), "mi.test")
+    translated = _sspi.translate_error(_code(error), "mi.test")
 
-    assert isinstance(told, LoginRequired)
-    assert "ein Text von Windows" in told.message
-    assert "Do not store password" in told.hint
+    assert isinstance(translated, LoginRequired)
+    assert "ein Text von Windows" in translated.message
+    assert "Do not store password" in translated.hint
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_no_logon_for_the_network_on_windows_is_a_login_that_is_missing(error: i
     ],
 )
 def test_other_errors_of_windows_name_the_server_and_what_to_look_at(error: int, hint: str) -> None:
-    told = _sspi.translate_error(_code(error), "mi.test")
+    translated = _sspi.translate_error(_code(error), "mi.test")
 
-    assert not isinstance(told, LoginRequired)
-    assert told.message.startswith("Windows cannot log on at HTTP/mi.test: ")
-    assert hint in told.hint
+    assert not isinstance(translated, LoginRequired)
+    assert translated.message.startswith("Windows cannot log on at HTTP/mi.test: ")
+    assert hint in translated.hint

@@ -47,7 +47,7 @@ def test_check_names_the_configuration_of_the_server(
 
 
 @pytest.mark.parametrize(
-    ("challenge", "scheme", "told"),
+    ("challenge", "scheme", "expected"),
     [
         ("Negotiate, NTLM", "basic", "Windows mode"),
         ("NTLM, Basic realm=x", "anonymous", "mixed mode"),
@@ -56,14 +56,14 @@ def test_check_names_the_configuration_of_the_server(
     ],
 )
 def test_a_scheme_that_the_server_cannot_take_ends_with_4(
-    home: Home, challenge: str, scheme: str, told: str
+    home: Home, challenge: str, scheme: str, expected: str
 ) -> None:
     with echo(lambda _: refused(challenge)) as server:
         home.user(_profile(server.url, scheme))
         done = home.having(MI_PASSWORD="x").run("check", "prod")
 
     assert done.returncode == 4
-    assert told in done.stderr
+    assert expected in done.stderr
     assert f"the profile uses {scheme}" in done.stderr
 
 
@@ -81,7 +81,7 @@ def test_a_wrong_password_ends_with_4_and_is_not_shown(
 
 
 @pytest.mark.parametrize(
-    ("room", "knows_ca", "told"),
+    ("room", "knows_ca", "expected"),
     [
         ("open", False, "unknown authority"),
         ("wrong_host", True, "for another host name"),
@@ -89,7 +89,7 @@ def test_a_wrong_password_ends_with_4_and_is_not_shown(
     ],
 )
 def test_each_trouble_with_a_certificate_ends_with_5(
-    home: Home, apache: Apache, ca: CertificateAuthority, room: str, knows_ca: bool, told: str
+    home: Home, apache: Apache, ca: CertificateAuthority, room: str, knows_ca: bool, expected: str
 ) -> None:
     trusted = ca.ca_file if knows_ca else None
     home.user(_profile(apache.room(room).https, "anonymous", ca=trusted))
@@ -97,18 +97,18 @@ def test_each_trouble_with_a_certificate_ends_with_5(
     done = home.run("check", "prod")
 
     assert done.returncode == 5
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 def test_an_unknown_name_and_a_closed_port_end_with_5(home: Home) -> None:
-    for url, told in (
+    for url, expected in (
         ("https://nowhere.invalid/", "the name nowhere.invalid is not known"),
         ("http://localhost:1/", "connection refused"),
     ):
         home.user(_profile(url, "anonymous"))
         done = home.run("check", "prod")
         assert done.returncode == 5
-        assert told in done.stderr
+        assert expected in done.stderr
 
 
 def test_a_server_that_does_not_answer_in_time_ends_with_5(home: Home) -> None:
@@ -187,9 +187,9 @@ def _dated(ahead: float, answer: Answer) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "told"), [(430, "7 min behind the server's"), (-7300, "2 h 1 min ahead of")]
+    ("ahead", "expected"), [(430, "7 min behind the server's"), (-7300, "2 h 1 min ahead of")]
 )
-def test_check_warns_of_a_clock_that_differs(home: Home, ahead: float, told: str) -> None:
+def test_check_warns_of_a_clock_that_differs(home: Home, ahead: float, expected: str) -> None:
     with echo(lambda _: _dated(ahead, Answer())) as server:
         home.user(_profile(server.url, "anonymous"))
         done = home.run("check", "prod")
@@ -197,7 +197,7 @@ def test_check_warns_of_a_clock_that_differs(home: Home, ahead: float, told: str
 
     assert done.returncode == 0
     assert done.stderr.startswith("warning: clock: this computer's clock is ")
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "timedatectl set-ntp true" in done.stderr
     assert found["clock_skew"] == pytest.approx(-ahead, abs=30)
     assert [each["subject"] for each in found["findings"]] == ["clock"]

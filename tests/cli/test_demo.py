@@ -84,8 +84,8 @@ def test_a_scheme_that_fails_is_shown_and_told_by_the_exit_code(home: Home, tmp_
     assert ['scheme = "credentials"', "mixed", "failed (401)"] in [
         row[:3] for row in _rows(done.stdout)
     ]
-    told = " ".join(done.stdout.split())
-    assert 'scheme = "ntlm", windows: the server\'s NTLM messages cannot be understood' in told
+    printed = " ".join(done.stdout.split())
+    assert 'scheme = "ntlm", windows: the server\'s NTLM messages cannot be understood' in printed
     assert re.search(r"^problem: \d+ of 13 logins succeeded", done.stdout, re.MULTILINE)
 
 

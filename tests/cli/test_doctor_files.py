@@ -20,12 +20,12 @@ def test_files_are_told_with_what_became_of_them(home: Home) -> None:
 
     code, found = diagnosed(home)
 
-    told = {each["place"]: each for each in of(found, "files")}
+    report = {each["place"]: each for each in of(found, "files")}
     assert code == 0
-    assert told[str(user)]["message"] == "read (user)"
-    assert told[str(home.project_file)]["message"] == "skipped (project): not trusted"
-    assert f"gatepass trust {home.project_file}" in told[str(home.project_file)]["hint"]
-    assert told[str(home.work / "profiles.toml")]["verdict"] == "info"
+    assert report[str(user)]["message"] == "read (user)"
+    assert report[str(home.project_file)]["message"] == "skipped (project): not trusted"
+    assert f"gatepass trust {home.project_file}" in report[str(home.project_file)]["hint"]
+    assert report[str(home.work / "profiles.toml")]["verdict"] == "info"
     assert "1 can be used: anonymous" in one(found, "profiles")["message"]
 
 

@@ -278,10 +278,10 @@ def test_json_holds_the_same(locations: Locations, capsys: pytest.CaptureFixture
     system, user = _write(locations.system[0], SYSTEM), _write(locations.user, USER)
     variables = {"GATEPASS_PROFILE": "prod", "GATEPASS_PROFILES__PROD__RETRIES": "4"}
 
-    told = json.loads(_shown(locations, capsys, "--json", variables=variables))
+    report = json.loads(_shown(locations, capsys, "--json", variables=variables))
 
-    keys = {each["key"]: each for each in told["keys"]}
-    assert told["chosen"] == "named by GATEPASS_PROFILE"
+    keys = {each["key"]: each for each in report["keys"]}
+    assert report["chosen"] == "named by GATEPASS_PROFILE"
     assert keys["retries"] == {
         "key": "retries",
         "value": 4,
@@ -300,10 +300,10 @@ def test_json_holds_the_same(locations: Locations, capsys: pytest.CaptureFixture
     }
     assert keys["auth.password"]["value"][1] == "keyring:"
     assert keys["protected"]["location"] == "default"
-    assert [each["key"] for each in told["unused"]] == ["auth.token"]
-    assert told["machine"][0]["location"] == f"{user}:2:1"
-    assert told["files"][1] == {"path": str(user), "layer": "user", "state": "read", "why": ""}
-    assert "references" not in told
+    assert [each["key"] for each in report["unused"]] == ["auth.token"]
+    assert report["machine"][0]["location"] == f"{user}:2:1"
+    assert report["files"][1] == {"path": str(user), "layer": "user", "state": "read", "why": ""}
+    assert "references" not in report
 
 
 @given(
@@ -356,9 +356,9 @@ def _outcome(home: Home, *arguments: str) -> Outcome:
     done = home.run("show", "prod", "--origin", "--resolve", "--json", *arguments)
     assert done.returncode == 0, done.stderr
     assert "hunter2" not in done.stdout + done.stderr
-    (told,) = json.loads(done.stdout)["references"]
-    states = [(each["reference"], each["state"]) for each in told["answers"]]
-    return told["used"], told["certain"], states
+    (report,) = json.loads(done.stdout)["references"]
+    states = [(each["reference"], each["state"]) for each in report["answers"]]
+    return report["used"], report["certain"], states
 
 
 def test_the_first_that_answers_is_used_and_the_others_are_not_asked(home: Home) -> None:
@@ -492,10 +492,10 @@ def test_a_keyring_that_hangs_is_told_as_timed_out_once_and_the_next_is_asked(ho
     done = slow.run("show", "prod", "--origin", "--resolve", "--json")
 
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)["references"]
-    assert [each["used"] for each in told] == ["env:SET", "env:SET"]
-    assert {each["answers"][0]["state"] for each in told} == {"no answer"}
-    (why,) = {each["answers"][0]["note"] for each in told}
+    report = json.loads(done.stdout)["references"]
+    assert [each["used"] for each in report] == ["env:SET", "env:SET"]
+    assert {each["answers"][0]["state"] for each in report} == {"no answer"}
+    (why,) = {each["answers"][0]["note"] for each in report}
     assert why.startswith("the keyring did not answer within 5 s")
     assert "hunter2" not in done.stdout
 
@@ -505,10 +505,13 @@ def test_what_cannot_be_told_without_asking_is_left_open(desk: Home) -> None:
     desk.user(_with_password('["keyring:", "env:SET"]').replace('"alice"', '"prompt:Who?"'))
     there = desk.having(SET="hunter2")
 
-    told = json.loads(there.run("show", "--origin", "--resolve", "--json").stdout)["references"]
+    report = json.loads(there.run("show", "--origin", "--resolve", "--json").stdout)["references"]
     text = there.run("show", "--origin", "--resolve").stdout
 
-    assert [(each["used"], each["certain"]) for each in told] == [(None, True), ("env:SET", False)]
+    assert [(each["used"], each["certain"]) for each in report] == [
+        (None, True),
+        ("env:SET", False),
+    ]
     assert "- keyring: (not run: prompt:Who? was not asked for the user name)" in text
     assert "unless one before it answers, which was not asked" in text
 
@@ -518,8 +521,8 @@ def test_the_vaults_key_is_a_reference_too(home: Home) -> None:
 
     done = home.having(KEY="hunter2").run("show", "--origin", "--resolve", "--json")
 
-    told = {each["field"]: each["used"] for each in json.loads(done.stdout)["references"]}
-    assert told == {"auth.password": None, "vault_key": "env:KEY"}
+    report = {each["field"]: each["used"] for each in json.loads(done.stdout)["references"]}
+    assert report == {"auth.password": None, "vault_key": "env:KEY"}
     assert "hunter2" not in done.stdout
 
 

@@ -138,10 +138,10 @@ def test_folders_that_variables_name_are_used_and_checked(
     file.parent.chmod(0o777)
     job = container.having(XDG_CONFIG_HOME=str(tmp_path / "own"))
 
-    told = job.run("check").stdout
+    printed = job.run("check").stdout
 
-    assert "there is no home folder: nothing is remembered" in told
-    assert "chmod go-w" in told
+    assert "there is no home folder: nothing is remembered" in printed
+    assert "chmod go-w" in printed
 
 
 def test_a_relative_home_is_none(container: Container) -> None:

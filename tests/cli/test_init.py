@@ -289,10 +289,10 @@ def test_where_it_cannot_append_it_prints_the_lines_and_leaves_the_file_alone(
 
     assert run(NEW, context) == 2
 
-    told = capsys.readouterr()
-    assert tomllib.loads(told.out) == {"profiles": {"new": MEANT}}
-    assert said in told.err
-    assert str(path) in told.err
+    captured = capsys.readouterr()
+    assert tomllib.loads(captured.out) == {"profiles": {"new": MEANT}}
+    assert said in captured.err
+    assert str(path) in captured.err
     assert path.read_bytes() == old
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 

@@ -444,8 +444,8 @@ def test_a_key_is_never_replaced(home: Home, tmp_path: Path) -> None:
 
 def test_the_line_that_it_tells_works(home: Home, tmp_path: Path, idp: FaultyProvider) -> None:
     office = Office.furnished(home, tmp_path)
-    told = home.run("secret", "new-key", str(tmp_path / "other key")).stderr.splitlines()
-    (line,) = [line for line in told if "vault_key = " in line]
+    printed = home.run("secret", "new-key", str(tmp_path / "other key")).stderr.splitlines()
+    (line,) = [line for line in printed if "vault_key = " in line]
     environ = {name: value for name, value in office.home.environ.items() if "_KEY" not in name}
     there = Home(environ, home.work)
     there.user(line.strip() + "\n" + profile(idp.issuer))

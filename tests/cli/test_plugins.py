@@ -567,8 +567,8 @@ def test_a_scheme_is_handed_its_own_profiles_fields_and_nothing_of_a_neighbours(
     done = victim.python("from gatepass import Session; Session.from_profile('dev')")
 
     assert done.returncode == 0, done.stderr
-    told = [line for line in _log(victim) if not line.startswith("imported")]
-    assert told == [
+    printed = [line for line in _log(victim) if not line.startswith("imported")]
+    assert printed == [
         "asked of-the-proxy for proxy.password",  # by the session, for the way out
         "asked mine for token",
         "resolved token",
@@ -594,7 +594,7 @@ def test_every_hostile_module_is_used_by_a_test() -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "expected"),
     [
         (b"[gatepass.auth]\nno equals sign\n", "cannot be read"),
         (b"[gatepass.auth]\nx = \xff\xfe:X\n", "cannot be read"),
@@ -603,7 +603,7 @@ def test_every_hostile_module_is_used_by_a_test() -> None:
     ],
 )
 def test_a_damaged_package_of_others_takes_nobody_along(
-    acme_user: Home, server: Echo, tmp_path: Path, damage: bytes, told: str
+    acme_user: Home, server: Echo, tmp_path: Path, damage: bytes, expected: str
 ) -> None:
     """As an installation leaves it that was interrupted. It is told by ``validate`` alone."""
     info = tmp_path / "broken_one-1.0.dist-info"
@@ -622,5 +622,5 @@ def test_a_damaged_package_of_others_takes_nobody_along(
     assert home.run("schema", "--print").returncode == 0
     assert done.returncode == 2
     assert "broken-one" in _told(done)
-    assert told in _told(done)
+    assert expected in _told(done)
     assert "python -c" not in _told(done)  # nobody is told to paste such a name into a shell

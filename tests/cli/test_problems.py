@@ -8,24 +8,24 @@ import pytest
 from gatepass.cli import run
 from gatepass.cli._context import Context
 from tests.support.home import Home
-from tests.support.told import BROKEN, DEV, PROD, Told, write_project_file, write_user_file
+from tests.support.result import BROKEN, DEV, PROD, Result, write_project_file, write_user_file
 
 
 def test_no_profile_is_a_problem_that_tells_where_it_looked_and_how_to_begin(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """``ok: 0 profiles`` would be taken for a passed check in a wrong folder."""
-    told = Told(context, capsys, "validate")
-    as_json = Told(context, capsys, "validate", "--json")
-    unattended = Told(context, capsys, "validate", "--unattended", "--json")
+    result = Result(context, capsys, "validate")
+    as_json = Result(context, capsys, "validate", "--json")
+    unattended = Result(context, capsys, "validate", "--unattended", "--json")
     write_user_file(context, DEV)
-    one = Told(context, capsys, "validate")
+    one = Result(context, capsys, "validate")
 
-    assert (told.code, as_json.code, unattended.code) == (2, 2, 2)
-    assert told.out.startswith("no profile was found")
-    assert f"    {context.locations.user} (absent)\n" in told.out
-    assert "gatepass init" in told.out
-    assert told.out.endswith("\n1 problem\n")
+    assert (result.code, as_json.code, unattended.code) == (2, 2, 2)
+    assert result.out.startswith("no profile was found")
+    assert f"    {context.locations.user} (absent)\n" in result.out
+    assert "gatepass init" in result.out
+    assert result.out.endswith("\n1 problem\n")
     assert [each["message"] for each in as_json.json] == ["no profile was found"]
     assert [each["verdict"] for each in unattended.json] == ["problem"]
     assert (one.code, one.out, one.err) == (0, "ok: 1 profile\n", "")
@@ -46,10 +46,10 @@ def test_validate_tells_every_complaint_of_every_kind(
         + "retires = 1\ntimeout = 0\n",
     )
 
-    told = Told(context, capsys, "validate", "--json")
+    result = Result(context, capsys, "validate", "--json")
 
-    found = {(each["profile"], each["key"]) for each in told.json}
-    assert told.code == 2
+    found = {(each["profile"], each["key"]) for each in result.json}
+    assert result.code == 2
     assert found == {
         ("", "default_profile"),
         ("", "vault_key"),
@@ -61,7 +61,7 @@ def test_validate_tells_every_complaint_of_every_kind(
         ("dev", "profiles.dev.retires"),
         ("dev", "profiles.dev.timeout"),
     }
-    assert set(told.json[0]) == {"place", "key", "message", "hint", "profile"}
+    assert set(result.json[0]) == {"place", "key", "message", "hint", "profile"}
 
 
 def test_the_complaints_are_text_with_file_line_and_caret(
@@ -69,9 +69,9 @@ def test_the_complaints_are_text_with_file_line_and_caret(
 ) -> None:
     path = write_user_file(context, DEV + "retires = 1\n")
 
-    told = Told(context, capsys, "validate")
+    result = Result(context, capsys, "validate")
 
-    first, excerpt, caret, last = told.out.splitlines()
+    first, excerpt, caret, last = result.out.splitlines()
     assert first.startswith(
         f'{path}:4:1: profiles.dev.retires: unknown key; did you mean "retries"?'
     )
@@ -87,9 +87,9 @@ def test_a_profile_that_a_project_hides_is_validated_too(
     assert run(["trust", "--yes"], context) == 0
     capsys.readouterr()
 
-    told = Told(context, capsys, "validate", "--json")
+    result = Result(context, capsys, "validate", "--json")
 
-    assert [each["place"] for each in told.json] == [f"{path}:4:1"]
+    assert [each["place"] for each in result.json] == [f"{path}:4:1"]
 
 
 def test_a_protected_default_is_a_complaint(
@@ -97,9 +97,9 @@ def test_a_protected_default_is_a_complaint(
 ) -> None:
     write_user_file(context, 'default_profile = "prod"\n' + PROD)
 
-    told = Told(context, capsys, "validate", "--json")
+    result = Result(context, capsys, "validate", "--json")
 
-    assert [each["key"] for each in told.json] == ["default_profile"]
+    assert [each["key"] for each in result.json] == ["default_profile"]
 
 
 def test_two_packages_that_claim_a_name_are_a_complaint(home: Home, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from gatepass._system.terminal import Terminal
 from gatepass.cli import run
 from gatepass.cli._context import Context
 from gatepass.cli._explain_text import inline
-from tests.support.told import BROKEN, DEV, PROD, Told, write_project_file, write_user_file
+from tests.support.result import BROKEN, DEV, PROD, Result, write_project_file, write_user_file
 
 # ---------------------------------------------------------------- profiles
 
@@ -20,18 +20,18 @@ from tests.support.told import BROKEN, DEV, PROD, Told, write_project_file, writ
 def test_without_any_file_it_tells_where_it_looked_and_how_to_begin(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = Told(context, capsys, "profiles")
+    result = Result(context, capsys, "profiles")
 
-    assert told.code == 0
-    assert told.out == ""
-    assert f"{context.locations.user} (absent)" in told.err
-    assert "gatepass init" in told.err
+    assert result.code == 0
+    assert result.out == ""
+    assert f"{context.locations.user} (absent)" in result.err
+    assert "gatepass init" in result.err
 
 
 def test_without_any_file_json_is_an_empty_list(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert Told(context, capsys, "profiles", "--json").json == []
+    assert Result(context, capsys, "profiles", "--json").json == []
 
 
 def test_each_profile_is_one_line_also_the_broken_ones(
@@ -39,17 +39,17 @@ def test_each_profile_is_one_line_also_the_broken_ones(
 ) -> None:
     path = write_user_file(context, DEV + PROD + BROKEN)
 
-    told = Told(context, capsys, "profiles")
+    result = Result(context, capsys, "profiles")
 
-    header, broken, dev, prod = told.out.splitlines()
-    assert told.code == 0
+    header, broken, dev, prod = result.out.splitlines()
+    assert result.code == 0
     assert header.split()[:3] == ["NAME", "SCHEME", "URL"]
     assert 'did you mean "basic"?' in broken
     assert "https://dev.example.com/mi/" in dev
     assert str(path) in dev
     assert "protected" in prod
     assert "the real one" in prod
-    assert all(line == line.rstrip() for line in told.out.splitlines())
+    assert all(line == line.rstrip() for line in result.out.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_the_default_is_marked_and_explained(
     write_user_file(context, text)
     context = Context(environ, context.terminal, context.locations)
 
-    told = Told(context, capsys, "profiles")
-    entries = Told(context, capsys, "profiles", "--json").json
+    result = Result(context, capsys, "profiles")
+    entries = Result(context, capsys, "profiles", "--json").json
 
     chosen = environ.get("GATEPASS_PROFILE", "dev")
-    assert why in told.err
-    assert [line.split()[1] for line in told.out.splitlines() if line[0] == "*"] == [chosen]
+    assert why in result.err
+    assert [line.split()[1] for line in result.out.splitlines() if line[0] == "*"] == [chosen]
     assert [each["name"] for each in entries if each["default"]] == [chosen]
 
 
@@ -84,10 +84,10 @@ def test_where_no_default_can_be_chosen_it_says_so(
 ) -> None:
     write_user_file(context, PROD)
 
-    told = Told(context, capsys, "profiles")
+    result = Result(context, capsys, "profiles")
 
-    assert told.code == 0
-    assert "no default: no profile was named" in told.err
+    assert result.code == 0
+    assert "no default: no profile was named" in result.err
 
 
 def test_a_file_that_nobody_trusts_is_listed_as_such(
@@ -96,13 +96,13 @@ def test_a_file_that_nobody_trusts_is_listed_as_such(
     write_user_file(context, DEV)
     path = write_project_file(context, DEV.replace("dev", "theirs") + DEV)
 
-    told = Told(context, capsys, "profiles")
-    entries = Told(context, capsys, "profiles", "--json").json
+    result = Result(context, capsys, "profiles")
+    entries = Result(context, capsys, "profiles", "--json").json
 
     assert [each["name"] for each in entries] == ["dev", "theirs"]
     assert [each["trusted"] for each in entries] == [False, False]
     assert entries[1]["defined_in"] == [{"layer": "project", "place": str(path)}]
-    assert told.out.count("not trusted") == 2
+    assert result.out.count("not trusted") == 2
 
 
 def test_two_names_that_are_one_to_variables_are_marked(
@@ -110,7 +110,7 @@ def test_two_names_that_are_one_to_variables_are_marked(
 ) -> None:
     write_user_file(context, DEV.replace(".dev", ".a-b") + DEV.replace(".dev", ".a_b"))
 
-    entries = Told(context, capsys, "profiles", "--json").json
+    entries = Result(context, capsys, "profiles", "--json").json
 
     assert ["differs from a_b" in entries[0]["problem"], "a-b" in entries[1]["problem"]] == [
         True
@@ -125,10 +125,10 @@ def test_a_url_that_holds_a_password_is_not_listed(
         context, DEV.replace("https://", "https://bob:hunter2@").replace(".dev", ".theirs")
     )
 
-    told = Told(context, capsys, "profiles")
+    result = Result(context, capsys, "profiles")
 
-    assert "hunter2" not in told.out + told.err
-    assert "holds a user name or password" in told.out
+    assert "hunter2" not in result.out + result.err
+    assert "holds a user name or password" in result.out
 
 
 # ---------------------------------------------------------------- show
@@ -139,10 +139,10 @@ def test_show_prints_toml_that_means_the_merged_profile(
 ) -> None:
     write_user_file(context, PROD)
 
-    told = Told(context, capsys, "show", "prod")
+    result = Result(context, capsys, "show", "prod")
 
-    assert told.code == 0
-    assert tomllib.loads(told.out) == tomllib.loads(PROD)
+    assert result.code == 0
+    assert tomllib.loads(result.out) == tomllib.loads(PROD)
 
 
 def test_show_without_a_name_takes_the_default(
@@ -150,7 +150,7 @@ def test_show_without_a_name_takes_the_default(
 ) -> None:
     write_user_file(context, PROD + DEV)
 
-    assert "[profiles.dev]" in Told(context, capsys, "show").out
+    assert "[profiles.dev]" in Result(context, capsys, "show").out
 
 
 def test_what_variables_say_has_its_right_type(
@@ -163,11 +163,11 @@ def test_what_variables_say_has_its_right_type(
         "GATEPASS_PROFILES__DEV__DESCRIPTION": "7",
     }
 
-    told = Told(
+    result = Result(
         Context(environ, context.terminal, context.locations), capsys, "show", "dev", "--json"
     )
 
-    profile = told.json["profile"]
+    profile = result.json["profile"]
     assert profile["protected"] is True
     assert profile["retries"] == 7
     assert profile["description"] == "7"
@@ -178,8 +178,8 @@ def test_a_header_whose_name_speaks_of_a_secret_is_not_shown(
 ) -> None:
     write_user_file(context, DEV + 'headers = { X-Api-Key = "hunter2", Accept-Language = "de" }\n')
 
-    shown = Told(context, capsys, "show", "dev").out
-    origin = Told(context, capsys, "show", "dev", "--origin").out
+    shown = Result(context, capsys, "show", "dev").out
+    origin = Result(context, capsys, "show", "dev", "--origin").out
 
     assert "hunter2" not in shown + origin
     assert 'Accept-Language = "de"' in shown

@@ -74,8 +74,8 @@ def test_a_redacted_report_holds_no_name(tmp_path: Path, kdc: Kdc, broken: str) 
     for done in outputs:
         assert done.returncode == 1
         assert done.stderr == ""
-        told = done.stdout.lower()
-        assert [name for name in names if name.lower() in told] == []
+        printed = done.stdout.lower()
+        assert [name for name in names if name.lower() in printed] == []
     assert any(name in open_ for name in CANARIES), "it is there without --redacted"
     assert "~" in outputs[0].stdout
 

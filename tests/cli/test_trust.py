@@ -97,9 +97,9 @@ def test_both_files_of_a_project_are_trusted_from_a_folder_below(
     assert run(["trust", "--yes"], Context({}, context.terminal, places)) == 0
     assert run(["trust", "--yes"], context) == 0
 
-    told = capsys.readouterr().err
-    assert told.count("\ntrusted: ") == 2
-    assert told.count("is trusted already") == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\ntrusted: ") == 2
+    assert printed.count("is trusted already") == 2
 
 
 @pytest.mark.parametrize(
@@ -282,9 +282,9 @@ def test_an_unknown_file_is_an_error_that_lists_the_others(
 
     assert run(["trust", "--revoke", "b.toml"], context) == 2
 
-    told = capsys.readouterr().err
-    assert "b.toml is not among the files that are trusted" in told
-    assert f"trusted are:\n    {path}\n" in told
+    printed = capsys.readouterr().err
+    assert "b.toml is not among the files that are trusted" in printed
+    assert f"trusted are:\n    {path}\n" in printed
 
 
 @pytest.mark.parametrize(

@@ -182,17 +182,17 @@ def test_what_a_job_might_see_otherwise_is_info(
 ) -> None:
     build(desk)
 
-    told = [each for each in desk.predict().findings if each["verdict"] == "info"]
+    infos = [each for each in desk.predict().findings if each["verdict"] == "info"]
 
     assert [
         each["message"]
-        for each in told
+        for each in infos
         if each["subject"] == subject and message in each["message"]
     ]
 
 
 @pytest.mark.parametrize(
-    ("variables", "more", "told"),
+    ("variables", "more", "expected"),
     [
         ({"HTTPS_PROXY": "http://u:hunter2@proxy.example.com:1"}, "", {"HTTPS_PROXY"}),
         (
@@ -206,7 +206,7 @@ def test_what_a_job_might_see_otherwise_is_info(
     ],
 )
 def test_a_proxy_that_this_desks_variables_name_is_info(
-    desk: Desk, variables: dict[str, str], more: str, told: set[str]
+    desk: Desk, variables: dict[str, str], more: str, expected: set[str]
 ) -> None:
     desk.profile('scheme = "anonymous"', more, url="https://mi.example.com")
     desk.environ |= variables
@@ -214,9 +214,9 @@ def test_a_proxy_that_this_desks_variables_name_is_info(
     predicted = desk.predict()
 
     assert predicted.code == 0
-    assert predicted.of("info") == ({"proxy"} if told else set())
-    if told:
-        assert set(predicted.one("proxy")["message"].partition(":")[0].split(", ")) == told
+    assert predicted.of("info") == ({"proxy"} if expected else set())
+    if expected:
+        assert set(predicted.one("proxy")["message"].partition(":")[0].split(", ")) == expected
     assert "hunter2" not in predicted.text
 
 

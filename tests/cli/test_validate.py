@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gatepass.cli._context import Context
-from tests.support.told import BROKEN, DEV, PROD, Told, write_project_file, write_user_file
+from tests.support.result import BROKEN, DEV, PROD, Result, write_project_file, write_user_file
 
 
 def test_validate_counts_what_is_right(
@@ -13,10 +13,10 @@ def test_validate_counts_what_is_right(
 ) -> None:
     write_user_file(context, DEV + PROD)
 
-    told = Told(context, capsys, "validate")
+    result = Result(context, capsys, "validate")
 
-    assert told.code == 0
-    assert told.out == "ok: 2 profiles\n"
+    assert result.code == 0
+    assert result.out == "ok: 2 profiles\n"
 
 
 @pytest.mark.parametrize("options", [(), ("--unattended",)], ids=str)
@@ -26,13 +26,13 @@ def test_a_file_that_is_skipped_is_named_and_nothing_of_it_is_called_ok(
     path = write_project_file(context, BROKEN)
     at_home = replace(context, places=replace(context.locations, home=context.locations.working))
 
-    barred = Told(at_home, capsys, "validate", *options)
-    untrusted = Told(context, capsys, "validate", *options)
+    barred = Result(at_home, capsys, "validate", *options)
+    untrusted = Result(context, capsys, "validate", *options)
 
-    for told, why in ((barred, "the home folder"), (untrusted, "not trusted")):
-        assert told.code == 2
-        assert "ok:" not in told.out
-        assert f"{path} (skipped: {why}" in told.out
+    for result, why in ((barred, "the home folder"), (untrusted, "not trusted")):
+        assert result.code == 2
+        assert "ok:" not in result.out
+        assert f"{path} (skipped: {why}" in result.out
 
 
 def test_validate_of_one_profile_ignores_its_neighbours(
@@ -40,9 +40,9 @@ def test_validate_of_one_profile_ignores_its_neighbours(
 ) -> None:
     write_user_file(context, DEV + BROKEN)
 
-    assert Told(context, capsys, "validate", "dev").code == 0
-    assert Told(context, capsys, "validate", "broken").code == 2
-    assert Told(context, capsys, "validate", "nix").code == 2
+    assert Result(context, capsys, "validate", "dev").code == 0
+    assert Result(context, capsys, "validate", "broken").code == 2
+    assert Result(context, capsys, "validate", "nix").code == 2
 
 
 def test_a_malformed_file_is_a_complaint_like_any_other(
@@ -50,10 +50,10 @@ def test_a_malformed_file_is_a_complaint_like_any_other(
 ) -> None:
     path = write_user_file(context, "[profiles.dev\n")
 
-    told = Told(context, capsys, "validate", "--json")
+    result = Result(context, capsys, "validate", "--json")
 
-    assert told.code == 2
-    assert told.json[0]["place"].startswith(f"{path}:1:")
+    assert result.code == 2
+    assert result.json[0]["place"].startswith(f"{path}:1:")
 
 
 def test_a_file_that_nobody_trusts_is_only_warned_of(
@@ -62,7 +62,7 @@ def test_a_file_that_nobody_trusts_is_only_warned_of(
     write_user_file(context, DEV)
     path = write_project_file(context, BROKEN)
 
-    told = Told(context, capsys, "validate")
+    result = Result(context, capsys, "validate")
 
-    assert told.code == 0
-    assert f"warning: {path} is not trusted" in told.err
+    assert result.code == 0
+    assert f"warning: {path} is not trusted" in result.err

@@ -25,7 +25,7 @@ def test_what_a_file_may_do_is_told_before_it_is_trusted() -> None:
         },
     }
 
-    told = "\n".join(abilities(tables))
+    text = "\n".join(abilities(tables))
 
     for expected in (
         "chooses the default profile: prod",
@@ -42,9 +42,9 @@ def test_what_a_file_may_do_is_told_before_it_is_trusted() -> None:
         "env:AWS_SECRET",
         'runs a command: ["rm", "-rf", "/"]',
     ):
-        assert expected in told
-    assert "hunter2" not in told
-    assert "\x1b" not in told
+        assert expected in text
+    assert "hunter2" not in text
+    assert "\x1b" not in text
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_a_file_may_do_is_told_before_it_is_trusted() -> None:
     ],
 )
 def test_only_fields_that_hold_no_secret_with_any_scheme_are_told(profile: object) -> None:
-    told = "\n".join(abilities({"profiles": {"p": profile}}))
+    text = "\n".join(abilities({"profiles": {"p": profile}}))
 
-    assert "hunter2" not in told
-    assert "is not shown" in told
+    assert "hunter2" not in text
+    assert "is not shown" in text

@@ -36,12 +36,12 @@ auth = { scheme = "bearer", token = "env:T" }
 """
 
 
-def _key(told: Explanation, name: str) -> ExplainedKey:
-    return next(each for each in told.keys if each.key == name)
+def _key(explained: Explanation, name: str) -> ExplainedKey:
+    return next(each for each in explained.keys if each.key == name)
 
 
-def _lost(told: Explanation, name: str) -> list[tuple[Any, str, str]]:
-    return [(each.value, each.location, each.why) for each in _key(told, name).overrode]
+def _lost(explained: Explanation, name: str) -> list[tuple[Any, str, str]]:
+    return [(each.value, each.location, each.why) for each in _key(explained, name).overrode]
 
 
 def _load(locations: Locations, name: str | None = "p", **more: Any) -> Profile:
@@ -57,13 +57,16 @@ def test_an_argument_wins_over_a_variable_and_a_file(locations: Locations, write
     environ = {"GATEPASS_PROFILES__P__RETRIES": "1"}
     overrides = {"retries": 2, "headers": {"X-A": "2"}}
 
-    told = explain(_load(locations, environ=environ, overrides=overrides))
+    explained = explain(_load(locations, environ=environ, overrides=overrides))
 
-    assert (_key(told, "retries").value, _key(told, "retries").location) == (2, "overrides")
-    assert _lost(told, "retries") == [
+    assert (_key(explained, "retries").value, _key(explained, "retries").location) == (
+        2,
+        "overrides",
+    )
+    assert _lost(explained, "retries") == [
         ("1", "GATEPASS_PROFILES__P__RETRIES", "an argument wins over variables and files")
     ]
-    assert _lost(told, "headers.X-A") == [
+    assert _lost(explained, "headers.X-A") == [
         ("1", f"{user}:6:1", "an argument wins over variables and files")
     ]
 
@@ -86,10 +89,10 @@ def test_what_the_replaced_profile_would_have_inherited_has_lost_too(
     found = read_file(project)
     assert found is not None
     TrustStore(locations.state).add(found)
-    told = explain(_load(locations, "prod"))
+    explained = explain(_load(locations, "prod"))
 
-    lost = {(each.key, each.location) for key in told.keys for each in key.overrode}
-    lost |= {(each.key, each.location) for each in told.unused}
+    lost = {(each.key, each.location) for key in explained.keys for each in key.overrode}
+    lost |= {(each.key, each.location) for each in explained.unused}
     own = str(locations.user)
     assert lost >= {
         ("url", f"{own}:2:1"),
@@ -97,11 +100,11 @@ def test_what_the_replaced_profile_would_have_inherited_has_lost_too(
         ("retries", f"{own}:7:1"),
         ("auth.password", f"{own}:4:46"),
     }
-    (retries,) = (each for each in told.keys if each.key == "retries")
+    (retries,) = (each for each in explained.keys if each.key == "retries")
     assert [each.location for each in retries.overrode] == [f"{own}:7:1", f"{own}:3:1"]
     assert {each.by for each in retries.overrode} == {f"{project}:1:11"}
     assert "what it inherits" in retries.overrode[1].why
-    assert "hunter2" not in repr(told)
+    assert "hunter2" not in repr(explained)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -115,9 +118,9 @@ def test_a_variable_of_a_table_wins_over_one_of_its_whole_in_any_order(
         ("GATEPASS_PROFILES__PROD__PROXY", "http://u:hunter2@one.example.com:1"),
         ("GATEPASS_PROFILES__PROD__PROXY__URL", "http://two.example.com:2"),
     ]
-    told = explain(_load(locations, "prod", environ=dict(variables[::order])))
+    explained = explain(_load(locations, "prod", environ=dict(variables[::order])))
 
-    (proxy,) = (each for each in told.keys if each.key == "proxy.url")
+    (proxy,) = (each for each in explained.keys if each.key == "proxy.url")
     assert proxy.location == "GATEPASS_PROFILES__PROD__PROXY__URL"
     first = proxy.overrode[0]
     assert (first.key, first.location, first.by) == (
@@ -126,7 +129,7 @@ def test_a_variable_of_a_table_wins_over_one_of_its_whole_in_any_order(
         "GATEPASS_PROFILES__PROD__PROXY__URL",
     )
     assert first.value == "http://...@one.example.com:1"
-    assert "hunter2" not in repr(told)
+    assert "hunter2" not in repr(explained)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -135,9 +138,9 @@ def test_of_variables_that_differ_in_case_one_wins_in_any_order(
 ) -> None:
     write(locations.user, BEARER)
     variables = [("GATEPASS_PROFILES__P__RETRIES", "1"), ("GATEPASS_PROFILES__P__retries", "2")]
-    told = explain(_load(locations, environ=dict(variables[::order])))
+    explained = explain(_load(locations, environ=dict(variables[::order])))
 
-    (retries,) = (each for each in told.keys if each.key == "retries")
+    (retries,) = (each for each in explained.keys if each.key == "retries")
     assert retries.value == 1
     assert [(each.location, each.value) for each in retries.overrode] == [
         ("GATEPASS_PROFILES__P__retries", "2")
@@ -151,11 +154,11 @@ def test_a_moved_url_drops_the_login_and_says_so(locations: Locations, write: Wr
         "GATEPASS_PROFILES__P__AUTH__SCHEME": "anonymous",
     }
 
-    told = explain(_load(locations, environ=environ))
+    explained = explain(_load(locations, environ=environ))
 
     why = "another server gets no login that was meant for this one"
-    assert _lost(told, "auth.scheme") == [("bearer", f"{user}:4:10", why)]
-    assert [(each.key, each.by, each.why) for each in told.unused] == [
+    assert _lost(explained, "auth.scheme") == [("bearer", f"{user}:4:10", why)]
+    assert [(each.key, each.by, each.why) for each in explained.unused] == [
         ("auth.token", "GATEPASS_PROFILES__P__URL", why)
     ]
 
@@ -183,9 +186,9 @@ def test_the_strongest_loser_comes_first(locations: Locations, write: Write) -> 
     write(locations.system[0], BEARER + "retries = 1\n")
     write(locations.user, BEARER + "retries = 2\n")
 
-    told = explain(_load(locations, environ={"GATEPASS_PROFILES__P__RETRIES": "3"}))
+    explained = explain(_load(locations, environ={"GATEPASS_PROFILES__P__RETRIES": "3"}))
 
-    assert [value for value, _, _ in _lost(told, "retries")] == [2, 1]
+    assert [value for value, _, _ in _lost(explained, "retries")] == [2, 1]
 
 
 def test_an_empty_table_takes_nothing_away_and_is_not_told(
@@ -194,9 +197,9 @@ def test_an_empty_table_takes_nothing_away_and_is_not_told(
     system = write(locations.system[0], BEARER + "headers = { X-A = '1' }\n")
     write(locations.user, "[profiles.p]\nheaders = {}\n")
 
-    told = explain(_load(locations))
+    explained = explain(_load(locations))
 
-    assert (_key(told, "headers.X-A").location, _lost(told, "headers.X-A")) == (
+    assert (_key(explained, "headers.X-A").location, _lost(explained, "headers.X-A")) == (
         f"{system}:5:13",
         [],
     )
@@ -210,16 +213,16 @@ def test_what_named_files_replace_is_told_with_its_keys(
     project = write(locations.working / "gatepass.toml", BEARER)
     first, second = (write(tmp_path / f"{name}.toml", BEARER) for name in "ab")
 
-    told = explain(_load(locations, config_file=[first, second]))
+    explained = explain(_load(locations, config_file=[first, second]))
     by_variable = explain(_load(locations, environ={"GATEPASS_CONFIG_FILE": str(first)}))
 
-    assert _key(told, "url").location == f"{second}:3:1"
-    assert _lost(told, "url") == [
+    assert _key(explained, "url").location == f"{second}:3:1"
+    assert _lost(explained, "url") == [
         ("https://a.test/", f"{first}:3:1", "of several named files the last one wins"),
         ("https://a.test/", f"{locations.user}:3:1", "config_file replaces the search for files"),
     ]
-    assert (_key(told, "retries").value, _lost(told, "retries")[0][0]) == (3, 9)
-    states = {file.path: (file.state, file.why) for file in told.files}
+    assert (_key(explained, "retries").value, _lost(explained, "retries")[0][0]) == (3, 9)
+    states = {file.path: (file.state, file.why) for file in explained.files}
     assert states[project] == ("skipped", "config_file replaces the search")
     assert states[locations.user] == (
         "read",
@@ -248,9 +251,9 @@ def test_the_name_is_explained(
 ) -> None:
     write(locations.user, "default_profile = 'p'\n" + BEARER + BEARER.replace(".p]", ".q]"))
 
-    told = explain(_load(locations, name, environ={"GATEPASS_PROFILE": variable}))
+    explained = explain(_load(locations, name, environ={"GATEPASS_PROFILE": variable}))
 
-    assert told.chosen.startswith(chosen)
+    assert explained.chosen.startswith(chosen)
 
 
 def test_the_projects_default_comes_before_the_own_one(locations: Locations, write: Write) -> None:
@@ -260,9 +263,9 @@ def test_the_projects_default_comes_before_the_own_one(locations: Locations, wri
     write(path, path.read_text().replace(".p]", ".q]"))
     _trust_it(path, locations)
 
-    told = explain(_load(locations, None))
+    explained = explain(_load(locations, None))
 
-    assert (told.name, told.chosen) == ("q", f"default_profile at {path}:1:1")
+    assert (explained.name, explained.chosen) == ("q", f"default_profile at {path}:1:1")
 
 
 def test_a_profile_that_was_not_chosen_by_these_rules_says_so(
@@ -271,9 +274,9 @@ def test_a_profile_that_was_not_chosen_by_these_rules_says_so(
     write(locations.user, "default_profile = 'q'\n" + BEARER)
     layers = read_layers(environ={}, locations=locations)
 
-    told = explain(validate_profile(merge.merge_profile(layers, "p"), MachineSettings()))
+    explained = explain(validate_profile(merge.merge_profile(layers, "p"), MachineSettings()))
 
-    assert (told.name, told.chosen) == ("p", "taken by the program")
+    assert (explained.name, explained.chosen) == ("p", "taken by the program")
 
 
 # ---------------------------------------------------------------- without files
@@ -286,15 +289,15 @@ def test_a_profile_out_of_a_pickle_says_only_what_it_knows(
     profile = _load(locations)
 
     content = pickle.dumps(profile)
-    told = explain(pickle.loads(content))  # noqa: S301 - our own
+    explained = explain(pickle.loads(content))  # noqa: S301 - our own
 
-    assert "elsewhere" in told.chosen
-    assert {each.location for each in (*told.keys, *told.machine)} == {"not known here"}
-    assert _key(told, "auth.token").value == "env:T"
-    assert _key(told, "auth.scheme").value == "bearer"
-    assert _key(told, "headers.X-A").value == "1"
-    assert _key(told, "headers.X-Token").value == "(not shown)"
-    assert (told.files, told.unused) == ((), ())
+    assert "elsewhere" in explained.chosen
+    assert {each.location for each in (*explained.keys, *explained.machine)} == {"not known here"}
+    assert _key(explained, "auth.token").value == "env:T"
+    assert _key(explained, "auth.scheme").value == "bearer"
+    assert _key(explained, "headers.X-A").value == "1"
+    assert _key(explained, "headers.X-Token").value == "(not shown)"
+    assert (explained.files, explained.unused) == ((), ())
     for foreign in (str(locations.user).encode(), b"x2'"):
         assert foreign not in content
 
@@ -318,15 +321,15 @@ def test_a_profile_without_a_name_comes_from_arguments() -> None:
         tls={"client_cert": "c", "client_key_password": ref(["env:A", {"command": ["b"]}])},
     )
 
-    told = explain(profile)
+    explained = explain(profile)
 
-    assert (told.name, told.files) == ("", ())
-    assert _key(told, "url").location == "arguments"
-    assert _key(told, "auth.user_name").value == "u:v"
-    assert _key(told, "auth.password").value == "Secret(...)"
-    assert _key(told, "proxy.password").value == "Secret(...)"
-    assert _key(told, "tls.client_key_password").value == ["env:A", {"command": ["b"]}]
-    assert "hunter2" not in repr(told) + repr(profile) + repr(profile.merged)
+    assert (explained.name, explained.files) == ("", ())
+    assert _key(explained, "url").location == "arguments"
+    assert _key(explained, "auth.user_name").value == "u:v"
+    assert _key(explained, "auth.password").value == "Secret(...)"
+    assert _key(explained, "proxy.password").value == "Secret(...)"
+    assert _key(explained, "tls.client_key_password").value == ["env:A", {"command": ["b"]}]
+    assert "hunter2" not in repr(explained) + repr(profile) + repr(profile.merged)
 
 
 def test_a_machine_setting_refuses_a_login_in_its_url_and_repeats_none(
@@ -337,10 +340,10 @@ def test_a_machine_setting_refuses_a_login_in_its_url_and_repeats_none(
         _load(locations, environ={"GATEPASS_VAULT": "rediss://:hunter2@b.test/0"})
     assert "hunter2" not in str(caught.value)
 
-    told = explain(_load(locations, environ={"GATEPASS_VAULT": "rediss://b.test/0"}))
+    explained = explain(_load(locations, environ={"GATEPASS_VAULT": "rediss://b.test/0"}))
 
-    assert told.machine[0].value == "rediss://b.test/0"
-    assert [(each.value, each.by) for each in told.machine[0].overrode] == [
+    assert explained.machine[0].value == "rediss://b.test/0"
+    assert [(each.value, each.by) for each in explained.machine[0].overrode] == [
         ("/v", "GATEPASS_VAULT")
     ]
 
@@ -350,9 +353,9 @@ def test_a_part_of_the_vault_that_a_variable_gave_is_told_with_its_place(
 ) -> None:
     path = write(locations.user, "vault = { url = 'rediss://b.test' }\n" + BEARER)
 
-    told = explain(_load(locations, environ={"GATEPASS_VAULT__PASSWORD": "env:P"}))
+    explained = explain(_load(locations, environ={"GATEPASS_VAULT__PASSWORD": "env:P"}))
 
-    found = {each.key: (each.value, each.location) for each in told.machine[:2]}
+    found = {each.key: (each.value, each.location) for each in explained.machine[:2]}
     assert found == {
         "vault.url": ("rediss://b.test", f"{path}:1:11"),
         "vault.password": ("env:P", "GATEPASS_VAULT__PASSWORD"),
@@ -531,10 +534,10 @@ def _without(
 
 def _in_effect(folder: Folder, layering: Layering, key: str) -> Any:
     try:
-        told = explain(folder.load(layering))
+        explained = explain(folder.load(layering))
     except (ProfileError, GatepassWarning):  # such as of a variable that matches nothing then
         return "not usable"
-    return next(((each.value, each.location) for each in told.keys if each.key == key), None)
+    return next(((each.value, each.location) for each in explained.keys if each.key == key), None)
 
 
 @settings(max_examples=60, deadline=None)
@@ -549,13 +552,13 @@ def test_the_place_that_is_named_is_the_one_whose_value_holds(
             profile = folder.load(layering)
         except ProfileError:
             assume(False)
-        told = explain(profile)
+        explained = explain(profile)
 
-        assert LITERAL not in repr(told) + json.dumps(asdict(told), default=str)
-        assert {each.key for each in told.keys if each.layer} == {
+        assert LITERAL not in repr(explained) + json.dumps(asdict(explained), default=str)
+        assert {each.key for each in explained.keys if each.layer} == {
             ".".join(key) for key in profile.key_locations
         }
-        for number, each in enumerate(each for each in told.keys if each.layer):
+        for number, each in enumerate(each for each in explained.keys if each.layer):
             line = folder.entry(layering, each.location)
             if line is not None:
                 place, (member, key), column = line
@@ -572,18 +575,18 @@ def test_each_line_that_is_written_wins_or_loses_once(layering: Layering) -> Non
     with tempfile.TemporaryDirectory() as name:
         folder = Folder(Path(name))
         try:
-            told = explain(folder.load(layering))
+            explained = explain(folder.load(layering))
         except ProfileError:
             assume(False)
 
-        found = list(_all_locations(told))
+        found = list(_all_locations(explained))
         named = [line[:2] for location in found if (line := folder.entry(layering, location))]
         written = [(place, entry) for place, entries in layering.files.items() for entry in entries]
         assert sorted(named) == sorted(written)
 
 
-def _all_locations(told: Explanation) -> Iterator[str]:
-    yield from (each.location for each in told.unused)
-    for key in told.keys:
+def _all_locations(explained: Explanation) -> Iterator[str]:
+    yield from (each.location for each in explained.unused)
+    for key in explained.keys:
         yield key.location
         yield from (each.location for each in key.overrode)

@@ -32,9 +32,9 @@ def test_a_project_file_that_is_named_is_not_told_as_skipped(
     assert locations.working is not None
     project = write(locations.working / "gatepass.toml", BEARER)
 
-    told = explain(_load(locations, config_file=project))
+    explained = explain(_load(locations, config_file=project))
 
-    assert [file.state for file in told.files if file.path == project] == ["read"]
+    assert [file.state for file in explained.files if file.path == project] == ["read"]
 
 
 def test_an_untrusted_file_and_a_barred_one_are_listed(locations: Locations, write: Write) -> None:

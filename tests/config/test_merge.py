@@ -199,10 +199,12 @@ def test_a_variable_that_moves_the_issuer_must_bring_the_secrets_that_go_there(
     with pytest.raises(ProfileError) as caught:
         config.load("p", environ=moved)
     assert [problem.place for problem in caught.value.problems] == [_ISSUER] * 2
-    told = str(caught.value)
+    message = str(caught.value)
     for name in ("client_secret", "refresh_token"):
-        assert f"another identity provider, so the profile's own {name} is not sent there" in told
-        assert f"set auth.{name} in the same place, or add a profile" in told
+        assert (
+            f"another identity provider, so the profile's own {name} is not sent there" in message
+        )
+        assert f"set auth.{name} in the same place, or add a profile" in message
     moved[_OF_CLIENT] = "env:MINE"
     with pytest.raises(ProfileError, match="own refresh_token is not sent there") as caught:
         config.load("p", environ=moved)
@@ -327,8 +329,8 @@ def test_another_proxy_for_the_provider_drops_its_proxys_credentials(
     assert loaded.auth.proxy.password is None
     assert loaded.auth.issuer == "https://login.test"
     assert str(loaded.proxy.password) == "env:PP"
-    told = explain(loaded)
-    lost = {each.key: each for key in told.keys for each in key.overrode}
+    explained = explain(loaded)
+    lost = {each.key: each for key in explained.keys for each in key.overrode}
     assert lost["auth.proxy.password"].value == "env:PP"
     assert "another proxy" in lost["auth.proxy.password"].why
 

@@ -69,11 +69,11 @@ def test_a_folder_in_the_home_of_another_is_refused_with_its_place(
     machine: Machine, locations: Locations
 ) -> None:
     """Whether it means anything depends on the computer, and a folder named so would be odd."""
-    told = machine.refusal("~bob/tokens")
-    assert told.startswith(f"{locations.user}:1:1: vault: the home folder of another")
-    assert "the whole path" in told
-    told = machine.refusal("x", {"GATEPASS_VAULT": "~bob/tokens"})
-    assert told.startswith("GATEPASS_VAULT: vault: the home folder of another")
+    message = machine.refusal("~bob/tokens")
+    assert message.startswith(f"{locations.user}:1:1: vault: the home folder of another")
+    assert "the whole path" in message
+    message = machine.refusal("x", {"GATEPASS_VAULT": "~bob/tokens"})
+    assert message.startswith("GATEPASS_VAULT: vault: the home folder of another")
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_the_table_holds_references_and_paths_beside_its_file(
     ],
 )
 def test_a_password_in_the_url_is_refused_and_not_repeated(machine: Machine, url: str) -> None:
-    for told in (machine.refusal(url), machine.refusal({"url": url})):
-        assert "holds a user name or password" in told
-        assert 'password = "env:REDIS_PASSWORD"' in told
-    told = machine.refusal(environ={"GATEPASS_VAULT": url})
-    assert told.startswith("GATEPASS_VAULT")
+    for message in (machine.refusal(url), machine.refusal({"url": url})):
+        assert "holds a user name or password" in message
+        assert 'password = "env:REDIS_PASSWORD"' in message
+    message = machine.refusal(environ={"GATEPASS_VAULT": url})
+    assert message.startswith("GATEPASS_VAULT")
 
 
 @pytest.mark.parametrize(
@@ -158,16 +158,16 @@ def test_redis_without_tls_to_another_machine_must_be_allowed(machine: Machine) 
 
 def test_a_literal_password_is_refused_and_not_repeated(machine: Machine) -> None:
     assert "vault.password" in machine.refusal({"url": "rediss://h", "password": CANARY})
-    told = machine.refusal("rediss://h", {"GATEPASS_VAULT__PASSWORD": CANARY})
-    assert told.startswith("GATEPASS_VAULT__PASSWORD: vault.password")
+    message = machine.refusal("rediss://h", {"GATEPASS_VAULT__PASSWORD": CANARY})
+    assert message.startswith("GATEPASS_VAULT__PASSWORD: vault.password")
 
 
 def test_a_key_that_is_unknown_or_lonely_is_named(machine: Machine) -> None:
     assert 'did you mean "password"' in machine.refusal({"url": "rediss://h", "pasword": "env:P"})
     assert "needs password" in machine.refusal({"url": "rediss://h", "user_name": "svc"})
     assert "needs client_cert" in machine.refusal({"url": "rediss://h", "client_key": "k"})
-    told = machine.refusal("rediss://h", {"GATEPASS_VAULT__PASWORD": "env:P"})
-    assert told.startswith("GATEPASS_VAULT__PASWORD: vault.pasword: unknown key")
+    message = machine.refusal("rediss://h", {"GATEPASS_VAULT__PASWORD": "env:P"})
+    assert message.startswith("GATEPASS_VAULT__PASWORD: vault.pasword: unknown key")
 
 
 def test_variables_bring_the_url_and_its_references(machine: Machine) -> None:

@@ -27,12 +27,12 @@ def _load(locations: Locations, **more: Any) -> Profile:
     return load_profile("p", locations=locations, **more)
 
 
-def _key(told: Explanation, name: str) -> ExplainedKey:
-    return next(each for each in told.keys if each.key == name)
+def _key(explained: Explanation, name: str) -> ExplainedKey:
+    return next(each for each in explained.keys if each.key == name)
 
 
-def _lost(told: Explanation, name: str) -> list[tuple[Any, str, str]]:
-    return [(each.value, each.location, each.why) for each in _key(told, name).overrode]
+def _lost(explained: Explanation, name: str) -> list[tuple[Any, str, str]]:
+    return [(each.value, each.location, each.why) for each in _key(explained, name).overrode]
 
 
 @pytest.mark.parametrize("name", ["X-Pwd", "x_pass", "X-Api-Keys", "Ocp-Apim-Subscription-Key"])
@@ -41,10 +41,10 @@ def test_a_header_that_sounds_like_a_secret_is_not_shown(
 ) -> None:
     write(locations.user, BEARER + f"[profiles.p.headers]\n{name} = 'hunter2'\nX-Author = 'al'\n")
 
-    told = explain(_load(locations))
+    explained = explain(_load(locations))
 
-    assert "hunter2" not in repr(told)
-    assert _key(told, "headers.X-Author").value == "al"
+    assert "hunter2" not in repr(explained)
+    assert _key(explained, "headers.X-Author").value == "al"
 
 
 def test_a_loser_of_an_unknown_scheme_shows_references_only(
@@ -56,11 +56,13 @@ def test_a_loser_of_an_unknown_scheme_shows_references_only(
     )
     write(locations.user, BEARER)
 
-    told = explain(_load(locations))
+    explained = explain(_load(locations))
 
-    assert [(each.key, each.value) for each in told.unused] == [("auth.user_name", "(not shown)")]
-    assert [value for value, _, _ in _lost(told, "auth.token")] == ["env:X"]
-    assert "hunter2" not in repr(told)
+    assert [(each.key, each.value) for each in explained.unused] == [
+        ("auth.user_name", "(not shown)")
+    ]
+    assert [value for value, _, _ in _lost(explained, "auth.token")] == ["env:X"]
+    assert "hunter2" not in repr(explained)
 
 
 def test_no_representation_of_what_is_kept_holds_a_secret(
@@ -89,13 +91,13 @@ def test_a_voided_login_of_the_same_scheme_shows_references_only(
         "GATEPASS_PROFILES__P__AUTH__SCHEME": "anonymous",
     }
 
-    told = explain(load_profile("p", environ=environ, locations=locations))
+    explained = explain(load_profile("p", environ=environ, locations=locations))
 
-    assert {each.key: each.value for each in told.unused} == {
+    assert {each.key: each.value for each in explained.unused} == {
         "auth.user_name": "(not shown)",
         "auth.password": "env:X",
     }
-    assert "hunter2" not in repr(told)
+    assert "hunter2" not in repr(explained)
 
 
 def test_the_name_of_a_user_that_is_overridden_is_shown(locations: Locations, write: Write) -> None:

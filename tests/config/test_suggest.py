@@ -10,10 +10,10 @@ def test_of_very_many_names_some_are_listed_and_none_is_guessed() -> None:
 
     assert 'did you mean "profile17"?' in unknown_name("profle17", some, "profile")
     assert " and 250 more" in unknown_name("profle17", some, "profile")
-    told = unknown_name("profle17", many, "profile")
-    assert "did you mean" not in told
-    assert told.endswith(" and 4950 more)")
-    assert len(told) < 1000
+    message = unknown_name("profle17", many, "profile")
+    assert "did you mean" not in message
+    assert message.endswith(" and 4950 more)")
+    assert len(message) < 1000
 
 
 def test_a_near_name_is_guessed_and_a_far_one_is_not() -> None:
@@ -25,6 +25,6 @@ def test_a_near_name_is_guessed_and_a_far_one_is_not() -> None:
 
 
 def test_only_profiles_that_can_be_selected_are_offered() -> None:
-    told = unknown_profile("prod", ["prod-1", "prod 2", "$(prod)"])
+    message = unknown_profile("prod", ["prod-1", "prod 2", "$(prod)"])
 
-    assert told == 'unknown profile; did you mean "prod-1"? (allowed here: prod-1)'
+    assert message == 'unknown profile; did you mean "prod-1"? (allowed here: prod-1)'

@@ -305,9 +305,9 @@ tls = { ca_file = "ca.pem", client_cert = "c.pem", client_key_password = "env:K"
     assert all(
         each.base_dir == folder for _, each in references(loaded) if isinstance(each, SecretRef)
     )
-    told = {key.key: key.value for key in explain(loaded).keys}
-    assert told["auth.tls.ca_file"] == "ca.pem"
-    assert told["auth.proxy.password"] == "env:P"
+    explained = {key.key: key.value for key in explain(loaded).keys}
+    assert explained["auth.tls.ca_file"] == "ca.pem"
+    assert explained["auth.proxy.password"] == "env:P"
 
 
 def test_no_proxy_at_all_is_a_word_for_the_provider_too(try_load: Load) -> None:

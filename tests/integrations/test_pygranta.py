@@ -236,10 +236,10 @@ def test_the_client_for_administrators_works_as_the_others_do() -> None:
     with service_layer("windows", users=USERS) as server:
         with session_for(server.url, "credentials") as session:
             client = connect(connection, session)
-            told = str(client.get_granta_mi_version())
+            shown = str(client.get_granta_mi_version())
         users = {each.user for each in server.requests if each.status == 200}
 
-    assert told.startswith("26.1")
+    assert shown.startswith("26.1")
     assert users == {USER}
 
 

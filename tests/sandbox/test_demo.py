@@ -16,40 +16,40 @@ from tests.support.peers.environ import clean_environ
 
 
 @pytest.fixture(scope="module")
-def told() -> Iterator[Any]:
+def report() -> Iterator[Any]:
     """What one run tells, on a machine on which the keyring package is switched off."""
     with tempfile.TemporaryDirectory(prefix="home-") as name:
         yield go(clean_environ(Path(name), PYTHONPATH=SOURCE, PYTHON_KEYRING_BACKEND=NULL))
 
 
-def test_every_source_that_needs_nobody_gets_in_with_one_request(told: Any) -> None:
+def test_every_source_that_needs_nobody_gets_in_with_one_request(report: Any) -> None:
     for source in ("env", "file", "command"):
-        trial = told["sources"][source]
+        trial = report["sources"][source]
         assert (trial["problem"], trial["skipped"]) == ("", "")
         assert (trial["status"], trial["user"], trial["requests"]) == (200, "alice", 1)
         assert trial["ok"]
 
 
-def test_nothing_is_left_and_only_the_owner_can_look_meanwhile(told: Any) -> None:
-    assert told["left"] is False
+def test_nothing_is_left_and_only_the_owner_can_look_meanwhile(report: Any) -> None:
+    assert report["left"] is False
     if sys.platform != "win32":
-        assert len(told["modes"]) > 5
-        for is_folder, mode in told["modes"]:
+        assert len(report["modes"]) > 5
+        for is_folder, mode in report["modes"]:
             assert mode == ("0o700" if is_folder else "0o600")
 
 
-def test_each_reference_is_shown_as_the_file_has_it(told: Any) -> None:
-    profiles = tomllib.loads(told["toml"])["profiles"]
+def test_each_reference_is_shown_as_the_file_has_it(report: Any) -> None:
+    profiles = tomllib.loads(report["toml"])["profiles"]
     assert all(each.get("extends", "env") == "env" for each in profiles.values())
-    assert list(profiles) == list(told["sources"])
-    for source, trial in told["sources"].items():
+    assert list(profiles) == list(report["sources"])
+    for source, trial in report["sources"].items():
         shown = tomllib.loads(trial["name"])
         assert shown == {"password": profiles[source]["auth"]["password"]}
         assert "\n" not in trial["name"]
 
 
-def test_a_keyring_that_is_not_good_enough_is_skipped_with_the_reason(told: Any) -> None:
-    trial = told["sources"]["keyring"]
+def test_a_keyring_that_is_not_good_enough_is_skipped_with_the_reason(report: Any) -> None:
+    trial = report["sources"]["keyring"]
     assert "switched off" in trial["skipped"]
     assert trial["hint"]
     assert (trial["requests"], trial["problem"], trial["ok"]) == (0, "", False)
@@ -91,8 +91,8 @@ def test_the_user_s_own_profiles_and_variables_do_not_take_part(environ: dict[st
     assert go(environ)["sources"]["env"]["ok"]
 
 
-def test_each_scheme_meets_each_mode_and_works_or_says_what_does(told: Any) -> None:
-    found = {(each["name"], each["mode"]): each for each in told["schemes"]}
+def test_each_scheme_meets_each_mode_and_works_or_says_what_does(report: Any) -> None:
+    found = {(each["name"], each["mode"]): each for each in report["schemes"]}
     assert len(found) == 9
     for (name, mode), attempt in found.items():
         fits = {
@@ -110,12 +110,12 @@ def test_each_scheme_meets_each_mode_and_works_or_says_what_does(told: Any) -> N
     assert "Use basic or credentials." in found['scheme = "ntlm"', "standalone"]["not_offered"]
 
 
-def test_the_login_of_each_scheme_takes_its_number_of_messages(told: Any) -> None:
-    assert [each["requests"] for each in told["schemes"]] == [1, 1, 1, 1, 3, 3, 2, 3, 3]
+def test_the_login_of_each_scheme_takes_its_number_of_messages(report: Any) -> None:
+    assert [each["requests"] for each in report["schemes"]] == [1, 1, 1, 1, 3, 3, 2, 3, 3]
 
 
-def test_a_stored_login_costs_one_request_and_none_to_the_identity_provider(told: Any) -> None:
-    first, warm, renewal = told["oidc"]
+def test_a_stored_login_costs_one_request_and_none_to_the_identity_provider(report: Any) -> None:
+    first, warm, renewal = report["oidc"]
     for each in (first, warm, renewal):
         assert (each["problem"], each["skipped"]) == ("", "")
         assert (each["status"], each["user"], each["ok"]) == (200, "alice", True)

@@ -28,8 +28,8 @@ TEXT_FIELD: TypeAdapter[Any] = TypeAdapter(TextField)
 def test_a_secret_field_takes_no_literal(value: object) -> None:
     with pytest.raises(ValidationError) as caught:
         SECRET_FIELD.validate_python(value)
-    told = caught.value.errors(include_input=False, include_context=False, include_url=False)
-    assert SECRET not in str(told)
+    errors = caught.value.errors(include_input=False, include_context=False, include_url=False)
+    assert SECRET not in str(errors)
 
 
 def test_a_secret_field_takes_references_and_secrets() -> None:
@@ -51,8 +51,8 @@ def test_a_text_field_takes_plain_text_too() -> None:
 def test_a_text_field_takes_no_unknown_source(value: object) -> None:
     with pytest.raises(ValidationError) as caught:
         TEXT_FIELD.validate_python(value)
-    told = caught.value.errors(include_input=False, include_context=False, include_url=False)
-    assert SECRET not in str(told)
+    errors = caught.value.errors(include_input=False, include_context=False, include_url=False)
+    assert SECRET not in str(errors)
 
 
 def _fits_a_profile(reference: SecretRef) -> bool:

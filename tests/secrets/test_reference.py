@@ -136,12 +136,12 @@ def test_parse_never_repeats_a_text(before: str, after: str, form: object) -> No
         "command": {"command": text},
         "key": {text: ["x"]},
     }
-    told = ""
+    shown = ""
     try:
         SecretRef.parse(forms.get(form, text))
     except ReferenceSyntaxError as error:
-        told = str(error)
-    assert SECRET not in told
+        shown = str(error)
+    assert SECRET not in shown
 
 
 # --- the written form ----------------------------------------------------------------------

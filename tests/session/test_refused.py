@@ -40,7 +40,7 @@ def test_a_user_name_given_as_a_secret_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "told"),
+    ("page", "expected"),
     [
         (b"<p>Your account has expired.</p>", "account has expired"),
         (b"401.1: the user's  ACCOUNT\r\n is expired; ask hr", "account is expired"),
@@ -51,13 +51,13 @@ def test_a_user_name_given_as_a_secret_is_not_shown() -> None:
 )
 @pytest.mark.parametrize("scheme", ["basic", "credentials"])
 def test_what_a_server_says_of_the_account_is_repeated_and_nothing_else(
-    scheme: str, page: bytes, told: str | None
+    scheme: str, page: bytes, expected: str | None
 ) -> None:
     answer = Answer(401, [("WWW-Authenticate", "Basic")], page)
     with echo(lambda _: answer) as server, pytest.raises(LoginRefused) as caught:
         session_for(server.url, scheme).get("x")
 
-    said = f". The server says: {told}" if told else ""
+    said = f". The server says: {expected}" if expected else ""
     assert caught.value.message.partition("the profile uses ")[2] == f"{scheme}{said}"
 
 

@@ -53,16 +53,16 @@ def test_a_person_logs_in_by_chromium_once_and_a_batch_job_runs_ever_after(
     browser: Browser,
     ca: CertificateAuthority,
 ) -> None:
-    told: list[str] = []
+    written: list[str] = []
     person = Terminal(
         {"BROWSER": browser.command},
         interactive=True,
-        write=told.append,
+        write=written.append,
         open_console=lambda _: None,
     )
     mi = _session(folder, oidc_apache.oidc.https, ca, terminal=person)
     assert mi.get("cgi/whoami").json()["user"] == "alice"
-    assert oidc_provider.issuer in "".join(told)  # the address is always printed
+    assert oidc_provider.issuer in "".join(written)  # the address is always printed
     page = browser.last_page()
     assert "code=" not in page.text
     mi.persist_oidc_token()

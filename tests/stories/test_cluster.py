@@ -219,7 +219,7 @@ def test_a_redis_that_stops_under_sixty_four_workers_costs_no_login(cluster: Clu
     cluster.redis.stop()
     cluster.redis.start()
     came = cluster.ask("gather")
-    told = {line for _, lines in came for line in lines}
+    messages = {line for _, lines in came for line in lines}
     cluster.redis.stop()
     cluster.ask("submit", "look", str(session), 1, 1)
     away = cluster.ask("gather")
@@ -227,7 +227,7 @@ def test_a_redis_that_stops_under_sixty_four_workers_costs_no_login(cluster: Clu
 
     shown = f"the vault's redis at {NAME}:{cluster.redis.port}/0 cannot be reached"
     assert all(lines[0].startswith(shown) for _, lines in away)
-    assert all(line.startswith("the vault's redis at") for line in told)
+    assert all(line.startswith("the vault's redis at") for line in messages)
     assert PASSWORD not in str(away)
     counts = cluster.world.idp.counts
     assert counts.forced_logins == counts.reuses == 0

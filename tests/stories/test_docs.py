@@ -582,7 +582,7 @@ def test_every_variable_in_the_code_is_described() -> None:
 
 def test_every_variable_of_others_that_the_code_asks_for_is_described() -> None:
     rows = re.findall(r"^\| (`.+?`) \|", _page("environment-variables"), re.MULTILINE)
-    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     asked = {
         name
         for path in PACKAGE.rglob("*.py")
@@ -592,7 +592,7 @@ def test_every_variable_of_others_that_the_code_asks_for_is_described() -> None:
     asked |= {*_IDE_VARIABLES, *_BROWSER_VARIABLES, _OF_A_KERNEL}
     own = {name for name in asked if name.startswith("GATEPASS_")}
 
-    assert asked - own - {"PATH", "HOME", "USERPROFILE"} <= told
+    assert asked - own - {"PATH", "HOME", "USERPROFILE"} <= documented
 
 
 def test_every_public_name_is_in_the_page_of_the_python_interface() -> None:

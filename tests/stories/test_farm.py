@@ -38,19 +38,19 @@ def farm(story: Callable[[Path], Story]) -> Callable[[str], Story]:
     """Return what does all that a section of the page says."""
 
     def make(heading: str) -> Story:
-        told = story(PAGE)
-        told.tell(PAGE, blocks_below(heading))
-        return told
+        setup = story(PAGE)
+        setup.tell(PAGE, blocks_below(heading))
+        return setup
 
     return make
 
 
-def hosts_of(told: Story, number: int) -> list[Path]:
+def hosts_of(setup: Story, number: int) -> list[Path]:
     """Return the homes of other hosts: there are the profiles and the secrets, nothing else."""
-    homes = [told.home.parent / f"host{each}" for each in range(number)]
+    homes = [setup.home.parent / f"host{each}" for each in range(number)]
     for home in homes:
         for name in (".config", ".secrets", ".gatepass.key"):
-            source = told.home / name
+            source = setup.home / name
             if source.is_dir():
                 shutil.copytree(source, home / name)
             elif source.exists():
@@ -59,25 +59,25 @@ def hosts_of(told: Story, number: int) -> list[Path]:
     return homes
 
 
-def environ_of(told: Story, home: Path) -> dict[str, str]:
+def environ_of(setup: Story, home: Path) -> dict[str, str]:
     """Return the variables of a job on a host."""
     moved = {
-        name: value.replace(str(told.home), str(home))
-        for name, value in told.surroundings().items()
+        name: value.replace(str(setup.home), str(home))
+        for name, value in setup.surroundings().items()
         if name == "HOME" or name.startswith("XDG_")
     }
-    return told.surroundings() | moved
+    return setup.surroundings() | moved
 
 
-def run_all(told: Story, homes: list[Path]) -> list[str]:
+def run_all(setup: Story, homes: list[Path]) -> list[str]:
     """Run a job on each host, all at the same time; return what they print."""
-    argv = [str(told.bin / "python"), str(told.work / "job.py")]
+    argv = [str(setup.bin / "python"), str(setup.work / "job.py")]
     with ExitStack() as stack:
         running = [
             stack.enter_context(
                 subprocess.Popen(
                     [*argv, str(number)],
-                    env=environ_of(told, home),
+                    env=environ_of(setup, home),
                     cwd=home,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -88,7 +88,7 @@ def run_all(told: Story, homes: list[Path]) -> list[str]:
             )
             for number, home in enumerate(homes)
         ]
-        return [told.shown(each.communicate(timeout=120)[0]) for each in running]
+        return [setup.shown(each.communicate(timeout=120)[0]) for each in running]
 
 
 def kept(home: Path) -> list[str]:
@@ -101,11 +101,11 @@ def kept(home: Path) -> list[str]:
 def test_a_service_account_needs_a_keytab_and_leaves_nothing_behind(
     farm: Callable[[str], Story], windows_apache: Apache, kdc: Kdc
 ) -> None:
-    told = farm("A service account")
-    homes = hosts_of(told, JOBS)
+    setup = farm("A service account")
+    homes = hosts_of(setup, JOBS)
     start = windows_apache.mark()
 
-    printed = run_all(told, homes)
+    printed = run_all(setup, homes)
 
     seen = windows_apache.log_since(start)
     assert printed == [f"job {each} as svc-mi@CORP.EXAMPLE.COM\n" for each in range(JOBS)]
@@ -117,13 +117,13 @@ def test_a_service_account_needs_a_keytab_and_leaves_nothing_behind(
 def test_each_job_of_a_client_asks_the_provider_once_and_stores_nothing(
     farm: Callable[[str], Story],
 ) -> None:
-    told = farm("A client with a secret of its own")
-    (told.home / ".secrets/farm").write_text("open-sesame\n")  # the page has spoilt it
-    homes, idp = hosts_of(told, JOBS), told.peers.provider
+    setup = farm("A client with a secret of its own")
+    (setup.home / ".secrets/farm").write_text("open-sesame\n")  # the page has spoilt it
+    homes, idp = hosts_of(setup, JOBS), setup.peers.provider
     assert idp is not None
     before = idp.counts.token_requests["client_credentials"]
 
-    printed = run_all(told, homes)
+    printed = run_all(setup, homes)
 
     assert printed == [f"job {each} as farm\n" for each in range(JOBS)]
     assert idp.counts.token_requests["client_credentials"] == before + JOBS
@@ -131,9 +131,9 @@ def test_each_job_of_a_client_asks_the_provider_once_and_stores_nothing(
 
 
 def test_a_client_whose_token_has_ended_asks_again_by_itself(farm: Callable[[str], Story]) -> None:
-    told = farm("A client with a secret of its own")
-    (told.home / ".secrets/farm").write_text("open-sesame\n")
-    idp = told.peers.provider
+    setup = farm("A client with a secret of its own")
+    (setup.home / ".secrets/farm").write_text("open-sesame\n")
+    idp = setup.peers.provider
     assert idp is not None
     idp.inject("expires_in_zero")
     before = idp.counts.token_requests["client_credentials"]
@@ -143,7 +143,7 @@ def test_a_client_whose_token_has_ended_asks_again_by_itself(farm: Callable[[str
         "    print([mi.get('Health/v2.svc').json()['user'] for _ in range(3)])\n"
     )
 
-    done = without_terminal([str(told.bin / "python"), "-c", script], told.surroundings())
+    done = without_terminal([str(setup.bin / "python"), "-c", script], setup.surroundings())
 
     assert done.stdout == "['farm', 'farm', 'farm']\n", done.stderr
     assert idp.counts.token_requests["client_credentials"] == before + 3
@@ -151,16 +151,16 @@ def test_a_client_whose_token_has_ended_asks_again_by_itself(farm: Callable[[str
 
 def test_jobs_on_all_hosts_share_one_login_and_each_renewal(farm: Callable[[str], Story]) -> None:
     """The hosts have the key and the profile; the provider takes each refresh token once."""
-    told = farm("One login for all")
-    homes, idp = hosts_of(told, JOBS), told.peers.provider
+    setup = farm("One login for all")
+    homes, idp = hosts_of(setup, JOBS), setup.peers.provider
     assert idp is not None
     idp.inject("expires_in_zero")
     login = next(block for block in blocks_below("One login for all") if "browser" in block)
-    told.tell(PAGE, [login])  # its access token has ended when it comes
+    setup.tell(PAGE, [login])  # its access token has ended when it comes
     idp.inject()
     before = idp.counts
 
-    printed = run_all(told, homes)
+    printed = run_all(setup, homes)
 
     assert printed == [f"job {each} as alice\n" for each in range(JOBS)]
     assert idp.counts.rotations == before.rotations + 1

@@ -211,7 +211,7 @@ def test_each_warning_names_the_side_that_is_not_proven() -> None:
     auth = {"scheme": "oidc", "issuer": "https://login.example.com:8443/realm", "client_id": "c"}
     anybody = {"tls": {"verify": False}}
 
-    def told(**overrides: Any) -> list[str]:
+    def warnings_of(**overrides: Any) -> list[str]:
         environ = {"GATEPASS_PROFILES__P__URL": "https://mi.example.com/mi"}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -224,11 +224,11 @@ def test_each_warning_names_the_side_that_is_not_proven() -> None:
     provider = "auth.tls.verify = false: nothing proves that {} is the right identity provider"
     written = provider.format("https://login.example.com:8443")
     for _ in range(2):  # each time
-        assert told(auth=auth, **anybody) == [server]
-        assert told(auth={**auth, **anybody}) == [written]
-    assert told(auth={**auth, **anybody}, **anybody) == [server, written]
+        assert warnings_of(auth=auth, **anybody) == [server]
+        assert warnings_of(auth={**auth, **anybody}) == [written]
+    assert warnings_of(auth={**auth, **anybody}, **anybody) == [server, written]
     learnt = {"scheme": "oidc", **anybody}
-    assert told(auth=learnt) == [provider.format("who is named by https://mi.example.com")]
+    assert warnings_of(auth=learnt) == [provider.format("who is named by https://mi.example.com")]
 
 
 def test_an_id_token_without_keys_is_not_believed_where_anybody_may_be_the_provider(

@@ -130,9 +130,9 @@ def test_a_token_whose_lease_ended_during_the_request_is_stored_nevertheless(
     shared: Shared,
 ) -> None:
     client = shared.redis.client()
-    with shared.world.idp.hold() as gate:
+    with shared.world.idp.hold() as responses:
         renewing = Background(shared.renew)
-        gate.wait_for(1)
+        responses.wait_for(1)
         client.set(shared.lock, b"another's")
     renewing.result()
 
@@ -161,9 +161,9 @@ def test_without_a_lease_that_outlasts_the_request_no_token_is_spent(shared: Sha
 
 
 def test_the_lease_outlasts_the_request_while_it_is_under_way(shared: Shared) -> None:
-    with shared.world.idp.hold() as gate:
+    with shared.world.idp.hold() as responses:
         renewing = Background(lambda: shared.renew(seconds=100.0))
-        gate.wait_for(1)
+        responses.wait_for(1)
         left = shared.redis.client().pttl(shared.lock)
     renewing.result()
 
@@ -175,9 +175,9 @@ def test_who_gets_an_ended_lease_first_looks_whether_its_holder_still_comes(
 ) -> None:
     """Its holder has the only token that works in its hands, and is only late."""
     client, before = shared.redis.client(), shared.world.token_requests
-    with shared.world.idp.hold() as gate:
+    with shared.world.idp.hold() as responses:
         late = Background(shared.renew)
-        gate.wait_for(1)
+        responses.wait_for(1)
         client.delete(shared.lock)
         next_one = Background(lambda: shared.renew(settle=60.0))
         wait_for(lambda: client.exists(shared.lock), 60, "the next one has the lease")
@@ -191,11 +191,11 @@ def test_who_gets_an_ended_lease_first_looks_whether_its_holder_still_comes(
 def test_a_login_during_a_renewal_wins_and_the_renewed_token_is_used_in_memory(
     shared: Shared,
 ) -> None:
-    with shared.world.idp.hold() as gate:
+    with shared.world.idp.hold() as responses:
         renewing = Background(shared.renew)
-        gate.wait_for(1)
+        responses.wait_for(1)
         shared.redis.client().delete(shared.lock)
-        gate.release()
+        responses.release()
         newest = shared.world.logged_in().refresh_token
     record = renewing.result()
 
@@ -207,9 +207,9 @@ def test_a_login_during_a_renewal_wins_and_the_renewed_token_is_used_in_memory(
 
 
 def test_a_logout_during_a_renewal_whose_lease_ended_stays_a_logout(shared: Shared) -> None:
-    with shared.world.idp.hold() as gate:
+    with shared.world.idp.hold() as responses:
         renewing = Background(shared.renew)
-        gate.wait_for(1)
+        responses.wait_for(1)
         shared.redis.client().delete(shared.lock)
         shared.first._vault.remove(shared.first._identity)
     with pytest.raises(LoginRequired, match="somebody logged out while"):
@@ -222,9 +222,9 @@ def test_a_redis_that_stops_in_the_middle_and_comes_back_costs_no_login(
     restartable: Shared,
 ) -> None:
     redis = restartable.redis
-    with restartable.world.idp.hold() as gate:
+    with restartable.world.idp.hold() as responses:
         renewing = Background(lambda: restartable.renew(patience=120.0))
-        gate.wait_for(1)
+        responses.wait_for(1)
         redis.stop()
         with pytest.raises(VaultError, match="cannot be reached"):
             restartable.first._vault.read(restartable.first._identity)
@@ -239,11 +239,11 @@ def _renewed_but_not_stored(restartable: Shared) -> Secret:
     login = restartable.first
     request = dataclasses.replace(login._refresh_context(), patience=0.0)
     login._refresh_context = lambda: request  # type: ignore[method-assign]  # times of our own
-    with restartable.world.idp.hold() as gate:
+    with restartable.world.idp.hold() as responses:
         renewing = Background(lambda: login.access_token(refused=restartable.token))
-        gate.wait_for(1)
+        responses.wait_for(1)
         restartable.redis.stop()
-        gate.release()
+        responses.release()
         with pytest.warns(GatepassWarning, match="could not be stored: the vault's redis at 127"):
             new: Secret = renewing.result()
     return new

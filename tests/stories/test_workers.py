@@ -160,9 +160,9 @@ def test_what_cannot_travel_is_refused_before_anything_is_sent(worker: Pool, ser
     with pytest.raises(Exception) as caught:  # noqa: PT011 - joblib and dask wrap it
         worker(worker_tasks.status, mi)
 
-    told = "".join(traceback.format_exception(caught.value))
-    assert "TypeError: this session cannot be pickled: password was given as a value" in told
-    assert HERE not in told
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "TypeError: this session cannot be pickled: password was given as a value" in shown
+    assert HERE not in shown
     assert (worker(worker_tasks.where), len(server.seen)) == (there, before)
 
 

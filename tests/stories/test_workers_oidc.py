@@ -115,9 +115,9 @@ def test_a_fork_in_the_middle_of_a_refresh_waits_for_its_parent(make: Make) -> N
     before = world.token_requests
     started, ended = os.pipe()
     with ThreadPoolExecutor(2) as pool:
-        with world.idp.hold() as gate:
+        with world.idp.hold() as responses:
             parent = pool.submit(mi.get, "x")
-            gate.wait_for(1)
+            responses.wait_for(1)
 
             def work() -> int:
                 os.write(ended, b"!")

@@ -27,9 +27,9 @@ def diagnosed(home: Home, *options: str) -> tuple[int, Found]:
     """Run the doctor, and see that each problem comes with a next step."""
     done = home.run("check", "--json", *options)
     assert done.stderr == "", done.stderr
-    told = json.loads(done.stdout)
-    assert told["ok"] == (done.returncode == 0)
-    found: Found = told["findings"]
+    report = json.loads(done.stdout)
+    assert report["ok"] == (done.returncode == 0)
+    found: Found = report["findings"]
     assert all(each["hint"] for each in found if each["verdict"] == "problem")
     return done.returncode, found
 

@@ -84,8 +84,8 @@ class SmallProvider:
             "iss": self.server.root,
             **self.says,
         }
-        told = urlencode({name: value for name, value in back.items() if value is not None})
-        return Answer(302, [("Location", f"{query['redirect_uri']}?{told}")], b"")
+        answer = urlencode({name: value for name, value in back.items() if value is not None})
+        return Answer(302, [("Location", f"{query['redirect_uri']}?{answer}")], b"")
 
     def _tokens(self, form: dict[str, str]) -> Answer:
         if form["grant_type"] == "authorization_code":

@@ -289,9 +289,9 @@ def test_a_person_is_told_on_stderr_even_where_nobody_may_be_asked(
 
 
 def test_what_is_told_cannot_steer_the_terminal() -> None:
-    told: list[str] = []
-    Terminal({}, write=told.append).tell("a\x1b[2J\r\u202eb\nc ä €")
-    assert told == ["a\\x1b[2J\\r\\u202eb\nc ä €\n"]
+    written: list[str] = []
+    Terminal({}, write=written.append).tell("a\x1b[2J\r\u202eb\nc ä €")
+    assert written == ["a\\x1b[2J\\r\\u202eb\nc ä €\n"]
 
 
 @pytest.mark.parametrize("stream", ["None", "open(os.devnull)", "closed"])

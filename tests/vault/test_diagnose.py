@@ -85,9 +85,9 @@ def test_what_a_user_may_not_ask_is_not_known(
     with redis_server(tmp_path / "redis", settings=settings) as redis:
         findings = diagnose(at(redis, credentials=lambda: ("svc", Secret("pw"))))
 
-    told = found(findings, "warning")
-    assert [words in told for words in unknown] == [True] * len(unknown)
-    assert told.count("cannot be told") == len(unknown)
+    text = found(findings, "warning")
+    assert [words in text for words in unknown] == [True] * len(unknown)
+    assert text.count("cannot be told") == len(unknown)
     assert found(findings, "problem") == ""
 
 
@@ -109,7 +109,7 @@ def test_a_folder_that_is_not_made_yet_is_judged_by_the_one_above(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("kind", "verdicts", "told"),
+    ("kind", "verdicts", "expected"),
     [
         ("ext4", ["ok"], "(ext4)"),
         ("nfs4", ["ok", "warning"], "nfs4 is shared by other hosts"),
@@ -118,12 +118,12 @@ def test_a_folder_that_is_not_made_yet_is_judged_by_the_one_above(tmp_path: Path
     ],
 )
 def test_what_holds_between_hosts_is_not_claimed_for_a_shared_file_system(
-    tmp_path: Path, kind: str | None, verdicts: list[str], told: str
+    tmp_path: Path, kind: str | None, verdicts: list[str], expected: str
 ) -> None:
     findings = diagnose(FileStore(tmp_path), kind_of=lambda _: kind)
 
     assert [each.verdict for each in findings] == verdicts
-    assert told in findings[-1].message
+    assert expected in findings[-1].message
     assert ("rediss://HOST:PORT/DB" in findings[-1].hint) is (kind != "ext4")
 
 

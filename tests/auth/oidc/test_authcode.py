@@ -46,7 +46,7 @@ class Person:
 
     browser: Callable[[str], object] = browse
     seen: "SimpleQueue[object]" = field(default_factory=SimpleQueue)
-    told: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
 
     def open_url(self, url: str) -> None:
         try:
@@ -58,7 +58,7 @@ class Person:
         return Terminal(
             {},
             interactive=more.get("interactive", True),
-            write=self.told.append,
+            write=self.written.append,
             open_url=self.open_url,
             open_console=lambda typing: console if typing else None,
         )
@@ -70,7 +70,7 @@ class Person:
 
     @property
     def address(self) -> str:
-        found = re.search(r"^  (http\S+)$", "".join(self.told), re.MULTILINE)
+        found = re.search(r"^  (http\S+)$", "".join(self.written), re.MULTILINE)
         assert found
         return found[1]
 
@@ -182,7 +182,7 @@ def test_the_address_is_always_told() -> None:
     with small_provider() as provider:
         log_in(provider, person)
     assert dict(parse_qsl(urlsplit(person.address).query)) == provider.asked[0]
-    assert "at most 20 s; Ctrl-C gives up" in person.told[0]
+    assert "at most 20 s; Ctrl-C gives up" in person.written[0]
 
 
 def test_the_page_comes_only_after_tokens_were_accepted() -> None:
@@ -366,7 +366,7 @@ def test_without_anybody_nothing_is_opened_and_nothing_waits() -> None:
         )
     assert "a person must log in, and interactive=False forbids asking" in caught.value.message
     assert person.seen.empty()
-    assert person.told == []
+    assert person.written == []
 
 
 # --- the browser is elsewhere --------------------------------------------------------------
@@ -410,7 +410,7 @@ def test_what_is_pasted_is_checked_like_what_arrives() -> None:
     person = Person(one_by_one)
     with small_provider() as provider:
         log_in(provider, person, console=keyboard)
-    complaints = [each for each in person.told if "not the address" in each]
+    complaints = [each for each in person.written if "not the address" in each]
     assert len(complaints) == 2
     assert provider.asked[0]["redirect_uri"] in complaints[0]
     assert len(provider.posted) == 1
@@ -434,10 +434,10 @@ def test_who_types_nothing_sees_the_time_run_out() -> None:
 
 
 def test_where_nothing_can_be_opened_or_typed_the_told_address_is_enough() -> None:
-    told: list[str] = []
+    written: list[str] = []
 
     def by_hand(text: str) -> None:
-        told.append(text)
+        written.append(text)
         found = re.search(r"^  (http\S+)$", text, re.MULTILINE)
         if found:
             Thread(target=browse, args=(found[1],)).start()
@@ -446,8 +446,8 @@ def test_where_nothing_can_be_opened_or_typed_the_told_address_is_enough() -> No
     with small_provider() as provider:
         authcode.log_in(provider.metadata, CLIENT, send=provider.send(CLIENT), terminal=blind)
     if sys.platform == "linux":
-        assert "Open this address in a browser:" in told[0]
-    assert "paste" not in told[0]
+        assert "Open this address in a browser:" in written[0]
+    assert "paste" not in written[0]
 
 
 LOGIN = """

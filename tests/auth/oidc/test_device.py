@@ -69,7 +69,7 @@ class World:
     """One login: what was told, how time went."""
 
     time: Time = field(default_factory=Time)
-    told: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
     drawn: list[str] = field(default_factory=list)
     reads = False
 
@@ -102,7 +102,7 @@ class World:
             request_code=lambda _: offer,
             send=send,
             terminal=Terminal(
-                {}, interactive=True, write=self.told.append, open_console=lambda _: self
+                {}, interactive=True, write=self.written.append, open_console=lambda _: self
             ),
             clock=self.time.clock,
             hint="gatepass login prod",
@@ -128,7 +128,7 @@ def world() -> World:
 
 
 def over_http(
-    provider: SmallProvider, client: Client, told: list[str], time: Time | None = None
+    provider: SmallProvider, client: Client, written: list[str], time: Time | None = None
 ) -> Tokens:
     def ask(fields: Mapping[str, str]) -> Mapping[str, Any]:
         own, auth = client_authentication(provider.metadata, client)
@@ -142,7 +142,7 @@ def over_http(
         client,
         request_code=ask,
         send=provider.send(client),
-        terminal=Terminal({}, interactive=True, write=told.append, open_console=lambda _: None),
+        terminal=Terminal({}, interactive=True, write=written.append, open_console=lambda _: None),
         clock=(time or Time()).clock,
     )
 
@@ -160,10 +160,10 @@ TOKENS = in_json({"access_token": "at", "token_type": "bearer"})
 
 
 def test_a_login_on_another_device_gives_tokens() -> None:
-    told: list[str] = []
+    written: list[str] = []
     token = in_turn(error("authorization_pending"), error("slow_down"), error("x", 503), TOKENS)
     with small_provider(device=OFFER, token=token) as provider:
-        assert over_http(provider, CLIENT, told).access_token.reveal() == "at"
+        assert over_http(provider, CLIENT, written).access_token.reveal() == "at"
     asked, *polls = provider.posted
     assert asked == {"client_id": "app", "scope": "openid mi", "audience": "granta"}
     assert len(polls) == 4
@@ -197,11 +197,11 @@ def test_a_refusal_at_the_start_is_told() -> None:
 
 def test_the_person_is_told_the_code_and_both_addresses(world: World) -> None:
     world.log_in(script(None))
-    told = "".join(world.told)
-    assert "  https://idp.example/device\n" in told
-    assert "code:   WDJB-MJHT\n" in told
-    assert "  https://idp.example/device?user_code=WDJB-MJHT\n" in told
-    assert "dev1ce" not in told
+    written = "".join(world.written)
+    assert "  https://idp.example/device\n" in written
+    assert "code:   WDJB-MJHT\n" in written
+    assert "  https://idp.example/device?user_code=WDJB-MJHT\n" in written
+    assert "dev1ce" not in written
 
 
 def test_the_time_that_is_left_is_seen(world: World) -> None:
@@ -214,8 +214,8 @@ def test_the_time_that_is_left_is_seen(world: World) -> None:
 def test_google_calls_the_address_by_another_name(world: World) -> None:
     offer = {k: v for k, v in OFFER.items() if not k.startswith("verification")}
     world.log_in(script(None), {**offer, "verification_url": "https://www.google.com/device"})
-    assert "  https://www.google.com/device\n" in world.told[0]
-    assert "Or open" not in world.told[0]
+    assert "  https://www.google.com/device\n" in world.written[0]
+    assert "Or open" not in world.written[0]
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ def test_google_calls_the_address_by_another_name(world: World) -> None:
 )
 def test_a_complete_address_that_is_not_one_is_left_out(world: World, complete: object) -> None:
     world.log_in(script(None), {**OFFER, "verification_uri_complete": complete})
-    assert "Or open" not in world.told[0]
+    assert "Or open" not in world.written[0]
 
 
 def test_an_address_may_have_a_fragment(world: World) -> None:
     world.log_in(script(None), {**OFFER, "verification_uri": "https://idp.example/#/device"})
-    assert "  https://idp.example/#/device\n" in world.told[0]
+    assert "  https://idp.example/#/device\n" in world.written[0]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_an_address_may_have_a_fragment(world: World) -> None:
 def test_an_offer_that_nobody_can_use_is_refused(world: World, name: str, value: object) -> None:
     with pytest.raises(GatepassError, match="offer of a login on another device"):
         world.log_in(script(), {**OFFER, name: value})
-    assert world.told == []
+    assert world.written == []
 
 
 def test_a_provider_without_this_login_is_told() -> None:
@@ -391,6 +391,6 @@ def test_whatever_is_offered_the_login_works_or_says_why(
         world.log_in(iter([None]), offer)
     except (InvalidResponse, LoginRequired):
         return
-    assert len(world.told) == 1
-    assert all(line.isprintable() for line in world.told[0].split("\n"))
+    assert len(world.written) == 1
+    assert all(line.isprintable() for line in world.written[0].split("\n"))
     assert 1 <= world.time.gaps[0] <= 60

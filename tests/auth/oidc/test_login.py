@@ -125,10 +125,10 @@ def test_a_logout_during_a_refresh_of_another_process_revokes_the_new_token(
         return True
 
     leaving._revoke = revoke  # type: ignore[method-assign]  # looks at what is revoked
-    with world.idp.hold() as gate:
+    with world.idp.hold() as responses:
         refreshing = Thread(target=lambda: login.access_token(refused=token))
         refreshing.start()
-        gate.wait_for(1)
+        responses.wait_for(1)
         forgetting = Thread(target=leaving.logout)
         forgetting.start()
         forgetting.join(0.5)  # without the lock it would be over

@@ -114,12 +114,12 @@ def test_a_client_with_a_secret_logs_on_by_itself(make: Callable[..., World]) ->
 def test_without_a_browser_another_device_logs_in(make: Callable[..., World]) -> None:
     world = make(device_interval=0.0)
     mi = world.session(flow="device")
-    told: list[str] = []
+    written: list[str] = []
 
     def tell(text: str) -> None:
-        told.append(text)
+        written.append(text)
         found = re.search(r"\b[A-Z0-9]{4}-[A-Z0-9]{4}\b", text)
-        if found and len(told) == 1:
+        if found and len(written) == 1:
             world.idp.approve(found[0])
 
     login_of(mi)._context.terminal._interactive = True

@@ -32,9 +32,9 @@ def disk_full_from_the_question_on(world: World) -> Iterator[None]:
     held = Event()
 
     def fill() -> None:
-        with world.idp.hold() as gate:
+        with world.idp.hold() as responses:
             held.set()
-            gate.wait_for(1)
+            responses.wait_for(1)
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
 
     filling = Thread(target=fill)
@@ -127,9 +127,9 @@ def test_ctrl_c_ends_the_wait_at_once_and_the_token_is_stored_nevertheless(
 ) -> None:
     world = make()
     before = world.logged_in().refresh_token
-    with world.idp.hold() as gate:
+    with world.idp.hold() as responses:
         process = _interruptible(world)
-        gate.wait_for(1)
+        responses.wait_for(1)
         process.send_signal(signal.SIGINT)
         assert _next_line(process) == "interrupted\n"  # while the answer is still held back
         assert process.poll() is None
@@ -186,12 +186,12 @@ def test_a_logout_during_a_refresh_of_the_same_session_stays_a_logout(
     login = login_of(mi)
     vault, identity, request = login._vault, login._identity, login._refresh_context()
     token = login.access_token()
-    with world.idp.hold() as gate:
+    with world.idp.hold() as responses:
         refreshing = Thread(
             target=lambda: refresh.renew_login(vault, identity, request, refused=token)
         )
         refreshing.start()
-        gate.wait_for(1)
+        responses.wait_for(1)
         forgetting = Thread(target=lambda: vault.remove(identity))
         forgetting.start()
         forgetting.join(0.5)  # without the lock it would be over
@@ -289,9 +289,9 @@ def test_ctrl_c_on_a_full_disk_does_not_lose_the_token_that_came_after_it(
 
     world = make()
     world.logged_in()
-    with world.idp.hold() as gate:
+    with world.idp.hold() as responses:
         process = _interruptible(world)
-        gate.wait_for(1)
+        responses.wait_for(1)
         _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, hard))
         process.send_signal(signal.SIGINT)

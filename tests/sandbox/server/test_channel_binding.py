@@ -308,10 +308,10 @@ def test_the_peer_lets_in_who_is_bound(
     epa_server: EpaServer, ca: CertificateAuthority, scheme: str
 ) -> None:
     with session(epa_server.url, scheme, ca.ca_file) as mi:
-        told = [mi.get("x").json() for _ in range(3)]
+        answered = [mi.get("x").json() for _ in range(3)]
 
-    assert {each["protocol"] for each in told} == {PROTOCOL[scheme]}
-    assert all("alice" in each["user"] for each in told)
+    assert {each["protocol"] for each in answered} == {PROTOCOL[scheme]}
+    assert all("alice" in each["user"] for each in answered)
     assert not epa_server.refused
     assert epa_server.accepted[PROTOCOL[scheme]] >= 1
 
@@ -346,9 +346,9 @@ def test_the_peer_knows_names_beyond_ascii_and_reads_bodies(
 ) -> None:
     password = EPA_USERS[r"CORP\zoë"]
     with session(epa_server.url, "ntlm", ca.ca_file, user_name="zoë", password=password) as mi:
-        told = mi.post("x", data=iter([b"bo", b"dy"])).json()
+        answered = mi.post("x", data=iter([b"bo", b"dy"])).json()
 
-    assert (told["user"], told["body_bytes"]) == (r"CORP\zoë", 4)
+    assert (answered["user"], answered["body_bytes"]) == (r"CORP\zoë", 4)
 
 
 def test_the_peer_refuses_a_wrong_password(epa_server: EpaServer, ca: CertificateAuthority) -> None:

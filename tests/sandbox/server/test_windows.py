@@ -132,10 +132,10 @@ def test_eight_threads_log_on_and_get_their_own_answers(scheme: str) -> None:
             return [(answer["user"], answer["path"].partition(path)[1]) for path, answer in answers]
 
         with ThreadPoolExecutor(8) as pool:
-            told = list(pool.map(ask, range(8)))
+            answered = list(pool.map(ask, range(8)))
         seen = server.requests
 
-    assert told == [[("alice", f"{number}/{turn}") for turn in range(5)] for number in range(8)]
+    assert answered == [[("alice", f"{number}/{turn}") for turn in range(5)] for number in range(8)]
     connections = {each.connection for each in seen}
     assert len(connections) <= 8
     assert len(seen) == 40 + 2 * len(connections)
@@ -159,11 +159,11 @@ def test_a_body_arrives_whole_and_once(scheme: str, mode: str, kind: str, used: 
     with Server(mode=mode, users=USERS) as server, session(server.url, scheme) as mi:
         if used:
             mi.get(PAGE)
-        told = mi.post("upload", data=BODIES[kind](data)).json()
+        answered = mi.post("upload", data=BODIES[kind](data)).json()
         posts = [each for each in server.requests if each.method == "POST"]
 
-    assert (told["user"], told["body_length"]) == ("alice", len(data))
-    assert told["body_sha256"] == hashlib.sha256(data).hexdigest()
+    assert (answered["user"], answered["body_length"]) == ("alice", len(data))
+    assert answered["body_sha256"] == hashlib.sha256(data).hexdigest()
     assert [(each.status, each.body_length) for each in posts] == [(200, len(data))]
 
 

@@ -222,13 +222,13 @@ class _Connection(BaseHTTPRequestHandler):
         return b"".join(pieces)
 
     def _welcome(self, login: "_Kerberos | _Ntlm", body: bytes, tokens: tuple[str, ...]) -> None:
-        told = {
+        details = {
             "user": login.user,
             "protocol": login.protocol,
             "body_bytes": len(body),
             "body_sha256": hashlib.sha256(body).hexdigest(),
         }
-        self._answer(200, tokens, json.dumps(told).encode())
+        self._answer(200, tokens, json.dumps(details).encode())
 
     def _answer(self, status: int, challenges: tuple[str, ...], content: bytes = b"") -> None:
         self.send_response(status)

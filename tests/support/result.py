@@ -1,4 +1,4 @@
-"""What a command tells that runs in the process of the tests, and the files that it reads."""
+"""Run a command in the process of the tests, and write the files that it reads."""
 
 import json
 from pathlib import Path
@@ -24,8 +24,8 @@ password = ["env:MI_PASSWORD", { command = ["op", "read", "op://x"] }, "keyring:
 BROKEN = '[profiles.broken]\nurl = "https://mi.example.com"\nauth = { scheme = "bsic" }\n'
 
 
-class Told:
-    """What one run in this process told."""
+class Result:
+    """Exit code and output of one command."""
 
     def __init__(
         self, context: Context, capsys: pytest.CaptureFixture[str], *arguments: str
