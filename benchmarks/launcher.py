@@ -15,6 +15,8 @@ _UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
 def run(argv: list[str], environ: dict[str, str], folder: str, errors: str) -> dict[str, float]:
     """Run a program to its end, with nothing to read, and stderr in a file."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     os.chdir(folder)
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

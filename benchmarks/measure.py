@@ -205,6 +205,8 @@ def ratios(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 def stamp(environments: Mapping[str, Environment], rounds: int) -> dict[str, Any]:
     """Return when, on what and of what this is measured. No name and no path of this machine."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     return {
         "versions": [each.version for each in environments.values() if each.version],
         "date": datetime.now(tz=UTC).date().isoformat(),

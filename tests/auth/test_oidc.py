@@ -431,6 +431,8 @@ def test_sixteen_processes_refresh_fifty_times_and_nobody_is_logged_out(
 def test_killed_processes_lose_no_login_within_the_providers_grace(
     make: Callable[..., World],
 ) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     world = make(grace=3600.0)
     world.logged_in()
     random = Random(7)  # noqa: S311 - chooses when to kill
@@ -472,6 +474,8 @@ def test_a_process_that_died_in_a_refresh_is_named_when_the_login_is_gone(
     make: Callable[..., World],
 ) -> None:
     """No grace: the provider has used the token up, and its answer died with the process."""
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     world = make()
     world.idp.inject("expires_in_zero")
     world.logged_in()

@@ -47,6 +47,8 @@ def test_an_answer_is_taken_from_a_terminal_and_never_from_a_pipe(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nobody would have seen the question, also where GATEPASS_NO_INPUT=0 says that one may ask."""
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     person = Context({}, Terminal({}, interactive=True))
     main, side = os.openpty()
     reader, writer = os.pipe()

@@ -141,6 +141,8 @@ def test_permissions_stay_and_a_link_stays_a_link(
 @posix
 @pytest.mark.skipif(not is_root(), reason="only root can give files away")
 def test_the_owner_stays(context: Context, user: Callable[[bytes], Path]) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     path = user(DEV.encode())
     os.chown(path, 12345, 54321)
 

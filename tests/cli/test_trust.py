@@ -320,6 +320,8 @@ as_root = pytest.mark.skipif(
 
 @as_root
 def test_the_command_admits_an_owner_only_where_the_file_is_named(home: Home) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     path = home.project(THEIRS)
     os.chown(path, STRANGER, STRANGER)
 
@@ -343,6 +345,8 @@ def test_the_command_admits_an_owner_only_where_the_file_is_named(home: Home) ->
 
 @as_root
 def test_the_doctor_tells_it_and_names_nobody_in_a_report(home: Home) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     path = home.project(THEIRS)
     os.chown(path, STRANGER, STRANGER)
 

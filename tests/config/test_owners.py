@@ -48,6 +48,8 @@ def project(locations: Locations, write: Write) -> Path:
 
 
 def _given(path: Path, owner: int = STRANGER) -> Path:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     os.chown(path, owner, owner, follow_symlinks=False)
     return path
 
@@ -83,6 +85,8 @@ def test_a_file_of_another_user_hinders_no_profile_and_no_default(
 
 
 def test_the_owner_is_called_by_name_where_he_has_one(locations: Locations, project: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     import pwd
 
     user = pwd.getpwnam("nobody")
@@ -109,6 +113,8 @@ def test_an_unknown_profile_and_a_missing_default_name_the_file_again(
 def test_whatever_another_user_puts_there_hinders_nobody(
     kind: str, locations: Locations, project: Path, write: Write
 ) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     project.unlink()
     if kind == "malformed":
         write(project, "[")
@@ -140,6 +146,8 @@ def test_a_link_of_ones_own_to_a_file_of_another_is_judged_by_what_is_read(
 def test_a_local_file_of_another_user_leaves_the_project_as_it_is(
     locations: Locations, project: Path, write: Write
 ) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     os.chown(project, 0, 0)
     _trusted(project, locations)
     local = _given(write(project.with_name("gatepass.local.toml"), PROD.replace("mine", "worse")))
@@ -153,6 +161,8 @@ def test_a_local_file_of_another_user_leaves_the_project_as_it_is(
 def test_the_search_goes_on_above_a_file_of_another_user(
     locations: Locations, project: Path, write: Write
 ) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     os.chown(project, 0, 0)
     _trusted(project, locations)
     _given(write(project.parent / "sub" / "gatepass.toml", EVIL.replace("evil", "worse")))

@@ -59,6 +59,8 @@ def test_an_explicit_file_that_anybody_can_write_is_refused(
 @posix
 def test_the_private_group_of_umask_002_does_not_hurt(locations: Locations, write: Write) -> None:
     """Ubuntu and Fedora give each user a group of the same name, and files mode 0664."""
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     import grp
     import pwd
 
@@ -76,6 +78,8 @@ def test_the_private_group_of_umask_002_does_not_hurt(locations: Locations, writ
 @posix
 @pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="needs root")
 def test_another_group_that_can_write_is_refused(locations: Locations, write: Write) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     path = write(locations.user, PROD)
     os.chown(path, -1, 12345)
     path.chmod(0o664)
@@ -89,6 +93,8 @@ def test_another_group_that_can_write_is_refused(locations: Locations, write: Wr
 def test_a_user_file_of_another_owner_is_refused_and_an_explicit_one_is_not(
     locations: Locations, write: Write
 ) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     path = write(locations.user, PROD)
     os.chown(path, 12345, -1)
 

@@ -100,6 +100,8 @@ def wait_in_vain(folder: str) -> Any:
 
 def forked(folder: str) -> Any:
     """Fork while holding the lock: what can the child do, and does the parent still hold it?"""
+    if sys.platform == "win32":
+        raise NotImplementedError
     its = vault(folder, lock_timeout=0)
     with its.lock(IDENTITY, seconds=60):
         child = os.fork()
@@ -133,6 +135,8 @@ def _lock(its: Vault) -> None:
 
 def forked_inside(folder: str) -> Any:
     """Fork while holding the lock; the child leaves the block first, as a pool's worker may."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     its = vault(folder)
     with its.lock(IDENTITY, seconds=60):
         child = os.fork()
@@ -155,6 +159,8 @@ def killed_at_each_step(folder: str) -> Any:
 
     Returns the stored generation and token after each fork, until one was not killed.
     """
+    if sys.platform == "win32":
+        raise NotImplementedError
     its = vault(Path(folder))
     its.write(IDENTITY, with_token("old"))
     found = []
@@ -178,6 +184,8 @@ def killed_at_each_step(folder: str) -> Any:
 
 
 def _kill_at_step(number: int) -> None:
+    if sys.platform == "win32":
+        raise NotImplementedError
     left = [number]
 
     def hook(event: str, _arguments: object) -> None:
@@ -192,6 +200,8 @@ def _kill_at_step(number: int) -> None:
 
 def read_only(folder: str) -> Any:
     """Read and write, without the rights of root, in a folder that cannot be written to."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     path = Path(folder)
     its = Vault(FileStore(path), given(), clock=lambda: NOW)
     its.write(IDENTITY, with_token("old"))  # also loads every module that is needed

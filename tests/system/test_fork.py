@@ -28,6 +28,8 @@ def test_all_threads_of_a_process_get_the_same_value() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_child_gets_a_lock_that_nobody_holds_and_the_parent_keeps_its_own() -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     locks = PerProcess(Lock)
     with locks.get():
         child = os.fork()

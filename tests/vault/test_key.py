@@ -76,6 +76,8 @@ def test_a_key_file_in_no_folder_is_an_error_of_the_vault(tmp_path: Path) -> Non
 
 @posix_only
 def test_a_key_file_that_does_not_fit_on_the_disk_is_not_left_half(tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -124,6 +126,8 @@ def test_a_key_file_that_others_can_read_or_write_is_refused(tmp_path: Path, mod
 @posix_only
 def test_a_key_file_of_root_may_be_readable_by_the_services_group(tmp_path: Path) -> None:
     """As systemd and Kubernetes mount one."""
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     if os.geteuid() != 0:
         pytest.skip("only root can give a file to another user")
     path = tmp_path / "vault.key"

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import sys
 from pathlib import Path
 from threading import Thread
 
@@ -167,6 +168,8 @@ def test_a_lease_that_could_not_be_given_back_is_given_back_at_the_next_use(
 
 
 def test_forks_and_threads_have_connections_of_their_own(redis: Redis) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     its = at(redis)
     its.write(IDENTITY, RECORD)
     child = os.fork()

@@ -26,6 +26,8 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs limits an
 @contextmanager
 def disk_full_from_the_question_on(world: World) -> Iterator[None]:
     """No file can grow any more, from the moment when the provider has used a token up."""
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -285,6 +287,8 @@ def test_ctrl_c_on_a_full_disk_does_not_lose_the_token_that_came_after_it(
     make: Callable[..., World],
 ) -> None:
     """Nobody waits for the answer any more; it is kept, and stored when the process ends."""
+    if sys.platform != "linux":
+        pytest.skip("needs prlimit")
     import resource
 
     world = make()

@@ -24,6 +24,8 @@ async def _work(scheduler: str, address: str, threads: int) -> None:
 
 def main(scheduler: str, address: str, processes: str, threads: str) -> None:
     """Fork the processes, after all that takes long to import, and wait for the end."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     loaded = gatepass._session.session, tests.support.hosts.tasks
     assert loaded
     children = []
