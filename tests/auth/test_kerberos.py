@@ -4,13 +4,15 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
 
 from gatepass._session.session import Session
 from gatepass._system.context import RunContext
-from gatepass.auth import _kerberos, autologon
+from gatepass._system.findings import Finding
+from gatepass.auth import UnattendedContext, _kerberos, autologon
 from gatepass.errors import GatepassError, LoginRequired
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CertificateAuthority
@@ -133,3 +135,71 @@ def test_kerberos_alone_is_offered_whatever_else_gssapi_has(
 
     assert token is not None
     assert _NTLMSSP not in token
+
+
+@pytest.fixture
+def as_on_macos(make: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Take away what the macOS wheel of gssapi does not have: it is built for Heimdal."""
+    monkeypatch.delattr(importlib.import_module("gssapi.raw"), "set_neg_mechs")
+    monkeypatch.setattr(importlib.import_module("gssapi.creds"), "rcred_cred_store", None)
+    return make
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("principal", [None, "alice@CORP.TEST"])
+def test_a_ticket_logs_on_without_the_extensions_that_macos_lacks(
+    as_on_macos: Make, principal: str | None, plain: bool
+) -> None:
+    mi = as_on_macos("autologon", "windows", plain=plain, auth={"principal": principal})
+
+    assert mi.get("cgi/whoami").json()["user"].startswith("alice")
+
+
+def test_another_principal_is_refused_also_without_the_extensions(
+    as_on_macos: Make, kdc: Kdc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mi = as_on_macos("autologon", "windows", auth={"principal": "bob@CORP.TEST"})
+    with pytest.raises(LoginRequired):
+        mi.get("cgi/whoami")
+
+    for name, value in kdc.environ(kdc.ccache("bob")).items():
+        monkeypatch.setenv(name, value)
+    mi = as_on_macos("autologon", "windows", auth={"principal": "bob@CORP.TEST"})
+    assert mi.get("cgi/whoami").json()["user"].startswith("bob")
+
+
+def test_a_keytab_that_cannot_be_looked_into_is_a_warning_that_says_so(
+    as_on_macos: Make, kdc: Kdc
+) -> None:
+    """Without credential stores GSSAPI reads no keytab but by a login."""
+    as_on_macos("autologon", "windows")  # alice has a ticket
+    keytab = f"FILE:{kdc.files.client_keytab}"
+
+    found = {each.subject: each for each in _predict({"KRB5_CLIENT_KTNAME": keytab})}
+
+    assert found["keytab"].verdict == "warning"
+    assert f"whether {keytab} logs on cannot be told here" in found["keytab"].message
+    assert "kinit -k -t" in found["keytab"].hint
+    assert found["ticket"].verdict == "ok"
+    assert _kerberos.find_login({"KRB5_CLIENT_KTNAME": keytab}).principal == "alice@CORP.TEST"
+
+
+def test_no_ticket_and_a_keytab_that_cannot_be_looked_into_says_both(
+    as_on_macos: Make, kdc: Kdc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_on_macos("autologon", "windows")
+    for name, value in kdc.environ().items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(LoginRequired, match="no Kerberos ticket.*cannot be told") as caught:
+        _kerberos.find_login({"KRB5_CLIENT_KTNAME": "FILE:/job.keytab"})
+
+    assert "kinit -k -t" in caught.value.hint
+
+
+def _predict(environ: dict[str, str]) -> list[Finding]:
+    def nothing(*_: object, **__: object) -> Any:
+        raise AssertionError("autologon has no references and needs no vault")
+
+    context = UnattendedContext("prod", "https://localhost", nothing, nothing, environ, time, 0)
+    return list(_kerberos.predict_login(None, context))

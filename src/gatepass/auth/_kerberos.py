@@ -61,9 +61,13 @@ def _credentials(gssapi: Any, principal: str | None) -> Any:
     kerberos = gssapi.MechType.kerberos
     found = gssapi.Credentials(name=name, usage="initiate", mechs=[kerberos])
     _ = found.lifetime  # raises where the ticket has expired
+    spnego = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
+    if not hasattr(gssapi.raw, "set_neg_mechs"):
+        # macOS. Heimdal's SPNEGO has no credentials of its own and offers the mechanisms of those
+        # that it gets. MIT's would take the first ticket, whatever the name, without its own.
+        return gssapi.Credentials(name=name, usage="initiate", mechs=[kerberos, spnego])
     # SPNEGO credentials limited to Kerberos: with other mechanisms installed, GSSAPI might offer
     # them too.
-    spnego = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
     credentials = gssapi.Credentials(name=name, usage="initiate", mechs=[spnego])
     gssapi.raw.set_neg_mechs(credentials, [kerberos])
     return credentials
@@ -111,6 +115,8 @@ _ENDS_HINT: Final = (
     "kinit -R, if the ticket is renewable (flag R of klist -f)"
 )
 
+_KINIT_HINT: Final = "let the job first run: kinit -k -t /path/to/robot.keytab PRINCIPAL"
+
 
 def predict_login(principal: str | None, context: UnattendedContext) -> Iterator[Finding]:
     """Say what a run without a person misses: a keytab, or a ticket that lasts long enough."""
@@ -121,14 +127,19 @@ def predict_login(principal: str | None, context: UnattendedContext) -> Iterator
         return
     named = context.environ.get("KRB5_CLIENT_KTNAME")
     keytab = named or _default_keytab()
-    logs_on = keytab is not None and _holds_key(gssapi, keytab, principal)
-    for variable in ("KRB5_CONFIG", "KRB5_CLIENT_KTNAME" if logs_on else "KRB5CCNAME"):
+    logs_on = False if keytab is None else _holds_key(gssapi, keytab, principal)
+    deciding = ["KRB5_CLIENT_KTNAME"] if logs_on else ["KRB5CCNAME"]
+    if logs_on is None:
+        deciding = ["KRB5_CLIENT_KTNAME", "KRB5CCNAME"]
+    for variable in ("KRB5_CONFIG", *deciding):
         if context.environ.get(variable):
             yield Finding("info", variable, "it is set here; the job must set it too")
     if logs_on:
         yield Finding("ok", "keytab", f"{keytab} logs on")
         return
-    if named:
+    if logs_on is None:
+        yield Finding("warning", "keytab", _cannot_tell(keytab), _KINIT_HINT)
+    elif named:
         message = f"KRB5_CLIENT_KTNAME names {named}, which holds no key that can be used"
         yield Finding("info", "keytab", message)
     yield _predict_ticket(gssapi, principal, context)
@@ -158,10 +169,10 @@ def _default_keytab() -> str | None:
     return None if failed else os.fsdecode(name.value)
 
 
-def _holds_key(gssapi: Any, keytab: str, principal: str | None) -> bool:
-    """Whether a keytab holds a key of a principal, or any key. Asks no KDC for a ticket.
+def _holds_key(gssapi: Any, keytab: str, principal: str | None) -> bool | None:
+    """Whether a keytab holds a key of a principal, or any key; None where that cannot be told.
 
-    Credentials with the usage "accept" read a keytab and nothing else.
+    Asks no KDC for a ticket: credentials with the usage "accept" read a keytab and nothing else.
     """
     name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)
     mechs = [gssapi.MechType.kerberos]
@@ -169,7 +180,13 @@ def _holds_key(gssapi: Any, keytab: str, principal: str | None) -> bool:
         gssapi.Credentials(name=name, usage="accept", mechs=mechs, store={"keytab": keytab})
     except gssapi.exceptions.GSSError:
         return False
+    except NotImplementedError:  # macOS: no credential stores
+        return None
     return True
+
+
+def _cannot_tell(keytab: str | None) -> str:
+    return f"whether {keytab} logs on cannot be told here: GSSAPI has no credential stores"
 
 
 def _predict_ticket(gssapi: Any, principal: str | None, context: UnattendedContext) -> Finding:
@@ -211,9 +228,17 @@ def find_login(environ: Mapping[str, str]) -> KerberosLogin:
     """
     gssapi = _import_gssapi()
     keytab = environ.get("KRB5_CLIENT_KTNAME") or _default_keytab()
-    if keytab is not None and _holds_key(gssapi, keytab, None):
+    logs_on = False if keytab is None else _holds_key(gssapi, keytab, None)
+    if keytab is not None and logs_on:
         return KerberosLogin("", keytab=keytab)
-    return _find_ticket(gssapi, None)
+    try:
+        return _find_ticket(gssapi, None)
+    except LoginRequired as error:
+        if logs_on is not None:
+            raise
+        told = f"{error.message}; {_cannot_tell(keytab)}"
+        failure = LoginRequired(told, hint=f"{error.hint}\n{_KINIT_HINT}")
+    raise failure
 
 
 def _find_ticket(gssapi: Any, principal: str | None) -> KerberosLogin:
