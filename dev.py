@@ -55,7 +55,6 @@ CHECKS = {
 # What the tests' servers and desktops need. apache2-bin is Apache without its service.
 PEERS = [
     "apache2-bin",
-    "chromium",
     "curl",
     "dbus-bin",
     "dbus-daemon",
@@ -72,8 +71,13 @@ PEERS = [
     "redis-tools",  # on Debian the server itself; redis-server would start a service
     "squid",
 ]
-# Also from elsewhere: many have a newer Node than Debian's.
-PEER_PROGRAMS = {"node": "nodejs", "npm": "npm"}
+# Packages that are not needed where one of these programs is, from wherever it comes: many have a
+# newer Node than Debian's, and Ubuntu has no package with a browser.
+PEER_PROGRAMS = {
+    "chromium": ["chromium", "google-chrome", "google-chrome-stable", "chromium-browser"],
+    "nodejs": ["node"],
+    "npm": ["npm"],
+}
 OLDEST_NODE = 20  # Debian 12 has 18
 # Names and versions of the npm packages for the tests' Node programs.
 NPM_PACKAGES = ROOT / "tests" / "support" / "peers" / "node" / "package.json"
@@ -238,8 +242,12 @@ def make_venv() -> None:
     if importlib.util.find_spec("ensurepip") is None:
         # Debian packs it apart from Python.
         package = f"python3.{sys.version_info[1]}-venv"
-        if not apt_install([package]):
-            sys.exit(f"dev.py: Python has no ensurepip here. Run: sudo apt-get install {package}")
+        if apt_install([package]):
+            sys.exit(
+                f"dev.py: {sys.executable} cannot make virtual environments: on Debian and Ubuntu "
+                f"that takes the package {package}.\n"
+                f"Run, or ask the administrator to run: sudo apt-get install {package}"
+            )
     code = subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)])
     if code:
         sys.exit(code)
@@ -253,11 +261,16 @@ def install_peers() -> None:
     if not is_debian():
         say("the servers for the tests come from Debian packages; without them, their tests skip")
         return
-    installed = installed_packages()
+    installed = installed_packages(PEERS)
     missing = [name for name in PEERS if name not in installed]
-    missing += [package for name, package in PEER_PROGRAMS.items() if not shutil.which(name)]
-    if missing and not apt_install(missing):
-        say("some tests skip without these Debian packages: " + " ".join(missing))
+    missing += [
+        package
+        for package, programs in PEER_PROGRAMS.items()
+        if not any(map(shutil.which, programs))
+    ]
+    absent = apt_install(missing)
+    if absent:
+        say("some tests skip without these Debian packages: " + " ".join(absent))
 
 
 def install_npm_packages() -> None:
@@ -308,7 +321,7 @@ def provide_gssapi() -> None:
             target.unlink(missing_ok=True)
             target.symlink_to(source)
         return
-    if apt_install(["gcc", "libkrb5-dev"]):
+    if not apt_install(["gcc", "libkrb5-dev"]):
         say("compiling gssapi for this Python (about a minute)")
         run("pip", *PIP_INSTALL, *requirements("optional-dependencies", "kerberos"))
 
@@ -317,27 +330,46 @@ def is_debian() -> bool:
     return bool(shutil.which("dpkg-query") and shutil.which("apt-get"))
 
 
-def installed_packages() -> set[str]:
-    """Return those of the tests' packages that are installed."""
-    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *PEERS]
+def installed_packages(packages: list[str]) -> set[str]:
+    """Return those Debian packages that are installed."""
+    query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages]
     # It fails where one is unknown, and still names the others.
     lines = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
     return {line.split()[0] for line in lines if line.endswith(" installed")}
 
 
-def apt_install(packages: list[str]) -> bool:
-    """Install Debian packages if that needs no password; tell whether they are there."""
-    if sys.platform == "win32" or not is_debian():
-        return False
+def apt_install(packages: list[str]) -> list[str]:
+    """Install Debian packages if that needs no password; return those that are not there then."""
+    if not packages or sys.platform == "win32" or not is_debian():
+        return packages
     rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
     if rights and (not shutil.which("sudo") or quiet([*rights, "true"])):
-        return False
-    say("apt-get install " + " ".join(packages))
+        return packages
     # Run level 1 asks Debian's scripts not to start services; the tests start their own.
     settings = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
     apt = [*rights, *settings, "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
     quiet([*apt, "update"])  # without it the known packages may still do
-    return quiet([*apt, "install", "-y", "--no-install-recommends", *packages]) == 0
+    found = installable(packages)
+    if found:
+        say("apt-get install " + " ".join(found))
+        quiet([*apt, "install", "-y", "--no-install-recommends", *found])
+    installed = installed_packages(packages)
+    return [name for name in packages if name not in installed]
+
+
+def installable(packages: list[str]) -> list[str]:
+    """Return those Debian packages that apt can install here; nothing is installed.
+
+    Where it refuses them together each is tried alone: for one that it does not have, apt-get
+    installs none.
+    """
+    apt = ["apt-get", "-qq", "--simulate", "--no-install-recommends", "install"]
+
+    def works(names: list[str]) -> bool:
+        done = subprocess.run([*apt, *names], capture_output=True, check=False)
+        return done.returncode == 0
+
+    return packages if works(packages) else [name for name in packages if works([name])]
 
 
 def quiet(command: list[str]) -> int:

@@ -14,6 +14,9 @@ from tests.support.peers.need import need_program
 from tests.support.peers.node_packages import need_node
 from tests.support.peers.waiting import wait_for
 
+# Of the same kind; Ubuntu has no package with one.
+_OTHERS = ("google-chrome", "google-chrome-stable", "chromium-browser")
+
 
 @dataclass(frozen=True)
 class LastPage:
@@ -56,7 +59,7 @@ class Browser:
 @contextmanager
 def browser(folder: Path, *, login: str = "alice", password: str = "any") -> Iterator[Browser]:
     """Furnish a browser; nothing runs until somebody uses its command."""
-    chromium = need_program("chromium", "chromium")
+    chromium = need_program("chromium", "chromium", *_OTHERS)
     argv = need_node(folder, "browse.mjs", "playwright-core")
     made = Browser(folder / "browse", folder)
     settings = folder / "settings.json"

@@ -20,9 +20,10 @@ def absent(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def need_program(name: str, package: str) -> str:
-    """Return the path of a program from that Debian package."""
-    found = shutil.which(name, path=_SEARCH)
+def need_program(name: str, package: str, *others: str) -> str:
+    """Return the path of a program from that Debian package, or of another that does as well."""
+    paths = (shutil.which(each, path=_SEARCH) for each in (name, *others))
+    found = next(filter(None, paths), None)
     return found or absent(f"{name} is not installed (Debian package: {package})")
 
 
