@@ -57,13 +57,13 @@ class Session:
 SESSIONS: Final[Mapping[str, Session]] = {
     "check": Session(
         "A misspelt key is named with its line and what was meant; then the check passes, and a "
-        "run without a person is predicted.",
+        "run without a person is tried.",
         _PROFILE.format(more="", key="pasword"),
         (
             "gatepass check prod",
             f"sed -i.old s/pasword/password/ {_FILE}",
             "gatepass check prod",
-            "gatepass validate prod --unattended",
+            "gatepass check prod --unattended",
         ),
     ),
     "origin": Session(

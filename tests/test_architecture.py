@@ -113,8 +113,9 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "_version": "a constant",
     "_net.proxy": "a value without behaviour; _session.network opens the connections",
     "_system.findings": "a value without behaviour; each examination makes its own",
-    "_session.probe": "is about to go",
-    "auth._oidc.unattended": "is about to go",
+    "_session.probe": "what show --origin --resolve and secret list print; their tests try it",
+    "_session.unattended": "it needs a process apart; cli/test_unattended starts that",
+    "auth._oidc.lasting": "part of the same run; cli/test_unattended tries each of its findings",
 }
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gatepass._session.session import Session
     from gatepass._system.findings import Finding
     from gatepass._version import __version__
-    from gatepass.auth import AuthContext, Scheme, SchemeBase, UnattendedContext
+    from gatepass.auth import AuthContext, Scheme, SchemeBase
     from gatepass.errors import (
         GatepassError,
         GatepassWarning,
@@ -74,7 +74,7 @@ _HOME = {
         "Unreachable",
     ),
     "_system.findings": ("Finding",),
-    "auth": ("AuthContext", "Scheme", "SchemeBase", "UnattendedContext"),
+    "auth": ("AuthContext", "Scheme", "SchemeBase"),
     "integrations.stk": ("stk_arguments",),
     "errors": (
         "GatepassError",
@@ -140,7 +140,6 @@ __all__ = [
     "TimedOut",
     "TokenLockTimeout",
     "TokenNotPersisted",
-    "UnattendedContext",
     "Unreachable",
     "UnsafePermissions",
     "UntrustedFile",

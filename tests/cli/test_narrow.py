@@ -66,7 +66,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("show", "desk", "--origin", "--resolve"),
     ("show", "missing"),
     ("validate",),
-    ("validate", "--unattended"),
+    ("check", "desk", "--unattended", "--offline"),
     ("validate", f"broken-{LONG}"),
     ("check", LONG),
     ("check", "desk"),
@@ -116,14 +116,14 @@ def test_no_verb_is_wider_than_the_terminal(place: Home, words: tuple[str, ...])
     assert wide == []
 
 
-def test_the_next_step_of_a_prediction_is_folded_below_it_and_a_command_is_not(home: Home) -> None:
+def test_the_next_step_of_a_finding_is_folded_below_it_and_a_command_is_not(home: Home) -> None:
     home.user(
         '[profiles.p]\nurl = "https://mi.example.com/"\n'
         'auth = { scheme = "bearer", token = "keyring:" }\n'
     )
     here = home.having(PYTHON_KEYRING_BACKEND="keyring.backends.fail.Keyring")
 
-    lines = lines_of(here, ("validate", "--unattended"))
+    lines = lines_of(here, ("check", "--unattended"))
 
     assert [line for line in lines if len(line) > 80 and "profiles.toml" not in line] == []
     assert any("`keyring --list-backends`" in line for line in lines)

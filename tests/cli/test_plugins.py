@@ -15,7 +15,7 @@ from typing import Any, Final
 import jsonschema
 import pytest
 
-from gatepass import AuthContext, SecretContext, UnattendedContext
+from gatepass import AuthContext, SecretContext
 from gatepass._system import plugins
 from gatepass.cli._context import Context
 from gatepass.errors import PluginError
@@ -576,7 +576,7 @@ def test_a_scheme_is_handed_its_own_profiles_fields_and_nothing_of_a_neighbours(
     ]
 
 
-@pytest.mark.parametrize("kind", [AuthContext, UnattendedContext, SecretContext, Context])
+@pytest.mark.parametrize("kind", [AuthContext, SecretContext, Context])
 def test_what_is_handed_over_shows_no_variable_when_it_is_printed(kind: Any) -> None:
     """A debugger, or a report of a failed test, prints the arguments of a plug-in's function."""
     given = {each.name: None for each in fields(kind)} | {"environ": {"MI_PASSWORD": CANARY}}

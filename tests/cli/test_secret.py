@@ -124,7 +124,7 @@ def test_each_alternative_is_asked_but_no_person_and_no_program(home: Home, tmp_
         f"password file:{file}": "answers",
         "password file:none": "no answer",
         "password keyring:": "no answer",
-        "password prompt:Who?": "asks a person",
+        "password prompt:Who?": "no answer",
         "password command touch": "not run",
     }
     assert "hunter2" not in done.stdout + done.stderr

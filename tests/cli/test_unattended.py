@@ -1,30 +1,24 @@
-"""``gatepass validate --unattended``: what it predicts is what a run without a person then does.
+"""``gatepass check --unattended``: what it says is what a run without a person does.
 
-A person asks for the prediction at a desk with an unlocked keyring; then the same profile runs as
-cron would run it, and both are compared.
+A person runs it at a desk with an unlocked keyring.
 """
 
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import strategies as st
 
-from gatepass._system.findings import Finding
 from tests.support import jobs
-from tests.support.home import ARGV, SOURCES, ended, screen
+from tests.support.faulty_provider import Fault
 from tests.support.jobs import CASES, OF_A_DESKTOP, PASSWORD, Build, Desk
 from tests.support.peers import secret_service
 from tests.support.peers.ca import PASSPHRASE as OF_THE_KEY
 from tests.support.peers.environ import clean_environ, is_root
 from tests.support.peers.need import need_program
-from tests.support.peers.terminal import terminal
 
 
 @pytest.fixture(scope="module")
@@ -48,203 +42,186 @@ def desk(desktop: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
         yield Desk(folder, environ, request.getfixturevalue, stack, prefix)
 
 
-# ---------------------------------------------------------------- the heart
+# ---------------------------------------------------------------- each kind of profile
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_predicted_is_what_a_run_without_a_person_does(desk: Desk, name: str) -> None:
-    """And looking ahead opens no connection to the server, changes nothing and tells no secret."""
-    CASES[name].build(desk)
-    before, asked = desk.content(), desk.requests()
+def test_each_kind_of_profile_ends_as_a_run_without_a_person_does(desk: Desk, name: str) -> None:
+    """And no secret is told."""
+    case = CASES[name]
+    case.build(desk)
 
-    predicted = desk.predict()
-    after, asked_again = desk.content(), desk.requests()
-    ran = desk.run()
+    checked = desk.check()
 
-    assert predicted.of("problem") == {CASES[name].problem} - {""}
-    assert predicted.of("warning") == set()
-    assert (predicted.code, ran.returncode) == (
-        3 if CASES[name].problem else 0,
-        CASES[name].ends,
-    ), predicted.text + ran.stderr
-    assert (after, asked_again) == (before, asked)
-    assert PASSWORD not in predicted.text
-    assert OF_THE_KEY not in predicted.text
+    assert checked.code == case.ends, checked.text
+    assert bool(checked.problems) == bool(case.ends)
+    assert case.problem in checked.problems
+    assert PASSWORD not in checked.text
+    assert OF_THE_KEY not in checked.text
 
 
-# ---------------------------------------------------------------- what is told
+@pytest.mark.parametrize(
+    "build",
+    [jobs.a_variable_that_is_set, jobs.a_stored_login, jobs.a_ticket],
+    ids=lambda build: build.__name__,
+)
+def test_it_works_and_says_that_one_attempt_was_made(desk: Desk, build: Build) -> None:
+    build(desk)
+
+    done = desk.gatepass("check", "job", "--unattended")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok: job runs without a person" in done.stdout
+    assert "one attempt to log on; a stored login may be renewed" in done.stderr
 
 
-def test_a_problem_names_what_where_why_and_the_next_step(desk: Desk) -> None:
+def test_a_problem_says_what_where_why_and_the_next_step(desk: Desk) -> None:
     jobs.a_prompt_after_what_does_not_answer(desk)
 
-    found = desk.predict().one("auth.password")
+    found = desk.check().one("secrets")
 
     assert found == {
-        "profile": "job",
         "verdict": "problem",
-        "subject": "auth.password",
-        "message": "no alternative would answer:\n"
+        "subject": "secrets",
+        "message": f"{desk.user_file}:9:1: profiles.job.auth.password: no alternative answered:\n"
         "  env:MI_PASSWORD: the variable MI_PASSWORD is not set\n"
         f"  file:~/mi: cannot read {desk.folder / 'mi'}: No such file or directory\n"
-        "  prompt: it needs a person",
+        "  prompt: it needs a person, and GATEPASS_NO_INPUT forbids asking",
         "hint": "set MI_PASSWORD in the environment of this run\n"
         f"put the secret into the first line of {desk.folder / 'mi'}, readable by you\n"
-        "put env:NAME or file:PATH before it; the first that answers is used",
-        "place": f"{desk.user_file}:9:1",
+        "for a run without a person use env:NAME, file:PATH or keyring: instead, or a list of "
+        "references that ends in prompt:",
+        "place": "",
     }
-
-
-def test_all_that_would_fail_is_told_at_once(desk: Desk) -> None:
-    desk.basic(
-        '"prompt:"',
-        'tls = { ca_file = "/no/such.pem" }\n'
-        'proxy = { url = "http://x:1", user_name = "env:USER_THERE", password = "env:THERE" }',
-        user='"env:MI_USERNAME"',
-    )
-
-    predicted = desk.predict()
-
-    assert predicted.code == 3
-    assert predicted.of("problem") == {
-        "auth.password", "auth.user_name", "proxy.password", "proxy.user_name", "tls.ca_file"
-    }  # fmt: skip
-    assert "5 problems in 1 profile" in predicted.text
-
-
-def test_what_fails_on_the_way_to_the_provider_is_told_by_its_own_keys(desk: Desk) -> None:
-    more = (
-        'tls = { ca_file = "/no/such.pem", client_cert = "/no/c.pem", '
-        'client_key_password = "env:KEY_PW" }\n'
-        'proxy = { url = "http://x:1", user_name = "me", password = "env:PROXY_PW" }\n'
-    )
-    jobs.oidc(desk, jobs.provider(desk), more)
-
-    predicted = desk.predict()
-
-    assert predicted.of("problem") == {
-        "login", "auth.tls.ca_file", "auth.tls.client_cert", "auth.tls.client_key",
-        "auth.tls.client_key_password", "auth.proxy.password",
-    }  # fmt: skip
-    assert predicted.one("auth.tls.ca_file")["place"].startswith(str(desk.user_file))
-    assert predicted.one("auth.proxy.password")["place"].startswith(str(desk.user_file))
-
-
-def test_variables_of_this_desk_on_the_way_to_the_provider_are_notes(desk: Desk) -> None:
-    """Also where the server needs none of them."""
-    desk.environ |= {"HTTPS_PROXY": "http://proxy.example.com:1", "CURL_CA_BUNDLE": "/no/such.pem"}
-    desk.profile(
-        'scheme = "oidc"\nissuer = "https://login.example.com"',
-        'proxy = "none"\ntls.verify = false',
-    )
-
-    predicted = desk.predict()
-
-    assert {"auth.proxy", "CURL_CA_BUNDLE"} <= predicted.of("info")
-    assert "CURL_CA_BUNDLE" in predicted.of("problem")
 
 
 def test_before_a_login_the_key_of_the_vault_is_looked_at_too(desk: Desk) -> None:
     """Else the person logs in, and only then hears that the job cannot open the vault."""
     jobs.oidc(desk, jobs.provider(desk), key=False)
 
-    assert desk.predict().of("problem") == {"login", "vault_key"}
+    assert desk.check().of("problem") == {"login", "vault_key"}
 
 
-NOTES: list[tuple[Build, str, str]] = [
-    (jobs.a_variable_that_is_set, "auth.password", "set here; the job must set it too"),
-    (
-        jobs.a_file_in_the_home_folder,
-        "auth.password",
-        "home folder of the user",
-    ),
-    (jobs.a_credential_of_systemd, "auth.password", "LoadCredential="),
-    (jobs.a_project_that_is_trusted, "file", "found from the working directory"),
-    (jobs.a_ticket, "KRB5CCNAME", "set here"),
-    (jobs.a_ticket, "KRB5_CONFIG", "set here"),
-    (jobs.a_keytab, "KRB5_CLIENT_KTNAME", "set here"),
-    (jobs.a_keytab_that_is_missing, "keytab", "no key that can be used"),
-    (jobs.an_entry_of_the_credential_manager_of_windows, "auth.password", "Do not store password"),
-    (jobs.a_program_that_the_file_may_not_run, "file", "the job must name it too"),
-    (jobs.certificates_of_a_variable_that_are_missing, "REQUESTS_CA_BUNDLE", "set here"),
-]
+def test_without_a_ticket_the_key_of_the_vault_does_not_matter(desk: Desk) -> None:
+    jobs.a_ticket_that_is_missing(desk)
+
+    assert desk.check().of("problem") == {"login"}
 
 
-if sys.platform == "linux":  # the stores of others know no variables
-    NOTES.append((jobs.authorities_that_a_variable_of_openssl_names, "SSL_CERT_FILE", "set here"))
+def test_the_keyring_of_the_desktop_is_no_help_even_where_it_is_open(desk: Desk) -> None:
+    jobs.an_entry_of_the_keyring_of_the_desktop(desk)
+
+    here = desk.gatepass("check", "job")
+    checked = desk.check()
+
+    assert (here.returncode, checked.code) == (0, 3)
+    assert "without a desktop" in checked.problems
 
 
-@pytest.mark.parametrize(
-    ("build", "subject", "message"), NOTES, ids=lambda value: getattr(value, "__name__", "")
-)
-def test_what_a_job_might_see_otherwise_is_info(
-    desk: Desk, build: Build, subject: str, message: str
+# ---------------------------------------------------------------- what would end a later run
+
+
+def _ended_token_in_a_vault_that_cannot_be_written(desk: Desk) -> Path:
+    jobs.oidc(desk, jobs.provider(desk, access_token_seconds=0))
+    jobs.log_in(desk)
+    return _made_read_only(desk)
+
+
+def _made_read_only(desk: Desk) -> Path:
+    (folder,) = (path.parent for path in desk.folder.rglob("*.token"))
+    folder.chmod(0o500)
+    return folder
+
+
+@pytest.mark.parametrize("options", [(), ("--offline",)], ids=str)
+def test_a_vault_that_cannot_be_written_is_a_problem_where_the_token_has_ended(
+    desk: Desk, options: tuple[str, ...]
 ) -> None:
-    build(desk)
+    folder = _ended_token_in_a_vault_that_cannot_be_written(desk)
+    try:
+        checked = desk.check(*options)
+    finally:
+        folder.chmod(0o700)
 
-    infos = [each for each in desk.predict().findings if each["verdict"] == "info"]
-
-    assert [
-        each["message"]
-        for each in infos
-        if each["subject"] == subject and message in each["message"]
-    ]
+    assert (checked.code, checked.of("problem")) == (3, {"vault"})
 
 
-@pytest.mark.parametrize(
-    ("variables", "more", "expected"),
-    [
-        ({"HTTPS_PROXY": "http://u:hunter2@proxy.example.com:1"}, "", {"HTTPS_PROXY"}),
-        (
-            {"https_proxy": "http://proxy.example.com:1", "NO_PROXY": "mi.example.com"},
-            "",
-            {"https_proxy", "NO_PROXY"},
-        ),
-        ({"HTTP_PROXY": "http://proxy.example.com:1"}, "", set()),
-        ({"ALL_PROXY": "http://proxy.example.com:1"}, 'proxy = "none"', set()),
-        ({"NO_PROXY": "mi.example.com"}, "", set()),
-    ],
-)
-def test_a_proxy_that_this_desks_variables_name_is_info(
-    desk: Desk, variables: dict[str, str], more: str, expected: set[str]
+@pytest.mark.parametrize("options", [(), ("--offline",)], ids=str)
+def test_a_vault_that_cannot_be_written_is_a_problem_where_the_token_ends_before_the_job(
+    desk: Desk, options: tuple[str, ...]
 ) -> None:
-    desk.profile('scheme = "anonymous"', more, url="https://mi.example.com")
-    desk.environ |= variables
+    jobs.a_stored_login(desk)
+    folder = _made_read_only(desk)
+    try:
+        short, long = desk.check("--for", "5m", *options), desk.check("--for", "8h", *options)
+    finally:
+        folder.chmod(0o700)
 
-    predicted = desk.predict()
-
-    assert predicted.code == 0
-    assert predicted.of("info") == ({"proxy"} if expected else set())
-    if expected:
-        assert set(predicted.one("proxy")["message"].partition(":")[0].split(", ")) == expected
-    assert "hunter2" not in predicted.text
-
-
-def test_a_file_beside_the_profiles_needs_no_note(desk: Desk) -> None:
-    jobs.a_file_beside_the_profiles(desk)
-
-    assert desk.predict().of("info") == set()
+    assert (short.code, long.code) == (0, 3)
+    assert long.of("problem") == {"vault"}
 
 
-def test_a_profile_and_paths_from_variables_are_notes(desk: Desk) -> None:
-    desk.environ |= {
-        "GATEPASS_PROFILES__JOB__URL": "https://mi.example.com",
-        "GATEPASS_PROFILES__JOB__AUTH__SCHEME": "bearer",
-        "GATEPASS_PROFILES__JOB__AUTH__TOKEN": "file:token",
-        "GATEPASS_ALLOW_COMMANDS": "1",
-    }
-    desk.file("work/token", "abc")
+def test_a_keytab_that_is_outdated_does_not_log_on(desk: Desk) -> None:
+    """The account's password has changed since it was made."""
+    jobs.autologon(desk, None)
+    desk.environ["KRB5_CLIENT_KTNAME"] = f"FILE:{desk.peer('kdc').files.outdated_keytab}"
 
-    predicted = desk.predict()
+    checked, offline = desk.check(), desk.check("--offline")
 
-    assert predicted.code == 0
-    assert predicted.of("info") == {"variables", "auth.token"}
-    assert "working directory" in predicted.one("auth.token")["message"]
-    assert all(
-        name in predicted.one("variables")["message"]
-        for name in desk.environ
-        if name.startswith("GATEPASS_")
+    assert checked.code != 0
+    assert checked.problems
+    assert (offline.of("ok"), "keytab" in offline.of("warning")) == (set(), True)
+
+
+def test_a_ticket_does_not_hide_that_the_keytab_is_outdated(desk: Desk) -> None:
+    kdc = desk.peer("kdc")
+    jobs.autologon(desk, kdc.ccache(lifetime="10m"))
+    desk.environ["KRB5_CLIENT_KTNAME"] = f"FILE:{kdc.files.outdated_keytab}"
+
+    short, long = desk.check("--for", "5m"), desk.check("--for", "8h")
+
+    assert (short.code, long.code) == (0, 3)
+    assert "does not log on" in long.problems
+
+
+def test_a_provider_that_does_not_renew_is_a_problem_where_the_token_ends_before_the_job(
+    desk: Desk,
+) -> None:
+    idp = jobs.provider(desk)
+    jobs.oidc(desk, idp)
+    jobs.log_in(desk)
+    idp.inject(Fault.TOKEN_HTML)
+
+    short, long = desk.check("--for", "5m"), desk.check("--for", "8h")
+
+    assert short.code == 0, short.text
+    assert long.code != 0
+    assert long.problems
+
+
+def test_a_token_from_elsewhere_that_the_provider_replaces_is_a_warning(desk: Desk) -> None:
+    """The provider ends the login where the next run brings the old one."""
+    jobs.a_token_from_elsewhere(desk)
+
+    checked = desk.check()
+
+    assert (checked.code, checked.of("warning")) == (0, {"login"})
+    assert "may refuse it to the next run" in checked.text
+
+
+def test_an_issuer_that_cannot_work_is_a_problem(desk: Desk) -> None:
+    desk.file("secret", "x")
+    desk.profile(
+        'scheme = "oidc"\nissuer = "http://localhost:1"\nclient_id = "job"\n'
+        'flow = "client_credentials"\nclient_secret = "file:~/secret"',
+        url=desk.server("oidc", provider=jobs.provider(desk)).url,
     )
+
+    checked, offline = desk.check(), desk.check("--offline")
+
+    assert checked.code != 0
+    assert "localhost:1" in checked.problems
+    assert offline.of("ok") == set()
 
 
 # ---------------------------------------------------------------- --for
@@ -253,7 +230,7 @@ def test_a_profile_and_paths_from_variables_are_notes(desk: Desk) -> None:
 def test_a_ticket_that_ends_before_the_job_does_is_a_problem(desk: Desk) -> None:
     jobs.autologon(desk, desk.peer("kdc").ccache(lifetime="10m"))
 
-    short, long = desk.predict("--for", "5m"), desk.predict("--for", "8h")
+    short, long = desk.check("--for", "5m"), desk.check("--for", "8h")
 
     assert (short.code, long.code) == (0, 3)
     assert "ends at 20" in long.one("ticket")["message"]
@@ -261,16 +238,17 @@ def test_a_ticket_that_ends_before_the_job_does_is_a_problem(desk: Desk) -> None
 
 
 def test_a_keytab_outlasts_its_tickets(desk: Desk) -> None:
-    jobs.a_keytab(desk)
-    desk.environ |= desk.peer("kdc").environ(desk.peer("kdc").ccache(lifetime="10m"))
+    kdc = desk.peer("kdc")
+    jobs.autologon(desk, kdc.ccache(lifetime="10m"))
+    desk.environ["KRB5_CLIENT_KTNAME"] = f"FILE:{kdc.files.client_keytab}"
 
-    assert desk.predict("--for", "8h").code == 0
+    assert desk.check("--for", "8h").code == 0
 
 
 def test_a_login_that_is_not_renewed_and_ends_before_the_job_does_is_a_problem(desk: Desk) -> None:
     jobs.a_stored_login_that_cannot_be_renewed(desk)
 
-    short, long = desk.predict("--for", "30m"), desk.predict("--for", "8h")
+    short, long = desk.check("--for", "30m"), desk.check("--for", "8h")
 
     assert (short.code, long.code) == (0, 3)
     assert "ends at 20" in long.one("login")["message"]
@@ -283,281 +261,220 @@ def test_a_login_whose_renewal_ends_before_the_job_does_is_a_problem(desk: Desk)
     jobs.oidc(desk, idp)
     jobs.log_in(desk)
 
-    short, long = desk.predict("--for", "20m"), desk.predict("--for", "8h")
+    short, long = desk.check("--for", "20m"), desk.check("--for", "8h")
     codes = [
         desk.gatepass("status", "job", "--min-valid", seconds).returncode
         for seconds in ("20m", "8h")
     ]
 
     assert (short.code, long.code, codes) == (0, 3, [0, 3])
-    assert "can be renewed until 20" in long.one("login")["message"]
-    assert "gatepass login job" in long.one("login")["hint"]
-    assert desk.gatepass("status", "job").stdout.count("until 20") == 2
+    assert "can be renewed until 20" in long.problems
+    assert "gatepass login job" in long.problems
 
 
-def test_a_login_that_is_renewed_lasts(desk: Desk) -> None:
+def test_a_login_that_is_renewed_lasts_and_the_renewal_is_told(desk: Desk) -> None:
     jobs.a_stored_login(desk)
 
-    assert desk.predict("--for", "300d").code == 0
-
-
-@pytest.mark.parametrize("arguments", [["--for", "8h"], ["--unattended", "--for", "soon"]])
-def test_a_time_that_is_none_or_belongs_to_nothing_is_refused(
-    desk: Desk, arguments: list[str]
-) -> None:
-    jobs.a_variable_that_is_set(desk)
-
-    assert desk.gatepass("validate", *arguments).returncode == 2
-
-
-# ---------------------------------------------------------------- what cannot be told
-
-
-def test_a_program_is_not_run_and_cannot_be_told(desk: Desk) -> None:
-    program = desk.file("program", "#!/bin/sh\ntouch ~/ran\necho sesame\n", mode=0o700)
-    desk.basic(f'{{ command = ["{program}"] }}')
-
-    predicted = desk.predict()
-
-    assert (predicted.code, predicted.of("warning")) == (0, {"auth.password"})
-    assert "1 warning" in predicted.text
-    assert not (desk.folder / "ran").exists()
-
-
-def test_a_program_that_the_path_of_this_desk_finds_may_not_be_found_by_the_job(desk: Desk) -> None:
-    desk.file("bin/program", "#!/bin/sh\necho sesame\n", mode=0o700)
-    desk.environ["PATH"] = f"{desk.folder / 'bin'}{os.pathsep}{desk.environ['PATH']}"
-    desk.basic('{ command = ["program"] }')
-
-    predicted = desk.predict()
-
-    assert predicted.of("warning") == {"auth.password"}
-    assert "the PATH of the job may lead elsewhere" in predicted.text
-
-
-def test_the_key_of_the_vault_from_a_program_leaves_the_login_untold(desk: Desk) -> None:
-    jobs.a_stored_login(desk)
-    text = desk.user_file.read_text().replace(
-        f'"file:{desk.folder / "vault.key"}"', '{ command = ["echo", "x"] }'
-    )
-    desk.file(str(desk.user_file), text)
-
-    predicted = desk.predict()
-
-    assert (predicted.code, predicted.of("warning")) == (0, {"vault_key", "login"})
-
-
-def test_the_login_keychain_of_macos_is_not_asked_and_an_info_says_when_it_is_locked(
-    desk: Desk,
-) -> None:
-    text = jobs.FOREIGN.replace(
-        "keyring.backend import KeyringBackend", "keyring.backends import macOS"
-    )
-    desk.package("manager.py", text.replace("KeyringBackend", "macOS.Keyring"))
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "manager.Manager"
-    desk.basic('"keyring:"')
-
-    predicted = desk.predict()
-
-    assert (predicted.code, predicted.of("warning")) == (0, {"auth.password"})
-    assert "finds it locked" in predicted.text
-    assert not (desk.work / "asked").exists()
-
-
-def test_the_password_of_a_redis_from_a_program_leaves_the_login_untold(desk: Desk) -> None:
-    jobs.a_stored_login_in_a_redis(desk)
-    program = desk.file("program", "#!/bin/sh\ntouch ~/ran\necho red-sesame\n", mode=0o700)
-    text = desk.user_file.read_text().replace('"file:~/redis"', f'{{ command = ["{program}"] }}')
-    desk.file(str(desk.user_file), text)
-
-    predicted = desk.predict()
-
-    assert (predicted.code, predicted.of("warning")) == (0, {"vault.password", "login"})
-    assert not (desk.folder / "ran").exists()
-
-
-def test_a_keyring_that_nobody_knows_is_not_asked(desk: Desk) -> None:
-    desk.package("manager.py", jobs.FOREIGN)
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "manager.Manager"
-    desk.basic('"keyring:"')
-
-    predicted = desk.predict()
-
-    assert predicted.of("warning") == {"auth.password"}
-    assert "manager.Manager was not asked" in predicted.text
-    assert not (desk.work / "asked").exists()
-
-
-STRANGE = {
-    "nothing": ("", "this source cannot be predicted"),
-    "raises": ("def unattended(text, context):\n    raise ValueError('sesame')", "ValueError"),
-    "late": (
-        "def unattended(text, context):\n    yield 1\n    raise ValueError('sesame')",
-        "ValueError",
-    ),
-    "rubbish": ("def unattended(text, context):\n    return ['sesame']", "no list of findings"),
-    "none": ("def unattended(text, context):\n    return None", "TypeError"),
-    "value": ("unattended = 'sesame'", "TypeError"),
-}
-
-
-@pytest.mark.parametrize("kind", STRANGE)
-def test_a_source_that_predicts_wrongly_is_named_and_not_repeated(desk: Desk, kind: str) -> None:
-    code, message = STRANGE[kind]
-    carried = f"{code}\nshelf.unattended = unattended\n" if code else ""
-    desk.package("shelf.py", f"def shelf(text, context):\n    return 'sesame'\n{carried}")
-    desk.provides("secrets", "shelf", "shelf:shelf")
-    desk.basic('"shelf:mi"')
-
-    predicted = desk.predict()
-
-    assert (predicted.code, predicted.of("warning")) == (0, {"auth.password"})
-    assert "shelf" in predicted.one("auth.password")["message"]
-    assert message in predicted.one("auth.password")["message"]
-    assert PASSWORD not in predicted.text
-
-
-@pytest.mark.parametrize("kind", STRANGE)
-def test_a_scheme_that_predicts_wrongly_is_named_and_not_repeated(desk: Desk, kind: str) -> None:
-    """One without a method has its references looked at all the same."""
-    code, message = STRANGE[kind]
-    method = code.replace("text, context", "self, context").replace("\n", "\n    ")
-    desk.package("saml.py", jobs.SAML.format(base="", more=f"    {method}"))
-    desk.provides("auth", "saml", "saml:Saml")
-    desk.profile('scheme = "saml"\nkey = "env:KEY"')
-
-    predicted = desk.predict()
-
-    assert predicted.of("warning") == {"auth"}
-    assert "the scheme saml" in predicted.one("auth")["message"] or kind == "nothing"
-    assert predicted.of("problem") == ({"auth.key"} if kind == "nothing" else set())
-    assert kind == "nothing" or message in predicted.one("auth")["message"]
-    assert PASSWORD not in predicted.text
-
-
-_INSIDE = """\
-from dataclasses import dataclass
-from gatepass import SchemeBase, SecretField
-
-@dataclass(frozen=True)
-class Inner:
-    token: SecretField
-
-@dataclass(frozen=True)
-class Saml(SchemeBase):
-    inner: Inner
-    several: list[SecretField]
-    named: dict[str, SecretField]
-    def authenticator(self, context):
-        context.resolve(a=self.inner.token, b=self.several[1], c=self.named["x"])
-        return lambda request: request
-"""
-
-
-def _saml_inside(desk: Desk) -> None:
-    desk.package("saml.py", _INSIDE)
-    desk.provides("auth", "saml", "saml:Saml")
-    desk.profile(
-        'scheme = "saml"\ninner = { token = "prompt:" }\n'
-        f'several = ["env:HOME", {{ command = ["touch", "{desk.folder}/witness"] }}]\n'
-        'named = { x = ["env:NOT_SET", "file:none"] }'
-    )
-
-
-def test_references_in_tables_and_lists_of_a_foreign_scheme_are_looked_at_too(desk: Desk) -> None:
-    _saml_inside(desk)
-
-    predicted = desk.predict()
-    job = desk.run()
-
-    assert (predicted.code, job.returncode) == (3, 3)
-    assert predicted.of("problem") == {"auth.inner.token", "auth.named.x"}
-    assert predicted.of("warning") == {"auth.several[1]"}
-    assert predicted.one("auth.named.x")["place"].endswith("profiles.toml:10:11")
-    assert predicted.one("auth.several[1]")["place"].endswith("profiles.toml:9:1")
-
-
-def test_resolve_tells_of_references_in_tables_and_lists_of_a_foreign_scheme(desk: Desk) -> None:
-    _saml_inside(desk)
-
-    text = desk.gatepass("show", "job", "--origin", "--resolve").stdout
-
-    assert '"prompt:"' in text
-    assert "       - prompt: (no answer: nobody is there" in text
-    assert "       > env:HOME (answers)\n" in text
-    assert "       - command touch (no answer: it is empty" in text
-    assert "       - env:NOT_SET (no answer: the variable NOT_SET is not set)\n" in text
-
-
-def test_a_command_in_a_list_of_a_foreign_scheme_runs_only_where_it_may(desk: Desk) -> None:
-    """A project's file runs no program, wherever in it the command stands."""
-    _saml_inside(desk)
-    other = desk.user_file.rename(desk.folder / "other.toml")
-
-    predicted = desk.predict("--config-file", str(other))
-    shown = desk.gatepass("show", "job", "--origin", "--resolve", "--config-file", str(other))
-
-    assert "auth.several[1]" in predicted.of("problem")
-    assert "a command runs only when your own file names it" in " ".join(shown.stdout.split())
-    assert not (desk.folder / "witness").exists()
-
-
-_LOUD = """\
-from gatepass import Finding
-class Loud(str):
-    def fail(self, *_): raise RuntimeError("sesame")
-    __str__ = __format__ = __eq__ = split = fail
-    __hash__ = str.__hash__
-"""
-
-
-def test_a_source_whose_attributes_fail_is_unknown_by_its_own_name(desk: Desk) -> None:
-    desk.package(
-        "shelf.py",
-        "class Shelf:\n    def __call__(self, text, context):\n        return 'sesame'\n"
-        "    def __getattr__(self, name):\n        raise RuntimeError('sesame')\nshelf = Shelf()\n",
-    )
-    desk.provides("secrets", "shelf", "shelf:shelf")
-    desk.basic('"shelf:mi"')
-
-    predicted = desk.predict()
-
-    assert "the source shelf" in predicted.one("auth.password")["message"]
-    assert predicted.of("warning") == {"auth.password"}
-    assert PASSWORD not in predicted.text
-
-
-_FAILING = "raise RuntimeError('sesame')"
-
-
-_ANYTHING: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.text() | st.integers() | st.builds(Finding, st.text(), st.text(), st.text()),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    checked = desk.check("--for", "300d")
+
+    assert checked.code == 0
+    assert "the stored login was renewed by this check" in checked.text
+
+
+# ---------------------------------------------------------------- --offline
+
+
+@pytest.mark.parametrize(
+    ("build", "ends"),
+    [
+        (jobs.a_variable_that_is_set, 0),
+        (jobs.a_prompt, 3),
+        (jobs.certificates_of_authorities_that_are_missing, 2),
+        (jobs.a_stored_login, 0),
+        (jobs.nobody_logged_in, 3),
+        (jobs.a_stored_login_that_cannot_be_renewed_and_has_ended, 3),
+        (jobs.a_token_from_elsewhere_that_is_missing, 3),
+        (jobs.a_ticket, 0),
+        (jobs.a_ticket_that_has_ended, 3),
+        (jobs.a_client_secret, 0),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
+def test_offline_asks_no_server_and_does_not_say_that_it_works(
+    desk: Desk, build: Build, ends: int
+) -> None:
+    build(desk)
+    before = desk.requests()
+
+    checked = desk.check("--offline")
+    text = desk.gatepass("check", "job", "--unattended", "--offline").stdout
+
+    assert checked.code == ends, checked.text
+    assert desk.requests() == before
+    assert "run" not in checked.of("ok")
+    assert "ok: job" not in text
+    assert ends or "no server was asked" in text
+
+
+# ---------------------------------------------------------------- what a job may find otherwise
+
+
+NOTES: list[tuple[Build, str, str]] = [
+    (jobs.a_variable_that_is_set, "variables", "MI_PASSWORD"),
+    (jobs.a_file_in_the_home_folder, "auth.password", "home folder of the user"),
+    (jobs.a_credential_of_systemd, "auth.password", "LoadCredential="),
+    (jobs.a_project_that_is_trusted, "file", "found from the working directory"),
+    (jobs.a_ticket, "variables", "KRB5_CONFIG, KRB5CCNAME"),
+    (jobs.a_keytab, "variables", "KRB5_CLIENT_KTNAME"),
+    (jobs.a_program_that_the_file_may_not_run, "file", "the job must name it too"),
+    (jobs.a_program_that_is_missing, "auth.password", "PATH of the job may lead elsewhere"),
+    (jobs.certificates_of_a_variable_that_are_missing, "variables", "REQUESTS_CA_BUNDLE"),
+]
+if sys.platform == "linux":  # the stores of others know no variables
+    NOTES.append((jobs.authorities_that_a_variable_of_openssl_names, "variables", "SSL_CERT_FILE"))
+
+
+@pytest.mark.parametrize(
+    ("build", "subject", "message"), NOTES, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_what_a_job_might_see_otherwise_is_info(
+    desk: Desk, build: Build, subject: str, message: str
+) -> None:
+    build(desk)
+
+    told = [each for each in desk.check("--offline").findings if each["verdict"] == "info"]
+
+    assert [each for each in told if each["subject"] == subject and message in each["message"]]
+
+
+@pytest.mark.parametrize(
+    ("variables", "more", "told"),
+    [
+        ({"HTTPS_PROXY": "http://u:hunter2@proxy.example.com:1"}, "", "HTTPS_PROXY"),
+        (
+            {"https_proxy": "http://proxy.example.com:1", "NO_PROXY": "mi.example.com"},
+            "",
+            "https_proxy, NO_PROXY",
+        ),
+        ({"HTTP_PROXY": "http://proxy.example.com:1"}, "", ""),
+        ({"ALL_PROXY": "http://proxy.example.com:1"}, 'proxy = "none"', ""),
+        ({"NO_PROXY": "mi.example.com"}, "", ""),
+    ],
+)
+def test_a_proxy_that_this_desks_variables_name_is_info(
+    desk: Desk, variables: dict[str, str], more: str, told: str
+) -> None:
+    desk.profile('scheme = "anonymous"', more, url="https://mi.example.com")
+    desk.environ |= variables
+
+    checked = desk.check("--offline")
+
+    notes = [each["message"] for each in checked.findings if each["subject"] == "variables"]
+    assert [each.partition(":")[0] for each in notes] == [told] * bool(told)
+    assert "hunter2" not in checked.text
+
+
+def test_variables_on_the_way_to_the_provider_are_info(desk: Desk) -> None:
+    """Also where the server needs none of them."""
+    desk.environ |= {"HTTPS_PROXY": "http://proxy.example.com:1", "CURL_CA_BUNDLE": "/no/such.pem"}
+    desk.profile(
+        'scheme = "oidc"\nissuer = "https://login.example.com"\nclient_id = "x"',
+        'proxy = "none"\ntls.verify = false',
+    )
+
+    message = desk.check("--offline").one("variables")["message"]
+
+    assert message.startswith("HTTPS_PROXY, CURL_CA_BUNDLE:")
+
+
+def test_a_file_beside_the_profiles_needs_no_note(desk: Desk) -> None:
+    jobs.a_file_beside_the_profiles(desk)
+
+    assert desk.check().of("info") == set()
+
+
+def test_a_profile_and_paths_from_variables_are_info(desk: Desk) -> None:
+    desk.environ |= {
+        "GATEPASS_PROFILES__JOB__URL": "https://mi.example.com",
+        "GATEPASS_PROFILES__JOB__AUTH__SCHEME": "bearer",
+        "GATEPASS_PROFILES__JOB__AUTH__TOKEN": "file:token",
+        "GATEPASS_ALLOW_COMMANDS": "1",
+    }
+    desk.file("work/token", "abc")
+
+    checked = desk.check("--offline")
+
+    assert checked.of("info") == {"variables", "auth.token"}
+    assert "working directory" in checked.one("auth.token")["message"]
+    assert all(
+        name in checked.one("variables")["message"]
+        for name in desk.environ
+        if name.startswith("GATEPASS_")
+    )
+
+
+# ---------------------------------------------------------------- the process apart
+
+
+_WITNESS = """\
+import json, os, sys
+def shelf(text, context):
+    print("a plug-in prints")
+    with open(os.path.expanduser("~/seen"), "w") as file:
+        json.dump({
+            "leader": os.getsid(0) == os.getpid(),
+            "input": sys.stdin.read(),
+            "imports from the working directory": not sys.flags.safe_path,
+            "desktop": [name for name in text.split(",") if name in os.environ],
+            "why": context.terminal.why_not_ask(),
+        }, file)
+    return "sesame"
+"""
+
+
+def test_nobody_is_there_whatever_this_shell_says(desk: Desk) -> None:
+    desk.environ["GATEPASS_NO_INPUT"] = "0"
+    desk.package("shelf.py", _WITNESS)
+    desk.provides("secrets", "shelf", "shelf:shelf")
+    desk.basic(f'"shelf:{",".join(OF_A_DESKTOP)}"')
+
+    checked = desk.check()
+
+    assert checked.code == 0, checked.text
+    assert json.loads((desk.folder / "seen").read_text()) == {
+        "leader": True,
+        "input": "",
+        "imports from the working directory": False,
+        "desktop": [],
+        "why": "GATEPASS_NO_INPUT forbids asking",
+    }
+
+
+def test_a_warning_of_the_run_is_told_once(desk: Desk) -> None:
+    ca = desk.peer("ca")
+    desk.file("mi", PASSWORD)
+    server = desk.server(certificate=(ca.server.chain, ca.server.key))
+    desk.basic('"file:~/mi"', "tls = { verify = false }", url=server.url)
+    desk.environ["GATEPASS_JOP"] = "1"
+
+    checked = desk.check()
+
+    assert (checked.code, checked.of("warning")) == (0, {"run"})
+    assert checked.text.count("tls.verify") == 1
+    assert checked.text.count("GATEPASS_JOP") == 1
 
 
 # ---------------------------------------------------------------- the command
 
 
-def test_without_a_name_every_profile_is_predicted_and_a_broken_one_weighs_more(
-    desk: Desk,
-) -> None:
+def test_without_a_name_it_is_the_default_profile(desk: Desk) -> None:
     jobs.a_prompt(desk)
-    text = desk.user_file.read_text()
-    desk.file(
-        str(desk.user_file),
-        text + '[profiles.free]\nurl = "http://localhost"\nauth = { scheme = "anonymous" }\n',
-    )
-    valid = desk.gatepass("validate", "--unattended", "--json")
-    desk.file(str(desk.user_file), desk.user_file.read_text() + "pasword = 1\n")
-    broken = desk.gatepass("validate", "--unattended", "--json")
 
-    assert (valid.returncode, broken.returncode) == (3, 2)
-    assert [each["profile"] for each in json.loads(valid.stdout)] == ["job"]
-    assert [(each["profile"], each["verdict"]) for each in json.loads(broken.stdout)] == [
-        ("free", "problem"),
-        ("job", "problem"),
-    ]
+    done = desk.gatepass("check", "--unattended", "--json")
+
+    told = json.loads(done.stdout)
+    assert done.returncode == 3
+    assert (told["profile"], told["ok"], told["exit_code"]) == ("job", False, 3)
 
 
 def test_a_project_that_is_not_trusted_is_an_error_as_ever(desk: Desk) -> None:
@@ -565,58 +482,32 @@ def test_a_project_that_is_not_trusted_is_an_error_as_ever(desk: Desk) -> None:
     desk.work.mkdir()
     desk.user_file.rename(desk.work / "gatepass.toml")
 
-    done = desk.gatepass("validate", "job", "--unattended")
+    done = desk.gatepass("check", "job", "--unattended")
 
     assert done.returncode == 2
     assert "gatepass trust" in done.stderr
 
 
-def test_before_a_person_nobody_is_asked(desk: Desk) -> None:
-    desk.basic('"prompt:"')
-    environ = desk.environ | {"PYTHONPATH": SOURCES, "GATEPASS_NO_INPUT": "0"}
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "job", "--for", "8h"],
+        ["check", "job", "--offline"],
+        ["check", "job", "--unattended", "--for", "soon"],
+        ["check", "job", "--unattended", "--redacted"],
+    ],
+)
+def test_an_option_that_belongs_to_nothing_is_refused(desk: Desk, arguments: list[str]) -> None:
+    jobs.a_variable_that_is_set(desk)
 
-    with terminal((*ARGV, "validate", "job", "--unattended"), environ) as child:
-        code = ended(child)
-        shown = screen(child)
-
-    assert code == 3
-    assert "it needs a person" in shown
-    assert "password of alice" not in shown
-
-
-def test_a_source_of_another_package_hears_that_nobody_is_there(desk: Desk) -> None:
-    desk.environ["GATEPASS_NO_INPUT"] = "0"
-    desk.package(
-        "shelf.py",
-        "from gatepass import Finding\ndef shelf(text, context):\n    return ''\n"
-        "def look(text, context):\n"
-        "    return [Finding('info', 'x', str(context.terminal.why_not_ask()))]\n"
-        "shelf.unattended = look\n",
-    )
-    desk.provides("secrets", "shelf", "shelf:shelf")
-    desk.basic('"shelf:mi"')
-
-    assert "forbids asking" in desk.predict().one("auth.password")["message"]
+    assert desk.gatepass(*arguments).returncode == 2
 
 
-@pytest.mark.parametrize("variables", [{"CI": "true"}, {"GATEPASS_NO_INPUT": "1"}, {}])
-def test_whether_somebody_may_be_asked_here_does_not_matter(
-    desk: Desk, variables: dict[str, str]
-) -> None:
-    jobs.a_prompt(desk)
-    desk.environ |= variables
+@pytest.mark.parametrize("name", [[], ["job"]], ids=str)
+def test_validate_unattended_names_the_command(desk: Desk, name: list[str]) -> None:
+    jobs.a_variable_that_is_set(desk)
 
-    assert desk.predict().findings[-1]["message"].endswith("it needs a person")
+    done = desk.gatepass("validate", *name, "--unattended", "--for", "8h")
 
-
-def test_a_scheme_of_another_package_that_cannot_be_loaded_makes_the_profile_invalid(
-    desk: Desk,
-) -> None:
-    desk.package("saml.py", "import no_such_module\n")
-    desk.provides("auth", "saml", "saml:Saml")
-    desk.profile('scheme = "saml"')
-
-    predicted = desk.predict()
-
-    assert (predicted.code, desk.run().returncode) == (2, 2)
-    assert "ModuleNotFoundError at saml.py:1" in predicted.findings[0]["message"]
+    assert done.returncode == 2
+    assert " ".join(["gatepass check", *name, "--unattended"]) in done.stderr

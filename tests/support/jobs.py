@@ -1,4 +1,4 @@
-"""A person's desk, a timer that runs the person's jobs, and the profiles of many such jobs.
+"""A person's desk, and the profiles of many jobs that a timer is to run.
 
 What surrounds a profile is real: files and their permissions, variables, keyrings, tickets, stored
 logins, packages that are missing.
@@ -30,22 +30,12 @@ USERS = {"alice": PASSWORD, "CORP\\alice": PASSWORD}
 # What a job has of a desktop: nothing.
 OF_A_DESKTOP = ("DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "XDG_RUNTIME_DIR")
 
-_RUN = """\
-import sys
-from gatepass import GatepassError, Session
-try:
-    with Session.from_profile("job") as mi:
-        sys.exit(not mi.check().ok)
-except GatepassError as error:
-    print(error, file=sys.stderr)
-    sys.exit(error.exit_code)
-"""
 _BLOCKER = """\
 import os, sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in os.environ["BLOCKED"].split():
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Blocker())
 """
 _BROWSER = """\
@@ -60,15 +50,6 @@ class Manager(WinVaultKeyring):
     def get_password(self, service, username):
         return "{0}" if "{0}" != "None" else None
 """
-FOREIGN = """\
-from keyring.backend import KeyringBackend
-class Manager(KeyringBackend):
-    priority = 9
-    def get_password(self, service, username):
-        open("asked", "w").close()
-    def set_password(self, service, username, password):
-        raise AssertionError
-"""
 PLAIN = """\
 from keyring.backend import KeyringBackend
 class PlaintextKeyring(KeyringBackend):
@@ -81,8 +62,8 @@ class PlaintextKeyring(KeyringBackend):
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """What the command predicts."""
+class Checked:
+    """What ``check --unattended`` says."""
 
     code: int
     findings: list[dict[str, str]]
@@ -95,10 +76,15 @@ class Predicted:
         (found,) = (each for each in self.findings if each["subject"] == subject)
         return found
 
+    @property
+    def problems(self) -> str:
+        told = [each for each in self.findings if each["verdict"] == "problem"]
+        return "\n".join(f"{each['subject']}: {each['message']}\n{each['hint']}" for each in told)
+
 
 @dataclass
 class Desk:
-    """A person's home, with servers at hand; and a timer that runs jobs of the same user."""
+    """A person's home, with servers at hand."""
 
     folder: Path
     environ: dict[str, str]
@@ -169,21 +155,12 @@ class Desk:
         """Run the keyring package's own command at the desk."""
         return self._run([sys.executable, "-m", "keyring", *arguments], self.environ, stdin=stdin)
 
-    def predict(self, *options: str, name: str = "job") -> Predicted:
-        arguments = ("validate", name, "--unattended", *options)
-        as_json, as_text = (self.gatepass(*arguments, *more) for more in (["--json"], []))
-        assert as_json.returncode == as_text.returncode
-        assert "Traceback" not in as_text.stderr + as_json.stderr
-        text = as_text.stdout + as_text.stderr + as_json.stdout + as_json.stderr
-        return Predicted(as_json.returncode, json.loads(as_json.stdout), text)
-
-    def run(self) -> "subprocess.CompletedProcess[str]":
-        """Run the job as a timer does: no terminal, no desktop, and standard input is closed."""
-        environ = {key: self.environ[key] for key in self.environ.keys() - set(OF_A_DESKTOP)}
-        script = self.file("job.py", _RUN)
-        return self._run(
-            ["sh", "-c", f'exec "$0" {quote(str(script))} <&-', sys.executable], environ
-        )
+    def check(self, *options: str, name: str = "job") -> Checked:
+        """Run ``check --unattended`` at the desk."""
+        done = self.gatepass("check", name, "--unattended", "--json", *options)
+        assert "Traceback" not in done.stderr
+        told = json.loads(done.stdout) if done.stdout else {"findings": []}
+        return Checked(done.returncode, told["findings"], done.stdout + done.stderr)
 
     def _run(
         self, argv: list[str], environ: dict[str, str], stdin: str = ""
@@ -202,11 +179,6 @@ class Desk:
             check=False,
         )
 
-    def content(self) -> dict[str, bytes]:
-        """All that lies in the home."""
-        files = (path for path in self.folder.rglob("*") if path.is_file())
-        return {str(path): path.read_bytes() for path in files if os.access(path, os.R_OK)}
-
 
 # ---------------------------------------------------------------- the cases
 
@@ -217,8 +189,8 @@ class Case:
 
     Attributes:
         build: makes it.
-        problem: the subject of what would fail; empty where the job runs.
-        ends: what the job ends with.
+        problem: a word of what is wrong; empty where the job runs.
+        ends: what a run ends with.
     """
 
     build: Callable[[Desk], None]
@@ -407,7 +379,6 @@ def a_program_that_the_file_may_not_run(desk: Desk) -> None:
 
 @case()
 def a_file_after_a_program(desk: Desk) -> None:
-    """What cannot be told does not matter where something after it answers."""
     desk.file("mi", PASSWORD)
     desk.basic('[{ command = ["false"] }, "file:~/mi"]')
 
@@ -448,7 +419,7 @@ def certificates_of_authorities_that_are_none(desk: Desk) -> None:
     desk.basic('"file:~/mi"', f'tls = {{ ca_file = "{path}" }}')
 
 
-@case("tls.client_cert", ends=2)
+@case("/no/such.key", ends=2)
 def a_key_that_is_missing(desk: Desk) -> None:
     ca: CertificateAuthority = desk.peer("ca")
     desk.file("mi", PASSWORD)
@@ -456,7 +427,7 @@ def a_key_that_is_missing(desk: Desk) -> None:
     desk.basic('"file:~/mi"', f"tls = {{ {keys} }}")
 
 
-@case("tls.client_key", ends=2)
+@case("/no/such.key", ends=2)
 def a_key_with_a_passphrase_that_is_missing(desk: Desk) -> None:
     ca: CertificateAuthority = desk.peer("ca")
     desk.file("mi", PASSWORD)
@@ -465,7 +436,7 @@ def a_key_with_a_passphrase_that_is_missing(desk: Desk) -> None:
     desk.basic('"file:~/mi"', f'tls = {{ {keys}, client_key_password = "file:~/passphrase" }}')
 
 
-@case("tls.client_cert", ends=2)
+@case("/no/such.pem", ends=2)
 def a_certificate_that_is_missing_beside_a_key_with_a_passphrase(desk: Desk) -> None:
     ca: CertificateAuthority = desk.peer("ca")
     desk.file("mi", PASSWORD)
@@ -474,7 +445,7 @@ def a_certificate_that_is_missing_beside_a_key_with_a_passphrase(desk: Desk) -> 
     desk.basic('"file:~/mi"', f'tls = {{ {keys}, client_key_password = "file:~/passphrase" }}')
 
 
-@case("tls.client_cert", ends=2)
+@case("no passphrase is given", ends=2)
 def a_key_whose_passphrase_nobody_names(desk: Desk) -> None:
     encrypted = desk.peer("ca").encrypted_client
     desk.file("mi", PASSWORD)
@@ -866,7 +837,7 @@ def a_project_that_is_trusted(desk: Desk) -> None:
     assert desk.gatepass("trust", "--yes").returncode == 0
 
 
-@case("auth.password", ends=2)
+@case("shelf.py:1", ends=2)
 def a_source_of_another_package_that_cannot_be_loaded(desk: Desk) -> None:
     """A run ends there, although the alternative after it would answer."""
     desk.file("mi", PASSWORD)
@@ -876,13 +847,11 @@ def a_source_of_another_package_that_cannot_be_loaded(desk: Desk) -> None:
 
 
 @case("auth.password")
-def a_source_of_another_package_that_predicts_a_problem(desk: Desk) -> None:
+def a_source_of_another_package_that_does_not_answer(desk: Desk) -> None:
     desk.package(
         "shelf.py",
-        "from gatepass import Finding, SecretUnavailable\n"
-        "def shelf(text, context):\n    raise SecretUnavailable('the shelf is empty')\n"
-        "shelf.unattended = lambda text, context: "
-        "[Finding('problem', context.field, 'the shelf is empty')]\n",
+        "from gatepass import SecretUnavailable\n"
+        "def shelf(text, context):\n    raise SecretUnavailable('the shelf is empty')\n",
     )
     desk.provides("secrets", "shelf", "shelf:shelf")
     desk.basic('"shelf:mi"')
@@ -890,7 +859,6 @@ def a_source_of_another_package_that_predicts_a_problem(desk: Desk) -> None:
 
 @case("auth.key")
 def a_scheme_of_another_package(desk: Desk) -> None:
-    """Derived from SchemeBase it has its references looked at, without a method of its own."""
     desk.package("saml.py", SAML.format(base="(SchemeBase)", more=""))
     desk.provides("auth", "saml", "saml:Saml")
     desk.profile('scheme = "saml"\nkey = "env:KEY"')

@@ -13,7 +13,7 @@ from gatepass._session.resolve import context_of_field
 from gatepass._system.context import RunContext
 from gatepass.auth import field_of, value_of
 from gatepass.auth._password import logon_name
-from gatepass.errors import GatepassError, SecretUnavailable
+from gatepass.errors import GatepassError, NobodyThere, SecretUnavailable
 from gatepass.secrets import Secret, SecretRef
 
 # Sources that ask no person and start no program.
@@ -70,16 +70,17 @@ def probe(
 ) -> tuple[Probed, ...]:
     """Say for each secret reference of a profile which alternative would be used here, and why.
 
-    Asks variables, files and the keyring, in the order of the alternatives up to the first that
-    answers, and throws the answers away. Asks no person: for ``prompt:`` the result is whether
-    somebody is there, and a keyring that could show a dialog is not asked. Commands run where a
-    session would run them.
+    Asks the sources as a run without a person does, in the order of the alternatives up to the
+    first that answers, and throws the answers away. Where a source would ask a person, the result
+    is whether somebody is there; a keyring that could show a dialog is not asked. Commands run
+    where a session would run them.
 
     Args:
         profile: the profile, as :func:`gatepass.load_profile` returns it.
         environ: the environment variables; ``os.environ`` when not given.
         interactive: whether a person may be asked; None looks.
-        run_commands: false runs no command; the result is then ``not run``.
+        run_commands: false runs no command and asks no source of another package; the result is
+            then ``not run``.
     """
     run = RunContext.of(environ, interactive)
     return tuple(Prober(run).probed(profile, run_commands=run_commands))
@@ -137,7 +138,10 @@ class Prober:
         self._keyring: list[tuple[State, str] | None] = []  # what holds of all its entries
 
     def answers(self, profile: Profile) -> list[Answer]:
-        """Return what became of each alternative of each reference; runs no program."""
+        """Return what became of each alternative of each reference; runs no program.
+
+        A source of another package may be one, so it is not asked either.
+        """
         return [
             self._answer(profile, field_of(dotted), one, run_commands=False)
             for dotted, reference in references(profile)
@@ -164,8 +168,6 @@ class Prober:
                 told.append(Answer(profile.name, field, str(one), "not needed"))
                 continue
             answer = self._answer(profile, field, one, run_commands=run_commands)
-            if one.alternatives[0][0] == "prompt" and answer.note:
-                answer = replace(answer, state="no answer", note=f"nobody is there: {answer.note}")
             told.append(answer)
             if answer.state in {"answers", "asks a person"}:
                 used = answer.reference
@@ -182,11 +184,9 @@ class Prober:
         self, profile: Profile, field: str, one: SecretRef, *, run_commands: bool
     ) -> tuple[State, str]:
         source, _ = one.alternatives[0]
-        user = None
-        if source == "prompt":
-            return "asks a person", self._run.terminal.why_not_ask() or ""
-        if source not in QUIET and not (source == "command" and run_commands):
+        if source not in QUIET | {"prompt"} and not run_commands:
             return "not run", _why_not_run(one, profile)
+        user = None
         try:
             if source == "keyring" and (refused := self._keyring_refuses(profile)):
                 return refused
@@ -194,6 +194,9 @@ class Prober:
             one.resolve(context_of_field(profile, field, self._silent, user))
         except _NotAsked as error:
             return "not run", error.message
+        except NobodyThere:
+            why = self._run.terminal.why_not_ask()
+            return ("no answer", f"nobody is there: {why}") if why else ("asks a person", "")
         except GatepassError as error:
             note = error.message.removeprefix(f"{str(one).rstrip(':')}: ")
             return "no answer", note.replace(user, "(user_name)") if user else note

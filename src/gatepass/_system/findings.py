@@ -1,6 +1,6 @@
 """Findings: what an examination says, one thing at a time.
 
-`check`, `validate --unattended` and the examination of the machine collect these and go on, where
+`check` and the examination of the machine collect these and go on, where
 an error would stop at the first.
 """
 

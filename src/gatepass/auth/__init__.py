@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from gatepass._system.findings import Finding
 from gatepass._system.terminal import Terminal
 from gatepass.secrets import Secret, SecretRef
 
@@ -84,46 +83,13 @@ class AuthContext:
     allow_insecure_keyring: bool = False
 
 
-class Predictor(Protocol):
-    """Says what of references would fail in a run without a person."""
-
-    def __call__(self, **fields: object) -> tuple[Finding, ...]:
-        """Look at each field that is a reference; see :attr:`UnattendedContext.predict`."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnattendedContext:
-    """What a scheme may look at to predict a run without a person.
-
-    Attributes:
-        profile_name: the profile's name.
-        origin: scheme, host and port of its URL.
-        predict: says what of fields would fail: ``predict(user_name=self.user_name)``. References
-            in tables and lists count too; what is none is passed over. Asks no person and shows
-            no dialog.
-        vault: returns the vault, for schemes that keep tokens. It opens at its first use.
-        environ: the environment variables.
-        clock: the wall clock, in seconds since 1970.
-        until: how long what is there now has to last, in seconds since 1970.
-    """
-
-    profile_name: str
-    origin: str
-    predict: Predictor
-    vault: "Callable[[], Vault]"
-    environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
-    clock: Callable[[], float]
-    until: float
-
-
 class Scheme(Protocol):
     """One way to log on. A frozen dataclass; its fields are the TOML keys of ``[auth]``.
 
     A scheme may carry three class variables that the session and ``check`` read:
     ``sends_credentials`` (false only for ``anonymous``), ``answers``, the names of the
     WWW-Authenticate schemes that it can answer, in lower case, and ``connection_bound``, true
-    where the login takes several messages or belongs to a connection. And it may have a method
-    ``unattended``, as :class:`SchemeBase` has it.
+    where the login takes several messages or belongs to a connection.
     """
 
     def authenticator(self, context: AuthContext) -> "Authenticator":
@@ -147,27 +113,6 @@ class SchemeBase:
     answers: ClassVar[frozenset[str]] = frozenset()
     connection_bound: ClassVar[bool] = False
 
-    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        """Say what would fail in a run without a person: by default, of its references.
-
-        Opens no connection to the server, asks no person, shows no dialog and changes nothing.
-        """
-        names = [each.name for each in fields(self)]  # type: ignore[arg-type] # any scheme is one
-        return context.predict(**{name: getattr(self, name) for name in names})
-
-
-def missing_package(module: str, scheme: str) -> tuple[Finding, ...]:
-    """Say that a scheme's package cannot be imported; nothing where it can. Imports it."""
-    from importlib import import_module
-
-    try:
-        import_module(module)
-    except (ImportError, OSError) as error:
-        message = f"{scheme} needs the package {module}, which fails with {type(error).__name__}"
-        hint = f"install it where the job runs: pip install {module.replace('_', '-')}"
-        return (Finding("problem", module, message, hint),)
-    return ()
-
 
 def sends_credentials(scheme: object) -> bool:
     """Whether a scheme, or its class, sends credentials; only a plain False says no."""
@@ -183,11 +128,6 @@ def answers_of(scheme: object) -> frozenset[str]:
     """Return the WWW-Authenticate schemes that a scheme can answer; empty where it does not say."""
     found = _class_attribute(scheme, "answers")
     return found if isinstance(found, frozenset) else frozenset()
-
-
-def predicts_itself(scheme: object) -> bool:
-    """Whether a scheme has a method ``unattended``."""
-    return _class_attribute(scheme, "unattended") is not None
 
 
 def value_of(scheme: object, name: str) -> Any:

@@ -1,5 +1,6 @@
 """Kerberos by GSSAPI outside of Windows, for the scheme autologon."""
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,6 @@ from typing import Any, Final
 
 from gatepass._system.findings import Finding
 from gatepass._system.text import local_time
-from gatepass.auth import UnattendedContext
 from gatepass.auth._negotiate import NAME_HINT, Context, MakeContext, TranslatedContext
 from gatepass.errors import GatepassError, LoginRequired
 
@@ -118,31 +118,87 @@ _ENDS_HINT: Final = (
 _KINIT_HINT: Final = "let the job first run: kinit -k -t /path/to/robot.keytab PRINCIPAL"
 
 
-def predict_login(principal: str | None, context: UnattendedContext) -> Iterator[Finding]:
-    """Say what a run without a person misses: a keytab, or a ticket that lasts long enough."""
-    try:
-        gssapi = _import_gssapi()
-    except GatepassError as error:
-        yield Finding("problem", "gssapi", error.message, error.hint)
+def check_ticket(
+    principal: str | None, environ: Mapping[str, str], *, now: float, until: float
+) -> Iterator[Finding]:
+    """Say whether what a run has just used lasts. Asks the KDC where a keytab has to.
+
+    A ticket that was made from a keytab hides for hours that the keytab is outdated.
+
+    Raises:
+        GatepassError: the KDC does not take the keytab's key; and as :func:`find_login`.
+    """
+    gssapi = _import_gssapi()
+    ticket, keytab = _find_ticket(gssapi, principal), _keytab_of(environ)
+    if _ends(ticket, now) >= until or keytab is None:
+        yield _judge_ticket(ticket, now, until)
         return
-    named = context.environ.get("KRB5_CLIENT_KTNAME")
-    keytab = named or _default_keytab()
-    logs_on = False if keytab is None else _holds_key(gssapi, keytab, principal)
-    deciding = ["KRB5_CLIENT_KTNAME"] if logs_on else ["KRB5CCNAME"]
-    if logs_on is None:
-        deciding = ["KRB5_CLIENT_KTNAME", "KRB5CCNAME"]
-    for variable in ("KRB5_CONFIG", *deciding):
-        if context.environ.get(variable):
-            yield Finding("info", variable, "it is set here; the job must set it too")
-    if logs_on:
+    holds_key = _holds_key(gssapi, keytab, principal)
+    if holds_key:
+        _make_ticket(gssapi, keytab, principal)
         yield Finding("ok", "keytab", f"{keytab} logs on")
         return
-    if logs_on is None:
+    if holds_key is None:
         yield Finding("warning", "keytab", _cannot_tell(keytab), _KINIT_HINT)
-    elif named:
-        message = f"KRB5_CLIENT_KTNAME names {named}, which holds no key that can be used"
-        yield Finding("info", "keytab", message)
-    yield _predict_ticket(gssapi, principal, context)
+    yield _judge_ticket(ticket, now, until)
+
+
+def check_ticket_offline(
+    principal: str | None, environ: Mapping[str, str], *, now: float, until: float
+) -> Iterator[Finding]:
+    """Say the same without asking the KDC.
+
+    Raises:
+        LoginRequired: there is no keytab and no ticket, or the ticket has expired.
+        GatepassError: GSSAPI is not installed.
+    """
+    gssapi = _import_gssapi()
+    keytab = _keytab_of(environ)
+    holds_key = False if keytab is None else _holds_key(gssapi, keytab, principal)
+    if holds_key:
+        message = f"{keytab} holds a key; whether the KDC takes it was not asked"
+        yield Finding("warning", "keytab", message)
+        return
+    if holds_key is None:
+        yield Finding("warning", "keytab", _cannot_tell(keytab), _KINIT_HINT)
+    yield _judge_ticket(_find_ticket(gssapi, principal), now, until)
+
+
+def _judge_ticket(ticket: "KerberosLogin", now: float, until: float) -> Finding:
+    if ticket.seconds is None:
+        return Finding("ok", "ticket", f"a ticket of {ticket.principal} is there")
+    when = local_time(now + ticket.seconds)
+    if _ends(ticket, now) < until:
+        message = f"the ticket of {ticket.principal} ends at {when}"
+        return Finding("problem", "ticket", message, _ENDS_HINT)
+    return Finding("ok", "ticket", f"a ticket of {ticket.principal} is there until {when}")
+
+
+def _ends(ticket: "KerberosLogin", now: float) -> float:
+    return math.inf if ticket.seconds is None else now + ticket.seconds
+
+
+def _make_ticket(gssapi: Any, keytab: str, principal: str | None) -> None:
+    """Make a ticket from a keytab and forget it. Asks the KDC."""
+    name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)
+    store = {"client_keytab": keytab, "ccache": "MEMORY:gatepass-check"}
+    try:
+        found = gssapi.Credentials(
+            name=name, usage="initiate", mechs=[gssapi.MechType.kerberos], store=store
+        )
+        _ = found.lifetime  # asks the KDC
+    except gssapi.exceptions.GSSError as error:
+        text = " ".join(str(error).split())
+    else:
+        return
+    raise LoginRequired(
+        f"the keytab {keytab} does not log on: {text}",
+        hint="make it anew: a keytab ends with each change of the account's password",
+    )
+
+
+def _keytab_of(environ: Mapping[str, str]) -> str | None:
+    return environ.get("KRB5_CLIENT_KTNAME") or _default_keytab()
 
 
 def _default_keytab() -> str | None:
@@ -189,21 +245,6 @@ def _cannot_tell(keytab: str | None) -> str:
     return f"whether {keytab} logs on cannot be told here: GSSAPI has no credential stores"
 
 
-def _predict_ticket(gssapi: Any, principal: str | None, context: UnattendedContext) -> Finding:
-    try:
-        found = _find_ticket(gssapi, principal)
-    except GatepassError as error:
-        return Finding("problem", "ticket", error.message, error.hint)
-    if found.seconds is None:
-        return Finding("ok", "ticket", f"a ticket of {found.principal} is there")
-    ends = context.clock() + found.seconds
-    when = local_time(ends)
-    if ends < context.until:
-        message = f"the ticket of {found.principal} ends at {when}"
-        return Finding("problem", "ticket", message, _ENDS_HINT)
-    return Finding("ok", "ticket", f"a ticket of {found.principal} is there until {when}")
-
-
 @dataclass(frozen=True, slots=True)
 class KerberosLogin:
     """What logs on by Kerberos on this computer, now.
@@ -227,7 +268,7 @@ def find_login(environ: Mapping[str, str]) -> KerberosLogin:
         GatepassError: GSSAPI is not installed.
     """
     gssapi = _import_gssapi()
-    keytab = environ.get("KRB5_CLIENT_KTNAME") or _default_keytab()
+    keytab = _keytab_of(environ)
     logs_on = False if keytab is None else _holds_key(gssapi, keytab, None)
     if keytab is not None and logs_on:
         return KerberosLogin("", keytab=keytab)

@@ -1,9 +1,7 @@
 """The logged-on user of Windows by SSPI (pyspnego), for the scheme autologon."""
 
-from collections.abc import Iterator
 from typing import Final
 
-from gatepass._system.findings import Finding
 from gatepass.auth._handshake import keep_tokens_out_of_logs
 from gatepass.auth._negotiate import NAME_HINT, Context, MakeContext, TranslatedContext
 from gatepass.errors import GatepassError, LoginRequired
@@ -76,21 +74,3 @@ _LOGON_HINT: Final = (
 _NO_LOGON: Final = frozenset({0x8009030D, 0x8009030E, 1312, 0x80070520})
 # SEC_E_TARGET_UNKNOWN, SEC_E_WRONG_PRINCIPAL
 _NO_SUCH_NAME: Final = frozenset({0x80090303, 0x80090322})
-
-
-def predict_login(principal: str | None) -> Iterator[Finding]:
-    """Say what a run without a person misses on Windows."""
-    try:
-        context_maker(principal, delegate=False)
-    except GatepassError as error:
-        yield Finding("problem", "principal", error.message, error.hint)
-    except ImportError:
-        yield Finding(
-            "problem", "spnego", "the package pyspnego is missing", "pip install pyspnego"
-        )
-    else:
-        message = (
-            "the account of the job logs on, so its password must be stored: in the Task "
-            'Scheduler do not tick "Do not store password"'
-        )
-        yield Finding("info", "account", message)

@@ -5,14 +5,12 @@ a ticket of ``kinit`` or a keytab.
 """
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from gatepass._system.findings import Finding
-from gatepass.auth import AuthContext, SchemeBase, UnattendedContext, _kerberos, _sspi
+from gatepass.auth import AuthContext, SchemeBase, _kerberos, _sspi
 from gatepass.auth._handshake import (
     REFUSED,
     OneConnection,
@@ -63,12 +61,6 @@ class Autologon(SchemeBase):
         library = _sspi if sys.platform == "win32" else _kerberos
         make_context = library.context_maker(self.principal, delegate=self.delegate)
         return _NegotiateAuth(make_context, channel_binding=self.channel_binding)
-
-    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        """Look for what logs on: the account on Windows; elsewhere a keytab, or a ticket."""
-        if sys.platform == "win32":
-            return _sspi.predict_login(self.principal)
-        return _kerberos.predict_login(self.principal, context)
 
 
 class _NegotiateAuth:

@@ -1,12 +1,10 @@
 """``scheme = "credentials"``: a user name and a password, by the scheme that the server offers."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gatepass._system import log
-from gatepass._system.findings import Finding
-from gatepass.auth import AuthContext, SchemeBase, UnattendedContext, missing_package
+from gatepass.auth import AuthContext, SchemeBase
 from gatepass.auth._handshake import can_answer, offered_schemes, resend
 from gatepass.auth._password import basic_header, name_and_password
 from gatepass.auth.ntlm import NtlmAuth
@@ -46,10 +44,6 @@ class Credentials(SchemeBase):
         """
         name, password = name_and_password(context, self.user_name, self.password, self.domain)
         return _CredentialsAuth(name, password, channel_binding=self.channel_binding)
-
-    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        """Say which of its references would fail, and whether it can speak NTLM."""
-        return (*super().unattended(context), *missing_package("requests_ntlm", "credentials"))
 
 
 class _CredentialsAuth:

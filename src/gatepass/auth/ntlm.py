@@ -1,11 +1,9 @@
 """``scheme = "ntlm"``: NTLM with a user name and a password, on every system (requests-ntlm)."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gatepass._system.findings import Finding
-from gatepass.auth import AuthContext, SchemeBase, UnattendedContext, missing_package
+from gatepass.auth import AuthContext, SchemeBase
 from gatepass.auth._handshake import (
     REFUSED,
     OneConnection,
@@ -54,10 +52,6 @@ class Ntlm(SchemeBase):
         """
         name, password = name_and_password(context, self.user_name, self.password, self.domain)
         return NtlmAuth(name, password, channel_binding=self.channel_binding)
-
-    def unattended(self, context: UnattendedContext) -> Iterable[Finding]:
-        """Say which of its references would fail, and whether it can speak NTLM."""
-        return (*super().unattended(context), *missing_package("requests_ntlm", "ntlm"))
 
 
 class _NtlmNotAccepted(GatepassError):

@@ -318,7 +318,8 @@ def finding(found: Finding) -> None:
     margin = f"{found.verdict:<{_MARGIN - 1}} "
     hint = found.hint.split("\n") if found.hint else []
     columns = _columns(sys.stdout)
-    for text in (f"{found.subject}: {place}{found.message}", *hint):
+    message = f"{found.subject}: {place}{found.message}".split("\n")
+    for text in (*message, *hint):
         clean = printable(text.strip().expandtabs(4))
         pasted = text.startswith("    ")
         for part in folded(clean, columns - _MARGIN) if columns and not pasted else [clean]:

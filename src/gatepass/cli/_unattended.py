@@ -1,259 +1,216 @@
-"""What would fail in a run without a person, profile by profile.
+"""``gatepass check --unattended``: a run as a job makes it, in a process of its own.
 
-A person at a desk asks; cron, the Task Scheduler or a cluster will run. Each source and each scheme
-says for itself what would fail; here they are asked, all of them, and what belongs to the
-profile as a whole is looked at. No person is asked, no dialog shown, no connection opened to the
-profile's server, no program run, nothing changed.
+The process has no terminal, no desktop and a session of its own. It is this module, started with
+what to do as its argument; the last line of its output is what came of it.
 """
 
-import re
+import contextlib
+import json
+import os
+import signal
+import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from functools import cached_property, partial
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from gatepass._config.layer import Layer, Layers, is_project
-from gatepass._config.profile import Profile
-from gatepass._net.proxy import Proxy
-from gatepass._net.tls import ClientCertificate, TlsContexts, TlsSettings, authorities_of
-from gatepass._session.probe import user_of
-from gatepass._session.resolve import context_of_field
-from gatepass._session.vault_config import vault_of
+from gatepass._config.layer import Layers, is_project
+from gatepass._config.profile import Profile, references
+from gatepass._system.context import RunContext
 from gatepass._system.findings import Finding
-from gatepass.auth import UnattendedContext, field_of, predicts_itself, references_in, value_of
-from gatepass.cli._context import Context
-from gatepass.errors import GatepassError, ProfileError
-from gatepass.secrets import Secret, SecretRef, findings_of
+from gatepass.auth import value_of
+from gatepass.errors import GatepassError, GatepassWarning
+from gatepass.secrets import SecretRef
 
-# What can be asked for a user name without a dialog.
-_QUIET: Final = frozenset({"env", "file"})
-_INDEX: Final = re.compile(r"\[[0-9]+\]")
-_SET_HERE: Final = "set here; the job must set it too"
+# By which programs find the desktop, its D-Bus and its windows, or a person at a notebook.
+_OF_A_DESKTOP: Final = frozenset(
+    {
+        "DBUS_SESSION_BUS_ADDRESS",
+        "DISPLAY",
+        "JPY_PARENT_PID",
+        "SSH_ASKPASS",
+        "WAYLAND_DISPLAY",
+        "XAUTHORITY",
+        "XDG_RUNTIME_DIR",
+    }
+)
+_OF_KERBEROS: Final = ("KRB5_CONFIG", "KRB5_CLIENT_KTNAME", "KRB5CCNAME")
+_OF_CERTIFICATES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_OF_KEYRINGS: Final = {
+    "win32": "the job must run as this user, with the password stored: in the Task Scheduler do "
+    'not tick "Do not store password"',
+    "darwin": "the login keychain is locked while this user is not logged in",
+}
 
 
-def findings(context: Context, layers: Layers, profile: Profile, seconds: float) -> list[Finding]:
-    """Predict a run of one profile. Reads files, variables, the vault, and quiet keyrings.
+def run_apart(
+    environ: Mapping[str, str],
+    name: str,
+    config_files: tuple[str, ...],
+    *,
+    seconds: float,
+    offline: bool,
+) -> tuple[int, list[Finding]]:
+    """Try a profile in a process without a person, and return its exit code and findings.
 
     Args:
-        context: the surroundings, with a person in them.
-        layers: all files and variables.
-        profile: the profile, checked.
-        seconds: for how long from now on what is there has to last.
+        environ: the variables of this shell; the process gets them without the desktop's.
+        name: the profile.
+        config_files: the values of ``--config-file``.
+        seconds: for how long tickets and tokens have to last.
+        offline: stop before the network.
+
+    Raises:
+        GatepassError: the process could not be run to its end.
     """
-    looking = _Looking(context, layers, profile, context.without_person())
-    found = [
-        *looking.places(),
-        *looking.references("proxy", profile.proxy),
-        *looking.references("tls", profile.tls),
-        *looking.certificates("tls", profile.tls, profile.url),
-        *looking.beside_the_server(),
-        *looking.scheme(time.time() + seconds),
-    ]
-    return list(dict.fromkeys(found))  # what both sides need is told once
+    job = {"name": name, "config_files": config_files, "seconds": seconds, "offline": offline}
+    variables = {key: value for key, value in environ.items() if key not in _OF_A_DESKTOP}
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NO_WINDOW}
+    # -P: nothing is imported from the working directory.
+    argv = [sys.executable, "-P", "-m", "gatepass.cli._unattended", json.dumps(job)]
+    with subprocess.Popen(  # noqa: S603 - our own program
+        argv,
+        env=variables | {"GATEPASS_NO_INPUT": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        **apart,
+    ) as process:
+        try:
+            output, _ = process.communicate()
+        except KeyboardInterrupt:
+            # In its own session it does not see Ctrl-C; a renewal must reach its end.
+            process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
+            raise
+    try:
+        told = json.loads(output.splitlines()[-1])
+        return told["code"], [Finding(**each) for each in told["findings"]]
+    except (IndexError, ValueError, KeyError, TypeError):
+        raise GatepassError(f"the run ended with status {process.returncode}") from None
 
 
-@dataclass(frozen=True)
-class _Looking:
-    """Looks at one profile.
+def main(argument: str) -> None:
+    """Run one profile in this process, which nobody looks at, and print what came of it."""
+    from gatepass._config.load import load_profile
+    from gatepass._session.unattended import Outcome, try_run
 
-    Attributes:
-        context: the surroundings.
-        layers: all files and variables.
-        profile: the profile.
-        silent: the same surroundings with nobody there to ask.
+    job = json.loads(argument)
+    # What a plug-in prints must not get among the answer.
+    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings(record=True) as warned:
+        try:
+            warnings.simplefilter("ignore", GatepassWarning)  # of files: the command has told them
+            profile = load_profile(job["name"], config_file=job["config_files"] or None)
+            warnings.simplefilter("always", GatepassWarning)
+            outcome = try_run(
+                profile, RunContext.of(), seconds=job["seconds"], offline=job["offline"]
+            )
+        except GatepassError as error:
+            found = Finding("problem", "profile", error.message, error.hint)
+            outcome = Outcome(error.exit_code, (found,))
+    ours = [each for each in warned if issubclass(each.category, GatepassWarning)]
+    messages = dict.fromkeys(str(each.message) for each in ours)
+    findings = [*outcome.findings, *(Finding("warning", "run", each) for each in messages)]
+    print(json.dumps({"code": outcome.code, "findings": [asdict(each) for each in findings]}))
+
+
+# ---------------------------------------------------------------- what a job may find otherwise
+
+
+def notes(environ: Mapping[str, str], layers: Layers, profile: Profile) -> Iterator[Finding]:
+    """Say what a job may find otherwise than this shell, by what the profile names.
+
+    Reads no secret and no file.
     """
-
-    context: Context
-    layers: Layers
-    profile: Profile
-    silent: Context
-
-    # ------------------------------------------------------------ places
-
-    def places(self) -> Iterator[Finding]:
-        """Tell where the profile comes from, as far as a job may not find it there."""
-        origins = [*self.profile.key_locations.values()]
-        origins += [origin for _, origin in self.layers.machine.values()]
-        variables = [each.where for each in origins if each.layer.kind == "variable"]
-        if variables:
-            names = ", ".join(dict.fromkeys(variables))
-            yield Finding("info", "variables", f"{names}: {_SET_HERE}")
-        if self.profile.proxy is None:
-            yield from self._proxies("proxy", self.profile.url)
-        sources = {each.layer.label: each.layer for each in self.profile.key_locations.values()}
-        for label, source in sources.items():
-            message = _how_found(source)
+    named = dict.fromkeys(_variables(environ, layers, profile))
+    if named:
+        message = f"{', '.join(named)}: set in this shell; the job must set it too"
+        yield Finding("info", "variables", message)
+    for label, layer in {
+        each.layer.label: each.layer for each in profile.key_locations.values()
+    }.items():
+        if is_project(layer.kind):
+            message = (
+                "found from the working directory, and trusted by you: the job must start below "
+                "its folder, as you; or name it by GATEPASS_CONFIG_FILE"
+            )
+            yield Finding("info", "file", message, place=label)
+        elif layer.kind == "file":
+            message = "named for this command; the job must name it too, by GATEPASS_CONFIG_FILE"
+            yield Finding("info", "file", message, place=label)
+    for key, reference in _references(profile):
+        for source, text in reference.alternatives:
+            message = _note_of(source, text, reference)
             if message:
-                yield Finding("info", "file", message, place=label)
-
-    def _proxies(self, key: str, url: str) -> Iterator[Finding]:
-        """Tell the variables of this desk by which requests for a URL find a proxy, or pass it."""
-        scheme = url.partition(":")[0]
-        names = [name for each in (scheme, "all") for name in _spellings(f"{each}_proxy")]
-        found = [name for name in names if self.context.environ.get(name)]
-        passing = [name for name in _spellings("no_proxy") if self.context.environ.get(name)]
-        if found:
-            variables = ", ".join((*found[:1], *passing[:1]))
-            hint = f"or write it into the profile, as {key}"
-            yield Finding("info", key, f"{variables}: {_SET_HERE}", hint)
-
-    # ------------------------------------------------------------ references
-
-    def references(self, above: str, holder: object) -> Iterator[Finding]:
-        """Look at each reference of ``proxy`` or ``tls``, also of those of the scheme."""
-        for name, value in _fields_of(holder).items():
-            if isinstance(value, SecretRef):
-                place = self.profile.place_of(*above.split("."), name)
-                yield from self._reference(f"{above}.{name}", f"{above}.{name}", value, place)
-
-    def predict(self, **fields: object) -> tuple[Finding, ...]:
-        """Look at references of the scheme, and of the vault; what a scheme gets to call."""
-        found: list[Finding] = []
-        for field, value in fields.items():
-            is_of_scheme = value_of(self.profile.auth, field) is not None
-            for name, reference in references_in(value, field):
-                if isinstance(reference, Secret):
-                    continue
-                if is_of_scheme:
-                    place = self.profile.place_of("auth", *_INDEX.sub("", name).split("."))
-                    known_as = field_of(f"auth.{name}")
-                    found += self._reference(f"auth.{name}", known_as, reference, place)
-                else:
-                    found += self._reference(name, name, reference, self._place_of_machine(name))
-        return tuple(found)
-
-    def _reference(
-        self, subject: str, field: str, reference: SecretRef, place: str
-    ) -> Iterator[Finding]:
-        here = context_of_field(self.profile, field, self.silent, self._user)
-        for finding in reference.predict(here):
-            yield replace(finding, subject=subject, place=finding.place or place)
-
-    @cached_property
-    def _user(self) -> str | None:
-        try:
-            return user_of(self.profile, self.silent, only=_QUIET)
-        except GatepassError:
-            return None  # what is wrong with it is told for its own field
-
-    def _place_of_machine(self, name: str) -> str:
-        _, origin = self.layers.machine.get(name.partition(".")[0], (None, None))
-        return origin.where if origin else ""
-
-    # ------------------------------------------------------------ TLS
-
-    def beside_the_server(self) -> Iterator[Finding]:
-        """Look at ``tls`` and ``proxy`` of a scheme that has them: the way to its provider."""
-        tls, proxy = value_of(self.profile.auth, "tls"), value_of(self.profile.auth, "proxy")
-        # A provider that is not written is asked over TLS, as all but this very computer are.
-        url = str(value_of(self.profile.auth, "issuer") or "https:")
-        if isinstance(tls, TlsSettings):
-            if proxy is None:
-                yield from self._proxies("auth.proxy", url)
-            yield from self.references("auth.tls", tls)
-            yield from self.certificates("auth.tls", tls, url)
-        if isinstance(proxy, Proxy):
-            yield from self.references("auth.proxy", proxy)
-
-    def certificates(self, table: str, tls: TlsSettings, url: str) -> Iterator[Finding]:
-        """Read the certificates, as a session would; a key with a passphrase is only opened.
-
-        Args:
-            table: the key that holds them.
-            tls: what stands there.
-            url: whose server is meant.
-        """
-        environ = self.context.environ
-        trust = authorities_of(tls.ca_file, environ)
-        if trust and tls.verify and (tls.ca_file or url.startswith("https:")):
-            subject = f"{table}.ca_file"
-            if not tls.ca_file:
-                names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-                subject = next(name for name in names if environ.get(name))
-                yield Finding("info", subject, f"it is {_SET_HERE}")
-            yield from self._loaded(subject, TlsContexts(trust, table), None)
-        elif url.startswith("https:") and tls.verify:
-            # OpenSSL reads them by itself; the stores of Windows and macOS know no variables.
-            elsewhere = sys.platform in {"win32", "darwin"}
-            for name in () if elsewhere else ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-                if environ.get(name):
-                    yield Finding("info", name, f"it is {_SET_HERE}")
-        if tls.client_cert and tls.client_key_password is None:
-            certificate = ClientCertificate(tls.client_cert, tls.client_key)
-            yield from self._loaded(f"{table}.client_cert", TlsContexts(None, table), certificate)
-        elif tls.client_cert:
-            yield from self._opened(f"{table}.client_cert", tls.client_cert)
-            yield from self._opened(f"{table}.client_key", tls.client_key or tls.client_cert)
-
-    def _loaded(
-        self, subject: str, contexts: TlsContexts, certificate: ClientCertificate | None
-    ) -> Iterator[Finding]:
-        try:
-            contexts.get(certificate is None, certificate)
-        except ProfileError as error:
-            place = self.profile.place_of(*subject.split("."))
-            yield Finding("problem", subject, error.message, error.hint, place)
-
-    def _opened(self, subject: str, path: str) -> Iterator[Finding]:
-        try:
-            with Path(path).open("rb"):
-                pass
-        except OSError as error:
-            message = f"cannot read {path}: {error.strerror}"
-            place = self.profile.place_of(*subject.split("."))
-            yield Finding("problem", subject, message, place=place)
-
-    # ------------------------------------------------------------ the scheme
-
-    def scheme(self, until: float) -> Iterator[Finding]:
-        """Let the scheme say what would fail; without that, look at its references."""
-        name, scheme = self.profile.scheme, cast("Any", self.profile.auth)
-        if not predicts_itself(scheme):
-            yield from self.predict(**_fields_of(scheme))
-            message = f"what the scheme {name} needs beside its references cannot be predicted"
-            yield Finding("warning", "auth", message, place=self._place_of_scheme)
-            return
-        unattended = UnattendedContext(
-            profile_name=self.profile.name,
-            origin=self.profile.origin,
-            predict=self.predict,
-            vault=partial(vault_of, self.profile.machine, self.silent),
-            environ=self.context.environ,
-            clock=time.time,
-            until=until,
+                yield Finding("info", key, f"{source}: {message}")
+    if profile.scheme == "autologon" and sys.platform == "win32":
+        message = (
+            "the account of the job logs on, so its password must be stored: in the Task "
+            'Scheduler do not tick "Do not store password"'
         )
-        for finding in findings_of(
-            f"the scheme {name}", "auth", lambda: scheme.unattended(unattended)
-        ):
-            known = finding.place or finding.subject.startswith("vault")
-            yield finding if known else replace(finding, place=self._place_of_scheme)
-
-    @property
-    def _place_of_scheme(self) -> str:
-        return self.profile.place_of("auth", "scheme")
+        yield Finding("info", "account", message)
 
 
-def _fields_of(holder: Any) -> dict[str, Any]:
-    """The fields of a dataclass with their values; none where there is no holder."""
-    named = fields(type(holder)) if holder is not None else ()
-    return {field.name: value_of(holder, field.name) for field in named}
+def _references(profile: Profile) -> Iterator[tuple[str, SecretRef]]:
+    machine = (("vault_key", profile.machine.vault_key),)
+    for key, value in (*references(profile), *machine):
+        if isinstance(value, SecretRef):
+            yield key, value
 
 
-def _spellings(variable: str) -> tuple[str, str]:
-    """The two names of a variable about proxies, that in small letters first, as it counts."""
-    return variable, variable.upper()
+def _note_of(source: str, text: str, reference: SecretRef) -> str:
+    """Return what holds of a source in every job, whether it answers here or not."""
+    if source == "file":
+        return _note_of_file(text, reference)
+    if source == "command" and os.sep not in json.loads(text)[0]:
+        return "the PATH of the job may lead elsewhere, so write the program's absolute path"
+    return _OF_KEYRINGS.get(sys.platform, "") if source == "keyring" else ""
 
 
-def _how_found(source: Layer) -> str:
-    """Say how a file was found, where a job may not find it so; else nothing."""
-    if is_project(source.kind):
-        return (
-            "it is found from the working directory, and trusted by you: the job must start below "
-            "its folder, as you; or name it by GATEPASS_CONFIG_FILE"
-        )
-    if source.kind == "file":
-        return "it was named for this command; the job must name it too, by GATEPASS_CONFIG_FILE"
+def _note_of_file(path: str, reference: SecretRef) -> str:
+    if path.startswith("$CREDENTIALS_DIRECTORY"):
+        return "the job's unit needs LoadCredential="
+    if path.startswith("~"):
+        return "~ is the home folder of the user that the job runs as"
+    if reference.base_dir is None and not Path(path).is_absolute():
+        return "the path starts at the working directory of the job"
     return ""
+
+
+def _variables(environ: Mapping[str, str], layers: Layers, profile: Profile) -> Iterator[str]:
+    """Yield the variables of this shell on which the run depends."""
+    places = [*profile.key_locations.values(), *(place for _, place in layers.machine.values())]
+    yield from (place.where for place in places if place.layer.kind == "variable")
+    for _, reference in _references(profile):
+        for source, text in reference.alternatives:
+            if source == "env" and environ.get(text):
+                yield text
+    provider = value_of(profile.auth, "tls")
+    ways = [(profile.url, profile.proxy, profile.tls)]
+    if provider is not None:  # a provider that is not written is asked by https
+        issuer = value_of(profile.auth, "issuer")
+        url = issuer if isinstance(issuer, str) else "https:"
+        ways.append((url, value_of(profile.auth, "proxy"), provider))
+    for url, proxy, tls in ways:
+        if proxy is None:
+            yield from _proxy_variables(environ, url.partition(":")[0])
+        if url.startswith("https:") and tls.verify and not tls.ca_file:
+            yield from (name for name in _OF_CERTIFICATES if environ.get(name))
+    if profile.scheme == "autologon":
+        yield from (name for name in _OF_KERBEROS if environ.get(name))
+
+
+def _proxy_variables(environ: Mapping[str, str], scheme: str) -> Iterator[str]:
+    """Yield the variable that names the proxy of a scheme, and the one that passes it by."""
+    lower = (f"{scheme}_proxy", "all_proxy")
+    found = [name for each in lower for name in (each, each.upper()) if environ.get(name)]
+    if found:
+        yield found[0]
+        yield from [name for name in ("no_proxy", "NO_PROXY") if environ.get(name)][:1]
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):  # the command says that it was stopped
+        main(sys.argv[1])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gatepass._config import merge, selection, validate
 from gatepass._config.profile import Profile
 from gatepass._net.clock import TOLERATED, skew
 from gatepass._session.vault_config import vault_of
@@ -17,6 +18,7 @@ from gatepass.cli._oidc_session import keeps_tokens
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
+    duration,
     example,
     json_option,
     name_argument,
@@ -33,9 +35,29 @@ _FAILED = 1
 @click.command(
     context_settings=CONTEXT,
     short_help="Log on and explain the answer; or check this machine.",
-    epilog=example("gatepass check prod", "gatepass check", "gatepass check --redacted"),
+    epilog=example(
+        "gatepass check prod",
+        "gatepass check nightly --unattended --for 8h",
+        "gatepass check",
+        "gatepass check --redacted",
+    ),
 )
 @name_argument(required=False)
+@click.option(
+    "--unattended",
+    is_flag=True,
+    help="Do what a run without a person does, such as a scheduled job: in a process without "
+    "terminal and desktop.",
+)
+@click.option(
+    "--for",
+    "seconds",
+    callback=duration,
+    metavar="TIME",
+    help="With --unattended: tickets and tokens must last that long, or be renewed; such as 8h, "
+    "30m or 3600 (seconds).",
+)
+@click.option("--offline", is_flag=True, help="With --unattended: stop before the network.")
 @click.option(
     "--redacted",
     is_flag=True,
@@ -46,7 +68,15 @@ _FAILED = 1
 @json_option
 @click.pass_obj
 def check(
-    context: Context, name: str | None, redacted: bool, config_files: tuple[str, ...], as_json: bool
+    context: Context,
+    *,
+    name: str | None,
+    unattended: bool,
+    seconds: float | None,
+    offline: bool,
+    redacted: bool,
+    config_files: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Log on, make one request, and explain the answer; without NAME, check this machine.
 
@@ -56,10 +86,24 @@ def check(
     Exit codes with NAME: 0 the server let you in, 1 it answered something else, 2 the profile is
     not valid, 3 a secret is missing, 4 the login was refused, 5 no answer came.
 
+    With --unattended it makes one run with nobody there and without a keyring of a desktop, and
+    tells what of this shell a job must have too. It asks the server and the identity provider,
+    spends one attempt to log on, runs the commands that references name, and may renew a stored
+    login. Without NAME it takes the default profile. It ends as the run ends; with 3 where the
+    login does not last as long as --for asks.
+
     Without NAME it looks at the keyring, Kerberos, certificates, proxies, files and their
     permissions, the vault, and what is installed. It changes nothing, asks no person and no
     server. Exit codes: 0 no problem was found, 1 one was.
     """
+    if not unattended and (offline or seconds is not None):
+        raise click.UsageError("--for and --offline belong to --unattended")
+    if unattended:
+        if redacted:
+            raise click.UsageError("--redacted is for the check of this machine")
+        return _check_unattended(
+            context, name, config_files, seconds=seconds or 0, offline=offline, as_json=as_json
+        )
     if name is None:
         return _check_machine(context, config_files, redacted=redacted, as_json=as_json)
     if redacted:
@@ -140,6 +184,57 @@ def _say(finding: Finding) -> None:
     _output.tell(f"{finding.verdict}: {finding.subject}: {finding.message}")
     if finding.hint:
         _output.tell(finding.hint)
+
+
+# ---------------------------------------------------------------- without a person
+
+
+def _check_unattended(
+    context: Context,
+    name: str | None,
+    config_files: tuple[str, ...],
+    *,
+    seconds: float,
+    offline: bool,
+    as_json: bool,
+) -> int:
+    from gatepass.cli._unattended import notes, run_apart
+
+    layers = context.layers(config_files)
+    selected = selection.select_name(layers, name)
+    profile = validate.validate_profile(
+        merge.merge_profile(layers, selected), validate.validate_machine_settings(layers)
+    )
+    if not offline:
+        _output.tell(
+            f"asking {profile.origin} as a run without a person: one attempt to log on; a stored "
+            "login may be renewed"
+        )
+    code, found = run_apart(
+        context.environ, selected, config_files, seconds=seconds, offline=offline
+    )
+    found += notes(context.environ, layers, profile)
+    if as_json:
+        _output.json(
+            {
+                "profile": selected,
+                "ok": code == 0,
+                "exit_code": code,
+                "findings": [asdict(each) for each in found],
+            }
+        )
+        return code
+    for finding in found:
+        _output.finding(finding)
+    problems = sum(each.verdict == "problem" for each in found)
+    unsure = sum(each.verdict == "warning" for each in found)
+    counts = [
+        _output.counted(number, what)
+        for number, what in ((problems, "problem"), (unsure, "warning"))
+        if number
+    ]
+    _output.data(", ".join(counts) or f"ok: {selected} runs without a person")
+    return code
 
 
 # ---------------------------------------------------------------- the machine

@@ -5,8 +5,7 @@ safe to print; :meth:`SecretRef.resolve` turns it into a :class:`Secret`, which 
 
 To add a source, write one function ``(text, context) -> str`` in a file of its own and name it in
 the entry-point group ``gatepass.secrets``. It returns the secret or raises
-:class:`~gatepass.errors.SecretUnavailable` with one sentence that says why. It may carry a second
-function, as its attribute ``unattended``, that predicts what a run without a person would find.
+:class:`~gatepass.errors.SecretUnavailable` with one sentence that says why.
 """
 
 from gatepass.secrets._fields import (
@@ -19,23 +18,18 @@ from gatepass.secrets._fields import (
 )
 from gatepass.secrets._reference import (
     LayerKind,
-    Prediction,
     ReferenceSyntaxError,
     Secret,
     SecretContext,
     SecretRef,
     SecretSource,
     constant_time_compare,
-    findings_of,
-    predicts,
     ref,
-    refused,
 )
 
 __all__ = [
     "PLAIN_TEXT",
     "LayerKind",
-    "Prediction",
     "ReferenceSyntaxError",
     "Secret",
     "SecretContext",
@@ -44,11 +38,8 @@ __all__ = [
     "SecretSource",
     "TextField",
     "constant_time_compare",
-    "findings_of",
     "may_be_secret",
-    "predicts",
     "ref",
     "reference_json_schema",
-    "refused",
     "text_json_schema",
 ]

@@ -3,14 +3,13 @@
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn, TypeVar, get_args
+from typing import Any, Final, Literal, NoReturn
 
 from gatepass._system import log, plugins
-from gatepass._system.findings import Finding, Verdict
 from gatepass._system.terminal import Terminal
 from gatepass.errors import NobodyThere, PluginError, SecretUnavailable
 
@@ -64,12 +63,6 @@ class SecretContext:
 
 SecretSource = Callable[[str, SecretContext], str]
 """The text after the colon and a context → the secret, or ``SecretUnavailable``."""
-
-Prediction = Callable[[str, SecretContext], Iterable[Finding]]
-"""The same → what a run without a person would find there; nothing where it would answer."""
-
-_Predicts = TypeVar("_Predicts", bound=Prediction)
-_VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)  # from the mildest on
 
 
 class Secret:
@@ -221,34 +214,6 @@ class SecretRef:
                 return secret
         raise _no_answer(refusals)
 
-    def predict(self, context: SecretContext) -> tuple[Finding, ...]:
-        """Say what :meth:`resolve` would find in a run without a person. Asks no person.
-
-        Each source says it itself. It may read variables and files, and a keyring that shows no
-        dialog; it starts no program.
-
-        Returns:
-            What is to be told of the alternative that is likeliest to answer. Where none would,
-            one finding of the verdict ``problem`` says why each would not.
-        """
-        here = replace(
-            context, layer=self.layer, base_dir=Path(self.base_dir) if self.base_dir else None
-        )
-        found: list[tuple[str, tuple[Finding, ...]]] = []
-        for source, text in self.alternatives:
-            written = _to_text(source, text).rstrip(":")
-            try:
-                found.append((written, _predict_one(source, text, here)))
-            except PluginError as error:
-                found.append((written, (_problem(here, error.message, error.hint),)))
-                break  # a run would end here, whatever comes after
-        written, mildest = min(found, key=lambda pair: _weight(pair[1]))
-        if not mildest:
-            return (Finding("ok", context.field, f"{written} answers"),)
-        if _weight(mildest) == _VERDICTS.index("problem"):
-            return (_no_alternative(here, found),)
-        return tuple(replace(each, message=f"{written}: {each.message}") for each in mildest)
-
 
 def _to_text(source: str, text: str) -> str:
     if source == "command":
@@ -317,92 +282,6 @@ def _no_answer(refusals: list[tuple[str, SecretUnavailable]]) -> SecretUnavailab
     lines = "\n".join(f"  {written.rstrip(':')}: {error.message}" for written, error in refusals)
     hints = list(dict.fromkeys(error.hint for _, error in refusals if error.hint))
     return kind(f"no alternative answered:\n{lines}", hint="\n".join(hints))
-
-
-# ---------------------------------------------------------------- without a person
-
-
-def predicts(source: SecretSource) -> Callable[[_Predicts], _Predicts]:
-    """Make the decorated function what predicts a source: its attribute ``unattended``."""
-
-    def carry(prediction: _Predicts) -> _Predicts:
-        source.unattended = prediction  # type: ignore[attr-defined] # functions carry attributes
-        return prediction
-
-    return carry
-
-
-def refused(source: SecretSource, text: str, context: SecretContext) -> tuple[Finding, ...]:
-    """Ask a source now, forget the answer, and say why there is none; nothing where there is."""
-    try:
-        answers = bool(source(text, context))
-    except SecretUnavailable as error:
-        return (_problem(context, error.message, error.hint),)
-    return () if answers else (_problem(context, "it is empty"),)
-
-
-def findings_of(
-    who: str, subject: str, look: Callable[[], Iterable[Finding]]
-) -> tuple[Finding, ...]:
-    """Return the findings of a plug-in.
-
-    Args:
-        who: the plug-in, for people.
-        subject: what it was asked about.
-        look: asks it.
-
-    Returns:
-        What it found. Where it raised, or answered with something else, one finding of the verdict
-        ``unknown``; the text of its error is not told, since it may hold a secret.
-    """
-    try:
-        found = tuple(look())
-    except Exception as error:  # noqa: BLE001 - another package's, whose text may hold a secret
-        wrong = f"its own prediction failed with {type(error).__name__}"
-    else:
-        if all(getattr(each, "verdict", None) in _VERDICTS for each in found):
-            return found
-        wrong = "its own prediction is no list of findings"
-    message = f"{who} cannot be predicted: {wrong}"
-    return (Finding("warning", subject, message, hint="tell its author"),)
-
-
-def _predict_one(source: str, text: str, context: SecretContext) -> tuple[Finding, ...]:
-    function = plugins.load(plugins.SECRETS, source)
-
-    def look() -> Iterable[Finding]:
-        prediction: Prediction | None = getattr(function, "unattended", None)
-        if prediction is not None:
-            return prediction(text, context)
-        message = "this source cannot be predicted, and was not asked"
-        return (Finding("warning", context.field, message),)
-
-    return findings_of(f"the source {source}", context.field, look)
-
-
-def _problem(context: SecretContext, message: str, hint: str = "") -> Finding:
-    return Finding("problem", context.field, message, hint)
-
-
-def _weight(found: Iterable[Finding]) -> int:
-    return max((_VERDICTS.index(each.verdict) for each in found), default=0)
-
-
-def _no_alternative(
-    context: SecretContext, found: list[tuple[str, tuple[Finding, ...]]]
-) -> Finding:
-    """One finding for a reference of which no alternative would answer."""
-    problems = [
-        (f"{written}: {each.message}", each.hint)
-        for written, findings in found
-        for each in findings
-        if each.verdict == "problem"
-    ]
-    lines = [line for line, _ in problems]
-    if len(lines) > 1:
-        lines = ["no alternative would answer:", *(f"  {line}" for line in lines)]
-    hints = dict.fromkeys(hint for _, hint in problems if hint)
-    return _problem(context, "\n".join(lines), "\n".join(hints))
 
 
 def ref(reference: str | list[Any] | dict[str, Any]) -> SecretRef:

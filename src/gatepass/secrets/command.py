@@ -16,9 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-from gatepass._system.findings import Finding
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext, predicts
+from gatepass.secrets import SecretContext
 
 _SECONDS: Final = 30.0
 _MOST_BYTES: Final = 65536  # a secret is short
@@ -49,21 +48,6 @@ def command(text: str, context: SecretContext) -> str:
         return output.partition(b"\n")[0].removesuffix(b"\r").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise SecretUnavailable(f"the output of {argv[0]} is not UTF-8") from None
-
-
-@predicts(command)
-def _unattended(text: str, context: SecretContext) -> tuple[Finding, ...]:
-    """Look for the program; do not run it."""
-    try:
-        program, *_ = _argv(text, context)
-    except SecretUnavailable as error:
-        return (Finding("problem", context.field, error.message, error.hint),)
-    message = f"{program} was not run, so whether it answers cannot be told"
-    hint = "run it by hand as the job's user"
-    name = json.loads(text)[0]
-    if not name.startswith("~") and not Path(name).is_absolute():
-        hint += f"; the PATH of the job may lead elsewhere, so write the absolute path of {name}"
-    return (Finding("warning", context.field, message, hint),)
 
 
 def _argv(text: str, context: SecretContext) -> list[str]:

@@ -1,10 +1,7 @@
 """``env:NAME``: an environment variable."""
 
-from collections.abc import Iterator
-
-from gatepass._system.findings import Finding
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext, predicts, refused
+from gatepass.secrets import SecretContext
 
 
 def env(text: str, context: SecretContext) -> str:
@@ -24,12 +21,3 @@ def env(text: str, context: SecretContext) -> str:
             f"the variable {text} is {state}", hint=f"set {text} in the environment of this run"
         )
     return value
-
-
-@predicts(env)
-def _unattended(text: str, context: SecretContext) -> Iterator[Finding]:
-    """Look at the variable here; a run gets its own."""
-    found = refused(env, text, context)
-    yield from found
-    if not found:
-        yield Finding("info", context.field, "it is set here; the job must set it too")

@@ -3,14 +3,12 @@
 import codecs
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from gatepass._system.findings import Finding
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext, predicts, refused
+from gatepass.secrets import SecretContext
 
 _MOST_BYTES: Final = 65536  # a secret is short; a device or a log file is not a secret
 _OF_PROJECTS: Final = ("project", "local")  # files that came with a repository
@@ -100,22 +98,3 @@ def path_of(text: str, context: SecretContext) -> Path:
 
 def _is_below(folder: str, text: str) -> bool:
     return text == folder or text.startswith((f"{folder}/", f"{folder}\\"))
-
-
-@predicts(file)
-def _unattended(text: str, context: SecretContext) -> Iterator[Finding]:
-    """Read the file here, forget it, and say where another user would look."""
-    found = refused(file, text, context)
-    yield from found
-    if found:
-        return
-    path = path_of(text, context)
-    if _is_below(_CREDENTIALS, text):
-        message = "CREDENTIALS_DIRECTORY is set here; the job's unit needs LoadCredential= too"
-    elif _is_below("~", text):
-        message = f"here it is {path}; ~ is the home folder of the user that the job runs as"
-    elif context.base_dir is None and not Path(text).is_absolute():
-        message = f"here it is {path}; the path starts at the working directory of the job"
-    else:
-        return
-    yield Finding("info", context.field, message)

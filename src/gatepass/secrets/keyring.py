@@ -17,16 +17,15 @@ Three rules hold for every call, whoever makes it:
 The package itself reads ``PYTHON_KEYRING_BACKEND`` and ``keyringrc.cfg``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from gatepass._system.deadline import DeadlineExceeded, run_with_deadline
-from gatepass._system.findings import Finding
 from gatepass._system.terminal import Terminal
 from gatepass._system.text import operands, quoted
-from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext, constant_time_compare, predicts, refused
+from gatepass.errors import NobodyThere, SecretUnavailable
+from gatepass.secrets import SecretContext, constant_time_compare
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -46,9 +45,6 @@ _CHAIN: Final = "keyring.backends.chainer.ChainerBackend"
 _WINDOWS: Final = "keyring.backends.Windows.WinVaultKeyring"
 _FREEDESKTOP: Final = "keyring.backends.SecretService.Keyring"
 _MACOS: Final = "keyring.backends.macOS.Keyring"
-_OF_DESKTOPS: Final = frozenset(  # unlocked by the login at a desktop, reached by its D-Bus
-    {_FREEDESKTOP, "keyring.backends.kwallet.DBusKeyring", "keyring.backends.libsecret.Keyring"}
-)
 _PLAIN_FILE: Final = "keyrings.alt.file.PlaintextKeyring"
 
 _WINDOWS_BYTES: Final = 2560  # CRED_MAX_CREDENTIAL_BLOB_SIZE of wincred.h; text is UTF-16
@@ -60,18 +56,6 @@ _WITHOUT: Final = "on a computer without a keyring use env:NAME or file:PATH ins
 UNLOCK: Final = (
     "log in to the desktop with your password, which unlocks it; where nobody does that (SSH, "
     "cron, a server) use env:NAME or file:PATH instead"
-)
-_WITHOUT_A_DESKTOP: Final = (
-    "put env:NAME or file:PATH before it; the vault's key goes into a file by: gatepass secret "
-    "new-key"
-)
-_OF_THE_SAME_USER: Final = (
-    "the job must run as this user, with the password stored: in the Task Scheduler do not tick "
-    '"Do not store password"'
-)
-_OF_THE_SAME_LOGIN: Final = (
-    "macOS unlocks the login keychain when this user logs in; a job that runs while nobody has "
-    "logged in finds it locked"
 )
 
 
@@ -120,36 +104,6 @@ def keyring(text: str, context: SecretContext) -> str:
     return secret
 
 
-@predicts(keyring)
-def _unattended(text: str, context: SecretContext) -> Iterator[Finding]:
-    """Judge the back end, and ask it where that can show no dialog."""
-
-    def look() -> tuple[str, set[str], SecretUnavailable | None]:
-        backend, refusal = _choose_backend(context)
-        return _name(backend), _ancestors(backend), refusal
-
-    try:
-        name, ancestors, refusal = _run(look, _SECONDS)
-    except SecretUnavailable as error:
-        name, ancestors, refusal = "", set(), error
-    if refusal is not None:
-        yield Finding("problem", context.field, refusal.message, refusal.hint)
-    elif ancestors & _OF_DESKTOPS:
-        message = f"a run without a person has no unlocked desktop, which {name} needs"
-        yield Finding("problem", context.field, message, _WITHOUT_A_DESKTOP)
-    elif _WINDOWS in ancestors:
-        yield from refused(keyring, text, context) or (
-            Finding("info", context.field, _OF_THE_SAME_USER),
-        )
-    elif any(map(_is_plain, ancestors)):
-        yield from refused(keyring, text, context)
-    else:
-        if _MACOS in ancestors:
-            yield Finding("info", context.field, _OF_THE_SAME_LOGIN)
-        message = f"{name} was not asked, since it might show a dialog"
-        yield Finding("warning", context.field, message)
-
-
 def entry(text: str, context: SecretContext) -> tuple[str, str]:
     r"""Return service and account of the entry that a reference means. Asks nobody.
 
@@ -190,12 +144,18 @@ def read(service: str, account: str, access: Access, *, seconds: float | None = 
         seconds: the deadline; None is 5, or 60 when a person can answer an unlock dialog.
 
     Raises:
+        NobodyThere: it is locked, and nobody may be asked to unlock it.
         SecretUnavailable: the keyring cannot be used.
     """
-    return _run(
-        lambda: _get_password(_require_backend(access), service, account),
-        _deadline_of(access, seconds),
-    )
+
+    def get() -> str | None:
+        backend = _require_backend(access)
+        # Reading a locked keyring would show a dialog, even where nobody may be asked.
+        if access.terminal.why_not_ask() is not None and _lock_state_of(backend) == "locked":
+            raise NobodyThere("the keyring is locked", hint=UNLOCK)
+        return _get_password(backend, service, account)
+
+    return _run(get, _deadline_of(access, seconds))
 
 
 def store(
@@ -361,7 +321,8 @@ def _explain(error: BaseException) -> SecretUnavailable:
     A new error each time: the old one's traceback leads to frames that hold what was answered.
     """
     if isinstance(error, SecretUnavailable):
-        return SecretUnavailable(error.message, hint=error.hint)
+        kind = NobodyThere if isinstance(error, NobodyThere) else SecretUnavailable
+        return kind(error.message, hint=error.hint)
     kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "keyring.errors"}
     cause = getattr(error.__cause__, "args", ())
     if "KeyringLocked" in kinds or cause[:1] == (_INTERACTION_NOT_ALLOWED,):
@@ -442,7 +403,9 @@ def _is_plain(name: str) -> bool:
 def _no_keyring() -> SecretUnavailable:
     return SecretUnavailable(
         "this computer has no keyring that the keyring package can use",
-        hint=f"{_WITHOUT}; `keyring --list-backends` shows what was looked for",
+        hint="without a desktop and its D-Bus (cron, a service, SSH) there is none on Linux: use "
+        "env:NAME or file:PATH instead, and for the vault's key gatepass secret new-key; "
+        "`keyring --list-backends` shows what was looked for",
     )
 
 

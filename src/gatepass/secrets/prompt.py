@@ -1,8 +1,7 @@
 """``prompt:Label``: ask the person at the terminal, or in the notebook."""
 
-from gatepass._system.findings import Finding
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext, predicts
+from gatepass.secrets import SecretContext
 
 
 def prompt(text: str, context: SecretContext) -> str:
@@ -18,10 +17,3 @@ def prompt(text: str, context: SecretContext) -> str:
     if not answer:
         raise SecretUnavailable("nothing was typed", hint="run it again, and type the secret")
     return answer
-
-
-@predicts(prompt)
-def _unattended(text: str, context: SecretContext) -> tuple[Finding, ...]:  # noqa: ARG001 - the contract
-    """Say that it needs a person."""
-    hint = "put env:NAME or file:PATH before it; the first that answers is used"
-    return (Finding("problem", context.field, "it needs a person", hint),)

@@ -80,6 +80,11 @@ class RealmFiles:
         """The key of svc-mi, an account of jobs; nobody knows a password of it."""
         return self.folder / "svc-mi.keytab"
 
+    @property
+    def outdated_keytab(self) -> Path:
+        """A key of svc-old, whose password has changed since."""
+        return self.folder / "svc-old.keytab"
+
 
 @dataclass(frozen=True)
 class Kdc:
@@ -147,6 +152,9 @@ def _fill(files: RealmFiles, environ: dict[str, str]) -> None:
         f"ktadd -norandkey -k {files.client_keytab} alice",
         "addprinc -randkey svc-mi",
         f"ktadd -k {files.service_account_keytab} svc-mi",
+        "addprinc -randkey svc-old",
+        f"ktadd -k {files.outdated_keytab} svc-old",
+        "cpw -randkey svc-old",
     ]
     admin = need_program("kadmin.local", "krb5-admin-server")
     _run([admin, "-r", REALM], environ, "\n".join(commands) + "\n")

@@ -1,10 +1,9 @@
 """``acmevault:SHELF/NAME``: a secret from the file that ACME's tools keep for each user."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-from gatepass import Finding, SecretContext, SecretUnavailable
+from gatepass import SecretContext, SecretUnavailable
 
 
 def acmevault(text: str, context: SecretContext) -> str:
@@ -28,17 +27,6 @@ def acmevault(text: str, context: SecretContext) -> str:
         raise SecretUnavailable(
             f"there is no {text} in {path}", hint=f"put it there: acme vault put {text}"
         ) from None
-
-
-def unattended(text: str, context: SecretContext) -> Iterator[Finding]:
-    """Say what would fail in a run without a person; the secret is not read."""
-    path = vault_of(context)
-    if not path.is_file():
-        why = f"there is no {path}, where {text} should be"
-        yield Finding("problem", context.field, why, hint="make it with: acme vault open")
-
-
-acmevault.unattended = unattended  # type: ignore[attr-defined] # functions carry attributes
 
 
 def vault_of(context: SecretContext) -> Path:
