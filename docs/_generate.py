@@ -3,7 +3,7 @@
     python docs/_generate.py
 
 A page holds them between ``<!-- generated: NAME -->`` and ``<!-- end -->``; they are made from
-the dataclasses that the gate checks with, from click, and from the tree of errors. A test compares
+the dataclasses that validation reads, from click, and from the tree of errors. A test compares
 the pages with what this writes.
 """  # noqa: INP001 - a script beside the pages
 

@@ -41,7 +41,7 @@ EVIL = 'default_profile = "prod"\n' + PROD.replace("mine", "evil")
 
 @pytest.fixture
 def project(locations: Locations, write: Write) -> Path:
-    """A project file of a stranger that defines a profile of the user's, and the default."""
+    """A project file of another user that defines a profile of the user's, and the default."""
     assert locations.working is not None
     write(locations.user, PROD)
     return _given(write(locations.working / "gatepass.toml", EVIL))
@@ -245,11 +245,11 @@ from gatepass._config.files import UnreadFile
 from gatepass._config import trust
 folder = Path(sys.argv[1])
 store = trust.TrustStore(folder / "state")
-trust.read_project_file(folder / "stranger", store)  # imports what only root may read
+trust.read_project_file(folder / "foreign", store)  # imports what only root may read
 os.setgroups([])
 os.setgid({OTHER})
 os.setuid({OTHER})
-for name in ("own", "root", "stranger", "closed", "link"):
+for name in ("own", "root", "foreign", "closed", "link"):
     found = trust.read_project_file(folder / name, store, sudo_uid="{STRANGER}")
     print(name, "unread" if isinstance(found, UnreadFile) else "read")
 """
@@ -268,7 +268,7 @@ def test_who_is_not_root_reads_his_own_files_and_those_of_root(shared: Path, wri
     """Nor does SUDO_UID count for him: anybody can set it."""
     _given(write(shared / "own", PROD), OTHER)
     write(shared / "root", PROD)
-    _given(write(shared / "stranger", PROD))
+    _given(write(shared / "foreign", PROD))
     _given(write(shared / "closed", PROD)).chmod(0o600)
     (shared / "link").symlink_to(shared / "own")
     _given(shared / "link")
@@ -280,7 +280,7 @@ def test_who_is_not_root_reads_his_own_files_and_those_of_root(shared: Path, wri
     assert done.stdout.split("\n") == [
         "own read",
         "root read",
-        "stranger unread",
+        "foreign unread",
         "closed unread",
         "link unread",
         "",

@@ -57,7 +57,7 @@ domain = 'CORP'
 @pytest.fixture(scope="module")
 def take(tmp_path_factory: pytest.TempPathFactory) -> Load:
     """Return a function that takes the profile p from a user's file with this content."""
-    folder = tmp_path_factory.mktemp("gate")
+    folder = tmp_path_factory.mktemp("validate")
     file = folder / "profiles.toml"
     file.touch(mode=0o600)
     locations = Locations((), file, folder / "state", None, None)

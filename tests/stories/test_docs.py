@@ -1,9 +1,9 @@
-r"""The documentation is run: profiles pass the gate, scripts and commands do what the pages say.
+r"""The documentation is run: profiles are valid, scripts and commands do what the pages say.
 
 Each page is a story, told in a home folder of its own, with servers behind the names that the page
 uses (``tests/pages.py``). Its fenced blocks are taken in their order:
 
-- ``toml`` is a whole file of profiles, and every profile in it passes the gate;
+- ``toml`` is a whole file of profiles, and every profile in it is valid;
 - ``python`` is run as a script of its own;
 - ``console`` holds commands after ``$``, run by a shell, and the lines that they print. Each line
   shown must come, in that order; ``...`` stands for anything. A command ends with 0, unless
@@ -16,7 +16,7 @@ Other languages are only read. What differs is said in a hidden comment before t
 ``not run: REASON``  do not run it
 ``file PATH``        write it to that file of the home or the working folder; Python is not run then
 ``in TABLE``         lines of that table of a file, each tried on its own
-``wrong``            the gate refuses it; the ``text`` block that follows shows with which complaint
+``wrong``            it is not valid; the ``text`` block that follows shows the problem
 ``raises NAME``      the script ends with that error, which the following ``output`` shows
 ``continue``         the script follows the one before
 ``cell``             it is run in a notebook, one for the page; ``types`` as below
@@ -256,7 +256,7 @@ class Story:
         self._gate(block.text, block)
 
     def _gate(self, text: str, block: Block) -> None:
-        """Let each profile of a text through the gate, together with the files around it."""
+        """Validate each profile of a text, together with the files around it."""
         problem = self._problem(text, block.marks.get("file", ""))
         if "wrong" in block:
             assert problem
@@ -265,7 +265,7 @@ class Story:
             assert not problem
 
     def _problem(self, text: str, file: str) -> str:
-        """What the gate says against a text; a project's files are judged together."""
+        """The problems of a text; a project's files are judged together."""
         project = [self.work / name for name in ("gatepass.toml", "gatepass.local.toml")]
         named: list[Path] | None = [path for path in project if path.exists()]
         user = self.home / "profiles.toml"

@@ -239,8 +239,8 @@ def test_the_room_takes_the_provider_s_tokens_and_no_others(
     forged = ask(client, oidc_apache, f"{head}.{payload}.{signature[::-1]}")
     assert forged.status_code == 401
     assert 'error="invalid_token"' in forged.headers["WWW-Authenticate"]
-    with IdentityProvider(users={"alice": "sesame"}, audience=AUDIENCE) as stranger:
-        assert ask(client, oidc_apache, stranger.issue()["access_token"]).status_code == 401
+    with IdentityProvider(users={"alice": "sesame"}, audience=AUDIENCE) as other:
+        assert ask(client, oidc_apache, other.issue()["access_token"]).status_code == 401
 
 
 # --- the browser ---

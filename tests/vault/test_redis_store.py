@@ -42,7 +42,7 @@ RECORDS = "gatepass:records"
 
 
 def secrets_of(its: Vault) -> list[bytes]:
-    """Return what no stranger may find: tokens, identities, keys and who we are."""
+    """Return what nobody else may find: tokens, identities, keys and who we are."""
     raw = base64.urlsafe_b64decode(KEY + "=")
     texts = ["canary", REFRESH, ACCESS, KEY, '"host"', '"pid"', '"since"']
     derived = [its._require_key()._cipher_key, its._require_key()._name_key]

@@ -1,4 +1,4 @@
-"""The vault: what goes in comes out, generations, and what a stranger sees of it."""
+"""The vault: what goes in comes out, generations, and what others see of it."""
 
 import os
 from dataclasses import fields, replace

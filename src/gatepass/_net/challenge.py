@@ -114,7 +114,7 @@ class _Reader:
                 raise ChallengeError("the server's challenge names a parameter twice")
             params[name] = self._value()
             if self._take(_END) is None:
-                raise ChallengeError("the server's challenge lacks a comma between parameters")
+                raise ChallengeError("the server's challenge has no comma between parameters")
             self._take(_GAP)
         return params
 

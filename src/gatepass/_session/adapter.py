@@ -9,7 +9,7 @@ from functools import lru_cache
 from threading import RLock
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # not in typeshed
 
 import requests
 from requests import PreparedRequest, Response

@@ -89,7 +89,7 @@ def _check_persistence(store: RedisStore, persistence: dict[str, Any] | None) ->
             f"whether {store.shown} writes each change to its disk cannot be told: it does not "
             "let this user look at its settings",
             "ask the person who runs it. A login is lost with the last writes where redis.conf "
-            "lacks:\n    appendonly yes\n    appendfsync always",
+            "has no:\n    appendonly yes\n    appendfsync always",
         )
         return
     settings = settings or {"appendonly": "no"}

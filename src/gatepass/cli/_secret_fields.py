@@ -160,5 +160,5 @@ def _set(table: dict[str, Any], path: list[str], value: str) -> dict[str, Any]:
     first, *rest = path
     inner = table.get(first)
     if rest and inner is not None and not isinstance(inner, dict):
-        return table  # a proxy that is a plain URL, or something for the gate to complain about
+        return table  # a proxy that is a plain URL, or something that validation refuses
     return {**table, first: _set(inner or {}, rest, value) if rest else value}

@@ -320,7 +320,7 @@ def _with_profile(edit: FileEdit, name: str, meant: dict[str, Any]) -> bytes:
     Raises:
         _NotAppended: the file is malformed, has such a profile, or has a form that cannot be
             added to.
-        ProfileError: the gate refuses the profile.
+        ProfileError: the profile is not valid.
     """
     try:
         old = edit.parsed(edit.data)
@@ -353,7 +353,7 @@ def _refuse_same_name(old: Layer, name: str) -> None:
 
 
 def _check(source: Layer, name: str) -> None:
-    """Let the new profile through the gate, alone with its file."""
+    """Validate the new profile, alone with its file."""
     nothing = Layer("variable", "variables", {})
     layers = Layers((source,), nothing, Layer("argument", "overrides", {}))
     try:

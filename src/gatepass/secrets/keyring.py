@@ -4,7 +4,7 @@ r"""``keyring:``: the operating system's credential store, through the keyring p
 ``gatepass:<origin>``, so that a profile which moves to another server finds nothing there.
 ``keyring:SERVICE/ACCOUNT`` is any entry, as ``keyring set SERVICE ACCOUNT`` made it.
 
-Three rules hold for every call, whoever makes it:
+Three rules hold for every call:
 
 * It runs in a daemon thread with a deadline, the import of the package included: D-Bus, and an
   unlock dialog that nobody sees, can hang for ever.

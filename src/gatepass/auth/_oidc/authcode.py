@@ -253,5 +253,5 @@ def _code_of(callback: Callback, provider: Provider, hint: str) -> Secret:
 def _mixed_up(provider: Provider, why: str) -> GatepassError:
     return GatepassError(
         f"the answer to the login at {provider.issuer} {why}; it was not used",
-        hint="log in once more; if this comes again, tell whoever runs the identity provider",
+        hint="log in once more; if this comes again, tell those who run the identity provider",
     )

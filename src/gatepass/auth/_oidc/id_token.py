@@ -177,13 +177,13 @@ def _read_times(claims: Mapping[str, Any]) -> dict[str, float]:
 def _read_time(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _invalid(f"lacks a time ({name})")
+        raise _invalid(f"has no time ({name})")
     try:
         seconds = float(value)
     except OverflowError:
         seconds = math.inf
     if not math.isfinite(seconds):
-        raise _invalid(f"lacks a time ({name})")
+        raise _invalid(f"has no time ({name})")
     return seconds
 
 
