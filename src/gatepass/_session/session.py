@@ -26,6 +26,12 @@ from gatepass._session.connections import Connections, NotConnected, leave_to_pa
 from gatepass._session.exceptions import body_consumed, translate_error, without_secrets
 from gatepass._session.guard import Guard, GuardedAdapter
 from gatepass._session.keywords import auth_table, check_names, check_url
+from gatepass._session.network import (
+    network_of,
+    network_of_provider,
+    tls_of_scheme,
+    warn_if_unverified,
+)
 from gatepass._session.pickling import (
     PickledState,
     dump_profile,
@@ -51,12 +57,6 @@ from gatepass.secrets import Secret, SecretRef
 
 if TYPE_CHECKING:
     from gatepass.auth import Authenticator
-from gatepass._session.network import (
-    network_of,
-    network_of_provider,
-    tls_of_scheme,
-    warn_if_unverified,
-)
 
 _FORK_LOCKS: Final = PerProcess(Lock)  # held while a forked process leaves connections
 
@@ -178,7 +178,13 @@ class Session(requests.Session):
     def _from_checked(
         cls, profile: Profile, run: RunContext, login: SharedLogin | None = None
     ) -> Self:
-        """Build a session from a profile that is already checked; with a login of another."""
+        """Build a session from a profile that is checked already.
+
+        Args:
+            profile: the profile.
+            run: the surroundings.
+            login: the login of another session; None makes one.
+        """
         session = cls.__new__(cls)
         session._start(profile, run)  # noqa: SLF001 - as in __init__
         session._open(login)  # noqa: SLF001
@@ -251,12 +257,12 @@ class Session(requests.Session):
         with self._naming_process(), OPENING_LOCKS.get():
             if not self._is_open:
                 _ = self.profile  # raises first where the pickle is of another version
-                self._open(login_of_pickles(self._pickle_id, self._log_on_for_pickles))
+                self._open(login_of_pickles(self._pickle_id, self._make_login_of_pickles))
 
-    def _log_on_for_pickles(self) -> SharedLogin:
-        """Make the login of all sessions out of one pickle, with nobody to be asked.
+    def _make_login_of_pickles(self) -> SharedLogin:
+        """Make the login that all sessions out of one pickle share. Asks nobody.
 
-        It is made by another session: a task may close its own while others still log on.
+        Another session makes it: a task may close its own while others still use the login.
         """
         first = Session._from_checked(self.profile, RunContext.of(interactive=False))
         warn_if_unverified(self.profile)
@@ -430,7 +436,7 @@ class Session(requests.Session):
         return _open_pickle, (type(self), state), settings
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Settings of another version are not set; the first use raises an error that says so.
+        # Do not set settings of another version: the first use raises an error that says so.
         if is_of_this_version(self._pickled or {}):
             load_settings(self, state)
 
@@ -474,10 +480,8 @@ class Session(requests.Session):
         with _FORK_LOCKS.get():
             if self._pid != os.getpid():
                 plain, self._plain = self._plain, None
-                for adapter in {
-                    *self.adapters.values(),
-                    *(plain.adapters.values() if plain else ()),
-                }:
+                theirs = plain.adapters.values() if plain else ()
+                for adapter in (*self.adapters.values(), *theirs):
                     leave_to_parent(adapter)
                 self._pid = os.getpid()
 
