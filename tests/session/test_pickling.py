@@ -165,6 +165,14 @@ def test_a_relative_path_of_python_starts_where_the_session_was_pickled(
     assert reopened(elsewhere).profile.machine.vault == str(tmp_path / "tokens")
 
 
+def test_the_folder_of_a_source_of_another_package_travels() -> None:
+    """What it reads after the colon may be a relative path."""
+    placed = SecretRef((("acme", "pw"),)).with_place("user", Path("/folder"))
+
+    found: Any = travelled(profile_for(NOWHERE, auth={"password": placed})).auth
+    assert found.password == placed
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
 def test_a_link_out_of_the_project_is_refused_there_too(tmp_path: Path) -> None:
     """The reference keeps the folder that it was written in: links are judged by it."""

@@ -162,6 +162,8 @@ def test_a_login_in_memory_stays_with_the_process_that_has_it(make: Make) -> Non
     mi = world.session(refresh_token=Secret(world.idp.issue("alice")["refresh_token"]))
     assert mi.get("x").ok
 
+    with pytest.raises(LoginRequired, match="there is no refresh token yet"):
+        in_child(lambda: mi.refresh_token)
     assert in_child(lambda: mi.get("x").status_code) == 200, "the access token still serves"
     world.dead.add(login_of(mi).access_token().reveal())
     for _ in range(2):
