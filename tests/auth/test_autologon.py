@@ -1,7 +1,5 @@
 """``scheme = "autologon"``: Negotiate, with mutual authentication."""
 
-import importlib
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +12,7 @@ from tests.support.echo import Answer, Seen, echo, refused
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.peers.kdc import Kdc
-from tests.support.peers.need import absent
+from tests.support.peers.need import need_gssapi
 from tests.support.sessions import profile_for
 
 Make = Callable[..., Session]
@@ -28,8 +26,7 @@ def make(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Make:
     """Return a function that builds alice's session at a room of Apache."""
-    if importlib.util.find_spec("gssapi") is None:
-        absent("gssapi is not installed (Debian package: python3-gssapi)")
+    need_gssapi()
     for name, value in kdc.environ(kdc.ccache()).items():
         monkeypatch.setenv(name, value)  # read by the Kerberos library, not by us
 

@@ -1,6 +1,5 @@
 """Logins that are bound to their TLS connection, against an acceptor that demands it."""
 
-import importlib.util
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from gatepass._system.context import RunContext
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.peers.epa import EpaServer
 from tests.support.peers.kdc import Kdc
-from tests.support.peers.need import absent
+from tests.support.peers.need import need_gssapi
 from tests.support.sessions import profile_for
 
 SCHEMES = ("ntlm", "credentials", "autologon")
@@ -29,8 +28,7 @@ def _session(
 
 @pytest.fixture(autouse=True)
 def _ticket(kdc: Kdc, monkeypatch: pytest.MonkeyPatch) -> None:
-    if importlib.util.find_spec("gssapi") is None:
-        absent("gssapi is not installed (Debian package: python3-gssapi)")
+    need_gssapi()
     for name, value in kdc.environ(kdc.ccache()).items():
         monkeypatch.setenv(name, value)
 

@@ -1,8 +1,6 @@
 """Logins that belong to a connection, against real servers: NTLM and Kerberos."""
 
 import hashlib
-import importlib
-import importlib.util
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +20,7 @@ from tests.support.echo import Answer, Seen, echo, refused
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.peers.kdc import Kdc
-from tests.support.peers.need import absent
+from tests.support.peers.need import need_gssapi
 from tests.support.peers.squid import USERS as PROXY_USERS
 from tests.support.peers.squid import Squid
 from tests.support.sessions import profile_for
@@ -45,8 +43,7 @@ def make(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Make:
     """Return a function that builds alice's session at a room of Apache."""
-    if importlib.util.find_spec("gssapi") is None:
-        absent("gssapi is not installed (Debian package: python3-gssapi)")
+    need_gssapi()
     for name, value in kdc.environ(kdc.ccache()).items():
         monkeypatch.setenv(name, value)  # read by the Kerberos library, not by us
 

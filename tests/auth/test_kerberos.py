@@ -16,7 +16,7 @@ from gatepass.errors import GatepassError, LoginRequired
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.peers.kdc import Kdc
-from tests.support.peers.need import absent
+from tests.support.peers.need import need_gssapi
 from tests.support.sessions import profile_for
 
 _NTLMSSP = bytes.fromhex("2b06010401823702020a")  # 1.3.6.1.4.1.311.2.2.10
@@ -33,8 +33,7 @@ def make(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Make:
     """Return a function that builds alice's session at a room of Apache."""
-    if importlib.util.find_spec("gssapi") is None:
-        absent("gssapi is not installed (Debian package: python3-gssapi)")
+    need_gssapi()
     for name, value in kdc.environ(kdc.ccache()).items():
         monkeypatch.setenv(name, value)  # read by the Kerberos library, not by us
 

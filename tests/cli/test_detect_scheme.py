@@ -17,6 +17,7 @@ from tests.support.echo import Answer, Echo, echo, refused
 from tests.support.home import Home, ended, screen
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CertificateAuthority
+from tests.support.peers.need import need_gssapi
 
 USERS = {"alice": "sesame"}
 WITH_A_NAME = ("--user-name", "alice", "--password-from", "env:MI_PASSWORD")
@@ -119,7 +120,7 @@ def test_where_nobody_is_the_scheme_is_learnt(
 
 
 def test_a_windows_server_and_nothing_given_is_autologon(home: Home) -> None:
-    pytest.importorskip("gssapi")
+    need_gssapi()
     with sandbox("windows") as server:
         done = home.run("init", "dev", "--url", server.url)
 

@@ -14,6 +14,7 @@ from tests.support.doctor import BY_KEYRING, BY_TICKET, Found, diagnosed, of, on
 from tests.support.home import Home, ended, screen
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.peers.kdc import Kdc
+from tests.support.peers.need import need_gssapi
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_the_capacity_of_the_windows_credential_manager_is_told(home: Home) -> N
 
 
 def test_a_ticket_is_told_with_its_principal_and_its_end(home: Home, kdc: Kdc) -> None:
-    pytest.importorskip("gssapi")
+    need_gssapi()
     home.user(BY_TICKET)
 
     code, found = diagnosed(home.having(**kdc.environ(kdc.ccache())))
@@ -94,7 +95,7 @@ def test_a_ticket_is_told_with_its_principal_and_its_end(home: Home, kdc: Kdc) -
 
 
 def test_no_ticket_and_an_expired_one_are_problems_with_kinit(home: Home, kdc: Kdc) -> None:
-    pytest.importorskip("gssapi")
+    need_gssapi()
     home.user(BY_TICKET)
 
     for cache, said in ((None, "there is no Kerberos ticket"), (kdc.expired_ccache, "expired")):
@@ -105,7 +106,7 @@ def test_no_ticket_and_an_expired_one_are_problems_with_kinit(home: Home, kdc: K
 
 
 def test_a_keytab_logs_on_without_a_ticket_and_none_is_fetched(home: Home, kdc: Kdc) -> None:
-    pytest.importorskip("gssapi")
+    need_gssapi()
     home.user(BY_TICKET)
     cache = home.work / "new.ccache"
     variables = kdc.environ(cache) | {"KRB5_CLIENT_KTNAME": f"FILE:{kdc.files.client_keytab}"}

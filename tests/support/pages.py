@@ -14,6 +14,7 @@ from typing import Any, Final
 from gatepass.sandbox import Server
 from tests.support.faulty_provider import FaultyProvider
 from tests.support.peers.kdc import REALM
+from tests.support.peers.need import need_gssapi
 from tests.support.peers.redis_server import redis_server
 from tests.support.service_layer import offer_granta
 from tests.support.third_party.server import acme_server
@@ -103,6 +104,7 @@ def _sandbox(peers: Peers, name: str, mode: str, stack: ExitStack) -> None:
 
 
 def _domain(peers: Peers, peer: Callable[[str], Any]) -> None:
+    need_gssapi()
     kdc = peer("kdc")
     peers.names |= {
         CORP: peer("windows_apache").windows.https,

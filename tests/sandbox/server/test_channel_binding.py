@@ -37,6 +37,7 @@ from tests.support.peers.ca import Certificate, CertificateAuthority
 from tests.support.peers.epa import USERS as EPA_USERS
 from tests.support.peers.epa import EpaServer
 from tests.support.peers.kdc import Kdc
+from tests.support.peers.need import need_gssapi
 from tests.support.sessions import profile_for
 
 USERS = {r"CORP\alice": "pw-alice"}
@@ -293,7 +294,7 @@ def _signed_by(algorithm: Any) -> x509.Certificate:
 @pytest.fixture
 def tickets(kdc: Kdc, monkeypatch: pytest.MonkeyPatch) -> None:
     """Alice is logged on at this computer."""
-    pytest.importorskip("gssapi", reason="needs python3-gssapi, or the extra kerberos")
+    need_gssapi()
     for name, value in kdc.environ(kdc.ccache()).items():
         monkeypatch.setenv(name, value)  # read by the Kerberos library, not by us
 

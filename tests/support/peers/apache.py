@@ -213,7 +213,7 @@ def apache(
         yield Apache(folder / "logs" / "access.log", ports, status_port)
 
 
-def need_gssapi() -> None:
+def need_gssapi_module() -> None:
     """Skip or fail where the rooms with Kerberos and NTLM cannot work."""
     need_file(str(GSSAPI_MODULE), "libapache2-mod-auth-gssapi")
     need_file("/usr/lib/*/gssntlmssp/gssntlmssp.so", "gss-ntlmssp")

@@ -97,7 +97,7 @@ def kdc(realm_files: RealmFiles) -> Iterator[Kdc]:
 @pytest.fixture(scope="session")
 def windows_apache(apache: Apache, kdc: Kdc) -> Apache:  # noqa: ARG001 (it must run)
     """The same Apache, for the rooms with Kerberos and NTLM."""
-    apache_peer.need_gssapi()
+    apache_peer.need_gssapi_module()
     return apache
 
 

@@ -1,7 +1,9 @@
 """What to do where a peer is not installed: skip on a laptop, fail where peers are required."""
 
+import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +27,12 @@ def need_program(name: str, package: str, *others: str) -> str:
     paths = (shutil.which(each, path=_SEARCH) for each in (name, *others))
     found = next(filter(None, paths), None)
     return found or absent(f"{name} is not installed (Debian package: {package})")
+
+
+def need_gssapi() -> None:
+    """Do the same where Kerberos is to come from the package gssapi; Windows needs none."""
+    if sys.platform != "win32" and importlib.util.find_spec("gssapi") is None:
+        absent("gssapi is not installed (Debian package: python3-gssapi)")
 
 
 def need_file(pattern: str, package: str) -> Path:
