@@ -81,3 +81,29 @@ def test_each_dependency_has_a_lower_bound_and_a_reason() -> None:
     for requirement in PROJECT["dependencies"]:
         assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+", requirement)
         assert re.search(rf'"{re.escape(requirement)}",\s+# \w', text), requirement
+
+
+TYPED = """\
+from gatepass import Sesion
+from gatepass import Session
+
+Session("https://mi.example.com", autologon=True, timeout=30.0, headers={"X-Tenant": "a"})
+Session("https://mi.example.com", autologon=True, timout=30.0)
+Session("https://mi.example.com", autologon=True, timeout="long")
+Session.from_profile("prod").get("Health/v2.svc").json()
+Session.from_profil("prod")
+"""
+
+
+def test_a_misspelt_name_or_keyword_fails_in_a_type_checker(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(TYPED, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file="]
+    done = subprocess.run(
+        [*command, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    wrong = re.findall(r"^script\.py:(\d+): error: (.*)$", done.stdout, re.MULTILINE)
+    assert [line for line, _ in wrong] == ["1", "5", "6", "8"], done.stdout + done.stderr
+    words = ("Sesion", "timout", "timeout", "from_profil")
+    assert all(word in message for word, (_, message) in zip(words, wrong, strict=True))

@@ -1,7 +1,7 @@
 """The keywords of ``Session(url, ...)``: what users of the Scripting Toolkit already write."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from gatepass._config import fields, profile, suggest
 from gatepass.errors import ProfileError
@@ -10,6 +10,22 @@ _WAYS: Final = (
     "give one of: autologon=True; user_name= and password=; oidc=True; anonymous=True.\n"
     "(A variable that is not set is None when it is read with os.getenv.)"
 )
+
+
+class ProfileKeywords(TypedDict, total=False):
+    """The keys of a profile that ``Session(url, ...)`` takes beside the login.
+
+    A table is a mapping with the same keys as in a file.
+    """
+
+    description: str
+    check_path: str
+    timeout: float | tuple[float, float] | list[float]
+    retries: int
+    headers: Mapping[str, str]
+    proxy: str | Mapping[str, Any]
+    tls: Mapping[str, Any]
+    allow_http: bool
 
 
 def check_url(url: str) -> None:

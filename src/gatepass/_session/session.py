@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -25,7 +25,7 @@ from gatepass._session.check import CheckResult, check_session
 from gatepass._session.connections import Connections, NotConnected, leave_to_parent
 from gatepass._session.exceptions import body_consumed, translate_error, without_secrets
 from gatepass._session.guard import Guard, GuardedAdapter
-from gatepass._session.keywords import auth_table, check_names, check_url
+from gatepass._session.keywords import ProfileKeywords, auth_table, check_names, check_url
 from gatepass._session.network import (
     network_of,
     network_of_provider,
@@ -122,7 +122,7 @@ class Session(requests.Session):
         environ: Mapping[str, str] | None = None,
         interactive: bool | None = None,
         terminal: Terminal | None = None,
-        **keys: Any,
+        **keys: Unpack[ProfileKeywords],
     ) -> None:
         check_url(url)
         switches = {"autologon": autologon, "oidc": oidc, "anonymous": anonymous}
