@@ -306,6 +306,13 @@ def test_a_back_end_that_hangs_is_given_up(tmp_path: Path, name: str) -> None:
     assert "did not answer within 0.25 s" in outcome.message
 
 
+@pytest.mark.parametrize("slow_module", ["keyring.core", "keyring.backends.null"])
+def test_the_import_of_the_package_does_not_count(tmp_path: Path, slow_module: str) -> None:
+    environ = with_backend(tmp_path, "keyring.backends.null.Keyring")
+    outcome = ask(environ, ["describe"], seconds=1, slow_module=slow_module)
+    assert outcome.answer[0] == "keyring.backends.null.Keyring"
+
+
 @pytest.mark.parametrize("call", [["store", "a", "b", SECRET], ["remove", "a", "b"]])
 def test_every_call_has_the_deadline(tmp_path: Path, call: list[str]) -> None:
     outcome = ask(with_backend(tmp_path, "HangsOnGet"), call, seconds=0.25)

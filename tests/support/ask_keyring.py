@@ -7,9 +7,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 from gatepass.errors import SecretUnavailable
@@ -43,7 +45,8 @@ def ask(environ: Mapping[str, str], *calls: list[str], **changes: Any) -> Outcom
     Args:
         environ: the variables of that process.
         calls: the name of a function and its arguments.
-        changes: what differs from the plain context; `seconds` is the deadline, 60 by default.
+        changes: what differs from the plain context; `seconds` is the deadline, 60 by default;
+            the import of the module `slow_module` takes 1.5 s.
     """
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.ask_keyring", json.dumps([calls, changes])],
@@ -62,6 +65,17 @@ def _python_path(environ: Mapping[str, str]) -> str:
     return f"{own}{os.pathsep}{PYTHONPATH}" if own else PYTHONPATH
 
 
+class _SlowDisk(MetaPathFinder):
+    """Finds nothing, and is slow about one module."""
+
+    def __init__(self, slow_module: str) -> None:
+        self._slow_module = slow_module
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == self._slow_module:
+            time.sleep(1.5)
+
+
 def _call(name: str, arguments: list[str], here: SecretContext, seconds: float | None) -> Any:
     if name == "keyring":
         return keyring(arguments[0], here)
@@ -76,6 +90,7 @@ def _call(name: str, arguments: list[str], here: SecretContext, seconds: float |
 
 def _outcome(calls: list[list[str]], changes: dict[str, Any]) -> dict[str, Any]:
     seconds = changes.pop("seconds", 60)
+    sys.meta_path.insert(0, _SlowDisk(changes.pop("slow_module", "")))
     answer = None
     try:
         for name, *arguments in calls:

@@ -6,8 +6,8 @@ r"""``keyring:``: the operating system's credential store, through the keyring p
 
 Three rules hold for every call:
 
-* It runs in a daemon thread with a deadline, the import of the package included: D-Bus, and an
-  unlock dialog that nobody sees, can hang for ever.
+* It runs in a daemon thread with a deadline: D-Bus, and an unlock dialog that nobody sees, can
+  hang for ever. The import of the package is not counted: a slow disk is no keyring that hangs.
 * Every exception counts. Back ends raise anything, and a message may hold a secret: only the
   kind of the error is told.
 * The back end is judged first. The package takes what it finds, and what it finds may keep
@@ -17,7 +17,10 @@ Three rules hold for every call:
 The package itself reads ``PYTHON_KEYRING_BACKEND`` and ``keyringrc.cfg``.
 """
 
+import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
@@ -38,6 +41,7 @@ LockState = Literal["unlocked", "locked", "unknown"]
 
 _SECONDS: Final = 5.0
 _SECONDS_FOR_A_PERSON: Final = 60.0  # to see a dialog, and to type a password into it
+_SECONDS_TO_IMPORT: Final = 60.0
 
 _FAIL: Final = "keyring.backends.fail.Keyring"
 _NULL: Final = "keyring.backends.null.Keyring"
@@ -296,7 +300,9 @@ def _deadline_of(access: Access, seconds: float | None) -> float:
 
 
 def _run(work: Callable[[], T], seconds: float) -> T:
-    """Do the work with a deadline; explain what a back end raises."""
+    """Import the package, then do the work with a deadline; explain what a back end raises."""
+    with suppress(DeadlineExceeded):  # the work waits for the same import, and says so
+        run_with_deadline(_import_package, _SECONDS_TO_IMPORT, "gatepass-keyring-import")
 
     def explain() -> T:
         try:
@@ -313,6 +319,21 @@ def _run(work: Callable[[], T], seconds: float) -> T:
             "dialog that nobody sees)",
             hint=UNLOCK,
         ) from None
+
+
+def _import_package() -> None:
+    """Import the keyring package and the back end of its own that it will probably choose.
+
+    A back end of another package is left to the deadline: its import may talk to anything.
+    """
+    from importlib import import_module
+
+    own = {"win32": _WINDOWS, "darwin": _MACOS}.get(sys.platform, _FREEDESKTOP)
+    name = os.environ.get("PYTHON_KEYRING_BACKEND", own)
+    with suppress(BaseException):  # raised again, and explained, where the back end is chosen
+        import_module("keyring")
+        if name.startswith("keyring.backends."):
+            import_module(name.rpartition(".")[0])
 
 
 def _explain(error: BaseException) -> SecretUnavailable:
