@@ -10,7 +10,7 @@ import pytest
 
 from gatepass._system.terminal import Terminal
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets.keyring import _deadline_of, entry
+from gatepass.secrets.keyring import _deadline_of, _no_keyring, _possible_cause, entry
 from tests.support.ask_keyring import ask
 from tests.support.peers import secret_service
 from tests.support.peers.environ import clean_environ
@@ -379,6 +379,14 @@ def test_known_errors_are_explained(tmp_path: Path, name: str, message: str, hin
     outcome = ask(with_backend(tmp_path, name), ["read", "a", "b"])
     assert message in outcome.message
     assert hint in outcome.hint
+
+
+def test_dbus_is_named_on_linux_only() -> None:
+    for platform, named in (("linux", True), ("win32", False), ("darwin", False)):
+        assert ("D-Bus" in _possible_cause(platform)) is named
+        hint = _no_keyring(platform).hint
+        assert ("D-Bus" in hint) is named
+        assert "use env:NAME or file:PATH instead" in hint
 
 
 # --- writing -------------------------------------------------------------------------------

@@ -315,8 +315,7 @@ def _run(work: Callable[[], T], seconds: float) -> T:
         return run_with_deadline(explain, seconds, "gatepass-keyring")
     except DeadlineExceeded:
         raise SecretUnavailable(
-            f"the keyring did not answer within {seconds:g} s (a D-Bus that hangs, or an unlock "
-            "dialog that nobody sees)",
+            f"the keyring did not answer within {seconds:g} s ({_possible_cause()})",
             hint=UNLOCK,
         ) from None
 
@@ -421,12 +420,19 @@ def _is_plain(name: str) -> bool:
     return name.startswith("keyrings.alt.") or "plaintext" in name.lower()
 
 
-def _no_keyring() -> SecretUnavailable:
+def _possible_cause(platform: str = sys.platform) -> str:
+    """Why a keyring of this system may not answer."""
+    dialog = "an unlock dialog that nobody sees"
+    return f"a D-Bus that hangs, or {dialog}" if platform == "linux" else f"perhaps {dialog}"
+
+
+def _no_keyring(platform: str = sys.platform) -> SecretUnavailable:
+    linux = "without a desktop and its D-Bus (cron, a service, SSH) there is none on Linux: "
     return SecretUnavailable(
         "this computer has no keyring that the keyring package can use",
-        hint="without a desktop and its D-Bus (cron, a service, SSH) there is none on Linux: use "
-        "env:NAME or file:PATH instead, and for the vault's key gatepass secret new-key; "
-        "`keyring --list-backends` shows what was looked for",
+        hint=f"{linux if platform == 'linux' else ''}use env:NAME or file:PATH instead, and for "
+        "the vault's key gatepass secret new-key; `keyring --list-backends` shows what was looked "
+        "for",
     )
 
 
