@@ -348,10 +348,26 @@ def test_where_nobody_sees_it_no_browser_is_opened() -> None:
     assert opened == []
 
 
-@pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="these always have a browser")
 def test_without_a_display_no_text_browser_takes_the_terminal_away() -> None:
-    reason = Terminal({}, interactive=True).open_browser("https://idp.example/")
+    linux = Terminal({}, interactive=True, platform="linux")
+    reason = linux.open_browser("https://idp.example/")
     assert reason == "no browser is known here (no display, and BROWSER is not set)"
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+def test_over_ssh_windows_and_macos_open_no_browser(platform: str) -> None:
+    ssh = {"SSH_CONNECTION": "192.0.2.7 50022 192.0.2.1 22"}
+    remote = Terminal(ssh, interactive=True, platform=platform)
+    assert remote.why_no_browser() == remote.open_browser("https://idp.example/")
+    assert "over SSH nobody sees a browser" in str(remote.why_no_browser())
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+@pytest.mark.parametrize("environ", [{}, {"SSH_CONNECTION": "a 1 b 22", "BROWSER": "helper"}])
+def test_elsewhere_windows_and_macos_can_open_a_browser(
+    platform: str, environ: dict[str, str]
+) -> None:
+    assert Terminal(environ, interactive=True, platform=platform).why_no_browser() is None
 
 
 @posix

@@ -56,6 +56,7 @@ class Terminal:
         open_url: how a browser is opened; may block and lie; ``webbrowser`` in a process of its
             own when not given.
         open_console: whether typing is wanted → the console; None where there is none.
+        platform: the operating system, as ``sys.platform`` names it.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Terminal:
         write: Callable[[str], None] | None = None,
         open_url: Callable[[str], object] | None = None,
         open_console: Callable[[bool], Console | None] | None = None,
+        platform: str = sys.platform,
     ) -> None:
         self._environ = os.environ if environ is None else environ
         self._interactive = interactive
@@ -74,6 +76,7 @@ class Terminal:
         self._write = write or write_to_stderr
         self._open_url = open_url
         self._open_console = open_console or find_console
+        self._platform = platform
 
     def why_not_ask(self) -> str | None:
         """Return None when a person can answer a prompt, else the reason. Never waits."""
@@ -163,8 +166,14 @@ class Terminal:
     def _no_browser(self, url: str) -> str | None:
         if not url.startswith(("https://", "http://")):
             return "it is not a web address"
-        own = self._open_url is not None or sys.platform in {"win32", "darwin"}
-        if own or any(self._environ.get(name) for name in _BROWSER_VARIABLES):
+        if self._open_url is not None:
+            return None
+        if self._platform in {"win32", "darwin"}:
+            # It would open on the screen of that computer, if it has one, and not of the person's.
+            if self._environ.get("SSH_CONNECTION") and not self._environ.get("BROWSER"):
+                return "over SSH nobody sees a browser of this computer (BROWSER is not set)"
+            return None
+        if any(self._environ.get(name) for name in _BROWSER_VARIABLES):
             return None
         return "no browser is known here (no display, and BROWSER is not set)"
 
