@@ -52,6 +52,24 @@ def test_a_shell_reads_back_exactly_the_words(words: list[str]) -> None:
     assert _read_back(command) == words
 
 
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        (r"C:\Users\bob\gatepass.toml", r"C:\Users\bob\gatepass.toml"),
+        (r"C:\Program Files\x", r'"C:\Program Files\x"'),
+        (r"CORP\bob", r"CORP\bob"),
+        (r"C:\a&del b", r'"C:\a&del b"'),
+        ("a&b", '"a&b"'),
+        ("O'Brien", '"O\'Brien"'),
+        ("a;b,(c)|>", '"a;b,(c)|>"'),
+        ("c:\\a&b\\", '"c:\\a&b\\\\"'),
+        ("", '""'),
+    ],
+)
+def test_on_windows_a_word_is_quoted_for_cmd_and_powershell(word: str, shown: str) -> None:
+    assert quoted("gatepass", "trust", word, platform="win32") == f"gatepass trust {shown}"
+
+
 @pytest.mark.parametrize("words", [("-b", "evil.Backend"), ("service", "-p/tmp")])
 def test_what_looks_like_an_option_stands_behind_two_dashes(words: tuple[str, ...]) -> None:
     assert operands(*words) == ("--", *words)

@@ -1,5 +1,6 @@
 """How texts, commands and times are shown to a person."""
 
+import re
 import sys
 import time
 
@@ -12,16 +13,16 @@ def printable(text: str) -> str:
     )
 
 
-def quoted(*words: str) -> str:
+def quoted(*words: str, platform: str = sys.platform) -> str:
     """Write words, such as a command or a path, so that a shell reads back exactly these.
 
     A folder may be called ``; rm -r ~``. A word that holds control characters is written in the
-    form ``$'...'`` of POSIX 2024 (bash, zsh, ksh), since a message shows no such character.
+    form ``$'...'`` of POSIX 2024 (bash, zsh, ksh), since a message shows no such character. On
+    Windows the words are quoted for both cmd and PowerShell, as far as these have a form in common:
+    ``%NAME%`` in cmd, and ``$`` and a backtick in PowerShell, are read within quotes too.
     """
-    if sys.platform == "win32":
-        from subprocess import list2cmdline
-
-        return list2cmdline(words)
+    if platform == "win32":
+        return " ".join(map(_quoted_for_windows, words))
     from shlex import quote
 
     return " ".join(quote(word) if word.isprintable() else _escaped(word) for word in words)
@@ -47,6 +48,16 @@ def time_span(seconds: float) -> str:
     parts = [(days, "d"), (hours, "h"), (minutes, "min")]
     first = next(number for number, (count, _) in enumerate(parts) if count)
     return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
+
+
+def _quoted_for_windows(word: str) -> str:
+    from subprocess import list2cmdline
+
+    text = list2cmdline([word])  # it quotes blanks only, and a shell reads & and ' too
+    if text.startswith('"') or re.fullmatch(r"[\w.:/\\=+~-]+", text):
+        return text
+    at_the_end = "\\" * (len(text) - len(text.rstrip("\\")))
+    return f'"{text}{at_the_end}"'
 
 
 def _escaped(word: str) -> str:
