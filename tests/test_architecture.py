@@ -128,6 +128,36 @@ def test_each_file_has_a_test_file_of_its_own() -> None:
     assert (WITHOUT_TESTS_OF_THEIR_OWN.keys() & files.keys()) - without == set()
 
 
+# Where a distribution has another name than what is imported.
+DISTRIBUTION_OF = {"spnego": "pyspnego"}
+
+# Who imports these has them already: gatepass works without.
+OF_THE_CALLER = {
+    "IPython": "a kernel has loaded it where it is asked",
+    "ansys": "integrations.pygranta serves those who use PyGranta",
+    "pytest": "it loads gatepass.testing as its plugin",
+}
+
+
+def test_each_package_that_is_imported_is_declared() -> None:
+    """Otherwise it is there only as long as another package happens to need it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    requirements = project["dependencies"] + extras["kerberos"] + extras["redis"]
+    declared = {re.split(r"[>;\[]", line)[0].replace("-", "_") for line in requirements}
+    imported = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module).split(".")[0])
+    foreign = imported - sys.stdlib_module_names - {"gatepass"} - OF_THE_CALLER.keys()
+
+    assert "requests" in foreign
+    assert {DISTRIBUTION_OF.get(name, name) for name in foreign} - declared == set()
+
+
 def test_nothing_inside_imports_the_package_itself() -> None:
     own = [module for module, path in _modules().items() if module and "gatepass" in _imports(path)]
 
