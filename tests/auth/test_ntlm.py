@@ -10,7 +10,7 @@ import pytest
 
 from gatepass._session.exceptions import LoginRefused, Unreachable
 from gatepass._session.session import Session
-from tests.support.echo import Answer, Echo, Seen, echo, refused
+from tests.support.echo import Answer, Echo, Seen, basic, echo, refused, wants
 from tests.support.sessions import session_for
 
 _FIRST, _LAST = "NTLM TlRMTVNTUAAB", "NTLM TlRMTVNTUAAD"  # how these messages begin
@@ -30,11 +30,13 @@ class _Ntlm:
         takes: whether it accepts who logs on.
         verdict: the answer to the last message otherwise.
         middle: the answer to the first message.
+        asks: the answer to a request without a login.
     """
 
     takes: bool = True
     verdict: Answer = _ASKS
     middle: Answer = _SECOND
+    asks: Answer = _ASKS
     known: set[int] = field(default_factory=set)
 
     def __call__(self, seen: Seen) -> Answer:
@@ -45,7 +47,7 @@ class _Ntlm:
             if not self.takes:
                 return self.verdict
             self.known.add(seen.connection)
-        return Answer() if seen.connection in self.known else _ASKS
+        return Answer() if seen.connection in self.known else self.asks
 
 
 @contextmanager
@@ -88,6 +90,35 @@ def test_a_refusal_that_closes_the_connection_counts_all_the_same(scheme: str) -
                 mi.get("a")
 
         assert _attempts(server) == 1
+
+
+_OFFERS = {
+    "before": ("Basic realm=Granta MI", "Negotiate", "NTLM"),
+    "after": ("Negotiate", "NTLM", "Basic realm=Granta MI"),
+    "open quote": ('Basic realm="Granta MI', "NTLM"),
+    "twice": ("Bearer realm=a, realm=b", "NTLM"),
+    "one line": ('Basic realm=Granta MI, charset="UTF-8", NTLM',),
+    "too long": ("X " + "x" * 20_000, "NTLM"),
+    "no scheme": ("=", "NTLM"),
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("lines", _OFFERS.values(), ids=_OFFERS)
+def test_a_malformed_challenge_hides_no_other(scheme: str, lines: tuple[str, ...]) -> None:
+    server = _Ntlm(asks=refused(*lines))
+    with _serving(server) as running:
+        assert _session(running, scheme).get("a").ok
+
+    assert _attempts(running) == 1
+
+
+def test_a_challenge_of_basic_whose_realm_is_malformed_is_answered() -> None:
+    login = basic("bob", "pw")
+    with echo(wants(login, "Basic realm=Granta MI")) as server:
+        assert _session(server, "credentials").get("a").ok
+
+    assert server.authorizations == [None, login]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

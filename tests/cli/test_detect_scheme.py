@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepass._net.challenge import parse_or_empty
+from gatepass._net.challenge import parse
 from gatepass.cli._detect_scheme import judged
 from gatepass.sandbox.provider import IdentityProvider
 from gatepass.sandbox.server import Server
@@ -56,14 +56,14 @@ def written(home: Home, name: str = "dev") -> dict[str, Any]:
     ],
 )
 def test_each_challenge_has_its_schemes(challenges: str, schemes: list[str]) -> None:
-    learnt = judged(401, parse_or_empty(challenges), "", tickets=True)
+    learnt = judged(401, parse(challenges), "", tickets=True)
 
     assert list(learnt.schemes) == schemes
     assert "it answers 401 and offers" in learnt.saw
 
 
 def test_where_no_ticket_can_be_used_a_password_comes_first() -> None:
-    assert judged(401, parse_or_empty("Negotiate, NTLM"), "", tickets=False).schemes == (
+    assert judged(401, parse("Negotiate, NTLM"), "", tickets=False).schemes == (
         "credentials",
         "autologon",
     )
@@ -90,7 +90,7 @@ def test_each_status_without_a_challenge_says_what_it_tells(
 
 @given(st.text(), st.integers(100, 599))
 def test_no_challenge_breaks_it(header: str, status: int) -> None:
-    assert judged(status, parse_or_empty(header), header, tickets=True).saw
+    assert judged(status, parse(header), header, tickets=True).saw
 
 
 # ---------------------------------------------------------------- real servers

@@ -1,26 +1,29 @@
 """WWW-Authenticate → challenges (RFC 9110, section 11.6.1).
 
-A server that refuses a request says in this header which schemes it takes. Several header lines
-arrive joined by ``", "``, so one value may hold several challenges, and a comma may separate
-challenges, parameters of one challenge, or stand inside a quoted string.
+A server that refuses a request says in this header which schemes it takes. One line may hold
+several challenges, and a comma may separate challenges, parameters of one challenge, or stand
+inside a quoted string.
 
-A server wrote the header: reading it takes time in proportion to its length, and it either gives
-challenges or raises :class:`ChallengeError`.
+A server wrote the header: reading it takes time in proportion to its length, and what cannot be
+read hides no other challenge.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gatepass.errors import GatepassError
+if TYPE_CHECKING:
+    from requests import Response
 
-_LONGEST: Final = 16_384  # characters; a real challenge has a few hundred
+_LONGEST: Final = 16_384  # characters of a line; a real challenge has a few hundred
 
 _GAP: Final = re.compile(r"[ \t,]*")  # between list elements; empty elements are allowed
 _END: Final = re.compile(r"[ \t]*(?:,|\Z)")
+_FOLD: Final = re.compile(r"[\r\n]+[ \t]*")  # a folded line stands for a blank (RFC 9112, 5.2)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SCHEME: Final = re.compile(rf"{_TOKEN.pattern}+(?=[ \t,]|\Z)(?![ \t]*=)")
 # Possessive (++), so that a long run of "=" or of letters is read only once.
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]++=*+(?=[ \t]*(?:,|\Z))")
 _EQUALS: Final = re.compile(r"[ \t]*=[ \t]*")
@@ -28,10 +31,8 @@ _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*+)"')
 # Wider than a token: servers send URLs here without quotes.
 _UNQUOTED: Final = re.compile(r'[^\s",]+')
 _QUOTED_PAIR: Final = re.compile(r"\\(.)")
-
-
-class ChallengeError(GatepassError):
-    """A WWW-Authenticate header cannot be read. Never repeats it."""
+_TO_COMMA: Final = re.compile(r"[^,]*")
+_TO_COMMA_OR_OPEN_QUOTE: Final = re.compile(rf'(?:[^",]|{_QUOTED.pattern})*+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +50,27 @@ class Challenge:
     params: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def parse(header: str) -> tuple[Challenge, ...]:
-    """Read the value of a WWW-Authenticate header; an empty one holds no challenge.
+def challenges_of(response: "Response") -> tuple[Challenge, ...]:
+    """Return what a response offers in WWW-Authenticate, each line read by itself."""
+    # requests joins the lines: there one that is malformed would reach into the next.
+    get_lines = getattr(getattr(response.raw, "headers", None), "getlist", None)
+    lines = get_lines("WWW-Authenticate") if get_lines else ()
+    return parse(*(lines or [response.headers.get("WWW-Authenticate", "")]))
 
-    Raises:
-        ChallengeError: it is too long, malformed, or names a parameter twice in one challenge.
+
+def parse(*lines: str) -> tuple[Challenge, ...]:
+    """Read the lines of a WWW-Authenticate header; an empty one holds no challenge.
+
+    A challenge that is malformed after the name of its scheme, or names a parameter twice, keeps
+    nothing but that name. Of a line that is too long, the beginning is read.
     """
-    if len(header) > _LONGEST:
-        raise ChallengeError(f"the server's challenge is longer than {_LONGEST} characters")
-    return tuple(_Reader(header).challenges())
+    return tuple(challenge for line in lines for challenge in _Reader(_clean(line)).challenges())
 
 
-def parse_or_empty(header: str | None) -> tuple[Challenge, ...]:
-    """Read a header as :func:`parse` does; one that is missing or malformed offers nothing."""
-    try:
-        return parse(header or "")
-    except ChallengeError:
-        return ()
+def _clean(line: str) -> str:
+    """Return a line without folds, and without the challenge or parameter at which it is cut."""
+    whole = _FOLD.sub(" ", line)
+    return whole if len(whole) <= _LONGEST else whole[:_LONGEST].rpartition(",")[0]
 
 
 def server_mode(challenges: Iterable[Challenge]) -> str | None:
@@ -83,40 +88,55 @@ def server_mode(challenges: Iterable[Challenge]) -> str | None:
 
 
 class _Reader:
-    """Reads one header from left to right."""
+    """Reads one line from left to right."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self._quote_is_open = False
 
     def challenges(self) -> Iterable[Challenge]:
         self._take(_GAP)
         while self._at < len(self._text):
-            yield self._challenge()
+            scheme = self._take(_SCHEME)
+            if scheme is None:
+                self._skip_to_next()
+            else:
+                yield self._challenge(scheme.lower())
 
-    def _challenge(self) -> Challenge:
-        scheme = self._must(_TOKEN, "the name of a scheme").lower()
+    def _challenge(self, scheme: str) -> Challenge:
         gap = self._take(_GAP) or ""
         closed = "," in gap or self._at == len(self._text)
-        token68 = self._take(_TOKEN68) if gap and not closed else None
+        token68 = None if closed else self._take(_TOKEN68)
         if token68 is not None:
             self._take(_GAP)
             return Challenge(scheme, token68)
-        params = self._params() if gap else {}
-        if not (params or closed):
-            raise ChallengeError("the server's challenge is malformed after the name of a scheme")
+        params = self._params()
+        if params is None or not (params or closed):
+            self._skip_to_next()
+            return Challenge(scheme)
         return Challenge(scheme, params=MappingProxyType(params))
 
-    def _params(self) -> dict[str, str]:
+    def _params(self) -> dict[str, str] | None:
+        """Read parameters; None where one is malformed or stands twice."""
         params: dict[str, str] = {}
         while (name := self._param_name()) is not None:
-            if name in params:
-                raise ChallengeError("the server's challenge names a parameter twice")
-            params[name] = self._value()
-            if self._take(_END) is None:
-                raise ChallengeError("the server's challenge has no comma between parameters")
+            value = self._value()
+            if value is None or name in params or self._take(_END) is None:
+                return None
+            params[name] = value
             self._take(_GAP)
         return params
+
+    def _skip_to_next(self) -> None:
+        """Go on after the next comma; one in a quoted string does not count."""
+        if not self._quote_is_open:
+            self._take(_TO_COMMA_OR_OPEN_QUOTE)
+            # No quote is closed after this one: to look for that again would take quadratic time.
+            self._quote_is_open = self._text.startswith('"', self._at)
+        if self._quote_is_open:
+            self._take(_TO_COMMA)
+        self._take(_GAP)
 
     def _param_name(self) -> str | None:
         """Read ``name =``; where another challenge or the end follows, read nothing."""
@@ -127,11 +147,11 @@ class _Reader:
         self._at = start
         return None
 
-    def _value(self) -> str:
+    def _value(self) -> str | None:
         quoted = self._take(_QUOTED)
         if quoted is not None:
             return _QUOTED_PAIR.sub(r"\1", quoted[1:-1])
-        return self._must(_UNQUOTED, "a value")
+        return self._take(_UNQUOTED)
 
     def _take(self, pattern: re.Pattern[str]) -> str | None:
         found = pattern.match(self._text, self._at)
@@ -139,9 +159,3 @@ class _Reader:
             return None
         self._at = found.end()
         return found[0]
-
-    def _must(self, pattern: re.Pattern[str], what: str) -> str:
-        found = self._take(pattern)
-        if found is None:
-            raise ChallengeError(f"the server's challenge is malformed: {what} is missing")
-        return found

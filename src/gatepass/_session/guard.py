@@ -16,7 +16,7 @@ from requests.hooks import dispatch_hook
 from requests.structures import CaseInsensitiveDict
 from requests.utils import check_header_validity, get_auth_from_url
 
-from gatepass._net.challenge import Challenge, parse_or_empty
+from gatepass._net.challenge import Challenge, challenges_of
 from gatepass._net.urls import prepare_url, target
 from gatepass._session.connections import (
     AUTHENTICATED,
@@ -286,7 +286,7 @@ class Guard:
     ) -> Response:
         """Let the scheme answer a challenge, then record what the last response says."""
         if response.status_code == _REFUSED:
-            self.challenges = parse_or_empty(response.headers.get("WWW-Authenticate"))
+            self.challenges = challenges_of(response)
             schemes = ", ".join(dict.fromkeys(each.scheme for each in self.challenges))
             log.debug("401 from %s; it offers: %s", request.url, schemes or "no scheme")
         if response.status_code != _PROXY_ASKS:  # a proxy must not get the server's credentials

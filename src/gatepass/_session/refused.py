@@ -7,7 +7,7 @@ from typing import Final
 from requests import Response
 
 from gatepass._config.profile import Profile
-from gatepass._net.challenge import Challenge, parse_or_empty, server_mode
+from gatepass._net.challenge import Challenge, challenges_of, server_mode
 from gatepass._net.urls import origin_of
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._system import plugins
@@ -41,7 +41,7 @@ def explain_refusal(
         user: who wanted to log on; None when not known.
         carried: whether credentials were sent.
     """
-    challenges = parse_or_empty(response.headers.get("WWW-Authenticate"))
+    challenges = challenges_of(response)
     names = {challenge.scheme for challenge in challenges}
     answers = answers_of(profile.auth)
     sends = sends_credentials(profile.auth)

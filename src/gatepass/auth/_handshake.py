@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from gatepass._net.challenge import ChallengeError, parse
+from gatepass._net.challenge import challenges_of
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
@@ -48,11 +48,8 @@ def token_of(response: "Response", scheme: str) -> bytes | None:
 
 
 def _tokens(response: "Response") -> dict[str, str | None]:
-    try:
-        challenges = parse(response.headers.get("WWW-Authenticate", ""))
-    except ChallengeError:
-        return {}
-    return {challenge.scheme: challenge.token68 for challenge in reversed(challenges)}
+    challenges = reversed(challenges_of(response))
+    return {challenge.scheme: challenge.token68 for challenge in challenges}
 
 
 def can_answer(response: "Response") -> bool:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from gatepass._net.challenge import Challenge, parse_or_empty, server_mode
+from gatepass._net.challenge import Challenge, challenges_of, server_mode
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.errors import GatepassError
@@ -64,7 +64,7 @@ def learn(context: Context, url: str) -> Learnt:
                 session.profile.url, allow_redirects=False, stream=True
             ) as response,
         ):
-            challenges = parse_or_empty(response.headers.get("WWW-Authenticate"))
+            challenges = challenges_of(response)
             target = urljoin(session.profile.url, response.headers.get("Location", ""))
             return judged(response.status_code, challenges, target, tickets=_can_use_tickets())
     except GatepassError as error:

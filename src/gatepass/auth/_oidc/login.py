@@ -14,7 +14,7 @@ from contextlib import suppress
 from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from gatepass._net.challenge import parse_or_empty
+from gatepass._net.challenge import challenges_of
 from gatepass._system import log
 from gatepass._system.fork import PerProcess
 from gatepass._vault.records import Record
@@ -394,7 +394,7 @@ class OidcLogin:
 
 def _token_is_invalid(response: "Response") -> bool:
     """Whether a 401 says that the token has ended, or says nothing about it (RFC 6750, 3.1)."""
-    challenges = parse_or_empty(response.headers.get("WWW-Authenticate"))
+    challenges = challenges_of(response)
     errors = {
         challenge.params.get("error", "invalid_token")
         for challenge in challenges

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from gatepass._net.challenge import parse_or_empty
+from gatepass._net.challenge import challenges_of
 from gatepass._system import log
 from gatepass._system.text import quoted
 from gatepass._vault.records import Client, Provider, Record, Tokens
@@ -71,7 +71,7 @@ class LoginFlow:
         else:
             # Only the header counts: the body of a hostile server might have no end.
             with http.get(self.context.url, allow_redirects=False, stream=True) as response:
-                challenges = parse_or_empty(response.headers.get("WWW-Authenticate"))
+                challenges = challenges_of(response)
             provider, learnt = discovery.discover_from_challenge(
                 http,
                 self.context.url,
