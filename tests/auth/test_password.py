@@ -1,13 +1,16 @@
 """User name and password, as all password schemes take them."""
 
 from base64 import b64decode
+from pathlib import Path
 
 import pytest
 
+from gatepass import Session, load_profile
 from gatepass.auth._password import basic_header
-from gatepass.errors import GatepassError, SecretUnavailable
+from gatepass.errors import GatepassError, ProfileError, SecretUnavailable
 from gatepass.sandbox import Server
 from gatepass.secrets import ref
+from tests.support.echo import basic, echo, refused, wants
 from tests.support.sessions import PASSWORD, USER, session_for
 
 
@@ -46,3 +49,56 @@ def test_all_that_is_missing_of_a_login_is_told_at_once() -> None:
 
     for name in ("NAME", "DOMAIN", "MI_PASSWORD"):
         assert f"{name} is not set" in str(caught.value)
+
+
+_TWO_DOMAINS = [(r"CORP\alice", "CORP"), (r"OTHER\alice", "CORP"), ("alice@corp.example", "CORP")]
+
+
+@pytest.mark.parametrize("scheme", ["basic", "credentials", "ntlm"])
+@pytest.mark.parametrize(("user_name", "domain"), _TWO_DOMAINS)
+def test_two_domains_in_a_profile_are_refused_at_their_place(
+    tmp_path: Path, scheme: str, user_name: str, domain: str
+) -> None:
+    file = tmp_path / "profiles.toml"
+    file.write_text(
+        '[profiles.p]\nurl = "https://mi.example.com"\n[profiles.p.auth]\n'
+        f"scheme = '{scheme}'\nuser_name = '{user_name}'\ndomain = '{domain}'\n"
+        "password = 'env:MI_PASSWORD'\n"
+    )
+    with pytest.raises(ProfileError, match=r"names a domain itself") as caught:
+        load_profile("p", environ={"GATEPASS_CONFIG_FILE": str(file)})
+
+    assert f"{file}:5:1" in str(caught.value)
+    assert "without its domain, or take the key domain out" in str(caught.value)
+
+
+@pytest.mark.parametrize(("user_name", "domain"), _TWO_DOMAINS)
+def test_two_domains_of_keywords_are_refused(user_name: str, domain: str) -> None:
+    with pytest.raises(ProfileError, match=r"user_name.*names a domain itself") as caught:
+        Session("https://localhost:1/", user_name=user_name, password="pw", domain=domain)
+
+    assert "take the key domain out" in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["basic", "credentials", "ntlm"])
+@pytest.mark.parametrize(("user_name", "domain"), _TWO_DOMAINS)
+def test_two_domains_that_references_name_cost_no_attempt(
+    scheme: str, user_name: str, domain: str
+) -> None:
+    password = ref("env:MI_PASSWORD")
+    auth = {"user_name": ref("env:NAME"), "password": password, "domain": ref("env:DOMAIN")}
+    environ = {"MI_PASSWORD": PASSWORD, "NAME": user_name, "DOMAIN": domain}
+    with (
+        echo(lambda _: refused("Basic", "NTLM")) as server,
+        pytest.raises(GatepassError, match=r"user_name: names a domain itself"),
+    ):
+        session_for(server.url, scheme, auth=auth, environ=environ).get("x")
+
+    assert set(server.authorizations) <= {None}
+
+
+def test_a_name_with_its_domain_is_taken_where_domain_is_empty_or_missing() -> None:
+    for more in ({}, {"domain": ""}):
+        auth = {"user_name": r"CORP\alice", **more}
+        with echo(wants(basic(r"CORP\alice", PASSWORD))) as server:
+            assert session_for(server.url, "basic", auth=auth).get("x").ok

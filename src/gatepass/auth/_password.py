@@ -1,13 +1,38 @@
 """User name and password: what the password schemes, the proxy and the keyring share."""
 
-from gatepass.auth import AuthContext
+from typing import Final
+
+from gatepass.auth import AuthContext, KeyRefused
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
+
+_TWO_DOMAINS: Final = (
+    r"names a domain itself (DOMAIN\user or user@domain), and domain names one too"
+)
+_TWO_DOMAINS_HINT: Final = "write the user name without its domain, or take the key domain out"
 
 
 def logon_name(user_name: str, domain: str | None) -> str:
     r"""Join user and domain the way Windows does: ``DOMAIN\user``, or ``user`` alone."""
     return f"{domain}\\{user_name}" if domain else user_name
+
+
+def check_domain(
+    user_name: str | SecretRef | Secret, domain: str | SecretRef | Secret | None
+) -> None:
+    r"""Refuse a user name that names its domain itself where ``domain`` is set too.
+
+    A reference passes: it is checked when it has been resolved.
+
+    Raises:
+        KeyRefused: Windows would be asked for a user ``CORP\CORP\alice``, which there is not.
+    """
+    name, of_domain = (
+        each.reveal() if isinstance(each, Secret) else each for each in (user_name, domain)
+    )
+    # A reference as the domain will have a value, or the login fails.
+    if isinstance(name, str) and of_domain and ("\\" in name or "@" in name):
+        raise KeyRefused("user_name", _TWO_DOMAINS, hint=_TWO_DOMAINS_HINT)
 
 
 def name_and_password(
@@ -20,8 +45,13 @@ def name_and_password(
 
     Raises:
         SecretUnavailable: names everything that is missing.
+        GatepassError: the user name and the domain both name a domain.
     """
     found = context.resolve(user_name=user_name, password=password, domain=domain)
+    try:
+        check_domain(found["user_name"], found.get("domain"))
+    except KeyRefused as error:
+        raise GatepassError(str(error), hint=error.hint) from None
     of_domain = found["domain"].reveal() if "domain" in found else None
     return logon_name(found["user_name"].reveal(), of_domain), found["password"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from gatepass.auth import AuthContext, SchemeBase
-from gatepass.auth._password import basic_header, name_and_password
+from gatepass.auth._password import basic_header, check_domain, name_and_password
 from gatepass.secrets import Secret, SecretField, TextField
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ class Basic(SchemeBase):
     domain: TextField | None = None
 
     answers: ClassVar[frozenset[str]] = frozenset({"basic"})
+
+    def __post_init__(self) -> None:
+        """Refuse a user name that names a domain beside ``domain``."""
+        check_domain(self.user_name, self.domain)
 
     def authenticator(self, context: AuthContext) -> "Authenticator":
         """Resolve name and password and return an auth that sets the header.

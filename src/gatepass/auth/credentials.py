@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gatepass._system import log
 from gatepass.auth import AuthContext, SchemeBase
 from gatepass.auth._handshake import can_answer, offered_schemes, resend
-from gatepass.auth._password import basic_header, name_and_password
+from gatepass.auth._password import basic_header, check_domain, name_and_password
 from gatepass.auth.ntlm import NtlmAuth
 from gatepass.secrets import Secret, SecretField, TextField
 
@@ -35,6 +35,10 @@ class Credentials(SchemeBase):
 
     answers: ClassVar[frozenset[str]] = frozenset({"basic", "ntlm", "negotiate"})
     connection_bound: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse a user name that names a domain beside ``domain``."""
+        check_domain(self.user_name, self.domain)
 
     def authenticator(self, context: AuthContext) -> "Authenticator":
         """Resolve name and password and return an auth that asks the server first.

@@ -14,7 +14,7 @@ from gatepass.auth._handshake import (
     limit_content,
     offered_schemes,
 )
-from gatepass.auth._password import name_and_password
+from gatepass.auth._password import check_domain, name_and_password
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretField, TextField
 
@@ -43,6 +43,10 @@ class Ntlm(SchemeBase):
 
     answers: ClassVar[frozenset[str]] = frozenset({"ntlm", "negotiate"})
     connection_bound: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse a user name that names a domain beside ``domain``."""
+        check_domain(self.user_name, self.domain)
 
     def authenticator(self, context: AuthContext) -> "Authenticator":
         """Resolve name and password and return an auth that answers the server's challenge.
