@@ -68,6 +68,56 @@ def test_an_unknown_authority_is_refused_and_the_way_out_is_named(server: Echo) 
         assert server.seen == []
 
 
+def _without_intermediate(certificate: Certificate, folder: Path) -> Certificate:
+    leaf = certificate.chain.read_text().partition("-----END CERTIFICATE-----\n")
+    alone = folder / "leaf.pem"
+    alone.write_text("".join(leaf[:2]))
+    return Certificate(alone, certificate.key)
+
+
+def _hashed(file: Path, folder: Path) -> Path:
+    """Return a folder in which OpenSSL finds a certificate."""
+    folder.mkdir()
+    shutil.copy(file, folder / f"{_subject_hash(file)}.0")
+    return folder
+
+
+@pytest.mark.parametrize("sent", ["with the chain", "alone"])
+@pytest.mark.parametrize("named", ["ca_file", "folder", "variable", "verify"])
+def test_an_intermediate_authority_is_trusted_where_it_is_named(
+    ca: CertificateAuthority, tmp_path: Path, named: str, sent: str
+) -> None:
+    chain = ca.below if sent == "with the chain" else _without_intermediate(ca.below, tmp_path)
+    file = str(ca.intermediate_file)
+    keys: dict[str, object] = {"tls": {"ca_file": file}} if named == "ca_file" else {}
+    if named == "variable":
+        keys = {"environ": {"REQUESTS_CA_BUNDLE": file}}
+    elif named == "folder":
+        keys = {"tls": {"ca_file": str(_hashed(ca.intermediate_file, tmp_path / "folder"))}}
+    with echo(tls=server_side(chain)) as server:
+        more = {"verify": file} if named == "verify" else {}
+        assert anonymous(server.url, **keys).get("x", **more).ok  # type: ignore[arg-type]
+
+
+def test_a_certificate_that_is_named_itself_is_trusted(
+    ca: CertificateAuthority, tmp_path: Path
+) -> None:
+    pinned = _without_intermediate(ca.below, tmp_path).chain
+    with echo(tls=server_side(ca.below)) as server:
+        assert anonymous(server.url, tls={"ca_file": str(pinned)}).get("x").ok
+
+
+def test_an_intermediate_authority_vouches_for_nobody_above_or_beside_it(
+    ca: CertificateAuthority, other_ca: CertificateAuthority
+) -> None:
+    for chain in (ca.server, other_ca.below):
+        with (
+            echo(tls=server_side(chain)) as server,
+            refused_by(server.url, "unknown authority", tls={"ca_file": str(ca.intermediate_file)}),
+        ):
+            assert server.seen == []
+
+
 def test_a_certificate_for_another_host_is_refused(ca: CertificateAuthority) -> None:
     with (
         echo(tls=server_side(ca.wrong_host)) as server,

@@ -131,6 +131,9 @@ def _system_store() -> "ssl.SSLContext":
 def _load_authorities(context: "ssl.SSLContext", path: str, table: str) -> None:
     import ssl
 
+    # Who names an authority trusts it, also one that another has signed. Python sets this flag from
+    # 3.13 on, and only in create_default_context.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     hint = (
         f"look at {table}.ca_file, REQUESTS_CA_BUNDLE or verify=: a PEM file, or a folder of them"
     )

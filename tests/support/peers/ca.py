@@ -29,6 +29,8 @@ class CertificateAuthority:
     expired: Certificate
     client: Certificate  # CN = CLIENT_NAME
     encrypted_client: Certificate  # the same certificate, its key under PASSPHRASE
+    intermediate_file: Path  # an authority that the CA has signed; its certificate alone
+    below: Certificate  # as server, signed by the intermediate authority
 
 
 def make(folder: Path) -> CertificateAuthority:
@@ -41,6 +43,9 @@ def make(folder: Path) -> CertificateAuthority:
     past, ended = datetime(2019, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC)
     expired = authority.issue_cert(*names, not_before=past, not_after=ended)
     client = _write(folder, "client", authority.issue_cert(common_name=CLIENT_NAME))
+    intermediate = authority.create_child_ca()
+    intermediate_file = folder / "intermediate.pem"
+    intermediate.cert_pem.write_to_path(intermediate_file)
     return CertificateAuthority(
         ca_file=ca_file,
         server=_write(folder, "server", authority.issue_cert(*names, common_name="localhost")),
@@ -48,6 +53,8 @@ def make(folder: Path) -> CertificateAuthority:
         expired=_write(folder, "expired", expired),
         client=client,
         encrypted_client=Certificate(client.chain, _encrypted(client.key)),
+        intermediate_file=intermediate_file,
+        below=_write(folder, "below", intermediate.issue_cert(*names, common_name="localhost")),
     )
 
 
