@@ -10,14 +10,11 @@ import pytest
 
 from gatepass._system.terminal import Terminal
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets.keyring import _deadline_of, _no_keyring, _possible_cause, entry
-from tests.support.ask_keyring import ask
+from gatepass.secrets.keyring import _deadline_of, entry
+from tests.support.ask_keyring import BACKENDS, SECRET, ask, with_backend, with_chain
 from tests.support.peers import secret_service
 from tests.support.peers.environ import clean_environ
 from tests.support.secret_context import PYTHONPATH, context
-
-SECRET = "hunter2 päss-€"
-BACKENDS = "tests.support.keyring_backends."
 
 PLAINTEXT_MODULE = '''
 from keyring.backend import KeyringBackend
@@ -38,6 +35,25 @@ class PlaintextKeyring(EncryptedKeyring):
     """What everybody finds who asks for it."""
 
     priority = 0.5
+'''
+
+
+FEED_MODULE = '''
+from keyring.backend import KeyringBackend
+
+class FeedKeyring(KeyringBackend):
+    """Logs on to package feeds, and keeps nothing of anybody's."""
+
+    priority = 9
+
+    def get_password(self, service, username):
+        return None
+
+    def set_password(self, service, username, password):
+        raise NotImplementedError
+
+    def delete_password(self, service, username):
+        raise NotImplementedError
 '''
 
 
@@ -67,21 +83,26 @@ def locked(folder: Path) -> Iterator[dict[str, str]]:
 @pytest.fixture
 def plaintext(tmp_path: Path) -> dict[str, str]:
     """Variables of a process that finds keyrings.alt among its packages, or what looks like it."""
-    package = tmp_path / "site" / "keyrings" / "alt"
-    package.mkdir(parents=True)
-    (package / "file.py").write_text(PLAINTEXT_MODULE, encoding="utf-8")
-    info = tmp_path / "site" / "keyrings.alt-1.dist-info"
+    return installed(tmp_path / "site", "keyrings.alt", "file", PLAINTEXT_MODULE)
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> dict[str, str]:
+    """Variables of a process that finds a package for feeds, whose back end is asked first."""
+    return installed(tmp_path / "site", "feeds", "keyring", FEED_MODULE)
+
+
+def installed(site: Path, package: str, module: str, code: str) -> dict[str, str]:
+    """Return variables of a process that finds a package with an entry point of keyring's."""
+    folder = site.joinpath(*package.split("."))
+    folder.mkdir(parents=True)
+    (folder / f"{module}.py").write_text(code, encoding="utf-8")
+    info = site / f"{package}-1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Name: keyrings.alt\nVersion: 1\n", encoding="utf-8")
-    entry_points = "[keyring.backends]\nfile = keyrings.alt.file\n"
+    (info / "METADATA").write_text(f"Name: {package}\nVersion: 1\n", encoding="utf-8")
+    entry_points = f"[keyring.backends]\n{module} = {package}.{module}\n"
     (info / "entry_points.txt").write_text(entry_points, encoding="utf-8")
-    return {"PYTHONPATH": str(tmp_path / "site")}
-
-
-def with_backend(folder: Path, name: str) -> dict[str, str]:
-    """Return variables of a process whose keyring package is told which back end to use."""
-    full_name = name if "." in name else BACKENDS + name
-    return clean_environ(folder, PYTHON_KEYRING_BACKEND=full_name, BACKEND_SECRET=SECRET)
+    return {"PYTHONPATH": str(site)}
 
 
 # --- which entry ---------------------------------------------------------------------------
@@ -208,36 +229,10 @@ def test_a_keyring_tells_whether_it_would_ask_to_be_unlocked(
     assert ask(environ, ["lock_state"]).answer == state
 
 
-@pytest.mark.parametrize(("name", "lock_state"), [("Vault", "unlocked"), ("Memory", "unknown")])
-def test_of_other_keyrings_only_some_are_known_to_ask_nobody(
-    tmp_path: Path, name: str, lock_state: str
-) -> None:
-    environ = clean_environ(tmp_path) | {"PYTHON_KEYRING_BACKEND": BACKENDS + name}
-
-    assert ask(environ, ["lock_state"]).answer == lock_state
-
-
 def test_the_back_end_that_the_variable_names_is_used(tmp_path: Path) -> None:
     environ = with_backend(tmp_path, "Memory")
     assert ask(environ, ["describe"]).answer == [BACKENDS + "Memory", None]
     assert ask(environ, ["store", "a", "b", SECRET], ["read", "a", "b"]).answer == SECRET
-
-
-@pytest.mark.parametrize("name", ["keyring.backends.null.Keyring", "MyNull"])
-@pytest.mark.parametrize("allowed", [False, True])
-def test_the_null_back_end_is_never_used(tmp_path: Path, name: str, *, allowed: bool) -> None:
-    environ = with_backend(tmp_path, name)
-    outcome = ask(environ, ["read", "a", "b"], allow_insecure_keyring=allowed)
-    assert "keeps nothing" in outcome.message
-    assert "PYTHON_KEYRING_BACKEND" in outcome.hint
-
-
-@pytest.mark.parametrize("name", ["keyring.backends.fail.Keyring", "MyFail", "EmptyChain"])
-@pytest.mark.parametrize("allowed", [False, True])
-def test_the_failing_back_end_is_never_used(tmp_path: Path, name: str, *, allowed: bool) -> None:
-    environ = with_backend(tmp_path, name)
-    outcome = ask(environ, ["describe"], allow_insecure_keyring=allowed)
-    assert "no keyring" in outcome.answer[1]
 
 
 def test_plain_text_is_refused_by_name_unless_allowed(
@@ -262,11 +257,6 @@ def test_all_of_keyrings_alt_is_refused(
     assert "not recommended" in outcome.answer[1]
 
 
-def test_plain_text_under_another_name_is_refused(tmp_path: Path) -> None:
-    outcome = ask(with_backend(tmp_path, "MyPlaintextKeyring"), ["read", "a", "b"])
-    assert BACKENDS + "MyPlaintextKeyring" in outcome.message
-
-
 @pytest.mark.parametrize("allowed", [False, True])
 def test_a_locked_keyring_never_falls_to_plain_text(
     locked: dict[str, str], plaintext: dict[str, str], *, allowed: bool
@@ -284,8 +274,114 @@ def test_a_missing_entry_is_not_looked_for_in_plain_text(
     package = subprocess.run(argv, env=both, capture_output=True, encoding="utf-8", check=True)
     assert package.stdout.strip() == "ChainerBackend"  # what the package itself would ask
 
-    outcome = ask(both, ["read", "nothing", "nobody"], allow_insecure_keyring=True)
+    outcome = ask(both, ["read", "nothing", "nobody"])
     assert (outcome.answer, outcome.message) == (None, "")
+
+
+def test_plain_text_that_is_allowed_is_a_link_like_others(
+    unlocked: dict[str, str], plaintext: dict[str, str]
+) -> None:
+    outcome = ask(unlocked | plaintext, ["read", "nothing", "nobody"], allow_insecure_keyring=True)
+    assert outcome.answer == "from the plain file"
+
+
+# --- a chain -------------------------------------------------------------------------------
+
+SERVICE_NAME = "keyring.backends.SecretService.Keyring"
+
+
+def test_a_back_end_that_keeps_nothing_does_not_hide_the_entry_of_the_next(
+    unlocked: dict[str, str], feed: dict[str, str]
+) -> None:
+    argv = [sys.executable, "-m", "keyring", "set", "chain", "alice"]
+    subprocess.run(argv, env=unlocked | feed, input=SECRET, encoding="utf-8", check=True)
+    assert ask(unlocked | feed, ["read", "chain", "alice"]).answer == SECRET
+    assert ask(unlocked | feed, ["keyring", "chain/alice"]).answer == SECRET
+
+
+def test_the_first_back_end_that_takes_a_secret_keeps_it(
+    unlocked: dict[str, str], feed: dict[str, str]
+) -> None:
+    both, name = unlocked | feed, ["taken", "alice"]
+    assert ask(both, ["store", *name, SECRET]).answer == SERVICE_NAME
+    assert ask(unlocked, ["read", *name]).answer == SECRET
+    assert ask(both, ["remove", *name], ["read", *name]).answer is None
+
+
+def test_the_vaults_key_is_kept_by_the_first_that_takes_it(
+    unlocked: dict[str, str], feed: dict[str, str]
+) -> None:
+    made = ask(unlocked | feed, ["vault_key"]).answer
+    assert made == ask(unlocked, ["read", "gatepass", "vault-key"]).answer
+    assert made == ask(unlocked | feed, ["vault_key"]).answer
+
+
+def test_a_chain_is_described_in_the_order_of_asking(
+    unlocked: dict[str, str], feed: dict[str, str]
+) -> None:
+    described = ask(unlocked | feed, ["describe"]).answer
+    assert described == [f"feeds.keyring.FeedKeyring, {SERVICE_NAME}", None]
+
+
+def test_a_locked_back_end_of_a_chain_is_known_to_be_locked(
+    locked: dict[str, str], feed: dict[str, str]
+) -> None:
+    assert ask(locked | feed, ["lock_state"]).answer == "locked"
+    for call in (["read", "a", "b"], ["store", "a", "b", SECRET], ["remove", "a", "b"]):
+        assert ask(locked | feed, call).message == "the keyring is locked"
+
+
+def test_a_back_end_that_raises_is_passed_over(tmp_path: Path) -> None:
+    for name in ("RefusesToKeep", "Panics"):
+        environ = with_chain(tmp_path, name, "Vault")
+        stored = ["store", "a", "b", SECRET]
+        assert ask(environ, stored).answer == BACKENDS + "Vault"
+        assert ask(environ, stored, ["read", "a", "b"]).answer == SECRET
+
+
+def test_a_missing_entry_names_the_back_end_that_raised(tmp_path: Path) -> None:
+    outcome = ask(with_chain(tmp_path, "Panics", "Memory"), ["read", "a", "b"])
+    assert f"{BACKENDS}Panics: the keyring failed with PanicError" in outcome.message
+    assert "hunter2" not in outcome.frames
+
+
+def test_if_no_back_end_keeps_a_secret_each_is_named(tmp_path: Path) -> None:
+    environ = with_chain(tmp_path, "RefusesToKeep", "Forgets", "TakesNothing")
+    outcome = ask(environ, ["store", "a", "b", SECRET])
+    assert "no back end of the keyring kept the secret" in outcome.message
+    for said in (
+        "RefusesToKeep: the keyring failed with PasswordSetError",
+        f"{BACKENDS}Forgets did not keep the secret",
+        "TakesNothing: the keyring failed with NotImplementedError",
+    ):
+        assert said in outcome.message
+    assert "hunter2" not in outcome.traceback
+
+
+@pytest.mark.parametrize("call", [["read", "a", "b"], ["store", "a", "b", SECRET]])
+def test_a_locked_back_end_is_not_passed_over(tmp_path: Path, call: list[str]) -> None:
+    """What it holds goes before what the next ones hold."""
+    environ = with_chain(tmp_path, "LockedLink", "HoldsOlder", "Memory")
+    assert ask(environ, call).message == "the keyring is locked"
+
+
+def test_an_older_entry_before_the_new_one_is_deleted(tmp_path: Path) -> None:
+    environ = with_chain(tmp_path, "HoldsOlder", "Memory")
+    assert ask(environ, ["read", "a", "b"]).answer == "older"
+    assert ask(environ, ["store", "a", "b", SECRET], ["read", "a", "b"]).answer == SECRET
+
+
+def test_an_older_entry_that_stays_before_the_new_one_is_an_error(tmp_path: Path) -> None:
+    environ = with_chain(tmp_path, "ClingsToOlder", "Memory")
+    outcome = ask(environ, ["store", "a", "b", SECRET])
+    assert f"{BACKENDS}Memory kept the secret, but {BACKENDS}ClingsToOlder" in outcome.message
+    assert "delete that entry" in outcome.hint
+    assert "hunter2" not in outcome.traceback
+
+
+def test_a_removal_removes_from_each_back_end(tmp_path: Path) -> None:
+    environ = with_chain(tmp_path, "HoldsOlder", "TakesNothing", "HoldsOlder")
+    assert ask(environ, ["remove", "a", "b"], ["read", "a", "b"]).answer is None
 
 
 # --- deadlines -----------------------------------------------------------------------------
@@ -379,14 +475,6 @@ def test_known_errors_are_explained(tmp_path: Path, name: str, message: str, hin
     outcome = ask(with_backend(tmp_path, name), ["read", "a", "b"])
     assert message in outcome.message
     assert hint in outcome.hint
-
-
-def test_dbus_is_named_on_linux_only() -> None:
-    for platform, named in (("linux", True), ("win32", False), ("darwin", False)):
-        assert ("D-Bus" in _possible_cause(platform)) is named
-        hint = _no_keyring(platform).hint
-        assert ("D-Bus" in hint) is named
-        assert "use env:NAME or file:PATH instead" in hint
 
 
 # --- writing -------------------------------------------------------------------------------

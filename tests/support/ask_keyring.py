@@ -12,12 +12,29 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 from typing import Any
 
+from gatepass._vault.key import keyring_key
 from gatepass.errors import SecretUnavailable
-from gatepass.secrets import SecretContext
+from gatepass.secrets import Secret, SecretContext
 from gatepass.secrets.keyring import describe_backend, keyring, lock_state, read, remove, store
+from tests.support.peers.environ import clean_environ
 from tests.support.secret_context import PYTHONPATH, context
+
+SECRET = "hunter2 päss-€"
+BACKENDS = "tests.support.keyring_backends."
+
+
+def with_backend(folder: Path, name: str) -> dict[str, str]:
+    """Return variables of a process whose keyring package is told which back end to use."""
+    full_name = name if "." in name else BACKENDS + name
+    return clean_environ(folder, PYTHON_KEYRING_BACKEND=full_name, BACKEND_SECRET=SECRET)
+
+
+def with_chain(folder: Path, *names: str) -> dict[str, str]:
+    """Return variables of a process whose keyring package uses a chain of back ends."""
+    return with_backend(folder, "Chain") | {"BACKEND_CHAIN": " ".join(names)}
 
 
 @dataclass(frozen=True)
@@ -84,6 +101,9 @@ def _call(name: str, arguments: list[str], here: SecretContext, seconds: float |
         return [backend.name, backend.refusal and backend.refusal.message]
     if name == "lock_state":
         return lock_state(here, seconds=seconds)
+    if name == "vault_key":
+        key = keyring_key(here)
+        return (key.read() or (key.make() if key.make else Secret(""))).reveal()
     functions: dict[str, Any] = {"read": read, "store": store, "remove": remove}
     return functions[name](*arguments, here, seconds=seconds)
 

@@ -10,7 +10,13 @@ import threading
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 from keyring.backends.Windows import WinVaultKeyring
-from keyring.errors import InitError, KeyringError, NoKeyringError, PasswordSetError
+from keyring.errors import (
+    InitError,
+    KeyringError,
+    KeyringLocked,
+    NoKeyringError,
+    PasswordSetError,
+)
 
 SECRET = os.environ.get("BACKEND_SECRET", "")
 
@@ -180,3 +186,48 @@ class VaultOverSsh(WindowsOverSsh, WinVaultKeyring):
     """The Credential Manager in a network logon, asked without knowing."""
 
     priority = 5
+
+
+class TakesNothing(Memory):
+    """As the back ends of package feeds: no entry, and no way to store one."""
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise NotImplementedError
+
+    def delete_password(self, service: str, username: str) -> None:
+        raise NotImplementedError
+
+
+class HoldsOlder(TakesNothing):
+    """Has an older entry, and takes no new one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries["a", "b"] = "older"
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.entries[service, username]
+
+
+class ClingsToOlder(HoldsOlder):
+    """Cannot delete it either."""
+
+    def delete_password(self, service: str, username: str) -> None:
+        raise NotImplementedError
+
+
+class LockedLink(Memory):
+    """A keyring whose dialog was closed."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise KeyringLocked("Failed to unlock the collection!")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise KeyringLocked("Failed to unlock the collection!")
+
+
+class Chain(chainer.ChainerBackend):
+    """The back ends that BACKEND_CHAIN names, in that order."""
+
+    priority = 10
+    backends = tuple(globals()[name]() for name in os.environ.get("BACKEND_CHAIN", "").split())

@@ -121,6 +121,7 @@ def keyring(doctor: DoctorContext) -> Iterator[Finding]:
     A locked one, or one that cannot be asked about that, is left alone: it might show a dialog.
     """
     from gatepass.secrets import keyring as store
+    from gatepass.secrets._keyring_backend import UNLOCK
 
     access = doctor.secret_context
     try:
@@ -144,7 +145,7 @@ def keyring(doctor: DoctorContext) -> Iterator[Finding]:
         yield Finding("info", "keyring", message)
     else:
         message = f"{backend.name} is locked, and nobody is there to unlock it"
-        yield doctor.missing("keyring", "keyring", message, store.UNLOCK)
+        yield doctor.missing("keyring", "keyring", message, UNLOCK)
 
 
 def kerberos(doctor: DoctorContext) -> Iterator[Finding]:

@@ -76,8 +76,10 @@ def keep(
 
     found, service, account = _entry(context, name, field, config_files)
     value = _value(context, f"{found.key.replace('_', ' ')} ({account}, {service})", from_stdin)
-    keyring.store(service, account, value, context_of_field(found.profile, field, context))
+    access = context_of_field(found.profile, field, context)
+    keeper = keyring.store(service, account, value, access)
     _output.tell(f"stored: entry {account} of service {service}")
+    _output.tell(f"kept by {keeper}")
     if not found.stands:
         _output.tell(f'now write into {found.table} ({found.where}):\n    {found.key} = "keyring:"')
 

@@ -49,7 +49,7 @@ def _remove(service: str, account: str, access: keyring.Access) -> None:
         ) from None
 
 
-def _to_its_end(work: Callable[[], None]) -> None:
+def _to_its_end(work: Callable[[], object]) -> None:
     """Do the work in a thread and wait for its end, also after the first Ctrl-C.
 
     Otherwise an entry could be written after it has been removed. The work has its own deadline.

@@ -4,15 +4,16 @@ r"""``keyring:``: the operating system's credential store, through the keyring p
 ``gatepass:<origin>``, so that a profile which moves to another server finds nothing there.
 ``keyring:SERVICE/ACCOUNT`` is any entry, as ``keyring set SERVICE ACCOUNT`` made it.
 
-Three rules hold for every call:
+Four rules hold for every call:
 
 * It runs in a daemon thread with a deadline: D-Bus, and an unlock dialog that nobody sees, can
   hang for ever. The import of the package is not counted: a slow disk is no keyring that hangs.
 * Every exception counts. Back ends raise anything, and a message may hold a secret: only the
   kind of the error is told.
 * The back end is judged first. The package takes what it finds, and what it finds may keep
-  plain text, or nothing. A chain of back ends is replaced by its first good one: a chain passes
-  over an entry that its first link does not have, and reads it from a plain file.
+  plain text, or nothing.
+* A chain of back ends stays a chain: each link that is good enough is asked in turn, and a link
+  that raises is passed over. A locked one is not: its entries go before those of the next links.
 
 The package itself reads ``PYTHON_KEYRING_BACKEND`` and ``keyringrc.cfg``.
 """
@@ -22,13 +23,28 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from gatepass._system.deadline import DeadlineExceeded, run_with_deadline
 from gatepass._system.terminal import Terminal
 from gatepass._system.text import operands, quoted
 from gatepass.errors import NobodyThere, SecretUnavailable
 from gatepass.secrets import SecretContext, constant_time_compare
+from gatepass.secrets._keyring_backend import (
+    CHAIN,
+    FREEDESKTOP,
+    MACOS,
+    UNLOCK,
+    WINDOWS,
+    WITHOUT,
+    LockState,
+    ancestors_of,
+    lock_state_of,
+    name_of,
+    no_keyring,
+    refusal_of,
+)
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -36,31 +52,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LockState = Literal["unlocked", "locked", "unknown"]
-"""Whether an entry can be read without a dialog."""
-
 _SECONDS: Final = 5.0
 _SECONDS_FOR_A_PERSON: Final = 60.0  # to see a dialog, and to type a password into it
 _SECONDS_TO_IMPORT: Final = 60.0
 
-_FAIL: Final = "keyring.backends.fail.Keyring"
-_NULL: Final = "keyring.backends.null.Keyring"
-_CHAIN: Final = "keyring.backends.chainer.ChainerBackend"
-_WINDOWS: Final = "keyring.backends.Windows.WinVaultKeyring"
-_FREEDESKTOP: Final = "keyring.backends.SecretService.Keyring"
-_MACOS: Final = "keyring.backends.macOS.Keyring"
-_PLAIN_FILE: Final = "keyrings.alt.file.PlaintextKeyring"
-
 _WINDOWS_BYTES: Final = 2560  # CRED_MAX_CREDENTIAL_BLOB_SIZE of wincred.h; text is UTF-16
 _NO_SUCH_LOGON_SESSION: Final = 1312  # winerror.h
-_UNLOCKED: Final = 1  # kSecUnlockStateStatus of macOS' SecKeychain.h
 _INTERACTION_NOT_ALLOWED: Final = -25308  # errSecInteractionNotAllowed of macOS' SecBase.h
-
-_WITHOUT: Final = "on a computer without a keyring use env:NAME or file:PATH instead"
-UNLOCK: Final = (
-    "log in to the desktop with your password, which unlocks it; where nobody does that (SSH, "
-    "cron, a server) use env:NAME or file:PATH instead"
-)
 
 
 class Access(Protocol):
@@ -77,10 +75,11 @@ class Access(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The back end that would be used.
+    """The back end that would be used, or the chain of them.
 
     Attributes:
-        name: its module and class, as ``keyring --list-backends`` shows it.
+        name: its module and class, as ``keyring --list-backends`` shows it; those of a chain in
+            the order in which they are asked.
         refusal: why it is not used; None when it is.
         max_bytes: how much an entry holds, in UTF-16; None where no limit is known.
     """
@@ -153,19 +152,26 @@ def read(service: str, account: str, access: Access, *, seconds: float | None = 
     """
 
     def get() -> str | None:
-        backend = _require_backend(access)
-        # Reading a locked keyring would show a dialog, even where nobody may be asked.
-        if access.terminal.why_not_ask() is not None and _lock_state_of(backend) == "locked":
-            raise NobodyThere("the keyring is locked", hint=UNLOCK)
-        return _get_password(backend, service, account)
+        links = _require_backends(access)
+        failed: dict[str, SecretUnavailable] = {}
+        for link in links:
+            secret = _attempt(link, failed, partial(_get, link, service, account, access))
+            if secret is not None:
+                return secret
+        if failed:
+            raise _no_link("answered", links, failed)
+        return None
 
     return _run(get, _deadline_of(access, seconds))
 
 
 def store(
     service: str, account: str, secret: str, access: Access, *, seconds: float | None = None
-) -> None:
+) -> str:
     """Write an entry, replacing one of that name, and read it back. Asks the keyring.
+
+    The first link of a chain that takes it keeps it. An older entry of a link before that one
+    would be read first, so it is deleted.
 
     Args:
         service: the first half of the entry's name.
@@ -174,26 +180,42 @@ def store(
         access: the way to a person, and the machine setting.
         seconds: the deadline; None is 5, or 60 when a person can answer an unlock dialog.
 
+    Returns:
+        The name of the back end that keeps it.
+
     Raises:
-        SecretUnavailable: the keyring cannot be used, the secret is too long for it, or it kept
-            something else.
+        SecretUnavailable: the keyring cannot be used, the secret is too long for it, it kept
+            something else, or an older entry would still be read.
     """
 
-    def write() -> None:
-        backend = _require_backend(access)
-        _refuse_too_long(backend, secret)
-        backend.set_password(service, account, secret)
-        if not constant_time_compare(_get_password(backend, service, account), secret):
-            raise SecretUnavailable(
-                f"{_name(backend)} did not keep the secret: another one was read back, or none",
-                hint=_WITHOUT,
+    def write() -> str:
+        links = _require_backends(access)
+        failed: dict[str, SecretUnavailable] = {}
+        older: list[KeyringBackend] = []
+        for link in links:
+            name = name_of(link)
+            kept = _attempt(link, failed, partial(_write, link, service, account, secret, access))
+            if constant_time_compare(kept, secret):
+                for other in older:
+                    _delete_older(other, service, account, kept_by=name)
+                return name
+            lost = SecretUnavailable(
+                f"{name} did not keep the secret: another one was read back, or none",
+                hint=WITHOUT,
             )
+            if kept is not None:
+                raise lost  # another program may have written it: not to be passed over
+            failed.setdefault(name, lost)
+            held = _attempt(link, {}, partial(_get, link, service, account, access))
+            if held is not None and not constant_time_compare(held, secret):
+                older.append(link)
+        raise _no_link("kept the secret", links, failed)
 
-    _run(write, _deadline_of(access, seconds))
+    return _run(write, _deadline_of(access, seconds))
 
 
 def remove(service: str, account: str, access: Access, *, seconds: float | None = None) -> None:
-    """Delete an entry and see that it is gone. Asks the keyring.
+    """Delete an entry, from every link of a chain, and see that it is gone. Asks the keyring.
 
     Args:
         service: the first half of the entry's name.
@@ -207,17 +229,24 @@ def remove(service: str, account: str, access: Access, *, seconds: float | None 
     """
 
     def delete() -> None:
-        backend = _require_backend(access)
-        # Asked first, because back ends report a missing entry and a failure alike.
-        if _get_password(backend, service, account) is None:
+        links = _require_backends(access)
+        failed: dict[str, SecretUnavailable] = {}
+        found = False
+        for link in links:
+            # Asked first, because back ends report a missing entry and a failure alike.
+            if _attempt(link, failed, partial(_get, link, service, account, access)) is None:
+                continue
+            found = True
+            if _delete(link, service, account) is not None:
+                raise SecretUnavailable(
+                    f"{name_of(link)} still has an entry {account} of the service {service}",
+                    hint="it does not delete it, or another program stored one of the same name: "
+                    "run it again, or remove it with the desktop's password manager",
+                )
+        if failed and not found:
+            raise _no_link("answered", links, failed)
+        if not found:
             raise SecretUnavailable(f"the keyring has no entry {account} of the service {service}")
-        backend.delete_password(service, account)
-        if _get_password(backend, service, account) is not None:
-            raise SecretUnavailable(
-                f"{_name(backend)} still has an entry {account} of the service {service}",
-                hint="another program stored one of the same name: run it again, or remove it "
-                "with the desktop's password manager",
-            )
 
     _run(delete, _deadline_of(access, seconds))
 
@@ -234,9 +263,12 @@ def describe_backend(access: Access, *, seconds: float | None = None) -> Backend
     """
 
     def look() -> Backend:
-        backend, refusal = _choose_backend(access)
-        most = _WINDOWS_BYTES if _WINDOWS in _ancestors(backend) else None
-        return Backend(_name(backend), refusal, most)
+        judged = _judge_backends(access)
+        links = [link for link, refusal in judged if refusal is None]
+        if not links:
+            return Backend(name_of(judged[0][0]), judged[0][1])
+        windows = any(WINDOWS in ancestors_of(link) for link in links)
+        return Backend(", ".join(map(name_of, links)), None, _WINDOWS_BYTES if windows else None)
 
     return _run(look, _deadline_of(access, seconds))
 
@@ -255,41 +287,12 @@ def lock_state(access: Access, *, seconds: float | None = None) -> LockState:
     Raises:
         SecretUnavailable: the keyring cannot be used.
     """
-    return _run(lambda: _lock_state_of(_require_backend(access)), _deadline_of(access, seconds))
 
+    def look() -> LockState:
+        states = {lock_state_of(link) for link in _require_backends(access)}
+        return "locked" if "locked" in states else "unknown" if "unknown" in states else "unlocked"
 
-def _lock_state_of(backend: "KeyringBackend") -> LockState:
-    ancestors = _ancestors(backend)
-    if _FREEDESKTOP in ancestors:
-        return "locked" if _collection_is_locked(backend) else "unlocked"
-    if _MACOS in ancestors:
-        return "locked" if _keychain_is_locked() else "unlocked"
-    return "unlocked" if ancestors & {_WINDOWS, _PLAIN_FILE} else "unknown"
-
-
-def _collection_is_locked(backend: "KeyringBackend") -> bool:
-    """Look at the collection that the back end would open; its own method would unlock it."""
-    from contextlib import closing
-
-    import secretstorage
-    from secretstorage.collection import DEFAULT_COLLECTION
-
-    path = getattr(backend, "preferred_collection", DEFAULT_COLLECTION)
-    with closing(secretstorage.dbus_init()) as bus:
-        try:
-            return bool(secretstorage.Collection(bus, path).is_locked())
-        except secretstorage.ItemNotFoundException:
-            raise SecretUnavailable("the keyring has not been set up", hint=UNLOCK) from None
-
-
-def _keychain_is_locked() -> bool:
-    """Ask macOS for the state of the default keychain (SecKeychainGetStatus of SecKeychain.h)."""
-    import ctypes
-
-    security = ctypes.CDLL("/System/Library/Frameworks/Security.framework/Security")
-    status = ctypes.c_uint32()
-    failed = security.SecKeychainGetStatus(None, ctypes.byref(status))
-    return bool(failed) or not status.value & _UNLOCKED
+    return _run(look, _deadline_of(access, seconds))
 
 
 def _deadline_of(access: Access, seconds: float | None) -> float:
@@ -320,6 +323,12 @@ def _run(work: Callable[[], T], seconds: float) -> T:
         ) from None
 
 
+def _possible_cause(platform: str = sys.platform) -> str:
+    """Why a keyring of this system may not answer."""
+    dialog = "an unlock dialog that nobody sees"
+    return f"a D-Bus that hangs, or {dialog}" if platform == "linux" else f"perhaps {dialog}"
+
+
 def _import_package() -> None:
     """Import the keyring package and the back end of its own that it will probably choose.
 
@@ -327,7 +336,7 @@ def _import_package() -> None:
     """
     from importlib import import_module
 
-    own = {"win32": _WINDOWS, "darwin": _MACOS}.get(sys.platform, _FREEDESKTOP)
+    own = {"win32": WINDOWS, "darwin": MACOS}.get(sys.platform, FREEDESKTOP)
     name = os.environ.get("PYTHON_KEYRING_BACKEND", own)
     with suppress(BaseException):  # raised again, and explained, where the back end is chosen
         import_module("keyring")
@@ -350,25 +359,27 @@ def _explain(error: BaseException) -> SecretUnavailable:
     if "InitError" in kinds:
         return SecretUnavailable("the keyring has not been set up, or was not opened", hint=UNLOCK)
     if "NoKeyringError" in kinds:
-        return _no_keyring()
+        return no_keyring()
     if getattr(error, "winerror", None) == _NO_SUCH_LOGON_SESSION:
         return SecretUnavailable(
             "Windows keeps no credentials for this kind of logon",
             hint="over SSH or WinRM use env:NAME or file:PATH; in the Task Scheduler do not tick "
             '"Do not store password"',
         )
-    return SecretUnavailable(f"the keyring failed with {type(error).__name__}", hint=_WITHOUT)
+    return SecretUnavailable(f"the keyring failed with {type(error).__name__}", hint=WITHOUT)
 
 
-def _require_backend(access: Access) -> "KeyringBackend":
-    backend, refusal = _choose_backend(access)
-    if refusal is not None:
-        raise refusal
-    return backend
+def _require_backends(access: Access) -> "list[KeyringBackend]":
+    """The back ends that are asked, in turn: those of a chain that are good enough."""
+    judged = _judge_backends(access)
+    links = [link for link, refusal in judged if refusal is None]
+    if not links:
+        raise judged[0][1] or no_keyring()
+    return links
 
 
-def _choose_backend(access: Access) -> "tuple[KeyringBackend, SecretUnavailable | None]":
-    """The first good back end and None, or the first one and why it is refused."""
+def _judge_backends(access: Access) -> "list[tuple[KeyringBackend, SecretUnavailable | None]]":
+    """Each link of a chain, or the only back end, and why it is refused."""
     try:
         from keyring import get_keyring
 
@@ -379,84 +390,91 @@ def _choose_backend(access: Access) -> "tuple[KeyringBackend, SecretUnavailable 
             hint="look at the variable PYTHON_KEYRING_BACKEND, and at keyringrc.cfg in the "
             "folder that `keyring diagnose` shows",
         ) from None
-    judged = [(link, _refusal_of(link, access)) for link in _links(backend)]
-    return next((pair for pair in judged if pair[1] is None), judged[0])
+    allowed = access.allow_insecure_keyring
+    return [(link, refusal_of(link, allow_insecure=allowed)) for link in _links(backend)]
 
 
 def _links(backend: "KeyringBackend") -> "list[KeyringBackend]":
     """The back ends of a chain, best first; of any other back end, itself."""
-    if _CHAIN not in _ancestors(backend):
+    if CHAIN not in ancestors_of(backend):
         return [backend]
-    chain: ChainerBackend = backend  # type: ignore[assignment] # named by _ancestors
+    chain: ChainerBackend = backend  # type: ignore[assignment] # named by its ancestors
     return list(chain.backends) or [backend]
-
-
-def _refusal_of(backend: "KeyringBackend", access: Access) -> SecretUnavailable | None:
-    """Why a back end is not used; None when it is good enough."""
-    ancestors = _ancestors(backend)
-    if ancestors & {_FAIL, _CHAIN}:  # a chain is only left over where it has no links
-        return _no_keyring()
-    if _NULL in ancestors:
-        return SecretUnavailable(
-            f"the keyring package is switched off ({_NULL} keeps nothing)",
-            hint="to use it, remove that name from PYTHON_KEYRING_BACKEND or keyringrc.cfg; "
-            + _WITHOUT,
-        )
-    if access.allow_insecure_keyring or not any(map(_is_plain, ancestors)):
-        return None
-    return SecretUnavailable(
-        f"the keyring package chose {_name(backend)}, which keeps plain text or is otherwise not "
-        "recommended by its own authors",
-        hint=f"{_WITHOUT}; to use it all the same set allow_insecure_keyring = true in your own "
-        "profiles.toml",
-    )
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a back end of that name keeps plain text, or what is easily turned into it.
-
-    keyrings.alt is refused as a whole: its authors collect there what they do not recommend.
-    """
-    return name.startswith("keyrings.alt.") or "plaintext" in name.lower()
-
-
-def _possible_cause(platform: str = sys.platform) -> str:
-    """Why a keyring of this system may not answer."""
-    dialog = "an unlock dialog that nobody sees"
-    return f"a D-Bus that hangs, or {dialog}" if platform == "linux" else f"perhaps {dialog}"
-
-
-def _no_keyring(platform: str = sys.platform) -> SecretUnavailable:
-    linux = "without a desktop and its D-Bus (cron, a service, SSH) there is none on Linux: "
-    return SecretUnavailable(
-        "this computer has no keyring that the keyring package can use",
-        hint=f"{linux if platform == 'linux' else ''}use env:NAME or file:PATH instead, and for "
-        "the vault's key gatepass secret new-key; `keyring --list-backends` shows what was looked "
-        "for",
-    )
-
-
-def _ancestors(backend: "KeyringBackend") -> set[str]:
-    """The full names of a back end's class and of those that it is derived from.
-
-    By name, because importing them to compare would load every other back end.
-    """
-    return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(backend).__mro__}
-
-
-def _name(backend: "KeyringBackend") -> str:
-    return f"{type(backend).__module__}.{type(backend).__qualname__}"
 
 
 def _get_password(backend: "KeyringBackend", service: str, account: str) -> str | None:
     secret: object = backend.get_password(service, account)
     if secret is None or isinstance(secret, str):
         return secret
-    raise SecretUnavailable(f"{_name(backend)} answered with something that is not text")
+    raise SecretUnavailable(f"{name_of(backend)} answered with something that is not text")
+
+
+def _refuse_dialog(backend: "KeyringBackend", access: Access) -> None:
+    """Refuse a locked back end where nobody may be asked: using it would show a dialog."""
+    if access.terminal.why_not_ask() is not None and lock_state_of(backend) == "locked":
+        raise NobodyThere("the keyring is locked", hint=UNLOCK)
+
+
+def _attempt(
+    link: "KeyringBackend", failed: dict[str, SecretUnavailable], work: Callable[[], T]
+) -> T | None:
+    """Use one link of a chain; where it raises, note why and let the next one be asked.
+
+    A locked link ends the question. The next ones may hold an older entry, and a write that they
+    took would be hidden by what the locked one holds.
+    """
+    try:
+        return work()
+    except BaseException as error:  # noqa: BLE001 - as in _run
+        failure = _explain(error)
+    if failure.hint == UNLOCK:
+        raise failure
+    failed[name_of(link)] = failure
+    return None
+
+
+def _no_link(
+    did: str, links: "list[KeyringBackend]", failed: dict[str, SecretUnavailable]
+) -> SecretUnavailable:
+    if len(links) == 1:
+        return next(iter(failed.values()))
+    said = "; ".join(f"{name}: {failure.message}" for name, failure in failed.items())
+    hints = dict.fromkeys(failure.hint for failure in failed.values() if failure.hint)
+    return SecretUnavailable(f"no back end of the keyring {did} ({said})", hint="\n".join(hints))
+
+
+def _get(backend: "KeyringBackend", service: str, account: str, access: Access) -> str | None:
+    _refuse_dialog(backend, access)
+    return _get_password(backend, service, account)
+
+
+def _write(
+    backend: "KeyringBackend", service: str, account: str, secret: str, access: Access
+) -> str | None:
+    """Write an entry and return what is read back."""
+    _refuse_dialog(backend, access)
+    _refuse_too_long(backend, secret)
+    backend.set_password(service, account, secret)
+    return _get_password(backend, service, account)
+
+
+def _delete(backend: "KeyringBackend", service: str, account: str) -> str | None:
+    """Delete an entry and return what is read back."""
+    _attempt(backend, {}, partial(backend.delete_password, service, account))
+    return _get_password(backend, service, account)
+
+
+def _delete_older(backend: "KeyringBackend", service: str, account: str, *, kept_by: str) -> None:
+    if _delete(backend, service, account) is not None:
+        raise SecretUnavailable(
+            f"{kept_by} kept the secret, but {name_of(backend)} is asked first and still has an "
+            f"older entry {account} of the service {service}",
+            hint="delete that entry with the program that stored it",
+        )
 
 
 def _refuse_too_long(backend: "KeyringBackend", secret: str) -> None:
-    if _WINDOWS not in _ancestors(backend):
+    if WINDOWS not in ancestors_of(backend):
         return
     size = len(secret.encode("utf-16-le"))
     if size > _WINDOWS_BYTES:
