@@ -65,11 +65,11 @@ def test_a_header_is_read_as_rfc_9110_says(
         ('Basic realm="open', ["basic"]),
         ('Basic realm="x" foo="y"', ["basic"]),
         ('Basic realm="x"; charset="UTF-8"', ["basic"]),
-        ("Bearer k=v, K=w", ["bearer"]),
+        ("Bearer k=v, K=w", []),
         ("Bearer cost=(£35)\u2028, £=1", ["bearer"]),
     ],
 )
-def test_of_a_malformed_challenge_the_name_of_its_scheme_is_left_and_the_next_one_is_read(
+def test_of_a_malformed_challenge_its_scheme_is_left_at_most_and_the_next_one_is_read(
     header: str, schemes: list[str]
 ) -> None:
     expected: list[tuple[str, str | None, dict[str, str]]] = [(name, None, {}) for name in schemes]

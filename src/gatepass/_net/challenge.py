@@ -61,8 +61,8 @@ def challenges_of(response: "Response") -> tuple[Challenge, ...]:
 def parse(*lines: str) -> tuple[Challenge, ...]:
     """Read the lines of a WWW-Authenticate header; an empty one holds no challenge.
 
-    A challenge that is malformed after the name of its scheme, or names a parameter twice, keeps
-    nothing but that name. Of a line that is too long, the beginning is read.
+    A challenge that is malformed after the name of its scheme keeps nothing but that name; one that
+    names a parameter twice is left out. Of a line that is too long, the beginning is read.
     """
     return tuple(challenge for line in lines for challenge in _Reader(_clean(line)).challenges())
 
@@ -101,10 +101,11 @@ class _Reader:
             scheme = self._take(_SCHEME)
             if scheme is None:
                 self._skip_to_next()
-            else:
-                yield self._challenge(scheme.lower())
+            elif (challenge := self._challenge(scheme.lower())) is not None:
+                yield challenge
 
-    def _challenge(self, scheme: str) -> Challenge:
+    def _challenge(self, scheme: str) -> Challenge | None:
+        """Read what follows a scheme; None where a parameter stands twice (RFC 9110, 11.2)."""
         gap = self._take(_GAP) or ""
         closed = "," in gap or self._at == len(self._text)
         token68 = None if closed else self._take(_TOKEN68)
@@ -115,16 +116,19 @@ class _Reader:
         if params is None or not (params or closed):
             self._skip_to_next()
             return Challenge(scheme)
-        return Challenge(scheme, params=MappingProxyType(params))
+        named = dict(params)
+        if len(named) < len(params):
+            return None
+        return Challenge(scheme, params=MappingProxyType(named))
 
-    def _params(self) -> dict[str, str] | None:
-        """Read parameters; None where one is malformed or stands twice."""
-        params: dict[str, str] = {}
+    def _params(self) -> list[tuple[str, str]] | None:
+        """Read parameters; None where one is malformed."""
+        params: list[tuple[str, str]] = []
         while (name := self._param_name()) is not None:
             value = self._value()
-            if value is None or name in params or self._take(_END) is None:
+            if value is None or self._take(_END) is None:
                 return None
-            params[name] = value
+            params.append((name, value))
             self._take(_GAP)
         return params
 
