@@ -122,17 +122,6 @@ def test_a_challenge_of_basic_whose_realm_is_malformed_is_answered() -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_cookies_survive_a_login_whose_answers_set_others(scheme: str) -> None:
-    setting = ("Set-Cookie", "balancer=1; Path=/; HttpOnly")
-    middle = replace(_SECOND, headers=[*_SECOND.headers, setting])
-    with _serving(_Ntlm(middle=middle)) as server:
-        mi = _session(server, scheme)
-        assert mi.get("a", cookies={"sid": "abc"}).ok
-
-    assert {seen.headers.get("cookie") for seen in server.seen} == {"sid=abc"}
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_password_that_has_changed_is_tried_once_by_sixteen_threads(scheme: str) -> None:
     """What was proven at the start says nothing about a connection that is made later."""
     start = Barrier(16)

@@ -7,6 +7,7 @@ returns the response with the original request. A redirect starts from that orig
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import requests
@@ -26,6 +27,7 @@ from gatepass._session.connections import (
     ExclusiveConnection,
 )
 from gatepass._session.exceptions import LoginRefused
+from gatepass._session.login_cookies import LoginConnection
 from gatepass._session.login_state import LoginState
 from gatepass._session.refused import explain_refusal
 from gatepass._session.request_state import (
@@ -61,7 +63,11 @@ class Guard:
     """
 
     def __init__(
-        self, profile: "Profile", authenticator: "Authenticator", secrets: "ResolvedSecrets"
+        self,
+        profile: "Profile",
+        authenticator: "Authenticator",
+        secrets: "ResolvedSecrets",
+        jar: Callable[[], CookieJar],
     ) -> None:
         self.base = prepare_url(profile.url)
         self.login = LoginState()
@@ -69,6 +75,7 @@ class Guard:
         self._profile = profile
         self._authenticator = authenticator
         self._secrets = secrets
+        self._jar = jar  # returns the session's, which a caller may replace
         self._target = target(self.base)
 
     def is_profile_origin(self, url: str | None) -> bool:
@@ -202,8 +209,9 @@ class Guard:
         if request.body is not None and not _has_credentials(sent, request):
             repeatable = isinstance(request.body, bytes | str)
             if not (connection.logged_on and repeatable):
-                self._prime(request, connection, kwargs)
+                login = self._prime(request, connection, kwargs)
                 sent = self._authenticate(request)
+                login.add_to(sent)
         connection.logged_on = False
         response = self._exchange(request, sent, connection.transport, kwargs)
         connection.note_response(response)
@@ -212,7 +220,7 @@ class Guard:
 
     def _prime(
         self, request: PreparedRequest, connection: ExclusiveConnection, kwargs: dict[str, Any]
-    ) -> None:
+    ) -> LoginConnection:
         """Log the connection on by a HEAD request for the same URL, without a body."""
         question = request.copy()
         question.method, question.body = "HEAD", None
@@ -220,8 +228,10 @@ class Guard:
         for name in _OF_A_BODY:
             question.headers.pop(name, None)
         sent = self._authenticate(question)
-        answer = self._exchange(question, sent, connection.transport, {**kwargs, "stream": False})
+        login = LoginConnection(connection.transport, sent, self._jar())
+        answer = self._exchange(question, sent, login, {**kwargs, "stream": False})
         _ = answer.content  # read to the end, so that the connection can be used again
+        return login
 
     def _exchange(
         self,
@@ -289,6 +299,11 @@ class Guard:
             self.challenges = challenges_of(response)
             schemes = ", ".join(dict.fromkeys(each.scheme for each in self.challenges))
             log.debug("401 from %s; it offers: %s", request.url, schemes or "no scheme")
+            carrier: Any = getattr(response, "connection", None)  # an adapter may not set it
+            if not isinstance(carrier, LoginConnection):
+                login: Any = LoginConnection(carrier, response.request, self._jar())
+                login.learn(response)
+                response.connection = login
         if response.status_code != _PROXY_ASKS:  # a proxy must not get the server's credentials
             first = response
             response = self._call_scheme(
@@ -298,6 +313,9 @@ class Guard:
         # Requests of a handshake hold credentials, and their hooks hold the secret.
         for each in (*response.history, response):
             each.request = request
+            connection: Any = getattr(each, "connection", None)
+            if isinstance(connection, LoginConnection):
+                each.connection = connection.adapter
         if response.status_code != _REFUSED:
             if carried:
                 self.login.record_success(response.status_code)

@@ -220,7 +220,7 @@ class Session(requests.Session):
             else make_authenticator(profile, self._run, self._secrets, self._http)
         )
         self._secrets.raise_missing()
-        self._guard = Guard(profile, self._authenticator, self._secrets)
+        self._guard = Guard(profile, self._authenticator, self._secrets, lambda: self.cookies)
         if login:
             self._guard.login = login.state
         connections = Connections(self._network, certificate)
