@@ -1,5 +1,6 @@
 """Transports: proxies, TLS behind them, and timeouts."""
 
+import logging
 import os
 import pickle
 import traceback
@@ -97,6 +98,32 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(secure: Echo) -
     assert "NO_PROXY" in caught.value.hint
     assert "canary" not in "".join(traceback.format_exception(caught.value))
     assert "canary" not in repr(pickle.dumps(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "named"),
+    [
+        ("http://paul:canary@localhost:1", "http://localhost:1"),
+        ("paul:canary@localhost:1", "http://localhost:1"),
+        (" http://paul:canary@localhost:1", "http://localhost:1"),
+        ("http://paul:s3#canary@localhost:1", "of the environment"),
+        ("http://paul:12/canary@localhost:1", "of the environment"),
+        ("canary:12?3@localhost:1", "of the environment"),
+    ],
+)
+def test_the_log_names_a_proxy_without_its_login(
+    secure: Echo, proxy: str, named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    mi = session_for(secure.url, environ={**ENVIRON, "HTTPS_PROXY": proxy}, retries=0)
+
+    with caplog.at_level(logging.DEBUG, "gatepass"), pytest.raises(requests.RequestException):
+        mi.get("x")
+
+    lines = [record.getMessage() for record in caplog.records if record.name == "gatepass"]
+    assert [line for line in lines if line.startswith("proxy for ")] == [
+        f"proxy for {secure.url}x: {named}"
+    ]
+    assert not any("canary" in line or "paul" in line for line in lines)
 
 
 @pytest.mark.parametrize(

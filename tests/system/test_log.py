@@ -22,6 +22,8 @@ def nothing_is_shown() -> Iterator[None]:
     [
         ("https://bob:hunter2@mi.example.com/a?token=hunter2#hunter2", "https://mi.example.com/a"),
         ("redis://:hunter2@redis.example.com:6379/0", "redis://redis.example.com:6379/0"),
+        ("//bob:hunter2@proxy.example.com:3128", "//proxy.example.com:3128"),
+        (" http://bob:hunter2@proxy.example.com", "http://proxy.example.com"),
         ("https://[hunter2", "(a malformed URL)"),
         ("a\x1b[2J\nb", "a\\x1b[2J\\nb"),
         ("a" * 300, "a" * 200 + "..."),

@@ -22,7 +22,7 @@ from urllib3.poolmanager import proxy_from_url
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import ClientCertificate, TlsContexts
 from gatepass._net.urls import is_loopback, origin_of, without_userinfo
-from gatepass._session.exceptions import proxy_login_required, translate_error
+from gatepass._session.exceptions import proxy_login_required, proxy_name, translate_error
 from gatepass._session.retries import RetryState, UnrepeatablePool, can_rewind, make_retries
 from gatepass._system import log
 from gatepass.auth._handshake import refuse_new_connection
@@ -240,7 +240,7 @@ class Transport(HTTPAdapter):
         route = {**self._network.proxies(request.url or ""), **(proxies or {})}
         proxy = (select_proxy(request.url or "", route) if route else None) or ""
         if proxy:
-            log.debug("proxy for %s: %s", request.url, proxy)
+            log.debug("proxy for %s: %s", request.url, proxy_name(proxy))
         timeout = self._network.timeout if timeout is None else timeout
         failure: requests.RequestException
         try:

@@ -193,7 +193,7 @@ def proxy_login_required(
 ) -> ProxyRefused:
     """Return the error for a proxy that asks for a login."""
     return ProxyRefused(
-        f"the proxy {_proxy_name(proxy)} asks for a login (407)",
+        f"the proxy {proxy_name(proxy)} asks for a login (407)",
         hint=f'write   {above}proxy = {{ url = "...", user_name = "...", password = "keyring:" }}'
         f'   into the profile, or   {above}proxy = "none"   where '
         f"{'the provider' if above else 'the server'} is reached without one",
@@ -208,19 +208,23 @@ def _proxy_failed(
     if "407" in cause:
         return proxy_login_required(proxy, request, above)
     return ProxyRefused(
-        f"no way through the proxy {_proxy_name(proxy)}: {cause}",
+        f"no way through the proxy {proxy_name(proxy)}: {cause}",
         hint=f"look at {above}proxy in the profile, HTTPS_PROXY and NO_PROXY;   "
         f'{above}proxy = "none"   goes without one',
         request=request,
     )
 
 
-def _proxy_name(proxy: str) -> str:
-    """The proxy's origin: a variable may hold its credentials."""
+def proxy_name(proxy: str) -> str:
+    """Return the proxy's origin, for messages and the log: its variable may hold credentials."""
+    url = proxy if "://" in proxy else f"http://{proxy}"
     try:
-        return origin_of(proxy if "://" in proxy else f"http://{proxy}")
+        origin = origin_of(url)
     except ValueError:
         return "of the environment"
+    # A "/", "?" or "#" in a password ends the host too early, and makes the user its name.
+    cut_too_early = "@" in url and "@" not in urlsplit(url).netloc
+    return "of the environment" if cut_too_early else origin
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -15,7 +15,7 @@ from gatepass.errors import GatepassWarning
 _NAME: Final = "gatepass"
 _LEVELS: Final = {"debug": 10, "info": 20}
 _MAX_LENGTH: Final = 200
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_URL: Final = re.compile(r"\s*([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 
 
 def debug(message: str, *values: object) -> None:
@@ -51,7 +51,7 @@ def _shown(value: object) -> str:
 def _without_secrets(url: str) -> str:
     """Return a URL without user, password, query and fragment."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url.strip())
     except ValueError:
         return "(a malformed URL)"
     host = parts.netloc.rpartition("@")[2]
