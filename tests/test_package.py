@@ -1,5 +1,6 @@
 """What is released: the two distributions, built from this checkout as a release would be."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,11 +8,13 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import gatepass
+from tests.support.peers.node_packages import MODULES, need_npm_package
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -95,15 +98,38 @@ Session.from_profil("prod")
 """
 
 
-def test_a_misspelt_name_or_keyword_fails_in_a_type_checker(tmp_path: Path) -> None:
+def mypy() -> list[str]:
+    return [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file="]
+
+
+def pyright() -> list[str]:
+    node = need_npm_package("pyright")
+    return [node, str(MODULES / "pyright" / "index.js"), "--pythonpath", sys.executable]
+
+
+@pytest.mark.parametrize("checker", [mypy, pyright])
+def test_a_misspelt_name_or_keyword_fails_in_a_type_checker(
+    checker: Callable[[], list[str]], tmp_path: Path
+) -> None:
     script = tmp_path / "script.py"
     script.write_text(TYPED, encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file="]
     done = subprocess.run(
-        [*command, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*checker(), str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
 
-    wrong = re.findall(r"^script\.py:(\d+): error: (.*)$", done.stdout, re.MULTILINE)
+    wrong = re.findall(r"script\.py:(\d+)(?::\d+)?(?: -|:) error: (.*)$", done.stdout, re.MULTILINE)
     assert [line for line, _ in wrong] == ["1", "5", "6", "8"], done.stdout + done.stderr
     words = ("Sesion", "timout", "timeout", "from_profil")
     assert all(word in message for word, (_, message) in zip(words, wrong, strict=True))
+
+
+def test_each_public_name_has_a_type_that_checkers_need_not_guess(tmp_path: Path) -> None:
+    command = [*pyright(), "--ignoreexternal", "--verifytypes", "gatepass"]
+    # It asks the `python` of PATH where packages are, whatever --pythonpath says.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environ = {**os.environ, "PATH": path}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+
+    assert "Type completeness score: 100%" in done.stdout, done.stdout + done.stderr

@@ -119,7 +119,7 @@ class ProfileError(GatepassError):
     def __init__(
         self, message: str = "", *, hint: str = "", problems: Sequence[Problem] = ()
     ) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[Problem, ...] = tuple(problems)
         super().__init__(message or "\n".join(map(str, self.problems)), hint=hint)
 
 

@@ -203,7 +203,7 @@ class Session(requests.Session):
         # requests must not read netrc, nor put REQUESTS_CA_BUNDLE above tls.ca_file.
         self.trust_env = False
         if profile is not None:
-            self.verify = profile.tls.verify
+            self.verify: bool | str | None = profile.tls.verify
             self.headers.update(profile.headers)
         for prefix in ("https://", "http://"):
             self.mount(prefix, NotConnected())

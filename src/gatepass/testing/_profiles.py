@@ -35,7 +35,7 @@ class Profiles:
     """
 
     def __init__(self, folder: Path, root: Path, keyring: "KeyringBackend") -> None:
-        self.file = folder / "profiles.toml"
+        self.file: Path = folder / "profiles.toml"
         self.folder = folder
         self.keyring = keyring
         self._root = root
