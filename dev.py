@@ -38,6 +38,7 @@ BIN = VENV / ("Scripts" if WINDOWS else "bin")
 PYTHON = BIN / ("python.exe" if WINDOWS else "python")
 
 TEST_EXTRAS = "[test,docs]"
+TOOLS = ROOT / "tests" / "constraints.txt"
 PIP_INSTALL = ("install", "-qq", "--disable-pip-version-check")
 CHECKS = {
     "lint": ["ruff", "check"],
@@ -194,21 +195,24 @@ def prepare(extras: str) -> None:
         return
     make_venv()
     say("installing gatepass and what it needs (the first time takes a minute)")
-    code = run_with_progress("pip", *PIP_INSTALL, *constraints(), "--editable", f"{ROOT}{extras}")
+    code = run_with_progress(
+        "pip", *PIP_INSTALL, *constraints(extras), "--editable", f"{ROOT}{extras}"
+    )
     if code:
         sys.exit(code)
     wheel.unlink(missing_ok=True)
     enough[-1].write_text(wanted)
 
 
-def constraints() -> list[str]:
-    """Return pip's options that hold each dependency at its lower bound, where that is wanted."""
+def constraints(extras: str) -> list[str]:
+    """Return pip's options that hold the tests' tools, and for `oldest` each dependency."""
+    tools = ["--constraint", str(TOOLS)] if extras else []
     if not OLDEST:
-        return []
+        return tools
     path = VENV / "oldest.txt"
     names = requirements("dependencies") + requirements("optional-dependencies", "redis")
     path.write_text("".join(f"{name.replace('>=', '==')}\n" for name in names))
-    return ["--constraint", str(path)]
+    return [*tools, "--constraint", str(path)]
 
 
 def requirements(*key: str) -> list[str]:
@@ -222,8 +226,9 @@ def requirements(*key: str) -> list[str]:
 
 
 def fingerprint() -> str:
-    """Return what an installation depends on: the project file, Python, and the place."""
-    parts = [(ROOT / "pyproject.toml").read_bytes(), sys.version.encode(), os.fsencode(ROOT)]
+    """Return what an installation depends on: what it asks for, Python, and the place."""
+    asked = [(ROOT / "pyproject.toml").read_bytes(), TOOLS.read_bytes()]
+    parts = [*asked, sys.version.encode(), os.fsencode(ROOT)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
