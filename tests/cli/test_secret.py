@@ -105,13 +105,15 @@ def test_without_a_keyring_it_says_what_to_use_instead(home: Home) -> None:
 # ---------------------------------------------------------------- list
 
 
-def test_each_alternative_is_asked_but_no_person_and_no_program(home: Home, tmp_path: Path) -> None:
+def test_each_is_asked_up_to_the_first_that_answers_but_no_person_and_no_program(
+    home: Home, tmp_path: Path
+) -> None:
     file = home.write(tmp_path / "secret.txt", "hunter2\n")
     witness = tmp_path / "witness"
     home.user(
         prod(
-            f'["env:SET", "env:UNSET", "file:{file}", "file:none", "keyring:", "prompt:Who?", '
-            f'{{ command = ["touch", "{witness}"] }}]'
+            '["env:UNSET", "file:none", "keyring:", "prompt:Who?", '
+            f'{{ command = ["touch", "{witness}"] }}, "file:{file}", "env:SET"]'
         )
     )
 
@@ -119,13 +121,13 @@ def test_each_alternative_is_asked_but_no_person_and_no_program(home: Home, tmp_
     done = there.run("secret", "list")
 
     assert states_of(there, "prod") == {
-        "password env:SET": "answers",
         "password env:UNSET": "no answer",
-        f"password file:{file}": "answers",
         "password file:none": "no answer",
         "password keyring:": "no answer",
         "password prompt:Who?": "no answer",
         "password command touch": "not run",
+        f"password file:{file}": "answers",
+        "password env:SET": "not needed",
     }
     assert "hunter2" not in done.stdout + done.stderr
     assert not witness.exists()

@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gatepass._config.profile import Profile, references
-from gatepass._session.resolve import context_of_field
+from gatepass._session.resolve import context_of_field, names_of, user_of
 from gatepass._system.context import RunContext
-from gatepass.auth import field_of, value_of
-from gatepass.auth._password import logon_name
+from gatepass.auth import field_of
 from gatepass.errors import GatepassError, NobodyThere, SecretUnavailable
-from gatepass.secrets import Secret, SecretRef
+from gatepass.secrets import SecretRef
 
-# Sources that ask no person and start no program.
-QUIET: Final = frozenset({"env", "file", "keyring"})
+# Sources that start no program.
+_QUIET: Final = frozenset({"env", "file", "keyring", "prompt"})
 
 State = Literal["answers", "no answer", "asks a person", "not run", "not needed"]
+Outcome = tuple[State, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,46 +83,7 @@ def probe(
             then ``not run``.
     """
     run = RunContext.of(environ, interactive)
-    return tuple(Prober(run).probed(profile, run_commands=run_commands))
-
-
-def user_of(profile: Profile, run: RunContext, *, only: frozenset[str] | None = None) -> str | None:
-    r"""Return who logs on, as ``user`` or ``DOMAIN\user``; None where the scheme has no user.
-
-    Args:
-        profile: the profile.
-        run: the surroundings.
-        only: the sources that may be asked; None is all of them.
-
-    Raises:
-        SecretUnavailable: a reference did not answer.
-    """
-    found: dict[str, str | None] = {}
-    for name in ("user_name", "domain"):
-        value = value_of(profile.auth, name)
-        if isinstance(value, Secret):
-            value = value.reveal()
-        elif isinstance(value, SecretRef):
-            reference = value if only is None else only_from(value, only)
-            value = reference.resolve(context_of_field(profile, name, run)).reveal()
-        found[name] = value if isinstance(value, str) else None
-    user, domain = found["user_name"], found["domain"]
-    return logon_name(user, domain) if user else None
-
-
-def only_from(reference: SecretRef, only: frozenset[str]) -> SecretRef:
-    """Return the reference with those alternatives alone that may be asked.
-
-    Raises:
-        SecretUnavailable: there are none.
-    """
-    kept = tuple(pair for pair in reference.alternatives if pair[0] in only)
-    if not kept:
-        raise SecretUnavailable(f"{reference} was not asked")
-    return replace(reference, alternatives=kept)
-
-
-# ---------------------------------------------------------------- asking
+    return tuple(Prober(run, run_commands=run_commands).probed(profile))
 
 
 class Prober:
@@ -130,97 +91,84 @@ class Prober:
 
     Args:
         run: the surroundings.
+        run_commands: false runs no command and asks no source of another package.
     """
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: RunContext, *, run_commands: bool) -> None:
         self._run = run
         self._silent = run.without_person()
-        self._keyring: list[tuple[State, str] | None] = []  # what holds of all its entries
+        self._run_commands = run_commands
+        self._keyring: list[Outcome | None] = []  # what holds of all its entries
 
-    def answers(self, profile: Profile) -> list[Answer]:
-        """Return what became of each alternative of each reference; runs no program.
-
-        A source of another package may be one, so it is not asked either.
-        """
-        return [
-            self._answer(profile, field_of(dotted), one, run_commands=False)
-            for dotted, reference in references(profile)
-            if isinstance(reference, SecretRef)
-            for one in _alternatives(reference)
-        ]
-
-    def probed(self, profile: Profile, *, run_commands: bool) -> Iterator[Probed]:
+    def probed(self, profile: Profile) -> Iterator[Probed]:
         """Yield for each reference which alternative would be used; see :func:`probe`."""
-        for dotted, reference in references(profile):
+        user = self._user(profile)
+        for dotted, reference in (*references(profile), ("vault_key", profile.machine.vault_key)):
             if isinstance(reference, SecretRef):
-                yield self._probed(profile, dotted, reference, run_commands=run_commands)
-        key = profile.machine.vault_key
-        if isinstance(key, SecretRef):
-            yield self._probed(profile, "vault_key", key, run_commands=run_commands)
+                yield self._probed(profile, dotted, reference, user)
+
+    def _user(self, profile: Profile) -> str | None:
+        if any(self._why_not_run(profile, name) for name in names_of(profile).values()):
+            return None
+        try:
+            return user_of(profile, self._silent)
+        except SecretUnavailable:
+            return None
 
     def _probed(
-        self, profile: Profile, dotted: str, reference: SecretRef, *, run_commands: bool
+        self, profile: Profile, dotted: str, reference: SecretRef, user: str | None
     ) -> Probed:
         field = field_of(dotted)
         used, certain, told = None, True, []
-        for one in _alternatives(reference):
+        for pair in reference.alternatives:
+            one = replace(reference, alternatives=(pair,))
             if used is not None:
                 told.append(Answer(profile.name, field, str(one), "not needed"))
                 continue
-            answer = self._answer(profile, field, one, run_commands=run_commands)
-            told.append(answer)
-            if answer.state in {"answers", "asks a person"}:
-                used = answer.reference
-            certain = certain and answer.state != "not run"
+            state, note = self._outcome(profile, field, one, user)
+            told.append(Answer(profile.name, field, str(one), state, note))
+            if state in {"answers", "asks a person"}:
+                used = str(one)
+            certain = certain and state != "not run"
         return Probed(dotted, used, certain, tuple(told))
 
-    def _answer(
-        self, profile: Profile, field: str, one: SecretRef, *, run_commands: bool
-    ) -> Answer:
-        state, note = self._state(profile, field, one, run_commands=run_commands)
-        return Answer(profile.name, field, str(one), state, note)
-
-    def _state(
-        self, profile: Profile, field: str, one: SecretRef, *, run_commands: bool
-    ) -> tuple[State, str]:
-        source, _ = one.alternatives[0]
-        if source not in QUIET | {"prompt"} and not run_commands:
-            return "not run", _why_not_run(one, profile)
-        user = None
-        try:
-            if source == "keyring" and (refused := self._keyring_refuses(profile)):
+    def _outcome(self, profile: Profile, field: str, one: SecretRef, user: str | None) -> Outcome:
+        source, text = one.alternatives[0]
+        if why := self._why_not_run(profile, one):
+            return "not run", why
+        if source == "keyring":
+            if refused := self._keyring_refuses(profile):
                 return refused
-            user = self._user(profile, field, one)
+            if not text and field == "password" and user is None:
+                return "not run", "the user name, which names the entry, is not known here"
+        try:
             one.resolve(context_of_field(profile, field, self._silent, user))
-        except _NotAsked as error:
-            return "not run", error.message
         except NobodyThere:
-            why = self._run.terminal.why_not_ask()
-            return ("no answer", f"nobody is there: {why}") if why else ("asks a person", "")
+            nobody = self._run.terminal.why_not_ask()
+            return ("no answer", f"nobody is there: {nobody}") if nobody else ("asks a person", "")
         except GatepassError as error:
             note = error.message.removeprefix(f"{str(one).rstrip(':')}: ")
             return "no answer", note.replace(user, "(user_name)") if user else note
         return "answers", "the program was run" * (source == "command")
 
-    def _user(self, profile: Profile, field: str, one: SecretRef) -> str | None:
-        if one.alternatives[0] != ("keyring", "") or field != "password":
-            return None
-        try:
-            return user_of(profile, self._silent, only=QUIET)
-        except SecretUnavailable:
-            for name in ("user_name", "domain"):
-                value = value_of(profile.auth, name)
-                if isinstance(value, SecretRef) and not _is_quiet(value):
-                    raise _NotAsked(f"{value} was not asked for the user name") from None
-            raise
+    def _why_not_run(self, profile: Profile, reference: object) -> str:
+        """Say why a reference is not asked: it may start a program, and none is to be run."""
+        if self._run_commands or not isinstance(reference, SecretRef):
+            return ""
+        sources = {source for source, _ in reference.alternatives} - _QUIET
+        if sources - {"command"}:
+            return "a source of another package"
+        allowed = reference.layer in {"user", "argument"} or profile.machine.allow_commands
+        why = "no program is run" if allowed else "and not allowed: your own file does not name it"
+        return why if sources else ""
 
-    def _keyring_refuses(self, profile: Profile) -> tuple[State, str] | None:
+    def _keyring_refuses(self, profile: Profile) -> Outcome | None:
         """Look at the keyring once: one that hangs costs its whole deadline each time."""
         if not self._keyring:
             self._keyring.append(self._judge_keyring(profile))
         return self._keyring[0]
 
-    def _judge_keyring(self, profile: Profile) -> tuple[State, str] | None:
+    def _judge_keyring(self, profile: Profile) -> Outcome | None:
         from gatepass.secrets import keyring
 
         try:
@@ -234,24 +182,3 @@ class Prober:
         if self._run.terminal.why_not_ask() is None:
             return "asks a person", "the keyring is locked, and would ask to unlock it"
         return "no answer", "the keyring is locked"
-
-
-def _why_not_run(one: SecretRef, profile: Profile) -> str:
-    if one.alternatives[0][0] != "command":
-        return "a source of another package"
-    allowed = one.layer in {"user", "argument"} or profile.machine.allow_commands
-    return "" if allowed else "and not allowed: your own file does not name it"
-
-
-class _NotAsked(SecretUnavailable):
-    """The source was not asked, since it might disturb a person."""
-
-
-def _is_quiet(reference: SecretRef) -> bool:
-    return all(source in QUIET for source, _ in reference.alternatives)
-
-
-def _alternatives(reference: SecretRef) -> Iterator[SecretRef]:
-    """The alternatives of a reference, each as a reference of its own."""
-    for pair in reference.alternatives:
-        yield replace(reference, alternatives=(pair,))

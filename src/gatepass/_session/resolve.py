@@ -1,11 +1,12 @@
 """Resolves the secrets of a profile, once for each session, and reports all missing ones."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from gatepass._config.profile import MachineSettings, Profile, references
 from gatepass._system.context import RunContext
 from gatepass._system.text import printable
+from gatepass.auth import value_of
 from gatepass.auth._password import logon_name
 from gatepass.errors import NobodyThere, SecretUnavailable
 from gatepass.secrets import Secret, SecretContext, SecretRef
@@ -150,6 +151,23 @@ def context_of_field(
 ) -> SecretContext:
     """Return what a secret source may look at for a field of a profile."""
     return secret_context(run, profile.machine, field, origin=profile.origin, user_name=user_name)
+
+
+def names_of(profile: Profile) -> dict[str, Any]:
+    """Return the fields of the scheme that say who logs on, values or references."""
+    return {name: value_of(profile.auth, name) for name in _NAMES}
+
+
+def user_of(profile: Profile, run: RunContext) -> str | None:
+    r"""Return who logs on, as ``user`` or ``DOMAIN\user``; None where the scheme has no user.
+
+    Raises:
+        SecretUnavailable: a reference did not answer.
+    """
+    secrets = ResolvedSecrets(profile, run)
+    found = secrets.collect("", names_of(profile))
+    secrets.raise_missing()
+    return _who(found)
 
 
 def _can_wait(reference: SecretRef) -> bool:

@@ -9,8 +9,7 @@ from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import Profile, references
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
-from gatepass._session.probe import user_of
-from gatepass._session.resolve import context_of_field
+from gatepass._session.resolve import context_of_field, user_of
 from gatepass._system import plugins
 from gatepass._system.context import RunContext
 from gatepass.auth import field_of

@@ -8,8 +8,7 @@ import click
 
 from gatepass._config.fields import types_of
 from gatepass._config.profile import Profile
-from gatepass._session.probe import user_of
-from gatepass._session.resolve import context_of_field
+from gatepass._session.resolve import context_of_field, user_of
 from gatepass._session.vault_config import vault_of
 from gatepass._system.text import local_time
 from gatepass.cli import _output

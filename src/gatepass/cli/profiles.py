@@ -227,7 +227,7 @@ def show(
 def _print_explanation(context: Context, profile: Profile, *, resolve: bool, as_json: bool) -> None:
     explanation = explain(profile)
     with _output.waiting_for("asking each reference (a keyring 5 s, a command 30 s at most) ..."):
-        probed = list(Prober(context).probed(profile, run_commands=True)) if resolve else []
+        probed = list(Prober(context, run_commands=True).probed(profile)) if resolve else []
     if as_json:
         whole = asdict(explanation)
         if resolve:

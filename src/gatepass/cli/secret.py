@@ -137,7 +137,7 @@ def list_(context: Context, name: str | None, config_files: tuple[str, ...], as_
     """
     layers = context.layers(config_files)
     names = layers.all_names if name is None else (selection.select_name(layers, name),)
-    prober = Prober(context)
+    prober = Prober(context, run_commands=False)
     with _output.waiting_for("asking each reference (a keyring for at most 5 s) ..."):
         found = [answer for each in names for answer in _answers(prober, layers, each, named=name)]
     if as_json:
@@ -152,7 +152,7 @@ def list_(context: Context, name: str | None, config_files: tuple[str, ...], as_
 def _answers(prober: Prober, layers: Layers, name: str, *, named: str | None) -> list[Answer]:
     profile, problems = complaints_of(layers, name, validate.validate_machine_settings(layers))
     if profile is not None:
-        return prober.answers(profile)
+        return [answer for each in prober.probed(profile) for answer in each.answers]
     if named is not None:
         raise ProfileError(problems=problems)
     _output.tell(broken(name))
