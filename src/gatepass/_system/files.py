@@ -173,7 +173,7 @@ def _fill(
             if (status.st_uid, status.st_gid) != owner:
                 os.fchown(descriptor, *owner)
         path.chmod(mode)  # whatever the umask took away
-        os.fsync(descriptor)
+        _sync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -185,10 +185,22 @@ def _sync_folder(folder: Path) -> None:
     except PermissionError:
         return  # a folder above ours, which we may walk through and not read
     try:
-        os.fsync(descriptor)
+        _sync(descriptor)
     except OSError as error:
         # Some file systems, such as SMB mounts, cannot do it for folders.
         if error.errno not in _NO_FOLDER_SYNC:
             raise
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    """Bring a file down to the disk itself."""
+    if sys.platform == "darwin":
+        # fsync leaves it in the drive's own cache there: fsync(2), F_FULLFSYNC.
+        import fcntl
+
+        with suppress(OSError):  # not every file system has it; then fsync is all there is
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)

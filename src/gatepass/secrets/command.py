@@ -5,10 +5,8 @@ only, never in the working directory, which may belong to somebody else. And onl
 file, or Python code, may name it: a cloned repository must not run programs.
 """
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
+from gatepass._system.process_tree import ProcessTree
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets import SecretContext
 
@@ -115,6 +114,7 @@ def _output(argv: Sequence[str], environ: Mapping[str, str], seconds: float) -> 
     """Run a program to its end and return its output, or end it and all that it started."""
     deadline = time.monotonic() + seconds
     process = _started(argv, environ)
+    tree = ProcessTree(process)
     try:
         output = _read(process, deadline)
         status = process.wait(max(0, deadline - time.monotonic()))
@@ -123,7 +123,8 @@ def _output(argv: Sequence[str], environ: Mapping[str, str], seconds: float) -> 
     finally:
         # Also after Ctrl-C, which a program in a session of its own does not see.
         if process.returncode is None:
-            _kill(process)
+            tree.end()
+        tree.close()
     if status:
         # Only the status: what it printed may hold the secret.
         ended = f"status {status}" if status > 0 else f"signal {-status}"
@@ -175,15 +176,3 @@ def _read(process: subprocess.Popen[bytes], deadline: float) -> bytes:
     if len(output) > _MOST_BYTES:
         raise SecretUnavailable(f"it printed more than {_MOST_BYTES} bytes, which is no secret")
     return bytes(output)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process that nobody has waited for yet, and on POSIX all of its group."""
-    if sys.platform == "win32":
-        process.kill()
-    else:
-        # Not waited for, so its number, which is that of the group, cannot be another's yet.
-        # Where all of the group has ended, macOS says that it is not permitted.
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
