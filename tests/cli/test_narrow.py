@@ -70,7 +70,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("validate", f"broken-{LONG}"),
     ("check", LONG),
     ("check", "desk"),
-    ("check",),
+    ("doctor",),
     ("login", LONG),
     ("login", f"nightly-{LONG}"),
     ("logout", LONG),
@@ -175,7 +175,7 @@ def test_into_a_pipe_goes_one_line_for_each_row(place: Home) -> None:
 
 
 def test_a_finding_is_folded_behind_its_verdict(home: Home) -> None:
-    lines = lines_of(home.having(REQUESTS_CA_BUNDLE=f"/{PATH}", DISPLAY=""), ("check",))
+    lines = lines_of(home.having(REQUESTS_CA_BUNDLE=f"/{PATH}", DISPLAY=""), ("doctor",))
 
     long = [line for line in lines if len(line) > 80]
     assert any(PATH in line for line in long)

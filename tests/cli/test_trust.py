@@ -338,7 +338,7 @@ def test_the_command_admits_an_owner_only_where_the_file_is_named(home: Home) ->
 
     os.chown(path, OTHER, OTHER)
     assert "other owner" in home.run("trust", "--list").stdout
-    assert "has got another owner since it was trusted" in home.run("check").stdout
+    assert f"gatepass trust {path}" in home.run("doctor").stdout
     assert home.run("trust", "--yes", str(path)).returncode == 0
     assert "https://evil.example.com/" in home.run("show", "prod").stdout
 
@@ -350,8 +350,8 @@ def test_the_doctor_tells_it_and_names_nobody_in_a_report(home: Home) -> None:
     path = home.project(THEIRS)
     os.chown(path, STRANGER, STRANGER)
 
-    full = home.run("check")
-    redacted = home.run("check", "--redacted")
+    full = home.run("doctor")
+    redacted = home.run("doctor", "--redacted")
 
     assert f"belongs to another user, number {STRANGER}" in full.stdout
     assert f"gatepass trust {path}" in full.stdout

@@ -494,7 +494,6 @@ def test_a_project_that_is_not_trusted_is_an_error_as_ever(desk: Desk) -> None:
         ["check", "job", "--for", "8h"],
         ["check", "job", "--offline"],
         ["check", "job", "--unattended", "--for", "soon"],
-        ["check", "job", "--unattended", "--redacted"],
     ],
 )
 def test_an_option_that_belongs_to_nothing_is_refused(desk: Desk, arguments: list[str]) -> None:

@@ -13,7 +13,7 @@ BACKENDS = "tests.support.keyring_backends."
 URL = 'url = "https://mi.example.com/mi"\n'
 ANONYMOUS = f'[profiles.dev]\n{URL}auth = {{ scheme = "anonymous" }}\n'
 BY_KEYRING = f'[profiles.api]\n{URL}auth = {{ scheme = "bearer", token = "keyring:" }}\n'
-BY_EITHER = f'[profiles.api]\n{URL}auth = {{ scheme = "bearer", token = ["env:T", "keyring:"] }}\n'
+BY_EITHER = BY_KEYRING.replace('"keyring:"', '["env:T", "keyring:"]')
 BY_TICKET = f'[profiles.desk]\n{URL}auth = {{ scheme = "autologon" }}\n'
 
 
@@ -25,7 +25,7 @@ Found = list[dict[str, str]]
 
 def diagnosed(home: Home, *options: str) -> tuple[int, Found]:
     """Run the doctor, and see that each problem comes with a next step."""
-    done = home.run("check", "--json", *options)
+    done = home.run("doctor", "--json", *options)
     assert done.stderr == "", done.stderr
     report = json.loads(done.stdout)
     assert report["ok"] == (done.returncode == 0)

@@ -16,7 +16,6 @@ from gatepass._config.files import FileBytes, read_file
 from gatepass._config.layer import Layer, Layers
 from gatepass._config.permissions import unsafe_permissions
 from gatepass._system.text import local_time, operands, printable, quoted, time_span
-from gatepass.cli._redaction import Redactor
 from gatepass.cli._wrap import folded
 from gatepass.errors import ProfileNotFound, UntrustedFile
 
@@ -135,15 +134,6 @@ def test_a_stray_file_is_named_for_pasting() -> None:
     (option,) = _commands(caught.value.hint, "--config-file ")
     option = option.removesuffix(", or call it gatepass.toml")
     assert shlex.split(option) == ["--config-file", str(NASTY)]
-
-
-@settings(max_examples=50)
-@given(path=PATHS)
-@example(path=UNSEEN)
-def test_the_report_quotes_a_path_once(path: Path) -> None:
-    words = Redactor(redacted=False, home=None)
-
-    assert _read_back(words.pasted(path)) == [str(path)]
 
 
 @given(place=st.text(), key=st.text().map(printable))

@@ -27,19 +27,20 @@ _COMPLETE: Final = "_GATEPASS_COMPLETE"
 
 # Verb → its file, in the order of the help page.
 _VERBS: Final = {
-    "profiles": "profiles",
-    "show": "profiles",
-    "validate": "validate",
-    "check": "check",
-    "login": "login",
-    "logout": "login",
-    "status": "status",
-    "token": "status",
-    "secret": "secret",
     "init": "init",
+    "login": "login",
+    "check": "check",
+    "token": "status",
+    "show": "profiles",
+    "profiles": "profiles",
+    "validate": "validate",
+    "status": "status",
+    "logout": "login",
+    "secret": "secret",
     "trust": "trust",
-    "schema": "schema",
+    "doctor": "doctor",
     "demo": "demo",
+    "schema": "schema",
 }
 
 

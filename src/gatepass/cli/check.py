@@ -1,4 +1,4 @@
-"""``gatepass check``: one request and what came of it; without a name, the state of the machine."""
+"""``gatepass check``: one request and what came of it."""
 
 import time
 from dataclasses import asdict
@@ -34,12 +34,10 @@ _FAILED = 1
 
 @click.command(
     context_settings=CONTEXT,
-    short_help="Log on and explain the answer; or check this machine.",
+    short_help="Log on, make one request, and explain the answer.",
     epilog=example(
         "gatepass check prod",
         "gatepass check nightly --unattended --for 8h",
-        "gatepass check",
-        "gatepass check --redacted",
     ),
 )
 @name_argument(required=False)
@@ -58,12 +56,6 @@ _FAILED = 1
     "30m or 3600 (seconds).",
 )
 @click.option("--offline", is_flag=True, help="With --unattended: stop before the network.")
-@click.option(
-    "--redacted",
-    is_flag=True,
-    help="Without NAME: leave out the names of people, computers, servers and profiles, and "
-    "folders; for a bug report.",
-)
 @config_file_option
 @json_option
 @click.pass_obj
@@ -74,40 +66,28 @@ def check(
     unattended: bool,
     seconds: float | None,
     offline: bool,
-    redacted: bool,
     config_files: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Log on, make one request, and explain the answer; without NAME, check this machine.
+    """Log on, make one request, and explain the answer.
 
     Where the scheme keeps tokens, the vault is checked too: whether its locks hold, and, of a
     redis, whether it keeps each write. The server's clock is compared with this computer's.
 
-    Exit codes with NAME: 0 the server let you in, 1 it answered something else, 2 the profile is
-    not valid, 3 a secret is missing, 4 the login was refused, 5 no answer came.
+    Exit codes: 0 the server let you in, 1 it answered something else, 2 the profile is not valid,
+    3 a secret is missing, 4 the login was refused, 5 no answer came.
 
     With --unattended it makes one run with nobody there and without a keyring of a desktop, and
     tells what of this shell a job must have too. It asks the server and the identity provider,
     spends one attempt to log on, runs the commands that references name, and may renew a stored
-    login. Without NAME it takes the default profile. It ends as the run ends; with 3 where the
-    login does not last as long as --for asks.
-
-    Without NAME it looks at the keyring, Kerberos, certificates, proxies, files and their
-    permissions, the vault, and what is installed. It changes nothing, asks no person and no
-    server. Exit codes: 0 no problem was found, 1 one was.
+    login. It ends as the run ends; with 3 where the login does not last as long as --for asks.
     """
     if not unattended and (offline or seconds is not None):
         raise click.UsageError("--for and --offline belong to --unattended")
     if unattended:
-        if redacted:
-            raise click.UsageError("--redacted is for the check of this machine")
         return _check_unattended(
             context, name, config_files, seconds=seconds or 0, offline=offline, as_json=as_json
         )
-    if name is None:
-        return _check_machine(context, config_files, redacted=redacted, as_json=as_json)
-    if redacted:
-        raise click.UsageError("--redacted is for the check of this machine: leave NAME out")
     result, findings = _asked(context, name, config_files)
     if as_json:
         _output.json({**asdict(result), "findings": [asdict(each) for each in findings]})
@@ -120,7 +100,7 @@ def check(
 
 
 def _asked(
-    context: Context, name: str, config_files: tuple[str, ...]
+    context: Context, name: str | None, config_files: tuple[str, ...]
 ) -> "tuple[CheckResult, list[Finding]]":
     from requests import RequestException
 
@@ -235,26 +215,3 @@ def _check_unattended(
     ]
     _output.data(", ".join(counts) or f"ok: {selected} runs without a person")
     return code
-
-
-# ---------------------------------------------------------------- the machine
-
-
-def _check_machine(
-    context: Context, config_files: tuple[str, ...], *, redacted: bool, as_json: bool
-) -> int:
-    """Show each finding as soon as it is there, and return the exit code."""
-    from gatepass.cli._doctor import diagnose_machine
-
-    _output.waiting("checking this machine (what does not answer is given up after 5 to 60 s) ...")
-    findings = []
-    for finding in diagnose_machine(context, config_files, redacted=redacted):
-        findings.append(finding)
-        if not as_json:
-            _output.finding(finding)
-    problems = sum(finding.verdict == "problem" for finding in findings)
-    if as_json:
-        _output.json({"ok": not problems, "findings": [asdict(finding) for finding in findings]})
-    else:
-        _output.data(_output.counted(problems, "problem") if problems else "ok: no problems")
-    return _FAILED if problems else 0
