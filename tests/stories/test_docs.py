@@ -65,6 +65,7 @@ from gatepass._system.terminal import _BROWSER_VARIABLES, _IDE_VARIABLES, _OF_A_
 from gatepass.cli import _gatepass
 from gatepass.errors import ProfileError
 from tests.support.distribution import install
+from tests.support.in_process import needs_a_process, run_in_process
 from tests.support.pages import Peers, peers_of
 from tests.support.peers.environ import clean_environ
 from tests.support.peers.notebook import Notebook, notebook
@@ -77,12 +78,15 @@ PAGES: Final = [
     ROOT / "CONTRIBUTING.md",
     *sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts),
 ]
+APART: Final = [ROOT / "README.md", ROOT / "docs" / "tutorial" / "first-session.md"]
 RUN: Final = frozenset({"toml", "python", "console"})
 READ: Final = frozenset({"text", "ini", "{eval-rst}", "{toctree}"})
 WORDS: Final = frozenset(
     "not file in wrong raises continue cell output types browser set keyring redis fresh is "
     "installs".split()
 )
+
+_PLAIN: Final = re.compile(r"gatepass [^|&;<>$`(){}*?~#\n]+")  # nothing for a shell to do
 
 _BLOCK: Final = re.compile(
     r"(?:^<!-- docs: (?P<marks>.*?) -->\n+)?^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$",
@@ -169,6 +173,7 @@ class Story:
     bin: Path
     package: Callable[[], str]
     stack: ExitStack
+    apart: bool  # each command is a process, as for its reader
     kernel: Notebook | None = None
     variables: dict[str, str] = field(default_factory=dict)
     installed: str = ""
@@ -250,7 +255,7 @@ class Story:
         if "file" in block:
             self.write(block)
         if self.installed:  # only another process sees the package
-            status, printed = self._piped("gatepass validate", "", block)
+            status, printed = self._piped("gatepass validate", 0)
             assert status == 0, printed
             return
         self._gate(block.text, block)
@@ -337,16 +342,28 @@ class Story:
             if command.startswith("unset "):
                 self.variables.pop(command.split()[1])
                 continue
-            person = "types" in block or "browser" in block
-            run = self._typed if person else self._piped
-            status, printed = run(f"(exit {status}); {self.real(command)}", output, block)
+            if "types" in block or "browser" in block:
+                status, printed = self._typed(self.real(command), output, block)
+            else:
+                status, printed = self._piped(self.real(command), status)
             _compare(output, self.shown(printed))
             assert status == 0 or following == "echo $?", f"{command}\n{printed}"
 
-    def _piped(self, command: str, _output: str, _block: Block) -> tuple[int, str]:
-        argv = ("sh", "-c", f"{{ {command}\n}} 2>&1")
-        done = without_terminal(argv, self.surroundings(), cwd=self.work)
+    def _piped(self, command: str, status: int) -> tuple[int, str]:
+        """Run a command after one that ended with a status; a plain ``gatepass ...`` here."""
+        environ = self.surroundings()
+        if self._works_here(command):
+            _, *arguments = shlex.split(command)
+            done = run_in_process(arguments, environ, cwd=self.work, together=True)
+        else:
+            argv = ("sh", "-c", f"{{ (exit {status}); {command}\n}} 2>&1")
+            done = without_terminal(argv, environ, cwd=self.work)
         return done.returncode, done.stdout
+
+    def _works_here(self, command: str) -> bool:
+        """Whether a process of its own would do nothing else with the command."""
+        a_process = needs_a_process(self.environ | self.variables) or self.installed or self.apart
+        return not a_process and _PLAIN.fullmatch(command) is not None
 
     def _typed(self, command: str, output: str, block: Block) -> tuple[int, str]:
         """Run a command before a person who answers its questions as the page shows."""
@@ -423,7 +440,7 @@ def story(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[
             programs = _programs(tmp_path / "bin")
             environ |= peers.environ(programs)
             acme = partial(request.getfixturevalue, "acme")
-            made = Story(environ, peers, programs, acme, stack)
+            made = Story(environ, peers, programs, acme, stack, page in APART)
             made.forget()
             return made
 

@@ -29,17 +29,28 @@ def needs_a_process(environ: Mapping[str, str]) -> bool:
 
 
 def run_in_process(
-    arguments: Sequence[str], environ: Mapping[str, str], *, stdin: str, cwd: Path
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    stdin: str = "",
+    cwd: Path,
+    together: bool = False,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the command here, with these variables, in that folder; its streams are pipes."""
+    """Run the command here, with these variables, in that folder; its streams are pipes.
+
+    ``together`` puts both streams into ``stdout``, in their order, as ``2>&1`` does.
+    """
     runner = CliRunner()
-    with _surroundings(environ, cwd), runner.isolation(input=stdin) as (out, err, _):
+    with _surroundings(environ, cwd), runner.isolation(input=stdin) as (out, err, both):
         # The terminal that the tests were started from is not this command's.
         is_told = {"GATEPASS_NO_INPUT", "CI"} & environ.keys()
         terminal = Terminal(os.environ, interactive=None if is_told else False)
         code = run(arguments, Context(os.environ, terminal))
         return subprocess.CompletedProcess(
-            arguments, code, out.getvalue().decode(), err.getvalue().decode()
+            arguments,
+            code,
+            (both if together else out).getvalue().decode(),
+            err.getvalue().decode(),
         )
 
 
