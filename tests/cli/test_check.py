@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gatepass.sandbox.provider import IdentityProvider
-from tests.support.echo import Answer, echo, refused
+from tests.support.echo import Answer, Seen, echo, refused
 from tests.support.home import Home
 from tests.support.logins import SERVER, USERS, Office, profile
 from tests.support.peers.apache import Apache
@@ -219,3 +219,64 @@ def test_a_refused_login_tells_of_the_clock_too(home: Home) -> None:
     assert done.returncode == 4
     assert "clock is " in done.stderr
     assert "error: " in done.stderr
+
+
+# ---------------------------------------------------------------- what was proven
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [((), 1, 'check_path = "..."'), (("--allow-unproven",), 0, "")],
+)
+def test_a_page_that_asks_nobody_is_unproven(
+    home: Home, options: tuple[str, ...], code: int, told: str
+) -> None:
+    with echo() as server:
+        home.user(_profile(server.url))
+        home = home.having(MI_PASSWORD="canary")
+        done = home.run("check", "prod", *options)
+        found = json.loads(home.run("check", "prod", "--json", *options).stdout)
+        apart = home.run("check", "prod", "--unattended", *options)
+
+    assert (done.returncode, apart.returncode) == (code, code)
+    assert done.stdout.startswith(f"unproven: {server.url}cgi/whoami answers 200 without asking")
+    assert told in done.stderr
+    assert {key: found[key] for key in ("ok", "proven", "user", "status", "exit_code")} == {
+        "ok": not code,
+        "proven": False,
+        "user": None,
+        "status": 200,
+        "exit_code": code,
+    }
+    assert "nothing was proven" in apart.stdout
+
+
+def test_a_proven_login_without_the_page_ends_with_1(home: Home) -> None:
+    def answers(seen: Seen) -> Answer:
+        return Answer(404) if seen.authorization else refused("Basic")
+
+    with echo(answers) as server:
+        home.user(_profile(server.url))
+        home = home.having(MI_PASSWORD="x")
+        done, as_json = (home.run("check", "prod", *more) for more in ((), ("--json",)))
+        apart = home.run("check", "prod", "--unattended", "--allow-unproven")
+
+    found = json.loads(as_json.stdout)
+    assert (done.returncode, as_json.returncode, apart.returncode) == (1, 1, 1)
+    assert "failed: logged on as CORP\\alice, but the page answers 404" in done.stdout
+    assert (found["ok"], found["proven"], found["user"]) == (False, True, "CORP\\alice")
+    assert "logged on as CORP\\alice, but the page answers 404" in apart.stdout
+
+
+@pytest.mark.parametrize(("challenge", "code"), [("Basic", 4), (None, 5)])
+def test_json_tells_what_came_in_place_of_an_answer(
+    home: Home, challenge: str | None, code: int
+) -> None:
+    with echo(lambda _: refused("Basic")) as server:
+        home.user(_profile(server.url if challenge else "http://localhost:1/", "basic"))
+        done = home.having(MI_PASSWORD="x").run("check", "prod", "--json")
+
+    found = json.loads(done.stdout)
+    assert done.returncode == found["exit_code"] == code
+    assert (found["ok"], found["proven"], found["user"]) == (False, False, None)
+    assert found["sentence"] in " ".join(done.stderr.split())

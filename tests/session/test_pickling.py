@@ -377,7 +377,6 @@ def test_opening_a_pickle_reads_nothing_and_raises_nothing(
     "use",
     [
         lambda mi: mi.get("x"),
-        lambda mi: mi.check(),
         lambda mi: mi.prepare_request(requests.Request("GET", "x")),
         lambda mi: mi.send(requests.Request("GET", "http://localhost:1/mi/x").prepare()),
         lambda mi: mi.get_adapter("http://localhost:1/"),

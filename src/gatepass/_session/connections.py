@@ -73,6 +73,10 @@ class Connections(BaseAdapter):
         self._exclusive: list[ExclusiveConnection] = []
         self._lock = Lock()
 
+    def without_login(self) -> Transport:
+        """Return new connections with the client's certificate, over which nobody has logged on."""
+        return Transport(self._network, self._certificate)
+
     def _all_transports(self) -> list[Transport]:
         return [*self.transports.values(), *(each.transport for each in self._exclusive)]
 

@@ -31,9 +31,12 @@ from gatepass._session.login_cookies import LoginConnection
 from gatepass._session.login_state import LoginState
 from gatepass._session.refused import explain_refusal
 from gatepass._session.request_state import (
+    Proof,
     is_login_allowed,
     mark_caller_hooks,
     note_body_consumed,
+    note_proof,
+    proof_of,
     set_login,
     without_caller_hooks,
 )
@@ -212,8 +215,10 @@ class Guard:
                 login = self._prime(request, connection, kwargs)
                 sent = self._authenticate(request)
                 login.add_to(sent)
-        connection.logged_on = False
+        logged_on, connection.logged_on = connection.logged_on, False
         response = self._exchange(request, sent, connection.transport, kwargs)
+        if logged_on and proof_of(response) == "not asked":
+            note_proof(response, "sent")
         connection.note_response(response)
         connection.logged_on = not closes_connection(response)
         return response
@@ -295,7 +300,8 @@ class Guard:
         kwargs: dict[str, Any],
     ) -> Response:
         """Let the scheme answer a challenge, then record what the last response says."""
-        if response.status_code == _REFUSED:
+        was_asked = response.status_code == _REFUSED
+        if was_asked:
             self.challenges = challenges_of(response)
             schemes = ", ".join(dict.fromkeys(each.scheme for each in self.challenges))
             log.debug("401 from %s; it offers: %s", request.url, schemes or "no scheme")
@@ -317,6 +323,8 @@ class Guard:
             if isinstance(connection, LoginConnection):
                 each.connection = connection.adapter
         if response.status_code != _REFUSED:
+            proof: Proof = "asked" if carried and was_asked else "sent" if carried else "not asked"
+            note_proof(response, proof)
             if carried:
                 self.login.record_success(response.status_code)
             return response

@@ -10,7 +10,7 @@ from gatepass._system import log
 from gatepass._system.fork import PerProcess
 
 # Statuses that a server may send before it looks at the credentials, or instead of that.
-_UNDECIDED: Final = frozenset({407, 408, 421, 425, 429, 431})
+UNDECIDED: Final = frozenset({407, 408, 421, 425, 429, 431})
 
 
 class LoginState:
@@ -70,7 +70,7 @@ class LoginState:
 
     def record_success(self, status: int) -> None:
         """Note the status of a response to credentials, other than 401."""
-        if status < 300 or (400 <= status < 500 and status not in _UNDECIDED):  # noqa: PLR2004
+        if status < 300 or (400 <= status < 500 and status not in UNDECIDED):  # noqa: PLR2004
             if not self._accepted:
                 log.info("login accepted; the answer is %s", status)
             self._accepted = True

@@ -93,6 +93,55 @@ def _not_answered(
     )
 
 
+def explain_status(response: Response, scheme: str, *, logged_on: bool) -> str:
+    """Return the next step for a status of 400 and above, apart from 401.
+
+    Args:
+        response: the server's answer.
+        scheme: of the profile.
+        logged_on: whether the server is known to have taken the login.
+    """
+    status = response.status_code
+    if status in {431, 494} or (status == _BAD_REQUEST and scheme == "autologon"):
+        return _TOO_LARGE
+    if status == _FORBIDDEN and logged_on:
+        return (
+            "the login is right; this account has no right to that page: ask the server's "
+            "administrator, or name another page in check_path"
+        )
+    return _OF_STATUS.get(status) or (
+        "the server failed while it answered: its log says why, so ask its administrator"
+        if status >= _SERVER_FAILS
+        else "check url and check_path of the profile"
+    )
+
+
+_BAD_REQUEST: Final = 400
+_FORBIDDEN: Final = 403
+_SERVER_FAILS: Final = 500
+_TOO_LARGE: Final = (
+    "the headers may be too large for it, as with the Kerberos ticket of an account in many "
+    "groups, or a long token: its administrator can allow more (IIS and HTTP.sys: MaxFieldLength "
+    "and MaxRequestBytes; Apache: LimitRequestFieldSize; nginx: large_client_header_buffers)"
+)
+_BEHIND: Final = (
+    "what stands in front, a balancer or proxy, gets no answer from the server behind it: try "
+    "later, or ask its administrator"
+)
+_OF_STATUS: Final = {
+    403: "it refuses this page whoever asks: check url and check_path, and firewalls in between",
+    405: "the page takes no GET: name another one in check_path",
+    407: "a proxy asks for a login that nobody has named: write it as   proxy   into the profile",
+    429: "it asks to wait: try again later, and less often",
+    440: "a login of its own has ended there, that of a form and a cookie: name another page in "
+    "check_path",
+    502: _BEHIND,
+    503: _BEHIND,
+    504: _BEHIND,
+    511: "the network here wants a login in a browser first: open any page in one",
+}
+
+
 def _stands_at(profile: Profile, *names: str) -> str:
     """Say where the first of these keys of ``auth`` was written; empty without a file."""
     places = ((name, profile.place_of("auth", name)) for name in names)

@@ -3,7 +3,7 @@
 requests copies a prepared request without its private attributes, so a copy carries no note.
 """
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from requests import PreparedRequest, Response
 
@@ -11,6 +11,11 @@ from gatepass._session.exceptions import SECRET_HEADERS, without_secrets
 
 _LOGIN: Final = "_gatepass_login"
 _BODY_CONSUMED: Final = "_gatepass_body_consumed"
+_PROOF: Final = "_gatepass_proof"
+
+Proof = Literal["asked", "sent", "not asked"]
+"""Of a response: the server asked for the profile's login and got it; it got the login without
+having asked, or over a connection that was logged on; it got none."""
 
 
 def set_login(request: PreparedRequest, *, allowed: bool) -> None:
@@ -21,6 +26,17 @@ def set_login(request: PreparedRequest, *, allowed: bool) -> None:
 def is_login_allowed(request: PreparedRequest) -> bool:
     """Return what :func:`set_login` noted; False for a copy, and for a request from elsewhere."""
     return bool(request.__dict__.get(_LOGIN))
+
+
+def note_proof(response: Response, proof: Proof) -> None:
+    """Note on a response what became of the profile's login."""
+    response.__dict__[_PROOF] = proof
+
+
+def proof_of(response: Response) -> Proof | None:
+    """Return what :func:`note_proof` noted; None where the profile's login took no part."""
+    found: Proof | None = response.__dict__.get(_PROOF)
+    return found
 
 
 def note_body_consumed(request: PreparedRequest) -> None:

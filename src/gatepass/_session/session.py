@@ -21,7 +21,7 @@ from gatepass._config.profile import Profile
 from gatepass._net.tls import TlsSettings
 from gatepass._net.urls import below, origin_of
 from gatepass._session.adapter import PlainSession
-from gatepass._session.check import CheckResult, check_session
+from gatepass._session.check import CheckResult, check_session, failed_check
 from gatepass._session.connections import Connections, NotConnected, leave_to_parent
 from gatepass._session.exceptions import body_consumed, translate_error, without_secrets
 from gatepass._session.guard import Guard, GuardedAdapter
@@ -364,14 +364,18 @@ class Session(requests.Session):
         raise failure  # outside of the handler: the original may hold credentials
 
     def check(self) -> CheckResult:
-        """Make one request, to the profile's ``check_path``, and explain the answer.
+        """Ask for the profile's ``check_path``, and say what the server confirmed.
 
-        Raises:
-            LoginRefused: the server refuses the login.
-            Unreachable: and its kinds; no answer came.
+        Makes one attempt to log on. Where the login was sent unasked, the same URL is asked once
+        more without it: a 401 there is the proof. Raises nothing of what a request raises; the
+        result has it as ``error``.
         """
-        self._ensure_open()
-        return check_session(self, self._guard, self._secrets.user)
+        try:
+            self._ensure_open()
+            return check_session(self, self._guard, self._secrets.user)
+        except (GatepassError, requests.RequestException) as error:
+            failure = error
+        return failed_check(self, failure)
 
     @property
     def refresh_token(self) -> str:

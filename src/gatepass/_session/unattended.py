@@ -6,6 +6,7 @@ It is called in a process that has no terminal, no desktop and nobody to ask.
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from gatepass._config.profile import Profile
@@ -13,7 +14,7 @@ from gatepass._session.network import warn_if_unverified
 from gatepass._session.session import Session
 from gatepass._session.vault_config import vault_of
 from gatepass._system.context import RunContext
-from gatepass._system.findings import Finding
+from gatepass._system.findings import Finding, Verdict
 from gatepass._system.text import quoted
 from gatepass.auth.autologon import Autologon
 from gatepass.auth.oidc import Oidc
@@ -51,7 +52,14 @@ class Outcome:
     findings: tuple[Finding, ...]
 
 
-def try_run(profile: Profile, run: RunContext, *, seconds: float, offline: bool) -> Outcome:
+def try_run(
+    profile: Profile,
+    run: RunContext,
+    *,
+    seconds: float,
+    offline: bool,
+    allow_unproven: bool = False,
+) -> Outcome:
     """Do what a run without a person would do, and collect what came of it.
 
     Resolves the secrets, logs on and makes one request, to ``check_path``; where the login does
@@ -62,10 +70,11 @@ def try_run(profile: Profile, run: RunContext, *, seconds: float, offline: bool)
         run: the surroundings, in which nobody is asked.
         seconds: for how long from now on tickets and tokens have to last.
         offline: stop before the network.
+        allow_unproven: be content with a page that asks for no login.
     """
     found: list[Finding] = []
     now = run.clock()
-    look = _offline if offline else _online
+    look = _offline if offline else partial(_online, allow_unproven=allow_unproven)
     warn_if_unverified(profile)
     try:
         with Session._from_checked(profile, run) as session:  # noqa: SLF001 - of the same package
@@ -87,10 +96,16 @@ def try_run(profile: Profile, run: RunContext, *, seconds: float, offline: bool)
     return Outcome(_FAILED if of_run else _DOES_NOT_LAST, tuple(found))
 
 
-def _online(session: Session, run: RunContext, now: float, until: float) -> Iterator[Finding]:
+def _online(
+    session: Session, run: RunContext, now: float, until: float, *, allow_unproven: bool
+) -> Iterator[Finding]:
     result = session.check()
-    yield Finding("ok" if result.ok else "problem", "run", result.sentence)
-    if not result.ok:
+    if result.error is not None:
+        raise result.error
+    allowed = allow_unproven and result.is_unproven
+    verdict: Verdict = "ok" if result.ok else "warning" if allowed else "problem"
+    yield Finding(verdict, "run", result.sentence, result.hint)
+    if not (result.ok or allowed):
         return
     profile, scheme = session.profile, session.profile.auth
     if isinstance(scheme, Oidc) and scheme.flow != "client_credentials":

@@ -52,6 +52,7 @@ def run_apart(
     *,
     seconds: float,
     offline: bool,
+    allow_unproven: bool,
 ) -> tuple[int, list[Finding]]:
     """Try a profile in a process without a person, and return its exit code and findings.
 
@@ -61,11 +62,13 @@ def run_apart(
         config_files: the values of ``--config-file``.
         seconds: for how long tickets and tokens have to last.
         offline: stop before the network.
+        allow_unproven: be content with a page that asks for no login.
 
     Raises:
         GatepassError: the process could not be run to its end.
     """
-    job = {"name": name, "config_files": config_files, "seconds": seconds, "offline": offline}
+    how = {"seconds": seconds, "offline": offline, "allow_unproven": allow_unproven}
+    job = {"name": name, "config_files": config_files, "how": how}
     variables = {key: value for key, value in environ.items() if key not in _OF_A_DESKTOP}
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -104,9 +107,7 @@ def main(argument: str) -> None:
             warnings.simplefilter("ignore", GatepassWarning)  # of files: the command has told them
             profile = load_profile(job["name"], config_file=job["config_files"] or None)
             warnings.simplefilter("always", GatepassWarning)
-            outcome = try_run(
-                profile, RunContext.of(), seconds=job["seconds"], offline=job["offline"]
-            )
+            outcome = try_run(profile, RunContext.of(), **job["how"])
         except GatepassError as error:
             found = Finding("problem", "profile", error.message, error.hint)
             outcome = Outcome(error.exit_code, (found,))

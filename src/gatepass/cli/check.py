@@ -1,8 +1,8 @@
 """``gatepass check``: one request and what came of it."""
 
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,13 +23,10 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
 )
-from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from gatepass._session.check import CheckResult
     from gatepass._session.session import Session
-
-_FAILED = 1
 
 
 @click.command(
@@ -56,54 +53,72 @@ _FAILED = 1
     "30m or 3600 (seconds).",
 )
 @click.option("--offline", is_flag=True, help="With --unattended: stop before the network.")
+@click.option(
+    "--allow-unproven",
+    is_flag=True,
+    help="Be content with a page that answers without asking for the login.",
+)
 @config_file_option
 @json_option
 @click.pass_obj
 def check(
     context: Context,
+    /,
     *,
     name: str | None,
     unattended: bool,
-    seconds: float | None,
-    offline: bool,
     config_files: tuple[str, ...],
     as_json: bool,
+    **how: Any,
 ) -> int:
     """Log on, make one request, and explain the answer.
+
+    Says "ok" only where the server asked for the login and took it. Where the login goes out
+    unasked, as with basic, the page is asked once more without it. One that asks nobody proves
+    nothing: name another in check_path, or give --allow-unproven.
 
     Where the scheme keeps tokens, the vault is checked too: whether its locks hold, and, of a
     redis, whether it keeps each write. The server's clock is compared with this computer's.
 
-    Exit codes: 0 the server let you in, 1 it answered something else, 2 the profile is not valid,
-    3 a secret is missing, 4 the login was refused, 5 no answer came.
+    Exit codes: 0 the server let you in, 1 it answered something else or nothing was proven, 2 the
+    profile is not valid, 3 a secret is missing, 4 the login was refused, 5 no answer came.
 
     With --unattended it makes one run with nobody there and without a keyring of a desktop, and
     tells what of this shell a job must have too. It asks the server and the identity provider,
     spends one attempt to log on, runs the commands that references name, and may renew a stored
     login. It ends as the run ends; with 3 where the login does not last as long as --for asks.
     """
-    if not unattended and (offline or seconds is not None):
-        raise click.UsageError("--for and --offline belong to --unattended")
     if unattended:
-        return _check_unattended(
-            context, name, config_files, seconds=seconds or 0, offline=offline, as_json=as_json
-        )
+        return _check_unattended(context, name, config_files, as_json=as_json, **how)
+    if how["offline"] or how["seconds"] is not None:
+        raise click.UsageError("--for and --offline belong to --unattended")
     result, findings = _asked(context, name, config_files)
+    allowed = how["allow_unproven"] and result.is_unproven
+    code = 0 if allowed else result.exit_code
     if as_json:
-        _output.json({**asdict(result), "findings": [asdict(each) for each in findings]})
-    else:
-        _output.sentence(f"{'ok' if result.ok else 'failed'}: {result.sentence}")
+        _output.json(_as_json(result, code, findings))
+    if result.error is not None:
+        raise result.error
+    if not as_json:
+        word = "ok" if result.ok else "unproven" if result.is_unproven else "failed"
+        _output.sentence(f"{word}: {result.sentence}")
         _output.finish()  # what else is said comes after it, also in a log
+        if result.hint and not allowed:
+            _output.tell(result.hint)
         for finding in findings:
             _say(finding)
-    return 0 if result.ok else _FAILED
+    return code
+
+
+def _as_json(result: "CheckResult", code: int, findings: list[Finding]) -> dict[str, object]:
+    told = asdict(replace(result, ok=code == 0, exit_code=code, error=None))
+    del told["error"]
+    return {**told, "findings": [asdict(each) for each in findings]}
 
 
 def _asked(
     context: Context, name: str | None, config_files: tuple[str, ...]
 ) -> "tuple[CheckResult, list[Finding]]":
-    from requests import RequestException
-
     from gatepass._session.session import Session
 
     session = Session.from_profile(
@@ -115,17 +130,12 @@ def _asked(
     with session:
         _output.waiting(f"asking {session.profile.origin} (for at most {_longest(session)} s) ...")
         sent = time.time()
-        try:
-            result = session.check()
-        except GatepassError as error:
-            answer = getattr(error, "response", None)  # where the login is refused
-            if answer is not None:
-                for finding in _clock_findings(skew(answer.headers, sent, time.time())):
-                    _say(finding)
-            raise
-        except RequestException as error:  # such as too many redirects; its text may be anything
-            raise GatepassError(f"the request failed with {type(error).__name__}") from None
-        vault = _vault_findings(session.profile, context)
+        result = session.check()
+        answer = getattr(result.error, "response", None)  # where the login is refused
+        if answer is not None:
+            for finding in _clock_findings(skew(answer.headers, sent, time.time())):
+                _say(finding)
+        vault = _vault_findings(session.profile, context) if result.error is None else []
     return result, [*_clock_findings(result.clock_skew), *vault]
 
 
@@ -174,9 +184,8 @@ def _check_unattended(
     name: str | None,
     config_files: tuple[str, ...],
     *,
-    seconds: float,
-    offline: bool,
     as_json: bool,
+    **how: Any,
 ) -> int:
     from gatepass.cli._unattended import notes, run_apart
 
@@ -185,14 +194,13 @@ def _check_unattended(
     profile = validate.validate_profile(
         merge.merge_profile(layers, selected), validate.validate_machine_settings(layers)
     )
-    if not offline:
+    if not how["offline"]:
         _output.tell(
             f"asking {profile.origin} as a run without a person: one attempt to log on; a stored "
             "login may be renewed"
         )
-    code, found = run_apart(
-        context.environ, selected, config_files, seconds=seconds, offline=offline
-    )
+    how["seconds"] = how["seconds"] or 0
+    code, found = run_apart(context.environ, selected, config_files, **how)
     found += notes(context.environ, layers, profile)
     if as_json:
         _output.json(
