@@ -194,18 +194,15 @@ def test_nor_is_its_description_of_itself_or_the_provider_that_it_names(
     world.assert_untouched()
 
 
-_ENDPOINTS: Final = (
-    "authorization_endpoint",
-    "token_endpoint",
-    "device_authorization_endpoint",
-    "revocation_endpoint",
-    "jwks_uri",
-)
-
-
 @pytest.mark.parametrize("written", [False, True])
-@pytest.mark.parametrize("flow", FLOWS)
-@pytest.mark.parametrize("name", _ENDPOINTS)
+@pytest.mark.parametrize(
+    ("name", "flow"),
+    [
+        *(("token_endpoint", flow) for flow in FLOWS),
+        ("authorization_endpoint", "browser"),
+        ("device_authorization_endpoint", "device"),
+    ],
+)
 def test_no_endpoint_on_this_computer_is_asked_or_opened_for_a_provider_elsewhere(
     world: World, name: str, flow: str, written: bool
 ) -> None:

@@ -262,13 +262,14 @@ class _Validator:
             made = kind(**values)
         except (TypeError, ValueError) as error:
             secrets = [each.reveal() for each in values.values() if isinstance(each, Secret)]
-            key: Key = ("auth",)
-            message, hint = str(error), ""
-            if isinstance(error, KeyRefused) and error.key in values:
-                key, message, hint = ("auth", error.key), error.message, error.hint
-            if any(secret in f"{message}\n{hint}" for secret in secrets):
-                message, hint = "a value is refused by the scheme", ""
-            self.add_problem(key, message, hint=hint)
+            for each in (error, *(error.others if isinstance(error, KeyRefused) else ())):
+                key: Key = ("auth",)
+                message, hint = str(each), ""
+                if isinstance(each, KeyRefused) and each.key in values:
+                    key, message, hint = ("auth", each.key), each.message, each.hint
+                if any(secret in f"{message}\n{hint}" for secret in secrets):
+                    message, hint = "a value is refused by the scheme", ""
+                self.add_problem(key, message, hint=hint)
             return None
         return typing.cast("Scheme", made)
 

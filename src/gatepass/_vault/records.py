@@ -38,8 +38,9 @@ class Provider:
         device_authorization_endpoint: of RFC 8628; None when there is none.
         revocation_endpoint: of RFC 7009; None when there is none.
         jwks_uri: its public keys; None when there are none.
-        auth_methods: ``token_endpoint_auth_methods_supported``.
+        auth_methods: ``token_endpoint_auth_methods_supported``; empty when not given.
         id_token_algorithms: ``id_token_signing_alg_values_supported``; empty when not given.
+        challenge_methods: ``code_challenge_methods_supported``; empty when not given.
         answers_carry_iss: whether callbacks must carry ``iss`` (RFC 9207).
     """
 
@@ -49,8 +50,9 @@ class Provider:
     device_authorization_endpoint: str | None = None
     revocation_endpoint: str | None = None
     jwks_uri: str | None = None
-    auth_methods: tuple[str, ...] = ("client_secret_basic",)
+    auth_methods: tuple[str, ...] = ()
     id_token_algorithms: tuple[str, ...] = ()
+    challenge_methods: tuple[str, ...] = ()
     answers_carry_iss: bool = False
 
 

@@ -312,19 +312,22 @@ def test_the_callback_of_one_login_is_nothing_to_another() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["state", "nonce", "redirect_uri", "client_id", "response_type", "response_mode"]
+    ("more", "why", "hint"),
+    [
+        ({}, "no login in a browser", "device"),
+        ({"authorization_endpoint": "http://idp.example/a"}, "is refused", "ends TLS"),
+        (
+            {"authorization_endpoint": "https://idp/a", "challenge_methods": ("plain",)},
+            "does not know S256 .* it offers plain",
+            "administrator",
+        ),
+    ],
 )
-def test_extra_parameters_cannot_replace_what_protects_a_login(name: str) -> None:
-    client = Client("app", extra_params={name: "x"})
-    with small_provider() as provider, pytest.raises(GatepassError, match=f"cannot set {name}"):
-        log_in(provider, Person(), client)
-
-
-def test_a_provider_without_a_login_page_is_told() -> None:
-    metadata = Provider("https://idp.example", "https://idp.example/token")
-    with pytest.raises(GatepassError, match="no login in a browser") as caught:
+def test_a_provider_without_a_login_page_is_told(more: dict[str, Any], why: str, hint: str) -> None:
+    metadata = Provider("https://idp.example", "https://idp.example/token", **more)
+    with pytest.raises(GatepassError, match=why) as caught:
         authcode.log_in(metadata, CLIENT, send=never, terminal=Person().terminal())
-    assert "device" in caught.value.hint
+    assert hint in caught.value.hint
 
 
 # --- openers that block, lie and break -----------------------------------------------------

@@ -281,14 +281,6 @@ def test_without_anybody_nothing_is_asked() -> None:
     assert caught.value.hint == "gatepass login prod"
 
 
-@pytest.mark.parametrize("name", ["client_id", "client_secret", "scope"])
-def test_extra_parameters_cannot_replace_our_own(name: str) -> None:
-    client = Client("app", extra_params={name: "x"})
-    with small_provider(device=OFFER) as provider, pytest.raises(GatepassError, match=name):
-        over_http(provider, client, [])
-    assert provider.posted == []
-
-
 # --- patience ------------------------------------------------------------------------------
 
 

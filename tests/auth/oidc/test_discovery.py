@@ -15,7 +15,7 @@ from gatepass._session.adapter import Network
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc import discovery
 from gatepass.auth._oidc.discovery import DiscoveryFailed, discover_from_challenge, fetch_metadata
-from gatepass.auth._oidc.endpoint import EndpointRefused
+from gatepass.auth._oidc.endpoint import EndpointRefused, endpoint_of
 from gatepass.auth._oidc.http import InvalidResponse, NoResponse
 from gatepass.errors import GatepassError
 from tests.support.echo import Answer, Answers, Echo, Seen, echo
@@ -90,6 +90,7 @@ def test_everything_of_use_is_read_and_the_rest_passed_over() -> None:
             authorization_response_iss_parameter_supported=True,
             code_challenge_methods_supported=["plain", "S256"],
             claims_supported=17,
+            userinfo_signing_alg_values_supported=17,
             userinfo_endpoint="file:///etc/passwd",
         )
 
@@ -102,6 +103,7 @@ def test_everything_of_use_is_read_and_the_rest_passed_over() -> None:
             jwks_uri=f"{root}/keys",
             auth_methods=("none", "client_secret_post"),
             id_token_algorithms=("RS256", "none"),
+            challenge_methods=("plain", "S256"),
             answers_carry_iss=True,
         )
         assert server.paths == [OPENID]
@@ -192,47 +194,92 @@ def test_an_issuer_that_nobody_can_be_sure_of_is_refused(issuer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("url", "why"),
     [
-        "token_endpoint",
+        ("http://idp.example.com/x", "must begin with https"),
+        ("https://u:canary@idp/x", "user name"),
+        ("javascript:x", "host or port is malformed"),
+        (["https://idp/x"], "host or port is malformed"),
+        ("", "names no token_endpoint"),
+        (None, "names no token_endpoint"),
+    ],
+)
+def test_an_endpoint_is_judged_where_it_is_needed(url: Any, why: str) -> None:
+    """One that this login does not use may be anything, and so may the other members."""
+    odd: dict[str, Any] = {
+        "token_endpoint_auth_methods_supported": "none",
+        "id_token_signing_alg_values_supported": [1],
+        "code_challenge_methods_supported": {},
+        "authorization_response_iss_parameter_supported": "false",
+    }
+    others = (
         "authorization_endpoint",
         "device_authorization_endpoint",
         "revocation_endpoint",
         "jwks_uri",
-    ],
-)
-def test_each_endpoint_is_checked(name: str) -> None:
+    )
     with echo() as server:
-        for url in ("http://idp.example.com/x", "https://u:canary@idp/x", "javascript:x", ""):
-            more: dict[str, Any] = {name: url}
-            issuer = serve(server, **more)
-            with pytest.raises(EndpointRefused, match=f"identity provider's {name}") as caught:
-                fetch_metadata(http(), issuer)
+        issuer = serve(server, **odd, **dict.fromkeys(others, url))
+        provider = fetch_metadata(http(), issuer)
+        assert provider.auth_methods == provider.challenge_methods == ()
+        for name in others:
+            with pytest.raises(GatepassError, match=name) as caught:
+                endpoint_of(provider, name)
             assert "canary" not in str(caught.value)
-        more = {name: ["https://idp/x"]}
-        issuer = serve(server, **more)
-        with pytest.raises(DiscoveryFailed, match=f"{name} is not a string"):
+        issuer = serve(server, token_endpoint=url)
+        with pytest.raises(GatepassError, match=why) as caught:
             fetch_metadata(http(), issuer)
+        assert "canary" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "what"),
-    [
-        ("token_endpoint", None, "names no token_endpoint"),
-        ("token_endpoint_auth_methods_supported", "none", "not a list of strings"),
-        ("id_token_signing_alg_values_supported", [1], "not a list of strings"),
-        ("code_challenge_methods_supported", {}, "not a list of strings"),
-        ("code_challenge_methods_supported", ["plain"], "S256"),
-        ("authorization_response_iss_parameter_supported", "false", "not a boolean"),
-        ("authorization_response_iss_parameter_supported", 0, "not a boolean"),
-    ],
-)
-def test_metadata_that_contradicts_its_rules_is_refused(name: str, value: Any, what: str) -> None:
-    more: dict[str, Any] = {name: value}
+def test_an_endpoint_over_http_is_told_with_the_proxy_that_makes_it_so() -> None:
+    with pytest.raises(EndpointRefused, match="token_endpoint") as caught:
+        discovery._to_provider("https://idp.corp", {"token_endpoint": "http://idp.corp/token"})
+
+    assert "ends TLS" in caught.value.hint
+
+
+def test_an_issuer_that_differs_by_one_final_slash_is_taken_where_the_server_names_it() -> None:
     with echo() as server:
-        issuer = serve(server, **more)
-        with pytest.raises(DiscoveryFailed, match=what):
-            fetch_metadata(http(), issuer)
+        for named, own in (("", "/"), ("/", ""), ("/realm", "/realm/"), ("/realm/", "/realm")):
+            document = described(server.root + own)
+            server.answers = pages({f"{own.rstrip('/')}{OPENID}": document})
+            challenges = parse(granta(server.root + named))
+
+            found, _ = discover_from_challenge(http(), API, challenges)
+            assert found.issuer == server.root + own  # which the tokens carry
+
+            with pytest.raises(DiscoveryFailed, match="calls itself") as caught:
+                fetch_metadata(http(), server.root + named)
+            assert f'issuer = "{server.root}{own}"' in caught.value.hint
+
+
+def test_the_issuer_of_all_tenants_is_told_to_be_replaced_by_ones_own() -> None:
+    with echo() as server:
+        issuer = serve(server, "/common/v2.0")
+        document = described(f"{server.root}/{{tenantid}}/v2.0")
+        server.answers = pages({f"/common/v2.0{OPENID}": document})
+
+        with pytest.raises(DiscoveryFailed, match="tenantid") as caught:
+            fetch_metadata(http(), issuer, named_by_server=True)
+
+    assert f'issuer = "{server.root}/TENANT-ID/v2.0"' in caught.value.hint
+
+
+def test_metadata_that_lies_elsewhere_is_found_by_its_url_and_must_name_the_issuer() -> None:
+    with echo() as server:
+        where = f"{server.root}/tenants/7/openid"
+        server.answers = pages({"/tenants/7/openid": described("https://idp.example.com")})
+
+        found = fetch_metadata(http(), "https://idp.example.com", metadata_url=where)
+        assert found.issuer == "https://idp.example.com"
+        assert server.paths == ["/tenants/7/openid"]
+
+        with pytest.raises(DiscoveryFailed, match="calls itself"):
+            fetch_metadata(http(), "https://idp.example.org", metadata_url=where)
+        with pytest.raises(InvalidResponse, match="status 404") as caught:
+            fetch_metadata(http(), f"{server.root}/tenants/7")
+        assert "metadata_url" in caught.value.hint
 
 
 _VALUES = (
@@ -262,6 +309,9 @@ def test_any_metadata_gives_a_provider_or_our_errors(found: dict[str, Any]) -> N
         provider = discovery._to_provider("https://idp", found)
         assert provider.token_endpoint.startswith(("https://", "http://localhost"))
         assert all(isinstance(each, str) for each in provider.auth_methods)
+        for name in ("authorization_endpoint", "jwks_uri"):
+            with suppress(GatepassError):
+                assert endpoint_of(provider, name).startswith("https://")
 
 
 # Challenges.
@@ -383,7 +433,7 @@ def test_a_redirect_uri_on_this_computer_is_honoured_to_the_letter(uri: str) -> 
         "https://localhost:1729/",
         "https://evil.example.com/",
         "http://evil.example.com/",
-        "http://localhost:0/",
+        "http://127.8.9.1/",
         "http://localhost/?x",
         "http://localhost/#x",
         "urn:ietf:wg:oauth:2.0:oob",

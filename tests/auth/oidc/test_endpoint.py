@@ -1,6 +1,8 @@
 """Which addresses of an identity provider a secret may be sent to."""
 
 import re
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from gatepass._session.adapter import Network
-from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint
+from gatepass._vault.records import Provider
+from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint, endpoint_of
 from gatepass.auth._oidc.http import (
     get_json,
     post_form,
@@ -120,3 +123,18 @@ def test_an_allowed_address_leads_where_it_seems_to(url: str) -> None:
         here = host in {"localhost", "::1"} or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host)
         assert urlsplit(prepared).scheme == "https" or here
         assert "@" not in urlsplit(prepared).netloc
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["authorization_endpoint", "device_authorization_endpoint", "revocation_endpoint", "jwks_uri"],
+)
+def test_a_provider_elsewhere_has_no_endpoint_on_this_computer(name: str) -> None:
+    named: dict[str, Any] = {name: "https://127.1:8443/x"}
+    provider = Provider("https://idp.example.com", "https://idp.example.com/token", **named)
+
+    with pytest.raises(EndpointRefused, match=f"{name}.*this very computer"):
+        endpoint_of(provider, name)
+
+    here = replace(provider, issuer="https://localhost")
+    assert endpoint_of(here, name) == "https://127.1:8443/x"

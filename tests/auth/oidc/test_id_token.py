@@ -25,7 +25,7 @@ from tests.support.echo import Answer, Echo, Seen, echo
 from tests.support.peers.waiting import free_port
 
 NOW = 1_800_000_000.0
-ISSUER = "https://idp.example.com"
+ISSUER = "http://localhost/idp"  # as the server that holds the keys, of this computer
 GOOD: dict[str, Any] = {
     "iss": ISSUER,
     "sub": "4711",
@@ -103,7 +103,7 @@ def idp(*documents: Any, algorithms: tuple[str, ...] = ()) -> Iterator[Idp]:
     with echo(answers) as server:
         provider = Provider(
             ISSUER,
-            f"{ISSUER}/token",
+            "https://idp.example.com/token",
             jwks_uri=f"{server.root}/keys",
             id_token_algorithms=algorithms,
         )

@@ -1,4 +1,4 @@
-"""Who gets a client's secret: the issuer that the profile names, and nobody that a server names."""
+"""What the keys must be, and who gets a client's secret: the issuer that the profile names."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -106,3 +106,158 @@ def test_a_clients_secret_goes_to_the_written_issuer_whatever_the_server_names(
 
     assert "basic" in [request.client_secret_by for request in ours.requests]
     assert theirs.requests == ()
+
+
+# ---------------------------------------------------------------- what no provider can take
+
+_CLIENT = 'issuer = "https://idp.example.com"\nclient_id = "c"\n'
+_FLOW = f'{_CLIENT}flow = "client_credentials"\n'
+_SECRET = 'client_secret = "env:SECRET"\n'
+
+
+@pytest.mark.parametrize(
+    ("keys", "refused", "hint"),
+    [
+        # The issuer is a name to the letter, and an address below which the metadata lies.
+        *(
+            (f'issuer = "{issuer}"', "issuer: ", hint)
+            for issuer, hint in {
+                "login.example.com/x": "https://login.example.com",
+                "http://login.example.com": "",
+                "https://": "",
+                "": "",
+                "https://a b/": "",
+                "https://user@idp": "",
+                "https://idp:0": "",
+                "https://idp:99999": "",
+                "https://idp/?tenant=1": "",
+                "https://idp/#x": "",
+                "ftp://idp/": "",
+                "https://idp|x": "",
+                "https://login.microsoftonline.com/{tenantid}/v2.0": "tenant's own",
+                "https://idp/<tenant>/": "tenant's own",
+                "https://idp/.well-known/openid-configuration": "metadata_url",
+                "https://idp/.well-known/oauth-authorization-server/x": "metadata_url",
+            }.items()
+        ),
+        ('metadata_url = "https://idp/m"', "metadata_url: needs issuer", ""),
+        (f'{_CLIENT}metadata_url = "idp/m"', "metadata_url: ", ""),
+        (f'{_CLIENT}metadata_url = "http://idp/m"', "metadata_url: it must begin with https", ""),
+        # The code of a login comes to this computer, over http.
+        *(
+            (f'redirect_uri = "{uri}"', f"redirect_uri: cannot be listened on: .*{why}", "register")
+            for uri, why in {
+                "https://localhost:8400/cb": "not http",
+                "http://example.com/cb": "host",
+                "http://127.0.0.2/cb": "host",
+                "http://0.0.0.0/cb": "host",
+                "http://localhost:99999/cb": "host",
+                "http://localhost/cb?x=1": "query",
+                "http://localhost/cb#": "fragment",
+                "http://me@localhost/cb": "user name",
+                "http://localhost/a b": "not escaped",
+                "urn:ietf:wg:oauth:2.0:oob": "host",
+                "localhost:8400/cb": "host",
+                "": "host",
+            }.items()
+        ),
+        ('client_id = ""', "client_id: should be 1 to 512 plain", ""),
+        ('client_id = "größe"', "client_id: should be", ""),
+        ('audience = ""', "audience: is empty", "leave"),
+        ('scopes = ["openid profile"]', "scopes: .*'openid profile'", "entry of its own"),
+        ('scopes = ["openid", ""]', "scopes: .*''", "entry of its own"),
+        ("login_timeout = 0", "login_timeout: should be seconds", ""),
+        ("login_timeout = nan", "login_timeout: should be seconds", ""),
+        # gatepass sets these itself: another value would break a login, or what protects it.
+        *(
+            (f'extra_params = {{ {name} = "x" }}', f"extra_params: cannot set {name}", hint)
+            for name, hint in {
+                "client_id": "client_id = ",
+                "client_secret": "client_secret = ",
+                "code_challenge": "",
+                "nonce": "",
+                "redirect_uri": "redirect_uri = ",
+                "response_mode": "",
+                "response_type": "",
+                "scope": "scopes = ",
+                "state": "",
+            }.items()
+        ),
+        *(
+            (f'token_params = {{ {name} = "x" }}', f"token_params: cannot set {name}", "")
+            for name in ("grant_type", "client_secret", "scope", "code", "refresh_token")
+        ),
+        ('audience = "a"\nextra_params = { audience = "b" }', "extra_params: sets audience", ""),
+        ('audience = "a"\ntoken_params = { audience = "b" }', "token_params: sets audience", ""),
+        ('extra_params = { "" = "b" }', "extra_params: .*without a name", ""),
+        # Proofs of a client.
+        (f'{_CLIENT}client_auth = "post"', "client_auth: says how client_secret", ""),
+        (f'{_CLIENT}client_auth = "jwt"', "client_auth: ", ""),
+        (f'{_CLIENT}{_SECRET}client_key = "env:K"', "client_key: goes not together", "keep"),
+        ('client_assertion = "file:/t"', "client_assertion: needs issuer", "issuer = "),
+        ('client_key = "file:/t"', "client_key: needs issuer", "issuer = "),
+        # A client that logs in for itself stores nothing, and no person takes part.
+        (_FLOW, "flow: client_credentials needs issuer, client_id and client_secret", ""),
+        ('flow = "client_credentials"', "flow: client_credentials needs", ""),
+        (f"{_FLOW}{_SECRET}use_stored_token = true", "use_stored_token: ", ""),
+        (f'{_FLOW}{_SECRET}refresh_token = "env:T"', "refresh_token: ", ""),
+        (f'{_FLOW}{_SECRET}extra_params = {{ a = "b" }}', "extra_params: ", "token_params"),
+    ],
+)
+def test_what_can_never_work_is_refused_before_anything_is_asked(
+    keys: str, refused: str, hint: str, locations: Locations
+) -> None:
+    with pytest.raises(ProfileError, match=rf"profiles\.p\.auth\.{refused}") as caught:
+        with_keys(locations, keys)
+
+    key = refused.partition(":")[0]
+    problem = next(each for each in caught.value.problems if each.key.endswith(key))
+    line = int(problem.place.rsplit(":", 2)[1])
+    assert locations.user.read_text("utf-8").splitlines()[line - 1].startswith(key)
+    assert hint in problem.hint
+
+
+def with_keys(locations: Locations, keys: str) -> Profile:
+    locations.user.parent.mkdir(parents=True, exist_ok=True)
+    head = '[profiles.p]\nurl = "https://mi.example.com"\n[profiles.p.auth]\nscheme = "oidc"\n'
+    locations.user.write_text(head + keys, encoding="utf-8")
+    return load_profile("p", locations=locations, environ={})
+
+
+def test_all_of_them_are_told_at_once(locations: Locations) -> None:
+    keys = ('issuer = "idp"', 'redirect_uri = "https://localhost"', 'scopes = ["a b"]')
+    with pytest.raises(ProfileError) as caught:
+        with_keys(locations, "\n".join(keys))
+
+    assert [each.place.rsplit(":", 2)[1] for each in caught.value.problems] == ["5", "6", "7"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'issuer = "https://idp.example.com/"',
+        'issuer = "http://localhost:8080/realms/x"',
+        'issuer = "http://[::1]:8080"',
+        f'{_CLIENT}metadata_url = "https://elsewhere.example.com/.well-known/openid-configuration"',
+        'redirect_uri = "http://localhost:8400/cb"',
+        'redirect_uri = "http://[::1]"',
+        "scopes = []",
+        f'{_FLOW}{_SECRET}client_auth = "post"\ntoken_params = {{ resource = "https://api" }}',
+        f'{_FLOW}client_assertion = "file:/run/token"',
+        f'{_FLOW}client_key = "file:/run/key.pem"',
+        'extra_params = { organization = "o", prompt = "login" }',
+    ],
+)
+def test_what_may_work_is_taken(keys: str, locations: Locations) -> None:
+    assert with_keys(locations, keys).scheme == "oidc"
+
+
+@pytest.mark.parametrize("key", ["client_secret", "refresh_token"])
+def test_a_secret_with_a_line_break_is_refused_and_not_shown(
+    key: str, locations: Locations
+) -> None:
+    with_keys(locations, _CLIENT)
+    with pytest.raises(ProfileError, match=rf"{key}: holds a control character") as caught:
+        load_profile("p", locations=locations, environ={}, overrides={"auth": {key: f"{SECRET}\n"}})
+
+    assert SECRET not in str(caught.value)

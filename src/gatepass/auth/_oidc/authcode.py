@@ -16,6 +16,8 @@ from typing import Final
 from gatepass._system.terminal import Terminal, Waiting
 from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc.callback import Callback, parse_callback
+from gatepass.auth._oidc.endpoint import endpoint_of
+from gatepass.auth._oidc.foreign_text import printable
 from gatepass.auth._oidc.redirect_server import RedirectServer
 from gatepass.auth._oidc.token_request import form_of_code
 from gatepass.errors import GatepassError, LoginRequired, NobodyThere
@@ -29,10 +31,6 @@ Accept = Callable[[Tokens, str], None]
 
 _POLL_SECONDS: Final = (
     0.2  # seconds; until a countdown moves, a typed line is seen, Windows sees Ctrl-C
-)
-_RESERVED: Final = frozenset(
-    "client_id code_challenge code_challenge_method nonce redirect_uri response_mode response_type "
-    "scope state".split()
 )
 
 
@@ -117,16 +115,12 @@ def _authorization_url(
 ) -> str:
     from oauthlib.oauth2 import WebApplicationClient
 
-    endpoint = provider.authorization_endpoint
-    if endpoint is None:
+    endpoint = endpoint_of(provider, "authorization_endpoint")
+    if provider.challenge_methods and "S256" not in provider.challenge_methods:
         raise GatepassError(
-            f"{provider.issuer} has no login in a browser (no authorization_endpoint)",
-            hint='use flow = "device" or flow = "client_credentials"',
-        )
-    taken = sorted(_RESERVED & client.extra_params.keys())
-    if taken:
-        raise GatepassError(
-            f"extra_params cannot set {', '.join(taken)}", hint="each login sets these itself"
+            f"{provider.issuer} does not know S256 for PKCE (RFC 9700, section 2.1.1); it offers "
+            + printable(", ".join(provider.challenge_methods)),
+            hint="ask its administrator to allow it for this client",
         )
     more = {"audience": client.audience} if client.audience else {}
     if "offline_access" in client.scopes:

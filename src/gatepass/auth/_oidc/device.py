@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gatepass._system.terminal import Terminal, Waiting
 from gatepass._vault.records import Client, Provider, Tokens
-from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint
+from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint, endpoint_of
 from gatepass.auth._oidc.http import InvalidResponse, NoResponse
 from gatepass.auth._oidc.token_request import form_of_device_code
 from gatepass.auth._oidc.token_response import (
@@ -23,7 +23,7 @@ from gatepass.auth._oidc.token_response import (
     Retry,
     SlowDown,
 )
-from gatepass.errors import GatepassError, LoginRequired
+from gatepass.errors import LoginRequired
 from gatepass.secrets import Secret
 
 _INTERVAL: Final = 5.0  # seconds, where the provider does not say (RFC 8628, section 3.2)
@@ -33,7 +33,6 @@ _MIN_INTERVAL: Final = 1.0  # seconds between two requests, at least ...
 _MAX_INTERVAL: Final = 60.0  # ... and at most, unless a busy provider asks for more
 _FOREVER: Final = 1e9  # seconds
 _MAX_CODE: Final = 64  # characters that a person can be asked to enter
-_RESERVED: Final = frozenset({"client_id", "client_secret", "scope"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +122,8 @@ def log_in(
     nobody = terminal.why_not_browse()
     if nobody is not None:
         raise LoginRequired(f"a person must log in, and {nobody}", hint=hint)
-    if provider.device_authorization_endpoint is None:
-        raise GatepassError(
-            f"{provider.issuer} has no login on another device (no device_authorization_endpoint)",
-            hint='use flow = "browser"; its last address can be pasted into this terminal',
-        )
-    offered = _DeviceCode.parse(
-        request_code(_to_form(client)), provider.device_authorization_endpoint
-    )
+    endpoint = endpoint_of(provider, "device_authorization_endpoint")
+    offered = _DeviceCode.parse(request_code(_to_form(client)), endpoint)
     seconds = min(offered.seconds, timeout)
     terminal.tell(_instructions(provider, offered, seconds))
     with terminal.waiting(typing=False) as line:
@@ -146,9 +139,6 @@ def log_in(
 
 
 def _to_form(client: Client) -> dict[str, str]:
-    taken = sorted(_RESERVED & client.extra_params.keys())
-    if taken:
-        raise GatepassError(f"extra_params cannot set {', '.join(taken)}")
     fields = dict(client.extra_params)
     if client.scopes:
         fields["scope"] = " ".join(client.scopes)

@@ -14,20 +14,24 @@ from urllib.parse import urlsplit
 from gatepass._net.challenge import Challenge
 from gatepass._net.urls import origin_of
 from gatepass._vault.records import Client, Provider
-from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint
+from gatepass.auth._oidc.endpoint import (
+    OAUTH,
+    OPENID,
+    EndpointRefused,
+    check_endpoint,
+    issuer_problem,
+    redirect_problem,
+)
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.auth._oidc.http import TIMEOUT, InvalidResponse, get_json
+from gatepass.auth._oidc.keys import CLIENT_ID, SCOPE
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     from requests import Session
 
-_OPENID: Final = "/.well-known/openid-configuration"
-_OAUTH: Final = "/.well-known/oauth-authorization-server"
 _HINT: Final = "write   issuer = ... and client_id = ...   into the profile's auth"
 
-_CLIENT_ID: Final = re.compile(r"[\x20-\x7e]{1,512}")  # RFC 6749, appendix A.1
-_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,512}")  # RFC 6749, appendix A.4
 _AUDIENCE: Final = re.compile(r"[\x21-\x7e]{1,2047}")
 _MAX_SCOPES: Final = 100
 
@@ -38,32 +42,56 @@ class DiscoveryFailed(GatepassError):
     exit_code = 4
 
 
-def fetch_metadata(http: "Session", issuer: str, *, seconds: float = TIMEOUT) -> Provider:
+def fetch_metadata(
+    http: "Session",
+    issuer: str,
+    *,
+    metadata_url: str | None = None,
+    named_by_server: bool = False,
+    seconds: float = TIMEOUT,
+) -> Provider:
     """Fetch what an identity provider says about itself. Touches the network.
 
     Args:
         http: a session without credentials.
         issuer: its name, which is where its metadata lies.
+        metadata_url: where it lies instead.
+        named_by_server: the name is not from the profile: a final slash makes no difference.
         seconds: for each of at most two requests.
 
     Raises:
-        EndpointRefused: the issuer, or an endpoint that it names, is not allowed.
+        EndpointRefused: the issuer, or its token endpoint, is not allowed.
         NoResponse: it does not answer.
         InvalidResponse: it has no metadata there.
         DiscoveryFailed: the metadata is not usable, or belongs to another issuer.
     """
-    check_endpoint(issuer, "the issuer")
-    if "?" in issuer:
-        raise EndpointRefused(f'the issuer "{printable(issuer)}" is refused: it holds a query')
-    found = _fetch_document(http, issuer, seconds)
+    problem, hint = issuer_problem(issuer)
+    if problem:
+        shown = "" if "@" in issuer else f' "{printable(issuer)}"'
+        raise EndpointRefused(f"the issuer{shown} is refused: {problem}", hint=hint)
+    where, found = _fetch_document(http, issuer, metadata_url, seconds)
     named = found.get("issuer")
-    if named != issuer:
-        raise DiscoveryFailed(
-            f'the identity provider at "{printable(issuer)}" calls itself "{printable(named)}"',
-            hint="both must be the same to the letter (OpenID Discovery 4.3); if the second one is "
-            "the right one, write it as   issuer   into the profile's auth",
-        )
-    return _to_provider(issuer, found)
+    same = {issuer, f"{issuer}/", issuer.removesuffix("/")} if named_by_server else {issuer}
+    if not isinstance(named, str) or named not in same:
+        raise _another_issuer(issuer, named, where)
+    return _to_provider(named, found)
+
+
+def _another_issuer(issuer: str, named: object, where: str) -> DiscoveryFailed:
+    hint = "both must be the same to the letter (OpenID Discovery 4.3); "
+    if isinstance(named, str) and not issuer_problem(named)[0]:
+        hint += f'if the second one is the right one, write   issuer = "{printable(named)}"'
+        hint += f"   and, where it has no metadata of its own,   metadata_url = {where!r}"
+    elif isinstance(named, str) and "{" in named:
+        tenant = printable(re.sub(r"\{[^}]*\}?", "TENANT-ID", named))
+        hint = "this is the address for the people of all tenants; write the one of your own "
+        hint += f'tenant, with its ID:   issuer = "{tenant}"   and client_id = ...'
+    else:
+        hint += "ask those who run it which issuer its tokens carry"
+    return DiscoveryFailed(
+        f'the identity provider at "{printable(issuer)}" calls itself "{printable(named)}"',
+        hint=hint,
+    )
 
 
 def discover_from_challenge(
@@ -73,6 +101,7 @@ def discover_from_challenge(
     *,
     issuer: str | None = None,
     client_id: str | None = None,
+    metadata_url: str | None = None,
     approve: Callable[[str, str], None] | None = None,
     seconds: float = TIMEOUT,
 ) -> tuple[Provider, Client]:
@@ -86,6 +115,7 @@ def discover_from_challenge(
         challenges: of that answer.
         issuer: what the profile says; it wins over the challenge.
         client_id: likewise.
+        metadata_url: where the metadata of ``issuer`` lies, if not below it.
         approve: gets issuer and client_id before anything is asked of the issuer, and raises where
             they are not the right ones.
         seconds: for each of at most three requests.
@@ -104,7 +134,7 @@ def discover_from_challenge(
     client_id = client_id or said.get("clientid")
     if client_id is None:
         raise DiscoveryFailed("the server does not say under which client_id to log in", hint=_HINT)
-    if not _CLIENT_ID.fullmatch(client_id):
+    if not CLIENT_ID.fullmatch(client_id):
         raise DiscoveryFailed("the client_id that the server names is malformed", hint=_HINT)
     client = Client(
         client_id,
@@ -114,6 +144,7 @@ def discover_from_challenge(
     )
     if "authority" not in said and "scope" not in said:
         client = replace(client, scopes=Client(client_id).scopes)
+    named_by_server = not issuer
     if not issuer:
         issuer = said.get("authority")
         if issuer is None:
@@ -121,76 +152,69 @@ def discover_from_challenge(
         check_endpoint(issuer, "the issuer that the server names", said_by=api_url)
     if approve is not None:
         approve(issuer, client_id)
-    return fetch_metadata(http, issuer, seconds=seconds), client
+    provider = fetch_metadata(
+        http,
+        issuer,
+        metadata_url=metadata_url,
+        named_by_server=named_by_server,
+        seconds=seconds,
+    )
+    return provider, client
 
 
-def _fetch_document(http: "Session", issuer: str, seconds: float) -> dict[str, Any]:
-    """Fetch the metadata of OpenID Connect, else of OAuth; their paths differ."""
+def _fetch_document(
+    http: "Session", issuer: str, metadata_url: str | None, seconds: float
+) -> tuple[str, dict[str, Any]]:
+    """Fetch the metadata of OpenID Connect, else of OAuth; return where it lay."""
+    if metadata_url:
+        return metadata_url, get_json(http, metadata_url, seconds=seconds)
     parts = urlsplit(issuer)
     origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
-    try:
-        return get_json(http, f"{origin}{path}{_OPENID}", seconds=seconds)
-    except InvalidResponse as error:
-        first = error
-    try:
-        return get_json(http, f"{origin}{_OAUTH}{path}", seconds=seconds)
-    except InvalidResponse as second:
-        raise InvalidResponse(
-            f"no identity provider describes itself there: {first.message}; {second.message}",
-            hint="check   issuer   in the profile, or the authority that the server names",
-            status=first.status,
-        ) from None
-
-
-def _to_provider(issuer: str, found: Mapping[str, Any]) -> Provider:
-    """Read metadata; null is the same as absent, and unused members are not checked."""
-    token_endpoint = _endpoint(found, "token_endpoint", issuer)
-    if token_endpoint is None:
-        raise DiscoveryFailed("the identity provider's metadata names no token_endpoint")
-    challenge_methods = _strings(found, "code_challenge_methods_supported")
-    if challenge_methods and "S256" not in challenge_methods:
-        raise DiscoveryFailed(
-            "the identity provider does not know S256 for PKCE (RFC 9700, section 2.1.1); it "
-            f"offers {printable(', '.join(challenge_methods))}"
-        )
-    carries_iss = found.get("authorization_response_iss_parameter_supported")
-    if not isinstance(carries_iss, bool | None):
-        raise _wrong_type("authorization_response_iss_parameter_supported", "a boolean")
-    methods = _strings(found, "token_endpoint_auth_methods_supported")
-    return Provider(
-        issuer=issuer,
-        token_endpoint=token_endpoint,
-        authorization_endpoint=_endpoint(found, "authorization_endpoint", issuer),
-        device_authorization_endpoint=_endpoint(found, "device_authorization_endpoint", issuer),
-        revocation_endpoint=_endpoint(found, "revocation_endpoint", issuer),
-        jwks_uri=_endpoint(found, "jwks_uri", issuer),
-        auth_methods=methods or ("client_secret_basic",),
-        id_token_algorithms=_strings(found, "id_token_signing_alg_values_supported"),
-        answers_carry_iss=bool(carries_iss),
+    problems = []
+    for url in (f"{origin}{path}{OPENID}", f"{origin}{OAUTH}{path}"):
+        try:
+            return url, get_json(http, url, seconds=seconds)
+        except InvalidResponse as error:
+            problems.append(error)
+    first, second = problems
+    raise InvalidResponse(
+        f"no identity provider describes itself there: {first.message}; {second.message}",
+        hint=first.hint
+        or "check   issuer   in the profile, or the authority that the server names; where the "
+        "metadata lies elsewhere, write   metadata_url = ...   beside issuer",
+        status=first.status,
     )
 
 
-def _endpoint(found: Mapping[str, Any], name: str, issuer: str) -> str | None:
+def _to_provider(issuer: str, found: Mapping[str, Any]) -> Provider:
+    """Read metadata. What not every login needs is judged where it is used."""
+    token_endpoint = _endpoint(found, "token_endpoint")
+    if token_endpoint is None:
+        raise DiscoveryFailed("the identity provider's metadata names no token_endpoint")
+    check_endpoint(token_endpoint, "the identity provider's token_endpoint", said_by=issuer)
+    return Provider(
+        issuer=issuer,
+        token_endpoint=token_endpoint,
+        authorization_endpoint=_endpoint(found, "authorization_endpoint"),
+        device_authorization_endpoint=_endpoint(found, "device_authorization_endpoint"),
+        revocation_endpoint=_endpoint(found, "revocation_endpoint"),
+        jwks_uri=_endpoint(found, "jwks_uri"),
+        auth_methods=_strings(found, "token_endpoint_auth_methods_supported"),
+        id_token_algorithms=_strings(found, "id_token_signing_alg_values_supported"),
+        challenge_methods=_strings(found, "code_challenge_methods_supported"),
+        answers_carry_iss=found.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def _endpoint(found: Mapping[str, Any], name: str) -> str | None:
+    """Return an endpoint, not yet judged; null and an empty text are the same as absent."""
     url = found.get(name)
-    if url is None:
-        return None
-    if not isinstance(url, str):
-        raise _wrong_type(name, "a string")
-    check_endpoint(url, f"the identity provider's {name}", said_by=issuer)
-    return url
+    return url or None if isinstance(url, str | None) else printable(url)
 
 
 def _strings(found: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = found.get(name)
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise _wrong_type(name, "a list of strings")
-    return tuple(value)
-
-
-def _wrong_type(name: str, wanted: str) -> DiscoveryFailed:
-    return DiscoveryFailed(f"in the identity provider's metadata {name} is not {wanted}")
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
 
 
 def _bearer(challenges: tuple[Challenge, ...]) -> dict[str, str]:
@@ -222,7 +246,7 @@ def _bearer(challenges: tuple[Challenge, ...]) -> dict[str, str]:
 
 def _scopes(text: str) -> tuple[str, ...]:
     scopes = tuple(dict.fromkeys(text.split()))
-    if len(scopes) > _MAX_SCOPES or not all(map(_SCOPE.fullmatch, scopes)):
+    if len(scopes) > _MAX_SCOPES or not all(map(SCOPE.fullmatch, scopes)):
         raise DiscoveryFailed("the scope that the server names is malformed", hint=_HINT)
     return scopes
 
@@ -234,17 +258,12 @@ def _audience(text: str | None) -> str | None:
 
 
 def _redirect_uri(url: str | None) -> str | None:
-    """Where the browser comes back to must be this computer: there the code arrives."""
-    if url is None:
-        return None
-    check_endpoint(url, "the redirecturi that the server names")
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.query:  # http is allowed to this computer only
+    problem, hint = redirect_problem(url) if url is not None else ("", "")
+    if problem:
         raise DiscoveryFailed(
-            f'the redirecturi that the server names, "{printable(url)}", is not an http:// '
-            "address of this computer without a query",
-            hint="write   redirect_uri = ..., issuer = ... and client_id = ...   into the "
-            "profile's auth, with an address that is registered at the identity provider",
+            f'the redirecturi that the server names, "{printable(url)}", {problem}',
+            hint=f"{hint}; write it as   redirect_uri = ...   into the profile's auth, with issuer "
+            "and client_id",
         )
     return url
 

@@ -1,10 +1,11 @@
-"""Which URLs of an identity provider a secret may be sent to."""
+"""Which URLs of an identity provider a secret may be sent to, and where a login may end."""
 
 import re
 from typing import Final
 from urllib.parse import urlsplit
 
 from gatepass._net.urls import is_loopback, is_this_computer
+from gatepass._vault.records import Provider
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.errors import GatepassError
 
@@ -15,6 +16,31 @@ _URL: Final = re.compile(r"[A-Za-z0-9:/?#@!$&'()*+,;=._~%\[\]-]+")
 _AUTHORITY: Final = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 )
+
+
+OPENID: Final = "/.well-known/openid-configuration"
+OAUTH: Final = "/.well-known/oauth-authorization-server"
+
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_REGISTER: Final = (
+    "register a loopback address for this client at the identity provider, such as "
+    "http://127.0.0.1/callback, or use the device flow"
+)
+_BEHIND_A_PROXY: Final = (
+    "it seems to stand behind a proxy that ends TLS and does not know its own public address: its "
+    "administrator sets that (X-Forwarded-Proto, or a setting such as Keycloak's hostname)"
+)
+
+_WITHOUT: Final = {
+    "authorization_endpoint": (
+        "has no login in a browser",
+        'use flow = "device" or flow = "client_credentials"',
+    ),
+    "device_authorization_endpoint": (
+        "has no login on another device",
+        'use flow = "browser"; its last address can be pasted into this terminal',
+    ),
+}
 
 
 class EndpointRefused(GatepassError):
@@ -38,13 +64,29 @@ def check_endpoint(url: str, name: str = "the address", *, said_by: str = "") ->
     Raises:
         EndpointRefused: says why.
     """
-    problem = _problem_of(url)
+    problem = endpoint_problem(url)
     if not problem and said_by and is_this_computer(url) and not is_this_computer(said_by):
         problem = f"it is on this very computer, and {host_of(said_by)}, which names it, is not"
     if not problem:
         return
     shown = "" if "@" in url else f' "{printable(url)}"'
-    raise EndpointRefused(f"{name}{shown} is refused: {problem}")
+    hint = _BEHIND_A_PROXY if said_by.startswith("https://") and url.startswith("http://") else ""
+    raise EndpointRefused(f"{name}{shown} is refused: {problem}", hint=hint)
+
+
+def endpoint_of(provider: Provider, name: str) -> str:
+    """Return an endpoint of a provider, judged now that it is used.
+
+    Raises:
+        GatepassError: it has none.
+        EndpointRefused: no secret may be sent there.
+    """
+    url: str | None = getattr(provider, name)
+    if url is None:
+        what, hint = _WITHOUT.get(name, ("does not do that", ""))
+        raise GatepassError(f"{provider.issuer} {what} (no {name})", hint=hint)
+    check_endpoint(url, f"the identity provider's {name}", said_by=provider.issuer)
+    return url
 
 
 def host_of(url: str) -> str:
@@ -52,8 +94,46 @@ def host_of(url: str) -> str:
     return "{0.scheme}://{0.netloc}".format(urlsplit(url))
 
 
-def _problem_of(url: str) -> str:
-    """Say why an address is refused; empty when it is not."""
+def issuer_problem(issuer: str) -> tuple[str, str]:
+    """Say why no provider can have a name, and what to write; both are empty when one can."""
+    hint = 'write it as the provider does, such as   issuer = "https://login.example.com/realm"'
+    if "{" in issuer or "<" in issuer:
+        return "holds a placeholder", "write the tenant's own name or ID in its place"
+    for well_known in (OPENID, OAUTH):
+        if well_known in issuer:
+            return (
+                f"is the address of the metadata ({well_known}), not the issuer that it names",
+                "leave that part out, or write the address as   metadata_url   beside issuer",
+            )
+    if "?" in issuer:
+        return "holds a query, which no issuer does (OpenID Discovery, section 2)", hint
+    problem = endpoint_problem(issuer)
+    return problem, hint if problem else ""
+
+
+def redirect_problem(url: str) -> tuple[str, str]:
+    """Say why no login can end at an address, and what to register; both are empty when one can.
+
+    The code of a login arrives there, so it must be this computer, where ``redirect_server``
+    listens.
+    """
+    problem = "" if _URL.fullmatch(url) else "it holds a character that is not escaped"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # reading the port checks it
+    except ValueError:
+        host = None
+    if host not in _LOOPBACK:
+        problem = "its host is not one of 127.0.0.1, localhost, [::1]"
+    elif parts.scheme != "http":
+        problem = "it is not http, the only scheme that works on loopback"
+    elif "?" in url or "#" in url or "@" in parts.netloc:
+        problem = "it holds a user name, a query or a fragment"
+    return (f"cannot be listened on: {problem}", _REGISTER) if problem else ("", "")
+
+
+def endpoint_problem(url: str) -> str:
+    """Say why no secret may be sent to an address; empty when it may."""
     if len(url) > _LONGEST_URL:
         return f"it is longer than {_LONGEST_URL} characters"
     if not _URL.fullmatch(url):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._vault.records import Provider
+from gatepass.auth._oidc.endpoint import endpoint_of
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.auth._oidc.http import TIMEOUT, get_json, is_verified
 from gatepass.auth._oidc.strict_json import json_object
@@ -248,9 +249,10 @@ def _check_signature(
         ):
             return
         raise _invalid("cannot be checked: the identity provider publishes no keys")
-    keys = _matching_keys(get_json(http, provider.jwks_uri, seconds=TIMEOUT), header, algorithm)
+    jwks_uri = endpoint_of(provider, "jwks_uri")
+    keys = _matching_keys(get_json(http, jwks_uri, seconds=TIMEOUT), header, algorithm)
     if not keys:  # perhaps new keys, and an old copy of the document on the way
-        fresh = get_json(http, provider.jwks_uri, seconds=TIMEOUT, fresh=True)
+        fresh = get_json(http, jwks_uri, seconds=TIMEOUT, fresh=True)
         keys = _matching_keys(fresh, header, algorithm)
     if not keys:
         raise _invalid("is signed by a key that the identity provider does not publish")

@@ -66,7 +66,9 @@ class LoginFlow:
         """
         scheme, http = self.scheme, self.context.http()
         if scheme.issuer and scheme.client_id:
-            provider = discovery.fetch_metadata(http, scheme.issuer)
+            provider = discovery.fetch_metadata(
+                http, scheme.issuer, metadata_url=scheme.metadata_url
+            )
             learnt = Client(scheme.client_id, scopes=_DEFAULT_SCOPES)
         else:
             # Only the header counts: the body of a hostile server might have no end.
@@ -78,6 +80,7 @@ class LoginFlow:
                 challenges,
                 issuer=scheme.issuer,
                 client_id=scheme.client_id,
+                metadata_url=scheme.metadata_url,
                 approve=partial(_check_pinned, pinned),
             )
         return provider, replace(
@@ -214,7 +217,7 @@ def _check_pinned(pinned: Record | None, issuer: str, client_id: str) -> None:
     if pinned is None:
         return
     before = (pinned.provider.issuer, pinned.client_id)
-    if before != (issuer, client_id):
+    if (before[0].removesuffix("/"), before[1]) != (issuer.removesuffix("/"), client_id):
         named = f"{printable(issuer)} (client {printable(client_id)})"
         raise GatepassError(
             f"the server now names the identity provider {named}; the stored login belongs to "

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from gatepass._net.loopback_server import REQUEST_LINE, LoopbackServer
 from gatepass._net.loopback_sockets import listen
 from gatepass.auth._oidc.callback import Callback, parse_callback
+from gatepass.auth._oidc.endpoint import redirect_problem
 from gatepass.auth._oidc.foreign_text import one_line
 from gatepass.auth._oidc.redirect_page import PageKind, headers, page
 from gatepass.errors import GatepassError
@@ -23,7 +24,6 @@ from gatepass.errors import GatepassError
 _MAX_TARGET: Final = 16384  # bytes; the longest codes known have 2 KB
 _READ_SECONDS: Final = 30.0  # from accepting a connection to the end of its request's head
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*)")
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 class RedirectServer:
@@ -113,37 +113,20 @@ class _Address:
     def parse(cls, redirect_uri: str | None) -> "_Address":
         if redirect_uri is None:
             return cls("127.0.0.1", 0, "/callback", None)
-        try:
-            parts = urlsplit(redirect_uri)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port = None, None
-        if host not in _LOOPBACK:
-            raise _unusable(redirect_uri, "its host is not one of 127.0.0.1, localhost, [::1]")
-        if parts.scheme != "http":
-            raise _unusable(redirect_uri, "it is not http, the only scheme that works on loopback")
-        if parts.query or parts.fragment or parts.username is not None:
-            raise _unusable(redirect_uri, "it holds a user name, a query or a fragment")
-        if not REQUEST_LINE.fullmatch(f"GET {parts.path or '/'} HTTP/1.1".encode()):
-            raise _unusable(redirect_uri, "its path holds a character that is not escaped")
+        problem, hint = redirect_problem(redirect_uri)
+        if problem:
+            raise GatepassError(f"the redirect_uri {one_line(redirect_uri)} {problem}", hint=hint)
+        parts = urlsplit(redirect_uri)
         # Without a port any will do: providers ignore it on loopback (RFC 8252, section 7.3), and
         # port 80 would need an administrator.
-        fixed = redirect_uri if port else None
-        return cls(host, port or 0, parts.path, fixed)
+        fixed = redirect_uri if parts.port else None
+        return cls(parts.hostname or "", parts.port or 0, parts.path, fixed)
 
     def uri(self, port: int) -> str:
         """Return the address to send, with the port that was taken."""
         if self.as_written is not None:
             return self.as_written
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{port}{self.path}"
-
-
-def _unusable(redirect_uri: str, why: str) -> GatepassError:
-    return GatepassError(
-        f"the redirect_uri {one_line(redirect_uri)} cannot be listened on: {why}",
-        hint="register a loopback address for this client at the identity provider, such as "
-        "http://127.0.0.1/callback, or use the device flow",
-    )
 
 
 @dataclass(frozen=True, slots=True)
