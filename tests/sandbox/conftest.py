@@ -1,6 +1,5 @@
 """A running server and plain clients for it."""
 
-import sys
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
@@ -76,48 +75,3 @@ def home() -> Iterator[Path]:
 def environ(home: Path) -> dict[str, str]:
     """A machine on which the keyring package is switched off."""
     return clean_environ(home, PYTHONPATH=SOURCE, PYTHON_KEYRING_BACKEND=NULL)
-
-
-# Keeps entries in the process and does to its caller what is asked for.
-BACKEND = """
-import os, signal, threading
-from keyring.backend import KeyringBackend
-
-entries, asked = {}, threading.Event()
-
-class Keeps(KeyringBackend):
-    priority = 1
-    def get_password(self, service, account):
-        asked.set()
-        return entries.get((service, account))
-    def set_password(self, service, account, secret):
-        entries[service, account] = secret
-    def delete_password(self, service, account):
-        del entries[service, account]
-
-class Interrupts(Keeps):
-    def set_password(self, service, account, secret):
-        asked.clear()
-        os.kill(os.getpid(), signal.SIGINT)
-        asked.wait(1)  # without waiting for this write the demo looks for the entry now
-        super().set_password(service, account, secret)
-
-class Changes(Keeps):
-    def set_password(self, service, account, secret):
-        super().set_password(service, account, secret + "!")
-
-class PlainText(Keeps):  # a name by which the keyring source knows that kind
-    pass
-
-class Holds(Keeps):
-    def delete_password(self, service, account):
-        raise ValueError(entries[service, account])
-"""
-
-
-@pytest.fixture
-def own_keyring(environ: dict[str, str], tmp_path: Path) -> dict[str, str]:
-    """A machine with a keyring whose behaviour the test chooses by PYTHON_KEYRING_BACKEND."""
-    (tmp_path / "backend.py").write_text(BACKEND, encoding="utf-8")
-    path = f"{SOURCE}{':' if sys.platform != 'win32' else ';'}{tmp_path}"
-    return environ | {"PYTHONPATH": path}

@@ -32,8 +32,8 @@ told = [{**dataclasses.asdict(each), "ok": each.ok} for each in attempts]
 print(json.dumps({
     "toml": toml,
     "url": url,
-    "sources": dict(zip(["env", "file", "keyring", "command", "prompt"], told[:5])),
-    "schemes": told[5:],
+    "sources": dict(zip(["env", "file", "command", "prompt"], told[:4])),
+    "schemes": told[4:],
     "oidc": [{**dataclasses.asdict(each), "ok": each.ok} for each in oidc],
     "modes": [[kinds[name], mode] for name, mode in modes.items()],
     "left": run.folder.exists() or dict(os.environ) != before,

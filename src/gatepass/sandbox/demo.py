@@ -1,7 +1,7 @@
 """Logs on to practice servers in each way that there is, for ``gatepass demo``; prints nothing.
 
 All of it lives in a temporary folder, on loopback ports and in a copy of the environment; nothing
-is left when the ``with`` block ends, also after Ctrl-C. ::
+is left when the ``with`` block ends, also after Ctrl-C. The user's keyring is left alone. ::
 
     with practice() as run:
         for attempt in chain(run.attempts(), run.oidc_attempts()):
@@ -13,18 +13,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import enumerate as all_threads
 from typing import TYPE_CHECKING, Any, Final
 
-from gatepass._config.load import load_profile
 from gatepass._system import files
 from gatepass._system.terminal import Terminal
-from gatepass.errors import GatepassError, SecretUnavailable
+from gatepass.errors import GatepassError
 from gatepass.sandbox.server import Server
-from gatepass.secrets import SecretContext, ref
+from gatepass.secrets import ref
 
 if TYPE_CHECKING:
     from gatepass._session.session import Session
@@ -41,9 +39,6 @@ OIDC_SESSIONS: Final = ("first login", "warm start", "renewal")
 _SECRET_FILE: Final = "password.txt"  # noqa: S105 - a file's name
 _PRINT_FILE: Final = "import pathlib, sys; print(pathlib.Path(sys.argv[1]).read_text())"
 _HOUR: Final = 3600  # seconds; no access token expires by itself meanwhile
-# The user's own profiles and variables must not change the demo; these two say what the user
-# allows, and still count.
-_KEPT: Final = frozenset({"GATEPASS_NO_INPUT", "GATEPASS_ALLOW_INSECURE_KEYRING"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +57,7 @@ class Attempt:
         skipped: why it was not tried; empty when it was.
         not_offered: why scheme and server do not fit; empty where they do.
         problem: what went wrong; empty when nothing did.
-        hint: the next step after a problem or a skip; may be empty.
+        hint: the next step after a problem; may be empty.
     """
 
     name: str
@@ -96,8 +91,7 @@ def practice(
 ) -> Iterator["Practice"]:
     """Start the servers and write the profiles; the logins happen as they are iterated.
 
-    Writes to a temporary folder, listens on 127.0.0.1, starts one harmless program, and keeps an
-    entry in the keyring for the length of one login.
+    Writes to a temporary folder, listens on 127.0.0.1 and starts one harmless program.
 
     Args:
         environ: the environment variables, copied; ``os.environ`` when not given.
@@ -106,38 +100,30 @@ def practice(
     """
     variables = dict(os.environ if environ is None else environ)
     person = Terminal(variables) if terminal is None else terminal
+    # The user's own profiles and settings must not change the demo. Its file holds a command, and
+    # no other user can have written it.
+    own = {
+        name: each for name, each in variables.items() if not name.upper().startswith("GATEPASS_")
+    }
+    own |= {VARIABLE: PASSWORD, "GATEPASS_ALLOW_COMMANDS": "1"}
     with ExitStack() as stack:
         # 0700, as mkdtemp makes it
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="gatepass-demo-")))
         servers = {
             mode: stack.enter_context(Server(mode=mode, users={USER: PASSWORD})) for mode in MODES
         }
-        run = Practice(folder, servers, _environ_of_demo(variables), person, stack, ask=ask)
+        run = Practice(folder, servers, own, person, stack, ask=ask)
         run.write_profiles()
         yield run
 
 
-def _environ_of_demo(variables: Mapping[str, str]) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in variables.items()
-        if not name.upper().startswith("GATEPASS_") or name.upper() in _KEPT
-    }
-    # The demo's own file holds a command, and no other user can have written it.
-    return {**kept, VARIABLE: PASSWORD, "GATEPASS_ALLOW_COMMANDS": "1"}
-
-
 @dataclass
 class Practice:
-    """One run of the demo: its folder, servers, variables and the person.
-
-    Attributes:
-        config_file: the file of profiles; gone after the ``with`` block.
-    """
+    """One run of the demo: its folder, servers, variables and the person."""
 
     folder: Path
-    servers: Mapping[str, Server]
-    environ: Mapping[str, str]
+    servers: dict[str, Server]
+    environ: dict[str, str]
     terminal: Terminal
     stack: ExitStack
     ask: bool = field(kw_only=True)
@@ -168,29 +154,32 @@ class Practice:
         files.create(self.folder / _SECRET_FILE, f"{PASSWORD}\n".encode())
         files.create(self.config_file, tomli_w.dumps({"profiles": profiles}).encode())
 
+    def _references(self) -> dict[str, Any]:
+        program = [sys.executable or "python", "-c", _PRINT_FILE, str(self.folder / _SECRET_FILE)]
+        return {
+            "env": f"env:{VARIABLE}",
+            "file": f"file:{_SECRET_FILE}",
+            "command": {"command": program},
+            "prompt": f"prompt:Password (it is: {PASSWORD})",
+        }
+
     def attempts(self) -> Iterator[Attempt]:
         """Log on with each secret source, then with each scheme at each kind of server."""
         for source, reference in self._references().items():
             planned = Attempt(f"password = {_inline(reference)}", "standalone")
-            match source:
-                case "keyring":
-                    yield self._log_on_by_keyring(planned)
-                case "command" if not sys.executable:
-                    yield replace(planned, skipped="this Python does not know its own path")
-                case "prompt" if reason := self._why_not_ask():
-                    yield replace(planned, skipped=reason)
-                case _:
-                    yield self._log_on(planned, source)
+            reason = self._why_skipped(source)
+            yield replace(planned, skipped=reason) if reason else self._log_on(planned, source)
         for scheme in SCHEMES:
             for mode in MODES:
-                yield self._log_on_by_scheme(scheme, mode)
+                auth = {"scheme": scheme, "user_name": USER, "password": ref(f"env:{VARIABLE}")}
+                yield self._log_on(Attempt(f'scheme = "{scheme}"', mode), "env", auth)
 
     def oidc_attempts(self) -> Iterator[Attempt]:
         """Log in with OpenID Connect and use the login, up to the first session that fails."""
         try:
-            oidc = self._start_oidc()
+            idp = self._start_oidc()
             for name in OIDC_SESSIONS:
-                attempt = oidc.log_on(name)
+                attempt = self._log_on_by_oidc(Attempt(name, "oidc"), idp)
                 yield attempt
                 if not attempt.ok:
                     return  # the next one would only fail because of this one
@@ -199,108 +188,96 @@ class Practice:
             reason = f"it needs {missing}, which cannot be imported here"
             yield Attempt(OIDC_SESSIONS[0], "oidc", skipped=reason)
 
-    def _references(self) -> dict[str, Any]:
-        program = [sys.executable or "python", "-c", _PRINT_FILE, str(self.folder / _SECRET_FILE)]
-        return {
-            "env": f"env:{VARIABLE}",
-            "file": f"file:{_SECRET_FILE}",
-            "keyring": "keyring:",
-            "command": {"command": program},
-            "prompt": f"prompt:Password (it is: {PASSWORD})",
-        }
-
-    def _log_on(
-        self, planned: Attempt, profile: str, overrides: Mapping[str, Any] | None = None
-    ) -> Attempt:
-        from gatepass._session.session import Session
-
-        def get_page() -> None:
-            with Session.from_profile(
-                profile,
-                config_file=self.config_file,
-                overrides=overrides,
-                environ=self.environ,
-                terminal=self.terminal,
-            ) as session:
-                session.get(PAGE)
-
-        return _attempt(planned, self.servers[planned.mode], get_page)
-
-    def _log_on_by_scheme(self, scheme: str, mode: str) -> Attempt:
-        auth = {"scheme": scheme, "user_name": USER, "password": ref(f"env:{VARIABLE}")}
-        overrides = {"url": self.servers[mode].url, "auth": auth}
-        return self._log_on(Attempt(f'scheme = "{scheme}"', mode), "env", overrides)
-
-    def _why_not_ask(self) -> str:
+    def _why_skipped(self, source: str) -> str:
+        if source == "command" and not sys.executable:
+            return "this Python does not know its own path"
+        if source != "prompt":
+            return ""
         if not self.ask:
             return "gatepass demo --ask tries it"
         reason = self.terminal.why_not_ask()
         return "" if reason is None else f"it needs a person, and {reason}"
 
-    def _log_on_by_keyring(self, planned: Attempt) -> Attempt:
-        """Store an entry, use it, remove it; or say why this machine's keyring is not used."""
-        from gatepass.sandbox._temporary_keyring_entry import lent_entry
-        from gatepass.secrets import keyring
+    def _log_on(
+        self,
+        planned: Attempt,
+        profile: str,
+        auth: Mapping[str, Any] | None = None,
+        terminal: Terminal | None = None,
+        work: Callable[["Session"], object] | None = None,
+    ) -> Attempt:
+        """Log on and ask for a page; tell what arrived at the server, and what went wrong."""
+        from gatepass._session.exceptions import SchemeNotOffered
+        from gatepass._session.session import Session
 
+        server = self.servers[planned.mode]
+        before = len(server.requests)
         try:
-            context = self._keyring_context()
-            service, account = keyring.entry("", context)
-            with lent_entry(service, account, PASSWORD, context):
-                return self._log_on(planned, "keyring")
-        except SecretUnavailable as error:
-            return replace(planned, skipped=error.message, hint=error.hint)
+            with Session.from_profile(
+                profile,
+                config_file=self.config_file,
+                overrides={"url": server.url, "auth": auth} if auth else None,
+                environ=self.environ,
+                terminal=terminal or self.terminal,
+            ) as session:
+                (work or _get_page)(session)
+        except SchemeNotOffered as error:
+            planned = replace(planned, not_offered=error.message)
         except GatepassError as error:
-            return replace(planned, problem=error.message, hint=error.hint)
+            planned = replace(planned, problem=error.message, hint=error.hint)
+        arrived = server.requests[before:]
+        if not arrived:
+            return planned
+        last = arrived[-1]
+        return replace(planned, status=last.status, user=last.user, requests=len(arrived))
 
-    def _keyring_context(self) -> SecretContext:
-        """Return what the session will give to the keyring source; reads no secret."""
-        profile = load_profile("keyring", config_file=self.config_file, environ=self.environ)
-        return SecretContext(
-            origin=profile.origin,
-            field="password",
-            user_name=USER,
-            base_dir=None,
-            layer="file",
-            environ=self.environ,
-            terminal=self.terminal,
-            allow_insecure_keyring=profile.machine.allow_insecure_keyring,
-        )
-
-    def _start_oidc(self) -> "_OidcPractice":
+    def _start_oidc(self) -> "IdentityProvider":
         import joserfc.jwk  # noqa: F401 - before a port is taken by a provider that needs it
 
         from gatepass.auth._oidc.status import create_vault_key
         from gatepass.sandbox.provider import IdentityProvider
 
-        vault, key = self.folder / "vault", self.folder / "vault.key"
         idp = IdentityProvider(users={USER: PASSWORD}, access_token_seconds=_HOUR)
         self.stack.enter_context(idp)
-        server = self.stack.enter_context(Server(mode="oidc", provider=idp))
+        self.servers["oidc"] = self.stack.enter_context(Server(mode="oidc", provider=idp))
         self.stack.callback(_wait_for_renewals)
+        vault, key = self.folder / "vault", self.folder / "vault.key"
         create_vault_key(key)
-        environ = {**self.environ, "GATEPASS_VAULT": str(vault)}
-        environ["GATEPASS_VAULT_KEY"] = f"file:{key}"
-        oidc = _OidcPractice(self.folder / "oidc.toml", environ, server, idp)
-        files.create(oidc.config_file, oidc.toml().encode())
-        return oidc
+        self.environ |= {"GATEPASS_VAULT": str(vault), "GATEPASS_VAULT_KEY": f"file:{key}"}
+        return idp
+
+    def _log_on_by_oidc(self, planned: Attempt, idp: "IdentityProvider") -> Attempt:
+        """Make a request in a session of its own, as another process would."""
+        from gatepass.sandbox._browser import PATIENCE, person_who_logs_in
+
+        person = person_who_logs_in(self.environ, idp, USER)
+        login = {"scheme": "oidc", "login_timeout": PATIENCE}
+        if planned.name == "renewal":  # of a token that has expired when it comes
+            idp.set_access_token_seconds(0)
+            expired = self._log_on(planned, "env", login, person, _log_in)
+            idp.set_access_token_seconds(_HOUR)
+            if expired.problem:
+                return expired
+        before = len(idp.requests)
+        if planned.name == OIDC_SESSIONS[0]:
+            done = self._log_on(planned, "env", login, person, _persist)
+        else:
+            stored = {"scheme": "oidc", "use_stored_token": True}
+            done = self._log_on(planned, "env", stored, Terminal(self.environ, interactive=False))
+        return replace(done, provider_requests=len(idp.requests) - before)
 
 
-def _attempt(planned: Attempt, server: Server, log_on: Callable[[], None]) -> Attempt:
-    """Log on; add what arrived at the server, and what went wrong."""
-    from gatepass._session.exceptions import SchemeNotOffered
+def _get_page(session: "Session") -> None:
+    session.get(PAGE)
 
-    before = len(server.requests)
-    try:
-        log_on()
-    except SchemeNotOffered as error:
-        planned = replace(planned, not_offered=error.message)
-    except GatepassError as error:
-        planned = replace(planned, problem=error.message, hint=error.hint)
-    arrived = server.requests[before:]
-    if not arrived:
-        return planned
-    last = arrived[-1]
-    return replace(planned, status=last.status, user=last.user, requests=len(arrived))
+
+def _persist(session: "Session") -> None:
+    session.persist_oidc_token()
+    session.get(PAGE)
+
+
+def _log_in(session: "Session") -> None:
+    session.login()
 
 
 def _inline(reference: object) -> str:
@@ -318,65 +295,3 @@ def _wait_for_renewals() -> None:
     for thread in all_threads():
         if thread.name == "gatepass-refresh":
             thread.join()
-
-
-@dataclass(frozen=True, slots=True)
-class _OidcPractice:
-    """A server, its identity provider, and the profile for them."""
-
-    config_file: Path
-    environ: Mapping[str, str]
-    server: Server
-    idp: "IdentityProvider"
-
-    def toml(self) -> str:
-        return (
-            "[profiles.nightly]\n"
-            f'url = "{self.server.url}"\n'
-            'proxy = "none"\n'
-            'auth = { scheme = "oidc", use_stored_token = true }\n'
-        )
-
-    def log_on(self, name: str) -> Attempt:
-        """Make a request in a session of its own, as another process would."""
-        planned = Attempt(name, "oidc")
-        try:
-            if name == "renewal":
-                self._store_expired_login()
-        except GatepassError as error:
-            return replace(planned, problem=error.message, hint=error.hint)
-        before = len(self.idp.requests)
-        attempt = _attempt(planned, self.server, partial(self._get_page, name == "first login"))
-        return replace(attempt, provider_requests=len(self.idp.requests) - before)
-
-    def _get_page(self, is_first: bool) -> None:
-        with self._session(with_person=is_first) as session:
-            if is_first:
-                session.persist_oidc_token()
-            session.get(PAGE)
-
-    def _store_expired_login(self) -> None:
-        """Log in once more; the access token has expired when it comes."""
-        self.idp.set_access_token_seconds(0)
-        try:
-            with self._session(with_person=True) as session:
-                session.login()
-        finally:
-            self.idp.set_access_token_seconds(_HOUR)
-
-    def _session(self, *, with_person: bool) -> "Session":
-        from gatepass._session.session import Session
-        from gatepass.sandbox._browser import PATIENCE, person_who_logs_in
-
-        if with_person:
-            login = {"use_stored_token": False, "login_timeout": PATIENCE}
-            terminal = person_who_logs_in(self.environ, self.idp, USER)
-        else:
-            login, terminal = {}, Terminal(self.environ, interactive=False)
-        return Session.from_profile(
-            "nightly",
-            config_file=self.config_file,
-            overrides={"auth": login},
-            environ=self.environ,
-            terminal=terminal,
-        )
