@@ -12,6 +12,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
 from traceback import format_exception
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
