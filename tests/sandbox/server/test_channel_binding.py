@@ -1,24 +1,12 @@
-"""Logins that are bound to the TLS connection: the sandbox, and the peer that judges Kerberos too.
+"""Logins at the sandbox that are bound to the TLS connection."""
 
-Somebody in between, with a certificate that the client trusts, is a relay here: it ends TLS and
-passes everything on.
-"""
-
-import http.client
-import ssl
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
 import spnego
-import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -34,10 +22,6 @@ from gatepass.sandbox import Server
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox._server.login import ConnectionLogin, LoginContext, login_for
 from tests.support.peers.ca import Certificate, CertificateAuthority
-from tests.support.peers.epa import USERS as EPA_USERS
-from tests.support.peers.epa import EpaServer
-from tests.support.peers.kdc import Kdc
-from tests.support.peers.need import need_gssapi
 from tests.support.sessions import profile_for
 
 USERS = {r"CORP\alice": "pw-alice"}
@@ -63,87 +47,6 @@ def serve(certificate: Certificate, mode: str = "windows") -> Server:
     return Server(mode=mode, users=USERS, certificate=pair, channel_binding=True)
 
 
-class Relay(NamedTuple):
-    """Somebody in between."""
-
-    url: str
-    ca_file: Path
-
-
-Between = Callable[[str], Relay]
-
-
-class _Passing(BaseHTTPRequestHandler):
-    """Passes requests on, over one connection for each of the client's."""
-
-    protocol_version = "HTTP/1.1"
-    upstream: Callable[[], http.client.HTTPSConnection]
-
-    def setup(self) -> None:
-        super().setup()
-        self._server = type(self).upstream()
-
-    def do_GET(self) -> None:
-        self._server.request("GET", self.path, headers=dict(self.headers.items()))
-        answer = self._server.getresponse()
-        content = answer.read()
-        self.send_response_only(answer.status)
-        for name, value in answer.getheaders():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def finish(self) -> None:
-        self._server.close()
-        super().finish()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in http.server
-        """Print nothing."""
-
-
-@contextmanager
-def relay(target: str, ca_file: Path, folder: Path) -> Iterator[Relay]:
-    """Stand before a server, with a certificate of another authority."""
-    authority, parts = trustme.CA(), urlsplit(target)
-    authority.cert_pem.write_to_path(folder / "other-ca.pem")
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(tls)
-    trusting = ssl.create_default_context(cafile=ca_file)
-
-    class Passing(_Passing):
-        @staticmethod
-        def upstream() -> http.client.HTTPSConnection:
-            return http.client.HTTPSConnection(parts.netloc, context=trusting, timeout=20)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Passing) as server:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            url = parts._replace(netloc=f"localhost:{server.server_port}").geturl()
-            yield Relay(url, folder / "other-ca.pem")
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@pytest.fixture
-def between(ca: CertificateAuthority, tmp_path: Path) -> Iterator[Between]:
-    """Return a function that stands a relay before a server."""
-    open_relays = []
-
-    def stand(target: str) -> Relay:
-        open_relays.append(relay(target, ca.ca_file, tmp_path))
-        return open_relays[-1].__enter__()
-
-    yield stand
-    for each in open_relays:
-        each.__exit__(None, None, None)
-
-
-# ------------------------------------------------------------- the sandbox
-
-
 @pytest.mark.parametrize("mode", ["windows", "mixed"])
 @pytest.mark.parametrize("scheme", ["ntlm", "credentials"])
 def test_the_sandbox_lets_in_who_is_bound(
@@ -167,28 +70,6 @@ def test_the_sandbox_refuses_who_is_not_bound_and_counts_no_attempt(
         assert caught.value.response is not None
         assert caught.value.response.json()["error"] == UNBOUND
         assert server.attempts(NAME) == 0
-
-
-def test_the_sandbox_refuses_a_login_that_somebody_passes_on(
-    certificate: Certificate, between: Between
-) -> None:
-    with serve(certificate) as server:
-        there = between(server.url)
-        with session(there.url, "ntlm", there.ca_file) as mi, pytest.raises(LoginRefused) as caught:
-            mi.get("x")
-        assert caught.value.response is not None
-        assert caught.value.response.json()["error"] == UNBOUND
-
-
-def test_somebody_in_between_passes_where_nobody_asks_for_a_binding(
-    certificate: Certificate, between: Between
-) -> None:
-    """... so that it is the binding which stops it above."""
-    pair = (certificate.chain, certificate.key)
-    with Server(mode="windows", users=USERS, certificate=pair) as server:
-        there = between(server.url)
-        with session(there.url, "ntlm", there.ca_file) as mi:
-            assert mi.get("x").json()["user"] == NAME
 
 
 def test_a_wrong_password_counts_also_where_it_is_bound(
@@ -286,75 +167,3 @@ def _signed_by(algorithm: Any) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     own = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
     return own.sign(key, algorithm)
-
-
-# ------------------------------------------------------------- the peer
-
-
-@pytest.fixture
-def tickets(kdc: Kdc, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Alice is logged on at this computer."""
-    need_gssapi()
-    for name, value in kdc.environ(kdc.ccache()).items():
-        monkeypatch.setenv(name, value)  # read by the Kerberos library, not by us
-
-
-SCHEMES = ("ntlm", "credentials", "autologon")
-PROTOCOL = {"ntlm": "ntlm", "credentials": "ntlm", "autologon": "kerberos"}
-
-
-@pytest.mark.usefixtures("tickets")
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_peer_lets_in_who_is_bound(
-    epa_server: EpaServer, ca: CertificateAuthority, scheme: str
-) -> None:
-    with session(epa_server.url, scheme, ca.ca_file) as mi:
-        answered = [mi.get("x").json() for _ in range(3)]
-
-    assert {each["protocol"] for each in answered} == {PROTOCOL[scheme]}
-    assert all("alice" in each["user"] for each in answered)
-    assert not epa_server.refused
-    assert epa_server.accepted[PROTOCOL[scheme]] >= 1
-
-
-@pytest.mark.usefixtures("tickets")
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_peer_refuses_who_is_not_bound(
-    epa_server: EpaServer, ca: CertificateAuthority, scheme: str
-) -> None:
-    mi = session(epa_server.url, scheme, ca.ca_file, channel_binding=False)
-    with mi, pytest.raises(LoginRefused):
-        mi.get("x")
-
-    assert epa_server.unbound == epa_server.refused == {PROTOCOL[scheme]: 1}
-    assert not epa_server.accepted
-
-
-@pytest.mark.usefixtures("tickets")
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_peer_refuses_a_login_that_somebody_passes_on(
-    epa_server: EpaServer, between: Between, scheme: str
-) -> None:
-    there = between(epa_server.url)
-    with session(there.url, scheme, there.ca_file) as mi, pytest.raises(LoginRefused):
-        mi.get("x")
-
-    assert epa_server.unbound == epa_server.refused == {PROTOCOL[scheme]: 1}
-
-
-def test_the_peer_knows_names_beyond_ascii_and_reads_bodies(
-    epa_server: EpaServer, ca: CertificateAuthority
-) -> None:
-    password = EPA_USERS[r"CORP\zoë"]
-    with session(epa_server.url, "ntlm", ca.ca_file, user_name="zoë", password=password) as mi:
-        answered = mi.post("x", data=iter([b"bo", b"dy"])).json()
-
-    assert (answered["user"], answered["body_bytes"]) == (r"CORP\zoë", 4)
-
-
-def test_the_peer_refuses_a_wrong_password(epa_server: EpaServer, ca: CertificateAuthority) -> None:
-    mi = session(epa_server.url, "ntlm", ca.ca_file, password="wrong")
-    with mi, pytest.raises(LoginRefused):
-        mi.get("x")
-
-    assert (epa_server.refused, epa_server.unbound) == ({"ntlm": 1}, {})
