@@ -10,8 +10,8 @@ import pytest
 
 from gatepass._session.session import Session
 from gatepass.secrets import ref
-from tests.auth.test_handshake import SCHEMES
-from tests.auth.test_handshake import make as make  # noqa: PLC0414 - a fixture
+from tests.auth.conftest import SCHEMES
+from tests.auth.conftest import make as make  # noqa: PLC0414 - a fixture
 from tests.stories.test_forks import in_child
 from tests.support import worker_tasks
 from tests.support.peers.apache import Apache

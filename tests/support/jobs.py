@@ -19,6 +19,7 @@ from gatepass.sandbox import Server
 from gatepass.sandbox.provider import CLIENT_ID, SERVICE_ID, SERVICE_SECRET
 from tests.support.faulty_provider import Fault, FaultyProvider
 from tests.support.home import ARGV, SOURCES
+from tests.support.in_process import needs_a_process, run_in_process
 from tests.support.peers.ca import PASSPHRASE as OF_THE_KEY
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.peers.kdc import Kdc
@@ -43,21 +44,12 @@ import sys, urllib.request
 with urllib.request.urlopen(sys.argv[1]) as page:
     page.read()
 """
-MANAGER = """\
+_MANAGER = f"""\
 from keyring.backends.Windows import WinVaultKeyring
 class Manager(WinVaultKeyring):
     priority = 9
     def get_password(self, service, username):
-        return "{0}" if "{0}" != "None" else None
-"""
-PLAIN = """\
-from keyring.backend import KeyringBackend
-class PlaintextKeyring(KeyringBackend):
-    priority = 1
-    def get_password(self, service, username):
-        return "sesame"
-    def set_password(self, service, username, password):
-        raise AssertionError
+        return "{PASSWORD}"
 """
 
 
@@ -91,6 +83,7 @@ class Desk:
     peer: Callable[[str], Any]
     stack: ExitStack
     prefix: list[str] = field(default_factory=list)
+    powerless: bool = False  # root without its power over permissions
     python_path: list[str] = field(default_factory=lambda: [SOURCES])
     servers: list[Server | FaultyProvider] = field(default_factory=list)
 
@@ -148,12 +141,16 @@ class Desk:
         self.environ["BLOCKED"] = module
 
     def gatepass(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-        """Run the command at the desk."""
-        return self._run([*ARGV, *arguments], self.environ, stdin=stdin)
+        """Run the command at the desk; in this process, where that makes no difference."""
+        if self.python_path == [SOURCES] and not (self.powerless or needs_a_process(self.environ)):
+            self.work.mkdir(parents=True, exist_ok=True)
+            environ = self.environ | {"PYTHONPATH": SOURCES}  # for the process apart
+            return run_in_process(arguments, environ, stdin=stdin, cwd=self.work)
+        return self.run([*ARGV, *arguments], self.environ, stdin=stdin)
 
-    def keyring(self, *arguments: str, stdin: str) -> "subprocess.CompletedProcess[str]":
-        """Run the keyring package's own command at the desk."""
-        return self._run([sys.executable, "-m", "keyring", *arguments], self.environ, stdin=stdin)
+    def at_the_desktop(self) -> None:
+        """Sit down where a keyring is unlocked."""
+        self.environ |= self.peer("desktop")
 
     def check(self, *options: str, name: str = "job") -> Checked:
         """Run ``check --unattended`` at the desk."""
@@ -162,13 +159,13 @@ class Desk:
         told = json.loads(done.stdout) if done.stdout else {"findings": []}
         return Checked(done.returncode, told["findings"], done.stdout + done.stderr)
 
-    def _run(
+    def run(
         self, argv: list[str], environ: dict[str, str], stdin: str = ""
     ) -> "subprocess.CompletedProcess[str]":
         path = {"PYTHONPATH": os.pathsep.join(self.python_path), "PYTHONDONTWRITEBYTECODE": "1"}
         self.work.mkdir(exist_ok=True)
         return subprocess.run(
-            [*self.prefix, *argv],
+            [*self.prefix * self.powerless, *argv],
             env=environ | path,
             cwd=self.work,
             input=stdin,
@@ -223,18 +220,6 @@ def a_variable_that_is_not_set(desk: Desk) -> None:
     desk.basic('"env:MI_PASSWORD"')
 
 
-@case("auth.password")
-def a_variable_that_is_empty(desk: Desk) -> None:
-    desk.environ["MI_PASSWORD"] = ""
-    desk.basic('"env:MI_PASSWORD"')
-
-
-@case("auth.user_name")
-def a_user_name_that_is_not_set(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('"file:~/mi"', user='"env:MI_USERNAME"')
-
-
 @case()
 def a_file_in_the_home_folder(desk: Desk) -> None:
     desk.file("mi", PASSWORD)
@@ -245,34 +230,6 @@ def a_file_in_the_home_folder(desk: Desk) -> None:
 def a_file_beside_the_profiles(desk: Desk) -> None:
     desk.file(str(desk.user_file.parent / "mi"), PASSWORD)
     desk.basic('"file:mi"')
-
-
-@case("auth.password")
-def a_file_that_is_missing(desk: Desk) -> None:
-    desk.basic('"file:~/mi"')
-
-
-@case("auth.password")
-def a_file_that_is_empty(desk: Desk) -> None:
-    desk.file("mi", "\n")
-    desk.basic('"file:~/mi"')
-
-
-@case("auth.password")
-def a_file_that_nobody_may_read(desk: Desk) -> None:
-    desk.file("mi", PASSWORD, mode=0)
-    desk.basic('"file:~/mi"')
-
-
-@case("auth.password")
-def a_file_that_is_a_folder(desk: Desk) -> None:
-    (desk.folder / "mi").mkdir()
-    desk.basic('"file:~/mi"')
-
-
-@case("auth.password")
-def a_credential_of_systemd_outside_of_systemd(desk: Desk) -> None:
-    desk.basic('"file:$CREDENTIALS_DIRECTORY/mi"')
 
 
 @case()
@@ -305,63 +262,17 @@ def a_prompt_before_what_answers(desk: Desk) -> None:
 
 @case("auth.password")
 def an_entry_of_the_keyring_of_the_desktop(desk: Desk) -> None:
+    desk.at_the_desktop()
     desk.basic('"keyring:"')
     stored = desk.gatepass("secret", "set", "job", "--stdin", stdin=PASSWORD)
     assert stored.returncode == 0, stored.stderr
 
 
 @case()
-def a_file_after_the_keyring_of_the_desktop(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('["keyring:", "file:~/mi"]')
-
-
-@case("auth.password")
-def a_keyring_that_is_switched_off(desk: Desk) -> None:
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
-    desk.basic('"keyring:"')
-
-
-@case("auth.password")
-def a_keyring_that_is_missing(desk: Desk) -> None:
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
-    desk.basic('"keyring:"')
-
-
-@case("auth.password")
-def a_keyring_of_plain_text(desk: Desk) -> None:
-    desk.package("keyrings/alt/file.py", PLAIN)
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "keyrings.alt.file.PlaintextKeyring"
-    desk.basic('"keyring:"')
-
-
-@case()
-def a_keyring_of_plain_text_that_is_allowed(desk: Desk) -> None:
-    desk.package("keyrings/alt/file.py", PLAIN)
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "keyrings.alt.file.PlaintextKeyring"
-    desk.basic('"keyring:"', above="allow_insecure_keyring = true")
-
-
-def _credential_manager(desk: Desk, entry: str | None, user: str = '"alice"') -> None:
-    desk.package("manager.py", MANAGER.format(entry))
-    desk.environ["PYTHON_KEYRING_BACKEND"] = "manager.Manager"
-    desk.basic('"keyring:"', user=user)
-
-
-@case()
 def an_entry_of_the_credential_manager_of_windows(desk: Desk) -> None:
-    _credential_manager(desk, PASSWORD)
-
-
-@case()
-def an_entry_under_a_user_name_from_a_variable(desk: Desk) -> None:
-    desk.environ["MI_USERNAME"] = "alice"
-    _credential_manager(desk, PASSWORD, user='"env:MI_USERNAME"')
-
-
-@case("auth.password")
-def an_entry_of_the_credential_manager_that_is_missing(desk: Desk) -> None:
-    _credential_manager(desk, None)
+    desk.package("manager.py", _MANAGER)
+    desk.environ["PYTHON_KEYRING_BACKEND"] = "manager.Manager"
+    desk.basic('"keyring:"')
 
 
 @case("auth.password")
@@ -375,23 +286,6 @@ def a_program_that_the_file_may_not_run(desk: Desk) -> None:
     desk.environ["GATEPASS_CONFIG_FILE"] = str(path)
     desk.basic('{ command = ["echo", "sesame"] }')
     desk.user_file.rename(path)
-
-
-@case()
-def a_file_after_a_program(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('[{ command = ["false"] }, "file:~/mi"]')
-
-
-@case("auth.token")
-def a_token_that_is_missing(desk: Desk) -> None:
-    desk.profile('scheme = "bearer"\ntoken = "file:~/token"', url=desk.server("open").url)
-
-
-@case()
-def a_token(desk: Desk) -> None:
-    desk.file("token", "abc.def")
-    desk.profile('scheme = "bearer"\ntoken = "file:~/token"', url=desk.server("open").url)
 
 
 @case()
@@ -410,47 +304,6 @@ def a_password_of_the_proxy_that_is_missing(desk: Desk) -> None:
 def certificates_of_authorities_that_are_missing(desk: Desk) -> None:
     desk.file("mi", PASSWORD)
     desk.basic('"file:~/mi"', 'tls = { ca_file = "~/ca.pem" }')
-
-
-@case("tls.ca_file", ends=2)
-def certificates_of_authorities_that_are_none(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    path = desk.file("ca.pem", "no certificate")
-    desk.basic('"file:~/mi"', f'tls = {{ ca_file = "{path}" }}')
-
-
-@case("/no/such.key", ends=2)
-def a_key_that_is_missing(desk: Desk) -> None:
-    ca: CertificateAuthority = desk.peer("ca")
-    desk.file("mi", PASSWORD)
-    keys = f'client_cert = "{ca.client.chain}", client_key = "/no/such.key"'
-    desk.basic('"file:~/mi"', f"tls = {{ {keys} }}")
-
-
-@case("/no/such.key", ends=2)
-def a_key_with_a_passphrase_that_is_missing(desk: Desk) -> None:
-    ca: CertificateAuthority = desk.peer("ca")
-    desk.file("mi", PASSWORD)
-    desk.file("passphrase", OF_THE_KEY)
-    keys = f'client_cert = "{ca.client.chain}", client_key = "/no/such.key"'
-    desk.basic('"file:~/mi"', f'tls = {{ {keys}, client_key_password = "file:~/passphrase" }}')
-
-
-@case("/no/such.pem", ends=2)
-def a_certificate_that_is_missing_beside_a_key_with_a_passphrase(desk: Desk) -> None:
-    ca: CertificateAuthority = desk.peer("ca")
-    desk.file("mi", PASSWORD)
-    desk.file("passphrase", OF_THE_KEY)
-    keys = f'client_cert = "/no/such.pem", client_key = "{ca.encrypted_client.key}"'
-    desk.basic('"file:~/mi"', f'tls = {{ {keys}, client_key_password = "file:~/passphrase" }}')
-
-
-@case("no passphrase is given", ends=2)
-def a_key_whose_passphrase_nobody_names(desk: Desk) -> None:
-    encrypted = desk.peer("ca").encrypted_client
-    desk.file("mi", PASSWORD)
-    keys = f'client_cert = "{encrypted.chain}", client_key = "{encrypted.key}"'
-    desk.basic('"file:~/mi"', f"tls = {{ {keys} }}")
 
 
 @case("tls.client_key_password")
@@ -484,13 +337,6 @@ def certificates_of_a_variable_that_are_missing(desk: Desk) -> None:
 
 
 @case()
-def certificates_of_a_variable_that_are_missing_and_not_needed(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.environ["REQUESTS_CA_BUNDLE"] = "/no/such.pem"
-    desk.basic('"file:~/mi"')
-
-
-@case()
 def authorities_that_a_variable_of_openssl_names(desk: Desk) -> None:
     ca: CertificateAuthority = desk.peer("ca")
     desk.file("mi", PASSWORD)
@@ -499,35 +345,19 @@ def authorities_that_a_variable_of_openssl_names(desk: Desk) -> None:
     desk.basic('"file:~/mi"', url=server.url)
 
 
-@case()
-def certificates_of_authorities_that_are_missing_where_anybody_is_trusted(desk: Desk) -> None:
-    desk.file("mi", PASSWORD)
-    desk.basic('"file:~/mi"', 'tls = { ca_file = "/no/such.pem", verify = false }')
-
-
 # NTLM
-
-
-def _ntlm(desk: Desk, scheme: str) -> None:
-    desk.file("mi", PASSWORD)
-    auth = f'scheme = "{scheme}"\nuser_name = "alice"\ndomain = "CORP"\npassword = "file:~/mi"'
-    desk.profile(auth, url=desk.server("windows").url)
 
 
 @case()
 def ntlm(desk: Desk) -> None:
-    _ntlm(desk, "ntlm")
+    desk.file("mi", PASSWORD)
+    auth = 'scheme = "ntlm"\nuser_name = "alice"\ndomain = "CORP"\npassword = "file:~/mi"'
+    desk.profile(auth, url=desk.server("windows").url)
 
 
 @case("requests_ntlm", ends=1)
 def ntlm_without_its_package(desk: Desk) -> None:
-    _ntlm(desk, "ntlm")
-    desk.block("requests_ntlm")
-
-
-@case("requests_ntlm", ends=1)
-def credentials_without_the_package_for_ntlm(desk: Desk) -> None:
-    _ntlm(desk, "credentials")
+    ntlm(desk)
     desk.block("requests_ntlm")
 
 
@@ -556,11 +386,6 @@ def a_ticket_that_has_ended(desk: Desk) -> None:
     autologon(desk, desk.peer("kdc").expired_ccache)
 
 
-@case("ticket")
-def a_ticket_of_somebody_else(desk: Desk) -> None:
-    autologon(desk, desk.peer("kdc").ccache(), 'principal = "bob"')
-
-
 @case()
 def a_keytab(desk: Desk) -> None:
     desk.environ["KRB5_CLIENT_KTNAME"] = f"FILE:{desk.peer('kdc').files.client_keytab}"
@@ -575,24 +400,6 @@ def a_keytab_of_the_machine(desk: Desk) -> None:
     key = f"[libdefaults]\n default_client_keytab_name = FILE:{files.client_keytab}\n"
     text = files.krb5_conf.read_text().replace("[libdefaults]\n", key)
     desk.environ["KRB5_CONFIG"] = str(desk.file("krb5.conf", text))
-
-
-@case("ticket")
-def a_keytab_that_is_missing(desk: Desk) -> None:
-    desk.environ["KRB5_CLIENT_KTNAME"] = "FILE:/no/such.keytab"
-    autologon(desk, None)
-
-
-@case("ticket")
-def a_keytab_of_somebody_else(desk: Desk) -> None:
-    desk.environ["KRB5_CLIENT_KTNAME"] = f"FILE:{desk.peer('kdc').files.client_keytab}"
-    autologon(desk, None, 'principal = "bob"')
-
-
-@case("gssapi", ends=1)
-def autologon_without_its_package(desk: Desk) -> None:
-    autologon(desk, desk.peer("kdc").ccache())
-    desk.block("gssapi")
 
 
 # OpenID Connect
@@ -644,33 +451,6 @@ def nobody_logged_in(desk: Desk) -> None:
     oidc(desk, provider(desk))
 
 
-@case("login")
-def nobody_logged_in_and_no_login_allowed(desk: Desk) -> None:
-    oidc(desk, provider(desk), "use_stored_token = true")
-
-
-@case("login")
-def a_login_by_device(desk: Desk) -> None:
-    oidc(desk, provider(desk), 'flow = "device"')
-
-
-@case("login")
-def a_stored_login_of_another_account(desk: Desk) -> None:
-    idp = provider(desk)
-    oidc(desk, idp)
-    log_in(desk)
-    oidc(desk, idp, 'account = "other"')
-
-
-@case("login")
-def a_stored_login_that_is_suspect(desk: Desk) -> None:
-    idp = provider(desk, access_token_seconds=0)
-    oidc(desk, idp)
-    log_in(desk)
-    idp.inject(Fault.ID_TOKEN_ISS)
-    assert desk.gatepass("token", "job").returncode == 3
-
-
 @case()
 def a_stored_login_that_cannot_be_renewed(desk: Desk) -> None:
     _not_renewable(desk, access_token_seconds=3600)
@@ -714,6 +494,7 @@ def a_key_of_the_vault_that_is_missing(desk: Desk) -> None:
 
 @case("vault_key")
 def a_key_of_the_vault_in_the_keyring_of_the_desktop(desk: Desk) -> None:
+    desk.at_the_desktop()
     oidc(desk, provider(desk), key=False)
     log_in(desk)
 
@@ -741,25 +522,11 @@ def a_stored_login_in_a_redis(desk: Desk) -> None:
     log_in(desk)
 
 
-@case("login")
-def nobody_logged_in_and_a_redis_that_is_empty(desk: Desk) -> None:
-    _in_redis(desk, provider(desk))
-
-
 @case("vault.password")
 def a_password_of_the_redis_that_is_missing(desk: Desk) -> None:
     redis = _in_redis(desk, provider(desk))
     log_in(desk)
     _vault(desk, redis, "env:REDIS_PASSWORD")
-
-
-@case("vault.password")
-def a_password_of_the_redis_in_the_keyring_of_the_desktop(desk: Desk) -> None:
-    redis = _in_redis(desk, provider(desk))
-    log_in(desk)
-    _vault(desk, redis, "keyring:redis/password")
-    done = desk.keyring("set", "redis", "password", stdin="red-sesame")
-    assert done.returncode == 0, done.stderr
 
 
 @case("vault")
@@ -769,23 +536,10 @@ def a_redis_that_does_not_run(desk: Desk) -> None:
     redis.stop()
 
 
-@case("vault")
-def a_redis_without_its_package(desk: Desk) -> None:
-    _in_redis(desk, provider(desk))
-    log_in(desk)
-    desk.block("redis")
-
-
 @case()
 def a_client_secret(desk: Desk) -> None:
     desk.file("secret", SERVICE_SECRET)
     more = 'flow = "client_credentials"\nclient_secret = "file:~/secret"'
-    oidc(desk, provider(desk), more, client=SERVICE_ID, key=False)
-
-
-@case("auth.client_secret")
-def a_client_secret_that_is_missing(desk: Desk) -> None:
-    more = 'flow = "client_credentials"\nclient_secret = "env:SECRET"'
     oidc(desk, provider(desk), more, client=SERVICE_ID, key=False)
 
 
@@ -797,18 +551,10 @@ def a_token_from_elsewhere_that_is_missing(desk: Desk) -> None:
 @case()
 def a_token_from_elsewhere(desk: Desk) -> None:
     """The key of the vault lies in a keyring that the job cannot read, and need not."""
+    desk.at_the_desktop()
     idp = provider(desk)
     desk.file("token", _token_of_another_login(desk, idp))
     oidc(desk, idp, 'refresh_token = "file:~/token"', key=False)
-
-
-@case()
-def a_token_from_elsewhere_beside_a_stored_login_of_another_account(desk: Desk) -> None:
-    idp = provider(desk)
-    desk.file("token", _token_of_another_login(desk, idp))
-    oidc(desk, idp, 'account = "other"')
-    log_in(desk)
-    oidc(desk, idp, 'refresh_token = "file:~/token"')
 
 
 def _token_of_another_login(desk: Desk, idp: FaultyProvider) -> str:
@@ -820,7 +566,7 @@ def _token_of_another_login(desk: Desk, idp: FaultyProvider) -> str:
     browser = desk.file("browser.py", _BROWSER)
     oidc(desk, idp, key=False)
     variable = {"BROWSER": f"{quote(sys.executable)} {quote(str(browser))} %s"}
-    done = desk._run([sys.executable, "-c", script], desk.environ | variable)
+    done = desk.run([sys.executable, "-c", script], desk.environ | variable)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -837,15 +583,6 @@ def a_project_that_is_trusted(desk: Desk) -> None:
     assert desk.gatepass("trust", "--yes").returncode == 0
 
 
-@case("shelf.py:1", ends=2)
-def a_source_of_another_package_that_cannot_be_loaded(desk: Desk) -> None:
-    """A run ends there, although the alternative after it would answer."""
-    desk.file("mi", PASSWORD)
-    desk.package("shelf.py", "import no_such_module\n")
-    desk.provides("secrets", "shelf", "shelf:shelf")
-    desk.basic('["shelf:mi", "file:~/mi"]')
-
-
 @case("auth.password")
 def a_source_of_another_package_that_does_not_answer(desk: Desk) -> None:
     desk.package(
@@ -855,24 +592,3 @@ def a_source_of_another_package_that_does_not_answer(desk: Desk) -> None:
     )
     desk.provides("secrets", "shelf", "shelf:shelf")
     desk.basic('"shelf:mi"')
-
-
-@case("auth.key")
-def a_scheme_of_another_package(desk: Desk) -> None:
-    desk.package("saml.py", SAML.format(base="(SchemeBase)", more=""))
-    desk.provides("auth", "saml", "saml:Saml")
-    desk.profile('scheme = "saml"\nkey = "env:KEY"')
-
-
-SAML = """\
-from dataclasses import dataclass
-from gatepass import SchemeBase, SecretField
-
-@dataclass(frozen=True)
-class Saml{base}:
-    key: SecretField
-    def authenticator(self, context):
-        context.resolve(key=self.key)
-        return lambda request: request
-{more}
-"""
