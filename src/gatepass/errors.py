@@ -33,6 +33,31 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class KeyRefused(ValueError):
+    """A class that holds keys of a profile refuses one; raised while a value of it is made.
+
+    Attributes:
+        key: the key that the problem is reported for; empty for the table itself.
+        hint: the next step; may be empty.
+        others: what is refused beside it.
+    """
+
+    others: "tuple[KeyRefused, ...]" = ()
+
+    def __init__(self, key: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+        self.message = message
+        self.hint = hint
+
+    @classmethod
+    def all_of(cls, problems: "list[KeyRefused]") -> "KeyRefused":
+        """Return the first of several problems, which carries the others."""
+        first = problems[0]
+        first.others = tuple(problems[1:])
+        return first
+
+
 class GatepassError(Exception):
     """The base of all errors of gatepass.
 

@@ -3,10 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gatepass._config import merge
 from gatepass._config.explain import explain
 from gatepass.errors import ProfileError
 from tests.support.config_files import ConfigFiles, profile_table
@@ -350,25 +347,3 @@ def test_extends_is_set_by_files_only(config: ConfigFiles) -> None:
 
     with pytest.raises(ProfileError, match="GATEPASS_PROFILES__P__EXTENDS: .*only a file"):
         config.load("p", environ={"GATEPASS_PROFILES__P__EXTENDS": "other"})
-
-
-_tables = st.recursive(
-    st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=4),
-    lambda inner: st.dictionaries(st.text(max_size=3), inner | st.integers(), max_size=4),
-    max_leaves=10,
-)
-
-
-def _by_hand(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(lower)
-    for key, value in upper.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _by_hand(merged[key], value) if both else value
-    return merged
-
-
-@given(_tables, _tables, _tables)
-def test_merging_is_key_by_key_whatever_the_keys(
-    low: dict[str, Any], middle: dict[str, Any], high: dict[str, Any]
-) -> None:
-    assert merge.merge_tables([low, middle, high]) == _by_hand(_by_hand(low, middle), high)

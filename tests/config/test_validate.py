@@ -410,6 +410,7 @@ def test_a_user_name_may_be_plain_or_a_known_reference(try_load: Load) -> None:
 def test_any_table_is_valid_or_is_a_profile_error(table: dict[str, object]) -> None:
     """Foreign text can bring no other exception out of validation."""
     source = layer.Layer("user", "f", {"profiles": {"p": table}})
-    taken = merge.MergedProfile("p", table, (merge.ProfileLayer(source, table, ("profiles", "p")),))
+    part = merge.ProfileLayer(source, table, ("profiles", "p"))
+    taken = merge.MergedProfile("p", part.tree(), (part,))
     with contextlib.suppress(ProfileError):
         validate.validate_profile(taken, profile.MachineSettings())

@@ -208,7 +208,7 @@ def _overridden(merged: MergedProfile) -> list[_Lost]:
 
 def _keys_in(part: ProfileLayer, table: Table) -> Iterator[_Written]:
     for key, value in leaves(table):
-        yield _Written(key, value, KeyLocation(part.layer, (*part.above, *key), part.above))
+        yield _Written(key, value, part.location(key))
 
 
 def _voided(part: ProfileLayer) -> Iterator[_Lost]:
@@ -258,7 +258,7 @@ def _own_parts(layers: Layers, name: str) -> tuple[ProfileLayer, ...]:
         layers, file_layers=layers.own, variables=nothing, arguments=nothing, untrusted=()
     )
     try:
-        return merge.merge_profile(alone, name).profile_layers
+        return merge.profile_layers_of(alone, name)[0]
     except ProfileError:
         parts = ((layer, layer.profile(name)) for layer in layers.own)
         above = ("profiles", name)

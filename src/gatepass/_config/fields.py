@@ -5,8 +5,9 @@ A field declares by its annotation whether it holds a secret; validation, ``expl
 """
 
 import dataclasses
+import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from gatepass._config.toml import Key
@@ -65,6 +66,21 @@ def is_secret(kind: Any) -> bool:
 def is_secret_or_text(kind: Any) -> bool:
     """Say whether a field holds plain text or a reference."""
     return TextField in {kind, *typing.get_args(kind)}
+
+
+def rule_of(kind: Any) -> Callable[[Any], Any] | None:
+    """Return the function of ours that alone decides what a field takes; None where none does."""
+    if typing.get_origin(kind) in {typing.Union, types.UnionType}:
+        return next(filter(None, map(rule_of, typing.get_args(kind))), None)
+    annotations = getattr(kind, "__metadata__", ())
+    return next((each.check for each in annotations if hasattr(each, "check")), None)
+
+
+def classes_in(kind: Any) -> frozenset[Any]:
+    """Return the classes whose instances a field holds."""
+    if typing.get_origin(kind) in {typing.Union, types.UnionType}:
+        return frozenset(each for one in typing.get_args(kind) for each in classes_in(one))
+    return frozenset({kind})
 
 
 Sort = Literal["plain", "table", "text", "secret"]

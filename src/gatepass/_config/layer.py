@@ -130,6 +130,19 @@ class KeyLocation:
         return Problem(self.where, shown, message, place.excerpt if place else "", hint)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaf:
+    """One value with its place. Merging layers moves it, and never copies or compares it.
+
+    Attributes:
+        value: what stands there.
+        location: where it was written.
+    """
+
+    value: Any = field(repr=False)
+    location: KeyLocation
+
+
 @dataclass(frozen=True, slots=True)
 class FileSeen:
     """One file that was looked for.

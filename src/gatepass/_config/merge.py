@@ -6,12 +6,13 @@ other: a project's profile replaces an own one of the same name whole, so that n
 user meets the URL of a project.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final
 
-from gatepass._config import fast_types
-from gatepass._config.layer import KeyLocation, Layer, Layers, refuse_untrusted
+from gatepass._config import judge
+from gatepass._config.layer import KeyLocation, Layer, Layers, Leaf, leaves, refuse_untrusted
 from gatepass._config.suggest import unknown_profile
 from gatepass._config.toml import Key, Table
 from gatepass._net.urls import is_same_origin
@@ -51,6 +52,23 @@ class ProfileLayer:
     above: Key
     voided: tuple[VoidedKeys, ...] = ()
 
+    def location(self, key: Key = ()) -> KeyLocation:
+        """Return where a key of it stands; without a key, where the table itself does."""
+        return KeyLocation(self.layer, (*self.above, *key), self.above)
+
+    def tree(self) -> Table:
+        """Return its tables with each value in a leaf that knows its place.
+
+        An empty table stays one: it adds nothing to a table below it, and replaces a value.
+        """
+        tree: Table = {}
+        for key, value in leaves(self.table):
+            inside = tree
+            for name in key[:-1]:
+                inside = inside.setdefault(name, {})
+            inside[key[-1]] = {} if value == {} else Leaf(value, self.location(key))
+        return tree
+
 
 @dataclass(frozen=True)
 class MergedProfile:
@@ -58,7 +76,7 @@ class MergedProfile:
 
     Attributes:
         name: the profile.
-        table: the merged keys.
+        tree: the merged keys, each value with its place.
         profile_layers: what was merged, in rising order of precedence.
         problems: what is wrong with the merging itself.
         layers: what it was merged from; None for a profile without files.
@@ -66,22 +84,41 @@ class MergedProfile:
     """
 
     name: str
-    table: Table = field(repr=False)
+    tree: Table = field(repr=False)
     profile_layers: tuple[ProfileLayer, ...]
     problems: tuple[Problem, ...] = ()
     layers: Layers | None = field(default=None, repr=False)
     requested: str | None = None
 
+    @cached_property
+    def table(self) -> Table:
+        """The merged keys and values."""
+        table: Table = _values_of(self.tree)
+        return table
+
+    @cached_property
+    def locations(self) -> Mapping[Key, KeyLocation]:
+        """Where each value was written."""
+        return {key: leaf.location for key, leaf in leaves(self.tree) if isinstance(leaf, Leaf)}
+
     def location(self, key: Key) -> KeyLocation:
         """Return where a key of the merged table was written, else the table around it."""
         for length in range(len(key), 0, -1):
+            if (found := self.locations.get(key[:length])) is not None:
+                return found
             for part in reversed(self.profile_layers):
-                if _has(part.table, key[:length]):
-                    return KeyLocation(part.layer, (*part.above, *key[:length]), part.above)
+                if isinstance(_get(part.table, key[:length]), dict):
+                    return part.location(key[:length])
         # No layer mentions it: a file that holds the profile is the place to add it.
         in_files = [part for part in self.profile_layers if part.layer.text]
-        part = (in_files or self.profile_layers)[-1]
-        return KeyLocation(part.layer, part.above, part.above)
+        return (in_files or self.profile_layers)[-1].location()
+
+
+def _values_of(tree: Any) -> Any:
+    """Return the values of a merged tree, without their places."""
+    if isinstance(tree, Leaf):
+        return tree.value
+    return {key: _values_of(inner) for key, inner in tree.items()}
 
 
 def _has(table: Any, key: Key) -> bool:
@@ -110,29 +147,45 @@ def merge_profile(layers: Layers, name: str, *, requested: str | None = None) ->
         ProfileError: ``extends`` names no profile of the same group, or runs in a circle.
         UntrustedFile: a file that is not trusted says something about it or its parent.
     """
-    refuse_untrusted(layers, name)
-    parts = _file_layers_of(layers, name)
-    table = merge_tables([part.table for part in parts])
-    problems: list[Problem] = []
-    for part in _layers_above_files(layers, name):
-        if "extends" in part.table:
-            location = KeyLocation(part.layer, (*part.above, "extends"))
-            problems.append(location.problem("only a file may set it"))
-        parts, moved = _void_auth_of_another_server(parts, table, part)
-        problems += moved
-        parts = [*_void_lower_keys(parts, part), part]
-        table = merge_tables([each.table for each in parts])
+    parts, problems = profile_layers_of(layers, name)
     if not parts:
         raise ProfileNotFound(f"there is no profile {name!r}")
     labels = ", ".join(dict.fromkeys(part.layer.label for part in parts))
     log.debug("profile %s: merged from %s", name, labels)
-    return MergedProfile(name, table, tuple(parts), tuple(problems), layers, requested)
+    tree = judge.merge(part.tree() for part in parts)
+    return MergedProfile(name, tree, parts, problems, layers, requested)
+
+
+def profile_layers_of(
+    layers: Layers, name: str
+) -> tuple[tuple[ProfileLayer, ...], tuple[Problem, ...]]:
+    """Return what counts of what each layer says about a profile, the strongest last.
+
+    Raises:
+        ProfileError: as :func:`merge_profile`.
+        UntrustedFile: likewise.
+    """
+    refuse_untrusted(layers, name)
+    parts = _file_layers_of(layers, name)
+    problems: list[Problem] = []
+    for part in _layers_above_files(layers, name):
+        if "extends" in part.table:
+            problems.append(part.location(("extends",)).problem("only a file may set it"))
+        parts, moved = _void_auth_of_another_server(parts, part)
+        problems += moved
+        parts = [*_void_lower_keys(parts, part), part]
+    return tuple(parts), tuple(problems)
+
+
+def strongest(parts: Sequence[ProfileLayer], key: Key) -> Any:
+    """Return the value of a key in the strongest layer that has it; None where none has."""
+    return next((_get(part.table, key) for part in reversed(parts) if _has(part.table, key)), None)
 
 
 def _layers_above_files(layers: Layers, name: str) -> Iterator[ProfileLayer]:
     """Yield what variables and arguments say about a profile, where they say anything."""
     for layer, above in ((layers.variables, ("profiles", name)), (layers.arguments, ())):
-        table = _copy_tables(layer.profile(name) if above else layer.tables)
+        table = layer.profile(name) if above else layer.tables
         if table:
             yield ProfileLayer(layer, table, above)
 
@@ -145,10 +198,9 @@ def _file_layers_of(layers: Layers, name: str) -> list[ProfileLayer]:
         for layer in group:
             table = layer.profile(member)
             if table is not None:
-                copied = _copy_tables(table)
-                if member != name:
-                    copied.pop("extends", None)
-                part = ProfileLayer(layer, copied, ("profiles", member))
+                if member != name and "extends" in table:
+                    table = _without(table, ("extends",))
+                part = ProfileLayer(layer, table, ("profiles", member))
                 parts = [*_void_lower_keys(parts, part), part]
     return parts
 
@@ -188,14 +240,6 @@ def _no_such_parent(name: str, location: KeyLocation, group: Iterable[Layer]) ->
     return ProfileError(problems=[location.problem(unknown_profile(name, choices), hint=hint)])
 
 
-def _copy_tables(table: Table | None) -> Table:
-    """Copy a table and the tables in it; lists and values are shared."""
-    return {
-        key: _copy_tables(value) if isinstance(value, dict) else value
-        for key, value in (table or {}).items()
-    }
-
-
 # ---------------------------------------------------------------- what voids what
 
 
@@ -231,7 +275,7 @@ def _void(
     parts: Iterable[ProfileLayer], key: Key, upper: ProfileLayer, by: Key, why: str
 ) -> list[ProfileLayer]:
     """Return the layers without one key, and record that a key of the upper layer voids it."""
-    location = KeyLocation(upper.layer, (*upper.above, *by), upper.above)
+    location = upper.location(by)
     return [
         replace(
             part,
@@ -258,20 +302,20 @@ def _only(table: Table, key: Key) -> Table:
 
 
 def _void_auth_of_another_server(
-    parts: list[ProfileLayer], table: Table, upper: ProfileLayer
+    parts: list[ProfileLayer], upper: ProfileLayer
 ) -> tuple[list[ProfileLayer], list[Problem]]:
     """Void the lower ``auth`` where a variable or argument moves ``url`` to another origin.
 
     The login was meant for the server below. It is a problem where the upper layer does not bring
     a login of its own.
     """
-    new, old = upper.table.get("url"), table.get("url")
+    new, old = upper.table.get("url"), strongest(parts, ("url",))
     if not isinstance(new, str) or not isinstance(old, str) or is_same_origin(new, old):
         return parts, []
     parts = _void(parts, ("auth",), upper, ("url",), _OTHER_SERVER)
     if _scheme_of(upper.table) is not None:
         return parts, []
-    problem = KeyLocation(upper.layer, (*upper.above, "url")).problem(
+    problem = upper.location(("url",)).problem(
         "moves the profile to another server, so the profile's own auth is not used there",
         hint="set auth (scheme and its keys) in the same place, or add a profile",
     )
@@ -305,29 +349,9 @@ def secrets_of_another_issuer(
             for key, holder in holders.items():
                 if holder < number:
                     name = ".".join(key[1:])
-                    yield KeyLocation(part.layer, (*part.above, "auth", "issuer")).problem(
+                    yield part.location(("auth", "issuer")).problem(
                         "moves the profile to another identity provider, so the profile's own "
                         f"{name} is not sent there",
                         hint=f"set auth.{name} in the same place, or add a profile",
                     )
         before = issuer or before
-
-
-def merge_tables(tables: Sequence[Table]) -> Table:
-    """Merge tables key by key, the last one strongest.
-
-    pydantic-settings merges what :mod:`~gatepass._config.fast_types` leaves undecided. Two tables
-    at a time, from below: with all at once, a table above a plain value would let the keys of a
-    table below that value come back.
-    """
-    below = tables[0] if tables else {}
-    for table in tables[1:]:
-        merged = fast_types.merge_simply(below, table)
-        below = _merge_as_settings(below, table) if merged is fast_types.UNDECIDED else merged
-    return below
-
-
-def _merge_as_settings(lower: Table, upper: Table) -> Table:
-    from gatepass._config.settings import Layered
-
-    return Layered.over(lower, upper)

@@ -4,13 +4,12 @@
 """
 
 import dataclasses
-import functools
+import re
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from gatepass._config import layer
 from gatepass._config.fields import fields_of
 from gatepass._config.layer import KeyLocation
 from gatepass._config.merge import MergedProfile
@@ -18,66 +17,78 @@ from gatepass._config.redis_vault import RedisVault
 from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
-from gatepass._net.urls import origin_of
-from gatepass.auth import Scheme, references_in, value_of
+from gatepass._net.urls import is_plain_http, origin_of, url_problem
+from gatepass.auth import Scheme, references_in, sends_credentials, value_of
+from gatepass.errors import Problem, ProfileError
 from gatepass.secrets import Secret, SecretField, SecretRef
 
 _LONGEST: Final = 1_000_000_000  # seconds; more than any socket takes
 _MOST_RETRIES: Final = 20
 
 
-class _Timeout:
-    """Tells pydantic that a timeout is one number or two, in seconds."""
+class _Rule:
+    """An annotation whose function checks a value: after pydantic, and where there is none."""
 
-    @staticmethod
-    def _pair(value: float | list[float]) -> tuple[float, float]:
-        connect, read = value if isinstance(value, list) else (value, value)
-        return connect, read
+    message: ClassVar[str]
 
     @classmethod
-    def check_simple(cls, value: object) -> tuple[float, float]:
-        """Check without pydantic; see :mod:`~gatepass._config.fast_types`."""
-        pair: list[Any] = value if isinstance(value, list) else [value, value]
-        numbers = [each for each in pair if type(each) in (int, float) and 0 < each < _LONGEST]
-        if len(pair) != 2 or len(numbers) != 2:  # noqa: PLR2004 - to connect, and to read
-            raise ValueError
-        return float(pair[0]), float(pair[1])
+    def check(cls, value: Any) -> Any:
+        """Return the value in its normal form; raise ``ValueError`` where it has none."""
+        raise NotImplementedError
+
+    @classmethod
+    def _types(cls) -> Any:
+        """Return pydantic's schema of what may be written."""
+        raise NotImplementedError
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Any:
+        from pydantic_core import core_schema
+
+        types = core_schema.custom_error_schema(
+            cls._types(), custom_error_type="rule", custom_error_message=cls.message
+        )
+        return core_schema.no_info_after_validator_function(cls.check, types)
+
+
+class _Timeout(_Rule):
+    """A timeout: one number or two, in seconds."""
+
+    message = "should be seconds: one positive number, or [connect, read]"
+
+    @classmethod
+    def check(cls, value: Any) -> tuple[float, float]:
+        pair = value if isinstance(value, list | tuple) else (value, value)
+        numbers = [each for each in pair if type(each) in (int, float) and 0 < each < _LONGEST]
+        if len(pair) != 2 or len(numbers) != 2:  # noqa: PLR2004 - to connect, and to read
+            raise ValueError(cls.message)
+        return float(pair[0]), float(pair[1])
+
+    @classmethod
+    def _types(cls) -> Any:
         from pydantic_core import core_schema
 
         seconds = core_schema.float_schema(gt=0, lt=_LONGEST, allow_inf_nan=False)
         pair = core_schema.list_schema(seconds, min_length=2, max_length=2)
-        return core_schema.no_info_after_validator_function(
-            cls._pair,
-            core_schema.custom_error_schema(
-                core_schema.union_schema([seconds, pair]),
-                custom_error_type="timeout",
-                custom_error_message="should be seconds: one positive number, or [connect, read]",
-            ),
-        )
+        return core_schema.union_schema([seconds, pair])
 
 
-class _Retries:
-    """Tells pydantic how often a request may be tried again."""
+class _Retries(_Rule):
+    """How often a request may be tried again."""
+
+    message = f"should be an integer from 0 to {_MOST_RETRIES}"
 
     @classmethod
-    def check_simple(cls, value: object) -> int:
-        """Check without pydantic; see :mod:`~gatepass._config.fast_types`."""
+    def check(cls, value: Any) -> int:
         if type(value) is not int or not 0 <= value <= _MOST_RETRIES:
-            raise ValueError
+            raise ValueError(cls.message)
         return value
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Any:
+    def _types(cls) -> Any:
         from pydantic_core import core_schema
 
-        return core_schema.custom_error_schema(
-            core_schema.int_schema(ge=0, le=_MOST_RETRIES),
-            custom_error_type="retries",
-            custom_error_message=f"should be an integer from 0 to {_MOST_RETRIES}",
-        )
+        return core_schema.int_schema(ge=0, le=_MOST_RETRIES)
 
 
 Timeout = typing.Annotated[tuple[float, float], _Timeout()]
@@ -168,17 +179,19 @@ class Profile:
     machine: MachineSettings = field(default_factory=MachineSettings)
     merged: MergedProfile | None = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        for key, message, hint in refusals(vars(self)):
+            raise ProfileError(problems=[Problem("", ".".join(key), message, hint=hint)])
+
     @property
     def origin(self) -> str:
         """Scheme, host and port of the server, the port only where it is not the usual one."""
         return origin_of(self.url)
 
-    @functools.cached_property
+    @property
     def key_locations(self) -> Mapping[Key, KeyLocation]:
         """Where each key was written; empty in a profile from a pickle."""
-        merged = self.merged
-        keys = layer.leaves(merged.table) if merged else ()
-        return {key: merged.location(key) for key, _ in keys} if merged else {}
+        return self.merged.locations if self.merged else {}
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle holds neither the places of keys nor the other profiles of the files.
@@ -215,3 +228,36 @@ def _values(holder: object) -> Iterator[tuple[str, Any]]:
     """Yield the fields of a dataclass with their values; unlike ``asdict`` it copies nothing."""
     for each in fields_of(type(holder)):
         yield each.name, value_of(holder, each.name)
+
+
+def refusals(keys: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
+    """Say what types cannot express: yield the key, what is wrong with its value, and a hint.
+
+    Args:
+        keys: the keys of a profile whose types are right, with the scheme as ``auth``.
+    """
+    url, auth = keys.get("url"), keys.get("auth")
+    if url is not None:
+        problem = url_problem(url)
+        if problem:
+            yield ("url",), problem, ""
+        elif is_plain_http(url) and sends_credentials(auth) and not keys.get("allow_http"):
+            yield ("url",), _PLAIN_HTTP, _OVER_HTTPS
+    for name, value in keys.get("headers", {}).items():
+        if name.lower() in FORBIDDEN_HEADERS:
+            yield ("headers", name), _CREDENTIALS, ""
+        elif not HEADER_NAME.fullmatch(name):
+            yield ("headers", name), "is not the name of a header (RFC 9110, section 5.1)", ""
+        elif not value.isascii():
+            yield ("headers", name), _NOT_ASCII, ""
+    check_path = keys.get("check_path", "")
+    if "://" in check_path or check_path.startswith("//"):
+        yield ("check_path",), "should be a path below the url", ""
+
+
+FORBIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token of RFC 9110, 5.6.2
+_CREDENTIALS: Final = "not here: credentials belong into auth and proxy, as references"
+_NOT_ASCII: Final = "should be plain ASCII: other characters arrive differently everywhere"
+_PLAIN_HTTP: Final = "plain http would send credentials unprotected to another machine"
+_OVER_HTTPS: Final = "use https, or set allow_http = true where the network is trusted"

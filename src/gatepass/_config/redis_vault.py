@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from gatepass._net.urls import is_loopback
+from gatepass.errors import KeyRefused
 from gatepass.secrets import SecretField, TextField
 
 _REDIS_URL: Final = re.compile(
@@ -36,6 +38,30 @@ class RedisVault:
     client_key: str | None = None
     client_key_password: SecretField | None = None
     allow_plain: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a redis, or is not safe. Never repeats the URL."""
+        address = RedisAddress.of(self.url)
+        if address is None and "@" in self.url:
+            raise KeyRefused("url", "holds a user name or password", hint=_BESIDE)
+        if address is None:
+            raise KeyRefused("url", "should be rediss://HOST:PORT/DB")
+        if not address.tls and not is_loopback(address.host) and not self.allow_plain:
+            raise KeyRefused(
+                "url",
+                "redis:// would send the password unprotected to another machine",
+                hint="use rediss://, or set allow_plain = true where the network is trusted",
+            )
+        if self.user_name is not None and self.password is None:
+            raise KeyRefused("user_name", "needs password too")
+        if self.client_key and not self.client_cert:
+            raise KeyRefused("client_key", "needs client_cert too")
+
+
+_BESIDE: Final = (
+    "they belong beside it, as references:   vault = { url = "
+    '"rediss://HOST:PORT/DB", user_name = "NAME", password = "env:REDIS_PASSWORD" }'
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from gatepass._config.layer import (
     untrusted_file,
 )
 from gatepass._config.locations import PROJECT_FILE
-from gatepass._config.merge import merge_profile
+from gatepass._config.merge import profile_layers_of, strongest
 from gatepass._config.suggest import guess_name, shown_names
 from gatepass._system.text import printable, quoted
 from gatepass.errors import (
@@ -129,7 +129,7 @@ def refuse_colliding_names(layers: Layers, name: str) -> None:
 def is_protected(layers: Layers, name: str) -> bool:
     """Say whether a profile is protected, itself or by its parent."""
     try:
-        table = merge_profile(layers, name).table
+        parts, _ = profile_layers_of(layers, name)
     except ProfileError:
         return False  # loading it reports what is broken
-    return table.get("protected", False) is not False
+    return strongest(parts, ("protected",)) not in {None, False}

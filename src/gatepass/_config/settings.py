@@ -1,5 +1,6 @@
-"""The pydantic-settings class that merges layers; imported only when ``_config.merge`` needs it."""
+"""Layers merged by pydantic-settings; imported only where something has to be merged."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -10,27 +11,29 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from gatepass._config.toml import Table
 
-class _TableSource(PydanticBaseSettingsSource):
-    """One layer: a table that was read before."""
 
-    def __init__(self, settings: type[BaseSettings], table: dict[str, Any]) -> None:
+class LayerSource(PydanticBaseSettingsSource):
+    """What one layer says about a profile: a file that was read before, variables or arguments."""
+
+    def __init__(self, settings: type[BaseSettings], tree: Table) -> None:
         super().__init__(settings)
-        self._table = table
+        self._tree = tree
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Not used: the whole layer is returned at once by the call."""
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        return {"profile": self._table}
+        return {"profile": self._tree}
 
 
-class Layered(BaseSettings):
-    """Merges tables as layers of settings."""
+class LayeredSettings(BaseSettings):
+    """One profile, merged from layers. The values are checked later, each by its field's type."""
 
     model_config = SettingsConfigDict(extra="ignore")
-    profile: dict[str, Any] = {}
+    profile: dict[Any, Any] = {}  # of Any: a name that is no text would be shown by the error
 
     @classmethod
     def settings_customise_sources(
@@ -41,14 +44,20 @@ class Layered(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return a source for each table, the strongest first; no variable is read here."""
+        """Return a source for each layer, the strongest first; no variable is read here."""
         assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 - for the type checker
-        tables = init_settings.init_kwargs["tables"]
-        return tuple(_TableSource(settings_cls, table) for table in tables)
+        trees = init_settings.init_kwargs["strongest_first"]
+        return tuple(LayerSource(settings_cls, tree) for tree in trees)
 
     @classmethod
-    def over(cls, lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
-        """Return the lower table with the upper one merged over it, key by key."""
+    def merge(cls, trees: Iterable[Table]) -> Table:
+        """Merge layers key by key, the last one strongest.
+
+        Two at a time, from below: with all at once, a table above a plain value would let the keys
+        of a table below that value come back.
+        """
         settings: Any = cls
-        merged: dict[str, Any] = settings(tables=[upper, lower]).profile
+        merged: Table = {}
+        for tree in trees:
+            merged = settings(strongest_first=[tree, merged]).profile
         return merged

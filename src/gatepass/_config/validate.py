@@ -5,17 +5,14 @@ of another package is checked as strictly as ours. Reads no secret and opens no 
 """
 
 import dataclasses
-import functools
 import os
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
-from gatepass._config import files, merge, suggest
-from gatepass._config.fast_types import UNDECIDED, check_simply
+from gatepass._config import files, judge, merge, suggest
 from gatepass._config.fields import (
     dataclass_in,
     fields_of,
@@ -27,15 +24,15 @@ from gatepass._config.fields import (
 )
 from gatepass._config.layer import BAD_NAME, MACHINE_KEYS, PROFILE_NAME, KeyLocation, Layer, Layers
 from gatepass._config.merge import MergedProfile
-from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
-from gatepass._config.redis_vault import RedisAddress, RedisVault
+from gatepass._config.profile import MachineSettings, Profile, ProfileKeys, refusals
+from gatepass._config.redis_vault import RedisVault
 from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
-from gatepass._net.urls import is_loopback, url_problem
+from gatepass._net.urls import normal_url
 from gatepass._system import log, plugins
-from gatepass.auth import KeyRefused, Scheme, field_of, sends_credentials
-from gatepass.errors import Problem, ProfileError
+from gatepass.auth import Scheme, field_of
+from gatepass.errors import KeyRefused, Problem, ProfileError
 from gatepass.secrets import Secret, SecretRef
 
 
@@ -48,7 +45,7 @@ def validate_machine_settings(layers: Layers) -> MachineSettings:
     problems: list[Problem] = []
     table = {key: value for key, (value, _) in layers.machine.items() if "." not in key}
     vault = table.get("vault")
-    if isinstance(vault, str) and _REDIS.match(vault):
+    if isinstance(vault, str) and IS_REDIS.match(vault):
         table["vault"] = {"url": vault}
 
     def location(key: Key) -> KeyLocation:
@@ -60,9 +57,11 @@ def validate_machine_settings(layers: Layers) -> MachineSettings:
     problems += validator.find_control_characters(table, ())
     values = validator.check_fields(MachineSettings, table, ())
     if isinstance(values.get("vault"), RedisVault):
-        values["vault"] = _check_redis(validator, values["vault"])
+        values["vault"] = validator.with_absolute_paths(values["vault"], ("vault",))
     elif values.get("vault"):
-        values["vault"] = _check_folder(validator, values["vault"])
+        values["vault"] = validator.accept(
+            ("vault",), lambda: vault_folder(values["vault"], validator.base_dir(("vault",)))
+        )
     if problems:
         raise ProfileError(problems=problems)
     return MachineSettings(**values)
@@ -90,13 +89,12 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
         sorts = sorts_of(type(auth), ("auth",))
         secrets = [key for key, sort in sorts.items() if sort == "secret"]
         problems += merge.secrets_of_another_issuer(merged.profile_layers, secrets)
-    if "url" in keys:
-        keys["url"] = validator.check_url(
-            keys["url"], auth, allow_http=keys.get("allow_http", False)
-        )
-    _check_values(validator, keys)
+    for key, message, hint in refusals({**keys, "auth": auth or _NO_SCHEME}):
+        validator.add_problem(key, message, hint=hint)
+    validator.place_files(keys, ())
     if problems or auth is None:
         raise ProfileError(problems=_in_order(problems))
+    keys["url"] = normal_url(keys["url"])
     name = merged.name or "without a name"
     log.debug("profile %s: checked; scheme %s, %s", name, scheme, keys["url"])
     return Profile(
@@ -117,11 +115,48 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
     return sorted(dict.fromkeys(problems), key=position)
 
 
-@functools.cache
-def _adapter(kind: Any) -> Any:
-    from pydantic import TypeAdapter
+_Paths = typing.TypeVar("_Paths", TlsSettings, RedisVault)
 
-    return TypeAdapter(kind)
+
+def absolute_paths(settings: _Paths, base_dir: Callable[[str], Path | None]) -> _Paths:
+    """Return settings with absolute paths.
+
+    Args:
+        settings: with paths as they were written.
+        base_dir: returns the folder in which the path of a key starts; None is the working
+            directory.
+    """
+    absolute: dict[str, Any] = {}
+    for name in ("ca_file", "client_cert", "client_key"):
+        value = getattr(settings, name)
+        if value:
+            # Path.expanduser raises where no user has that name; a file may have it.
+            there = os.path.expanduser(value)  # noqa: PTH111
+            absolute[name] = str(files.absolute(Path(base_dir(name) or "", there)))
+    return dataclasses.replace(settings, **absolute)
+
+
+_HOME_OF_ANOTHER: Final = re.compile("~[^/]")
+
+
+def vault_folder(vault: str, base_dir: Path | None) -> str:
+    """Return the absolute path of the folder ``vault``.
+
+    Raises:
+        KeyRefused: it is no folder, or nobody knows which.
+    """
+    if "://" in vault:
+        raise KeyRefused("", "should be a folder, or rediss://HOST:PORT/DB")
+    if _HOME_OF_ANOTHER.match(vault):
+        hint = "write ~/... for your own, or the whole path of the folder"
+        raise KeyRefused("", "the home folder of another is not looked up", hint=hint)
+    folder = os.path.expanduser(vault)  # noqa: PTH111 - Path.expanduser raises
+    if folder == "~" or folder.startswith("~/"):
+        raise KeyRefused("", "~ means no folder here", hint="set HOME, or write the whole path")
+    return str(files.absolute(Path(base_dir or "", folder)))
+
+
+IS_REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
 
 
 class _Validator:
@@ -174,7 +209,7 @@ class _Validator:
     def _check_value(self, kind: Any, value: Any, key: Key) -> Any:
         nested = dataclass_in(kind)
         if nested is not None and isinstance(value, str) and str in typing.get_args(kind):
-            kind = str  # and not the table that may stand here too: pydantic need not decide
+            kind = str  # and not the table that may stand here too
         elif nested is not None:
             return self._check_table(nested, value, key)
         location = self._location(key)
@@ -200,15 +235,34 @@ class _Validator:
             return _INVALID
         before = len(self._problems)
         values = self.check_fields(kind, value, key)
-        return kind(**values) if len(self._problems) == before else _INVALID
+        if len(self._problems) > before:
+            return _INVALID
+        return self.accept(key, lambda: kind(**values))
+
+    def accept(self, key: Key, make: Callable[[], Any]) -> Any:
+        """Return what a constructor or rule makes; what it refuses becomes a problem."""
+        try:
+            return make()
+        except KeyRefused as refused:
+            for each in (refused, *refused.others):
+                self.add_problem(
+                    (*key, each.key) if each.key else key, each.message, hint=each.hint
+                )
+            return _INVALID
+
+    def place_files(self, values: dict[str, Any], above: Key) -> None:
+        """Make the paths in ``tls`` absolute, of the profile or of its scheme."""
+        if isinstance(values.get("tls"), TlsSettings):
+            values["tls"] = self.with_absolute_paths(values["tls"], (*above, "tls"))
+
+    def with_absolute_paths(self, settings: _Paths, above: Key) -> _Paths:
+        """Make paths absolute: a relative one starts in the folder of the file that holds it."""
+        return absolute_paths(settings, lambda name: self.base_dir((*above, name)))
 
     def _check_type(self, kind: Any, value: Any, key: Key, *, lenient: bool) -> Any:
-        plain = check_simply(kind, value)
-        if plain is not UNDECIDED:
-            return plain
+        adapter = judge.adapter(kind)
         from pydantic import ValidationError
 
-        adapter = _adapter(kind)
         try:
             if lenient and isinstance(value, str):
                 return adapter.validate_strings(value)
@@ -251,7 +305,7 @@ class _Validator:
 
         def checked() -> Scheme | None:
             values = self.check_fields(kind, table, ("auth",))
-            _check_connection(self, values, ("auth",))
+            self.place_files(values, ("auth",))
             return self._build_scheme(kind, values) if len(self._problems) == before else None
 
         return name, plugins.call(plugins.AUTH, name, "cannot check its keys", checked)
@@ -272,24 +326,6 @@ class _Validator:
                 self.add_problem(key, message, hint=hint)
             return None
         return typing.cast("Scheme", made)
-
-    def check_url(self, url: str, auth: Scheme | None, *, allow_http: bool) -> str:
-        """Check a profile's URL; return it in its normal form, ending in a slash."""
-        problem = url_problem(url)
-        if problem:
-            self.add_problem(("url",), problem)
-            return url
-        parts = urlsplit(url)
-        plain = parts.scheme.lower() == "http" and not is_loopback(parts.hostname or "")
-        sends = auth is not None and sends_credentials(auth)
-        if plain and sends and not allow_http:
-            self.add_problem(
-                ("url",),
-                "plain http would send credentials unprotected to another machine",
-                hint="use https, or set allow_http = true where the network is trusted",
-            )
-        path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
-        return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), path, "", ""))
 
     def find_control_characters(self, table: Mapping[str, Any], above: Key) -> Iterator[Problem]:
         r"""Find values that hold a control character, as ``"CORP\bob"`` does."""
@@ -356,8 +392,6 @@ _SINGLE_QUOTES: Final = (
     r"in double quotes \b, \t, \f ... are such characters; write it in single quotes: 'DOMAIN\bob'"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x80-\x9f]")
-FORBIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
-HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token of RFC 9110, 5.6.2
 
 
 def _message_of(message: str) -> str:
@@ -366,106 +400,10 @@ def _message_of(message: str) -> str:
     return message.replace("a dictionary", "a table")
 
 
-def _check_values(validator: _Validator, keys: dict[str, Any]) -> None:
-    """Check what types cannot express, of keys whose types are right."""
-    for name, value in keys.get("headers", {}).items():
-        key = ("headers", name)
-        if name.lower() in FORBIDDEN_HEADERS:
-            validator.add_problem(
-                key, "not here: credentials belong into auth and proxy, as references"
-            )
-        elif not HEADER_NAME.fullmatch(name):
-            validator.add_problem(key, "is not the name of a header (RFC 9110, section 5.1)")
-        elif not value.isascii():
-            validator.add_problem(
-                key, "should be plain ASCII: other characters arrive differently everywhere"
-            )
-    _check_connection(validator, keys, ())
-    check_path = keys.get("check_path", "")
-    if "://" in check_path or check_path.startswith("//"):
-        validator.add_problem(("check_path",), "should be a path below the url")
+class _NoScheme:
+    """Stands for a scheme that has a problem: what else is wrong does not depend on it."""
+
+    sends_credentials = False
 
 
-def _check_connection(validator: _Validator, values: dict[str, Any], above: Key) -> None:
-    """Check ``proxy`` and ``tls``, of the profile or of its scheme."""
-    proxy, tls = values.get("proxy"), values.get("tls")
-    if isinstance(proxy, Proxy):
-        _check_proxy(validator, proxy, (*above, "proxy"))
-    if isinstance(tls, TlsSettings):
-        values["tls"] = _with_absolute_paths(validator, tls, (*above, "tls"))
-
-
-def _check_proxy(validator: _Validator, proxy: Proxy, key: Key) -> None:
-    if proxy.url == "none":
-        return
-    problem = url_problem(proxy.url)
-    if problem:
-        validator.add_problem(
-            (*key, "url"), problem.replace("auth, as", "user_name and password, as")
-        )
-    if (proxy.user_name is None) != (proxy.password is None):
-        validator.add_problem(key, "user_name and password belong together")
-
-
-_REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
-
-
-_HOME_OF_ANOTHER: Final = re.compile("~[^/]")
-
-
-def _check_folder(validator: _Validator, vault: str) -> str:
-    """Check ``vault`` as a folder, and return its absolute path."""
-    if "://" in vault:
-        validator.add_problem(("vault",), "should be a folder, or rediss://HOST:PORT/DB")
-    if _HOME_OF_ANOTHER.match(vault):
-        hint = "write ~/... for your own, or the whole path of the folder"
-        validator.add_problem(("vault",), "the home folder of another is not looked up", hint=hint)
-    folder = os.path.expanduser(vault)  # noqa: PTH111 - Path.expanduser raises
-    if folder == "~" or folder.startswith("~/"):
-        validator.add_problem(
-            ("vault",), "~ means no folder here", hint="set HOME, or write the whole path"
-        )
-    return str(files.absolute(Path(validator.base_dir(("vault",)) or "", folder)))
-
-
-def _check_redis(validator: _Validator, vault: RedisVault) -> RedisVault:
-    """Check the table ``vault``, and make its paths absolute. Never repeats the URL."""
-    address = RedisAddress.of(vault.url)
-    if address is None:
-        inside = "@" in vault.url
-        validator.add_problem(
-            ("vault", "url"),
-            "holds a user name or password" if inside else "should be rediss://HOST:PORT/DB",
-            hint="they belong beside it, as references:   vault = { url = "
-            '"rediss://HOST:PORT/DB", user_name = "NAME", password = "env:REDIS_PASSWORD" }'
-            if inside
-            else "",
-        )
-        return vault
-    if not address.tls and not is_loopback(address.host) and not vault.allow_plain:
-        validator.add_problem(
-            ("vault", "url"),
-            "redis:// would send the password unprotected to another machine",
-            hint="use rediss://, or set allow_plain = true where the network is trusted",
-        )
-    if vault.user_name is not None and vault.password is None:
-        validator.add_problem(("vault", "user_name"), "needs password too")
-    return _with_absolute_paths(validator, vault, ("vault",))
-
-
-_Paths = typing.TypeVar("_Paths", TlsSettings, RedisVault)
-
-
-def _with_absolute_paths(validator: _Validator, tls: _Paths, above: Key) -> _Paths:
-    """Make paths absolute: a relative one starts in the folder of the file that holds it."""
-    if tls.client_key and not tls.client_cert:
-        validator.add_problem((*above, "client_key"), "needs client_cert too")
-    absolute: dict[str, Any] = {}
-    for name in ("ca_file", "client_cert", "client_key"):
-        value = getattr(tls, name)
-        if value:
-            base = validator.base_dir((*above, name))
-            # Path.expanduser raises where no user has that name; a file may have it.
-            there = os.path.expanduser(value)  # noqa: PTH111
-            absolute[name] = str(files.absolute(Path(base or "", there)))
-    return dataclasses.replace(tls, **absolute)
+_NO_SCHEME: Final = _NoScheme()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from gatepass._net.urls import url_problem
+from gatepass.errors import KeyRefused
 from gatepass.secrets import SecretField, TextField
 
 
@@ -18,3 +20,13 @@ class Proxy:
     url: str
     user_name: TextField | None = None
     password: SecretField | None = None
+
+    def __post_init__(self) -> None:
+        if self.url == "none":
+            return
+        problem = url_problem(self.url)
+        if problem:
+            problem = problem.replace("auth, as", "user_name and password, as")
+            raise KeyRefused("url", problem)
+        if (self.user_name is None) != (self.password is None):
+            raise KeyRefused("", "user_name and password belong together")

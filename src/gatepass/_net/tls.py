@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NoReturn
 
 from gatepass._system import log
-from gatepass.errors import ProfileError
+from gatepass.errors import KeyRefused, ProfileError
 from gatepass.secrets import Secret, SecretField
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class TlsSettings:
     client_cert: str | None = None
     client_key: str | None = None
     client_key_password: SecretField | None = None
+
+    def __post_init__(self) -> None:
+        if self.client_key and not self.client_cert:
+            raise KeyRefused("client_key", "needs client_cert too")
 
 
 @dataclass(frozen=True, slots=True)

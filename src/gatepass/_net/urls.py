@@ -5,7 +5,7 @@ import re
 import socket
 from functools import lru_cache
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 _PORTS: Final = {"http": 80, "https": 443}
 _ABSOLUTE: Final = re.compile(r"https?://", re.IGNORECASE)
@@ -91,6 +91,19 @@ def url_problem(url: str) -> str:
 
 _MALFORMED: Final = "is not a URL: its host or port is malformed"
 _PLACE: Final = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]*)?")
+
+
+def is_plain_http(url: str) -> bool:
+    """Whether what is sent to a URL crosses a network unprotected."""
+    parts = urlsplit(url)
+    return parts.scheme.lower() == "http" and not is_loopback(parts.hostname or "")
+
+
+def normal_url(url: str) -> str:
+    """Return a server's URL in the form in which a profile holds it, ending in a slash."""
+    parts = urlsplit(url)
+    path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
+    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), path, "", ""))
 
 
 def is_loopback(host: str) -> bool:

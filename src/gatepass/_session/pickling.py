@@ -19,8 +19,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
-from gatepass._config import validate, variables
+from gatepass._config import variables
 from gatepass._config.profile import MachineSettings, Profile, references
+from gatepass._config.unnamed import machine_settings_of_variables
 from gatepass._system import plugins
 from gatepass._version import __version__
 from gatepass.auth import field_of, references_in
@@ -148,11 +149,11 @@ def _refuse_prompt(key: str, value: SecretRef | Secret) -> None:
 
 def _machine_here(carried: MachineSettings, environ: Mapping[str, str]) -> MachineSettings:
     """Take settings of the machine from variables of this one, where it has any."""
-    layers = variables.layers_of_variables(environ)
-    if not layers.machine:
+    given = variables.layers_of_variables(environ).machine
+    if not given:
         return carried
-    here = validate.validate_machine_settings(layers)
-    return replace(carried, **{key: getattr(here, key) for key in layers.machine})
+    here = machine_settings_of_variables(environ)
+    return replace(carried, **{key: getattr(here, key) for key in given if "." not in key})
 
 
 def _cannot_open(state: PickledState) -> ProfileError:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from gatepass._system.terminal import Terminal
+from gatepass.errors import KeyRefused as KeyRefused
 from gatepass.secrets import Secret, SecretRef
 
 if TYPE_CHECKING:
@@ -29,31 +30,6 @@ class Resolver(Protocol):
 
     def __call__(self, **fields: str | SecretRef | Secret | None) -> Mapping[str, Secret]:
         """Resolve each field that is given; see :attr:`AuthContext.resolve`."""
-
-
-class KeyRefused(ValueError):
-    """A scheme refuses one of its keys; raised while it is built.
-
-    Attributes:
-        key: the key that the problem is reported for.
-        hint: the next step; may be empty.
-        others: what is refused beside it.
-    """
-
-    others: "tuple[KeyRefused, ...]" = ()
-
-    def __init__(self, key: str, message: str, *, hint: str = "") -> None:
-        super().__init__(f"{key}: {message}")
-        self.key = key
-        self.message = message
-        self.hint = hint
-
-    @classmethod
-    def all_of(cls, problems: "list[KeyRefused]") -> "KeyRefused":
-        """Return the first of several problems, which carries the others."""
-        first = problems[0]
-        first.others = tuple(problems[1:])
-        return first
 
 
 @dataclass(frozen=True, slots=True)

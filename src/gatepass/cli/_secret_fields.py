@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gatepass._config import fields, merge, selection, validate
-from gatepass._config.layer import Layers
+from gatepass._config.layer import Layers, Leaf
 from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import Profile, references
 from gatepass._net.proxy import Proxy
@@ -132,13 +132,14 @@ def _secret_fields(table: dict[str, Any]) -> set[str]:
 
 def _without_literals(taken: MergedProfile, known: set[str], wanted: str) -> MergedProfile:
     """The same profile with ``keyring:`` where a literal stands, and in the field that is meant."""
-    table = taken.table
+    tree = taken.tree
     for dotted in sorted(known):
-        value = _get(table, dotted)
+        value = _get(taken.table, dotted)
         literal = isinstance(value, str) and not _is_reference(value)
         if literal or (dotted == wanted and value is None):
-            table = _set(table, dotted.split("."), "keyring:")
-    return replace(taken, table=table)
+            key = tuple(dotted.split("."))
+            tree = _set(tree, key, Leaf("keyring:", taken.location(key)))
+    return replace(taken, tree=tree)
 
 
 def _is_reference(value: object) -> bool:
@@ -155,9 +156,9 @@ def _get(table: Any, dotted: str) -> Any:
     return table
 
 
-def _set(table: dict[str, Any], path: list[str], value: str) -> dict[str, Any]:
-    first, *rest = path
-    inner = table.get(first)
-    if rest and inner is not None and not isinstance(inner, dict):
-        return table  # a proxy that is a plain URL, or something that validation refuses
-    return {**table, first: _set(inner or {}, rest, value) if rest else value}
+def _set(tree: dict[str, Any], key: tuple[str, ...], value: Leaf) -> dict[str, Any]:
+    first, *rest = key
+    inner = tree.get(first, {})
+    if rest and not isinstance(inner, dict):
+        return tree  # a proxy that is a plain URL, or something that validation refuses
+    return {**tree, first: _set(inner, tuple(rest), value) if rest else value}

@@ -1,13 +1,13 @@
 """``gatepass schema``: write the JSON Schema by which editors know the keys of a file."""
 
 import json
-import os
 from pathlib import Path
 from typing import Final
 
 import click
 
 from gatepass._config import files, trust
+from gatepass._config.judge import without_plugins
 from gatepass._config.layer import is_own
 from gatepass._config.locations import Locations
 from gatepass._system.files import replace
@@ -45,14 +45,13 @@ def schema(context: Context, file: Path | None, part: bool, to_stdout: bool) -> 
     Writes the JSON Schema beside the file, and into the file the line by which editors find it.
     Without FILE: your own profiles.toml. The schema knows the schemes that are installed here.
     """
-    # pydantic looks for its own plug-ins in all packages, and fails where one of them is damaged.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    from gatepass._config import json_schema  # imports pydantic
-
     path = files.absolute(file) if file else context.locations.user
     layer = layer_of(path, context.locations)
     part = part or _is_part(layer, context.locations)
-    document = json_schema.document(machine=is_own(layer), whole=not part)
+    with without_plugins():
+        from gatepass._config import json_schema  # imports pydantic
+
+        document = json_schema.document(machine=is_own(layer), whole=not part)
     if to_stdout:
         _output.json(document)
         return

@@ -11,19 +11,14 @@ class SecretValidator:
     """Tells pydantic how a secret field is read, and JSON Schema how it looks."""
 
     @staticmethod
-    def _check(value: object) -> "SecretRef | Secret":
+    def check(value: object) -> "SecretRef | Secret":
         return value if isinstance(value, SecretRef | Secret) else SecretRef.parse(value)
-
-    @classmethod
-    def check_simple(cls, value: object) -> Any:
-        """Check without pydantic, with the same result."""
-        return cls._check(value)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Any:
         from pydantic_core import core_schema
 
-        return core_schema.no_info_plain_validator_function(cls._check)
+        return core_schema.no_info_plain_validator_function(cls.check)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
@@ -34,7 +29,7 @@ class _TextValidator(SecretValidator):
     """The same for a field that may be plain text, such as ``user_name``."""
 
     @staticmethod
-    def _check(value: object) -> Any:
+    def check(value: object) -> Any:
         if isinstance(value, SecretRef | Secret):
             return value
         if isinstance(value, str) and ":" not in value:

@@ -167,11 +167,6 @@ class SecretRef:
 
         return SecretValidator.__get_pydantic_json_schema__(schema, handler)
 
-    @classmethod
-    def check_simple(cls, value: object) -> Any:
-        """Read a reference without pydantic; raise ``ValueError`` where it is none."""
-        return value if isinstance(value, cls | Secret) else cls.parse(value)
-
     def __str__(self) -> str:
         return " | ".join(_to_text(source, text) for source, text in self.alternatives)
 

@@ -48,9 +48,6 @@ SCHEMES: Final[dict[str, str]] = {
     "hooked": "class Hook:\n    def __get_pydantic_core_schema__(self, *_):\n"
     "        raise RuntimeError('hunter2')\n@dataclass(frozen=True)\nclass X:\n"
     "    token: SecretField\n    odd: Annotated[int, Hook()] = 0\n" + _WELL,
-    "sighted": "class Hook:\n    @classmethod\n    def check_simple(cls, value):\n"
-    "        raise RuntimeError('hunter2')\n@dataclass(frozen=True)\nclass X:\n"
-    "    token: SecretField\n    odd: Annotated[int, Hook()] = 0\n" + _WELL,
     "picky": "@dataclass(frozen=True)\nclass X:\n    token: SecretField\n"
     "    def __post_init__(self):\n        raise RuntimeError('hunter2')\n" + _WELL,
     "blurts": "@dataclass(frozen=True)\nclass X:\n    token: SecretField\n"
