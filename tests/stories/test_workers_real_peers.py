@@ -1,7 +1,6 @@
 """Logins of connections in forks and workers, against Apache: NTLM and Kerberos over TLS."""
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -10,15 +9,14 @@ import pytest
 
 from gatepass._session.session import Session
 from gatepass.secrets import ref
-from tests.auth.conftest import SCHEMES
+from tests.auth.conftest import Make
 from tests.auth.conftest import make as make  # noqa: PLC0414 - a fixture
+from tests.auth.test_handshake import SCHEMES
 from tests.stories.test_forks import in_child
 from tests.support import worker_tasks
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.pools import pool
-
-Make = Callable[..., Session]
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
