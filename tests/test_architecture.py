@@ -111,7 +111,6 @@ def test_imports_go_downward_only() -> None:
 WITHOUT_TESTS_OF_THEIR_OWN = {
     "__main__": "it calls gatepass.cli.run, as the tests of the command line do",
     "_version": "a constant",
-    "_net.proxy": "a value without behaviour; _session.network opens the connections",
     "_system.findings": "a value without behaviour; each examination makes its own",
     "_session.probe": "what show --origin --resolve and secret list print; their tests try it",
     "_session.unattended": "it needs a process apart; cli/test_unattended starts that",

@@ -289,7 +289,7 @@ def test_a_variable_of_openssl_that_leads_nowhere_is_a_problem(look: Look) -> No
 
 def test_proxies_are_told_without_what_logs_on(look: Look) -> None:
     code, found = look(
-        https_proxy="http://bob:p/w@proxy.example.com:8080",
+        https_proxy="http://bob:p%2Fw@proxy.example.com:8080",
         HTTPS_PROXY="http://not.used.example.com",
         HTTP_PROXY="bob:hunter2@proxy.example.com:80",
         NO_PROXY="localhost, .example.com",
@@ -299,13 +299,15 @@ def test_proxies_are_told_without_what_logs_on(look: Look) -> None:
     assert one(found, "https_proxy")["message"] == (
         "set, with a login: http://proxy.example.com:8080"
     )
-    assert one(found, "HTTP_PROXY")["message"] == "set, with a login: proxy.example.com:80"
+    assert one(found, "HTTP_PROXY")["message"] == "set, with a login: http://proxy.example.com:80"
     assert one(found, "NO_PROXY")["message"] == "set: localhost, .example.com"
-    for word in ("p/w", "hunter2", "not.used"):
+    for word in ("p%2Fw", "hunter2", "not.used"):
         assert word not in json.dumps(found)
 
 
-@pytest.mark.parametrize("value", ["http://proxy:port", "http://", "http://[::1"])
+@pytest.mark.parametrize(
+    "value", ["http://proxy:port", "http://", "http://[::1", "http://bob:p/w@proxy", "x://h:1"]
+)
 def test_a_proxy_that_is_no_address_is_a_problem(look: Look, value: str) -> None:
     code, found = look(ALL_PROXY=value)
 

@@ -3,6 +3,9 @@
 import logging
 import os
 import pickle
+import re
+import subprocess
+import sys
 import traceback
 from collections.abc import Iterator
 from threading import Event
@@ -10,9 +13,9 @@ from typing import Any
 
 import pytest
 import requests
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 
-from gatepass._session import adapter
+from gatepass._net.proxy import VARIABLES, NamedProxy
 from gatepass._session.adapter import Network
 from gatepass._session.exceptions import (
     ProxyRefused,
@@ -27,6 +30,7 @@ from tests.support.peers.ca import CLIENT_NAME, CertificateAuthority
 from tests.support.peers.squid import USERS as PROXY_USERS
 from tests.support.peers.squid import Squid
 from tests.support.sessions import ENVIRON, NOWHERE, PASSWORD, USER, session_for
+from tests.support.socks import socks_proxy
 
 LOGIN = basic(USER, PASSWORD)
 
@@ -68,62 +72,171 @@ def test_the_proxy_gets_its_own_login_and_the_server_its_own(
             assert PROXY_USERS[user] not in repr(mi._network) + repr(mi.proxies)
 
 
-@pytest.mark.parametrize("user_info", ["", "paul:canary-wrong@"])
-def test_a_proxy_that_asks_for_a_login_is_explained(
-    squid: Squid, secure: Echo, ca: CertificateAuthority, user_info: str
+@pytest.mark.parametrize(
+    ("user_info", "told"),
+    [("", "asks for a login"), ("paul:canary-wrong@", r"refused the login of paul \(407\)")],
+)
+def test_a_proxy_that_refuses_a_login_is_told_from_one_that_asks(
+    squid: Squid, secure: Echo, ca: CertificateAuthority, user_info: str, told: str
 ) -> None:
     url = squid.url.replace("//", f"//{user_info}")
-    environ = {**ENVIRON, "HTTPS_PROXY": url, "HTTP_PROXY": url}
     with echo() as plain:
-        for server in (secure, plain):
+        for server, variable in ((secure, "HTTPS_PROXY"), (plain, "http_proxy")):
             keys: dict[str, Any] = {"tls": {"ca_file": str(ca.ca_file)}, "allow_http": True}
-            mi = session_for(server.url, environ=environ, **keys)
-            with pytest.raises(ProxyRefused, match="asks for a login") as caught:
+            mi = session_for(server.url, environ={**ENVIRON, variable: url}, **keys)
+            with pytest.raises(ProxyRefused, match=told) as caught:
                 mi.get("x")
             assert server.seen == []
-            assert squid.url in str(caught.value)
+            assert f"{squid.url} ({variable})" in str(caught.value)
             assert isinstance(caught.value, requests.exceptions.ProxyError)
             assert "canary" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_proxy_that_is_not_there_is_named_without_its_password(secure: Echo) -> None:
-    environ = {**ENVIRON, "HTTPS_PROXY": "http://paul:canary@localhost:1"}
-    mi = session_for(secure.url, environ=environ, retries=0)
+@pytest.mark.parametrize("secured", [False, True])
+@pytest.mark.parametrize("offered", ["NTLM", "Negotiate, NTLM"])
+def test_a_proxy_that_wants_another_login_is_told_by_what_it_offers(
+    secure: Echo, secured: bool, offered: str
+) -> None:
+    if secured and sys.version_info < (3, 12):
+        pytest.skip("http.client keeps no headers of a refused tunnel")
+    asks = Answer(407, [("Proxy-Authenticate", offered)])
+    with echo(lambda _: asks) as proxy:
+        proxy.refuses = asks if secured else None
+        mi = session_for(secure.url if secured else NOWHERE, "anonymous", proxy=proxy.root)
+        with pytest.raises(ProxyRefused, match=f"asks for a login by {offered}") as caught:
+            mi.get("x")
 
-    with pytest.raises(
-        ProxyRefused, match="no way through the proxy http://localhost:1:"
-    ) as caught:
-        mi.get("x")
-
-    assert "NO_PROXY" in caught.value.hint
-    assert "canary" not in "".join(traceback.format_exception(caught.value))
-    assert "canary" not in repr(pickle.dumps(caught.value))
+    assert "proxy of the profile" in str(caught.value)
 
 
+def _proxied(server: Echo, variable: str, value: str, **keys: Any) -> Session:
+    return session_for(server.url, environ={**ENVIRON, variable: value}, retries=0, **keys)
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize(
-    ("proxy", "named"),
+    "value",
     [
-        ("http://paul:canary@localhost:1", "http://localhost:1"),
-        ("paul:canary@localhost:1", "http://localhost:1"),
-        (" http://paul:canary@localhost:1", "http://localhost:1"),
-        ("http://paul:s3#canary@localhost:1", "of the environment"),
-        ("http://paul:12/canary@localhost:1", "of the environment"),
-        ("canary:12?3@localhost:1", "of the environment"),
+        "http://paul:canary@localhost:1",
+        "paul:canary@localhost:1",
+        " http://paul:canary@localhost:1",
+        "http://CORP\\paul:can%ary@localhost:1",
     ],
 )
-def test_the_log_names_a_proxy_without_its_login(
-    secure: Echo, proxy: str, named: str, caplog: pytest.LogCaptureFixture
+def test_a_proxy_that_is_not_there_is_named_with_its_variable_without_its_password(
+    secure: Echo, variable: str, value: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mi = session_for(secure.url, environ={**ENVIRON, "HTTPS_PROXY": proxy}, retries=0)
-
-    with caplog.at_level(logging.DEBUG, "gatepass"), pytest.raises(requests.RequestException):
+    mi = _proxied(secure, variable, value)
+    way = f"http://localhost:1 ({variable})"
+    with (
+        caplog.at_level(logging.DEBUG, "gatepass"),
+        pytest.raises(ProxyRefused, match=f"no way through the proxy {re.escape(way)}") as caught,
+    ):
         mi.get("x")
 
+    assert caught.value.exit_code == 5
+    assert f"look at {variable}; NO_PROXY" in caught.value.hint
+    shown = "".join(traceback.format_exception(caught.value)) + repr(pickle.dumps(caught.value))
     lines = [record.getMessage() for record in caplog.records if record.name == "gatepass"]
-    assert [line for line in lines if line.startswith("proxy for ")] == [
-        f"proxy for {secure.url}x: {named}"
-    ]
-    assert not any("canary" in line or "paul" in line for line in lines)
+    assert f"proxy for {secure.url}x: {way}" in lines
+    assert not any(word in shown + "".join(lines) for word in ("canary", "paul", "can%ary"))
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("http://paul:s3#canary@localhost:1", "%23"),
+        ("http://paul:12/canary@localhost:1", "%2F"),
+        ("canary:12?3@localhost:1", "%3F"),
+        ("http://canary:x%0Ay@localhost:1", "control character"),
+        ("http://can%3Aary:x@localhost:1", "colon in the name"),
+        ("http://canary host:1", "blank"),
+        ("http://canary:port", "malformed host or port"),
+        ("http://[::canary", "malformed host or port"),
+        ("http://:3128", "malformed host or port"),
+        ("http://canary:1/?x", "should end before any"),
+        ("ftp://canary:1", "should begin with"),
+        ("socks9://canary:1", "should begin with"),
+    ],
+)
+def test_a_variable_that_names_no_proxy_is_told_and_its_value_never(
+    variable: str, value: str, told: str
+) -> None:
+    with echo() as server:
+        mi = _proxied(server, variable, value, allow_http=True)
+        with pytest.raises(ProxyRefused, match=f"{variable} names no usable proxy") as caught:
+            mi.get("x")
+
+    assert server.seen == []
+    assert (caught.value.exit_code, told in str(caught.value)) == (5, True)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert not any(word in shown for word in ("canary", "paul", "can%", "s3", "x%0A"))
+
+
+@pytest.mark.parametrize("given", [{"http": "http://a b"}, {"all": "x://y"}])
+def test_a_proxy_of_the_caller_is_judged_too(given: dict[str, str]) -> None:
+    with pytest.raises(ProxyRefused, match="proxies= names no usable proxy"):
+        session_for(NOWHERE, "anonymous").get("x", proxies=given)
+
+
+def _socks(server: Echo, way: str, url: str) -> Session:
+    if way == "profile":
+        return session_for(server.url, "anonymous", proxy=url)
+    return session_for(server.url, "anonymous", environ={way: url})
+
+
+@pytest.mark.parametrize("way", ["profile", "ALL_PROXY"])
+@pytest.mark.parametrize("kind", ["socks5", "socks5h"])
+def test_a_socks_proxy_leads_to_the_server(way: str, kind: str) -> None:
+    pytest.importorskip("socks")
+    with echo() as server, socks_proxy() as proxy:
+        assert _socks(server, way, f"{kind}://127.0.0.1:{proxy.port}").get("x").ok
+
+    assert proxy.asked == ["localhost" if kind == "socks5h" else "127.0.0.1"]
+    assert server.paths == ["/mi/x"]
+
+
+@pytest.mark.parametrize("password", ["sesame", "canary"])
+def test_a_socks_proxy_gets_the_login_of_the_profile(password: str) -> None:
+    pytest.importorskip("socks")
+    with echo() as server, socks_proxy(login=("bob", "sesame")) as proxy:
+        url = f"socks5h://127.0.0.1:{proxy.port}"
+        table = {"url": url, "user_name": "bob", "password": ref("env:PROXY")}
+        environ = {"PROXY": password}
+        mi = session_for(server.url, "anonymous", proxy=table, environ=environ, retries=0)
+        if password == "sesame":
+            assert mi.get("x").ok
+            return
+        with pytest.raises(ProxyRefused, match="no way through the proxy socks5h://") as caught:
+            mi.get("x")
+
+    assert server.seen == []
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("way", ["profile", "ALL_PROXY"])
+def test_a_socks_proxy_that_is_not_there_is_told_as_such(way: str) -> None:
+    pytest.importorskip("socks")
+    with echo() as server, pytest.raises(ProxyRefused, match="through the proxy socks5h://"):
+        _socks(server, way, "socks5h://localhost:1").get("x")
+
+
+def test_without_its_package_a_socks_proxy_is_told_what_it_needs() -> None:
+    """In a Python that has no other packages than those that gatepass needs."""
+    script = (
+        "import sys; sys.modules['socks'] = None\n"
+        "from gatepass import Session\n"
+        "result = Session('http://localhost:1', anonymous=True, environ={'ALL_PROXY': "
+        "'socks5h://h:1'}).check()\n"
+        "print(result.exit_code, result.sentence, result.hint)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert "5 ALL_PROXY names a SOCKS proxy, which needs the package PySocks" in done.stdout
+    assert "gatepass[socks]" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -167,7 +280,8 @@ def test_the_proxies_of_this_process_are_used(monkeypatch: pytest.MonkeyPatch) -
     ("name", "value"),
     [
         *((f"{kind}_proxy", "http://lower:1") for kind in ("http", "https", "all")),
-        *((f"{kind}_PROXY", "http://upper:1") for kind in ("HTTPS", "ALL")),
+        *((f"{kind}_PROXY", "http://upper:2") for kind in ("HTTPS", "ALL")),
+        ("http_proxy", ""),
         *((name, "mi.example.com") for name in ("no_proxy", "NO_PROXY")),
         ("REQUEST_METHOD", "GET"),
     ],
@@ -177,17 +291,18 @@ def test_a_change_of_the_variables_counts_for_the_next_request(
 ) -> None:
     """What is remembered is what requests would say now."""
     network, url = Network(os.environ), "http://mi.example.com/x"
-    for each in adapter._PROXY_VARIABLES:
+    for each in VARIABLES:
         monkeypatch.delenv(each, raising=False)
-    none = network.proxies(url)
+    none = network.proxy_for(url)
     monkeypatch.setenv("HTTP_PROXY", "http://upper:1")
-    before = network.proxies(url)
+    before = network.proxy_for(url)
     monkeypatch.setenv(name, value)
-    after = network.proxies(url)
+    after = network.proxy_for(url)
 
-    assert none == {}
-    assert before == {"http": "http://upper:1"}
-    assert after == get_environ_proxies(url) != before
+    assert none is None
+    assert before == NamedProxy("http://upper:1", "HTTP_PROXY")
+    assert after == Network(dict(os.environ)).proxy_for(url)
+    assert (after and after.url) == select_proxy(url, get_environ_proxies(url))
 
 
 def test_the_callers_proxies_come_first() -> None:

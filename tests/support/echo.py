@@ -51,12 +51,14 @@ class Echo:
         url: its address, with the path ``/mi/``.
         seen: what arrived, in order.
         leads: as a proxy, the port of 127.0.0.1 to which a CONNECT leads, by what it asks for.
+        refuses: as a proxy, the answer to each CONNECT in place of a tunnel.
     """
 
     url: str
     answers: Answers
     seen: list[Seen] = field(default_factory=list)
     leads: dict[str, int] = field(default_factory=dict)
+    refuses: Answer | None = None
     lock: Any = field(default_factory=Lock)
     connections: int = 0
 
@@ -160,6 +162,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Be a proxy: pass bytes on in both directions until one side ends."""
         seen = Seen(self.command, self.path, dict(self.headers.items()), b"", 0, "")
         self.echo.seen.append(seen)
+        if self.echo.refuses is not None:
+            self.send_response(self.echo.refuses.status)
+            for name, value in self.echo.refuses.headers:
+                self.send_header(name, value)
+            self.end_headers()
+            self.close_connection = True
+            return
         host, _, port = self.path.rpartition(":")
         if self.path in self.echo.leads:
             host, port = "127.0.0.1", str(self.echo.leads[self.path])
@@ -167,9 +176,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(200)
             self.end_headers()
             self.wfile.flush()
-            back = Thread(target=_pass_on, args=(far, self.connection), daemon=True)
+            back = Thread(target=pass_on, args=(far, self.connection), daemon=True)
             back.start()
-            _pass_on(self.connection, far)
+            pass_on(self.connection, far)
             back.join()
         self.close_connection = True
 
@@ -187,7 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+def pass_on(source: socket.socket, sink: socket.socket) -> None:
+    """Send on what comes, until one side ends."""
     with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)

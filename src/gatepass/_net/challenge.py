@@ -87,6 +87,30 @@ def server_mode(challenges: Iterable[Challenge]) -> str | None:
     return "standalone" if "basic" in schemes else None
 
 
+_WRITTEN: Final = {
+    "basic": "Basic",
+    "bearer": "Bearer",
+    "digest": "Digest",
+    "negotiate": "Negotiate",
+    "ntlm": "NTLM",
+}
+_MOST: Final = 8  # schemes of a hostile server that are repeated
+_LONGEST_NAME: Final = 30  # characters of each
+
+
+def scheme_names(challenges: Iterable[Challenge]) -> str:
+    """Write the schemes that are offered: ``Negotiate, NTLM``."""
+    names = dict.fromkeys(challenge.scheme for challenge in challenges)
+    return ", ".join(_WRITTEN.get(name, name[:_LONGEST_NAME]) for name in [*names][:_MOST])
+
+
+def describe(challenges: Iterable[Challenge]) -> str:
+    """Write what a server offers: ``Negotiate, NTLM (Windows mode)``."""
+    challenges = tuple(challenges)
+    mode = server_mode(challenges)
+    return f"{scheme_names(challenges)} ({mode} mode)" if mode else scheme_names(challenges)
+
+
 class _Reader:
     """Reads one line from left to right."""
 

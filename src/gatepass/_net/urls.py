@@ -77,7 +77,6 @@ def url_problem(url: str) -> str:
         return "holds a character that no URL may hold"
     try:
         parts = urlsplit(url)
-        port = parts.port
     except ValueError:
         return _MALFORMED
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
@@ -86,7 +85,16 @@ def url_problem(url: str) -> str:
         return "holds a user name or password; they belong into auth, as references"
     if "?" in url or "#" in url:
         return "should end before any ? or #"
-    return "" if port != 0 and _PLACE.fullmatch(parts.netloc) else _MALFORMED
+    return _MALFORMED if is_malformed_place(url) else ""
+
+
+def is_malformed_place(url: str) -> bool:
+    """Whether the host or the port of a URL without userinfo is malformed, or missing."""
+    try:
+        parts = urlsplit(url)
+        return not parts.hostname or parts.port == 0 or not _PLACE.fullmatch(parts.netloc)
+    except ValueError:
+        return True
 
 
 _MALFORMED: Final = "is not a URL: its host or port is malformed"

@@ -3,13 +3,12 @@
 import os
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from threading import RLock
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # not in typeshed
+from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest, Response
@@ -19,10 +18,26 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.poolmanager import proxy_from_url
 
-from gatepass._net.proxy import Proxy
+from gatepass._net.proxy import (
+    VARIABLES,
+    NamedProxy,
+    Proxy,
+    encoded,
+    is_socks,
+    make_socks_manager,
+    proxy_of_variables,
+    split_login,
+)
 from gatepass._net.tls import ClientCertificate, TlsContexts
-from gatepass._net.urls import is_loopback, origin_of, without_userinfo
-from gatepass._session.exceptions import proxy_login_required, proxy_name, translate_error
+from gatepass._net.urls import is_loopback, origin_of
+from gatepass._session.exceptions import (
+    ProxyRefused,
+    TunnelRefused,
+    check_proxy,
+    find_refused_tunnel,
+    proxy_login_required,
+    translate_error,
+)
 from gatepass._session.retries import RetryState, UnrepeatablePool, can_rewind, make_retries
 from gatepass._system import log
 from gatepass.auth._handshake import refuse_new_connection
@@ -31,11 +46,6 @@ from gatepass.secrets import Secret
 
 _PROXY_ASKS: Final = 407
 _CONNECTIONS: Final = 32  # kept open per server; a connection-bound login is lost with its one
-# All that requests looks at for http and https; a CGI program must not trust HTTP_PROXY.
-_PROXY_VARIABLES: Final = (
-    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ class Network:
         trust: a PEM file or folder of authorities; None is the system's store.
         verify: false accepts any certificate.
         proxy: the profile's proxy; None follows the environment.
-        proxy_header: the Proxy-Authorization header for the profile's proxy; None sends none.
+        proxy_login: user name and password for the profile's proxy; None sends none.
         direct_to_loopback: whether plain http to loopback ignores the environment's proxies.
         above: the table of its keys ``tls`` and ``proxy``, for messages: empty or ``auth.``.
     """
@@ -60,68 +70,48 @@ class Network:
     trust: str | None = None
     verify: bool = True
     proxy: Proxy | None = None
-    proxy_header: Secret | None = None
+    proxy_login: tuple[Secret, Secret] | None = None
     direct_to_loopback: bool = False
     above: str = ""
 
-    def proxies(self, url: str) -> dict[str, str]:
-        """Return the proxies for a URL in the form of requests."""
-        if self.proxy is None:
-            if self.direct_to_loopback and _is_http_on_loopback(url):
-                return {}
-            return _proxies_of_environ(url, self.environ)
-        return {} if self.proxy.url == "none" else {"all": self.proxy.url}
+    def proxy_for(self, url: str) -> NamedProxy | None:
+        """Return the proxy that leads to a URL; None for none."""
+        if self.proxy is not None:
+            name = f"{self.above}proxy of the profile"
+            return None if self.proxy.url == "none" else NamedProxy(self.proxy.url, name)
+        if self.direct_to_loopback and _is_http_on_loopback(url):
+            return None
+        if self.environ is os.environ and sys.platform in {"win32", "darwin"}:
+            return _proxy_of_system(url, self.environ)
+        return proxy_of_variables(url, self.environ)
 
-    def split_proxy(self, url: str) -> tuple[str, dict[str, str]]:
-        """Split a proxy's URL into the URL without credentials and the headers that carry them.
+    def split_proxy(self, url: str) -> tuple[str, tuple[str, str] | None]:
+        """Split a proxy's URL into the URL without a login, and user name and password for it.
 
         urllib3 repeats a proxy's URL in its errors, so none with a password may reach it.
-
-        Raises:
-            GatepassError: name and password cannot be sent by HTTP Basic.
         """
-        parts = urlsplit(url)
-        bare = without_userinfo(url)
-        if "@" in parts.netloc:
-            header = basic_header(unquote(parts.username or ""), unquote(parts.password or ""))
-        elif self.proxy and self.proxy_header and origin_of(self.proxy.url) == origin_of(bare):
-            header = self.proxy_header.reveal()
-        else:
-            return bare, {}
-        return bare, {"Proxy-Authorization": header}
+        bare, login = split_login(url)
+        if (
+            login is None
+            and self.proxy
+            and self.proxy_login
+            and origin_of(self.proxy.url) == origin_of(bare)
+        ):
+            name, password = self.proxy_login
+            return bare, (name.reveal(), password.reveal())
+        return bare, login
 
     def plain_session(self) -> requests.Session:
         """Return a session without credentials that reaches all servers by these settings."""
         return PlainSession("", self, self)
 
 
-def _proxies_of_environ(url: str, environ: Mapping[str, str]) -> dict[str, str]:
-    if environ is os.environ:
-        if sys.platform in {"win32", "darwin"}:
-            # Also asks the registry or the system configuration, which may change.
-            return get_environ_proxies(url)
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        return _proxies_for(origin, tuple(map(environ.get, _PROXY_VARIABLES))).copy()
-
-    def variable(name: str) -> str:
-        return environ.get(f"{name}_proxy") or environ.get(f"{name.upper()}_PROXY") or ""
-
-    found = {name: variable(name) for name in ("http", "https", "all")}
-    server = urlsplit(url).netloc.rpartition("@")[2]
-    if proxy_bypass_environment(server, {"no": variable("no")}):
-        return {}
-    return {name: proxy for name, proxy in found.items() if proxy}
-
-
-@lru_cache(maxsize=16)
-def _proxies_for(origin: str, _variables: tuple[str | None, ...]) -> dict[str, str]:
-    """Ask requests for the proxies, once for each state of the variables.
-
-    requests reads all variables of the process, twice for each request, which takes longer than all
-    that a session adds to a request.
-    """
-    return get_environ_proxies(origin)
+def _proxy_of_system(url: str, environ: Mapping[str, str]) -> NamedProxy | None:
+    """Return the proxy of the variables or, where they name none, of the system's settings."""
+    if any(environ.get(name) for name in VARIABLES if "no_" not in name.lower()):
+        return proxy_of_variables(url, environ)
+    found = select_proxy(url, get_environ_proxies(url))
+    return NamedProxy(found, "the system's settings") if found else None
 
 
 def _is_http_on_loopback(url: str) -> bool:
@@ -152,6 +142,16 @@ class _SilentConnection:
             f" for {tunnel}" * bool(tunnel),
         )
 
+    def _tunnel(self) -> None:
+        """Ask the proxy for a tunnel; keep the headers of its refusal."""
+        try:
+            super()._tunnel()  # type: ignore[misc]  # http.client's
+        except OSError as error:
+            if str(_PROXY_ASKS) in str(error):
+                headers = getattr(self, "_raw_proxy_headers", None) or ()  # from Python 3.12 on
+                raise TunnelRefused(str(error), dict(_split_lines(headers))) from None
+            raise
+
     def send(self, data: Any) -> None:
         """Send bytes or a stream."""
         level, self.debuglevel = self.debuglevel, 0
@@ -159,6 +159,13 @@ class _SilentConnection:
             super().send(data)  # type: ignore[misc]  # http.client's
         finally:
             self.debuglevel = level
+
+
+def _split_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            yield name.strip().title(), value.strip()
 
 
 class _HttpConnection(_SilentConnection, HTTPConnection):
@@ -178,6 +185,20 @@ class _HttpsPool(HTTPSConnectionPool):
 
 
 _POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
+_NONE_GIVEN: Final = "not given"
+
+
+@cache
+def _socks_pools() -> dict[str, type[HTTPConnectionPool]]:
+    """Return the kinds of pools behind a SOCKS proxy; needs PySocks."""
+    from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection
+
+    plain = type("_SocksConnection", (_SilentConnection, SOCKSConnection), {})
+    secure = type("_SocksHttpsConnection", (_SilentConnection, SOCKSHTTPSConnection), {})
+    return {
+        "http": type("_SocksPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("_SocksHttpsPool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+    }
 
 
 class Transport(HTTPAdapter):
@@ -237,22 +258,40 @@ class Transport(HTTPAdapter):
             Unreachable: and its kinds.
             ProfileError: a certificate file cannot be used.
         """
-        route = {**self._network.proxies(request.url or ""), **(proxies or {})}
-        proxy = (select_proxy(request.url or "", route) if route else None) or ""
-        if proxy:
-            log.debug("proxy for %s: %s", request.url, proxy_name(proxy))
+        proxy = self._proxy_for(request.url or "", proxies)
+        if proxy is not None:
+            log.debug("proxy for %s: %s", request.url, proxy)
+            check_proxy(proxy, request)
         timeout = self._network.timeout if timeout is None else timeout
         failure: requests.RequestException
         try:
+            route = {"all": encoded(proxy.url)} if proxy else {}
             response = super().send(request, stream, timeout, verify, cert, route)
         except requests.RequestException as error:
-            failure = translate_error(error, request, proxy=proxy, above=self._network.above)
+            tunnel = find_refused_tunnel(error) if proxy else None
+            if proxy and tunnel is not None:
+                failure = self._login_required(proxy, request, tunnel)
+            else:
+                failure = translate_error(error, request, proxy, self._network.above)
         else:
-            if response.status_code != _PROXY_ASKS or not proxy:
+            if response.status_code != _PROXY_ASKS or proxy is None:
                 return response
             response.close()
-            failure = proxy_login_required(proxy, request, self._network.above)
+            failure = self._login_required(proxy, request, response.headers)
         raise failure  # outside of the handler: the original may hold credentials
+
+    def _proxy_for(self, url: str, given: Mapping[str, str] | None) -> NamedProxy | None:
+        """Return the caller's proxy for a URL, also None; else that of the network."""
+        if given and (found := select_proxy(url, {"all": _NONE_GIVEN, **given})) != _NONE_GIVEN:
+            return NamedProxy(found, "proxies=") if found else None
+        return self._network.proxy_for(url)
+
+    def _login_required(
+        self, proxy: NamedProxy, request: PreparedRequest, headers: Mapping[str, str]
+    ) -> ProxyRefused:
+        _, login = self._network.split_proxy(proxy.url)
+        user = login[0] if login else ""
+        return proxy_login_required(proxy, request, self._network.above, user, headers)
 
     def retry_state(self, request: PreparedRequest) -> RetryState:
         """Return what counts the attempts of a request."""
@@ -291,23 +330,26 @@ class Transport(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Return the pools behind a proxy; its credentials go to it alone."""
-        if proxy.lower().startswith("socks"):
-            return super().proxy_manager_for(proxy, **kwargs)
         manager = self.proxy_manager.get(proxy)
         if manager is None:
-            bare, headers = self._network.split_proxy(proxy)
-            tls = None
-            if bare.lower().startswith("https"):
-                tls = self._contexts.get(self._network.verify)
-            manager = self.proxy_manager[proxy] = proxy_from_url(
-                bare,
-                proxy_headers=headers,
-                proxy_ssl_context=tls,
-                maxsize=self._connections,
-                **kwargs,
-            )
-            manager.pool_classes_by_scheme = _POOLS
+            bare, login = self._network.split_proxy(proxy)
+            if is_socks(proxy):
+                manager = make_socks_manager(bare, login, maxsize=self._connections, **kwargs)
+                manager.pool_classes_by_scheme = _socks_pools()
+            else:
+                manager = self._make_http_manager(bare, login, kwargs)
+                manager.pool_classes_by_scheme = _POOLS
+            self.proxy_manager[proxy] = manager
         return manager
+
+    def _make_http_manager(
+        self, url: str, login: tuple[str, str] | None, kwargs: dict[str, Any]
+    ) -> Any:
+        header = {"Proxy-Authorization": basic_header(*login)} if login else {}
+        tls = self._contexts.get(self._network.verify) if url.startswith("https") else None
+        return proxy_from_url(
+            url, proxy_headers=header, proxy_ssl_context=tls, maxsize=self._connections, **kwargs
+        )
 
 
 class _VerifyingByNetwork(Transport):

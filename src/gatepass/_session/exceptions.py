@@ -6,7 +6,7 @@ nor in ``request``.
 """
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.client import HTTPException
 from socket import gaierror
 from typing import Any, Final, Self
@@ -15,9 +15,22 @@ from urllib.parse import urlsplit
 import requests
 from requests import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import NameResolutionError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
 
+from gatepass._net.challenge import parse, scheme_names
+from gatepass._net.proxy import (
+    VARIABLES,
+    NamedProxy,
+    complaint_about,
+    is_socks,
+)
 from gatepass._net.urls import origin_of, without_userinfo
+from gatepass._system.text import printable
 from gatepass.errors import GatepassError, portable
 from gatepass.secrets import may_be_secret
 
@@ -148,14 +161,17 @@ def body_consumed(request: PreparedRequest) -> GatepassError:
 
 
 def translate_error(
-    error: requests.RequestException, request: Any, proxy: str = "", above: str = ""
+    error: requests.RequestException,
+    request: Any,
+    proxy: NamedProxy | None = None,
+    above: str = "",
 ) -> requests.RequestException:
     """Return our error for one of requests; the same one where it is not of the connection.
 
     Args:
         error: the original. It may hold credentials, so raise ours outside of its handler.
         request: the request that failed.
-        proxy: the URL of the proxy in use; empty when there is none.
+        proxy: the proxy in use.
         above: the table of ``tls`` and ``proxy`` that hints name: empty or ``auth.``.
     """
     is_of_connection = isinstance(error, requests.ConnectionError | requests.Timeout)
@@ -163,7 +179,9 @@ def translate_error(
         return error
     origin = origin_of(request.url)
     chain = list(_causes(error))
-    if isinstance(error, requests.exceptions.ProxyError):
+    # urllib3 does not tell apart whether a SOCKS proxy is not there or does not let through.
+    of_proxy = isinstance(error, requests.exceptions.ProxyError)
+    if proxy is not None and (of_proxy or (is_socks(proxy.url) and not _is_of_server(error))):
         return _proxy_failed(proxy, chain, request, above)
     if isinstance(error, requests.exceptions.SSLError):
         cause, hint = _tls_cause(chain, above)
@@ -172,6 +190,13 @@ def translate_error(
         return _timed_out(error, origin, request)
     cause, hint = _connection_cause(chain, request.url)
     return Unreachable(f"no answer from {origin}: {cause}", hint=hint, request=request)
+
+
+def _is_of_server(error: requests.RequestException) -> bool:
+    """Whether a failure came after the connection through a SOCKS proxy was there."""
+    kinds = requests.exceptions.SSLError | requests.ReadTimeout
+    connecting = _first(list(_causes(error)), NewConnectionError | ConnectTimeoutError)
+    return isinstance(error, kinds) or connecting is None
 
 
 def _timed_out(error: Exception, origin: str, request: PreparedRequest) -> TimedOut:
@@ -188,43 +213,94 @@ def _timed_out(error: Exception, origin: str, request: PreparedRequest) -> Timed
     )
 
 
+def check_proxy(proxy: NamedProxy, request: PreparedRequest | None) -> None:
+    """Refuse a proxy whose URL cannot be used.
+
+    Raises:
+        ProxyRefused: it is malformed, or needs a package that is not there. Never repeats it.
+    """
+    complaint = complaint_about(proxy)
+    if complaint is not None:
+        message, hint = complaint
+        raise ProxyRefused(f"{proxy.named_by} {message}", hint=hint, request=request)
+
+
+_NO_PROXY: Final = "NO_PROXY names the hosts that are reached without it"
+
+
+def _other_way(proxy: NamedProxy, above: str) -> str:
+    """Say how to go another way, by who named this one."""
+    without = f'{above}proxy = "none"   in the profile goes without one'
+    if proxy.named_by in VARIABLES:
+        return f"look at {proxy.named_by}; {_NO_PROXY}, and   {without}"
+    return f"look at {proxy.named_by};   {without}"
+
+
 def proxy_login_required(
-    proxy: str, request: PreparedRequest | None, above: str = ""
+    proxy: NamedProxy,
+    request: PreparedRequest | None,
+    above: str = "",
+    user: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> ProxyRefused:
-    """Return the error for a proxy that asks for a login."""
+    """Return the error for a proxy that asks for a login.
+
+    Args:
+        proxy: the proxy.
+        request: the request that it did not let through.
+        above: the table of ``proxy``: empty or ``auth.``.
+        user: whose login it got; empty where none was sent.
+        headers: of its answer, where they are known.
+    """
+    offered = scheme_names(parse((headers or {}).get("Proxy-Authenticate", "")))
+    if offered and "Basic" not in offered.split(", "):
+        return ProxyRefused(
+            f"the proxy {proxy} asks for a login by {offered} (407), which gatepass cannot send",
+            hint="let a program on this computer log on at the proxy and name that one, or ask "
+            f"the proxy's administrator for HTTP Basic;   {_other_way(proxy, above)}",
+            request=request,
+        )
+    if user:
+        return ProxyRefused(
+            f"the proxy {proxy} refused the login of {printable(user)} (407)",
+            hint=f"check user name and password, and whether the account is locked: "
+            f"{_other_way(proxy, above)}",
+            request=request,
+        )
+    place = f'   {above}proxy = {{ url = "...", user_name = "...", password = "keyring:" }}   '
     return ProxyRefused(
-        f"the proxy {proxy_name(proxy)} asks for a login (407)",
-        hint=f'write   {above}proxy = {{ url = "...", user_name = "...", password = "keyring:" }}'
-        f'   into the profile, or   {above}proxy = "none"   where '
-        f"{'the provider' if above else 'the server'} is reached without one",
+        f"the proxy {proxy} asks for a login (407)",
+        hint=f"write{place}into the profile;   {_other_way(proxy, above)}",
         request=request,
     )
+
+
+class TunnelRefused(OSError):
+    """A proxy wants a login before it opens a tunnel.
+
+    Attributes:
+        headers: of its answer; empty before Python 3.12.
+    """
+
+    def __init__(self, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.headers = headers
+
+
+def find_refused_tunnel(error: BaseException) -> Mapping[str, str] | None:
+    """Return the headers with which a proxy asked for a login; None where it did not."""
+    found = _first(list(_causes(error)), TunnelRefused)
+    return None if found is None else found.headers
 
 
 def _proxy_failed(
-    proxy: str, chain: list[BaseException], request: PreparedRequest, above: str
+    proxy: NamedProxy, chain: list[BaseException], request: PreparedRequest, above: str
 ) -> ProxyRefused:
-    cause = _reason(chain)
-    if "407" in cause:
-        return proxy_login_required(proxy, request, above)
     return ProxyRefused(
-        f"no way through the proxy {proxy_name(proxy)}: {cause}",
-        hint=f"look at {above}proxy in the profile, HTTPS_PROXY and NO_PROXY;   "
-        f'{above}proxy = "none"   goes without one',
+        f"no way through the proxy {proxy}: {_reason(chain)}",
+        hint=_other_way(proxy, above),
         request=request,
     )
-
-
-def proxy_name(proxy: str) -> str:
-    """Return the proxy's origin, for messages and the log: its variable may hold credentials."""
-    url = proxy if "://" in proxy else f"http://{proxy}"
-    try:
-        origin = origin_of(url)
-    except ValueError:
-        return "of the environment"
-    # A "/", "?" or "#" in a password ends the host too early, and makes the user its name.
-    cut_too_early = "@" in url and "@" not in urlsplit(url).netloc
-    return "of the environment" if cut_too_early else origin
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -246,7 +322,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         inner = next((each for each in wrapped if isinstance(each, BaseException)), None)
 
 
-def _first(chain: list[BaseException], kind: type[BaseException]) -> Any:
+def _first(chain: list[BaseException], kind: Any) -> Any:
     return next((each for each in chain if isinstance(each, kind)), None)
 
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from gatepass._config.profile import Profile
-from gatepass._net.proxy import Proxy
+from gatepass._net.proxy import Proxy, is_socks
 from gatepass._net.tls import ClientCertificate, TlsSettings, authorities_of
 from gatepass._net.urls import origin_of
 from gatepass._session.adapter import Network
@@ -15,7 +15,6 @@ from gatepass._system.text import printable
 from gatepass.auth import sends_credentials, value_of
 from gatepass.auth._password import basic_header
 from gatepass.errors import GatepassWarning
-from gatepass.secrets import Secret
 
 
 def network_of(
@@ -56,13 +55,14 @@ def _network(
     run: RunContext,
     secrets: ResolvedSecrets,
 ) -> tuple[Network, ClientCertificate | None]:
-    header = None
+    login = None
     if proxy is not None:
         fields = {"user_name": proxy.user_name, "password": proxy.password}
         found = secrets.collect(f"{above}proxy.", fields)
         if len(found) == len(fields):
-            pair = (found["user_name"].reveal(), found["password"].reveal())
-            header = Secret(basic_header(*pair))
+            login = (found["user_name"], found["password"])
+            if not is_socks(proxy.url):  # a name or password that cannot be sent shows now
+                basic_header(*(each.reveal() for each in login))
     key = secrets.collect(f"{above}tls.", {"client_key_password": tls.client_key_password})
     certificate = None
     if tls.client_cert:
@@ -75,7 +75,7 @@ def _network(
         trust=authorities_of(tls.ca_file, run.environ),
         verify=tls.verify,
         proxy=proxy,
-        proxy_header=header,
+        proxy_login=login,
         above=above,
     )
     return network, certificate

@@ -1,33 +1,23 @@
 """Explains a refused login from what the server offers."""
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from requests import Response
 
 from gatepass._config.profile import Profile
-from gatepass._net.challenge import Challenge, challenges_of, server_mode
+from gatepass._net.challenge import Challenge, challenges_of, describe
 from gatepass._net.urls import origin_of
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._system import plugins
 from gatepass.auth import answers_of, sends_credentials
 
-_WRITTEN: Final = {
-    "basic": "Basic",
-    "bearer": "Bearer",
-    "digest": "Digest",
-    "negotiate": "Negotiate",
-    "ntlm": "NTLM",
-}
 _STATES: Final = re.compile(
     r"\b(?:account|password|user)\s+(?:is\s+|has\s+been\s+|has\s+|was\s+)?"
     r"(?:temporarily\s+)?(?:locked(?:\s+out)?|expired|disabled|suspended)\b",
     re.IGNORECASE,
 )
 _MOST_OF_A_PAGE: Final = 20_000  # characters
-_MOST: Final = 8  # schemes of a hostile server that are repeated
-_LONGEST: Final = 30  # characters of each
 
 
 def explain_refusal(
@@ -155,15 +145,6 @@ def _account_state(response: Response) -> str:
     """
     found = _STATES.findall(response.text[:_MOST_OF_A_PAGE])
     return ", ".join(dict.fromkeys(" ".join(each.lower().split()) for each in found))
-
-
-def describe(challenges: Iterable[Challenge]) -> str:
-    """Write what a server offers: ``Negotiate, NTLM (Windows mode)``."""
-    challenges = tuple(challenges)
-    names = dict.fromkeys(challenge.scheme for challenge in challenges)
-    text = ", ".join(_WRITTEN.get(name, name[:_LONGEST]) for name in [*names][:_MOST])
-    mode = server_mode(challenges)
-    return f"{text} ({mode} mode)" if mode else text
 
 
 def _advice(names: set[str]) -> str:

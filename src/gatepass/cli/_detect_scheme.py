@@ -7,13 +7,12 @@ from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from gatepass._net.challenge import Challenge, challenges_of, server_mode
+from gatepass._net.challenge import Challenge, challenges_of, describe
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.errors import GatepassError
 
 _REFUSED: Final = 401
-_MOST_NAMES: Final = 8
 _SECONDS: Final = (10, 20)  # to connect, and for the answer
 # What a challenge of the scheme Bearer tells where a login is: Granta's, and RFC 9728's.
 _LEADS_TO_A_LOGIN: Final = frozenset({"authority", "resource_metadata"})
@@ -97,11 +96,8 @@ def judged(status: int, challenges: Sequence[Challenge], target: str, *, tickets
 
 
 def _of_challenges(challenges: Sequence[Challenge], *, tickets: bool) -> Learnt:
-    names = list(dict.fromkeys(challenge.scheme for challenge in challenges))
-    mode = server_mode(challenges)
-    shown = ", ".join(_SHOWN.get(name, name) for name in names[:_MOST_NAMES])
-    saw = f"it answers 401 and offers {shown}{f' ({mode} mode)' if mode else ''}"
-    passwords = bool({"ntlm", "basic"} & set(names))
+    names = {challenge.scheme for challenge in challenges}
+    passwords = bool({"ntlm", "basic"} & names)
     leads = any(
         challenge.scheme == "bearer" and _LEADS_TO_A_LOGIN & set(challenge.params)
         for challenge in challenges
@@ -113,7 +109,5 @@ def _of_challenges(challenges: Sequence[Challenge], *, tickets: bool) -> Learnt:
         ("oidc", leads),
         ("bearer", "bearer" in names),
     )
+    saw = f"it answers 401 and offers {describe(challenges)}"
     return Learnt(saw, tuple(scheme for scheme, fits in fitting if fits))
-
-
-_SHOWN: Final = {"negotiate": "Negotiate", "ntlm": "NTLM", "basic": "Basic", "bearer": "Bearer"}

@@ -10,7 +10,6 @@ from functools import cached_property, partial
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from gatepass import _version
 from gatepass._config import validate
@@ -21,6 +20,7 @@ from gatepass._config.locations import NO_HOME
 from gatepass._config.permissions import unsafe_permissions
 from gatepass._config.profile import MachineSettings, Profile, references
 from gatepass._config.redis_vault import RedisVault
+from gatepass._net.proxy import NamedProxy, complaint_about, split_login
 from gatepass._net.tls import TlsContexts, authorities_of
 from gatepass._system import plugins
 from gatepass._system.findings import Finding, Verdict
@@ -304,25 +304,14 @@ def proxies(machine: Machine) -> Iterator[Seen]:
         if name.lower() == "no_proxy":
             yield Seen("info", name, "set", f": {value}")
             continue
-        scheme, colon, rest = value.rpartition("://")
-        bare = scheme + colon + rest.rpartition("@")[2]
-        message = "set, with a login" if bare != value else "set"
-        if _is_address(bare):
-            yield Seen("info", name, message, f": {bare}")
-        else:
-            hint = "it should be http://HOST:PORT"
-            yield Seen("problem", name, f"{message}; this is no address", f": {bare}", hint)
+        complaint = complaint_about(NamedProxy(value, name))
+        if complaint is not None:
+            yield Seen("problem", name, complaint[0], hint=complaint[1])
+            continue
+        bare, login = split_login(value)
+        yield Seen("info", name, "set, with a login" if login else "set", f": {bare}")
     if not found:
         yield Seen("ok", "proxy", "no variable names one")
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        _ = parts.port
-    except ValueError:
-        return False
-    return bool(parts.hostname)
 
 
 # ---------------------------------------------------------------- files
