@@ -331,14 +331,14 @@ from gatepass.auth._oidc.refresh_request import RefreshContext
 from gatepass._vault.redis_client import Server
 from gatepass._vault.redis_store import RedisStore
 from gatepass._vault.key import referenced_key
-from gatepass._vault.records import Identity
+from gatepass._vault.records import Client, Identity
 from gatepass._vault.vault import Vault
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 port, origin, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 store = RedisStore(Server("127.0.0.1", port, 0), margin=0.5)
 vault = Vault(store, referenced_key("file:key", lambda: Secret(open(key).read().strip())))
-request = RefreshContext(requests.Session(), None, time.time, "", seconds=1.0, settle=0.1)
+request = RefreshContext(requests.Session(), Client(""), time.time, "", seconds=1.0, settle=0.1)
 token = None
 while True:
     try:

@@ -13,7 +13,7 @@ import requests
 
 from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc import token_response
-from gatepass.auth._oidc.http import request_token
+from gatepass.auth._oidc.client_auth import request_token
 from tests.support.echo import Answer, Echo, Seen, echo
 
 NOW = 1_800_000_000.0

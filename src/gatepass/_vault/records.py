@@ -1,6 +1,6 @@
 """What the vault stores, and the other values that the modules of the OIDC scheme share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gatepass.secrets import Secret
@@ -67,6 +67,11 @@ class Client:
         audience: which API the token is for; None when the provider knows.
         redirect_uri: a fixed loopback address; None for any free port.
         extra_params: further parameters of the authorization request.
+        token_params: further parameters of each token request.
+        auth: ``basic`` or ``post``: how the secret is sent; None where that is found out.
+        assertion: returns a token that is sent instead of a secret (RFC 7523).
+        taken: for each token endpoint, the proof that was taken there last; written to, so that no
+            later request begins with a refusal.
     """
 
     client_id: str
@@ -75,6 +80,10 @@ class Client:
     audience: str | None = None
     redirect_uri: str | None = None
     extra_params: Mapping[str, str] = field(default_factory=dict)
+    token_params: Mapping[str, str] = field(default_factory=dict)
+    auth: str | None = None
+    assertion: Callable[[Provider], Secret] | None = None
+    taken: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from gatepass._system.terminal import Terminal
 from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc import authcode
 from gatepass.auth._oidc.redirect_page import page
+from gatepass.auth._oidc.token_response import Denied
 from gatepass.errors import GatepassError, LoginRequired
 from gatepass.secrets import Secret
 from tests.support import raw
@@ -219,9 +220,26 @@ def test_a_refusal_is_told_in_the_providers_words_without_its_tricks() -> None:
     assert "(access_denied: [2JNo xxx" in caught.value.message
     assert caught.value.message.isprintable()
     assert len(caught.value.message) < 400
-    assert caught.value.hint == "gatepass login prod"
+    assert caught.value.hint.endswith("\ngatepass login prod")
     assert person.page().content == page("failed").body
     assert provider.posted == []
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        ("invalid_scope", "check scopes"),
+        ("unauthorized_client", "flow"),
+        ("unsupported_response_type", "flow"),
+        ("invalid_request", "redirect_uri"),
+    ],
+)
+def test_a_refusal_of_the_client_does_not_send_a_person_in_a_circle(error: str, hint: str) -> None:
+    says = {"code": None, "error": error}
+    with small_provider(says=says) as provider, pytest.raises(Denied, match=error) as caught:
+        log_in(provider, Person())
+    assert hint in caught.value.hint
+    assert "gatepass login" not in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -257,9 +275,10 @@ def test_a_code_for_another_verifier_is_refused_and_the_page_says_so() -> None:
     person = Person()
     with (
         small_provider(says={"code": "stolen"}) as provider,
-        pytest.raises(GatepassError, match="invalid_grant") as caught,
+        pytest.raises(LoginRequired, match="code of this login .*invalid_grant") as caught,
     ):
         log_in(provider, person)
+    assert "gatepass login prod\nif this comes again" in caught.value.hint
     assert person.page().content == page("failed").body
     printed = "".join(format_exception(caught.value))
     for secret in (provider.posted[0]["code_verifier"], "stolen"):

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from gatepass._system.terminal import Terminal
 from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc import device, token_response
+from gatepass.auth._oidc.client_auth import request_token
 from gatepass.auth._oidc.device import Clock
 from gatepass.auth._oidc.http import (
     InvalidResponse,
     NoResponse,
     NotSent,
     ResponseLost,
-    client_authentication,
-    post_form,
 )
 from gatepass.errors import GatepassError, LoginRequired
 from gatepass.secrets import Secret
@@ -131,10 +130,10 @@ def over_http(
     provider: SmallProvider, client: Client, written: list[str], time: Time | None = None
 ) -> Tokens:
     def ask(fields: Mapping[str, str]) -> Mapping[str, Any]:
-        own, auth = client_authentication(provider.metadata, client)
         with session() as http:
-            endpoint = provider.metadata.device_authorization_endpoint or ""
-            response = post_form(http, endpoint, {**fields, **own}, auth=auth)
+            response = request_token(
+                http, provider.metadata, client, fields, endpoint="device_authorization_endpoint"
+            )
         return token_response.parse_document(response, clock=lambda: NOW)
 
     return device.log_in(

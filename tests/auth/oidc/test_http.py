@@ -1,10 +1,10 @@
 """Talking to an identity provider: what may be sent where, and how long and how much is read."""
 
-import base64
 import gzip
 import socket
 import time
 import traceback
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +15,6 @@ import pytest
 import requests
 
 from gatepass._session.adapter import Network
-from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc.http import (
     MAX_BYTES,
     Deadline,
@@ -24,12 +23,10 @@ from gatepass.auth._oidc.http import (
     NotSent,
     ResponseLost,
     _CancellableBody,
-    client_authentication,
     get_json,
     post_form,
-    request_token,
 )
-from gatepass.errors import GatepassError
+from gatepass.auth._oidc.token_response import parse_tokens
 from gatepass.secrets import Secret
 from tests.net.test_tls import server_side
 from tests.support.echo import Answer, Seen, echo
@@ -129,7 +126,7 @@ def test_a_form_arrives_as_it_is_and_the_answer_comes_back_whatever_it_is(
             "scope": ["a b&c"],
         }
         assert (response.status, response.headers["x-odd"], response.body) == (418, "1", b"\xff")
-        assert not response.used_basic
+        assert response.url == server.url
 
 
 def test_no_login_of_the_machine_is_added(tmp_path: Path) -> None:
@@ -142,48 +139,6 @@ def test_no_login_of_the_machine_is_added(tmp_path: Path) -> None:
         post_form(http, server.url, FORM)
 
         assert server.authorizations[1:] == [None, None]
-
-
-def test_basic_is_encoded_as_a_form_first() -> None:
-    with echo() as server:
-        response = post_form(ours(), server.url, FORM, auth=("a b:c", Secret("p+%:ü/~")))
-
-        assert response.used_basic
-        scheme, _, data = (server.seen[0].authorization or "").partition(" ")
-        assert (scheme, base64.b64decode(data)) == ("Basic", b"a+b%3Ac:p%2B%25%3A%C3%BC%2F~")
-
-
-@pytest.mark.parametrize(
-    ("secret", "methods", "fields", "basic"),
-    [
-        (None, ("client_secret_basic",), {"client_id": "us"}, False),
-        ("s", ("client_secret_post", "client_secret_basic"), {}, True),
-        ("s", (), {}, True),
-        ("s", ("client_secret_post",), {"client_id": "us", "client_secret": "s"}, False),
-    ],
-)
-def test_a_client_proves_itself_in_the_way_that_the_provider_takes(
-    secret: str | None, methods: tuple[str, ...], fields: dict[str, str], basic: bool
-) -> None:
-    with echo() as server:
-        provider = Provider(server.root, f"{server.root}/token", auth_methods=methods)
-        client = Client("us", Secret(secret) if secret else None)
-
-        request_token(ours(), provider, client, {"grant_type": "x"})
-
-        (seen,) = server.seen
-        wanted = {"grant_type": "x", **fields}
-        assert parse_qs(seen.body.decode()) == {name: [text] for name, text in wanted.items()}
-        assert seen.authorization == ("Basic dXM6cw==" if basic else None)
-
-
-def test_a_provider_that_takes_no_secret_is_explained_without_it() -> None:
-    provider = Provider("https://idp", "https://idp/t", auth_methods=("private_key_jwt",))
-
-    with pytest.raises(GatepassError, match="private_key_jwt") as caught:
-        client_authentication(provider, Client("us", Secret(CANARY)))
-
-    assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
@@ -331,14 +286,14 @@ def test_a_packed_document_is_read() -> None:
 
 @pytest.mark.parametrize("http", SESSIONS)
 def test_no_failure_holds_what_was_sent(http: Callable[[], requests.Session]) -> None:
-    auth = ("us", Secret("canary-secret"))
+    auth = Secret("Basic " + b64encode(b"us:canary-secret").decode())
     with raw_server(hangs_up) as url, echo() as server:
         for where in (url, f"http://localhost:{free_port()}/"):
             with pytest.raises(NoResponse) as caught:
-                post_form(http(), where, FORM, auth=auth)
+                post_form(http(), where, FORM, authorization=auth)
             assert "canary" not in "".join(traceback.format_exception(caught.value))
             assert caught.value.__context__ is None
-        response = post_form(http(), server.url, FORM, auth=auth)
+        response = post_form(http(), server.url, FORM, authorization=auth)
 
     assert "canary" not in repr(response)
     echoed = f"bad token {CANARY}, secret canary-secret, begins {CANARY[:12]}; client us\x1b[31m"
@@ -350,9 +305,14 @@ def test_no_failure_holds_what_was_sent(http: Callable[[], requests.Session]) ->
 
 def test_a_web_page_is_called_by_its_name() -> None:
     page = Answer(headers=[("Content-Type", "text/html; charset=x")], body=b"<p>log in</p>")
-    wrong = pytest.raises(InvalidResponse, match=r"status 200 \(text/html\), and .* is not JSON")
-    with echo(lambda _: page) as server, wrong:
-        get_json(ours(), server.url)
+    wrong = r"/mi/ answered with status 200 \(text/html\), and .* is not JSON"
+    with echo(lambda _: page) as server:
+        with pytest.raises(InvalidResponse, match=wrong) as caught:
+            get_json(ours(), server.url)
+        assert "a network that wants a login" in caught.value.hint
+        with pytest.raises(InvalidResponse, match=wrong) as caught:
+            parse_tokens(post_form(ours(), server.url, FORM), clock=time.time)
+        assert "a network that wants a login" in caught.value.hint
 
 
 @pytest.mark.parametrize("status", [201, 204, 401, 404, 503])

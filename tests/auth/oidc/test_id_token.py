@@ -180,8 +180,9 @@ def test_the_public_key_does_not_serve_as_a_shared_one() -> None:
         token = signed(key=oct_key, header={"alg": name, "kid": "rsa"})
         both = {"keys": [*public(RSA)["keys"], oct_key.as_dict()]}
         wrong = pytest.raises(InvalidIdToken, match=f'"{name}", which is not accepted')
-        with idp(both, algorithms=(name, "RS256", "none")) as running, wrong:
+        with idp(both, algorithms=(name, "RS256", "none")) as running, wrong as caught:
             running.check(token)
+        assert "RS256" in caught.value.hint
 
 
 def test_an_algorithm_that_the_provider_did_not_announce_is_refused() -> None:
@@ -233,6 +234,10 @@ def test_a_broken_key_made_no_signature(more: Any) -> None:
 
 def test_keys_of_unknown_kinds_and_odd_members_do_not_disturb() -> None:
     odd = [None, 5, {}, {"kty": "AKP", "kid": "rsa"}, {"kty": ["RSA"]}]
+    curve = {**public(KEYS["ES256"])["keys"][0], "crv": "P-999"}
+    with idp({"keys": [curve, *public(KEYS["ES256"])["keys"]]}) as running:
+        token = signed(key=KEYS["ES256"], header={"alg": "ES256", "kid": "p256"})
+        assert running.check(token).subject == "4711"
     document = {"keys": [*odd, {**public(RSA)["keys"][0], "x5c": 7, "key_ops": "verify"}]}
     with idp(document) as running:
         assert running.check(signed()).subject == "4711"
@@ -386,8 +391,6 @@ NO_TIMES: list[Any] = ["1800000300", True, None, [], 10**400]
         ({"aud": []}, "another client"),
         ({"aud": {"us": 1}}, "another client"),
         ({"aud": ["us", 5], "azp": "us"}, "another client"),
-        ({"aud": ["us", "other"]}, "azp"),
-        ({"aud": ["us", "us"]}, "azp"),
         ({"aud": ["us", "other"], "azp": "other"}, "azp"),
         ({"azp": "other"}, "azp"),
         ({"azp": None}, "azp"),
@@ -428,6 +431,7 @@ def test_a_time_that_is_no_number_is_refused(usual: Idp, name: str, number: str)
     [
         {"aud": ["us"]},
         {"aud": ["us", "other"], "azp": "us"},
+        {"aud": ["us", "other"]},  # errata 2
         {"azp": "us"},
         {"exp": NOW - 59},
         {"iat": NOW + 60},

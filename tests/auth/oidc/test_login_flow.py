@@ -111,6 +111,24 @@ def test_a_client_with_a_secret_logs_on_by_itself(make: Callable[..., World]) ->
         assert idp.counts.token_requests == {"client_credentials": 1}
 
 
+@pytest.mark.parametrize("flow", ["browser", "client_credentials"])
+def test_a_provider_that_is_busy_for_a_moment_is_asked_again(
+    make: Callable[..., World], flow: str
+) -> None:
+    """Also after a person has logged in, who would have to do it again."""
+    world = make()
+    with FaultyProvider(users={"alice": "pw"}, clients={"svc": "s"}) as idp:
+        world.idp = idp
+        idp.answer_once("token", status=503, headers=[("Retry-After", "0")])
+        keys = {"issuer": idp.issuer, "client_id": "svc", "client_secret": "s", "flow": flow}
+        mi = world.session(person=True, **keys, token_params={"resource": "https://mi"})
+
+        assert mi.get("x").ok
+        asked = [each for each in idp.requests if each.grant_type]
+        assert all("resource" in each.parameters for each in asked)
+        assert [each.status for each in asked] == [503, 200]
+
+
 def test_without_a_browser_another_device_logs_in(make: Callable[..., World]) -> None:
     world = make(device_interval=0.0)
     mi = world.session(flow="device")

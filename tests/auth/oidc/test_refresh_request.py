@@ -7,6 +7,7 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
+from gatepass._vault.records import Client
 from gatepass.auth._oidc import refresh_request
 from gatepass.auth._oidc.http import ResponseLost
 from gatepass.secrets import Secret
@@ -35,7 +36,7 @@ def test_a_second_question_that_never_left_does_not_undo_the_first() -> None:
     """The token may be used up, and the journal must go on saying so."""
     http, adapter = requests.Session(), _LostThenGone()
     http.mount("https://", adapter)
-    request = refresh_request.RefreshContext(http, None, time.time, "")
+    request = refresh_request.RefreshContext(http, Client(""), time.time, "")
 
     with pytest.raises(ResponseLost):
         refresh_request.post_refresh(PROVIDER, "client", Secret("token"), request)

@@ -8,6 +8,7 @@ from gatepass._vault.records import Client
 from gatepass.auth._oidc.token_request import (
     form_of_client_credentials,
     form_of_code,
+    form_of_device_authorization,
     form_of_device_code,
     form_of_refresh_token,
     form_of_revocation,
@@ -46,6 +47,19 @@ def test_every_token_is_sent_as_it_came(token: str) -> None:
         "token": token,
         "token_type_hint": "refresh_token",
     }
+
+
+def test_a_device_asks_for_what_the_profile_says() -> None:
+    client = Client(
+        "us", Secret("s"), scopes=("a", "b"), audience="granta", extra_params={"tenant": "x & y"}
+    )
+
+    assert form_of_device_authorization(client) == {
+        "scope": "a b",
+        "audience": "granta",
+        "tenant": "x & y",
+    }
+    assert form_of_device_authorization(Client("us", scopes=())) == {}
 
 
 def test_a_client_asks_for_its_scopes_or_none() -> None:

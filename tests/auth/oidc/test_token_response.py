@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass._vault.records import Tokens
-from gatepass.auth._oidc.http import InvalidResponse, ProviderResponse
+from gatepass.auth._oidc.http import InvalidResponse, NotSent, ProviderResponse, ResponseLost
 from gatepass.auth._oidc.token_response import (
     MAX_RETRY_AFTER,
     AccessDenied,
@@ -18,6 +18,7 @@ from gatepass.auth._oidc.token_response import (
     InvalidGrant,
     Retry,
     SlowDown,
+    ask_patiently,
     parse_document,
     parse_tokens,
     refresh_token_of,
@@ -60,12 +61,12 @@ def test_a_whole_answer_is_read() -> None:
     assert found.scope == ("openid", "x")
 
 
-@pytest.mark.parametrize("kind", ["bearer", "BEARER", "Bearer"])
-def test_the_type_of_a_token_is_bearer_in_any_case(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["bearer", "BEARER", "Bearer", None])
+def test_the_type_of_a_token_is_bearer_in_any_case_or_not_said(kind: str | None) -> None:
     assert shown(read({**GOOD, "token_type": kind}).access_token) == "at"
 
 
-@pytest.mark.parametrize("kind", [None, "", "DPoP", "N_A", "mac", 1, ["Bearer"], "bearer "])
+@pytest.mark.parametrize("kind", ["", "DPoP", "N_A", "mac", 1, ["Bearer"], "bearer "])
 def test_tokens_of_other_types_are_refused(kind: object) -> None:
     with pytest.raises(InvalidResponse, match="type Bearer"):
         read({**GOOD, "token_type": kind})
@@ -351,13 +352,59 @@ def test_a_wished_wait_is_read_and_capped(text: str, seconds: float | None) -> N
         assert f"wait {seconds:.0f} seconds" in str(caught.value)
 
 
-def test_a_refused_client_is_told_about_secrets_in_basic() -> None:
-    body = json.dumps({"error": "invalid_client"}).encode()
-    for used_basic in (True, False):
-        with pytest.raises(Denied, match="invalid_client") as caught:
-            parse_tokens(ProviderResponse(401, {}, body, used_basic=used_basic), clock=clock)
-        assert "client_secret" in caught.value.hint
-        assert ("client_secret_post" in caught.value.hint) is used_basic
+@pytest.mark.parametrize(
+    ("error", "status", "kind", "hint"),
+    [
+        ("invalid_client", 401, Denied, "client_secret"),
+        ("", 401, Denied, "client_secret"),
+        ("unauthorized_client", 400, Denied, "flow"),
+        ("unsupported_grant_type", 400, Denied, "flow"),
+        ("invalid_scope", 400, Denied, "scopes"),
+        ("invalid_target", 400, Denied, "resource"),
+        ("access_denied", 403, AccessDenied, "log in as somebody"),
+        ("authorization_declined", 400, AccessDenied, ""),
+        ("code_expired", 400, DeviceExpired, ""),
+        ("bad_verification_code", 400, InvalidGrant, ""),
+        ("rate_limit_exceeded", 403, Retry, "later"),
+    ],
+)
+def test_each_error_has_its_kind_and_its_next_step(
+    error: str, status: int, kind: type[GatepassError], hint: str
+) -> None:
+    with pytest.raises(kind, match=error or "status 401") as caught:
+        read({"error": error}, status)
+
+    assert hint in caught.value.hint
+
+
+def test_what_can_be_repeated_is_asked_again_after_a_short_wait_only() -> None:
+    waited: list[float] = []
+
+    def ask(*said: GatepassError | None) -> str:
+        waited.clear()
+        answers = iter(said)
+
+        def once() -> str:
+            error = next(answers)
+            if error is not None:
+                raise error
+            return "in"
+
+        return ask_patiently(once, sleep=waited.append)
+
+    busy, lost = Retry("busy"), ResponseLost("lost")
+    assert ask(None) == "in"
+    assert waited == []
+    assert ask(busy, lost, None) == "in"
+    assert waited == [1.0, 3.0]
+    assert ask(Retry("busy", seconds=0.0), Retry("busy", seconds=20.0), None) == "in"
+    assert waited == [0.0, 20.0]
+    with pytest.raises(Retry, match="third"):
+        ask(busy, busy, Retry("third"))
+    for error in (Retry("long", seconds=31.0), NotSent("no"), Denied("no"), InvalidResponse("no")):
+        with pytest.raises(type(error)):
+            ask(error)
+        assert waited == []
 
 
 def test_a_server_text_is_cleaned_and_repeats_nothing_that_was_sent() -> None:

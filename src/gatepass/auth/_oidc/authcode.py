@@ -20,6 +20,7 @@ from gatepass.auth._oidc.endpoint import endpoint_of
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.auth._oidc.redirect_server import RedirectServer
 from gatepass.auth._oidc.token_request import form_of_code
+from gatepass.auth._oidc.token_response import ABOUT_THE_CLIENT, HINTS, Denied, InvalidGrant
 from gatepass.errors import GatepassError, LoginRequired, NobodyThere
 from gatepass.secrets import Secret
 
@@ -98,7 +99,7 @@ def log_in(
             form = form_of_code(
                 client, code, verifier=values.verifier, redirect_uri=redirect_server.redirect_uri
             )
-            tokens = send(form)
+            tokens = _exchange(form, send, hint)
             accept(tokens, values.nonce)
         except BaseException:
             redirect_server.send_page("failed")
@@ -238,10 +239,23 @@ def _code_of(callback: Callback, provider: Provider, hint: str) -> Secret:
         raise _mixed_up(provider, "is from another provider")
     if callback.code is None:
         said = f": {callback.description}" if callback.description else ""
-        raise LoginRequired(
-            f"{provider.issuer} refused the login ({callback.error}{said})", hint=hint
-        )
+        error = callback.error or ""
+        refused = f"{provider.issuer} refused the login ({error}{said})"
+        if error in ABOUT_THE_CLIENT:
+            raise Denied(refused, hint=HINTS[error], error=error)
+        raise LoginRequired(refused, hint=f"{HINTS.get(error, '')}\n{hint}".strip())
     return callback.code
+
+
+def _exchange(form: Mapping[str, str], send: Send, hint: str) -> Tokens:
+    try:
+        return send(form)
+    except InvalidGrant as error:
+        raise LoginRequired(
+            f"the identity provider did not take the code of this login ({error.message})",
+            hint=f"{hint}\nif this comes again, tell its administrator: the code may have arrived "
+            "late, or twice, or with another redirect_uri than the registered one",
+        ) from None
 
 
 def _mixed_up(provider: Provider, why: str) -> GatepassError:

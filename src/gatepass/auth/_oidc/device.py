@@ -14,7 +14,7 @@ from gatepass._system.terminal import Terminal, Waiting
 from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint, endpoint_of
 from gatepass.auth._oidc.http import InvalidResponse, NoResponse
-from gatepass.auth._oidc.token_request import form_of_device_code
+from gatepass.auth._oidc.token_request import form_of_device_authorization, form_of_device_code
 from gatepass.auth._oidc.token_response import (
     AccessDenied,
     DeviceExpired,
@@ -123,7 +123,7 @@ def log_in(
     if nobody is not None:
         raise LoginRequired(f"a person must log in, and {nobody}", hint=hint)
     endpoint = endpoint_of(provider, "device_authorization_endpoint")
-    offered = _DeviceCode.parse(request_code(_to_form(client)), endpoint)
+    offered = _DeviceCode.parse(request_code(form_of_device_authorization(client)), endpoint)
     seconds = min(offered.seconds, timeout)
     terminal.tell(_instructions(provider, offered, seconds))
     with terminal.waiting(typing=False) as line:
@@ -132,19 +132,10 @@ def log_in(
         try:
             return _poll(send, form, polling)
         except (AccessDenied, InvalidGrant) as error:
-            raise LoginRequired(error.message, hint=hint) from None
+            raise LoginRequired(error.message, hint=error.hint or hint) from None
         except DeviceExpired:
             late = f"nobody logged in within {seconds:.0f} s, and the code is no longer valid"
             raise LoginRequired(late, hint=hint) from None
-
-
-def _to_form(client: Client) -> dict[str, str]:
-    fields = dict(client.extra_params)
-    if client.scopes:
-        fields["scope"] = " ".join(client.scopes)
-    if client.audience:
-        fields["audience"] = client.audience
-    return fields
 
 
 def _instructions(provider: Provider, offered: _DeviceCode, seconds: float) -> str:

@@ -6,15 +6,17 @@ provider may have been named by a server that is not trusted.
 """
 
 import io
+import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from html import escape
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote, quote_plus, unquote_plus, urlencode
 
 from gatepass._system.deadline import run_with_deadline
-from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc.endpoint import check_endpoint, host_of
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.auth._oidc.strict_json import json_object
@@ -33,6 +35,11 @@ _SUCCESS: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
 
 # Fields of a form that an error may repeat.
+_WEB_PAGE: Final = (
+    "a web page stands in its place, perhaps of a network that wants a login first, or of a proxy: "
+    "open that address in a browser"
+)
+_PERCENT: Final = re.compile(r"%[0-9A-F]{2}")
 _PUBLIC_FIELDS: Final = frozenset(
     "grant_type client_id scope redirect_uri audience resource token_type_hint".split()
 )
@@ -84,6 +91,11 @@ class Deadline:
         return cls(time.monotonic() + seconds, time.time() + seconds)
 
     @property
+    def seconds_left(self) -> float:
+        """How long it is until then by the monotonic clock; at least a moment."""
+        return max(self.monotonic - time.monotonic(), 0.01)
+
+    @property
     def passed(self) -> bool:
         """Whether it is over by one of the clocks."""
         return time.monotonic() > self.monotonic or time.time() > self.wall
@@ -97,20 +109,42 @@ class ProviderResponse:
         status: of HTTP.
         headers: the names in lower case.
         body: unpacked, whole.
-        sent: the secrets in what was posted, so that no error repeats them.
-        used_basic: whether the client authenticated by HTTP Basic.
+        sent: the secrets in what was posted, in each form in which they were on the wire, so that
+            no error repeats them.
+        url: who answered.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     sent: tuple[Secret, ...] = ()
-    used_basic: bool = False
+    url: str = ""
 
     @property
     def succeeded(self) -> bool:
         """Whether the status is 2xx."""
         return self.status in _SUCCESS
+
+    @property
+    def error(self) -> str:
+        """The error code of OAuth; empty where there is none that can be read."""
+        with suppress(ValueError):
+            found = json_object(self.body).get("error")
+            return found if isinstance(found, str) else ""
+        return ""
+
+    @property
+    def description(self) -> str:
+        """Who answered with which status and content type, for a message."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip()
+        shown = f" ({printable(kind)})" if kind else ""
+        return f"{printable(self.url)} answered with status {self.status}{shown}"
+
+    @property
+    def hint(self) -> str:
+        """What to do about a web page where a provider should answer."""
+        page = self.headers.get("content-type", "").startswith("text/html")
+        return _WEB_PAGE if page else ""
 
     def shown(self, text: object) -> str:
         """Return a text of this response fit for a message, without what was sent."""
@@ -151,7 +185,9 @@ def get_json(
         except ValueError as error:
             problem = f", and the answer {error}"
     raise InvalidResponse(
-        f"{printable(url)} answered {_status_and_type(response)}{problem}", status=response.status
+        f"{response.description}{problem}",
+        hint=response.hint if response.status == _OK else "",
+        status=response.status,
     )
 
 
@@ -160,7 +196,7 @@ def post_form(
     url: str,
     form: Mapping[str, str],
     *,
-    auth: tuple[str, Secret] | None = None,
+    authorization: Secret | None = None,
     seconds: float = TIMEOUT,
     until: Deadline | None = None,
 ) -> ProviderResponse:
@@ -170,7 +206,7 @@ def post_form(
         http: a session without credentials; it must not repeat a POST that may have arrived.
         url: where; see :func:`endpoint.check_endpoint`.
         form: its fields.
-        auth: client_id and secret for HTTP Basic (RFC 6749, section 2.3.1).
+        authorization: the header of that name.
         seconds: for everything together.
         until: nothing leaves after it, even if this process was suspended meanwhile; after
             ``seconds`` when not given.
@@ -185,72 +221,30 @@ def post_form(
         "Accept": "application/json",
         "Content-Type": "application/x-www-form-urlencoded",
     }
-    if auth is not None:
-        headers["Authorization"] = _basic(*auth)
+    if authorization is not None:
+        headers["Authorization"] = authorization.reveal()
     body = _CancellableBody(urlencode(form).encode(), until or Deadline.after(seconds))
     response = _send_in_thread(http, _Request("POST", url, headers, body), seconds, MAX_BYTES)
-    sent = [Secret(text) for name, text in form.items() if name not in _PUBLIC_FIELDS and text]
-    sent += [auth[1]] if auth else []
-    return ProviderResponse(
-        response.status, response.headers, response.body, tuple(sent), auth is not None
-    )
+    secrets = [text for name, text in form.items() if name not in _PUBLIC_FIELDS and text]
+    if authorization is not None:
+        secrets += _parts_of_basic(authorization.reveal())
+    sent = {way for text in secrets for way in _ways_to_write(text)}
+    return replace(response, sent=tuple(Secret(text) for text in sorted(sent, key=len)[::-1]))
 
 
-def request_token(
-    http: "Session",
-    provider: Provider,
-    client: Client,
-    form: Mapping[str, str],
-    *,
-    seconds: float = TIMEOUT,
-    until: Deadline | None = None,
-) -> ProviderResponse:
-    """Post a form to the token endpoint, as the client. Touches the network.
+def _parts_of_basic(header: str) -> list[str]:
+    """Return what a header of HTTP Basic tells: its pair in base64, and the secret in it."""
+    from base64 import b64decode
 
-    Args:
-        http: a session without credentials.
-        provider: whose token endpoint.
-        client: who asks; of it only ``client_id`` and ``secret`` are used.
-        form: the fields without the client's own.
-        seconds: for everything together.
-        until: nothing leaves after it; see :func:`post_form`.
-
-    Raises:
-        GatepassError: as :func:`post_form` and :func:`client_authentication` do.
-    """
-    own, auth = client_authentication(provider, client)
-    return post_form(
-        http, provider.token_endpoint, {**form, **own}, auth=auth, seconds=seconds, until=until
-    )
+    encoded = header.partition(" ")[2]
+    secret = b64decode(encoded).decode().partition(":")[2]
+    return [encoded, secret, unquote_plus(secret)]
 
 
-def client_authentication(
-    provider: Provider, client: Client
-) -> tuple[dict[str, str], tuple[str, Secret] | None]:
-    """Choose how a client says who it is (RFC 6749, sections 2.3.1 and 3.2.1).
-
-    Returns:
-        fields for the form, and client_id and secret for HTTP Basic or None. Only one of them
-        holds the secret: two proofs in one request are forbidden.
-
-    Raises:
-        GatepassError: the provider takes neither Basic nor the secret in the form.
-    """
-    if client.secret is None:
-        return {"client_id": client.client_id}, None
-    # Discovery, section 3: a provider that does not say takes Basic.
-    methods = provider.auth_methods or ("client_secret_basic",)
-    if "client_secret_basic" in methods:
-        return {}, (client.client_id, client.secret)
-    if "client_secret_post" in methods:
-        secret = client.secret.reveal()
-        return {"client_id": client.client_id, "client_secret": secret}, None
-    raise GatepassError(
-        "the identity provider does not take a client_secret; it offers "
-        + printable(", ".join(methods)),
-        hint="ask its administrator for a client that may use client_secret_basic, or leave "
-        "client_secret out if this is a public client",
-    )
+def _ways_to_write(text: str) -> set[str]:
+    """Return a text as itself, and as forms, URLs and pages repeat it."""
+    ways = {text, quote_plus(text), quote(text), quote(text, safe=""), escape(text)}
+    return ways | {_PERCENT.sub(lambda code: code[0].lower(), way) for way in ways}
 
 
 def is_verified(http: "Session", url: str) -> bool:
@@ -332,7 +326,7 @@ def _send(http: "Session", request: _Request, seconds: float, max_bytes: int) ->
     ) as response:
         headers = {name.lower(): value for name, value in response.headers.items()}
         body = _read_body(response.raw, ends, max_bytes)
-        return ProviderResponse(response.status_code, headers, body)
+        return ProviderResponse(response.status_code, headers, body, url=request.url)
 
 
 def _read_body(raw: Any, ends: float, max_bytes: int) -> bytes:
@@ -368,19 +362,6 @@ def _to_error(error: Exception, request: _Request, seconds: float) -> NoResponse
             hint="check the network, and whether a VPN or a proxy is needed",
         )
     return kind(f"no answer from {host}: {type(error).__name__}")
-
-
-def _basic(client_id: str, secret: Secret) -> str:
-    """HTTP Basic with both parts encoded as a form, as RFC 6749, section 2.3.1, wants it."""
-    from base64 import b64encode
-
-    pair = f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}"
-    return "Basic " + b64encode(pair.encode()).decode()
-
-
-def _status_and_type(response: ProviderResponse) -> str:
-    kind = response.headers.get("content-type", "").partition(";")[0].strip()
-    return f"with status {response.status}" + (f" ({printable(kind)})" if kind else "")
 
 
 def _redirect_note(response: ProviderResponse) -> str:

@@ -194,9 +194,7 @@ class OidcLogin:
 
     def _refresh_context(self) -> RefreshContext:
         flow = self._flow
-        return RefreshContext(
-            self._context.http(), flow.client_secret, self._context.clock, flow.hint
-        )
+        return RefreshContext(self._context.http(), flow.client(""), self._context.clock, flow.hint)
 
     def _read_stored(self) -> Record | None:
         return self._vault.read(self._identity)

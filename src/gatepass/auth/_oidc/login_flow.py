@@ -1,8 +1,9 @@
 """Log in at the identity provider by the flow that fits profile and terminal, for login.py."""
 
+import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -20,9 +21,9 @@ from gatepass.auth._oidc import (
     token_response,
 )
 from gatepass.auth._oidc.cached_token import until_end
+from gatepass.auth._oidc.client_auth import request_token
 from gatepass.auth._oidc.endpoint import check_endpoint
 from gatepass.auth._oidc.foreign_text import printable
-from gatepass.auth._oidc.http import client_authentication, post_form, request_token
 from gatepass.auth._oidc.keys import OidcKeys
 from gatepass.auth._oidc.refresh import with_access_token
 from gatepass.auth._oidc.token_request import form_of_revocation
@@ -44,11 +45,15 @@ class LoginFlow:
         scheme: what the profile says.
         context: the surroundings.
         client_secret: of a confidential client; None of a public one.
+        taken: which proofs of the client were taken; see :class:`Client`.
+        sleep: waits so many seconds, until a busy provider is asked again.
     """
 
     scheme: OidcKeys
     context: AuthContext
     client_secret: Secret | None
+    taken: dict[str, str] = field(default_factory=dict)
+    sleep: Callable[[float], object] = time.sleep
 
     @property
     def hint(self) -> str:
@@ -84,12 +89,21 @@ class LoginFlow:
                 approve=partial(_check_pinned, pinned),
             )
         return provider, replace(
-            learnt,
-            secret=self.client_secret,
+            self.client(learnt.client_id),
             scopes=tuple(scheme.scopes) if scheme.scopes is not None else learnt.scopes,
             audience=scheme.audience or learnt.audience,
             redirect_uri=scheme.redirect_uri or learnt.redirect_uri,
             extra_params=scheme.extra_params,
+        )
+
+    def client(self, client_id: str) -> Client:
+        """Return who asks, with its proofs and what each token request holds."""
+        return Client(
+            client_id,
+            secret=self.client_secret,
+            token_params=self.scheme.token_params,
+            auth=self.scheme.client_auth,
+            taken=self.taken,
         )
 
     def read_given_token(self) -> Record | None:
@@ -134,12 +148,14 @@ class LoginFlow:
         """Tell the provider that a login has ended (RFC 7009); return whether it was told."""
         if record.provider.revocation_endpoint is None or record.refresh_token is None:
             return False
-        client = Client(record.client_id, secret=self.client_secret)
-        own, auth = client_authentication(record.provider, client)
-        form = {**form_of_revocation(record.refresh_token), **own}
+        form = form_of_revocation(record.refresh_token)
         try:
-            response = post_form(
-                self.context.http(), record.provider.revocation_endpoint, form, auth=auth
+            response = request_token(
+                self.context.http(),
+                record.provider,
+                self.client(record.client_id),
+                form,
+                endpoint="revocation_endpoint",
             )
         except GatepassError:
             return False
@@ -150,7 +166,7 @@ class LoginFlow:
             provider,
             client,
             request_code=lambda form: self._request_device_code(provider, client, form),
-            send=lambda form: self._request_tokens(provider, client, form),
+            send=lambda form: self._request_tokens_once(provider, client, form),
             terminal=self.context.terminal,
             timeout=self.scheme.login_timeout,
             hint=self.hint,
@@ -177,16 +193,26 @@ class LoginFlow:
     def _request_tokens(
         self, provider: Provider, client: Client, form: Mapping[str, str]
     ) -> Tokens:
+        return token_response.ask_patiently(
+            lambda: self._request_tokens_once(provider, client, form), sleep=self.sleep
+        )
+
+    def _request_tokens_once(
+        self, provider: Provider, client: Client, form: Mapping[str, str]
+    ) -> Tokens:
         response = request_token(self.context.http(), provider, client, form)
         return token_response.parse_tokens(response, clock=self.context.clock)
 
     def _request_device_code(
         self, provider: Provider, client: Client, form: Mapping[str, str]
     ) -> Mapping[str, Any]:
-        own, auth = client_authentication(provider, client)
-        endpoint = provider.device_authorization_endpoint or ""
-        response = post_form(self.context.http(), endpoint, {**form, **own}, auth=auth)
-        return token_response.parse_document(response, clock=self.context.clock)
+        http, endpoint = self.context.http(), "device_authorization_endpoint"
+
+        def ask() -> Mapping[str, Any]:
+            response = request_token(http, provider, client, form, endpoint=endpoint)
+            return token_response.parse_document(response, clock=self.context.clock)
+
+        return token_response.ask_patiently(ask, sleep=self.sleep)
 
     def _to_record(
         self, provider: Provider, client: Client, tokens: Tokens, nonce: str | None

@@ -2,18 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gatepass._system import log
 from gatepass._vault.records import Client, Provider
-from gatepass.auth._oidc.http import (
-    Deadline,
-    NotSent,
-    ProviderResponse,
-    ResponseLost,
-    request_token,
-)
+from gatepass.auth._oidc.client_auth import request_token
+from gatepass.auth._oidc.http import Deadline, NotSent, ProviderResponse, ResponseLost
 from gatepass.auth._oidc.token_request import form_of_refresh_token
 from gatepass.errors import VaultError
 from gatepass.secrets import Secret
@@ -34,7 +29,7 @@ class RefreshContext:
 
     Attributes:
         http: a session without credentials.
-        client_secret: of a confidential client; None of a public one.
+        client: who asks; its ``client_id`` is the record's.
         clock: the wall clock.
         hint: what a person should run, such as ``run: gatepass login prod``.
         seconds: for each of at most two requests to the provider.
@@ -43,7 +38,7 @@ class RefreshContext:
     """
 
     http: "Session"
-    client_secret: Secret | None
+    client: Client
     clock: Callable[[], float]
     hint: str
     seconds: float = POST_SECONDS
@@ -78,7 +73,7 @@ def post_refresh(
         NotSent: the request certainly did not arrive.
         ResponseLost: it may have arrived, twice.
     """
-    client = Client(client_id, secret=context.client_secret)
+    client = replace(context.client, client_id=client_id)
     form = form_of_refresh_token(refresh_token)
 
     def post(until: Deadline | None) -> ProviderResponse:

@@ -1,10 +1,10 @@
 """The forms for the token and revocation endpoints, built by oauthlib: a function for each grant.
 
-Who the client is is added when a form is sent (http.client_authentication), since providers take
+Who the client is is added when a form is sent (client_auth.request_token), since providers take
 that in different ways. oauthlib reads no response: it loses rotated tokens where a scope differs.
 """
 
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from gatepass._vault.records import Client
 from gatepass.secrets import Secret
@@ -34,6 +34,19 @@ def form_of_refresh_token(refresh_token: Secret) -> dict[str, str]:
         refresh_token=refresh_token.reveal(), include_client_id=False
     )
     return _fields(body)
+
+
+def form_of_device_authorization(client: Client) -> dict[str, str]:
+    """Return the form that begins a login on another device (RFC 8628, section 3.1)."""
+    from oauthlib.oauth2 import DeviceClient
+
+    more = {**client.extra_params, **_audience(client)}
+    # oauthlib writes a query, of which the RFC makes a form; it refuses http, also on loopback.
+    url: str = DeviceClient(client.client_id).prepare_request_uri(
+        "https://device.invalid", scope=list(client.scopes), **more
+    )
+    form = _fields(urlsplit(url).query)
+    return {name: form[name] for name in form if name not in {"client_id", "grant_type"}}
 
 
 def form_of_device_code(device_code: Secret) -> dict[str, str]:

@@ -5,13 +5,15 @@ oauthlib is not used for that: it loses rotated tokens where a scope differs.
 
 import json
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from gatepass._system import log
 from gatepass._vault.records import Tokens
-from gatepass.auth._oidc.http import InvalidResponse, ProviderResponse
+from gatepass.auth._oidc.http import Deadline, InvalidResponse, ProviderResponse, ResponseLost
 from gatepass.auth._oidc.strict_json import json_object
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
@@ -27,10 +29,15 @@ _SECONDS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _ERROR_CODE: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,64}")  # RFC 6749, section 5.2
 
 _RETRY_STATUS: Final = frozenset({408, 425, 429})
-_RETRY_ERROR: Final = frozenset({"temporarily_unavailable", "server_error"})
+_RETRY_ERROR: Final = frozenset({"temporarily_unavailable", "server_error", "rate_limit_exceeded"})
 _CLIENT_ERRORS: Final = 400
 _SERVER_ERRORS: Final = 500
 _UNAUTHORIZED: Final = 401
+
+
+_PAUSES: Final = (1.0, 3.0)  # seconds before a request is repeated
+_PATIENCE: Final = 30.0  # seconds; a longer Retry-After is told instead
+_T = TypeVar("_T")
 
 
 class Denied(GatepassError):
@@ -87,7 +94,60 @@ _ERRORS: Final[dict[str, type[Denied]]] = {
     "slow_down": SlowDown,
     "expired_token": DeviceExpired,
     "access_denied": AccessDenied,
+    # Microsoft's own.
+    "authorization_declined": AccessDenied,
+    "bad_verification_code": InvalidGrant,
+    "code_expired": DeviceExpired,
 }
+
+
+# What a person can do, by the error code of OAuth (RFC 6749, 8628, 8707; OpenID Connect Core).
+HINTS: Final[Mapping[str, str]] = {
+    "invalid_client": "check client_id and client_secret in the profile's auth, and at the "
+    "provider how this client proves itself (client_auth says it)",
+    "unauthorized_client": "at the identity provider, allow this client the kind of login that "
+    "flow says, or write another flow",
+    "unsupported_grant_type": "the identity provider does not know this kind of login; write "
+    "another flow",
+    "unsupported_response_type": "the identity provider does not allow this client the "
+    "authorization code; write another flow",
+    "invalid_scope": "check scopes in the profile's auth, and which ones the provider allows this "
+    "client",
+    "invalid_target": "check audience, and resource in token_params",
+    "invalid_request": "check redirect_uri, extra_params and token_params in the profile's auth",
+    "access_denied": "log in as somebody whom the identity provider allows this client, or ask its "
+    "administrator",
+}
+
+ABOUT_THE_CLIENT: Final = HINTS.keys() - {"access_denied"}
+"""Errors that no other person and no other login can mend."""
+
+
+def ask_patiently(ask: Callable[[], _T], *, sleep: Callable[[float], object] = time.sleep) -> _T:
+    """Ask, and ask again where the provider is busy or its response was lost.
+
+    For what can be repeated: a secret of a client, or a code, of which nothing is left if the
+    response is lost. Where the provider says when, that is waited for, if it is soon.
+
+    Args:
+        ask: sends one request and reads its response.
+        sleep: waits so many seconds.
+
+    Raises:
+        GatepassError: as ``ask`` does.
+    """
+    ends = Deadline.after(_PATIENCE)
+    for pause in _PAUSES:
+        try:
+            return ask()
+        except (ResponseLost, Retry) as error:
+            wanted = error.seconds if isinstance(error, Retry) else None
+            seconds = pause if wanted is None else wanted
+            if seconds > _PATIENCE or ends.passed:
+                raise
+            log.info("the identity provider is asked again in %s seconds", seconds)
+        sleep(seconds)
+    return ask()
 
 
 def refresh_token_of(response: ProviderResponse) -> Secret | None:
@@ -157,7 +217,9 @@ def parse_document(response: ProviderResponse, *, clock: Callable[[], float]) ->
     try:
         found = json_object(response.body)
     except ValueError as error:
-        raise _invalid(f"{error} (status {response.status})") from None
+        raise InvalidResponse(
+            f"{response.description}, and the answer {error}", hint=response.hint
+        ) from None
     if found.get("error") is None:
         return found
     if found.get("access_token") is not None:
@@ -176,12 +238,14 @@ def _to_error(
     response: ProviderResponse, found: dict[str, Any], clock: Callable[[], float]
 ) -> Denied | Retry | InvalidResponse:
     if not response.succeeded and response.status < _CLIENT_ERRORS:
-        return _invalid(f"has status {response.status}, which is not followed")
+        return InvalidResponse(
+            f"{response.description}, a redirect that is not followed", hint=response.hint
+        )
     error = found.get("error")
     if not isinstance(error, str) or not _ERROR_CODE.fullmatch(error):
         error = ""
     told = [response.shown(text) for text in (error, found.get("error_description")) if text]
-    what = ": ".join(told) or f"status {response.status}"
+    what = ": ".join(told) or response.description
     if error not in _ERRORS and _is_temporary(response.status, error):
         seconds = _retry_after(response, clock)
         when = f"; it asks to wait {seconds:.0f} seconds" if seconds else ""
@@ -191,7 +255,8 @@ def _to_error(
             seconds=seconds,
         )
     if response.status < _SERVER_ERRORS and error in _ERRORS:
-        return _ERRORS[error](f"the identity provider refuses: {what}", error=error)
+        hint = HINTS.get(error, "")
+        return _ERRORS[error](f"the identity provider refuses: {what}", hint=hint, error=error)
     return Denied(
         f"the identity provider refuses: {what}", hint=_hint(response, error), error=error
     )
@@ -202,18 +267,9 @@ def _is_temporary(status: int, error: str) -> bool:
 
 
 def _hint(response: ProviderResponse, error: str) -> str:
-    if error == "invalid_client" or (response.status == _UNAUTHORIZED and not error):
-        plain = "check client_id and client_secret in the profile's auth"
-        if not response.used_basic:
-            return plain
-        return (
-            f"{plain}; some providers expect the secret in HTTP Basic raw, against RFC 6749: a "
-            "secret of letters and digits works with both, and so does a client that the provider "
-            "allows client_secret_post only"
-        )
-    if error == "invalid_scope":
-        return "check scopes in the profile's auth"
-    return ""
+    if response.status == _UNAUTHORIZED and error in {"", "unauthorized_client"}:  # Keycloak's
+        error = "invalid_client"
+    return HINTS.get(error, "") or response.hint
 
 
 def _retry_after(response: ProviderResponse, clock: Callable[[], float]) -> float | None:
@@ -232,7 +288,7 @@ def _invalid(problem: str) -> InvalidResponse:
 
 
 def _check_token_type(value: Any) -> None:
-    if not isinstance(value, str) or value.lower() != "bearer":
+    if value is not None and (not isinstance(value, str) or value.lower() != "bearer"):
         raise _invalid("does not hold a token of type Bearer")
 
 
