@@ -29,7 +29,8 @@ FLOORS = (
     {"_net"},
     {"secrets"},
     {"_system"},
-    {"errors", "_version"},
+    {"errors"},
+    {"_value", "_version"},
 )
 
 HEAVY = (

@@ -29,8 +29,9 @@ No error ever holds a secret.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from gatepass._value import Value
 
 
 class KeyRefused(ValueError):
@@ -108,8 +109,7 @@ def _travels(value: object) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Value):
     """What is wrong at one place.
 
     Attributes:

@@ -1,8 +1,8 @@
 """The keys that a table may hold, as the fields of a dataclass declare them."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
-from gatepass._config.fields import is_required, sorts_of, types_of
+from gatepass._config.fields import fields_of, sorts_of, types_of
 from gatepass.secrets import SecretField, TextField
 
 
@@ -43,4 +43,4 @@ def test_a_dataclass_that_holds_itself_comes_to_an_end() -> None:
 
 def test_what_no_key_can_fill_is_no_key_and_what_has_a_default_may_be_missing() -> None:
     assert "seen" not in types_of(Scheme)
-    assert [each.name for each in fields(Scheme) if is_required(each)] == ["url"]
+    assert [each.name for each in fields_of(Scheme) if each.required] == ["url"]

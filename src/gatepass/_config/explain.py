@@ -6,7 +6,6 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gatepass._config import merge
@@ -17,6 +16,7 @@ from gatepass._config.merge import MergedProfile, ProfileLayer
 from gatepass._config.profile import Profile
 from gatepass._config.shown import Fields, overlap
 from gatepass._config.toml import Key, Table
+from gatepass._value import Value, replace
 from gatepass.errors import ProfileError
 from gatepass.secrets import LayerKind
 
@@ -24,8 +24,7 @@ DEFAULT: Final = "default"
 _UNKNOWN: Final = "not known here"
 
 
-@dataclass(frozen=True, slots=True)
-class Overridden:
+class Overridden(Value):
     """A value that another place overrides.
 
     Attributes:
@@ -46,8 +45,7 @@ class Overridden:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedKey:
+class ExplainedKey(Value):
     """One key that is in effect.
 
     Attributes:
@@ -68,8 +66,7 @@ class ExplainedKey:
     overrode: tuple[Overridden, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Value):
     """Where all of a profile comes from. Holds no secret.
 
     Attributes:
@@ -117,8 +114,7 @@ def explain(profile: Profile) -> Explanation:
     )
 
 
-@dataclass(frozen=True)
-class _Written:
+class _Written(Value):
     """A key as one place has it."""
 
     key: Key
@@ -130,8 +126,7 @@ class _Written:
         return self.location.layer.kind
 
 
-@dataclass(frozen=True)
-class _Lost:
+class _Lost(Value):
     """A key without effect: the place that overrides it, and the rule.
 
     ``any_scheme`` says that it may belong to another scheme than the profile's.

@@ -4,13 +4,13 @@ A field declares by its annotation whether it holds a secret; validation, ``expl
 ``gatepass trust`` and ``gatepass secret`` read that here.
 """
 
-import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from gatepass._config.toml import Key
+from gatepass._value import Field, fields, has_fields
 from gatepass.secrets import SecretField, SecretRef, TextField
 
 
@@ -35,9 +35,9 @@ def _sort_of_type(hint: Any) -> "Sort":
     return "table" if free else "plain"
 
 
-def fields_of(kind: Any) -> "tuple[dataclasses.Field[Any], ...]":
+def fields_of(kind: Any) -> tuple[Field, ...]:
     """Return the fields of a dataclass that a table can fill."""
-    return tuple(each for each in dataclasses.fields(kind) if each.init)
+    return tuple(each for each in fields(kind) if each.init)
 
 
 def types_of(kind: Any) -> dict[str, Any]:
@@ -46,15 +46,10 @@ def types_of(kind: Any) -> dict[str, Any]:
     return {each.name: resolved[each.name] for each in fields_of(kind)}
 
 
-def is_required(each: "dataclasses.Field[Any]") -> bool:
-    """Say whether a field of a dataclass must be given."""
-    return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
-
-
 def dataclass_in(kind: Any) -> Any:
     """Return the dataclass that a field holds, also as ``X | None``; None when it holds none."""
     choices = typing.get_args(kind) or (kind,)
-    found = [each for each in choices if dataclasses.is_dataclass(each) and each is not SecretRef]
+    found = [each for each in choices if has_fields(each) and each is not SecretRef]
     return found[0] if found else None
 
 

@@ -3,12 +3,12 @@
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from gatepass._system.files import open_for_reading
 from gatepass._system.text import printable
+from gatepass._value import Value
 from gatepass.errors import Problem, ProfileError
 
 _MOST_BYTES: Final = 16 * 1024 * 1024
@@ -16,8 +16,7 @@ MOST_OF_PROJECT: Final = 1024 * 1024  # bytes of a project's file
 _PIECE: Final = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class FileBytes:
+class FileBytes(Value):
     """A file as it was read.
 
     Attributes:
@@ -36,8 +35,7 @@ class FileBytes:
         return hashlib.sha256(self.data).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadFile:
+class UnreadFile(Value):
     """A project file that is not parsed, so that its profiles are not known.
 
     It takes no part, and blocks nothing: any user who may write to a folder above could have put

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gatepass._config.layer import FileSeen, Layers, is_own, is_project
 from gatepass._config.locations import PROJECT_FILE, PROJECT_FILES, project_folder
+from gatepass._value import replace
 
 
 def files_seen(layers: Layers) -> tuple[FileSeen, ...]:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -11,6 +10,7 @@ from gatepass._config.files import UnreadFile
 from gatepass._config.locations import Locations
 from gatepass._config.toml import Key, Places, Table
 from gatepass._system.text import printable, quoted
+from gatepass._value import Value, field
 from gatepass.errors import Problem, UntrustedFile
 from gatepass.secrets import LayerKind
 
@@ -33,8 +33,7 @@ def is_project(kind: LayerKind) -> bool:
     return kind in {"project", "local"}
 
 
-@dataclass(frozen=True)
-class ShadowedVariable:
+class ShadowedVariable(Value):
     """A variable that another one hides, kept for ``explain``.
 
     Attributes:
@@ -50,8 +49,7 @@ class ShadowedVariable:
     by: str
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Value):
     """One layer: a file, the variables, or the arguments.
 
     Attributes:
@@ -99,8 +97,7 @@ class Layer:
         return profiles if isinstance(profiles, dict) else ()
 
 
-@dataclass(frozen=True, slots=True)
-class KeyLocation:
+class KeyLocation(Value):
     """Where one key was written.
 
     Attributes:
@@ -130,7 +127,6 @@ class KeyLocation:
         return Problem(self.where, shown, message, place.excerpt if place else "", hint)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
     """One value with its place. Merging layers moves it, and never copies or compares it.
 
@@ -139,12 +135,14 @@ class Leaf:
         location: where it was written.
     """
 
-    value: Any = field(repr=False)
-    location: KeyLocation
+    __slots__ = ("location", "value")
+
+    def __init__(self, value: Any, location: KeyLocation) -> None:
+        self.value = value
+        self.location = location
 
 
-@dataclass(frozen=True, slots=True)
-class FileSeen:
+class FileSeen(Value):
     """One file that was looked for.
 
     Attributes:
@@ -161,8 +159,7 @@ class FileSeen:
     why: str = ""
 
 
-@dataclass(frozen=True)
-class Layers:
+class Layers(Value):
     """All layers from which a profile is selected and merged.
 
     Attributes:

@@ -3,10 +3,10 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gatepass._value import Value
 from gatepass.secrets import LayerKind
 
 PROJECT_FILE: Final = "gatepass.toml"
@@ -16,8 +16,7 @@ PROJECT_FILES: Final[Mapping[str, LayerKind]] = {PROJECT_FILE: "project", LOCAL_
 ConfigFile = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Locations:
+class Locations(Value):
     """Where files are looked for.
 
     Attributes:

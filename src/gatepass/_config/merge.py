@@ -7,7 +7,6 @@ user meets the URL of a project.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -18,11 +17,11 @@ from gatepass._config.toml import Key, Table
 from gatepass._net.urls import is_same_origin
 from gatepass._system import log
 from gatepass._system.text import printable
+from gatepass._value import Value, field, replace
 from gatepass.errors import Problem, ProfileError, ProfileNotFound
 
 
-@dataclass(frozen=True)
-class VoidedKeys:
+class VoidedKeys(Value):
     """Keys of one layer that a higher one made void, kept for ``explain``.
 
     Attributes:
@@ -36,8 +35,7 @@ class VoidedKeys:
     why: str
 
 
-@dataclass(frozen=True)
-class ProfileLayer:
+class ProfileLayer(Value):
     """What one layer says about a profile, or about a parent of it.
 
     Attributes:
@@ -70,8 +68,7 @@ class ProfileLayer:
         return tree
 
 
-@dataclass(frozen=True)
-class MergedProfile:
+class MergedProfile(Value):
     """One profile's keys, merged, before they are checked.
 
     Attributes:

@@ -3,11 +3,9 @@
 ``_config.validate`` builds them; everything above reads them. They hold references, no secrets.
 """
 
-import dataclasses
 import re
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from gatepass._config.fields import fields_of
@@ -18,6 +16,7 @@ from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
 from gatepass._net.urls import is_plain_http, origin_of, url_problem
+from gatepass._value import Value, field, fields
 from gatepass.auth import Scheme, references_in, sends_credentials, value_of
 from gatepass.errors import Problem, ProfileError
 from gatepass.secrets import Secret, SecretField, SecretRef
@@ -95,8 +94,7 @@ Timeout = typing.Annotated[tuple[float, float], _Timeout()]
 Retries = typing.Annotated[int, _Retries()]
 
 
-@dataclass(frozen=True)
-class MachineSettings:
+class MachineSettings(Value):
     """Settings of the machine, from the user's and the system's file and variables alone.
 
     Attributes:
@@ -113,8 +111,7 @@ class MachineSettings:
     allow_insecure_keyring: bool = False
 
 
-@dataclass(frozen=True)
-class ProfileKeys:
+class ProfileKeys(Value):
     """The keys of ``[profiles.NAME]``; those in ``auth`` are the fields of the scheme.
 
     Attributes:
@@ -147,8 +144,7 @@ class ProfileKeys:
     allow_http: bool = False
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(Value):
     """One profile, checked: a server's URL and how to log on. Holds references, no secrets.
 
     Attributes:
@@ -195,9 +191,7 @@ class Profile:
 
     def __getstate__(self) -> dict[str, Any]:
         # A pickle holds neither the places of keys nor the other profiles of the files.
-        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)} | {
-            "merged": None
-        }
+        return {each.name: getattr(self, each.name) for each in fields(self)} | {"merged": None}
 
     def place_of(self, *key: str) -> str:
         """Say where a key of the profile was written; empty for a profile without a file.

@@ -1,10 +1,10 @@
 """The machine setting ``vault`` where it is a redis: its keys, its URL, and its secrets."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from gatepass._net.urls import is_loopback
+from gatepass._value import Value
 from gatepass.errors import KeyRefused
 from gatepass.secrets import SecretField, TextField
 
@@ -14,8 +14,7 @@ _REDIS_URL: Final = re.compile(
 _MOST_PORT: Final = 65_535
 
 
-@dataclass(frozen=True)
-class RedisVault:
+class RedisVault(Value):
     """A redis in which many hosts keep their tokens; the extra ``redis`` is needed.
 
     Attributes:
@@ -64,8 +63,7 @@ _BESIDE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RedisAddress:
+class RedisAddress(Value):
     """What a URL of a redis says.
 
     Attributes:

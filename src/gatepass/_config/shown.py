@@ -7,7 +7,6 @@ import copy
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from gatepass._config.fields import Sort, Sorts, sorts_of
@@ -16,6 +15,7 @@ from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
 from gatepass._config.toml import Key
 from gatepass._net.urls import hide_userinfo
 from gatepass._system import plugins
+from gatepass._value import Value
 from gatepass.auth import value_of
 from gatepass.secrets import LayerKind, ReferenceSyntaxError, Secret, SecretRef
 from gatepass.secrets._fields import may_be_secret
@@ -41,8 +41,7 @@ def table_of(profile: Profile) -> dict[str, Any]:
     return whole
 
 
-@dataclass(frozen=True)
-class Fields:
+class Fields(Value):
     """The keys of a profile or of the machine settings, and what may be shown of their values.
 
     Attributes:

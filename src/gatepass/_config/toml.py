@@ -9,13 +9,13 @@ An excerpt of a file never shows a value: a malformed line may hold a password.
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._config import toml_bounds
 from gatepass._config.files import FileBytes
 from gatepass._system.text import printable
+from gatepass._value import Value
 from gatepass.errors import Problem, ProfileError
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ _TABLES: Final = frozenset({"table", "table_array_element"})
 _KEYS: Final = frozenset({"bare_key", "quoted_key", "dotted_key"})
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Value):
     """A position in a text.
 
     Attributes:

@@ -7,8 +7,9 @@ further than to the first place where it cannot be TOML: there tomllib ends too,
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from gatepass._value import Value
 
 MOST_PARTS: Final = 16
 MOST_NESTED: Final = 16
@@ -32,8 +33,7 @@ _INTEGER: Final = re.compile(r"[+-]?[0-9][0-9A-Fa-f_xob]*")
 _KEY_FOLLOWS: Final = re.compile(r"[ \t]*[.=]")
 
 
-@dataclass(frozen=True, slots=True)
-class Excess:
+class Excess(Value):
     """What a text has too much of.
 
     Attributes:

@@ -12,7 +12,6 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +36,7 @@ from gatepass._config.permissions import (
 )
 from gatepass._system import files
 from gatepass._system.text import printable
+from gatepass._value import Value
 from gatepass.errors import GatepassError, Problem, ProfileError, UnsafePermissions
 
 
@@ -112,8 +112,7 @@ def _read_by_content(
 State = Literal["unchanged", "changed", "other owner", "absent", "unreadable", "damaged record"]
 
 
-@dataclass(frozen=True, slots=True)
-class Trusted:
+class Trusted(Value):
     """One file that is trusted.
 
     Attributes:

@@ -4,7 +4,6 @@ Each key is compared with the fields of a dataclass, each value with the field's
 of another package is checked as strictly as ours. Reads no secret and opens no connection.
 """
 
-import dataclasses
 import os
 import re
 import typing
@@ -16,7 +15,6 @@ from gatepass._config import files, judge, merge, suggest
 from gatepass._config.fields import (
     dataclass_in,
     fields_of,
-    is_required,
     is_secret,
     is_secret_or_text,
     sorts_of,
@@ -31,6 +29,7 @@ from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
 from gatepass._net.urls import normal_url
 from gatepass._system import log, plugins
+from gatepass._value import replace
 from gatepass.auth import Scheme, field_of
 from gatepass.errors import KeyRefused, Problem, ProfileError
 from gatepass.secrets import Secret, SecretRef
@@ -133,7 +132,7 @@ def absolute_paths(settings: _Paths, base_dir: Callable[[str], Path | None]) -> 
             # Path.expanduser raises where no user has that name; a file may have it.
             there = os.path.expanduser(value)  # noqa: PTH111
             absolute[name] = str(files.absolute(Path(base_dir(name) or "", there)))
-    return dataclasses.replace(settings, **absolute)
+    return replace(settings, **absolute)
 
 
 _HOME_OF_ANOTHER: Final = re.compile("~[^/]")
@@ -195,7 +194,7 @@ class _Validator:
                     (*above, name), suggest.unknown_name(name, types, "key"), hint=hint
                 )
         for each in fields_of(kind):
-            if each.name not in table and is_required(each):
+            if each.name not in table and each.required:
                 key = (*above, each.name)
                 self.add_problem(key, "missing", hint=_HOW_WRITTEN.get(key, ""))
         values = {}

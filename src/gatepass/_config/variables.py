@@ -2,13 +2,13 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from gatepass._config.layer import MACHINE_KEYS, KeyLocation, Layer, Layers, ShadowedVariable
 from gatepass._config.suggest import unknown_profile
 from gatepass._config.toml import Key, Table
 from gatepass._system.text import printable
+from gatepass._value import Value
 
 _PREFIX: Final = "GATEPASS_PROFILES__"
 _VAULT_PREFIX: Final = "GATEPASS_VAULT__"
@@ -66,8 +66,7 @@ def read_variables(
     return Layer("variable", "variables", tables, None, b"", found.variable_of, shadowed), notices
 
 
-@dataclass(frozen=True)
-class _Variables:
+class _Variables(Value):
     """The layer of variables while it is built; its attributes are those of :class:`Layer`."""
 
     profiles: Table

@@ -10,9 +10,10 @@ read hides no other challenge.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+from gatepass._value import Value, field
 
 if TYPE_CHECKING:
     from requests import Response
@@ -35,8 +36,7 @@ _TO_COMMA: Final = re.compile(r"[^,]*")
 _TO_COMMA_OR_OPEN_QUOTE: Final = re.compile(rf'(?:[^",]|{_QUOTED.pattern})*+')
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Value):
     """One way to log on that a server offers.
 
     Attributes:

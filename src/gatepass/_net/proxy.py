@@ -8,13 +8,13 @@ A variable is judged as the same value in a profile, but that it may hold a logi
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from gatepass._net.urls import is_malformed_place, origin_of
+from gatepass._value import Value
 from gatepass.errors import KeyRefused
 from gatepass.secrets import SecretField, TextField
 
@@ -28,8 +28,7 @@ VARIABLES: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Proxy:
+class Proxy(Value):
     """The way out.
 
     Attributes:
@@ -51,8 +50,7 @@ class Proxy:
             raise KeyRefused("", "user_name and password belong together")
 
 
-@dataclass(frozen=True, slots=True)
-class NamedProxy:
+class NamedProxy(Value):
     """A proxy, and who named it.
 
     Attributes:

@@ -6,12 +6,12 @@ and the connection pools, which are found by their context, stay apart too.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NoReturn
 
 from gatepass._system import log
+from gatepass._value import Value
 from gatepass.errors import KeyRefused, ProfileError
 from gatepass.secrets import Secret, SecretField
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import ssl
 
 
-@dataclass(frozen=True)
-class TlsSettings:
+class TlsSettings(Value):
     """How who answers is trusted, and how the client proves itself there.
 
     Attributes:
@@ -42,8 +41,7 @@ class TlsSettings:
             raise KeyRefused("client_key", "needs client_cert too")
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
+class ClientCertificate(Value):
     """How the client proves itself in the TLS handshake.
 
     Attributes:

@@ -4,7 +4,6 @@ import os
 import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from threading import RLock
 from typing import Any, Final
@@ -40,6 +39,7 @@ from gatepass._session.exceptions import (
 )
 from gatepass._session.retries import RetryState, UnrepeatablePool, can_rewind, make_retries
 from gatepass._system import log
+from gatepass._value import Value, field
 from gatepass.auth._handshake import refuse_new_connection
 from gatepass.auth._password import basic_header
 from gatepass.secrets import Secret
@@ -48,8 +48,7 @@ _PROXY_ASKS: Final = 407
 _CONNECTIONS: Final = 32  # kept open per server; a connection-bound login is lost with its one
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Value):
     """How a server or an identity provider is reached: the profile's settings, with secrets.
 
     Attributes:

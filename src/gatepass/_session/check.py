@@ -5,7 +5,6 @@ URL is refused without it. So at most two requests are made, and never two attem
 """
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ from gatepass._session.login_state import UNDECIDED
 from gatepass._session.refused import explain_status
 from gatepass._session.request_state import proof_of
 from gatepass._system.text import printable
+from gatepass._value import Value
 from gatepass.auth import sends_credentials
 from gatepass.errors import GatepassError
 
@@ -44,8 +44,7 @@ _BROWSER_HINT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(Value):
     """What :meth:`Session.check` found out.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 import warnings
 from contextlib import suppress
-from dataclasses import replace
 
 from gatepass._config.profile import Profile
 from gatepass._net.proxy import Proxy, is_socks
@@ -12,6 +11,7 @@ from gatepass._session.adapter import Network
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._system.context import RunContext
 from gatepass._system.text import printable
+from gatepass._value import replace
 from gatepass.auth import sends_credentials, value_of
 from gatepass.auth._password import basic_header
 from gatepass.errors import GatepassWarning

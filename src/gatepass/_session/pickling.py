@@ -14,7 +14,6 @@ import os
 import pickle
 import socket
 from collections.abc import Mapping
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from gatepass._config import variables
 from gatepass._config.profile import MachineSettings, Profile, references
 from gatepass._config.unnamed import machine_settings_of_variables
 from gatepass._system import plugins
+from gatepass._value import replace
 from gatepass._version import __version__
 from gatepass.auth import field_of, references_in
 from gatepass.errors import (

@@ -5,12 +5,12 @@ why not. Asks no person, neither on the terminal nor by the dialog of a locked k
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from gatepass._config.profile import Profile, references
 from gatepass._session.resolve import context_of_field, names_of, user_of
 from gatepass._system.context import RunContext
+from gatepass._value import Value, replace
 from gatepass.auth import field_of
 from gatepass.errors import GatepassError, NobodyThere, SecretUnavailable
 from gatepass.secrets import SecretRef
@@ -22,8 +22,7 @@ State = Literal["answers", "no answer", "asks a person", "not run", "not needed"
 Outcome = tuple[State, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Value):
     """What became of one alternative of a reference.
 
     Attributes:
@@ -42,8 +41,7 @@ class Answer:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
+class Probed(Value):
     """Which alternative of a reference would be used here. Holds no secret.
 
     Attributes:

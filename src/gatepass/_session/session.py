@@ -4,7 +4,6 @@ import copy
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from urllib.parse import urlsplit
@@ -52,6 +51,7 @@ from gatepass._system import log
 from gatepass._system.context import RunContext
 from gatepass._system.fork import PerProcess
 from gatepass._system.terminal import Terminal
+from gatepass._value import replace
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
 

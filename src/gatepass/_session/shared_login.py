@@ -1,7 +1,6 @@
 """How a profile's login is made, and shared by copies of a session and sessions of one pickle."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Final
@@ -11,6 +10,7 @@ from gatepass._session.vault_config import vault_of
 from gatepass._system import plugins
 from gatepass._system.context import RunContext
 from gatepass._system.fork import PerProcess
+from gatepass._value import Value
 from gatepass.auth import AuthContext
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _MOST_LOGINS: Final = 64  # that are kept
 
 
-@dataclass(frozen=True, slots=True)
-class SharedLogin:
+class SharedLogin(Value):
     """What sessions share that log on as one.
 
     Attributes:

@@ -5,7 +5,6 @@ It is called in a process that has no terminal, no desktop and nobody to ask.
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -16,6 +15,7 @@ from gatepass._session.vault_config import vault_of
 from gatepass._system.context import RunContext
 from gatepass._system.findings import Finding, Verdict
 from gatepass._system.text import quoted
+from gatepass._value import Value
 from gatepass.auth.autologon import Autologon
 from gatepass.auth.oidc import Oidc
 from gatepass.errors import (
@@ -39,8 +39,7 @@ _SUBJECTS: Final[tuple[tuple[type[GatepassError], str], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Value):
     """What came of a run.
 
     Attributes:

@@ -1,6 +1,5 @@
 """The vault as the machine settings name it: its store, its key, and the secrets of a redis."""
 
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from gatepass._config.redis_vault import RedisAddress, RedisVault
 from gatepass._session.resolve import secret_context
 from gatepass._system.context import RunContext
 from gatepass._system.fork import PerProcess
+from gatepass._value import replace
 from gatepass.errors import SecretUnavailable, VaultError
 from gatepass.secrets import Secret, SecretContext, SecretRef
 

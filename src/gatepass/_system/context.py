@@ -3,14 +3,13 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Self
 
 from gatepass._system.terminal import Terminal
+from gatepass._value import Value, field, replace
 
 
-@dataclass(frozen=True)
-class RunContext:
+class RunContext(Value):
     """What a run takes from its process: variables, a way to a person, and a clock.
 
     Attributes:

@@ -4,15 +4,15 @@
 an error would stop at the first.
 """
 
-from dataclasses import dataclass
 from typing import Literal
+
+from gatepass._value import Value
 
 Verdict = Literal["ok", "info", "warning", "problem"]
 """How a finding weighs: nothing to do; worth knowing; may fail, which cannot be told; will fail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Value):
     """One thing that was looked at.
 
     Attributes:

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from gatepass._system.text import printable
+from gatepass._value import fields, has_fields
 from gatepass.errors import GatepassError, PluginError
 
 if TYPE_CHECKING:
@@ -166,13 +167,11 @@ def load_scheme(name: str) -> Any:
 
 def _problem_of(kind: Any) -> str:
     """Say why a class is no scheme; empty when it is one."""
-    import dataclasses
-
-    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+    if not (isinstance(kind, type) and has_fields(kind)):
         return "is not a dataclass"
     if not callable(getattr(kind, "authenticator", None)):
         return "has no method authenticator"
-    if "scheme" in {each.name for each in dataclasses.fields(kind)}:
+    if "scheme" in {each.name for each in fields(kind)}:
         return "has a field called scheme, the key that names the scheme itself"
     return ""
 

@@ -15,12 +15,12 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from gatepass._system import files
 from gatepass._system.text import printable, quoted
+from gatepass._value import Value
 from gatepass._vault import file_lock
 from gatepass._vault.store import KEY, HeldLock, HolderCodec, StoredRecord
 from gatepass.errors import TokenNotPersisted, VaultError
@@ -35,8 +35,7 @@ class _HeldFileLock:
         """Do nothing: the lock has no end to move."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileStore:
+class FileStore(Value):
     """The files of one user.
 
     Attributes:

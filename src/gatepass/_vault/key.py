@@ -11,12 +11,12 @@ import re
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from gatepass._system import files
 from gatepass._system.text import printable, quoted
+from gatepass._value import Value
 from gatepass.errors import SecretUnavailable, VaultError
 from gatepass.secrets import Secret, SecretRef, keyring
 from gatepass.secrets.keyring import Access
@@ -35,8 +35,7 @@ _ELSEWHERE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class VaultKey:
+class VaultKey(Value):
     """How to read the key, and how to make it.
 
     Attributes:

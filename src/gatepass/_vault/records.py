@@ -1,13 +1,12 @@
 """What the vault stores, and the other values that the modules of the OIDC scheme share."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
+from gatepass._value import Value, field
 from gatepass.secrets import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Value):
     """Whose tokens a record holds, by what the profile says; nothing of it comes from a server.
 
     Attributes:
@@ -27,8 +26,7 @@ class Identity:
     scopes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Value):
     """An identity provider, from its metadata (OpenID Discovery 4.3, RFC 8414).
 
     Attributes:
@@ -56,8 +54,7 @@ class Provider:
     answers_carry_iss: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Value):
     """Who we are at the identity provider, and what we ask for.
 
     Attributes:
@@ -86,8 +83,7 @@ class Client:
     taken: dict[str, str] = field(default_factory=dict, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(Value):
     """What a token endpoint gave. Prints no token.
 
     Attributes:
@@ -108,8 +104,7 @@ class Tokens:
     refresh_until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Value):
     """What the vault keeps of one identity. Prints no token.
 
     Attributes:
@@ -144,8 +139,7 @@ class Record:
     refresh_until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(Value):
     """The journal: a refresh that has begun and not ended.
 
     Attributes:

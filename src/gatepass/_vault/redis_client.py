@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from gatepass._value import Value, field
 from gatepass.errors import VaultError
 from gatepass.secrets import Secret, SecretRef
 
@@ -22,8 +22,7 @@ _RIGHTS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Value):
     """Which redis, and how to get in. Prints no password.
 
     Attributes:

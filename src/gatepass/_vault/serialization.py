@@ -7,10 +7,10 @@ lose that field.
 
 import json
 import typing
-from dataclasses import MISSING, fields, is_dataclass
 from types import UnionType
 from typing import Any
 
+from gatepass._value import fields, has_fields
 from gatepass._vault.records import Identity, Record
 from gatepass.secrets import Secret
 
@@ -45,7 +45,7 @@ def _plain(value: Any) -> Any:
         return value.reveal()
     if isinstance(value, tuple):
         return list(value)
-    if is_dataclass(value):
+    if has_fields(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     return value
 
@@ -55,11 +55,7 @@ def _instance(kind: Any, value: object) -> Any:
     if not isinstance(value, dict):
         raise TypeError
     kinds = typing.get_type_hints(kind)
-    required = {
-        field.name
-        for field in fields(kind)
-        if field.default is MISSING and field.default_factory is MISSING
-    }
+    required = {field.name for field in fields(kind) if field.required}
     if not required <= set(value) <= set(kinds):
         raise ValueError
     return kind(**{name: _checked(kinds[name], inner) for name, inner in value.items()})
@@ -73,7 +69,7 @@ def _checked(kind: Any, value: Any) -> Any:
         return Secret(_checked(str, value))
     if kind == tuple[str, ...]:
         return tuple(_checked(str, item) for item in _checked(list, value))
-    if is_dataclass(kind):
+    if has_fields(kind):
         return _instance(kind, value)
     if kind is float and type(value) is int:
         return float(value)

@@ -6,9 +6,9 @@ many.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from gatepass._value import Value
 from gatepass._vault.records import InFlight
 from gatepass.errors import VaultError
 
@@ -16,8 +16,7 @@ KEY: Final = b"key"
 """The name of the lock that is held while the vault's key is made."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
+class StoredRecord(Value):
     """A record in a store, readable or not.
 
     Attributes:
@@ -31,8 +30,7 @@ class StoredRecord:
     data: bytes | VaultError
 
 
-@dataclass(frozen=True, slots=True)
-class HolderCodec:
+class HolderCodec(Value):
     """How a lock names its holder, for the message of a wait that was too long.
 
     Attributes:

@@ -9,11 +9,11 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
 from threading import get_ident
 from typing import Final
 
 from gatepass._system import log
+from gatepass._value import Value, replace
 from gatepass._vault import file_lock, serialization
 from gatepass._vault.encryption import EncryptionKey
 from gatepass._vault.key import VaultKey, decode
@@ -28,8 +28,7 @@ _MOST_ATTEMPTS: Final = 50  # to write a record that others change meanwhile
 _PAUSE: Final = 0.05  # seconds, at most, before the next attempt
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Value):
     """Everything in the vault.
 
     Attributes:

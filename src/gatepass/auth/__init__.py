@@ -10,10 +10,10 @@ To add a scheme, write the dataclass in a file of its own and name it in the ent
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from gatepass._system.terminal import Terminal
+from gatepass._value import Value, field, fields, has_fields
 from gatepass.errors import KeyRefused as KeyRefused
 from gatepass.secrets import Secret, SecretRef
 
@@ -32,8 +32,7 @@ class Resolver(Protocol):
         """Resolve each field that is given; see :attr:`AuthContext.resolve`."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuthContext:
+class AuthContext(Value):
     """What a scheme may look at while a session is built, and later.
 
     Attributes:
@@ -135,7 +134,7 @@ def references_in(value: object, name: str) -> Iterator[tuple[str, SecretRef | S
         inner = [(f"{name}.{key}", each) for key, each in value.items()]
     elif isinstance(value, list | tuple):
         inner = [(f"{name}[{number}]", each) for number, each in enumerate(value)]
-    elif is_dataclass(value):
+    elif has_fields(value):
         names = [each.name for each in fields(value)]
         inner = [(f"{name}.{each}", value_of(value, each)) for each in names]
     for path, each in inner:

@@ -4,11 +4,11 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from gatepass._system.findings import Finding
 from gatepass._system.text import local_time
+from gatepass._value import Value
 from gatepass.auth._negotiate import NAME_HINT, Context, MakeContext, TranslatedContext
 from gatepass.errors import GatepassError, LoginRequired
 
@@ -245,8 +245,7 @@ def _cannot_tell(keytab: str | None) -> str:
     return f"whether {keytab} logs on cannot be told here: GSSAPI has no credential stores"
 
 
-@dataclass(frozen=True, slots=True)
-class KerberosLogin:
+class KerberosLogin(Value):
     """What logs on by Kerberos on this computer, now.
 
     Attributes:

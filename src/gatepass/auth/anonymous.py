@@ -1,8 +1,8 @@
 """``scheme = "anonymous"``: send nothing."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from gatepass._value import Value
 from gatepass.auth import AuthContext, SchemeBase
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ def _send_nothing(request: "PreparedRequest") -> "PreparedRequest":
     return request
 
 
-@dataclass(frozen=True)
-class Anonymous(SchemeBase):
+class Anonymous(SchemeBase, Value):
     """No login. An *auth* all the same: without one, requests looks into ``~/.netrc``."""
 
     sends_credentials: ClassVar[bool] = False

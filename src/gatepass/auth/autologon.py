@@ -5,11 +5,11 @@ a ticket of ``kinit`` or a keytab.
 """
 
 import sys
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
+from gatepass._value import Value
 from gatepass.auth import AuthContext, SchemeBase, _kerberos, _sspi
 from gatepass.auth._handshake import (
     REFUSED,
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 _MOST_MESSAGES: Final = 6  # NTLM within Negotiate takes two
 
 
-@dataclass(frozen=True)
-class Autologon(SchemeBase):
+class Autologon(SchemeBase, Value):
     """No name and no password: the user of this computer's session logs on at the server.
 
     Attributes:

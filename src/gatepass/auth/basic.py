@@ -1,8 +1,8 @@
 """``scheme = "basic"``: HTTP Basic (RFC 7617), sent at once with the first request."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from gatepass._value import Value
 from gatepass.auth import AuthContext, SchemeBase
 from gatepass.auth._password import basic_header, check_domain, name_and_password
 from gatepass.secrets import Secret, SecretField, TextField
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from gatepass.auth import Authenticator
 
 
-@dataclass(frozen=True)
-class Basic(SchemeBase):
+class Basic(SchemeBase, Value):
     r"""User name and password in each request; safe over https only.
 
     Attributes:

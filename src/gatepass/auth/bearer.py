@@ -1,9 +1,9 @@
 """``scheme = "bearer"``: a fixed token (RFC 6750)."""
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from gatepass._value import Value
 from gatepass.auth import AuthContext, SchemeBase
 from gatepass.errors import GatepassError
 from gatepass.secrets import SecretField
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # b64token of RFC 6750, section 2.1
 
 
-@dataclass(frozen=True)
-class Bearer(SchemeBase):
+class Bearer(SchemeBase, Value):
     """One token, the same in each request.
 
     Attributes:

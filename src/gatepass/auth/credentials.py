@@ -1,9 +1,9 @@
 """``scheme = "credentials"``: a user name and a password, by the scheme that the server offers."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gatepass._system import log
+from gatepass._value import Value
 from gatepass.auth import AuthContext, SchemeBase
 from gatepass.auth._handshake import can_answer, offered_schemes, resend
 from gatepass.auth._password import basic_header, check_domain, name_and_password
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from gatepass.auth import Authenticator
 
 
-@dataclass(frozen=True)
-class Credentials(SchemeBase):
+class Credentials(SchemeBase, Value):
     r"""User name and password, by NTLM where the server offers it, else by HTTP Basic.
 
     Attributes:

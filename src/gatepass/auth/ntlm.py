@@ -1,8 +1,8 @@
 """``scheme = "ntlm"``: NTLM with a user name and a password, on every system (requests-ntlm)."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gatepass._value import Value
 from gatepass.auth import AuthContext, SchemeBase
 from gatepass.auth._handshake import (
     REFUSED,
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from gatepass.auth import Authenticator
 
 
-@dataclass(frozen=True)
-class Ntlm(SchemeBase):
+class Ntlm(SchemeBase, Value):
     r"""User name and password, never sent in clear; each connection is logged on once.
 
     Attributes:

@@ -4,12 +4,12 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
+from gatepass._value import field
 from gatepass.errors import GatepassWarning
 
 if TYPE_CHECKING:  # not every command reads files
@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # not every command reads files
     from gatepass._config.locations import Locations
 
 
-@dataclass(frozen=True)
 class Context(RunContext):
     """The surroundings of one run.
 

@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from gatepass._net.challenge import Challenge, challenges_of, describe
+from gatepass._value import Value
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.errors import GatepassError
@@ -18,8 +18,7 @@ _SECONDS: Final = (10, 20)  # to connect, and for the answer
 _LEADS_TO_A_LOGIN: Final = frozenset({"authority", "resource_metadata"})
 
 
-@dataclass(frozen=True, slots=True)
-class Learnt:
+class Learnt(Value):
     """What can be said of a server.
 
     Attributes:

@@ -8,7 +8,6 @@ that was trusted stays trusted: its owner wrote the change.
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
 from gatepass._config.trust import TrustStore
 from gatepass._system.files import PRIVATE, make_private_folder, replace
 from gatepass._system.text import printable
+from gatepass._value import Value
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import LayerKind
 
@@ -27,8 +27,7 @@ _IN_GIT: Final = 0o644  # a project's file; the user's own one is nobody else's 
 _NOBODY: Final = os.stat_result((0,) * 10)
 
 
-@dataclass(frozen=True, slots=True)
-class FileEdit:
+class FileEdit(Value):
     """A file as it was read, and what it may become.
 
     Attributes:

@@ -5,7 +5,6 @@ import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module, metadata
 from pathlib import Path
@@ -25,6 +24,7 @@ from gatepass._net.tls import TlsContexts, authorities_of
 from gatepass._system import plugins
 from gatepass._system.findings import Finding, Verdict
 from gatepass._system.text import printable, quoted
+from gatepass._value import Value
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import keeps_tokens
 from gatepass.cli._output import counted
@@ -41,8 +41,7 @@ _BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Value):
     """One thing that was seen.
 
     Attributes:
@@ -71,8 +70,7 @@ class Seen:
         )
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(Value):
     """The surroundings, and what the files of profiles say.
 
     Attributes:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._config import merge, selection, validate
 from gatepass._config.profile import Profile
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.shared_login import make_authenticator
+from gatepass._value import replace
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.errors import GatepassError

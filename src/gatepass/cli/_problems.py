@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 
 from gatepass._config import layer, merge, selection, suggest, validate
 from gatepass._config.files_seen import files_seen
@@ -10,11 +9,11 @@ from gatepass._config.layer import KeyLocation, Layer, Layers
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._system import plugins
 from gatepass._system.text import printable
+from gatepass._value import Value, replace
 from gatepass.errors import GatepassError, Problem, ProfileError
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(Value):
     """One complaint.
 
     Attributes:

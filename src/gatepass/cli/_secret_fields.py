@@ -1,6 +1,5 @@
 """The secret fields of a profile, and where the keyring keeps what they name."""
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 from gatepass._config import fields, merge, selection, validate
@@ -12,6 +11,7 @@ from gatepass._net.tls import TlsSettings
 from gatepass._session.resolve import context_of_field, user_of
 from gatepass._system import plugins
 from gatepass._system.context import RunContext
+from gatepass._value import Value, replace
 from gatepass.auth import field_of
 from gatepass.cli._context import Context
 from gatepass.errors import ProfileError
@@ -22,8 +22,7 @@ from gatepass.secrets import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Value):
     """One secret field of a profile.
 
     Attributes:

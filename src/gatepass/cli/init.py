@@ -2,20 +2,20 @@
 
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from gatepass._config import files, layer, locations, merge, suggest, trust, validate
-from gatepass._config.fields import fields_of, is_required, types_of
+from gatepass._config.fields import fields_of, types_of
 from gatepass._config.layer import PROFILE_NAME, Layer, Layers, is_project
 from gatepass._config.locations import PROJECT_FILE
 from gatepass._config.profile import MachineSettings
 from gatepass._net import urls
 from gatepass._system import plugins
 from gatepass._system.text import printable, quoted
+from gatepass._value import Value
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._detect_scheme import learn
@@ -31,8 +31,7 @@ class _NotAppended(Exception):
     """The profile cannot be added to the file; says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(Value):
     """What the command line says; None and empty where it says nothing."""
 
     name: str | None
@@ -270,7 +269,7 @@ def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
         values |= {"domain": domain} if domain else {}
     for name, each in fields.items():
         is_secret = SecretField in {hints[name], *typing.get_args(hints[name])}
-        if is_secret and is_required(each):
+        if is_secret and each.required:
             values[name] = _reference(ask, name, given.password_from)
     _refuse_unused(scheme, fields, values, given)
     return values

@@ -1,6 +1,6 @@
 """``gatepass profiles`` and ``show``: looking at profiles. No secret, no network."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -13,6 +13,7 @@ from gatepass._config.shown import table_of
 from gatepass._net import urls
 from gatepass._session.probe import Prober
 from gatepass._system import plugins
+from gatepass._value import Value
 from gatepass.cli import _explain_text, _output
 from gatepass.cli._context import Context
 from gatepass.cli._options import (
@@ -48,8 +49,7 @@ def profiles(context: Context, config_files: tuple[str, ...], as_json: bool) -> 
     _output.tell(f"* default: {why}" if default else f"no default: {why}")
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(Value):
     name: str
     url: str
     scheme: str

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,6 +12,7 @@ from gatepass._config.layer import Layers
 from gatepass._config.profile import Profile
 from gatepass._session.vault_config import vault_of
 from gatepass._system.text import local_time, time_span
+from gatepass._value import Value
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import OIDC, login_of, profile_of
@@ -37,8 +38,7 @@ _NOTHING: Final = "-"
 # ---------------------------------------------------------------- status
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Value):
     """A profile and its login.
 
     Attributes:

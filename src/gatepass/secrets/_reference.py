@@ -1,24 +1,23 @@
 """The reference, the secret that it stands for, and how one becomes the other."""
 
-import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
 from gatepass._system import log, plugins
 from gatepass._system.terminal import Terminal
+from gatepass._value import Value, replace
+from gatepass._value import field as described
 from gatepass.errors import NobodyThere, PluginError, SecretUnavailable
 
 LayerKind = Literal["system", "user", "project", "local", "file", "variable", "argument"]
 """Which kind of place a value was written in; decides whether commands may run."""
 
 
-@dataclass(frozen=True, slots=True)
-class SecretContext:
+class SecretContext(Value):
     r"""What a secret source may look at.
 
     Attributes:
@@ -38,7 +37,7 @@ class SecretContext:
     user_name: str | None
     base_dir: Path | None
     layer: LayerKind
-    environ: Mapping[str, str] = dataclasses.field(repr=False)  # variables hold passwords
+    environ: Mapping[str, str] = described(repr=False)  # variables hold passwords
     terminal: Terminal
     allow_commands: bool = False
     allow_insecure_keyring: bool = False
@@ -126,8 +125,7 @@ _NOT_A_REFERENCE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SecretRef:
+class SecretRef(Value):
     """A secret reference: one or more alternatives, the first that answers wins.
 
     Attributes:

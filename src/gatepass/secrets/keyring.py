@@ -22,13 +22,13 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from gatepass._system.deadline import DeadlineExceeded, run_with_deadline
 from gatepass._system.terminal import Terminal
 from gatepass._system.text import operands, quoted
+from gatepass._value import Value
 from gatepass.errors import NobodyThere, SecretUnavailable
 from gatepass.secrets import SecretContext, constant_time_compare
 from gatepass.secrets._keyring_backend import (
@@ -73,8 +73,7 @@ class Access(Protocol):
         """The machine setting of that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(Value):
     """The back end that would be used, or the chain of them.
 
     Attributes:

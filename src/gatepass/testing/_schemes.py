@@ -13,7 +13,6 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from threading import Barrier
 from types import MappingProxyType
@@ -25,6 +24,7 @@ import pytest
 from gatepass._config.load import load_profile
 from gatepass._system import files, plugins
 from gatepass._system.context import RunContext
+from gatepass._value import fields
 from gatepass.errors import GatepassError, PluginError, ProfileError, SecretUnavailable
 from gatepass.secrets import Secret
 from gatepass.testing._watch import fail, shows, watching
@@ -110,7 +110,7 @@ class SchemeContract:
     def test_it_is_a_frozen_dataclass_that_answers_in_lower_case(self) -> None:
         kind = self._kind()
         parameters = getattr(kind, "__dataclass_params__", None)
-        if not is_dataclass(kind) or not (parameters and parameters.frozen):
+        if not (parameters and parameters.frozen):
             fail(
                 f"{_name(kind)} is not frozen: write @dataclass(frozen=True) above it, and keep "
                 "what changes in the object that authenticator() returns; sessions share a scheme"

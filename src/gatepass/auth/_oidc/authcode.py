@@ -9,11 +9,11 @@ answer is to this login (RFC 6749, section 10.12), the issuer, so that it is fro
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
 from gatepass._system.terminal import Terminal, Waiting
+from gatepass._value import Value
 from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc.callback import Callback, parse_callback
 from gatepass.auth._oidc.endpoint import endpoint_of
@@ -35,8 +35,7 @@ _POLL_SECONDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _LoginValues:
+class _LoginValues(Value):
     """The three random values of one login, 256 bits each."""
 
     state: str
@@ -146,8 +145,7 @@ def _authorization_url(
 # --- the person ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _CallbackWait:
+class _CallbackWait(Value):
     """The wait for the answer, from the browser or from the person."""
 
     redirect_server: RedirectServer

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from gatepass._system.text import local_time
+from gatepass._value import Value
 from gatepass._vault.records import Record
 from gatepass.secrets import Secret, constant_time_compare
 
@@ -13,8 +13,7 @@ _AHEAD: Final = 60.0  # seconds before its end that a token is renewed ...
 _AHEAD_PART: Final = 0.1  # ... but at most this part of its life
 
 
-@dataclass(frozen=True, slots=True)
-class CachedToken:
+class CachedToken(Value):
     """An access token in memory. It ends when one of two clocks says so.
 
     The wall clock may be set back, and the monotonic clock stops while the computer sleeps.

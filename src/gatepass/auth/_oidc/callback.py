@@ -1,10 +1,10 @@
 """The response that a browser brings back from the authorization endpoint (RFC 6749, 4.1.2)."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
+from gatepass._value import Value
 from gatepass.auth._oidc.foreign_text import one_line
 from gatepass.secrets import Secret, constant_time_compare
 
@@ -13,8 +13,7 @@ _CODE: Final = re.compile(r"[\x20-\x7e]+")  # RFC 6749, appendix A.11
 _ONCE: Final = ("code", "state", "iss", "error", "error_description")
 
 
-@dataclass(frozen=True, slots=True)
-class Callback:
+class Callback(Value):
     """What came back from the browser, with the right state. Prints no code.
 
     Attributes:

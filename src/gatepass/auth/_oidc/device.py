@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gatepass._system.terminal import Terminal, Waiting
+from gatepass._value import Value
 from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint, endpoint_of
 from gatepass.auth._oidc.http import InvalidResponse, NoResponse
@@ -35,8 +36,7 @@ _FOREVER: Final = 1e9  # seconds
 _MAX_CODE: Final = 64  # characters that a person can be asked to enter
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Value):
     """Time, as the wait for a person sees it.
 
     Attributes:
@@ -48,8 +48,7 @@ class Clock:
     sleep: Callable[[float], object] = time.sleep
 
 
-@dataclass(frozen=True, slots=True)
-class _DeviceCode:
+class _DeviceCode(Value):
     """What the device authorization endpoint gave (RFC 8628, section 3.2)."""
 
     device_code: Secret

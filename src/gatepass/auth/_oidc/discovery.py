@@ -7,12 +7,12 @@ anything malformed is refused, and the error says what to write into the profile
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from gatepass._net.challenge import Challenge
 from gatepass._net.urls import origin_of
+from gatepass._value import replace
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc.endpoint import (
     OAUTH,

@@ -10,13 +10,13 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from html import escape
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus, unquote_plus, urlencode
 
 from gatepass._system.deadline import run_with_deadline
+from gatepass._value import Value, field, replace
 from gatepass.auth._oidc.endpoint import check_endpoint, host_of
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.auth._oidc.strict_json import json_object
@@ -73,8 +73,7 @@ class InvalidResponse(GatepassError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Value):
     """A moment by two clocks: the wall clock may be set back, the monotonic one may sleep.
 
     Attributes:
@@ -101,8 +100,7 @@ class Deadline:
         return time.monotonic() > self.monotonic or time.time() > self.wall
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderResponse:
+class ProviderResponse(Value):
     """What came back. Prints neither headers nor body.
 
     Attributes:
@@ -283,8 +281,7 @@ class _CancellableBody(io.BytesIO):
             return self._left
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(Value):
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)

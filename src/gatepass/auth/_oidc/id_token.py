@@ -5,9 +5,9 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from gatepass._value import Value
 from gatepass._vault.records import Provider
 from gatepass.auth._oidc.endpoint import endpoint_of
 from gatepass.auth._oidc.foreign_text import printable
@@ -55,8 +55,7 @@ class UntimelyIdToken(InvalidIdToken):
     """... by the clock of this computer, which may be wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Value):
     """What an ID token says.
 
     Attributes:

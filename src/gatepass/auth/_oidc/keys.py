@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal
 
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
+from gatepass._value import Value, field
 from gatepass._vault.records import Identity
 from gatepass.auth import KeyRefused, SchemeBase
 from gatepass.auth._oidc.endpoint import endpoint_problem, issuer_problem, redirect_problem
@@ -39,8 +39,7 @@ _PROBLEMS_OF: Final[dict[str, Callable[[str], tuple[str, str]]]] = {
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True)
-class OidcKeys(SchemeBase):
+class OidcKeys(SchemeBase, Value):
     """A login at an identity provider: in a browser, on another device, or by a client's secret.
 
     A stored token is used whenever there is one.
@@ -128,7 +127,7 @@ class OidcKeys(SchemeBase):
                     yield KeyRefused(key, "holds a parameter without a name")
                 elif name in reserved:
                     own = "scopes" if name == "scope" else name
-                    is_key = own in self.__dataclass_fields__
+                    is_key = own in self.__value_fields__
                     hint = f"it is a key of auth:   {own} = ..." if is_key else "take it out"
                     yield KeyRefused(key, f"cannot set {name}, which gatepass sets", hint=hint)
             if self.audience and "audience" in params:

@@ -3,13 +3,13 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
 from gatepass._net.challenge import challenges_of
 from gatepass._system import log
 from gatepass._system.text import quoted
+from gatepass._value import Value, field, replace
 from gatepass._vault.records import Client, Provider, Record, Tokens
 from gatepass.auth import AuthContext
 from gatepass.auth._oidc import (
@@ -37,8 +37,7 @@ _NOT_RENEWABLE: Final = (
 )
 
 
-@dataclass(frozen=True)
-class LoginFlow:
+class LoginFlow(Value):
     """What a login needs, and the ways to get a record by one.
 
     Attributes:

@@ -4,16 +4,16 @@ They are fixed: nothing of a request or of a provider's response ever gets into 
 script and load nothing (the Content-Security-Policy forbids both).
 """
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
+
+from gatepass._value import Value
 
 PageKind = Literal["done", "failed", "expired", "again", "nothing"]
 """What a page says: logged in; not logged in; too late; not this login's answer; no such page."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
+class _Words(Value):
     status: int
     mark: str
     title: str
@@ -90,8 +90,7 @@ _HTML: Final = """<!doctype html>
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Value):
     """One page.
 
     Attributes:

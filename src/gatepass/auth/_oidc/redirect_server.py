@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from gatepass._net.loopback_server import REQUEST_LINE, LoopbackServer
 from gatepass._net.loopback_sockets import listen
+from gatepass._value import Value
 from gatepass.auth._oidc.callback import Callback, parse_callback
 from gatepass.auth._oidc.endpoint import redirect_problem
 from gatepass.auth._oidc.foreign_text import one_line
@@ -100,8 +101,7 @@ class RedirectServer:
         return self._server
 
 
-@dataclass(frozen=True, slots=True)
-class _Address:
+class _Address(Value):
     """A redirect address: host and path as registered, port 0 for any free one."""
 
     host: str
@@ -129,8 +129,7 @@ class _Address:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{port}{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
+class _Refusal(Value):
     """How a request that does not count is answered.
 
     Attributes:
@@ -144,8 +143,7 @@ class _Refusal:
     bodiless: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _ExpectedRequest:
+class _ExpectedRequest(Value):
     """What a request must be to count."""
 
     port: int

@@ -16,11 +16,11 @@ and 4, the provider's grace period heals that, if it has one; else the journal t
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Final
 
 from gatepass._system import log
 from gatepass._system.text import local_time
+from gatepass._value import Value, replace
 from gatepass._vault.records import Identity, InFlight, Record, Tokens
 from gatepass._vault.vault import LOCK_SECONDS, Vault
 from gatepass.auth._oidc import id_token, token_response
@@ -96,8 +96,7 @@ def renew_login(
     return renewed
 
 
-@dataclass(frozen=True, slots=True)
-class _Renewal:
+class _Renewal(Value):
     """One renewal of a stored login; the methods are the steps, in their order."""
 
     vault: Vault

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from gatepass._system import log
+from gatepass._value import Value, replace
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc.client_auth import request_token
 from gatepass.auth._oidc.http import Deadline, NotSent, ProviderResponse, ResponseLost
@@ -23,8 +23,7 @@ SETTLE_SECONDS: Final = 3.0  # how long the holder of an expired lease is waited
 _SERVER_ERRORS: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshContext:
+class RefreshContext(Value):
     """What a refresh needs beside the record.
 
     Attributes:

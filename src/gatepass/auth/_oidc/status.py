@@ -1,11 +1,11 @@
 """Read, prepare and remove stored logins without asking a server; the command line uses it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from gatepass._system.findings import Finding
+from gatepass._value import Value
 from gatepass._vault.key import write_key_file
 from gatepass._vault.records import InFlight, Record
 from gatepass._vault.vault import LOCK_SECONDS, Vault
@@ -19,8 +19,7 @@ LONGEST_RENEWAL: Final = LOCK_SECONDS + POST_SECONDS
 """Seconds that a renewal takes at most: it waits for another process, then for the provider."""
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Value):
     """What is known of a login without asking anybody. Holds no token.
 
     Attributes:
