@@ -12,6 +12,7 @@ import requests
 from requests import PreparedRequest, Response
 
 from gatepass._net.proxy import Proxy
+from gatepass._net.tls import Trust
 from gatepass._session.adapter import Network, Transport
 from gatepass._session.exceptions import LoginRefused
 from gatepass.auth._handshake import OneConnection
@@ -31,7 +32,7 @@ def _way(ca: CertificateAuthority, *, tls: bool, proxy: bool) -> Iterator[tuple[
         between = stack.enter_context(echo()) if proxy else None
         network = Network(
             environ={},
-            trust=str(ca.ca_file),
+            trust=Trust((str(ca.ca_file),), system=False),
             proxy=Proxy(url=between.root if between else "none"),
         )
         transport = Transport(network, connections=1, retry_responses=False)

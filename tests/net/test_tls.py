@@ -10,9 +10,15 @@ from pathlib import Path
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import pkcs12
 from urllib3.exceptions import InsecureRequestWarning
 
-from gatepass._net.tls import ClientCertificate, TlsContexts
+from gatepass._config.load import load_profile
+from gatepass._net.tls import ClientCertificate, TlsContexts, trust_of
 from gatepass._session.exceptions import TLSFailed, Unreachable
 from gatepass._session.session import Session
 from gatepass.errors import ProfileError
@@ -184,7 +190,7 @@ def test_the_operating_systems_store_comes_last_and_alone(
 
     connections = mi.adapters["https://"]
     (context,) = connections.transports["authenticated"]._contexts._made.values()  # type: ignore[attr-defined]
-    assert len(context._ctx.get_ca_certs()) == 1, "certifi's authorities are not among them"
+    assert len(context.get_ca_certs()) == 1, "certifi's authorities are not among them"
 
 
 def test_verify_true_means_what_the_profile_says(server: Echo, ca: CertificateAuthority) -> None:
@@ -273,7 +279,7 @@ def test_a_server_may_ask_for_the_certificate_after_the_handshake(
     """As IIS does, which first looks at the path."""
     certificate = ClientCertificate(str(ca.client.chain), str(ca.client.key))
 
-    assert TlsContexts(str(ca.ca_file)).get(True, certificate).post_handshake_auth
+    assert TlsContexts(trust_of(str(ca.ca_file), {})).get(True, certificate).post_handshake_auth
 
 
 def test_a_failed_handshake_is_not_tried_again(
@@ -345,15 +351,96 @@ def test_certificate_files_that_cannot_be_used_are_told_when_the_session_is_buil
             anonymous(NOWHERE, tls=tls)
 
 
-def test_a_folder_of_authorities_may_be_named(server: Echo, ca: CertificateAuthority) -> None:
+def test_a_folder_of_authorities_may_be_named_and_must_be_hashed(
+    server: Echo, ca: CertificateAuthority, tmp_path: Path
+) -> None:
     """As in requests, and as OpenSSL reads it: by names that are hashes."""
-    folder = ca.ca_file.parent / "hashed"
-    folder.mkdir()
-    with refused_by(server.url, "unknown authority", tls={"ca_file": str(folder)}):
-        pass
-    shutil.copy(ca.ca_file, folder / f"{_subject_hash(ca.ca_file)}.0")
+    hashed = _hashed(ca.ca_file, tmp_path / "hashed")
+    assert anonymous(server.url, tls={"ca_file": str(hashed)}).get("x").ok
 
-    assert anonymous(server.url, tls={"ca_file": str(folder)}).get("x").ok
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    shutil.copy(ca.ca_file, plain)
+    for keys in ({"tls": {"ca_file": str(plain)}}, {"environ": {"CURL_CA_BUNDLE": str(plain)}}):
+        with pytest.raises(ProfileError, match="names that are hashes") as caught:
+            anonymous(server.url, **keys).get("x")
+        assert f"openssl rehash {plain}" in caught.value.hint
+
+
+def test_a_certificate_in_der_form_is_told_how_it_is_converted(
+    ca: CertificateAuthority, tmp_path: Path
+) -> None:
+    der = tmp_path / "ca.cer"
+    der.write_bytes(ssl.PEM_cert_to_DER_cert(ca.ca_file.read_text()))
+
+    with pytest.raises(ProfileError, match=r"no certificate in PEM form(.|\n)*-inform der"):
+        anonymous(NOWHERE, tls={"ca_file": str(der)})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SSL_CERT_FILE stands for the system's store")
+@pytest.mark.parametrize("named", [["system", "OTHER"], ["CA", "OTHER"], ["CA", "system"]])
+def test_a_list_of_authorities_trusts_each_of_them(
+    ca: CertificateAuthority,
+    other_ca: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+    named: list[str],
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca.ca_file if "OTHER" in named else other_ca.ca_file))
+    files = {"CA": str(ca.ca_file), "OTHER": str(other_ca.ca_file)}
+    tls = {"ca_file": [files.get(each, each) for each in named]}
+    for authority in (ca, other_ca):
+        with echo(tls=server_side(authority.server)) as server:
+            assert anonymous(server.url, tls=tls).get("x").ok
+
+
+def test_paths_in_a_list_start_in_the_folder_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text(
+        '[profiles.p]\nurl = "https://a.test"\nauth = { scheme = "anonymous" }\n'
+        'tls = { ca_file = ["system", "a.pem", "sub/b.pem"] }\n'
+    )
+    found = load_profile("p", config_file=file, environ={}).tls.ca_file
+
+    assert found == ["system", str(tmp_path / "a.pem"), str(tmp_path / "sub" / "b.pem")]
+
+
+def _p12(ca: CertificateAuthority, folder: Path, passphrase: str) -> str:
+    key = serialization.load_pem_private_key(ca.client.key.read_bytes(), None)
+    own, *others = x509.load_pem_x509_certificates(ca.client.chain.read_bytes())
+    encryption = (
+        serialization.BestAvailableEncryption(passphrase.encode())
+        if passphrase
+        else serialization.NoEncryption()
+    )
+    file = folder / "client.p12"
+    assert isinstance(key, RSAPrivateKey | EllipticCurvePrivateKey)
+    file.write_bytes(pkcs12.serialize_key_and_certificates(b"me", key, own, others, encryption))
+    return str(file)
+
+
+@pytest.mark.parametrize("passphrase", ["", PASSPHRASE])
+def test_a_pkcs12_file_is_a_clients_certificate(
+    server: Echo, ca: CertificateAuthority, tmp_path: Path, passphrase: str
+) -> None:
+    password = {"client_key_password": ref("env:KEY")} if passphrase else {}
+    tls = {"ca_file": str(ca.ca_file), "client_cert": _p12(ca, tmp_path, passphrase), **password}
+    anonymous(server.url, tls=tls, environ={"KEY": passphrase}).get("x")
+
+    assert server.seen[0].client == CLIENT_NAME
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [(None, "no passphrase is given"), ("canary", "wrong passphrase")]
+)
+def test_a_pkcs12_file_that_cannot_be_opened_is_told_as_one(
+    ca: CertificateAuthority, tmp_path: Path, given: str | None, told: str
+) -> None:
+    password = {"client_key_password": ref("env:KEY")} if given else {}
+    tls = {"client_cert": _p12(ca, tmp_path, PASSPHRASE), **password}
+    with pytest.raises(ProfileError, match=f"a PKCS#12 file(.|\n)*{told}") as caught:
+        anonymous(NOWHERE, tls=tls, environ={"KEY": given or ""})
+
+    assert "canary" not in str(caught.value)
 
 
 def _subject_hash(certificate: Path) -> str:

@@ -256,11 +256,11 @@ Make = Callable[[str | None, Certificate | None], Callable[[], ssl.SSLContext]]
 @pytest.fixture(scope="module")
 def contexts() -> Make:
     """Return a function that makes what makes a context, as the setting does."""
-    from gatepass._net.tls import ClientCertificate, TlsContexts
+    from gatepass._net.tls import ClientCertificate, TlsContexts, trust_of
 
     def make(ca_file: str | None, client: Certificate | None) -> Callable[[], ssl.SSLContext]:
         certificate = ClientCertificate(str(client.chain), str(client.key)) if client else None
-        return lambda: TlsContexts(ca_file).get(True, certificate)
+        return lambda: TlsContexts(trust_of(ca_file, {})).get(True, certificate)
 
     return make
 

@@ -26,7 +26,7 @@ from gatepass._config.profile import MachineSettings, Profile, ProfileKeys, refu
 from gatepass._config.redis_vault import RedisVault
 from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
-from gatepass._net.tls import TlsSettings
+from gatepass._net.tls import SYSTEM, TlsSettings
 from gatepass._net.urls import normal_url
 from gatepass._system import log, plugins
 from gatepass._value import replace
@@ -125,13 +125,19 @@ def absolute_paths(settings: _Paths, base_dir: Callable[[str], Path | None]) -> 
         base_dir: returns the folder in which the path of a key starts; None is the working
             directory.
     """
+
+    def place(name: str, path: str) -> str:
+        # Path.expanduser raises where no user has that name; a file may have it.
+        there = os.path.expanduser(path)  # noqa: PTH111
+        return str(files.absolute(Path(base_dir(name) or "", there)))
+
     absolute: dict[str, Any] = {}
     for name in ("ca_file", "client_cert", "client_key"):
         value = getattr(settings, name)
-        if value:
-            # Path.expanduser raises where no user has that name; a file may have it.
-            there = os.path.expanduser(value)  # noqa: PTH111
-            absolute[name] = str(files.absolute(Path(base_dir(name) or "", there)))
+        if isinstance(value, list):
+            absolute[name] = [each if each == SYSTEM else place(name, each) for each in value]
+        elif value:
+            absolute[name] = place(name, value)
     return replace(settings, **absolute)
 
 

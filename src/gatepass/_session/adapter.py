@@ -27,7 +27,7 @@ from gatepass._net.proxy import (
     proxy_of_variables,
     split_login,
 )
-from gatepass._net.tls import ClientCertificate, TlsContexts
+from gatepass._net.tls import SYSTEM_TRUST, ClientCertificate, TlsContexts, Trust
 from gatepass._net.urls import is_loopback, origin_of
 from gatepass._session.exceptions import (
     ProxyRefused,
@@ -55,7 +55,7 @@ class Network(Value):
         environ: the environment variables; they name the proxies where the profile names none.
         timeout: seconds to connect, seconds to wait for an answer.
         retries: how often a request that can be repeated is tried again.
-        trust: a PEM file or folder of authorities; None is the system's store.
+        trust: who is trusted to say that a server is the right one.
         verify: false accepts any certificate.
         proxy: the profile's proxy; None follows the environment.
         proxy_login: user name and password for the profile's proxy; None sends none.
@@ -66,7 +66,7 @@ class Network(Value):
     environ: Mapping[str, str] = field(repr=False)
     timeout: tuple[float, float] = (10.0, 60.0)
     retries: int = 3
-    trust: str | None = None
+    trust: Trust = SYSTEM_TRUST
     verify: bool = True
     proxy: Proxy | None = None
     proxy_login: tuple[Secret, Secret] | None = None

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from gatepass._config.profile import Profile
 from gatepass._net.proxy import Proxy, is_socks
-from gatepass._net.tls import ClientCertificate, TlsSettings, authorities_of
+from gatepass._net.tls import ClientCertificate, TlsSettings, trust_of
 from gatepass._net.urls import origin_of
 from gatepass._session.adapter import Network
 from gatepass._session.resolve import ResolvedSecrets
@@ -63,16 +63,18 @@ def _network(
             login = (found["user_name"], found["password"])
             if not is_socks(proxy.url):  # a name or password that cannot be sent shows now
                 basic_header(*(each.reveal() for each in login))
-    key = secrets.collect(f"{above}tls.", {"client_key_password": tls.client_key_password})
+    keys = secrets.collect(f"{above}tls.", {"client_key_password": tls.client_key_password})
     certificate = None
     if tls.client_cert:
-        password = key.get("client_key_password")
+        password = keys.get("client_key_password")
         certificate = ClientCertificate(tls.client_cert, tls.client_key, password)
+    key = f"{above}tls.ca_file"
+    place = profile.place_of(*key.split("."))
     network = Network(
         environ=run.environ,
         timeout=profile.timeout,
         retries=profile.retries,
-        trust=authorities_of(tls.ca_file, run.environ),
+        trust=trust_of(tls.ca_file, run.environ, f"{key} ({place})" if place else key),
         verify=tls.verify,
         proxy=proxy,
         proxy_login=login,

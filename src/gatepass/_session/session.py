@@ -20,7 +20,6 @@ from gatepass._config.profile import Profile
 from gatepass._net.tls import TlsSettings
 from gatepass._net.urls import below, origin_of
 from gatepass._session.adapter import PlainSession
-from gatepass._session.check import CheckResult, check_session, failed_check
 from gatepass._session.connections import Connections, NotConnected, leave_to_parent
 from gatepass._session.exceptions import body_consumed, translate_error, without_secrets
 from gatepass._session.guard import Guard, GuardedAdapter
@@ -56,6 +55,7 @@ from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
 
 if TYPE_CHECKING:
+    from gatepass._session.check import CheckResult
     from gatepass.auth import Authenticator
 
 _FORK_LOCKS: Final = PerProcess(Lock)  # held while a forked process leaves connections
@@ -363,13 +363,15 @@ class Session(requests.Session):
             return redact_response(response)
         raise failure  # outside of the handler: the original may hold credentials
 
-    def check(self) -> CheckResult:
+    def check(self) -> "CheckResult":
         """Ask for the profile's ``check_path``, and say what the server confirmed.
 
         Makes one attempt to log on. Where the login was sent unasked, the same URL is asked once
         more without it: a 401 there is the proof. Raises nothing of what a request raises; the
         result has it as ``error``.
         """
+        from gatepass._session.check import check_session, failed_check
+
         try:
             self._ensure_open()
             return check_session(self, self._guard, self._secrets.user)

@@ -54,16 +54,15 @@ def redis_server(vault: RedisVault, context: SecretContext) -> "Server":
         return (user.reveal() if user else None), secrets.get("password", vault.password)
 
     def tls() -> "SSLContext":
-        from gatepass._net.tls import ClientCertificate, TlsContexts, authorities_of
+        from gatepass._net.tls import ClientCertificate, TlsContexts, trust_of
 
         certificate = vault.client_cert and ClientCertificate(
             vault.client_cert,
             vault.client_key,
             secrets.get("client_key_password", vault.client_key_password),
         )
-        return TlsContexts(authorities_of(vault.ca_file, context.environ)).get(
-            True, certificate or None
-        )
+        trust = trust_of(vault.ca_file, context.environ, "vault.ca_file")
+        return TlsContexts(trust, "vault").get(True, certificate or None)
 
     make = tls if address.tls else None
     fields = {

@@ -20,7 +20,7 @@ from gatepass._config.permissions import unsafe_permissions
 from gatepass._config.profile import MachineSettings, Profile, references
 from gatepass._config.redis_vault import RedisVault
 from gatepass._net.proxy import NamedProxy, complaint_about, split_login
-from gatepass._net.tls import TlsContexts, authorities_of
+from gatepass._net.tls import TlsContexts, trust_of
 from gatepass._system import plugins
 from gatepass._system.findings import Finding, Verdict
 from gatepass._system.text import printable, quoted
@@ -37,7 +37,6 @@ _PACKAGES: Final = (
 ).split()
 _EXTRAS: Final = {"kerberos": "gssapi", "redis": "redis"}
 _SECONDS: Final = 5.0  # for each question to the keyring
-_BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -268,27 +267,27 @@ def keyring(machine: Machine) -> Iterator[Seen]:
 def certificates(machine: Machine) -> Iterator[Seen]:
     """Read the authorities that a session would trust where the profile names none."""
     environ = machine.context.environ
-    path = authorities_of(None, environ)
-    if path is not None:
-        variable = next(name for name in _BUNDLES if environ.get(name) == path)
+    trust = trust_of(None, environ)
+    for path in trust.files:
+        variable = trust.named_by
         try:
-            count = TlsContexts(path).get().cert_store_stats()["x509_ca"]
+            count = TlsContexts(trust).get().cert_store_stats()["x509_ca"]
         except ProfileError as error:
-            hint = f"correct {variable}, or unset it"
-            yield Seen("problem", variable, "cannot be read", f": {error.message}", hint)
+            hint = f"{error.hint}\nor unset {variable}"
+            yield Seen("problem", variable, "cannot be used", f": {error.message}", hint)
             return
         if Path(path).is_dir():  # read by OpenSSL only when a server is asked
             count = sum(1 for _ in Path(path).glob("[0-9a-f]*.[0-9]"))
-        hint = "put the authority's certificate into the file; into a folder, by: openssl rehash"
+        hint = "put the authority's certificate into the file"
         verdict: Verdict = "ok" if count else "problem"
         message = f"holds {counted(count, 'certificate')} of authorities"
         yield Seen(verdict, variable, message, hint="" if count else hint, place=path)
         return
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        path = environ.get(name)
-        if path and not Path(path).exists():
+        named = environ.get(name)
+        if named and not Path(named).exists():
             hint = f"correct {name}, or unset it"
-            yield Seen("problem", name, "does not exist", hint=hint, place=path)
+            yield Seen("problem", name, "does not exist", hint=hint, place=named)
     yield Seen("ok", "certificates", "the system's own store is used")
 
 
