@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gatepass._system.terminal import Terminal
+from gatepass.cli import run
 from gatepass.cli._context import Context
 from gatepass.errors import GatepassWarning, ProfileError
 
@@ -63,3 +64,28 @@ def test_an_answer_is_taken_from_a_terminal_and_never_from_a_pipe(
     os.close(writer)
     nobody = Context({}, Terminal({}, interactive=False))
     assert nobody.why_not_ask() == "interactive=False forbids asking"
+
+
+_LONG = "a" * 100_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there such a path has another error")
+@pytest.mark.parametrize(
+    "keys",
+    [
+        f'auth = {{ scheme = "bearer", token = "file:{_LONG}" }}',
+        f'auth = {{ scheme = "bearer", token = {{ command = ["{_LONG}"] }} }}',
+        f'auth = {{ scheme = "bearer", token = {{ command = ["/{_LONG}"] }} }}',
+        f'tls = {{ ca_file = "{_LONG}" }}\nauth = {{ scheme = "anonymous" }}',
+        f'tls = {{ client_cert = "{_LONG}" }}\nauth = {{ scheme = "anonymous" }}',
+    ],
+    ids=["file", "bare command", "command", "ca_file", "client_cert"],
+)
+def test_a_path_of_many_letters_is_an_error_like_any_other(context: Context, keys: str) -> None:
+    user = context.locations.user
+    user.parent.mkdir(parents=True)
+    user.write_text(f'[profiles.p]\nurl = "https://127.0.0.1:1/"\n{keys}\n')
+    user.chmod(0o600)
+
+    assert run(["check", "p"], context) in {2, 3}
+    assert run(["trust", _LONG], context) == 2

@@ -305,3 +305,24 @@ def test_a_twin_of_an_old_name_is_not_written(
     assert run(["init", "a_b", *NEW[2:]], context) == 2
     assert "one name to variables" in capsys.readouterr().err
     assert b"a_b" not in path.read_bytes()
+
+
+def test_nothing_is_written_through_a_link_that_a_project_brought(
+    context: Context, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert context.locations.working is not None
+    target, link = tmp_path / "target.toml", context.locations.working / "gatepass.toml"
+    for content in (None, ""):
+        link.unlink(missing_ok=True)
+        if content is not None:
+            target.write_text(content)
+        link.symlink_to(target)
+        before = target.read_bytes() if target.exists() else None
+
+        code = run(
+            ["init", "x", "--project", "--url", "https://a.test", "--scheme", "anonymous"], context
+        )
+
+        assert code == 2
+        assert "is a link, and a project may lead anywhere" in capsys.readouterr().err
+        assert (target.read_bytes() if target.exists() else None) == before

@@ -144,6 +144,184 @@ def test_trusting_the_users_own_file_shows_its_machine_settings(
     assert "sets the machine setting allow_commands" in capsys.readouterr().err
 
 
+# ---------------------------------------------------------------- what it shows at the end
+
+
+def _shown(context: Context, capsys: pytest.CaptureFixture[str], text: str) -> str:
+    """What trusting a project's file with this content shows."""
+    assert context.locations.working is not None
+    (context.locations.working / "gatepass.toml").write_text(text)
+    capsys.readouterr()
+    assert run(["trust", "--yes"], context) == 0
+    return capsys.readouterr().err
+
+
+def _profile(name: str, url: str, more: str = "") -> str:
+    return (
+        f'[profiles.{name}]\nurl = "{url}"\n{more}'
+        'auth = { scheme = "bearer", token = "env:MI_TOKEN" }\n'
+    )
+
+
+def test_the_end_says_where_each_secret_would_go_however_many_profiles_there_are(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = "".join(_profile(f"p{number}", "https://mi.example.com/") for number in range(60))
+    evil = _profile("evil", "https://\u0435vil.example.com/")
+    shown = _shown(context, capsys, good + evil)
+
+    short = shown.partition("in short:\n")[2].splitlines()
+    assert short[0] == (
+        "  env:MI_TOKEN would go to https://mi.example.com, "
+        "https://\u0435vil.example.com (that is xn--vil-qdd.example.com)"
+    )
+    assert short[1].startswith("trusted: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            _profile("up", "https://a.test/")
+            + '[profiles.dev]\nextends = "up"\nurl = "https://b.test/"',
+            "env:MI_TOKEN would go to https://a.test, https://b.test",
+        ),
+        (
+            _profile(
+                "p", "https://a.test/", 'proxy = { url = "http://x.test:1", password = "env:P" }\n'
+            ),
+            "env:P would go to http://x.test:1",
+        ),
+        (
+            (
+                '[profiles.p]\nurl = "https://a.test/"\nauth = { scheme = "oidc", '
+                'issuer = "https://login.test/", client_id = "c", client_secret = "keyring:" }\n'
+            ),
+            "keyring: would go to https://login.test",
+        ),
+        (
+            (
+                '[profiles.p]\nurl = "https://a.test/"\nauth = { scheme = "bearer", '
+                "token = { command = [1979-05-27] } }\n"
+            ),
+            'runs ["1979-05-27"]',
+        ),
+        (
+            _profile(
+                "p", "https://a.test/", 'tls = { ca_file = "/etc/ca.pem", client_cert = "c.pem" }\n'
+            ),
+            "files outside of its folder, which may change: /etc/ca.pem",
+        ),
+    ],
+    ids=["a parent's", "the proxy's", "the provider's", "a date", "files"],
+)
+def test_the_end_names_what_a_person_must_judge(
+    context: Context, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    assert said in _shown(context, capsys, text).partition("in short:\n")[2]
+
+
+def test_a_local_file_is_judged_together_with_the_file_beside_it(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert context.locations.working is not None
+    _shown(context, capsys, _profile("dev", "https://a.test/"))
+    (context.locations.working / "gatepass.local.toml").write_text(
+        '[profiles.dev]\nurl = "https://b.test/"\n'
+    )
+
+    assert run(["trust", "--yes"], context) == 0
+
+    assert "env:MI_TOKEN would go to https://b.test" in capsys.readouterr().err
+
+
+def test_after_a_change_it_shows_what_changed(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _shown(context, capsys, _profile("dev", "https://a.test/") + _profile("qa", "https://q.test/"))
+
+    shown = _shown(
+        context, capsys, _profile("dev", "https://b.test/") + _profile("qa", "https://q.test/")
+    )
+
+    changes = [line for line in shown.splitlines() if line.startswith("changed since")]
+    assert changes == [
+        'changed since you trusted it: -  url = "https://a.test/"',
+        'changed since you trusted it: +  url = "https://b.test/"',
+    ]
+
+
+_TLS = _profile("dev", "https://a.test/", 'tls = { ca_file = "certs/ca.pem" }\n')
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted", "a link out", "a device"])
+def test_trust_covers_the_certificates_below_the_folder(
+    context: Context, capsys: pytest.CaptureFixture[str], tmp_path: Path, change: str
+) -> None:
+    work = context.locations.working
+    assert work is not None
+    file = work / "certs" / "ca.pem"
+    file.parent.mkdir()
+    file.write_text("one")
+    shown = _shown(context, capsys, _TLS)
+    assert "trusted with it, as they are now: certs/ca.pem" in shown
+    assert run(["show", "dev"], context) == 0
+
+    file.unlink()
+    if change == "replaced":
+        file.write_text("two")
+    elif change != "deleted":
+        outside = tmp_path / "outside.pem"
+        outside.write_text("one")
+        file.symlink_to(outside if change == "a link out" else "/dev/zero")
+
+    assert run(["show", "dev"], context) == 2
+    assert "gatepass trust" in capsys.readouterr().err
+    if "link" in change or "device" in change:
+        assert run(["trust", "--yes"], context) == 2
+        assert "is a link that leads out of the folder" in capsys.readouterr().err
+    else:
+        assert run(["trust", "--list"], context) == 0
+        assert capsys.readouterr().out.splitlines()[1].startswith("changed")
+        assert run(["trust", "--yes"], context) == 0
+        assert "changed since you trusted it: certs/ca.pem" in capsys.readouterr().err
+        assert run(["show", "dev"], context) == 0
+
+
+def test_a_folder_of_certificates_is_covered_too_and_a_link_to_itself_ends(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = context.locations.working
+    assert work is not None
+    (work / "certs").mkdir()
+    (work / "certs" / "loop").symlink_to(work / "certs")
+    _shown(context, capsys, _TLS.replace("certs/ca.pem", "certs"))
+    assert run(["show", "dev"], context) == 0
+
+    (work / "certs" / "0123abcd.0").write_text("evil")
+
+    assert run(["show", "dev"], context) == 2
+
+
+def test_a_record_of_an_older_version_still_counts_but_no_link_out_does(
+    context: Context, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    work = context.locations.working
+    assert work is not None
+    _shown(context, capsys, _TLS)
+    (record,) = (context.locations.state / "trust").glob("*.json")
+    entry = json.loads(record.read_text())
+    del entry["files"]
+    record.write_text(json.dumps(entry))
+    record.with_suffix(".txt").unlink()
+
+    assert run(["show", "dev"], context) == 0
+
+    (work / "certs").symlink_to(tmp_path)
+    assert run(["show", "dev"], context) == 2
+    assert "profiles.dev.tls.ca_file: is a link that leads out" in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------- list and revoke
 
 
@@ -196,7 +374,7 @@ def test_a_record_that_is_damaged_or_lies_at_the_wrong_place_is_listed_and_can_g
 ) -> None:
     _trusted(context, "a.toml")
     folder = context.locations.state / "trust"
-    (record,) = folder.iterdir()
+    (record,) = folder.glob("*.json")
     (folder / f"{'0' * 64}.json").write_bytes(record.read_bytes())
     record.write_text("{")
 
@@ -269,7 +447,7 @@ def test_a_record_that_others_can_write_counts_as_damaged(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _trusted(context, "a.toml")
-    (record,) = (context.locations.state / "trust").iterdir()
+    (record,) = (context.locations.state / "trust").glob("*.json")
     record.chmod(0o666)
 
     assert [each["state"] for each in _listed(context, capsys).values()] == ["damaged record"]

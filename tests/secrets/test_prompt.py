@@ -11,7 +11,15 @@ from tests.support.secret_context import context
 @pytest.mark.parametrize(
     ("text", "field", "user_name", "shown"),
     [
-        ("Granta MI password", "password", "bob", "Granta MI password: "),
+        (
+            "Granta MI password",
+            "password",
+            "bob",
+            "Granta MI password (for https://mi.example.com): ",
+        ),
+        ("[sudo]\x1b[2J", "token", None, "[sudo]\\x1b[2J (for https://mi.example.com): "),
+        ("x" * 999, "token", None, f"{'x' * 100}...{'x' * 100} (for https://mi.example.com): "),
+        ("", "password", "a\nb", "password of a\\nb at https://mi.example.com: "),
         ("", "password", None, "password at https://mi.example.com: "),
         ("", "password", "CORP\\bob", "password of CORP\\bob at https://mi.example.com: "),
         ("", "client_secret", None, "client secret at https://mi.example.com: "),

@@ -1,15 +1,23 @@
 """What a file of profiles may do: ``gatepass trust`` shows it before a person trusts the file."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
+from gatepass._config import merge, tls_files
+from gatepass._config.layer import Layer, Layers
 from gatepass._config.shown import may_be_shown
-from gatepass._net.urls import hide_userinfo
+from gatepass._net.urls import hide_userinfo, origin_of
 from gatepass._system import plugins
 from gatepass._system.text import printable
+from gatepass.errors import GatepassError
+
+# Secrets of the scheme that go to the identity provider, not to the server.
+_OF_THE_PROVIDER = frozenset({"client_secret", "refresh_token", "client_assertion", "client_key"})
 
 
-def abilities(tables: dict[str, object]) -> Iterable[str]:
+def abilities(tables: Mapping[str, object]) -> Iterable[str]:
     """Describe what a file of profiles may do, one line each, before a person trusts it.
 
     Names servers, issuers, references, commands, TLS files, proxies and plain http. A string
@@ -24,39 +32,124 @@ def abilities(tables: dict[str, object]) -> Iterable[str]:
     profiles = tables.get("profiles")
     for name, profile in profiles.items() if isinstance(profiles, dict) else ():
         yield f"profile {printable(str(name))}:"
-        for line in _abilities_of(profile, ()):
-            yield f"  {line}"
+        for key, value in _leaves(profile):
+            if key[-1:] != ("description",):
+                yield f"  {_told(key, value)}"
 
 
-def _abilities_of(value: object, key: tuple[str, ...]) -> Iterable[str]:
-    if isinstance(value, dict):
-        if set(value) == {"command"}:
-            yield f"{_dotted(key)} runs a command: {printable(json.dumps(value['command']))}"
-            return
+def summary(layers: Iterable[Layer]) -> Iterator[str]:
+    """Say in a few lines where references would go, what would run, and which files count.
+
+    Args:
+        layers: the files that are merged, in rising order of precedence.
+    """
+    profiles = dict(_merged(tuple(layers)))
+    goes: dict[str, dict[str, None]] = {}
+    hosts: dict[str, None] = {}
+    for profile in profiles.values():
+        for reference, where in _destinations(profile):
+            goes.setdefault(reference, {})[where] = None
+        for key, value in _leaves(profile):
+            if isinstance(value, str) and key[-1] in {"url", "issuer", "metadata_url", "proxy"}:
+                hosts[shown_origin(value)] = None
+    told = {where for found in goes.values() for where in found}
+    for reference, found in goes.items():
+        yield f"{reference} would go to {', '.join(found)}"
+    others = [host for host in hosts if host and host not in told]
+    if others:
+        yield f"other servers: {', '.join(others)}"
+    commands = [_command(value) for each in profiles.values() for _, value in _leaves(each)]
+    yield from (f"runs {each}" for each in dict.fromkeys(filter(None, commands)))
+    paths = dict.fromkeys(path for each in profiles.values() for path in tls_files.tls_files(each))
+    below = [printable(path) for path in paths if tls_files.is_below(path)]
+    outside = [printable(path) for path in paths if not tls_files.is_below(path)]
+    if below:
+        yield f"trusted with it, as they are now: {', '.join(below)}"
+    if outside:
+        yield f"files outside of its folder, which may change: {', '.join(outside)}"
+
+
+def shown_origin(url: str) -> str:
+    """Return the origin of a URL; beside a host that is not ASCII, its name on the wire."""
+    try:
+        origin = printable(origin_of(url))
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+    if host.isascii():
+        return origin
+    try:
+        wire = host.encode("idna").decode()
+    except UnicodeError:
+        wire = ascii(host)[1:-1]
+    return f"{origin} (that is {wire})"
+
+
+def _merged(layers: tuple[Layer, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each profile with what it inherits; as it stands where it cannot be merged."""
+    nothing = Layer("variable", "variables", {})
+    together = Layers(layers, nothing, Layer("argument", "overrides", {}))
+    for name in {name: None for layer in layers for name in layer.names()}:
+        try:
+            yield name, merge.merge_profile(together, name).table
+        except GatepassError:
+            yield from ((name, layer.profile(name) or {}) for layer in layers)
+
+
+def _destinations(profile: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each reference of a profile, and to whom its secret would be sent."""
+    auth = profile.get("auth")
+    issuer = auth.get("issuer") if isinstance(auth, dict) else None
+    provider = shown_origin(issuer) if isinstance(issuer, str) else ""
+    for key, value in _leaves(profile):
+        if _command(value):
+            reference = f"what {_command(value)} prints"
+        elif isinstance(value, str) and _is_reference(value):
+            reference = printable(value)
+        else:
+            continue
+        if "tls" in key[:-1]:
+            yield reference, "this computer alone, to open a key"
+        elif "proxy" in key[:-1]:
+            proxy = profile if key[0] == "proxy" else auth
+            found = proxy["proxy"].get("url") if isinstance(proxy, dict) else ""
+            yield reference, shown_origin(str(found)) or "the proxy"
+        elif key[0] == "auth" and key[-1] in _OF_THE_PROVIDER:
+            yield reference, provider or "the identity provider that the server names"
+        else:
+            yield reference, shown_origin(str(profile.get("url", ""))) or "the profile's server"
+
+
+def _leaves(value: object, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield each value with its key; a command is one, an item of a list has the list's key."""
+    if isinstance(value, dict) and not _command(value):
         for name, inner in value.items():
-            yield from _abilities_of(inner, (*key, str(name)))
+            yield from _leaves(inner, (*key, str(name)))
     elif isinstance(value, list):
         for inner in value:
-            yield from _abilities_of(inner, key)
-    elif isinstance(value, bool | int | float):
-        yield f"{_dotted(key)} = {json.dumps(value)}"
-    elif isinstance(value, str) and _is_reference(value):
-        yield _assignment(key, value)
-    elif key[-1:] == ("description",):
-        return
-    elif isinstance(value, str) and may_be_shown(key, value):
-        yield _assignment(key, value)
+            yield from _leaves(inner, key)
     else:
-        yield f"{_dotted(key)}: a value that is not shown"
+        yield key, value
 
 
-def _assignment(key: tuple[str, ...], text: str) -> str:
-    shown = json.dumps(hide_userinfo(text), ensure_ascii=False)
-    return f"{_dotted(key)} = {printable(shown)}"
+def _command(value: object) -> str:
+    """Return what a table { command = ... } runs; empty for anything else."""
+    if not isinstance(value, dict) or set(value) != {"command"}:
+        return ""
+    return printable(json.dumps(value["command"], default=str))  # a date is no word either
 
 
-def _dotted(key: tuple[str, ...]) -> str:
-    return printable(".".join(key))
+def _told(key: tuple[str, ...], value: object) -> str:
+    dotted = printable(".".join(key))
+    if command := _command(value):
+        return f"{dotted} runs a command: {command}"
+    if isinstance(value, bool | int | float):
+        return f"{dotted} = {json.dumps(value)}"
+    if isinstance(value, str) and (_is_reference(value) or may_be_shown(key, value)):
+        line = f"{dotted} = {printable(json.dumps(hide_userinfo(value), ensure_ascii=False))}"
+        is_odd = key[-1:] == ("url",) and not value.isascii()
+        return f"{line}: {shown_origin(value)}" if is_odd else line
+    return f"{dotted}: a value that is not shown"
 
 
 def _is_reference(text: str) -> bool:

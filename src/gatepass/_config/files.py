@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from gatepass._system.files import open_for_reading
-from gatepass._system.text import printable
+from gatepass._system.text import printable, shortened
 from gatepass._value import Value
 from gatepass.errors import Problem, ProfileError
 
@@ -153,4 +153,4 @@ def absolute(path: Path) -> Path:
 
 
 def unreadable(path: Path, message: str) -> ProfileError:
-    return ProfileError(problems=[Problem(printable(str(path)), "", message)])
+    return ProfileError(problems=[Problem(shortened(printable(str(path)), 4096), "", message)])

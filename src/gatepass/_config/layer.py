@@ -10,7 +10,7 @@ from gatepass._config.files import UnreadFile
 from gatepass._config.locations import Locations
 from gatepass._config.toml import Key, Places, Table
 from gatepass._system.text import printable, quoted
-from gatepass._value import Value, field
+from gatepass._value import Value, field, replace
 from gatepass.errors import Problem, UntrustedFile
 from gatepass.secrets import LayerKind
 
@@ -243,13 +243,19 @@ def refuse_untrusted(layers: Layers, name: str) -> None:
     """Raise UntrustedFile where a file that is not trusted defines a profile."""
     for layer in layers.untrusted:
         if name in layer.names():
-            raise untrusted_file(layer, f"it defines the profile {printable(name)!r}")
+            raise untrusted_file(layer, f"it defines the profile {printable(name)!r}", name)
 
 
-def untrusted_file(layer: Layer, why: str) -> UntrustedFile:
+def untrusted_file(layer: Layer, why: str, name: str = "") -> UntrustedFile:
+    """Return the error about a file that is not trusted; it says what trusting it would allow."""
+    from gatepass._config.abilities import summary
+
     path = quoted(layer.label)
+    table = layer.profile(name) or {}
+    alone = replace(layer, tables={"profiles": {name: table}})
+    may = [f"if you trusted it: {line}" for line in summary([alone])] if table else []
     return UntrustedFile(
-        f"{printable(layer.label)}: this file is not trusted, and {why}",
+        "\n".join([f"{printable(layer.label)}: this file is not trusted, and {why}", *may]),
         hint=f"read it and trust it:     gatepass trust {path}\n"
         f"or name it for this run:  --config-file {path} (config_file= in Python)",
     )

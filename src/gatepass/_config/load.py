@@ -4,13 +4,14 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from gatepass._config.layer import Layers
 from gatepass._config.layers import read_layers
 from gatepass._config.locations import ConfigFile, Locations
 from gatepass._config.merge import merge_profile
 from gatepass._config.profile import Profile
 from gatepass._config.selection import select_name
 from gatepass._config.validate import validate_machine_settings, validate_profile
-from gatepass.errors import GatepassWarning
+from gatepass.errors import GatepassWarning, UntrustedFile
 
 
 def load_profile(
@@ -38,13 +39,29 @@ def load_profile(
         ProfileError: and its kinds; names every problem with its place.
         PluginError: the scheme belongs to a package that cannot be loaded.
     """
-    layers = read_layers(config_file, overrides, environ, locations)
-    for notice in layers.notices:
-        warnings.warn(notice, GatepassWarning, stacklevel=3)
-    selected = select_name(layers, name)
-    merged = merge_profile(layers, selected, requested=name)
-    machine = validate_machine_settings(layers)
-    return validate_profile(merged, machine)
+    return profile_of(read_layers(config_file, overrides, environ, locations), name)
+
+
+def profile_of(layers: Layers, name: str | None) -> Profile:
+    """Select one profile of the layers and check it; warn of what is odd about the files.
+
+    Raises:
+        ProfileError: and its kinds; names every problem with its place.
+        PluginError: the scheme belongs to a package that cannot be loaded.
+    """
+    told = ""
+    try:
+        selected = select_name(layers, name)
+        merged = merge_profile(layers, selected, requested=name)
+        return validate_profile(merged, validate_machine_settings(layers))
+    except UntrustedFile as error:
+        told = error.message
+        raise
+    finally:
+        for notice in layers.notices:
+            file, is_untrusted, _ = notice.partition(" is not trusted")
+            if not (is_untrusted and told.startswith(file)):  # the error says it
+                warnings.warn(notice, GatepassWarning, stacklevel=4)
 
 
 def profiles(

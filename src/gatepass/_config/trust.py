@@ -11,10 +11,11 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from gatepass._config import tls_files
 from gatepass._config.files import (
     MOST_OF_PROJECT,
     FileBytes,
@@ -38,6 +39,8 @@ from gatepass._system import files
 from gatepass._system.text import printable
 from gatepass._value import Value
 from gatepass.errors import GatepassError, Problem, ProfileError, UnsafePermissions
+
+_TOLD: Final = ".txt"  # beside the record
 
 
 def read_project_file(
@@ -143,11 +146,29 @@ class TrustStore:
     def holds(self, file: FileBytes) -> bool:
         """Say whether exactly these bytes are trusted at this path.
 
+        The files for TLS that it names below its folder must be those of that time too. A record
+        of an older version names none of them, and still counts.
+
         Raises:
             ProfileError: the record itself can be written by others, or is damaged.
         """
         entry = self._entry(file.path)
-        return entry is not None and entry["sha256"] == file.digest
+        if entry is None or entry["sha256"] != file.digest:
+            return False
+        files = entry.get("files")
+        return not files or not tls_files.changed(file.path.parent, files)
+
+    def changes(self, file: FileBytes) -> list[str] | None:
+        """Return which files for TLS have changed since; None where the path is not recorded."""
+        entry = self._entry(file.path)
+        if entry is None:
+            return None
+        return tls_files.changed(file.path.parent, entry.get("files", {}))
+
+    def told(self, path: Path) -> list[str] | None:
+        """Return what was told of a file when it was trusted; None where that is not known."""
+        found = read_file(self._record(path).with_suffix(_TOLD))
+        return None if found is None else found.data.decode(errors="replace").splitlines()
 
     def owners(self, path: Path) -> frozenset[int] | None:
         """Return the users who were admitted as owners of a path, be it a file or a link.
@@ -161,8 +182,15 @@ class TrustStore:
         entry = self._entry(path)
         return None if entry is None else _recorded_owners(entry)
 
-    def add(self, file: FileBytes) -> None:
+    def add(
+        self, file: FileBytes, digests: Mapping[str, str] | None = None, told: Iterable[str] = ()
+    ) -> None:
         """Record that these bytes are trusted at this path. Writes to disk.
+
+        Args:
+            file: the file.
+            digests: of the files for TLS that it names, as :func:`tls_files.digests` returns them.
+            told: what a person was told of it; compared when it has changed.
 
         Raises:
             GatepassError: it cannot be recorded.
@@ -170,12 +198,18 @@ class TrustStore:
         owners = {file.status.st_uid}
         with contextlib.suppress(OSError):  # gone meanwhile
             owners.add(file.path.lstat().st_uid)
-        entry = json.dumps(
-            {"path": str(file.path), "sha256": file.digest, "owners": sorted(owners)}
-        )
+        entry = {
+            "path": str(file.path),
+            "sha256": file.digest,
+            "owners": sorted(owners),
+            "files": dict(digests or {}),
+        }
+        record = self._record(file.path)
         try:
             files.make_private_folder(self._folder)
-            files.replace(self._record(file.path), entry.encode())
+            if text := "\n".join(told):
+                files.replace(record.with_suffix(_TOLD), text.encode())
+            files.replace(record, json.dumps(entry).encode())
         except OSError as error:
             raise self._cannot_change(error) from None
 
@@ -202,6 +236,7 @@ class TrustStore:
         try:
             for record in found:
                 record.unlink(missing_ok=True)
+                record.with_suffix(_TOLD).unlink(missing_ok=True)
         except OSError as error:
             raise self._cannot_change(error) from None
         return bool(found)
@@ -226,7 +261,10 @@ class TrustStore:
             return Trusted(record, "", record.lstat().st_mtime, "damaged record")
         if not in_place or unsafe_permissions(found, own=True):
             return Trusted(record, "", since, "damaged record")
-        return Trusted(path, digest, since, _state(path, digest, _recorded_owners(entry)))
+        state = _state(path, digest, _recorded_owners(entry))
+        if state == "unchanged" and tls_files.changed(path.parent, entry.get("files", {})):
+            state = "changed"
+        return Trusted(path, digest, since, state)
 
     def _record(self, path: Path) -> Path:
         return self._folder / (hashlib.sha256(os.fsencode(path)).hexdigest() + ".json")
@@ -253,6 +291,9 @@ def _checked_entry(entry: Any) -> dict[str, Any]:
     if not isinstance(entry, dict) or not isinstance(entry["sha256"], str):
         raise TypeError
     _recorded_owners(entry)
+    digests = entry.get("files", {})
+    if not isinstance(digests, dict) or not all(type(each) is str for each in digests.values()):
+        raise TypeError
     return entry
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from gatepass._config import files, judge, merge, suggest
+from gatepass._config import files, judge, merge, suggest, tls_files
 from gatepass._config.fields import (
     dataclass_in,
     fields_of,
@@ -20,7 +20,15 @@ from gatepass._config.fields import (
     sorts_of,
     types_of,
 )
-from gatepass._config.layer import BAD_NAME, MACHINE_KEYS, PROFILE_NAME, KeyLocation, Layer, Layers
+from gatepass._config.layer import (
+    BAD_NAME,
+    MACHINE_KEYS,
+    PROFILE_NAME,
+    KeyLocation,
+    Layer,
+    Layers,
+    is_project,
+)
 from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys, refusals
 from gatepass._config.redis_vault import RedisVault
@@ -262,6 +270,13 @@ class _Validator:
 
     def with_absolute_paths(self, settings: _Paths, above: Key) -> _Paths:
         """Make paths absolute: a relative one starts in the folder of the file that holds it."""
+        for name in tls_files.KEYS:
+            layer, path = self._location((*above, name)).layer, getattr(settings, name)
+            folder = layer.base_dir if is_project(layer.kind) else None
+            below = folder and path and tls_files.is_below(path)
+            if folder and below and tls_files.leads_out(folder / path, folder):
+                hint = "write the path of the file itself, where it is meant"
+                self.add_problem((*above, name), tls_files.LEADS_OUT, hint=hint)
         return absolute_paths(settings, lambda name: self.base_dir((*above, name)))
 
     def _check_type(self, kind: Any, value: Any, key: Key, *, lenient: bool) -> Any:

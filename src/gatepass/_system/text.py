@@ -13,6 +13,12 @@ def printable(text: str) -> str:
     )
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """Return a text with dots in place of its middle where it is longer than anybody reads."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+
+
 def quoted(*words: str, platform: str = sys.platform) -> str:
     """Write words, such as a command or a path, so that a shell reads back exactly these.
 

@@ -15,6 +15,7 @@ from gatepass.errors import GatepassWarning
 if TYPE_CHECKING:  # not every command reads files
     from gatepass._config.layer import Layers
     from gatepass._config.locations import Locations
+    from gatepass._config.profile import Profile
 
 
 class Context(RunContext):
@@ -56,6 +57,16 @@ class Context(RunContext):
             environ=self.environ,
             locations=self.locations,
         )
+
+    def profile(self, name: str | None, config_files: Sequence[str] = ()) -> "Profile":
+        """Return a profile, checked; the selected one without a name. Reads no secret.
+
+        Raises:
+            ProfileError: there is none of that name, or it is not usable.
+        """
+        from gatepass._config.load import profile_of
+
+        return profile_of(self.read(config_files), name)
 
     def layers(self, config_files: Sequence[str] = ()) -> "Layers":
         """Do the same, and warn of what is odd about them."""

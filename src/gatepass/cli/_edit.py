@@ -2,8 +2,8 @@
 
 The new text is the old bytes and what is added: byte-order mark, line ends, comments and a
 missing final newline stay as they were. It replaces the file in one step, only if nobody else
-has changed it meanwhile; permissions and owner stay, and a symbolic link stays a link. A file
-that was trusted stays trusted: its owner wrote the change.
+has changed it meanwhile; permissions and owner stay, and a symbolic link of the user's own stays
+a link. A file that was trusted stays trusted: its owner wrote the change.
 """
 
 import os
@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
-from gatepass._config import files, layers
+from gatepass._config import abilities, files, layers, tls_files
 from gatepass._config.files import FileBytes
 from gatepass._config.layer import Layer, is_project
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
@@ -45,8 +45,14 @@ class FileEdit(Value):
         """Read the file.
 
         Raises:
-            ProfileError: it is unreadable.
+            ProfileError: it is unreadable; or a project's file that is a link, which the project
+                may have brought along, to write somewhere else.
         """
+        if is_project(layer) and path.is_symlink():
+            raise ProfileError(
+                f"{printable(str(path))} is a link, and a project may lead anywhere by one",
+                hint="replace it by a file, or name the file that it leads to by --file",
+            )
         return cls(path, layer, files.read_file(path))
 
     @property
@@ -97,7 +103,9 @@ class FileEdit(Value):
             ) from None
         new = files.read_file(self.path)
         if author and new is not None and new.data == data:
-            store.add(new)
+            tables = self.parsed(data).tables
+            digests = tls_files.digests(tables, new.path.parent)
+            store.add(new, digests, abilities.abilities(tables))
         return author
 
 
@@ -123,7 +131,7 @@ def same(one: Any, other: Any) -> bool:
 
 def _write(edit: FileEdit, data: bytes) -> None:
     """Replace the file; the new one has the permissions and the owner of the old one."""
-    target = Path(os.path.realpath(edit.path))
+    target = edit.path if is_project(edit.layer) else Path(os.path.realpath(edit.path))
     owner = None
     if edit.old is not None:
         status = edit.old.status

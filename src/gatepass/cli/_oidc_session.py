@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from gatepass._config import merge, selection, validate
 from gatepass._config.profile import Profile
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.shared_login import make_authenticator
@@ -20,17 +19,6 @@ if TYPE_CHECKING:
     from gatepass.auth._oidc.login import OidcLogin
 
 OIDC: Final = "oidc"
-
-
-def profile_of(context: Context, name: str, config_files: tuple[str, ...]) -> Profile:
-    """Return a profile, checked. Reads no secret.
-
-    Raises:
-        ProfileError: there is none of that name, or it is not usable.
-    """
-    layers = context.layers(config_files)
-    taken = merge.merge_profile(layers, selection.select_name(layers, name))
-    return validate.validate_profile(taken, validate.validate_machine_settings(layers))
 
 
 def keeps_tokens(profile: Profile) -> bool:

@@ -13,7 +13,7 @@ from gatepass._session.vault_config import vault_of
 from gatepass._system.text import local_time
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._oidc_session import OIDC, of_the_login, profile_of, session_of
+from gatepass.cli._oidc_session import OIDC, of_the_login, session_of
 from gatepass.cli._options import CONTEXT, config_file_option, example, name_argument
 from gatepass.errors import (
     GatepassError,
@@ -56,7 +56,7 @@ def login(
     """
     if device and adopt:
         raise click.UsageError("--adopt takes over a login; --device makes a new one")
-    profile = profile_of(context, name, config_files)
+    profile = context.profile(name, config_files)
     if profile.scheme == OIDC:
         return _at_the_provider(context, profile, device=device, adopt=adopt, yes=yes)
     if device or adopt:
@@ -168,7 +168,7 @@ def logout(context: Context, name: str, config_files: tuple[str, ...]) -> None:
 
     With a password or token in the keyring entry of the profile's server, that entry is deleted.
     """
-    profile = profile_of(context, name, config_files)
+    profile = context.profile(name, config_files)
     if profile.scheme == OIDC:
         _output.tell(_logged_out(context, profile))
     else:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gatepass._config import merge, selection, validate
+from gatepass._config import merge, selection
 from gatepass._config.explain import explain, why_chosen
 from gatepass._config.layer import Layers
 from gatepass._config.profile import MachineSettings, Profile
@@ -208,10 +208,7 @@ def show(
     """
     if resolve and not origin:
         raise click.UsageError("--resolve goes with --origin")
-    layers = context.layers(config_files)
-    selected = selection.select_name(layers, name)
-    merged = merge.merge_profile(layers, selected, requested=name)
-    profile = validate.validate_profile(merged, validate.validate_machine_settings(layers))
+    profile = context.profile(name, config_files)
     if origin:
         _print_explanation(context, profile, resolve=resolve, as_json=as_json)
         return

@@ -75,7 +75,9 @@ def keep(
     from gatepass.secrets import keyring
 
     found, service, account = _entry(context, name, field, config_files)
-    value = _value(context, f"{found.key.replace('_', ' ')} ({account}, {service})", from_stdin)
+    of = f" of {account}" if account != found.name else ""
+    label = f"{found.key.replace('_', ' ')}{of} at {found.profile.origin}"
+    value = _value(context, printable(label), from_stdin)
     access = context_of_field(found.profile, field, context)
     keeper = keyring.store(service, account, value, access)
     _output.tell(f"stored: entry {account} of service {service}")

@@ -15,7 +15,7 @@ from gatepass._system.text import local_time, time_span
 from gatepass._value import Value
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._oidc_session import OIDC, login_of, profile_of
+from gatepass.cli._oidc_session import OIDC, login_of
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -237,7 +237,7 @@ def token(context: Context, name: str, config_files: tuple[str, ...]) -> None:
 
     It is renewed first where that is needed. Anyone who sees it can use it until it ends.
     """
-    profile = profile_of(context, name, config_files)
+    profile = context.profile(name, config_files)
     if profile.scheme != OIDC:
         raise ProfileError(
             f"token is for the scheme oidc; {name} uses {profile.scheme}",

@@ -1,5 +1,7 @@
 """``gatepass trust``: show what a project's file may do, and trust it."""
 
+import contextlib
+import difflib
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -9,19 +11,19 @@ from typing import Final, cast
 
 import click
 
-from gatepass._config import files, layers, locations, permissions
+from gatepass._config import files, layers, locations, permissions, tls_files
 from gatepass._config import trust as _trust
-from gatepass._config.abilities import abilities
+from gatepass._config.abilities import abilities, summary
 from gatepass._config.files import FileBytes, UnreadFile
-from gatepass._config.layer import MACHINE_KEYS, is_project
-from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE
+from gatepass._config.layer import MACHINE_KEYS, Layer, is_project
+from gatepass._config.locations import PROJECT_FILE, PROJECT_FILES
 from gatepass._config.trust import TrustStore
 from gatepass._system.text import local_time, printable
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._edit import layer_of
 from gatepass.cli._options import CONTEXT, example, json_option
-from gatepass.errors import NobodyThere, ProfileNotFound
+from gatepass.errors import GatepassError, NobodyThere, ProfileNotFound
 
 _DECLINED: Final = 1
 _SHORT: Final = 12  # digits of a digest, enough to compare by eye
@@ -112,8 +114,7 @@ def _trust_each(
             )
         if store.holds(found) and unread is None:
             _output.tell(f"{printable(str(found.path))} is trusted already")
-        elif _confirm(context, found, yes=yes):
-            store.add(found)
+        elif _confirm(context, store, found, yes=yes):
             _output.tell(f"trusted: {printable(str(found.path))}")
         else:
             declined = True
@@ -144,7 +145,7 @@ def _project_files(context: Context, store: TrustStore) -> Iterator[Path]:
     """Yield the files that the search finds, and those of other users that it passes over."""
     anything = found = False
     for folder in locations.project_folders(context.locations):
-        for name in (PROJECT_FILE, LOCAL_FILE):
+        for name in PROJECT_FILES:
             if os.path.lexists(path := folder / name):
                 yield path
                 anything = True
@@ -159,21 +160,61 @@ def _project_files(context: Context, store: TrustStore) -> Iterator[Path]:
         )
 
 
-def _confirm(context: Context, file: FileBytes, *, yes: bool) -> bool:
-    """Show what a file may do, and ask a person whether to trust it."""
-    tables = layers.parse_layer(file, layer_of(file.path, context.locations)).tables
+def _confirm(context: Context, store: TrustStore, file: FileBytes, *, yes: bool) -> bool:
+    """Show what a file may do, ask a person whether to trust it, and record a yes."""
+    layer = layers.parse_layer(file, layer_of(file.path, context.locations))
+    covered = tls_files.digests(layer.tables, file.path.parent)
+    told = [f"sets the machine setting {key}" for key in MACHINE_KEYS if key in layer.tables]
+    told += abilities(layer.tables)
     owner = permissions.another_owner(file, sudo_uid=context.environ.get("SUDO_UID"))
     shown = printable(str(file.path))
     if owner:
         _output.tell(f"{shown} belongs to another user, {owner}, who can change it")
     _output.tell(f"{shown} may do this:")
-    for key in MACHINE_KEYS:
-        if key in tables:
-            _output.tell(f"  sets the machine setting {key}")
-    for line in abilities(tables):
+    for line in told:
         _output.tell(f"  {line}")
-    if yes:
+    _tell_changes(store, file, told)
+    _output.tell("in short:")
+    for line in summary(_with_siblings(layer, file.path)):
+        _output.tell(f"  {line}")
+    if yes or _agreed(context, file):
+        store.add(file, covered, told)
         return True
+    return False
+
+
+def _tell_changes(store: TrustStore, file: FileBytes, told: list[str]) -> None:
+    """Show what is not as it was when the file was trusted."""
+    changes = store.changes(file)
+    if changes is None:
+        return
+    for path in changes:
+        _output.tell(f"changed since you trusted it: {printable(path)}")
+    before = store.told(file.path)
+    if before is None and not changes:
+        _output.tell("it has changed since you trusted it; what it said then is not recorded")
+        return
+    for line in difflib.unified_diff(before or told, told, lineterm="", n=0):
+        if line[:1] in "+-" and line[:3] not in {"+++", "---"}:
+            _output.tell(f"changed since you trusted it: {line}")
+
+
+def _with_siblings(layer: Layer, path: Path) -> list[Layer]:
+    """Return the layers of the project's files, which are merged; a broken one is left out."""
+    if not is_project(layer.kind):
+        return [layer]
+    found = []
+    for name, kind in PROJECT_FILES.items():
+        if kind == layer.kind:
+            found.append(layer)
+            continue
+        with contextlib.suppress(GatepassError):
+            other = files.read_file(path.parent / name, most=files.MOST_OF_PROJECT)
+            found += [layers.parse_layer(other, kind)] if other is not None else []
+    return found
+
+
+def _agreed(context: Context, file: FileBytes) -> bool:
     reason = context.why_not_ask()
     if reason is not None:
         raise NobodyThere(

@@ -103,7 +103,8 @@ def _on_path(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+    # Path.is_file raises for a name that is too long.
+    return os.path.isfile(path) and os.access(path, os.X_OK)  # noqa: PTH113
 
 
 def _is_batch(program: str) -> bool:
