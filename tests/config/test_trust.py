@@ -1,6 +1,7 @@
 """Who may decide where secrets go: project files, permissions, swapped and changed files."""
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +71,12 @@ def test_what_is_to_be_pasted_into_a_shell_is_quoted(locations: Locations, write
     evil = write(folder / "gatepass.toml", EVIL)
     there = replace(locations, working=folder)
 
-    with pytest.raises(UntrustedFile) as caught, pytest.warns(GatepassWarning) as warned:
+    write(locations.user, PROD.replace("prod", "own"))
+
+    with pytest.warns(GatepassWarning) as warned:
+        _load(there, "own")
+    with pytest.raises(UntrustedFile) as caught, warnings.catch_warnings():
+        warnings.simplefilter("error")  # the error says it, so nothing else need to
         _load(there)
 
     for text in (caught.value.hint, str(warned[0].message)):
