@@ -1,6 +1,8 @@
 """Every verb on a terminal of 80 columns: nothing is wider but what is to be copied."""
 
+import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from gatepass.cli import _VERBS
 from tests.support.echo import Answer, echo
 from tests.support.home import Home, ended, screen
 from tests.support.logins import Office
+from tests.support.peers.terminal import terminal
 
 LONG = "a-profile-with-a-name-that-somebody-made-far-longer-than-any-table-has-room-for"
 PATH = (
@@ -85,10 +88,10 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("init", LONG, "--offline"),
     ("init", f"new-{LONG}", "--url", f"https://x.y/{PATH}", "--scheme", "anonymous", "--project"),
     ("init", f"new-{LONG}", "--url", f"http://localhost:1/{PATH}"),
-    ("trust",),
     ("trust", "--yes"),
     ("trust", "--list"),
     ("trust", "--revoke", "gatepass.toml"),
+    ("trust",),
     ("schema", "gatepass.toml"),
     ("demo",),
     (),
@@ -101,19 +104,30 @@ def test_each_verb_is_looked_at() -> None:
     assert {words[0] for words in VERBS if words} >= set(_VERBS)
 
 
-@pytest.mark.parametrize("words", VERBS, ids=lambda words: " ".join(words)[:40])
-def test_no_verb_is_wider_than_the_terminal(place: Home, words: tuple[str, ...]) -> None:
-    place.run("trust", "--yes")
-    if words[0:1] == ("trust",):
-        place.run("trust", "--revoke", "gatepass.toml")
-    if words == ("trust", "--list"):
-        place.run("trust", "--yes")
-    lines = lines_of(place, words)
+_ALL = """\
+import json, sys
+from gatepass.cli import run
+for words in json.loads(sys.argv[1]):
+    print("\\n$", *words, flush=True)
+    run(words)
+"""
 
-    wide = too_wide(lines)
-    if words[0:1] == ("show",):
-        wide = [line for line in wide if not _TOML.fullmatch(line)]
-    assert wide == []
+
+def test_no_verb_is_wider_than_the_terminal(place: Home) -> None:
+    place.run("trust", "--yes")
+    argv = (sys.executable, "-c", _ALL, json.dumps(VERBS))
+    with terminal(argv, place._environ(), cwd=place.work, columns=80, timeout=120) as child:
+        assert ended(child) == 0
+        shown = _ESCAPES.sub("", screen(child)).replace("\r", "")
+    parts = re.split(r"^\$ ?", shown, flags=re.MULTILINE)[1:]
+
+    assert len(parts) == len(VERBS)
+    assert "this is a bug" not in shown
+    for words, part in zip(VERBS, parts, strict=True):
+        wide = too_wide(part.split("\n")[1:])
+        if words[0:1] == ("show",):
+            wide = [line for line in wide if not _TOML.fullmatch(line)]
+        assert wide == [], words
 
 
 def test_the_next_step_of_a_finding_is_folded_below_it_and_a_command_is_not(home: Home) -> None:

@@ -26,7 +26,7 @@ class Home:
     Attributes:
         environ: all variables.
         work: the working directory.
-        path: folders of more packages; they take a process of their own.
+        path: folders of more packages.
         in_process: whether a command is run in the process of the tests, where that can be.
     """
 
@@ -65,8 +65,10 @@ class Home:
 
     def run(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run the command where nobody is; in this process where ``in_process`` says so."""
-        if self.in_process and not self.path and not needs_a_process(self.environ):
-            return run_in_process(arguments, self.environ, stdin=stdin, cwd=self.work)
+        if self.in_process and not needs_a_process(self.environ, self.path):
+            return run_in_process(
+                arguments, self.environ, stdin=stdin, cwd=self.work, packages=self.path
+            )
         return without_terminal((*ARGV, *arguments), self._environ(), stdin=stdin, cwd=self.work)
 
     def sit(

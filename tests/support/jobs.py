@@ -142,10 +142,11 @@ class Desk:
 
     def gatepass(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run the command at the desk; in this process, where that makes no difference."""
-        if self.python_path == [SOURCES] and not (self.powerless or needs_a_process(self.environ)):
+        packages = self.python_path[1:]
+        if not (self.powerless or needs_a_process(self.environ, packages)):
             self.work.mkdir(parents=True, exist_ok=True)
-            environ = self.environ | {"PYTHONPATH": SOURCES}  # for the process apart
-            return run_in_process(arguments, environ, stdin=stdin, cwd=self.work)
+            environ = self.environ | {"PYTHONPATH": os.pathsep.join(self.python_path)}
+            return run_in_process(arguments, environ, stdin=stdin, cwd=self.work, packages=packages)
         return self.run([*ARGV, *arguments], self.environ, stdin=stdin)
 
     def at_the_desktop(self) -> None:
