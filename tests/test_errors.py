@@ -12,14 +12,12 @@ import requests
 
 import gatepass
 from gatepass._session import exceptions, pickling
-from gatepass._vault.records import Provider, Record
-from gatepass.auth._oidc.refresh import UnsavedToken
+from gatepass.auth._oidc.token_response import Retry
 from gatepass.errors import (
     GatepassError,
     Problem,
     ProfileError,
 )
-from gatepass.secrets import Secret
 from tests.support import worker_tasks
 
 
@@ -41,17 +39,7 @@ def _all_kinds() -> list[type[GatepassError]]:
     return [kind for kind in kinds if kind.__module__.startswith("gatepass.")]
 
 
-_RECORD = Record(
-    0,
-    Provider("https://idp", "https://idp/a", "https://idp/t"),
-    "client",
-    refresh_token=Secret("canary-token"),
-)
-
-
 def _made(kind: type[GatepassError]) -> GatepassError:
-    if kind is UnsavedToken:
-        return UnsavedToken(_RECORD, Secret("canary-spent"), "disk full")
     if issubclass(kind, exceptions._RequestFailed):
         request = requests.Request("GET", "http://x/", headers={"Authorization": "canary"})
         response = requests.Response()
@@ -86,13 +74,13 @@ def test_an_errors_own_attributes_travel_where_they_can() -> None:
     problem = Problem("p.toml:1:1", "profiles.x", "is wrong")
     errors = [
         ProfileError(problems=[problem]),
-        UnsavedToken(_RECORD, Secret("canary-spent"), "disk full"),
+        Retry("later", seconds=3.0),
     ]
 
-    profile, unsaved = reopened(pickle.dumps(errors))
+    profile, retry = reopened(pickle.dumps(errors))
 
     assert profile.problems == (problem,)
-    assert unsaved.record is None
+    assert retry.seconds == 3.0
 
 
 class _Strange(GatepassError):

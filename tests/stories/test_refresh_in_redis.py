@@ -20,7 +20,7 @@ from gatepass._config.redis_vault import RedisVault
 from gatepass._system.context import RunContext
 from gatepass._vault.records import Record
 from gatepass._vault.redis_store import RedisStore
-from gatepass.auth._oidc import id_token, refresh
+from gatepass.auth._oidc import refresh
 from gatepass.errors import GatepassWarning, LoginRequired, VaultError
 from gatepass.secrets import Secret, ref
 from tests.auth.test_oidc import World, login_of
@@ -45,13 +45,7 @@ class Shared:
         """Renew the login as another session would, with times of our own."""
         login = login_of(self.world.session(use_stored_token=True))
         asked = dataclasses.replace(login._refresh_context(), **request)
-        return refresh.renew_login(
-            login._vault,
-            login._identity,
-            asked,
-            refused=self.token,
-            on_unsaved=login._keep_unsaved,
-        )
+        return refresh.renew_login(login._vault, asked, refused=self.token)
 
     @property
     def lock(self) -> str:
@@ -151,9 +145,7 @@ def test_without_a_lease_that_outlasts_the_request_no_token_is_spent(shared: Sha
         return False
 
     with pytest.raises(VaultError, match="ended before its holder was done"):
-        refresh._Renewal(
-            login._vault, login._identity, login._refresh_context(), shared.token
-        ).renew_under_lock(lease_ends, lease_ends)
+        refresh.refresh_stored(login._vault, login._refresh_context(), shared.token, lease_ends)
 
     assert shared.world.token_requests == before
     assert login._vault.read_in_flight(login._identity) is None
@@ -255,12 +247,12 @@ def test_a_token_that_redis_does_not_take_in_time_is_told_and_stored_later(
     redis, login = restartable.redis, restartable.first
     new = _renewed_but_not_stored(restartable)
     assert login.access_token().reveal() == new.reveal()  # in memory it goes on
-    assert login._spent_token is not None
+    assert login._memory.spent is not None
     redis.start()
 
     assert login.access_token().reveal() == new.reveal()
 
-    assert login._spent_token is None
+    assert login._memory.spent is None
     assert not redis.client().exists(restartable.lock)  # it could not be given back before
     assert login._vault.read_in_flight(login._identity) is None
     restartable.good()
@@ -327,7 +319,8 @@ _WORKER = """
 import dataclasses, sys, time
 import requests
 from gatepass.auth._oidc import refresh
-from gatepass.auth._oidc.refresh_request import RefreshContext
+from gatepass.auth._oidc.memory import MemoryLogin
+from gatepass.auth._oidc.refresh import RefreshContext
 from gatepass._vault.redis_client import Server
 from gatepass._vault.redis_store import RedisStore
 from gatepass._vault.key import referenced_key
@@ -338,11 +331,14 @@ from gatepass.secrets import Secret
 port, origin, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 store = RedisStore(Server("127.0.0.1", port, 0), margin=0.5)
 vault = Vault(store, referenced_key("file:key", lambda: Secret(open(key).read().strip())))
-request = RefreshContext(requests.Session(), Client(""), time.time, "", seconds=1.0, settle=0.1)
+context = RefreshContext(
+    Identity(origin), MemoryLogin(), requests.Session(), Client(""), time.time, "",
+    seconds=1.0, settle=0.1,
+)
 token = None
 while True:
     try:
-        token = refresh.renew_login(vault, Identity(origin), request, refused=token).access_token
+        token = refresh.renew_login(vault, context, refused=token).access_token
     except GatepassError as error:
         print("trouble", type(error).__name__, error.message, flush=True)
     print("ok", flush=True)
@@ -357,7 +353,7 @@ def extend(self, identity, seconds):
     os.kill(os.getpid(), signal.SIGSTOP)
 Vault.extend_lock = extend
 try:
-    refresh.renew_login(vault, Identity(origin), request, refused=Secret(input()))
+    refresh.renew_login(vault, context, refused=Secret(input()))
 except GatepassError as error:
     print(type(error).__name__, flush=True)
 """
@@ -397,8 +393,9 @@ def test_who_is_stopped_until_its_lease_has_ended_sends_no_token(shared: Shared)
 
 def test_the_wrong_clock_of_one_host_ends_no_login_of_the_others(shared: Shared) -> None:
     for hours in (-2, 2):
-        with pytest.raises(id_token.UntimelyIdToken, match="the ID token"):
-            shared.renew(clock=lambda: time.time() + hours * 3600)  # noqa: B023 - used at once
+        renewed = shared.renew(clock=lambda: time.time() + hours * 3600)  # noqa: B023 - used at once
+        assert renewed.access_token is not None
+        shared.token = renewed.access_token
 
     shared.good()
 

@@ -141,7 +141,7 @@ def test_no_lock_of_a_login_stays_locked_in_a_child(make: Make) -> None:
     taken, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with login._locks.get(), login._renewal_locks.get():
+        with login._memory._locks.get(), login._memory._renewal_locks.get():
             taken.set()
             go_on.wait()
 
@@ -182,13 +182,14 @@ def test_a_token_that_could_not_be_stored_is_stored_by_its_own_process_alone(mak
     stored = login._read_stored()
     assert stored is not None
     assert stored.refresh_token is not None
-    login._unstored = dataclasses.replace(stored, refresh_token=Secret("newer"))
-    login._spent_token = stored.refresh_token
+    memory = login._memory
+    memory.record = dataclasses.replace(stored, refresh_token=Secret("newer"))
+    memory.spent, memory._vault = stored.refresh_token, (login._vault, login._identity)
 
-    in_child(login._save_unsaved)
+    in_child(memory.save)
     assert _stored_token(login) == stored.refresh_token.reveal()
 
-    login._save_unsaved()
+    memory.save()
     assert _stored_token(login) == "newer"
 
 
@@ -211,7 +212,7 @@ def test_a_person_can_log_in_in_a_child_as_well(make: Make) -> None:
     mi = world.session(person=True)
     mi.login()
     login = login_of(mi)
-    login._pid = -1  # as if a process with another number had forked this one
+    login._memory._pid = -1  # as if a process with another number had forked this one
     for _ in range(2):  # log in, then renew that login
         world.dead.add(login.access_token().reveal())
         assert mi.get("x").ok

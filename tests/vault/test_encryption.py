@@ -87,7 +87,7 @@ def refused(its: Vault, path: Path, data: bytes) -> VaultError:
     with pytest.raises(VaultError):
         its.write(IDENTITY, RECORD)
     with pytest.raises(VaultError):
-        its.remove_refresh_token(IDENTITY, Secret(REFRESH))
+        its.write_refreshed(IDENTITY, RECORD, spent=Secret(REFRESH))
     assert path.read_bytes() == data
     assert str(path) in caught.value.message
     assert caught.value.hint

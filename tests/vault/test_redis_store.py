@@ -3,6 +3,7 @@
 import base64
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -226,7 +227,9 @@ def test_a_spent_token_that_the_provider_refused_to_another_makes_way(redis: Red
     """It had sent what we had used up. Ours works still, if the provider is mild."""
     its = at(redis)
     its.write(IDENTITY, with_token("spent"))
-    its.remove_refresh_token(IDENTITY, SPENT)
+    its.write_refreshed(
+        IDENTITY, replace(RECORD, refresh_token=None, refused="invalid_grant"), spent=SPENT
+    )
 
     assert token(its.write_refreshed(IDENTITY, fresh(), spent=SPENT)) == "fresh"
 

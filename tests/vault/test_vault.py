@@ -71,26 +71,27 @@ def test_forgetting_removes_record_and_journal_of_one_identity(place: Place) -> 
     assert its.read_in_flight(OTHER) is not None
 
 
-def test_a_refused_refresh_token_is_removed_and_the_rest_kept(place: Place) -> None:
-    its = vault(place)
-    its.write(IDENTITY, RECORD)
-
-    assert its.remove_refresh_token(IDENTITY, Secret(REFRESH))
-
-    assert plain(its.read(IDENTITY)) == plain(
-        replace(RECORD, generation=FIRST + 1, saved_at=NOW, refresh_token=None)
-    )
-    assert not its.remove_refresh_token(IDENTITY, Secret(REFRESH))
-
-
-def test_a_fresh_refresh_token_outlives_the_refusal_of_an_old_one(place: Place) -> None:
+def test_a_refused_refresh_token_makes_way_and_a_fresh_one_outlives_the_refusal(
+    place: Place,
+) -> None:
     its = vault(place)
     its.write(IDENTITY, with_token("fresh"))
+    without = replace(RECORD, refresh_token=None, refused="invalid_grant")
 
-    assert not its.remove_refresh_token(IDENTITY, Secret("dead"))
-    assert not its.remove_refresh_token(OTHER, Secret("fresh"))
+    assert token(its.write_refreshed(IDENTITY, without, spent=Secret("dead"))) == "fresh"
+    assert plain(its.write_refreshed(IDENTITY, without, spent=Secret("fresh"))) == plain(
+        replace(without, generation=FIRST + 1, saved_at=NOW)
+    )
 
-    assert token(its.read(IDENTITY)) == "fresh"
+
+def test_a_login_without_a_refresh_token_outlives_the_end_of_an_earlier_one(place: Place) -> None:
+    its = vault(place)
+    its.write(IDENTITY, replace(RECORD, refresh_token=None, user="later"))
+
+    kept = its.write_refreshed(IDENTITY, RECORD, spent=Secret(REFRESH))
+
+    assert kept is not None
+    assert (kept.user, kept.refresh_token) == ("later", None)
 
 
 def test_a_token_that_is_no_text_to_utf_8_is_kept_and_compared(place: Place) -> None:
@@ -99,8 +100,9 @@ def test_a_token_that_is_no_text_to_utf_8_is_kept_and_compared(place: Place) -> 
     its.write(IDENTITY, with_token("\ud800"))
 
     assert token(its.read(IDENTITY)) == "\ud800"
-    assert not its.remove_refresh_token(IDENTITY, Secret("\ud801"))
-    assert its.remove_refresh_token(IDENTITY, Secret("\ud800"))
+    for spent, kept in (("\ud801", "\ud800"), ("\ud800", "fresh")):
+        found = its.write_refreshed(IDENTITY, with_token("fresh"), spent=Secret(spent))
+        assert token(found) == kept
 
 
 def test_nothing_is_made_or_asked_where_there_is_nothing_to_read(
@@ -116,7 +118,6 @@ def test_nothing_is_made_or_asked_where_there_is_nothing_to_read(
     assert its.read(IDENTITY) is None
     assert its.read_in_flight(IDENTITY) is None
     assert not its.remove(IDENTITY)
-    assert not its.remove_refresh_token(IDENTITY, Secret("dead"))
     its.end_refresh(IDENTITY)
     assert its.list_records().readable == ()
     assert not folder.exists()

@@ -66,6 +66,7 @@ def make_authenticator(
         clock=run.clock,
         terminal=run.terminal,
         allow_insecure_keyring=profile.machine.allow_insecure_keyring,
+        shared=run.shared,
     )
 
     def make() -> "Authenticator":

@@ -3,10 +3,13 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import Any, Final, Self
 
 from gatepass._system.terminal import Terminal
 from gatepass._value import Value, field, replace
+
+SHARED: Final[dict[Any, Any]] = {}
+"""What the runs of this process share; see :attr:`RunContext.shared`."""
 
 
 class RunContext(Value):
@@ -16,11 +19,14 @@ class RunContext(Value):
         environ: the environment variables.
         terminal: the way to a person.
         clock: the wall clock, in seconds since 1970.
+        shared: what the runs of this process know of passwords that servers have judged; it is
+            never written anywhere.
     """
 
     environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
     terminal: Terminal
     clock: Callable[[], float] = field(default=time.time, kw_only=True, repr=False)
+    shared: dict[Any, Any] = field(default_factory=lambda: SHARED, kw_only=True, repr=False)
 
     @classmethod
     def of(

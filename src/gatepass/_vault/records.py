@@ -122,6 +122,10 @@ class Record(Value):
         suspect: why the tokens must not be used until a login; None when they may.
         saved_at: when this was written, in seconds since 1970.
         refresh_until: when the refresh token ends, unless it is used before; None when not known.
+        refused: why the provider has not renewed the login, so that the refresh token is not sent
+            again; None when it has.
+        ask_again_at: when it may be sent again, in seconds since 1970; None: not before a login.
+        id_token_key: the provider's public key of the last ID token, as JSON; None when not known.
     """
 
     generation: int
@@ -137,6 +141,9 @@ class Record(Value):
     suspect: str | None = None
     saved_at: float = 0.0
     refresh_until: float | None = None
+    refused: str | None = None
+    ask_again_at: float | None = None
+    id_token_key: str | None = None
 
 
 class InFlight(Value):

@@ -150,7 +150,7 @@ class Vault:
         replaced. The new record replaces one
 
         - whose refresh token is the spent one, which is of no more use;
-        - without a refresh token: the provider has refused the spent one to another process;
+        - whose refresh token was removed: the provider has refused the spent one to another;
         - of an older generation, or a missing one that nobody removed: the store has lost writes.
 
         Any other record is of a later login or refresh, and stays.
@@ -176,9 +176,8 @@ class Vault:
             if stored is None:
                 lost = not self._store.was_removed(key.name_of(identity))
                 return record if lost else None
-            of_before = stored.refresh_token is None or constant_time_compare(
-                stored.refresh_token, spent
-            )
+            refused = stored.refresh_token is None and stored.refused is not None
+            of_before = refused or constant_time_compare(stored.refresh_token, spent)
             return record if of_before or stored.generation < record.generation else None
 
         unguarded: AbstractContextManager[None] = nullcontext()
@@ -203,32 +202,6 @@ class Vault:
         if not there_was:
             self._refuse_other_keys(key)
         return there_was
-
-    def remove_refresh_token(self, identity: Identity, dead: Secret) -> bool:
-        """Remove a refresh token that the provider has refused, unless another has replaced it.
-
-        Args:
-            identity: whose record.
-            dead: the refused token.
-
-        Returns:
-            Whether it was there, and is removed.
-
-        Raises:
-            TokenNotPersisted: the record could not be written.
-            VaultError: as for :meth:`read` and :meth:`lock`.
-        """
-        key = self._find_key()
-        if key is None:
-            return False
-
-        def without(stored: Record | None) -> Record | None:
-            if stored is None or not constant_time_compare(stored.refresh_token, dead):
-                return None
-            return replace(stored, refresh_token=None)
-
-        with self._locked(key, identity):
-            return self._replace_record(key, identity, without) is not None
 
     @contextmanager
     def lock(

@@ -54,6 +54,7 @@ class AuthContext(Value):
         clock: the wall clock, in seconds since 1970.
         terminal: the way to a person.
         allow_insecure_keyring: the machine setting of that name.
+        shared: what the sessions of this process share; it is never written anywhere.
     """
 
     profile_name: str
@@ -66,6 +67,7 @@ class AuthContext(Value):
     clock: Callable[[], float]
     terminal: Terminal
     allow_insecure_keyring: bool = False
+    shared: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 
 class Scheme(Protocol):

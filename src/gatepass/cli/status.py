@@ -223,6 +223,8 @@ def _notes(row: _Row) -> Iterator[str]:
         )
     if found.suspect is not None:
         yield f"not used: {found.suspect}; run: gatepass login {row.profile}"
+    if found.refused is not None:
+        yield f"not renewed: {found.refused}; run: gatepass login {row.profile}"
 
 
 # ---------------------------------------------------------------- token

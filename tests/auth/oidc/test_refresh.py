@@ -1,9 +1,11 @@
 """The order in which a refresh is committed, where something goes wrong in the middle of it."""
 
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +14,43 @@ from traceback import TracebackException
 from typing import Any
 
 import pytest
+import requests
+from requests.adapters import BaseAdapter
 
-from gatepass._vault.records import InFlight
-from gatepass.auth._oidc import refresh
-from gatepass.errors import GatepassError, LoginRequired, TokenNotPersisted
+from gatepass._vault.records import Client, InFlight, Record
+from gatepass.auth._oidc import refresh, status
+from gatepass.auth._oidc.http import ResponseLost
+from gatepass.auth._oidc.memory import MemoryLogin
+from gatepass.errors import GatepassError, GatepassWarning, LoginRequired
+from gatepass.secrets import Secret
 from tests.auth.test_oidc import World, login_of
 from tests.auth.test_oidc import make as make  # noqa: PLC0414 - a fixture
 from tests.support.peers.waiting import wait_for
+from tests.support.vaults import IDENTITY, RECORD, plain
+
+REFUSALS = {
+    "empty": (400, b"", "application/json"),
+    "a page": (400, b"<html>Bad Request</html>", "text/html"),
+    "nothing readable": (401, b"no", "text/plain"),
+    "something on the way": (403, b"<html>Forbidden</html>", "text/html"),
+    "another form": (400, b"error=bad_refresh_token", "application/x-www-form-urlencoded"),
+    "an object": (400, b'{"error": {"code": 190, "type": "OAuthException"}}', "application/json"),
+    **{
+        code: (400, b'{"error": "%s"}' % code.encode(), "application/json")
+        for code in (
+            "interaction_required",
+            "login_required",
+            "consent_required",
+            "account_selection_required",
+            "invalid_request",
+            "invalid_token",
+            "access_denied",
+            "expired_token",
+        )
+    },
+    "with status 200": (200, b'{"error": "bad_refresh_token"}', "application/json"),
+}
+OF_THE_CLIENT = ["invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"]
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs limits and signals of POSIX")
 
@@ -67,7 +99,8 @@ def test_what_cannot_be_stored_is_judged_as_well_and_its_token_survives(
     world.idp.inject(fault)
     with (
         disk_full_from_the_question_on(world),
-        pytest.raises(TokenNotPersisted, match="could not be stored"),
+        pytest.warns(GatepassWarning, match="could not be stored"),
+        pytest.raises(GatepassError),
     ):
         login.access_token(refused=login.access_token())
     world.idp.inject()
@@ -171,9 +204,9 @@ def test_what_nobody_waits_for_is_not_begun(make: Callable[..., World]) -> None:
     login = login_of(mi)
     asked = world.token_requests
     with pytest.raises(KeyboardInterrupt):
-        refresh._Renewal(
-            login._vault, login._identity, login._refresh_context(), login.access_token()
-        ).renew_under_lock(lambda: True, lambda: True)
+        refresh.refresh_stored(
+            login._vault, login._refresh_context(), login.access_token(), lambda: True
+        )
 
     assert world.token_requests == asked
     assert not list(world.folder.glob("*.inflight"))
@@ -186,12 +219,10 @@ def test_a_logout_during_a_refresh_of_the_same_session_stays_a_logout(
     world = make()
     mi = world.logged_in()
     login = login_of(mi)
-    vault, identity, request = login._vault, login._identity, login._refresh_context()
+    vault, identity, context = login._vault, login._identity, login._refresh_context()
     token = login.access_token()
     with world.idp.hold() as responses:
-        refreshing = Thread(
-            target=lambda: refresh.renew_login(vault, identity, request, refused=token)
-        )
+        refreshing = Thread(target=lambda: refresh.renew_login(vault, context, refused=token))
         refreshing.start()
         responses.wait_for(1)
         forgetting = Thread(target=lambda: vault.remove(identity))
@@ -309,3 +340,148 @@ def test_ctrl_c_on_a_full_disk_does_not_lose_the_token_that_came_after_it(
     assert login.refresh_token == world.idp.families[-1].refresh_token
     assert login.access_token(refused=login.access_token()).reveal()
     assert world.idp.counts.reuses == 0
+
+
+# ---------------------------------------------------------------- what is sent once more, or never
+
+
+class _LostThenGone(BaseAdapter):
+    """Takes the first request and gives no answer; then nobody is there any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        self.times += 1
+        if self.times == 1:
+            request.body.read()  # type: ignore[union-attr]
+        raise requests.ConnectionError
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_second_question_that_never_left_does_not_undo_the_first() -> None:
+    """The token may be used up, and the journal must go on saying so."""
+    http, adapter, memory = requests.Session(), _LostThenGone(), MemoryLogin()
+    http.mount("https://", adapter)
+    memory.record = RECORD
+    context = refresh.RefreshContext(IDENTITY, memory, http, Client(""), time.time, "")
+
+    with pytest.raises(ResponseLost):
+        refresh.renew_login(memory, context, refused=RECORD.access_token)
+    assert adapter.times == 2
+
+
+def _stored(world: World) -> Record:
+    login = login_of(world.session(use_stored_token=True))
+    record = login._vault.read(login._identity)
+    assert record is not None
+    return record
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_login_that_the_provider_does_not_renew_is_kept_told_and_not_sent_again(
+    make: Callable[..., World], refusal: str
+) -> None:
+    world = make()
+    before = world.logged_in().refresh_token
+    login = at_its_end(world)
+    code, body, kind = REFUSALS[refusal]
+    world.idp.answer_once("token", body, status=code, content_type=kind)
+    asked = len(world.idp.requests)
+
+    for attempt in (login, at_its_end(world)):
+        with pytest.raises(LoginRequired, match="refuses") as caught:
+            attempt.access_token(refused=_stored(world).access_token)
+        assert "persist_oidc_token()" in caught.value.hint
+    assert len(world.idp.requests) == asked + 1
+
+    record = _stored(world)
+    assert record.refresh_token is not None
+    assert record.refresh_token.reveal() == before
+    found = status.read_status(login._scheme, login._context.origin, login._vault)
+    assert (found.renewable, "refuses" in str(found.refused)) == (False, True)
+    assert not list(world.folder.glob("*.inflight"))
+
+
+def test_a_person_is_asked_where_the_login_is_not_renewed(make: Callable[..., World]) -> None:
+    world = make()
+    world.logged_in()
+    mi = world.session(person=True)
+    world.dead.add(login_of(mi).access_token().reveal())
+    world.idp.answer_once("token", status=400)
+
+    assert mi.get("x").ok
+    assert world.idp.counts.token_requests["authorization_code"] == 2
+    assert _stored(world).refused is None
+
+
+@pytest.mark.parametrize("error", OF_THE_CLIENT)
+def test_what_speaks_of_the_client_asks_no_person_and_changes_no_record(
+    make: Callable[..., World], error: str
+) -> None:
+    world = make()
+    world.logged_in()
+    before = plain(_stored(world))
+    mi = world.session(person=True)
+    token = login_of(mi).access_token()
+    world.idp.answer_once("token", b'{"error": "%s"}' % error.encode(), status=401)
+
+    with pytest.raises(GatepassError, match=error) as caught:
+        login_of(mi).access_token(refused=token)
+
+    assert caught.value.exit_code == 4
+    assert "gatepass login" not in caught.value.hint
+    assert world.idp.counts.token_requests["authorization_code"] == 1
+    assert plain(_stored(world)) == before
+    assert login_of(mi).access_token(refused=token).reveal()
+
+
+def test_what_may_have_come_from_a_gateway_is_tried_again_after_an_hour(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    world.logged_in()
+    login = at_its_end(world)
+    context, later = login._refresh_context(), [0.0]
+    context = dataclasses.replace(context, clock=lambda: time.time() + later[0])
+    token = login.access_token()
+    world.idp.answer_once("token", b"default backend - 404", status=404)
+
+    for _ in range(2):
+        with pytest.raises(LoginRequired, match="status 404"):
+            refresh.renew_login(login._vault, context, refused=token)
+    later[0] = 3601.0
+    assert refresh.renew_login(login._vault, context, refused=token).access_token
+
+    assert world.token_requests == 2  # the login, and the renewal; the refusal is not counted
+    assert _stored(world).refused is None
+
+
+def test_a_given_token_that_is_refused_is_sent_once_by_all_sessions_of_a_process(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    given = Secret(world.idp.issue("alice")["refresh_token"])
+    world.idp.revoke("alice")
+    for session in (world.session(refresh_token=given), world.session(refresh_token=given)):
+        for _ in range(2):
+            with pytest.raises(LoginRequired):
+                session.get("x")
+
+    assert world.token_requests == 1
+
+
+def test_sessions_with_different_given_tokens_are_different_people(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    tokens = [Secret(world.idp.issue(who)["refresh_token"]) for who in ("alice", "bob")]
+    sessions = [world.session(refresh_token=token) for token in tokens]
+    for session in sessions:
+        assert session.get("x").ok
+    records = [login_of(session)._own.record for session in sessions]
+
+    assert [record and record.user for record in records] == ["alice", "bob"]

@@ -65,10 +65,21 @@ def has_usable_token(record: Record, now: float, refused: Secret | None = None) 
     return now < record.expires_at - min(_AHEAD, _AHEAD_PART * life)
 
 
+def why_not_renewable(record: Record, now: float) -> str:
+    """Say why a record's access token cannot be renewed at a time; empty where it can be tried."""
+    if record.suspect:
+        return f"the login is suspect: {record.suspect}"
+    if record.refused and (record.ask_again_at is None or now < record.ask_again_at):
+        return record.refused
+    if record.refresh_token is None:
+        return "the login has ended and cannot be renewed"
+    return ""
+
+
 def is_renewable(record: Record, now: float) -> bool:
     """Say whether a record's access token can be renewed at a time, in seconds since 1970."""
     ends = record.refresh_until
-    return record.refresh_token is not None and (ends is None or now < ends)
+    return not why_not_renewable(record, now) and (ends is None or now < ends)
 
 
 def until_end(record: Record) -> str:

@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._value import Value
-from gatepass._vault.records import Provider
+from gatepass._vault.records import Provider, Record
 from gatepass.auth._oidc.endpoint import endpoint_of
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.auth._oidc.http import TIMEOUT, get_json, is_verified
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 
 _MAX_LENGTH: Final = 65_536  # characters of a token
 _MAX_HEADER: Final = 8192  # characters; one with a certificate chain has a few thousand
-_LEEWAY: Final = 60  # seconds by which two clocks may differ
+_LEEWAY: Final = 300  # seconds by which two clocks may differ
 _MAX_KEYS: Final = 20  # that are tried where the token names none
 _RSA_BITS: Final = range(2048, 16_385)
 _MAX_SUBJECT: Final = 255  # characters, by OpenID Connect Core, section 2
 _PART_COUNT: Final = 3
 _PUBLIC_MEMBERS: Final = ("kty", "n", "e", "crv", "x", "y")
+_ABOUT_KEY: Final = ("kid", "use", "alg")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 _USER_CLAIMS: Final = ("preferred_username", "upn", "email", "unique_name", "name")
 
@@ -51,22 +53,18 @@ class InvalidIdToken(GatepassError):
     exit_code = 4
 
 
-class UntimelyIdToken(InvalidIdToken):
-    """... by the clock of this computer, which may be wrong."""
-
-
 class Claims(Value):
     """What an ID token says.
 
     Attributes:
         subject: who; unique at the provider.
         user: a name for people; None when it holds none.
-        issued_at: when it was made, in seconds since 1970.
+        key: the public key that it was signed by, as JSON; None when none was asked for.
     """
 
     subject: str
     user: str | None
-    issued_at: float
+    key: str | None
 
 
 def check(
@@ -78,9 +76,9 @@ def check(
     clock: Callable[[], float],
     nonce: str | None = None,
     access_token: Secret | None = None,
-    subject: str | None = None,
+    before: Record | None = None,
 ) -> Claims:
-    """Check an ID token that came from the token endpoint. Fetches the provider's keys.
+    """Check an ID token that came from the token endpoint. Fetches the keys that are not known.
 
     Args:
         id_token: as it came.
@@ -90,7 +88,9 @@ def check(
         clock: wall time.
         nonce: what the login sent; None where there was no browser.
         access_token: what came with it; ``at_hash`` must fit, where there is one.
-        subject: who logged on before; None at a login.
+        before: at a renewal the login that is renewed. The token must be about the same person.
+            Its times do not count, since it was asked for just now: a clock that is wrong would
+            refuse each one, and spend a refresh token each time.
 
     Raises:
         InvalidIdToken: it must not be believed; says why.
@@ -100,15 +100,16 @@ def check(
     header, claims = _parse(text)
     algorithm = _check_algorithm(header, provider)
     # First what needs no network.
-    _check_parties_and_times(claims, provider, client_id, clock())
+    _check_parties_and_times(claims, provider, client_id, None if before else clock())
     if nonce is not None and not constant_time_compare(claims.get("nonce"), nonce):
         raise _invalid("does not answer this login (nonce)")
     _check_access_token(claims, access_token, algorithm)
-    who = _check_subject(claims, subject)
-    _check_signature(text, header, algorithm, provider, http)
+    who = _check_subject(claims, before.subject if before else None)
+    known = before.id_token_key if before else None
+    key = _check_signature(text, header, algorithm, provider, http, known)
     names = (claims.get(name) for name in _USER_CLAIMS)
     user = next((name for name in names if isinstance(name, str) and name.strip()), None)
-    return Claims(who, printable(user) if user else None, float(claims["iat"]))
+    return Claims(who, printable(user) if user else None, key)
 
 
 def _invalid(why: str) -> InvalidIdToken:
@@ -153,16 +154,16 @@ def _check_algorithm(header: Mapping[str, Any], provider: Provider) -> str:
 
 
 def _check_parties_and_times(
-    claims: Mapping[str, Any], provider: Provider, client_id: str, now: float
+    claims: Mapping[str, Any], provider: Provider, client_id: str, now: float | None
 ) -> None:
     """Check who made the token for whom, and when (OpenID Connect Core 3.1.3.7)."""
     from joserfc.errors import ClaimError
     from joserfc.jwt import JWTClaimsRegistry
 
-    times = _read_times(claims)
+    times = _read_times(claims) if now is not None else {}
     parties = {name: claims[name] for name in ("iss", "aud") if name in claims}
     registry = JWTClaimsRegistry(
-        now=now,  # type: ignore[arg-type]  # compares float too
+        now=now or 0.0,  # type: ignore[arg-type]  # compares float too
         leeway=_LEEWAY,
         iss={"essential": True, "value": provider.issuer},
         aud={"essential": True, "value": client_id},
@@ -170,7 +171,7 @@ def _check_parties_and_times(
     try:
         registry.validate({**parties, **times})
     except ClaimError as error:
-        raise _to_error(error.claim, claims, times, provider, now) from None
+        raise _to_error(error.claim, claims, times, provider, now or 0.0) from None
     # joserfc does not know azp. Several audiences need none (errata 2 of OpenID Connect Core).
     if "azp" in claims and claims["azp"] != client_id:
         raise _invalid("was made for another client than ours (azp)")
@@ -204,12 +205,10 @@ def _to_error(
 ) -> InvalidIdToken:
     hint = "check the clock of this computer"
     if refused == "exp":
-        return UntimelyIdToken(
-            f"the ID token ended {now - times['exp']:.0f} seconds ago", hint=hint
-        )
+        return InvalidIdToken(f"the ID token ended {now - times['exp']:.0f} seconds ago", hint=hint)
     if refused in times:
         ahead = max(times["iat"], times.get("nbf", times["iat"])) - now
-        return UntimelyIdToken(
+        return InvalidIdToken(
             f"the ID token is valid only in {ahead:.0f} seconds from now", hint=hint
         )
     if refused == "iss":
@@ -240,9 +239,14 @@ def _check_subject(claims: Mapping[str, Any], before: str | None) -> str:
 
 
 def _check_signature(
-    text: str, header: Mapping[str, Any], algorithm: str, provider: Provider, http: "Session"
-) -> None:
-    """Check the signature by the provider's keys.
+    text: str,
+    header: Mapping[str, Any],
+    algorithm: str,
+    provider: Provider,
+    http: "Session",
+    known: str | None,
+) -> str | None:
+    """Check the signature by the key that is known, else by the provider's keys; return the key.
 
     A provider that publishes no keys is believed over TLS alone, as OpenID Connect Core
     3.1.3.7 (6) allows: the token came straight from its token endpoint.
@@ -254,8 +258,11 @@ def _check_signature(
         if provider.token_endpoint.startswith("https://") and is_verified(
             http, provider.token_endpoint
         ):
-            return
+            return None
         raise _invalid("cannot be checked: the identity provider publishes no keys")
+    before = _matching_keys({"keys": [json.loads(known or "0")]}, header, algorithm)
+    if any(_is_signed_by(key, text, algorithm) for key in before):
+        return known
     jwks_uri = endpoint_of(provider, "jwks_uri")
     keys = _matching_keys(get_json(http, jwks_uri, seconds=TIMEOUT), header, algorithm)
     if not keys:  # perhaps new keys, and an old copy of the document on the way
@@ -263,8 +270,11 @@ def _check_signature(
         keys = _matching_keys(fresh, header, algorithm)
     if not keys:
         raise _invalid("is signed by a key that the identity provider does not publish")
-    if not any(_is_signed_by(key, text, algorithm) for key in keys):
-        raise _invalid("has a wrong signature")
+    for key in keys:
+        if _is_signed_by(key, text, algorithm):
+            members = (*_PUBLIC_MEMBERS, *_ABOUT_KEY)
+            return json.dumps({name: key[name] for name in members if name in key})
+    raise _invalid("has a wrong signature")
 
 
 def _matching_keys(

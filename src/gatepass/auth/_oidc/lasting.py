@@ -7,7 +7,7 @@ from gatepass._system.text import local_time
 from gatepass._vault.records import Identity, Record
 from gatepass._vault.redis_store import RedisStore
 from gatepass._vault.vault import LOCK_SECONDS, Vault
-from gatepass.auth._oidc.cached_token import has_usable_token, is_renewable
+from gatepass.auth._oidc.cached_token import has_usable_token, is_renewable, why_not_renewable
 from gatepass.auth._oidc.keys import OidcKeys
 from gatepass.errors import LoginRequired
 from gatepass.secrets import Secret
@@ -98,17 +98,15 @@ def _judge(record: Record, now: float, until: float, hint: str) -> Finding:
     who = record.user or record.subject or "somebody"
     ends = record.expires_at
     verdict: Verdict = "problem"
-    if record.suspect:
-        message = f"the stored token is suspect: {record.suspect}"
-    elif has_usable_token(record, until):
+    if has_usable_token(record, until):
         verdict, message = "ok", f"{who} is logged in"
     elif is_renewable(record, until):
         verdict, message = "ok", f"{who} is logged in, and each run renews the login as needed"
     elif is_renewable(record, now):
         when = local_time(record.refresh_until or 0.0)
         message = f"the stored login can be renewed until {when} only, unless it is used before"
-    elif record.access_token is None or ends is None or ends <= now:
-        message = "the stored login has ended and cannot be renewed"
     else:
-        message = f"the stored login ends at {local_time(ends)} and cannot be renewed"
+        message = why_not_renewable(record, now)
+        if record.access_token is not None and ends is not None and ends > now:
+            message += f"; the stored token serves until {local_time(ends)}"
     return Finding(verdict, "login", message, hint if verdict == "problem" else "")

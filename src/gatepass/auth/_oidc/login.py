@@ -4,31 +4,29 @@ A session calls it for each request, and offers its ``login``, ``logout``, ``ado
 ``refresh_token`` and ``persist_oidc_token``.
 """
 
-import atexit
-import os
-import socket
-import time
+import hashlib
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
-from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._net.challenge import challenges_of
 from gatepass._system import log
-from gatepass._system.fork import PerProcess
 from gatepass._vault.records import Record
 from gatepass._vault.vault import LOCK_SECONDS
 from gatepass.auth import AuthContext
 from gatepass.auth._handshake import resend, rewind
 from gatepass.auth._oidc import token_response
-from gatepass.auth._oidc.cached_token import CachedToken, has_usable_token, until_end
+from gatepass.auth._oidc.cached_token import (
+    CachedToken,
+    has_usable_token,
+    is_renewable,
+    until_end,
+)
 from gatepass.auth._oidc.http import TIMEOUT, NotSent, ResponseLost
 from gatepass.auth._oidc.keys import OidcKeys
 from gatepass.auth._oidc.login_flow import LoginFlow
-from gatepass.auth._oidc.refresh import UnsavedToken, renew_login, renew_unstored_login
-from gatepass.auth._oidc.refresh_request import RefreshContext
-from gatepass.auth._oidc.uninterrupted import run_uninterrupted
+from gatepass.auth._oidc.memory import MemoryLogin
+from gatepass.auth._oidc.refresh import Place, RefreshContext, renew_login
 from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, VaultError
 from gatepass.secrets import Secret, constant_time_compare
 
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
 _UNAUTHORIZED: Final = 401
-_SAVE_AGAIN_SECONDS: Final = 0.5  # in a shared vault the others wait for SETTLE_SECONDS
 _OLD_SERVICE: Final = "ansys-openapi-common-oidc"
 
 
@@ -51,31 +48,15 @@ class OidcLogin:
         self._identity = scheme.identity(context.origin)
         self._vault = context.vault()
         self._cached: CachedToken | None = None
-        self._unstored: Record | None = None  # a login that is not stored
-        self._spent_token: Secret | None = None  # still stored, where the unstored one belongs
-        self._belongs_to_parent = False  # the login is the parent process's
-        self._locks = PerProcess(RLock)
-        # Held while the unstored login is renewed, also after a Ctrl-C.
-        self._renewal_locks = PerProcess(Lock)
-        self._pid = os.getpid()
+        # A client's login is of one session, since its secret is not part of the identity.
+        shared = {} if scheme.flow == "client_credentials" else context.shared
+        self._memory: MemoryLogin = shared.setdefault(self._key(), MemoryLogin())
+        self._own: MemoryLogin = self._memory  # where a login is that is not stored
 
-    @property
-    def _lock(self) -> Any:
-        lock = self._locks.get()
-        if self._pid != os.getpid():
-            with lock:
-                self._notice_fork()
-        return lock
-
-    def _notice_fork(self) -> None:
-        """In a forked process, leave a login that is not stored to the parent.
-
-        Two processes that both renew it would end it for each other. The access token still serves.
-        """
-        if self._pid != os.getpid():
-            self._belongs_to_parent |= self._unstored is not None
-            self._forget_unstored()
-            self._pid = os.getpid()
+    def _key(self, token: Secret | None = None) -> tuple[object, ...]:
+        """Return what sessions share a login by: the identity, and the token that was given."""
+        given = None if token is None else hashlib.sha256(token.reveal().encode()).digest()
+        return MemoryLogin, self._identity, self._vault.store.shown, given
 
     # ------------------------------------------------------------ requests
 
@@ -116,15 +97,16 @@ class OidcLogin:
             LoginRequired: a person must log in, and none can or may.
             GatepassError: the identity provider does not answer as it should.
         """
-        with self._lock:
-            self._save_unsaved()
+        turns = self._own.turns
+        with self._own.turn:
+            self._memory.save()
             cached = self._cached
             if cached is not None and constant_time_compare(cached.token, refused):
                 cached = None
             if cached is not None and cached.is_usable(self._context.clock):
                 return cached.token
             try:
-                record = self._renew_or_log_in(refused)
+                record = self._renew_or_log_in(refused, turns)
             except (NotSent, ResponseLost, token_response.Retry, VaultError) as error:
                 if cached is None or not cached.is_usable(self._context.clock, ahead=False):
                     raise
@@ -140,115 +122,81 @@ class OidcLogin:
 
     # ------------------------------------------------------------ renewal
 
-    def _renew_or_log_in(self, refused: Secret | None) -> Record:
+    def _renew_or_log_in(self, refused: Secret | None, turns: int) -> Record:
         """Get a record with a usable access token: stored, renewed, or by a new login."""
         if self._scheme.flow == "client_credentials":
             return self._flow.request_client_credentials()
-        why: LoginRequired
         try:
-            stored = self._read_stored() if self._unstored is None else None
-            if stored is not None:
-                if has_usable_token(stored, self._context.clock(), refused):
-                    log.info("stored access token is used%s", until_end(stored))
-                    return stored  # without preparing the way to the provider (context.http)
-                return self._renew_stored(refused)
-            self._unstored = self._unstored or self._read_given_token()
-            if self._unstored is not None:
-                return self._renew_unstored()
-            why = LoginRequired("nobody has logged in yet", hint=self._flow.hint)
+            place = self._find_place()
+            found = place.read(self._identity)
+            if found is None:
+                raise LoginRequired("nobody has logged in yet", hint=self._flow.hint)
+            if has_usable_token(found, self._context.clock(), refused):
+                log.info("stored access token is used%s", until_end(found))
+                return found  # without preparing the way to the provider (context.http)
+            return self._renew(place, refused)
         except LoginRequired as error:
-            self._unstored = self._spent_token = None
             why = error
-        return self._log_in(why)
+        return self._log_in(why, turns)
 
-    def _renew_stored(self, refused: Secret | None) -> Record:
+    def _find_place(self) -> Place:
+        """Return where the login is: in memory if it is not stored, else in the vault."""
+        if self._is_in_memory():
+            return self._own
+        if self._read_stored() is not None:
+            return self._vault
+        given = self._flow.read_given_token()
+        if given is not None:
+            self._own = self._context.shared.setdefault(self._key(given), MemoryLogin())
+        with self._own.turn:
+            if self._own.record is None and self._own.belongs_to_parent:
+                raise LoginRequired(
+                    "the login is not stored, so it belongs to the process that this one was "
+                    "forked from",
+                    hint=self._flow.hint,
+                )
+            if given is not None and self._own.record is None:
+                self._own.record = self._flow.record_of_token(given, *self._flow.discover())
+        of_others = self._own is self._memory and self._scheme.use_stored_token
+        return MemoryLogin() if of_others else self._own
+
+    def _is_in_memory(self) -> bool:
+        """Whether a login is used that is not stored, or could not be."""
+        record, now = self._own.record, self._context.clock()
+        if record is None or self._own.spent is not None:
+            return record is not None
+        if self._own is self._memory and self._scheme.use_stored_token:
+            return False  # it is of another session
+        return has_usable_token(record, now) or is_renewable(record, now)
+
+    def _renew(self, place: Place, refused: Secret | None) -> Record:
+        memory = self._memory
         try:
-            record = renew_login(
-                self._vault,
-                self._identity,
-                self._refresh_context(),
-                refused=refused,
-                on_unsaved=self._keep_unsaved,
-            )
-        except UnsavedToken as unsaved:
-            if unsaved.record.access_token is None:  # nothing else of the response can be used
-                raise
-            warnings.warn(f"{unsaved.message}\n{unsaved.hint}", GatepassWarning, stacklevel=4)
-            return unsaved.record
+            record = renew_login(place, self._refresh_context(), refused=refused)
+        finally:
+            untold, memory.untold = memory.untold, None
+            if untold is not None:
+                warnings.warn(str(untold), GatepassWarning, stacklevel=4)
         log.info("access token is renewed%s", until_end(record))
-        return record
-
-    def _renew_unstored(self) -> Record:
-        def keep(record: Record) -> None:
-            self._unstored = record
-
-        def renew(given_up: Callable[[], bool]) -> Record:
-            with self._renewal_locks.get():
-                if given_up() or self._unstored is None:
-                    raise LoginRequired("the login was given up", hint=self._flow.hint)
-                return renew_unstored_login(self._unstored, self._refresh_context(), keep=keep)
-
-        record: Record = run_uninterrupted(renew)
-        self._save_unsaved()
         return record
 
     def _refresh_context(self) -> RefreshContext:
         flow = self._flow
-        return RefreshContext(self._context.http(), flow.client(""), self._context.clock, flow.hint)
+        return RefreshContext(
+            self._identity,
+            self._memory,
+            self._context.http(),
+            flow.client(""),
+            self._context.clock,
+            flow.hint,
+        )
 
     def _read_stored(self) -> Record | None:
         return self._vault.read(self._identity)
 
-    def _read_given_token(self) -> Record | None:
-        if self._belongs_to_parent:
-            raise LoginRequired(
-                "the login is not stored, so it belongs to the process that this one was forked "
-                "from",
-                hint=self._flow.hint,
-            )
-        return self._flow.read_given_token()
-
-    # ------------------------------------------------------------ a token that is not stored
-
-    def _keep_unsaved(self, unsaved: UnsavedToken) -> None:
-        """Keep a token that could not be stored, and go on trying.
-
-        After a Ctrl-C, the thread that still renews calls this.
-        """
-        self._unstored, self._spent_token = unsaved.record, unsaved.spent
-        atexit.register(self._save_unsaved)
-        with suppress(RuntimeError):  # no more threads: then at the next need
-            Thread(target=self._retry_saving, name="gatepass-save", daemon=True).start()
-
-    def _retry_saving(self) -> None:
-        """Store it as soon as possible: other processes would send the spent token once more."""
-        while self._spent_token is not None:
-            time.sleep(_SAVE_AGAIN_SECONDS)
-            with self._lock:
-                self._save_unsaved()
-
-    def _save_unsaved(self) -> None:
-        """Try again to store an unsaved token, unless a later login has taken its place."""
-        self._notice_fork()  # at the end of a forked process nothing else has
-        unsaved, spent = self._unstored, self._spent_token
-        if unsaved is None or spent is None:
-            return
-        try:
-            self._vault.write_refreshed(self._identity, unsaved, spent=spent)
-            entry = self._vault.read_in_flight(self._identity)
-            if entry is not None and (entry.pid, entry.host) == (os.getpid(), socket.gethostname()):
-                self._vault.end_refresh(self._identity)
-        except VaultError:
-            return
-        self._forget_unstored()
-        atexit.unregister(self._save_unsaved)
-
-    def _forget_unstored(self) -> None:
-        self._unstored = self._spent_token = None
-
     # ------------------------------------------------------------ login
 
-    def _log_in(self, why: LoginRequired) -> Record:
+    def _log_in(self, why: LoginRequired, turns: int) -> Record:
         """Let a person log in, if one is there and may be asked; else raise why that is needed."""
         if self._scheme.use_stored_token:
             raise LoginRequired(
@@ -257,16 +205,17 @@ class OidcLogin:
         nobody = self._context.terminal.why_not_browse()
         if nobody is not None:
             raise LoginRequired(f"{why.message}, and {nobody}", hint=why.hint)
-        pinned = self._read_stored()
-        record = self._flow.let_person_log_in(*self._flow.discover(pinned))
-        if pinned is None:
-            self._unstored, self._spent_token = record, None
-            return record
-        # The old token is not revoked: a second login in the same browser often belongs to the
-        # same grant, and providers end all of a grant (RFC 7009, section 2.1).
-        kept = self._vault.write(self._identity, record)
-        self._forget_unstored()
-        return kept
+        with self._own.person(turns):
+            pinned = self._read_stored()
+            record = self._flow.let_person_log_in(*self._flow.discover(pinned))
+            if pinned is None:
+                self._own.record, self._own.spent = record, None
+                return record
+            # The old token is not revoked: a second login in the same browser often belongs to the
+            # same grant, and providers end all of a grant (RFC 7009, section 2.1).
+            kept = self._vault.write(self._identity, record)
+            self._own.forget()
+            return kept
 
     # ------------------------------------------------------------ what a session offers
 
@@ -277,8 +226,8 @@ class OidcLogin:
         Raises:
             LoginRequired: there is none.
         """
-        with self._lock:
-            record = self._unstored or self._read_stored()
+        with self._own.turn:
+            record = self._own.record if self._is_in_memory() else self._read_stored()
             if record is None or record.refresh_token is None:
                 raise LoginRequired("there is no refresh token yet", hint=self._flow.hint)
             return record.refresh_token.reveal()
@@ -289,12 +238,17 @@ class OidcLogin:
         Raises:
             LoginRequired: nobody can or may.
         """
-        with self._lock:
+        turns = self._own.turns
+        with self._own.turn:
             if self._scheme.flow == "client_credentials":
                 self._cache_token(self._flow.request_client_credentials())
                 return
+            record = None
+            if turns != self._own.turns and self._own.failure is None:
+                # The person has just logged in for another thread, which this one waited for.
+                record = self._own.record or self._read_stored()
             why = LoginRequired("a login was asked for", hint=self._flow.hint)
-            self._cache_token(self._log_in(why))
+            self._cache_token(record or self._log_in(why, turns))
 
     def persist_oidc_token(self) -> None:
         """Store the login for later runs; logs in first where that is needed.
@@ -303,17 +257,18 @@ class OidcLogin:
             LoginRequired: there is no login, and nobody can or may log in.
             VaultError: it cannot be stored.
         """
-        with self._lock:
+        with self._own.turn:
             self.access_token()
-            if self._unstored is None:
+            record = self._own.record
+            if record is None or not self._is_in_memory():
                 return  # it is stored already
-            if self._unstored.refresh_token is None:
+            if record.refresh_token is None:
                 raise VaultError(
                     "there is no refresh token to store",
                     hint="ask for the scope offline_access, which the provider may have to permit",
                 )
-            self._vault.write(self._identity, self._unstored)
-            self._forget_unstored()
+            self._vault.write(self._identity, record)
+            self._own.forget()
 
     def logout(self) -> str:
         """Revoke the tokens at the provider, if it can, and forget them.
@@ -324,9 +279,9 @@ class OidcLogin:
         Raises:
             VaultError: the record cannot be read or removed.
         """
-        with self._lock:
-            unstored, self._cached = self._unstored, None
-            self._forget_unstored()
+        with self._own.turn:
+            unstored, self._cached = self._own.record, None
+            self._own.forget()
             if self._read_stored() is None:
                 self._vault.remove(self._identity)
                 record, revoked = unstored, unstored is not None and self._revoke(unstored)
@@ -363,7 +318,7 @@ class OidcLogin:
         """
         from gatepass.secrets import keyring
 
-        with self._lock:
+        with self._own.turn:
             account, token = self._find_old_token()
             provider, client = self._flow.discover()
             if agreed is not None and not agreed(provider.issuer):
@@ -372,7 +327,7 @@ class OidcLogin:
             self._vault.write(self._identity, record)
             keyring.remove(_OLD_SERVICE, account, self._context)
             log.info("the token of %s is adopted, for %s", _OLD_SERVICE, provider.issuer)
-            self._cache_token(self._renew_stored(None))
+            self._cache_token(self._renew(self._vault, None))
             return provider.issuer
 
     def _find_old_token(self) -> tuple[str, Secret]:

@@ -105,16 +105,15 @@ class LoginFlow(Value):
             taken=self.taken,
         )
 
-    def read_given_token(self) -> Record | None:
-        """Return the token of the key ``refresh_token`` as a record that is not stored."""
+    def read_given_token(self) -> Secret | None:
+        """Return the token of the key ``refresh_token``; resolves it."""
         if self.scheme.refresh_token is None:
             return None
         if not self.scheme.issuer:
             # A value given in Python. Over http anybody on the way can name the provider.
             name = "the server that names the identity provider for refresh_token"
             check_endpoint(self.context.url, name)
-        found = self.context.resolve(refresh_token=self.scheme.refresh_token)
-        return self.record_of_token(found["refresh_token"], *self.discover())
+        return self.context.resolve(refresh_token=self.scheme.refresh_token)["refresh_token"]
 
     def record_of_token(
         self, refresh_token: Secret | None, provider: Provider, client: Client
@@ -234,7 +233,7 @@ class LoginFlow(Value):
             nonce=nonce,
             access_token=tokens.access_token,
         )
-        return replace(record, subject=claims.subject, user=claims.user)
+        return replace(record, subject=claims.subject, user=claims.user, id_token_key=claims.key)
 
 
 def _check_pinned(pinned: Record | None, issuer: str, client_id: str) -> None:

@@ -1,332 +1,355 @@
 """Renew a login: send its refresh token, and store the new one before anything else.
 
 Many providers give a refresh token that works once: sent twice, it ends the login, and so does a
-response that is lost. So a renewal
-
-1. takes a lock that all threads and processes share, and reads the record again,
-2. notes in the journal that a refresh is under way,
-3. sends the refresh token,
-4. stores the new refresh token, and only then checks the rest of the response,
-5. stores the access token, and clears the journal.
-
-Steps 1 to 5 run in a thread of their own, which no Ctrl-C ends. If the process is killed between 3
-and 4, the provider's grace period heals that, if it has one; else the journal tells what happened.
+response that is lost. :func:`refresh_stored` is the whole story. It runs in a thread that no Ctrl-C
+ends, so that the request and the write are not parted. If the process is killed between the two,
+the provider's grace period heals that, if it has one; else the journal tells what happened.
 """
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gatepass._system import log
 from gatepass._system.text import local_time
 from gatepass._value import Value, replace
-from gatepass._vault.records import Identity, InFlight, Record, Tokens
+from gatepass._vault.records import Client, Identity, InFlight, Record, Tokens
 from gatepass._vault.vault import LOCK_SECONDS, Vault
 from gatepass.auth._oidc import id_token, token_response
-from gatepass.auth._oidc.cached_token import has_usable_token
-from gatepass.auth._oidc.http import Deadline, NotSent, ProviderResponse
-from gatepass.auth._oidc.refresh_request import RefreshContext, post_refresh
+from gatepass.auth._oidc.cached_token import has_usable_token, why_not_renewable
+from gatepass.auth._oidc.client_auth import request_token
+from gatepass.auth._oidc.http import Deadline, NotSent, ProviderResponse, ResponseLost
+from gatepass.auth._oidc.memory import MemoryLogin
+from gatepass.auth._oidc.token_request import form_of_refresh_token
 from gatepass.auth._oidc.uninterrupted import run_uninterrupted
-from gatepass.errors import (
-    GatepassError,
-    LoginRequired,
-    TokenLockTimeout,
-    TokenNotPersisted,
-    VaultError,
-)
+from gatepass.errors import GatepassError, LoginRequired, TokenLockTimeout, VaultError
 from gatepass.secrets import Secret, constant_time_compare
 
+if TYPE_CHECKING:
+    from requests import Session
+
+Place = Vault | MemoryLogin
+
+POST_SECONDS: Final = 25.0
+WRITE_SECONDS: Final = 20.0  # for how long a shared vault that cannot be reached is tried again
+SETTLE_SECONDS: Final = 3.0  # how long the holder of an expired lease is waited for
+
 _POLL_SECONDS: Final = 0.2
+_SERVER_ERRORS: Final = 500
+# What speaks of the client, whom no login of a person helps (RFC 6749, section 5.2).
+_CLIENT_ERRORS: Final = frozenset(
+    "invalid_client unauthorized_client invalid_scope unsupported_grant_type".split()
+)
+_OF_TOKEN_ENDPOINT: Final = frozenset({400, 401})  # its statuses for an error (section 5.2)
+_ASK_AGAIN_SECONDS: Final = 3600.0  # after another status, which may be of something on the way
 
 
-class UnsavedToken(TokenNotPersisted):
-    """A new refresh token exists in memory alone.
+class RefreshContext(Value):
+    """What a refresh needs beside the place of the login.
 
     Attributes:
-        record: what could not be written.
-        spent: the refresh token that was sent for it, which is still stored.
+        identity: whose login.
+        memory: takes a new token that the vault does not take.
+        http: a session without credentials.
+        client: who asks; its ``client_id`` is the record's.
+        clock: the wall clock.
+        hint: what a person should run, such as ``run: gatepass login prod``.
+        seconds: for each of at most two requests to the provider.
+        patience: seconds for which a shared vault that cannot be reached is tried again.
+        settle: seconds for which the holder of an expired lease is waited for.
     """
 
-    def __init__(self, record: Record, spent: Secret, why: str) -> None:
-        super().__init__(
-            f"a renewed token could not be stored: {why}",
-            hint="keep this process running until the cause is mended, or log in again afterwards",
-        )
-        self.record = record
-        self.spent = spent
+    identity: Identity
+    memory: MemoryLogin
+    http: "Session"
+    client: Client
+    clock: Callable[[], float]
+    hint: str
+    seconds: float = POST_SECONDS
+    patience: float = WRITE_SECONDS
+    settle: float = SETTLE_SECONDS
 
 
-def renew_login(
-    vault: Vault,
-    identity: Identity,
-    context: RefreshContext,
-    *,
-    refused: Secret | None,
-    on_unsaved: Callable[[UnsavedToken], None] = lambda _: None,
-) -> Record:
+def renew_login(place: Place, context: RefreshContext, *, refused: Secret | None) -> Record:
     """Return a record with a usable access token, renewing it where that is needed.
 
     Args:
-        vault: the store.
-        identity: whose token.
+        place: where the login is: the vault, or this process's memory.
         context: what a refresh needs.
         refused: an access token that the API has refused; it does not count as usable.
-        on_unsaved: gets a new token that cannot be stored, also after a Ctrl-C.
 
     Raises:
         LoginRequired: there is no record, or no token in it can be used.
         TokenLockTimeout: another process holds the lock for too long.
-        UnsavedToken: the provider gave a new token, and it cannot be written.
         GatepassError: the provider does not answer as it should; the record is kept.
     """
-    record = vault.read(identity)
-    if record is not None and has_usable_token(record, context.clock(), refused):
-        return record
 
     def renew(given_up: Callable[[], bool]) -> Record:
-        renewal = _Renewal(vault, identity, context, refused)
         try:
-            return renewal.run(given_up)
-        except UnsavedToken as error:
-            on_unsaved(error)
-            raise
+            return refresh_stored(place, context, refused, given_up)
+        except TokenLockTimeout:
+            renewed = place.read(context.identity)
+            if renewed is None or not has_usable_token(renewed, context.clock(), refused):
+                raise
+            log.info("another thread or process has renewed the login")
+            return renewed
 
     renewed: Record = run_uninterrupted(renew)
     return renewed
 
 
-class _Renewal(Value):
-    """One renewal of a stored login; the methods are the steps, in their order."""
+def refresh_stored(
+    place: Place, context: RefreshContext, refused: Secret | None, given_up: Callable[[], bool]
+) -> Record:
+    """Renew a login under its lock, or take what another has stored meanwhile.
 
-    vault: Vault
-    identity: Identity
-    context: RefreshContext
-    refused: Secret | None
+    Args:
+        place: where the login is.
+        context: what a refresh needs.
+        refused: an access token that the API has refused.
+        given_up: says whether nobody waits for it any more; until the token is sent, it then stops.
+    """
+    identity = context.identity
 
-    def run(self, given_up: Callable[[], bool]) -> Record:
-        """Renew the login under its lock, or take what another has stored meanwhile."""
-        renewed_elsewhere: list[Record] = []
+    def is_usable(found: Record | None) -> bool:
+        return found is not None and has_usable_token(found, context.clock(), refused)
 
-        def stop_waiting() -> bool:
-            found = self.vault.read(self.identity)
-            if found is not None and self._is_usable(found):
-                renewed_elsewhere.append(found)
-            return given_up() or bool(renewed_elsewhere)
+    def stop_waiting() -> bool:
+        return given_up() or is_usable(place.read(identity))
 
-        try:
-            return self.renew_under_lock(given_up, stop_waiting)
-        except TokenLockTimeout:
-            if not renewed_elsewhere:
-                raise
+    with place.lock(identity, seconds=LOCK_SECONDS, cancel_check=stop_waiting):
+        # Read the journal first: a holder whose lease has expired writes the record before it
+        # clears its journal entry. Read the other way round, between those two writes, the old
+        # record would be taken for current, and its token spent once more.
+        unfinished = place.read_in_flight(identity)
+        record = place.read(identity)
+        if unfinished is not None and place.shared:
+            record = _wait_for_previous_holder(place, context, is_usable)
+        if record is not None and is_usable(record):
             log.info("another thread or process has renewed the login")
-            return renewed_elsewhere[-1]
-
-    def renew_under_lock(
-        self, given_up: Callable[[], bool], stop_waiting: Callable[[], bool]
-    ) -> Record:
-        with self.vault.lock(self.identity, seconds=LOCK_SECONDS, cancel_check=stop_waiting):
-            # Read the journal first: a holder whose lease has expired writes the record before it
-            # clears its journal entry. Read the other way round, between those two writes, the old
-            # record would be taken for current, and its token spent once more.
-            unfinished = self.vault.read_in_flight(self.identity)
-            record = self.vault.read(self.identity)
-            if unfinished is not None and self.vault.shared:
-                record = self._wait_for_previous_holder(record)
-            if record is not None and self._is_usable(record):
-                log.info("another thread or process has renewed the login")
-                return record
-            record, refresh_token = self._require_refresh_token(record)
-            if given_up():
-                raise KeyboardInterrupt  # nothing is sent yet, and nobody waits for it
-            self.vault.begin_refresh(self.identity)
-            return self._spend(record, refresh_token, unfinished)
-
-    def _is_usable(self, record: Record) -> bool:
-        return has_usable_token(record, self.context.clock(), self.refused)
-
-    def _wait_for_previous_holder(self, record: Record | None) -> Record | None:
-        """Wait up to ``settle`` seconds before spending the same refresh token.
-
-        The previous holder's lease has expired, but its response may still arrive.
-        """
-        end = time.monotonic() + self.context.settle
-        while record is not None and not self._is_usable(record) and time.monotonic() < end:
-            time.sleep(_POLL_SECONDS)
-            record = self.vault.read(self.identity)
-        return record
-
-    def _require_refresh_token(self, record: Record | None) -> tuple[Record, Secret]:
-        hint = self.context.hint
-        if record is None:
-            raise LoginRequired("nobody has logged in yet", hint=hint)
-        if record.suspect:
-            raise LoginRequired(f"the stored token is suspect: {record.suspect}", hint=hint)
-        if record.refresh_token is None:
-            raise LoginRequired("the stored login has ended and cannot be renewed", hint=hint)
-        return record, record.refresh_token
-
-    def _spend(self, record: Record, spent: Secret, unfinished: InFlight | None) -> Record:
-        """Send the refresh token, store what came for it, and clear the journal."""
-        try:
-            response = self._send_refresh(record, spent)
-            record = self._store_refresh_token(record, spent, response)
-            tokens = token_response.parse_tokens(response, clock=self.context.clock)
-        except token_response.InvalidGrant as error:
-            self.vault.remove_refresh_token(self.identity, spent)
-            self._clear_journal()
-            why = _explain_invalid_grant(error, unfinished)
-            raise LoginRequired(why, hint=self.context.hint) from None
-        except (NotSent, token_response.Denied, token_response.Retry, _LockNotExtended):
-            # The provider never saw the token, or did not use it up.
-            self._clear_journal(restore=unfinished)
-            raise
-        self._clear_journal()
-        return self._store_access_token(record, tokens)
-
-    def _send_refresh(self, record: Record, spent: Secret) -> ProviderResponse:
-        """Send the refresh token, each time under a lock that lasts longer than the request."""
-
-        def extend_lock() -> Deadline:
-            # Take the deadline before extending the lock: if this process is suspended in between,
-            # it must not send a token that another may have sent meanwhile.
-            until = Deadline.after(self.context.seconds)
-            self.vault.extend_lock(self.identity, self.context.seconds)
-            return until
-
-        try:
-            until = extend_lock()
-        except VaultError as error:
-            raise _LockNotExtended(error.message, hint=error.hint) from None
-        return post_refresh(
-            record.provider,
-            record.client_id,
-            spent,
-            self.context,
-            until=until,
-            before_repeat=extend_lock,
-        )
-
-    def _store_refresh_token(
-        self, record: Record, spent: Secret, response: ProviderResponse
-    ) -> Record:
-        """Store the new refresh token, if there is one, before the response is checked.
-
-        Raises:
-            LoginRequired: somebody has logged out.
-            UnsavedToken: it cannot be written. The journal stays: the stored token is spent.
-        """
-        fresh = token_response.refresh_token_of(response)
-        if fresh is None:
             return record
-        record = _with_refresh_token(record, fresh, self.context.clock())
+        record, spent = _require_refresh_token(record, context)
+        if given_up():
+            raise KeyboardInterrupt  # nothing is sent yet, and nobody waits for it
+        place.begin_refresh(identity)
         try:
-            return self._keep(record, spent)
-        except VaultError as error:
-            why = error.message
-        raise _unsaved_token(record, spent, response, self.context, why)
+            response = _send(place, record, spent, context)
+            home, record = _store_refresh_token(place, record, spent, response, context)
+            tokens = token_response.parse_tokens(response, clock=context.clock)
+        except (NotSent, token_response.Retry, _LockNotExtended):
+            _clear_journal(place, identity, unfinished)  # the provider has used nothing up
+            raise
+        except token_response.Denied as error:
+            raise _note_refusal(place, record, spent, error, unfinished, context) from None
+        if home is place:
+            _clear_journal(place, identity)
+        return _store_access_token(home, record, tokens, context)
 
-    def _keep(self, record: Record, spent: Secret) -> Record:
-        """Write a renewed token down; in a shared vault, try again for a while.
 
-        Returns:
-            The record as stored. If a later login is stored by now, ours, which is then used in
-            memory alone.
-        """
-        patience = self.context.patience if self.vault.shared else 0.0
-        end = time.monotonic() + patience
-        while True:
-            try:
-                kept = self.vault.write_refreshed(self.identity, record, spent=spent)
-            except VaultError:
-                if time.monotonic() >= end:
-                    raise
-            else:
-                break
-            time.sleep(_POLL_SECONDS)
-        if kept is None:
-            raise LoginRequired(
-                "somebody logged out while the login was renewed", hint=self.context.hint
-            )
-        return kept if constant_time_compare(kept.refresh_token, record.refresh_token) else record
+# ---------------------------------------------------------------- before anything is sent
 
-    def _store_access_token(self, record: Record, tokens: Tokens) -> Record:
-        """Check what came with the refresh token, and store the access token."""
-        own = record.refresh_token or Secret("")
-        try:
-            record = _with_checked_user(record, tokens, self.context)
-        except id_token.UntimelyIdToken:
-            raise  # this computer's clock may be wrong: that must not end the login of the others
-        except id_token.InvalidIdToken as error:
-            suspect = replace(record, suspect=error.message)
-            self.vault.write_refreshed(self.identity, suspect, spent=own)
-            raise LoginRequired(
-                f"the identity provider's answer cannot be trusted: {error.message}",
-                hint=self.context.hint,
-            ) from None
-        fresh = with_access_token(record, tokens, self.context.clock())
-        try:
-            kept = self.vault.write_refreshed(self.identity, fresh, spent=own)
-        except VaultError:
-            # The refresh token is safe already; without the access token others refresh once more.
-            return fresh
-        if kept is not None and constant_time_compare(kept.refresh_token, own):
-            return kept
-        return fresh
 
-    def _clear_journal(self, *, restore: InFlight | None = None) -> None:
-        """Remove our entry, or restore the one before. It only explains, so it may fail."""
-        with suppress(VaultError):
-            self.vault.end_refresh(self.identity, restore=restore)
+def _wait_for_previous_holder(
+    place: Place, context: RefreshContext, is_usable: Callable[[Record | None], bool]
+) -> Record | None:
+    """Wait up to ``settle`` seconds before spending the same refresh token.
+
+    The previous holder's lease has expired, but its response may still arrive.
+    """
+    end = time.monotonic() + context.settle
+    while True:
+        record = place.read(context.identity)
+        if record is None or is_usable(record) or time.monotonic() >= end:
+            return record
+        time.sleep(_POLL_SECONDS)
+
+
+def _require_refresh_token(record: Record | None, context: RefreshContext) -> tuple[Record, Secret]:
+    why = "nobody has logged in yet"
+    if record is not None:
+        why = why_not_renewable(record, context.clock())
+    if record is None or record.refresh_token is None or why:
+        raise LoginRequired(why, hint=context.hint)
+    return record, record.refresh_token
+
+
+# ---------------------------------------------------------------- send
 
 
 class _LockNotExtended(VaultError):
     """The lock cannot be extended for long enough, so nothing was sent."""
 
 
-def renew_unstored_login(
-    record: Record, context: RefreshContext, *, keep: Callable[[Record], None]
-) -> Record:
-    """Renew a login that is not stored.
+def _send(place: Place, record: Record, spent: Secret, context: RefreshContext) -> ProviderResponse:
+    """Send a refresh token to the provider that it belongs to, and to no other.
 
-    Args:
-        record: the record.
-        context: what a refresh needs.
-        keep: gets the record with the new refresh token before anything else is looked at.
+    If the response is lost, or the server fails, the same token is sent once more: if the provider
+    has used it up, nothing can get worse, and within a grace period it answers again.
 
     Raises:
-        LoginRequired: the provider refuses the token, or it is suspect.
-        GatepassError: the provider does not answer as it should.
+        NotSent: the request certainly did not arrive.
+        ResponseLost: it may have arrived, twice.
     """
-    if record.suspect:
-        raise LoginRequired(f"the login is suspect: {record.suspect}", hint=context.hint)
-    if record.refresh_token is None:
-        raise LoginRequired("the login has ended and cannot be renewed", hint=context.hint)
+    client = replace(context.client, client_id=record.client_id)
+    form = form_of_refresh_token(spent)
+
+    def post() -> ProviderResponse:
+        # Take the deadline before extending the lock: if this process is suspended in between, it
+        # must not send a token that another may have sent meanwhile.
+        until = Deadline.after(context.seconds)
+        try:
+            place.extend_lock(context.identity, context.seconds)
+        except VaultError as error:
+            raise _LockNotExtended(error.message, hint=error.hint) from None
+        log.debug("refresh token is sent to %s", record.provider.token_endpoint)
+        return request_token(
+            context.http, record.provider, client, form, seconds=context.seconds, until=until
+        )
+
+    first: ProviderResponse | ResponseLost
     try:
-        response = post_refresh(record.provider, record.client_id, record.refresh_token, context)
-        fresh = token_response.refresh_token_of(response)
-        if fresh is not None:
-            record = _with_refresh_token(record, fresh, context.clock())
-            keep(record)
-        tokens = token_response.parse_tokens(response, clock=context.clock)
-    except token_response.InvalidGrant as error:
-        raise LoginRequired(_explain_invalid_grant(error, None), hint=context.hint) from None
-    record = _with_checked_user(record, tokens, context)
-    record = with_access_token(record, tokens, context.clock())
-    keep(record)
-    return record
+        first = post()
+    except ResponseLost as error:
+        first = error
+    if isinstance(first, ProviderResponse) and first.status < _SERVER_ERRORS:
+        return first
+    # If the second request is not sent, what the first may have done still counts.
+    with suppress(VaultError, NotSent):
+        return post()
+    if isinstance(first, ResponseLost):
+        raise first
+    return first
 
 
-def _with_refresh_token(record: Record, fresh: Secret, now: float) -> Record:
-    """Return a record with a new refresh token, and without the old access token."""
-    return replace(
+def _note_refusal(
+    place: Place,
+    record: Record,
+    spent: Secret,
+    error: token_response.Denied,
+    unfinished: InFlight | None,
+    context: RefreshContext,
+) -> GatepassError:
+    """Write down that a refresh token was refused, so that it is not sent again; return the error.
+
+    What speaks of the client is about the profile, and changes nothing.
+    """
+    if error.error in _CLIENT_ERRORS:
+        _clear_journal(place, context.identity, unfinished)
+        return error.with_traceback(None)
+    now = context.clock()
+    by_provider = error.error or error.status in _OF_TOKEN_ENDPOINT
+    refused = replace(
+        record,
+        refused=f"{error.message}; the login was not renewed at {local_time(now)}",
+        ask_again_at=None if by_provider else now + _ASK_AGAIN_SECONDS,
+    )
+    if isinstance(error, token_response.InvalidGrant):
+        refused = replace(refused, refresh_token=None)
+    place.write_refreshed(context.identity, refused, spent=spent)
+    _clear_journal(place, context.identity)
+    return LoginRequired(_explain_refusal(error, unfinished), hint=context.hint)
+
+
+def _explain_refusal(error: token_response.Denied, unfinished: InFlight | None) -> str:
+    if unfinished is not None and isinstance(error, token_response.InvalidGrant):
+        return (
+            f"process {unfinished.pid} on {unfinished.host} began a refresh at "
+            f"{local_time(unfinished.since)} and did not bring it to an end (killed, or its answer "
+            "was lost); the identity provider has since refused the token"
+        )
+    ended = ", which has expired or was revoked" * isinstance(error, token_response.InvalidGrant)
+    return f"the identity provider does not renew the login{ended} ({error.message})"
+
+
+def _clear_journal(place: Place, identity: Identity, restore: InFlight | None = None) -> None:
+    """Remove our entry, or restore the one before. It only explains, so it may fail."""
+    with suppress(VaultError):
+        place.end_refresh(identity, restore=restore)
+
+
+# ---------------------------------------------------------------- store, then validate
+
+
+def _store_refresh_token(
+    place: Place,
+    record: Record,
+    spent: Secret,
+    response: ProviderResponse,
+    context: RefreshContext,
+) -> tuple[Place, Record]:
+    """Store the new refresh token, if there is one, before the response is checked.
+
+    Returns:
+        Where the login is from now on, and the record: in memory, where the vault did not take it.
+        The journal then stays, since the stored token is spent.
+
+    Raises:
+        LoginRequired: somebody has logged out.
+    """
+    fresh = token_response.refresh_token_of(response)
+    if fresh is None:
+        return place, record
+    record = replace(
         record,
         refresh_token=fresh,
         access_token=None,
         expires_at=None,
-        saved_at=now,
+        saved_at=context.clock(),
         refresh_until=None,
     )
+    end = time.monotonic() + (context.patience if place.shared else 0.0)
+    while True:
+        try:
+            kept = place.write_refreshed(context.identity, record, spent=spent)
+        except VaultError as error:
+            if time.monotonic() < end:
+                time.sleep(_POLL_SECONDS)
+                continue
+            assert isinstance(place, Vault)  # noqa: S101 - memory takes everything
+            context.memory.keep_unsaved(place, context.identity, record, spent, error)
+            return context.memory, record
+        if kept is None:
+            why = "somebody logged out while the login was renewed"
+            raise LoginRequired(why, hint=context.hint)
+        # If a later login is stored by now, ours is used in memory alone.
+        ours = constant_time_compare(kept.refresh_token, fresh)
+        return place, kept if ours else record
+
+
+def _store_access_token(
+    place: Place, record: Record, tokens: Tokens, context: RefreshContext
+) -> Record:
+    """Check what came with the refresh token, and store the access token."""
+    own = record.refresh_token or Secret("")
+    try:
+        if tokens.id_token is not None:
+            claims = id_token.check(
+                tokens.id_token,
+                record.provider,
+                record.client_id,
+                http=context.http,
+                clock=context.clock,
+                before=record,
+            )
+            user = record.user if record.subject is not None else claims.user
+            record = replace(record, subject=claims.subject, user=user, id_token_key=claims.key)
+    except id_token.InvalidIdToken as error:
+        suspect = replace(record, suspect=error.message)
+        place.write_refreshed(context.identity, suspect, spent=own)
+        raise LoginRequired(
+            f"the identity provider's answer cannot be trusted: {error.message}",
+            hint=context.hint,
+        ) from None
+    fresh = with_access_token(record, tokens, context.clock())
+    try:
+        kept = place.write_refreshed(context.identity, fresh, spent=own)
+    except VaultError:
+        # The refresh token is safe already; without the access token others refresh once more.
+        return fresh
+    if kept is not None and constant_time_compare(kept.refresh_token, own):
+        return kept
+    return fresh
 
 
 def with_access_token(record: Record, tokens: Tokens, now: float) -> Record:
@@ -337,60 +360,6 @@ def with_access_token(record: Record, tokens: Tokens, now: float) -> Record:
         expires_at=tokens.expires_at,
         saved_at=now,
         refresh_until=tokens.refresh_until or record.refresh_until,
-    )
-
-
-def _with_checked_user(record: Record, tokens: Tokens, context: RefreshContext) -> Record:
-    """Check the ID token, if one came; add whose login it is, where that was not known.
-
-    Raises:
-        InvalidIdToken: it must not be believed, or belongs to another person.
-        GatepassError: the provider's keys cannot be fetched.
-    """
-    if tokens.id_token is None:
-        return record
-    claims = id_token.check(
-        tokens.id_token,
-        record.provider,
-        record.client_id,
-        http=context.http,
-        clock=context.clock,
-        subject=record.subject,
-    )
-    if record.subject is not None:
-        return record
-    return replace(record, subject=claims.subject, user=claims.user)
-
-
-def _unsaved_token(
-    record: Record,
-    spent: Secret,
-    response: ProviderResponse,
-    context: RefreshContext,
-    why: str,
-) -> UnsavedToken:
-    """Check the rest of a response whose refresh token could not be stored, and never lose that."""
-    try:
-        tokens = token_response.parse_tokens(response, clock=context.clock)
-        record = _with_checked_user(record, tokens, context)
-    except id_token.InvalidIdToken as error:
-        if isinstance(error, id_token.UntimelyIdToken):
-            return UnsavedToken(record, spent, f"{why}; and {error.message}")
-        return UnsavedToken(replace(record, suspect=error.message), spent, why)
-    except GatepassError as error:
-        return UnsavedToken(record, spent, f"{why}; and {error.message}")
-    return UnsavedToken(with_access_token(record, tokens, context.clock()), spent, why)
-
-
-def _explain_invalid_grant(error: GatepassError, unfinished: InFlight | None) -> str:
-    if unfinished is not None:
-        when = local_time(unfinished.since)
-        return (
-            f"process {unfinished.pid} on {unfinished.host} began a refresh at {when} and did not "
-            "bring it to an end (killed, or its answer was lost); the identity provider has since "
-            "refused the token"
-        )
-    return (
-        "the identity provider refuses the stored login, which has expired or was revoked "
-        f"({error.message})"
+        refused=None,
+        ask_again_at=None,
     )

@@ -10,7 +10,7 @@ from gatepass._vault.key import write_key_file
 from gatepass._vault.records import InFlight, Record
 from gatepass._vault.vault import LOCK_SECONDS, Vault
 from gatepass.auth._oidc.keys import OidcKeys
-from gatepass.auth._oidc.refresh_request import POST_SECONDS
+from gatepass.auth._oidc.refresh import POST_SECONDS
 from gatepass.errors import (
     VaultError,
 )
@@ -33,6 +33,7 @@ class Status(Value):
         saved_at: when the record was written, in seconds since 1970.
         in_flight: a refresh that has begun and not ended.
         suspect: why the tokens are not used.
+        refused: why the provider does not renew the login.
     """
 
     stored: bool
@@ -45,6 +46,7 @@ class Status(Value):
     in_flight: InFlight | None = None
     suspect: str | None = None
     renewable_until: float | None = None
+    refused: str | None = None
 
 
 def read_status(scheme: OidcKeys, origin: str, vault: Vault) -> Status:
@@ -87,11 +89,12 @@ def _status_of(record: Record | None, in_flight: InFlight | None) -> Status:
         issuer=record.provider.issuer,
         client_id=record.client_id,
         access_until=record.expires_at,
-        renewable=record.refresh_token is not None,
+        renewable=record.refresh_token is not None and not record.refused,
         saved_at=record.saved_at,
         in_flight=in_flight,
         suspect=record.suspect,
         renewable_until=record.refresh_until,
+        refused=record.refused,
     )
 
 

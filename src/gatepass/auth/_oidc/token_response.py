@@ -45,13 +45,17 @@ class Denied(GatepassError):
 
     Attributes:
         error: its error code, such as ``invalid_client``; empty when it gave none.
+        status: of HTTP.
     """
 
     exit_code = 4
 
-    def __init__(self, message: str = "", *, hint: str = "", error: str = "") -> None:
+    def __init__(
+        self, message: str = "", *, hint: str = "", error: str = "", status: int = 0
+    ) -> None:
         super().__init__(message, hint=hint)
         self.error = error
+        self.status = status
 
 
 class InvalidGrant(Denied):
@@ -255,10 +259,17 @@ def _to_error(
             seconds=seconds,
         )
     if response.status < _SERVER_ERRORS and error in _ERRORS:
-        hint = HINTS.get(error, "")
-        return _ERRORS[error](f"the identity provider refuses: {what}", hint=hint, error=error)
+        return _ERRORS[error](
+            f"the identity provider refuses: {what}",
+            hint=HINTS.get(error, ""),
+            error=error,
+            status=response.status,
+        )
     return Denied(
-        f"the identity provider refuses: {what}", hint=_hint(response, error), error=error
+        f"the identity provider refuses: {what}",
+        hint=_hint(response, error),
+        error=error,
+        status=response.status,
     )
 
 
