@@ -127,10 +127,7 @@ class OidcLogin:
         if self._scheme.flow == "client_credentials":
             return self._flow.request_client_credentials()
         try:
-            place = self._find_place()
-            found = place.read(self._identity)
-            if found is None:
-                raise LoginRequired("nobody has logged in yet", hint=self._flow.hint)
+            place, found = self._find_login()
             if has_usable_token(found, self._context.clock(), refused):
                 log.info("stored access token is used%s", until_end(found))
                 return found  # without preparing the way to the provider (context.http)
@@ -139,12 +136,13 @@ class OidcLogin:
             why = error
         return self._log_in(why, turns)
 
-    def _find_place(self) -> Place:
-        """Return where the login is: in memory if it is not stored, else in the vault."""
-        if self._is_in_memory():
-            return self._own
-        if self._read_stored() is not None:
-            return self._vault
+    def _find_login(self) -> tuple[Place, Record]:
+        """Return the login and where it is: in memory if it is not stored, else in the vault."""
+        if self._own.record is not None and self._is_in_memory():
+            return self._own, self._own.record
+        stored = self._read_stored()
+        if stored is not None:
+            return self._vault, stored
         given = self._flow.read_given_token()
         if given is not None:
             self._own = self._context.shared.setdefault(self._key(given), MemoryLogin())
@@ -157,16 +155,22 @@ class OidcLogin:
                 )
             if given is not None and self._own.record is None:
                 self._own.record = self._flow.record_of_token(given, *self._flow.discover())
-        of_others = self._own is self._memory and self._scheme.use_stored_token
-        return MemoryLogin() if of_others else self._own
+        if self._own.record is None or self._is_of_others():
+            raise LoginRequired("nobody has logged in yet", hint=self._flow.hint)
+        return self._own, self._own.record
+
+    def _is_of_others(self) -> bool:
+        """Whether the login in memory is another session's, where a stored one is wanted."""
+        own = self._own
+        return own is self._memory and own.spent is None and self._scheme.use_stored_token
 
     def _is_in_memory(self) -> bool:
         """Whether a login is used that is not stored, or could not be."""
         record, now = self._own.record, self._context.clock()
         if record is None or self._own.spent is not None:
             return record is not None
-        if self._own is self._memory and self._scheme.use_stored_token:
-            return False  # it is of another session
+        if self._is_of_others():
+            return False
         return has_usable_token(record, now) or is_renewable(record, now)
 
     def _renew(self, place: Place, refused: Secret | None) -> Record:
