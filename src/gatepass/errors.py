@@ -14,6 +14,7 @@
     ├── VaultError                      3   the token store
     │   ├── TokenLockTimeout
     │   └── TokenNotPersisted
+    ├── CannotLogOn                     4   from a scheme; a session raises SchemeNotOffered
     ├── LoginRefused                    4   also a requests.HTTPError, with .response
     │   └── SchemeNotOffered                ... because the server takes another scheme
     └── Unreachable                     5   also a requests.ConnectionError
@@ -184,6 +185,12 @@ class LoginRequired(GatepassError):
     """A person must log in first; says why and what to run."""
 
     exit_code = 3
+
+
+class CannotLogOn(GatepassError):
+    """A scheme cannot log on at this server; a session raises it as ``SchemeNotOffered``."""
+
+    exit_code = 4
 
 
 class VaultError(GatepassError):

@@ -84,7 +84,7 @@ def test_a_server_that_asks_nobody_gets_no_password() -> None:
         assert mi.get("a").ok
         assert mi.post("a", data=BODY).ok
 
-    assert not mi._guard.login._accepted, "what was not sent is not proven"
+    assert not mi._guard.login.state._accepted, "what was not sent is not proven"
     assert set(server.authorizations) == {None}
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import requests
 from requests import PreparedRequest, Response
+from requests.cookies import RequestsCookieJar
 
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import Trust
 from gatepass._session.adapter import Network, Transport
 from gatepass._session.exceptions import LoginRefused
-from gatepass.auth._handshake import OneConnection
+from gatepass.auth._handshake import Handshake
 from gatepass.errors import GatepassError
 from tests.net.test_tls import server_side
 from tests.support.echo import Answer, Echo, Seen, echo, refused
@@ -35,53 +36,54 @@ def _way(ca: CertificateAuthority, *, tls: bool, proxy: bool) -> Iterator[tuple[
             trust=Trust((str(ca.ca_file),), system=False),
             proxy=Proxy(url=between.root if between else "none"),
         )
-        transport = Transport(network, connections=1, retry_responses=False)
+        transport = Transport(network, connections=1, repeats=False)
         stack.callback(transport.close)
         yield (server if tls or between is None else between), transport
 
 
+class _Late:
+    """A transport before which something happens to the connection."""
+
+    def __init__(self, transport: Transport, happens: Callable[[], object]) -> None:
+        self.gate = transport.gate
+        self._transport = transport
+        self._happens = happens
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        self._happens()
+        return self._transport.send(request, **kwargs)
+
+
+@pytest.mark.parametrize("how", ["shut", "closed"])
 @pytest.mark.parametrize("proxy", [False, True], ids=["direct", "proxy"])
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_a_connection_that_closes_after_the_look_takes_no_message_elsewhere(
-    ca: CertificateAuthority, tls: bool, proxy: bool
+def test_a_connection_that_ends_after_the_look_takes_no_message_elsewhere(
+    ca: CertificateAuthority, tls: bool, proxy: bool, how: str
 ) -> None:
-    """urllib3 opens a closed connection anew; there the last message counts as a failed login."""
+    """urllib3 opens a closed connection anew; there the last message counts as a failed login.
+
+    The server closes it, or another thread that calls close() of the session.
+    """
     with _way(ca, tls=tls, proxy=proxy) as (server, transport):
         question = requests.Request("GET", f"http{'s' if tls else ''}://localhost:1/").prepare()
         question.url = server.url if tls or not proxy else "http://server.test/"
-        login = OneConnection()
-        first = login.send(lambda: transport.send(question))
+        login = Handshake(transport, question, RequestsCookieJar())
+        first = login.send(question)
         connection: Any = first.raw.connection
         assert first.content == b"ok"
 
-        def send_too_late() -> Response:
-            connection.sock.shutdown(socket.SHUT_RDWR)  # as if the server had closed it just now
-            return transport.send(question)
+        def end() -> None:
+            if how == "closed":
+                transport.close()
+            else:  # as if the server had closed it just now
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
+        login.adapter = _Late(transport, end)
         with pytest.raises(requests.ConnectionError, match="closed in the middle of the login"):
-            login.send(send_too_late)
+            login.send(question)
 
         assert (len(server.seen), server.connections) == (1, 1)
         assert transport.send(question).ok, "another request may connect again"
-
-
-def test_pools_that_are_closed_in_the_middle_take_no_message_elsewhere(
-    ca: CertificateAuthority,
-) -> None:
-    """As another thread does that calls close() of the session."""
-    with _way(ca, tls=False, proxy=False) as (server, transport):
-        question = requests.Request("GET", server.url).prepare()
-        login = OneConnection()
-        assert login.send(lambda: transport.send(question)).content == b"ok"
-
-        def send_too_late() -> Response:
-            transport.close()
-            return transport.send(question)
-
-        with pytest.raises(requests.ConnectionError, match="closed in the middle of the login"):
-            login.send(send_too_late)
-
-        assert server.connections == 1
 
 
 _ENDLESS = Answer(401, body=b"x" * 50_000, endless=True)

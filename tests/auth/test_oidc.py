@@ -109,7 +109,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., World]]:
 
 
 def login_of(session: Session) -> OidcLogin:
-    authenticator = session._authenticator
+    authenticator = session._login.authenticator
     assert isinstance(authenticator, OidcLogin)
     return authenticator
 
@@ -392,7 +392,7 @@ profile = unnamed_profile(url, {"scheme": "oidc", "use_stored_token": True})
 machine = MachineSettings(vault=folder, vault_key=ref(f"file:{folder}.key"))
 profile = dataclasses.replace(profile, machine=machine)
 session = Session._from_checked(profile, RunContext.of(interactive=False))
-login, token = session._authenticator, None
+login, token = session._login.authenticator, None
 for turn in range(turns):
     token = login.access_token(refused=token)
     print("ok", flush=True)
@@ -448,7 +448,7 @@ def test_killed_processes_lose_no_login_within_the_providers_grace(
             worker.communicate(timeout=60)
         assert world.session(use_stored_token=True).get("x").ok
 
-    login: Any = world.session(use_stored_token=True)._authenticator
+    login: Any = world.session(use_stored_token=True)._login.authenticator
     login.access_token(refused=login.access_token())  # a refresh that is not killed
     assert world.idp.counts.forced_logins == 0
     assert not [path for path in world.folder.iterdir() if path.suffix == ".inflight"]

@@ -54,7 +54,7 @@ def test_a_session_finds_what_was_stored(desk: Home) -> None:
 
     done = there.python(
         "from gatepass import Session; s = Session.from_profile('prod'); "
-        "print(sorted(v.reveal() for (k, _), v in s._secrets._found.items() if 'pass' in k))"
+        "print(sorted(v.reveal() for (k, _), v in s._login.secrets._found.items() if 'pass' in k))"
     )
     assert done.stdout.strip() == "['password-secret', 'proxy.password-secret']"
     assert states_of(there)["proxy.password keyring:"] == "answers"

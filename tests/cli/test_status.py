@@ -169,7 +169,8 @@ def test_a_key_that_needs_a_person_is_not_asked_for(office: Office, idp: FaultyP
 def test_a_refresh_that_has_not_ended_is_told(office: Office, idp: FaultyProvider) -> None:
     log_in(office, profile(idp.issuer))
     begun = office.home.python(
-        "from gatepass import Session; login = Session.from_profile('nightly')._authenticator; "
+        "from gatepass import Session; mi = Session.from_profile('nightly'); "
+        "login = mi._login.authenticator; "
         "login._vault.begin_refresh(login._identity); import os; print(os.getpid())"
     )
 

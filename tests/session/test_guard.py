@@ -1,6 +1,7 @@
 """Credentials go to the profile's server, and nowhere else."""
 
 import copy
+import dataclasses
 import logging
 import pickle
 import subprocess
@@ -286,7 +287,13 @@ def test_the_password_is_nowhere_to_be_read(
             with pytest.raises(requests.RequestException) as caught:
                 attempt.get("x")
             errors.append(caught.value)
-        inside = [mi._network, mi._guard, mi._secrets, mi._authenticator, vars(good.request)]
+        inside = [
+            mi._network,
+            mi._guard,
+            mi._login.secrets,
+            mi._login.authenticator,
+            vars(good.request),
+        ]
         text = _spoken(caplog, mi, wrong, mi.profile, good, *inside, *errors, *warned)
         text += repr([pickle.dumps(each) for each in (mi, good, copy.copy(good))])
     text += "".join(capsys.readouterr())
@@ -394,6 +401,12 @@ def test_absolute_urls_are_told_apart(url: str, is_profile_origin: bool) -> None
     assert request_state.is_login_allowed(prepared) is is_profile_origin
 
 
+def _log_on_by(mi: Session, authenticator: Any) -> None:
+    """Let a session log on as by a scheme of another package."""
+    mi._guard.login = dataclasses.replace(mi._guard.login, authenticator=authenticator)
+    mi._guard._is_built_in = False
+
+
 @pytest.mark.parametrize("kind", [CaseInsensitiveDict, dict])
 def test_a_stranger_of_the_same_kind_is_told_at_once_what_is_wrong_with_its_header(
     kind: Any,
@@ -406,7 +419,7 @@ def test_a_stranger_of_the_same_kind_is_told_at_once_what_is_wrong_with_its_head
 
     with echo() as home:
         mi = session_for(home.url, "anonymous")
-        mi._guard._authenticator = broken
+        _log_on_by(mi, broken)
         with pytest.raises(Exception, match="made a header X-Api-Key that cannot") as caught:
             mi.get("x")
 
@@ -429,7 +442,7 @@ def test_a_proxys_407_does_not_reach_the_hooks_of_a_scheme() -> None:
 
     with echo(answers) as home:
         mi = session_for(home.url)
-        mi._guard._authenticator = handshake
+        _log_on_by(mi, handshake)
         assert mi.get("proxy").status_code == 407
         assert mi.get("x").ok
 

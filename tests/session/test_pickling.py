@@ -142,7 +142,7 @@ def test_a_file_reference_means_the_same_file_after_pickling(
     again._ensure_open()
 
     assert again.profile.auth == mi.profile.auth
-    assert [each.reveal() for each in again._secrets._found.values()] == [PASSWORD]
+    assert [each.reveal() for each in again._login.secrets._found.values()] == [PASSWORD]
 
 
 def test_a_relative_path_of_python_starts_where_the_session_was_pickled(

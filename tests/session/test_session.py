@@ -1,5 +1,6 @@
 """A session: how it is built, and where its requests go."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,11 +131,11 @@ def test_a_redirect_to_something_that_is_no_url_is_an_error_of_requests() -> Non
         session_for(server.url).get("x")
 
 
-@pytest.mark.parametrize("name", ["refresh_token", "persist_oidc_token", "login"])
+@pytest.mark.parametrize("name", ["refresh_token", "persist_oidc_token"])
 def test_what_the_scheme_cannot_do_is_said(name: str) -> None:
     mi = session_for(NOWHERE)
 
-    assert not hasattr(mi._authenticator, name)
+    assert not hasattr(mi._login.authenticator, name)
     with pytest.raises(GatepassError, match=f"{name} belongs to the scheme oidc.*uses basic"):
         getattr(mi, name)()
 
@@ -161,7 +162,8 @@ class _Tokens:
 def test_what_the_scheme_can_do_is_passed_on_and_a_login_ends_a_refusal() -> None:
     with echo(wants("Bearer 2")) as server:
         mi = session_for(server.url)
-        tokens = mi._authenticator = mi._guard._authenticator = _Tokens()
+        tokens = _Tokens()
+        mi._guard.login = dataclasses.replace(mi._login, authenticator=tokens)
         with pytest.raises(LoginRefused):
             mi.get("x")
         mi.persist_oidc_token()

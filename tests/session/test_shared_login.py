@@ -29,28 +29,28 @@ def reopened(content: bytes) -> Any:
     return pickle.loads(content)  # noqa: S301 - our own
 
 
+@pytest.mark.parametrize("scheme", ["basic", "bearer"])
 def test_all_pickles_of_a_session_log_on_as_one_in_a_process(
-    monkeypatch: pytest.MonkeyPatch,
+    scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pool opens one for each task: a wrong password would be sent once for each."""
+    """A pool opens one for each task: a wrong secret would be sent once for each."""
     monkeypatch.setenv("MI_PASSWORD", "wrong")
-    with echo(wants("nobody")) as server:
-        mi, other = session_for(server.url), session_for(server.url)
-        for content in (
-            pickle.dumps(mi),
-            pickle.dumps(mi),
-            pickle.dumps(reopened(pickle.dumps(mi))),
-        ):
+    auth = {"token": ref("env:MI_PASSWORD")} if scheme == "bearer" else {}
+    with echo(wants("nobody", scheme)) as server:
+        environ = {"MI_PASSWORD": "another"}
+        mi, other = (session_for(server.url, scheme, auth=auth, environ=environ) for _ in range(2))
+        again = reopened(pickle.dumps(mi))
+        for content in (pickle.dumps(mi), pickle.dumps(mi), pickle.dumps(again)):
             with pytest.raises(LoginRefused):
                 reopened(content).get("x")
-        assert server.authorizations == [basic(USER, "wrong")]
+        assert len(server.seen) == 1
 
-        with pytest.raises(LoginRefused):
-            reopened(pickle.dumps(other)).get("x")
-        with pytest.raises(LoginRefused):
-            mi.get("x")  # the one that was pickled is not of them
+        for each in (reopened(pickle.dumps(other)), mi):  # of another session, or another password
+            with pytest.raises(LoginRefused):
+                each.get("x")
 
-    assert server.authorizations == [basic(USER, "wrong")] * 2 + [LOGIN]
+    of_other = 0 if scheme == "basic" else 1  # of a password all sessions know
+    assert len(server.seen) == 1 + of_other + 1
 
 
 def test_closing_one_does_not_close_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def test_sixteen_renewals_keep_the_family_alive(
     mark = oidc_provider.mark()
     for _ in range(16):
         job = _session(folder, oidc_apache.oidc.https, ca, use_stored_token=True)
-        login = job._authenticator
+        login = job._login.authenticator
         assert isinstance(login, OidcLogin)
         login.access_token(refused=login.access_token())
 
@@ -132,11 +132,11 @@ def test_a_second_login_in_the_same_browser_outlives_the_first(
         )
         mi = _session(folder, oidc_apache.oidc.https, ca, terminal=person)
         mi.persist_oidc_token()
-        login = mi._authenticator
+        login = mi._login.authenticator
         assert isinstance(login, OidcLogin)
         login.login()
 
-    job = _session(folder, oidc_apache.oidc.https, ca, use_stored_token=True)._authenticator
+    job = _session(folder, oidc_apache.oidc.https, ca, use_stored_token=True)._login.authenticator
     assert isinstance(job, OidcLogin)
     assert job.access_token(refused=job.access_token()).reveal()
 

@@ -225,7 +225,7 @@ def _locks_of(mi: Session) -> list[Any]:
     assert isinstance(connections, Connections)
     assert mi._plain is not None
     found: list[Any] = [
-        mi._guard.login._locks.get(),
+        mi._guard.login.state._locks.get(),
         connections._lock,
         shared_login.OPENING_LOCKS.get(),
     ]

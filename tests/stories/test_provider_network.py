@@ -108,7 +108,7 @@ SERVICE = {
 
 
 def login_of(session: Session) -> OidcLogin:
-    authenticator = session._authenticator
+    authenticator = session._login.authenticator
     assert isinstance(authenticator, OidcLogin)
     return authenticator
 

@@ -133,6 +133,12 @@ _IPV6_LOOPBACK: Final = ipaddress.IPv6Address(1)
 _IPV4: Final = 4
 
 
+def is_http_on_loopback(url: str) -> bool:
+    """Whether a URL is plain http to this computer."""
+    parts = urlsplit(url)
+    return parts.scheme.lower() == "http" and is_loopback(parts.hostname or "")
+
+
 def origin_of(url: str) -> str:
     """Return the origin of a URL (RFC 6454): scheme, host and port, in lower case."""
     parts = urlsplit(url)

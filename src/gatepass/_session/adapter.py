@@ -5,9 +5,9 @@ import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from http.client import HTTPResponse
 from threading import RLock
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest, Response
@@ -28,8 +28,9 @@ from gatepass._net.proxy import (
     split_login,
 )
 from gatepass._net.tls import SYSTEM_TRUST, ClientCertificate, TlsContexts, Trust
-from gatepass._net.urls import is_loopback, origin_of
+from gatepass._net.urls import is_http_on_loopback, origin_of
 from gatepass._session.exceptions import (
+    NoAnswer,
     ProxyRefused,
     TunnelRefused,
     check_proxy,
@@ -37,14 +38,16 @@ from gatepass._session.exceptions import (
     proxy_login_required,
     translate_error,
 )
-from gatepass._session.retries import RetryState, UnrepeatablePool, can_rewind, make_retries
+from gatepass._session.retries import RetryState
 from gatepass._system import log
+from gatepass._system.context import SHARED
 from gatepass._value import Value, field
-from gatepass.auth._handshake import refuse_new_connection
+from gatepass.auth._handshake import Gate
 from gatepass.auth._password import basic_header
 from gatepass.secrets import Secret
 
 _PROXY_ASKS: Final = 407
+_TLS_ENDED: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _CONNECTIONS: Final = 32  # kept open per server; a connection-bound login is lost with its one
 
 
@@ -61,6 +64,7 @@ class Network(Value):
         proxy_login: user name and password for the profile's proxy; None sends none.
         direct_to_loopback: whether plain http to loopback ignores the environment's proxies.
         above: the table of its keys ``tls`` and ``proxy``, for messages: empty or ``auth.``.
+        shared: what this process knows of passwords that servers and proxies have judged.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -72,13 +76,14 @@ class Network(Value):
     proxy_login: tuple[Secret, Secret] | None = None
     direct_to_loopback: bool = False
     above: str = ""
+    shared: dict[Any, Any] = field(default_factory=lambda: SHARED, repr=False)
 
     def proxy_for(self, url: str) -> NamedProxy | None:
         """Return the proxy that leads to a URL; None for none."""
         if self.proxy is not None:
             name = f"{self.above}proxy of the profile"
             return None if self.proxy.url == "none" else NamedProxy(self.proxy.url, name)
-        if self.direct_to_loopback and _is_http_on_loopback(url):
+        if self.direct_to_loopback and is_http_on_loopback(url):
             return None
         if self.environ is os.environ and sys.platform in {"win32", "darwin"}:
             return _proxy_of_system(url, self.environ)
@@ -113,12 +118,25 @@ def _proxy_of_system(url: str, environ: Mapping[str, str]) -> NamedProxy | None:
     return NamedProxy(found, "the system's settings") if found else None
 
 
-def _is_http_on_loopback(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme.lower() == "http" and is_loopback(parts.hostname or "")
+class _Response(HTTPResponse):
+    """The answer of a server, which tells whether any byte of it came."""
+
+    def begin(self) -> None:
+        """Read the status line and the headers.
+
+        Raises:
+            NoAnswer: the connection ended before them.
+        """
+        try:
+            first = self.fp.peek(1)
+        except (ConnectionError, *_TLS_ENDED) as error:
+            raise NoAnswer(str(error)) from None
+        if not first:
+            raise NoAnswer("closed without an answer")
+        super().begin()
 
 
-class _SilentConnection:
+class _Connection:
     """A connection that protects a login.
 
     It does not connect anew in the middle of a handshake. And it does not let http.client print
@@ -128,10 +146,17 @@ class _SilentConnection:
 
     debuglevel: int
     host: str
+    response_class: Any = _Response
+    _has_answered = False
+
+    def __init__(self, *args: Any, gate: Gate, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._gate = gate
 
     def connect(self) -> None:
         """Connect, unless a later message of a handshake is to be sent."""
-        refuse_new_connection()
+        self._gate.check()
+        self._has_answered = False
         super().connect()  # type: ignore[misc]  # urllib3's
         tunnel = getattr(self, "_tunnel_host", None)  # behind a proxy
         log.debug(
@@ -156,8 +181,20 @@ class _SilentConnection:
         level, self.debuglevel = self.debuglevel, 0
         try:
             super().send(data)  # type: ignore[misc]  # http.client's
+        except _TLS_ENDED as error:
+            raise NoAnswer(str(error), reused=self._has_answered) from None
         finally:
             self.debuglevel = level
+
+    def getresponse(self) -> Any:
+        """Read the answer, and note that one came."""
+        try:
+            response = super().getresponse()  # type: ignore[misc]  # urllib3's
+        except NoAnswer as error:
+            error.reused = self._has_answered
+            raise
+        self._has_answered = True
+        return response
 
 
 def _split_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
@@ -167,11 +204,11 @@ def _split_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
             yield name.strip().title(), value.strip()
 
 
-class _HttpConnection(_SilentConnection, HTTPConnection):
+class _HttpConnection(_Connection, HTTPConnection):
     """Plain."""
 
 
-class _HttpsConnection(_SilentConnection, HTTPSConnection):
+class _HttpsConnection(_Connection, HTTPSConnection):
     """With TLS."""
 
 
@@ -192,8 +229,8 @@ def _socks_pools() -> dict[str, type[HTTPConnectionPool]]:
     """Return the kinds of pools behind a SOCKS proxy; needs PySocks."""
     from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection
 
-    plain = type("_SocksConnection", (_SilentConnection, SOCKSConnection), {})
-    secure = type("_SocksHttpsConnection", (_SilentConnection, SOCKSHTTPSConnection), {})
+    plain = type("_SocksConnection", (_Connection, SOCKSConnection), {})
+    secure = type("_SocksHttpsConnection", (_Connection, SOCKSHTTPSConnection), {})
     return {
         "http": type("_SocksPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
         "https": type("_SocksHttpsPool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
@@ -207,7 +244,7 @@ class Transport(HTTPAdapter):
         network: the settings.
         certificate: the client's certificate, for connections without ``cert=``.
         connections: how many are kept open for each server.
-        retry_responses: whether to try again after a "not now" response.
+        repeats: whether it sends again by itself what can be repeated.
     """
 
     def __init__(
@@ -216,14 +253,15 @@ class Transport(HTTPAdapter):
         certificate: ClientCertificate | None = None,
         *,
         connections: int = _CONNECTIONS,
-        retry_responses: bool = True,
+        repeats: bool = True,
     ) -> None:
+        self.gate = Gate()
         self._connections = connections
         self._network = network
         self._certificate = certificate
         self._contexts = TlsContexts(network.trust, f"{network.above}tls")
-        retries = make_retries(network.retries, answers=retry_responses)
-        super().__init__(pool_maxsize=connections, max_retries=retries)
+        self._retries = network.retries if repeats else 0
+        super().__init__(pool_maxsize=connections, max_retries=0)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def read_files(self) -> None:
@@ -243,7 +281,7 @@ class Transport(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send one request.
+        """Send one request, and again where that helps and does no harm.
 
         Args:
             request: what to send.
@@ -257,6 +295,26 @@ class Transport(HTTPAdapter):
             Unreachable: and its kinds.
             ProfileError: a certificate file cannot be used.
         """
+        retries = RetryState(self._retries, request)
+        while True:
+            try:
+                response = self._send_once(request, stream, timeout, verify, cert, proxies)
+            except requests.RequestException as failure:
+                if not retries.wait_after(failure):
+                    raise
+            else:
+                if not retries.wait_after_response(response):
+                    return response
+
+    def _send_once(
+        self,
+        request: PreparedRequest,
+        stream: bool,
+        timeout: Any,
+        verify: bool | str,
+        cert: Any,
+        proxies: Mapping[str, str] | None,
+    ) -> Response:
         proxy = self._proxy_for(request.url or "", proxies)
         if proxy is not None:
             log.debug("proxy for %s: %s", request.url, proxy)
@@ -292,10 +350,6 @@ class Transport(HTTPAdapter):
         user = login[0] if login else ""
         return proxy_login_required(proxy, request, self._network.above, user, headers)
 
-    def retry_state(self, request: PreparedRequest) -> RetryState:
-        """Return what counts the attempts of a request."""
-        return RetryState(self._network.retries, request)
-
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
@@ -324,8 +378,9 @@ class Transport(HTTPAdapter):
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
         """Return the pool for a request."""
-        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
-        return pool if can_rewind(request) else UnrepeatablePool(pool)
+        pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        pool.conn_kw["gate"] = self.gate
+        return pool
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Return the pools behind a proxy; its credentials go to it alone."""

@@ -19,6 +19,7 @@ from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from gatepass._session.adapter import Network, Transport, abandon_connections
+from gatepass.auth._handshake import closes_connection
 
 if TYPE_CHECKING:
     from gatepass._net.tls import ClientCertificate
@@ -30,23 +31,23 @@ CROSS_ORIGIN: Final = "cross-origin"
 _MOST_EXCLUSIVE: Final = 32  # kept for the next request; more may be lent at one time
 
 
-class ExclusiveConnection:
+class ExclusiveConnection(Transport):
     """A transport with one connection, lent to one request at a time.
 
     Attributes:
-        transport: sends over the connection.
         logged_on: whether the server accepted the last exchange over it. The server may have closed
             the connection since then.
     """
 
-    def __init__(self, transport: Transport) -> None:
-        self.transport = transport
+    def __init__(self, network: Network, certificate: "ClientCertificate | None") -> None:
+        super().__init__(network, certificate, connections=1, repeats=False)
         self.logged_on = False
         self._last: Any = None
 
     def note_response(self, response: Response) -> None:
         """Note the response that occupies the connection until it is read."""
         self._last = ref(response.raw) if response.raw is not None else None
+        self.logged_on = not closes_connection(response)
 
     @property
     def is_free(self) -> bool:
@@ -66,7 +67,8 @@ class Connections(BaseAdapter):
 
     def _create(self) -> None:
         self.transports = {
-            AUTHENTICATED: Transport(self._network, self._certificate),
+            # The guard repeats its requests.
+            AUTHENTICATED: Transport(self._network, self._certificate, repeats=False),
             CALLER_AUTH: Transport(self._network),
             CROSS_ORIGIN: Transport(self._network),
         }
@@ -78,7 +80,7 @@ class Connections(BaseAdapter):
         return Transport(self._network, self._certificate)
 
     def _all_transports(self) -> list[Transport]:
-        return [*self.transports.values(), *(each.transport for each in self._exclusive)]
+        return [*self.transports.values(), *self._exclusive]
 
     def read_files(self) -> None:
         """Read the certificates that the profile names, so that a mistake shows early.
@@ -99,20 +101,24 @@ class Connections(BaseAdapter):
         return self.transports[CROSS_ORIGIN].send(request, **kwargs)
 
     @contextmanager
-    def borrow_exclusive(self) -> Iterator[ExclusiveConnection]:
-        """Lend an exclusive connection for one exchange; a free one that was used last if any."""
+    def borrow_exclusive(self, *, fresh: bool = False) -> Iterator[ExclusiveConnection]:
+        """Lend an exclusive connection for one exchange; a free one that was used last if any.
+
+        Args:
+            fresh: lend one that has never been used.
+        """
         with self._lock:
             free = next((each for each in reversed(self._exclusive) if each.is_free), None)
-            if free is not None:
+            if free is not None and not fresh:
                 self._exclusive.remove(free)
-        connection = free or ExclusiveConnection(self._create_single())
+        if free is None or fresh:
+            connection = ExclusiveConnection(self._network, self._certificate)
+        else:
+            connection = free
         try:
             yield connection
         finally:
             self._give_back(connection)
-
-    def _create_single(self) -> Transport:
-        return Transport(self._network, self._certificate, connections=1, retry_responses=False)
 
     def _give_back(self, connection: ExclusiveConnection) -> None:
         with self._lock:
@@ -120,7 +126,7 @@ class Connections(BaseAdapter):
             surplus = [each for each in self._exclusive if each.is_free][:-_MOST_EXCLUSIVE]
             self._exclusive = [each for each in self._exclusive if each not in surplus]
         for each in surplus:
-            each.transport.close()
+            each.close()
 
     def close(self) -> None:
         """Close all connections."""

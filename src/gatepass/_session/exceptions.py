@@ -7,9 +7,9 @@ nor in ``request``.
 
 import ssl
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException
+from http.client import HTTPException, RemoteDisconnected
 from socket import gaierror
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -31,6 +31,7 @@ from gatepass._net.proxy import (
 )
 from gatepass._net.urls import origin_of, without_userinfo
 from gatepass._system.text import printable
+from gatepass.auth._handshake import ConnectionLost
 from gatepass.errors import GatepassError, portable
 from gatepass.secrets import may_be_secret
 
@@ -102,12 +103,22 @@ class _RequestFailed(GatepassError):
         error.request = self.request
         return error
 
+    def detached(self) -> Self:
+        """Return the same error without what belongs to one session: cookies and connections."""
+        error = self.new_copy()
+        error.request, error.response = self._portable_pair()
+        return error
+
     def _portable(self) -> dict[str, Any]:
+        request, response = self._portable_pair()
+        rest = {name: value for name, value in vars(self).items() if name not in _OF_REQUESTS}
+        return {**portable(rest), "request": request, "response": response}
+
+    def _portable_pair(self) -> tuple[PreparedRequest | None, Response | None]:
         request, response = self.request, self.response
         sent = _portable_request(request) if isinstance(request, PreparedRequest) else None
         answer = _portable_response(response, sent) if response is not None else None
-        rest = {name: value for name, value in vars(self).items() if name not in _OF_REQUESTS}
-        return {**portable(rest), "request": sent, "response": answer}
+        return sent, answer
 
 
 class LoginRefused(_RequestFailed, requests.HTTPError):
@@ -124,6 +135,14 @@ class Unreachable(_RequestFailed, requests.ConnectionError):
     """No answer came from the server."""
 
     exit_code = 5
+    # Which requests may be sent again: all of them, since nothing was sent; or idempotent ones.
+    repeats: Literal["", "always", "idempotent"] = ""
+
+    def new_copy(self) -> Self:
+        """Return the same error as a new object, with a traceback of its own."""
+        error = super().new_copy()
+        error.repeats = self.repeats
+        return error
 
 
 class TLSFailed(Unreachable, requests.exceptions.SSLError):
@@ -160,6 +179,23 @@ def body_consumed(request: PreparedRequest) -> GatepassError:
     )
 
 
+class NoAnswer(RemoteDisconnected):
+    """A connection ended without a byte of an answer.
+
+    Attributes:
+        reused: whether answers had come over it before.
+    """
+
+    def __init__(self, message: str, *, reused: bool = False) -> None:
+        super().__init__(message)
+        self.reused = reused
+
+    @property
+    def repeats(self) -> Literal["", "idempotent"]:
+        """Which requests may be sent again; the server may have closed it before this one came."""
+        return "idempotent" if self.reused else ""
+
+
 def translate_error(
     error: requests.RequestException,
     request: Any,
@@ -177,8 +213,24 @@ def translate_error(
     is_of_connection = isinstance(error, requests.ConnectionError | requests.Timeout)
     if isinstance(error, GatepassError) or not is_of_connection:
         return error
-    origin = origin_of(request.url)
     chain = list(_causes(error))
+    failure = _translated(error, chain, request, proxy, above)
+    lost = _first(chain, NoAnswer) or _first(chain, ConnectionLost)
+    if lost is not None:
+        failure.repeats = lost.repeats
+    elif _first(chain, ConnectTimeoutError):
+        failure.repeats = "always"
+    return failure
+
+
+def _translated(
+    error: requests.RequestException,
+    chain: list[BaseException],
+    request: Any,
+    proxy: NamedProxy | None,
+    above: str,
+) -> Unreachable:
+    origin = origin_of(request.url)
     # urllib3 does not tell apart whether a SOCKS proxy is not there or does not let through.
     of_proxy = isinstance(error, requests.exceptions.ProxyError)
     if proxy is not None and (of_proxy or (is_socks(proxy.url) and not _is_of_server(error))):
@@ -342,6 +394,11 @@ def _connection_cause(chain: list[BaseException], url: str) -> tuple[str, str]:
     if _first(chain, ConnectionRefusedError):
         return "nobody listens there (connection refused)", (
             "check the port in url, and whether the server runs"
+        )
+    if _first(chain, ConnectionLost):
+        return "it closed the connection in the middle of the login", (
+            "a balancer that spreads the messages of a login, or a proxy in between, may be the "
+            "cause; ask its administrator"
         )
     if _first(chain, HTTPException) or _first(chain, ConnectionError):
         return "it closed the connection without an answer", (

@@ -5,9 +5,11 @@ holds the profile's credentials: the guard copies it, lets the scheme log on wit
 returns the response with the original request. A redirect starts from that original.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from http.cookiejar import CookieJar
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import requests
@@ -18,7 +20,7 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import check_header_validity, get_auth_from_url
 
 from gatepass._net.challenge import Challenge, challenges_of
-from gatepass._net.urls import prepare_url, target
+from gatepass._net.urls import is_http_on_loopback, prepare_url, target
 from gatepass._session.connections import (
     AUTHENTICATED,
     CALLER_AUTH,
@@ -26,30 +28,37 @@ from gatepass._session.connections import (
     Connections,
     ExclusiveConnection,
 )
-from gatepass._session.exceptions import LoginRefused
-from gatepass._session.login_cookies import LoginConnection
-from gatepass._session.login_state import LoginState
-from gatepass._session.refused import explain_refusal
+from gatepass._session.exceptions import (
+    LoginRefused,
+    SchemeNotOffered,
+    Unreachable,
+    translate_error,
+)
+from gatepass._session.login_state import Page, is_accepted
+from gatepass._session.refused import Outlook, explain_refusal
 from gatepass._session.request_state import (
-    Proof,
     is_login_allowed,
+    is_stripped,
     mark_caller_hooks,
     note_body_consumed,
     note_proof,
+    note_stripped,
     proof_of,
     set_login,
     without_caller_hooks,
 )
+from gatepass._session.retries import RetryState, can_rewind
+from gatepass._session.shared_login import SharedLogin
 from gatepass._system import log, plugins
-from gatepass.auth import is_connection_bound
-from gatepass.auth._handshake import closes_connection, drain, rewind
-from gatepass.errors import GatepassError
+from gatepass._system.fork import PerProcess
+from gatepass.auth import is_connection_bound, sends_credentials
+from gatepass.auth._handshake import Handshake, drain, rewind
+from gatepass.errors import CannotLogOn, GatepassError
 
 if TYPE_CHECKING:
     from gatepass._config.profile import Profile
-    from gatepass._session.resolve import ResolvedSecrets
-    from gatepass.auth import Authenticator
 
+IsAnswered = Callable[[Page], bool | None]
 T = TypeVar("T")
 
 _REFUSED: Final = 401
@@ -61,25 +70,30 @@ class Guard:
 
     Attributes:
         base: the profile's URL as requests sends it, ending in a slash.
-        login: whether the server accepts the credentials.
+        login: the secrets, what the scheme made of them, and whether the server accepts them.
         challenges: what the server offered in its last 401.
     """
 
     def __init__(
         self,
         profile: "Profile",
-        authenticator: "Authenticator",
-        secrets: "ResolvedSecrets",
+        login: SharedLogin,
+        renew: Callable[[SharedLogin], SharedLogin | None],
         jar: Callable[[], CookieJar],
     ) -> None:
         self.base = prepare_url(profile.url)
-        self.login = LoginState()
+        self.login = login
         self.challenges: tuple[Challenge, ...] = ()
         self._profile = profile
-        self._authenticator = authenticator
-        self._secrets = secrets
+        self._renew = renew
+        self._given_up: SharedLogin | None = None
+        self._renewal_locks = PerProcess(Lock)
         self._jar = jar  # returns the session's, which a caller may replace
         self._target = target(self.base)
+        self._is_built_in = profile.scheme in plugins.BUILT_IN[plugins.AUTH]
+        # Plain http to loopback is allowed without allow_http, so it must not leave by a proxy.
+        sends = sends_credentials(profile.auth) and not profile.allow_http
+        self._stays_here = sends and is_http_on_loopback(self.base)
 
     def is_profile_origin(self, url: str | None) -> bool:
         """Whether requests connects to the profile's server for a prepared URL."""
@@ -135,6 +149,16 @@ class Guard:
             self.strip_profile_headers(redirected, {})
         set_login(redirected, allowed=is_login_allowed(before) and to_profile)
 
+    def _strip_late(self, request: PreparedRequest) -> None:
+        """Strip a request whose URL was changed after it had been prepared for the profile."""
+        if is_stripped(request):
+            return
+        self.strip_profile_headers(request, {})
+        cookies = request.__dict__.get("_cookies")
+        if cookies:
+            request.headers.pop("Cookie", None)
+            request.prepare_cookies(cookies)
+
     def strip_profile_headers(self, request: PreparedRequest, kept: Mapping[str, Any]) -> None:
         """Remove the profile's headers from a request to another server.
 
@@ -142,6 +166,7 @@ class Guard:
             request: loses them; where requests has a default of that name, it gets the default.
             kept: headers that the caller gave with this very request.
         """
+        note_stripped(request)
         own = {name.lower() for name in kept}
         defaults = requests.utils.default_headers()
         for name, value in self._profile.headers.items():
@@ -153,7 +178,7 @@ class Guard:
     # ------------------------------------------------------------ sending
 
     def send(self, request: PreparedRequest, adapter: BaseAdapter, **kwargs: Any) -> Response:
-        """Send one request over the connections that are for it.
+        """Send one request over the connections that are for it, and again where that helps.
 
         Args:
             request: what to send.
@@ -165,17 +190,27 @@ class Guard:
             Unreachable: and its kinds.
         """
         kind = self._kind_of(request)
-        if not isinstance(adapter, Connections):  # the caller mounted another one
-            if kind != AUTHENTICATED:
-                return adapter.send(request, **kwargs)
-            return self._exchange(request, self._authenticate(request), adapter, kwargs)
         if kind != AUTHENTICATED:
-            return adapter.transports[kind].send(request, **kwargs)
-        if not is_connection_bound(self._profile.auth):
-            transport = adapter.transports[kind]
-            return self._exchange(request, self._authenticate(request), transport, kwargs)
-        with adapter.borrow_exclusive() as connection:
-            return self._send_exclusively(request, connection, kwargs)
+            if kind == CROSS_ORIGIN:
+                self._strip_late(request)
+            to = adapter.transports[kind] if isinstance(adapter, Connections) else adapter
+            return to.send(request, **kwargs)
+        if self._stays_here:
+            kwargs["proxies"] = {}
+        is_ours = isinstance(adapter, Connections)  # the caller's own adapter repeats by itself
+        retries = RetryState(self._profile.retries if is_ours else 0, request)
+        while True:
+            login = self.login
+            failure: requests.RequestException
+            try:
+                response = self._send_once(request, adapter, kwargs)
+                if not retries.wait_after_response(response):
+                    return response
+            except requests.RequestException as error:
+                failure = translate_error(error, request)
+                if not (retries.wait_after(failure) or self._is_renewed(login, request)):
+                    break
+        raise failure  # outside of the handler: the original may hold credentials
 
     def _kind_of(self, request: PreparedRequest) -> str:
         """Choose the kind of connections."""
@@ -186,46 +221,58 @@ class Guard:
             return AUTHENTICATED
         return CALLER_AUTH
 
-    def _send_exclusively(
-        self, request: PreparedRequest, connection: ExclusiveConnection, kwargs: dict[str, Any]
-    ) -> Response:
-        """Send a request over a connection that is logged on itself.
+    def _borrow(
+        self, adapter: BaseAdapter, *, fresh: bool = False
+    ) -> AbstractContextManager[BaseAdapter]:
+        """Return what to send over: an exclusive connection where the login belongs to one.
 
-        Where the server answers "not now", start again with a new handshake: the message or ticket
-        that was answered so cannot be sent a second time.
+        Args:
+            adapter: the session's connections, or the caller's adapter.
+            fresh: whether it must be one that is not logged on.
         """
-        retries = connection.transport.retry_state(request)
-        while True:
-            response = self._send_exclusively_once(request, connection, kwargs)
-            if not retries.wait_to_retry(response) or not rewind(request):
-                return response
+        if not isinstance(adapter, Connections):
+            return nullcontext(adapter)
+        if is_connection_bound(self._profile.auth):
+            return adapter.borrow_exclusive(fresh=fresh)
+        return nullcontext(adapter.transports[AUTHENTICATED])
 
-    def _send_exclusively_once(
-        self, request: PreparedRequest, connection: ExclusiveConnection, kwargs: dict[str, Any]
+    def _send_once(
+        self, request: PreparedRequest, adapter: BaseAdapter, kwargs: dict[str, Any]
     ) -> Response:
-        """Send a request over an exclusive connection, once.
+        """Log on and send a request, without repeating it.
 
-        Log the connection on before a body is sent. In a handshake the body would be sent with each
-        message; a stream would be lost with the first, since it can be read only once.
+        An exclusive connection is logged on before a body is sent. In a handshake the body would be
+        sent with each message; a stream would be lost with the first, since it can be read only
+        once.
         """
-        sent = self._authenticate(request)
-        if request.body is not None and not _has_credentials(sent, request):
-            repeatable = isinstance(request.body, bytes | str)
-            if not (connection.logged_on and repeatable):
-                login = self._prime(request, connection, kwargs)
+        is_answered = partial(self._is_answered, adapter, kwargs)
+        with self._borrow(adapter) as way:
+            sent = self._authenticate(request)
+            if not isinstance(way, ExclusiveConnection):
+                return self._exchange(request, sent, way, kwargs, is_answered)
+            is_repeatable = isinstance(request.body, bytes | str | None)
+            if (
+                request.body is not None
+                and not (way.logged_on and is_repeatable)
+                and not self._holds_login(sent, request)
+            ):
+                handshake = self._prime(request, way, kwargs, is_answered)
                 sent = self._authenticate(request)
-                login.add_to(sent)
-        logged_on, connection.logged_on = connection.logged_on, False
-        response = self._exchange(request, sent, connection.transport, kwargs)
-        if logged_on and proof_of(response) == "not asked":
-            note_proof(response, "sent")
-        connection.note_response(response)
-        connection.logged_on = not closes_connection(response)
-        return response
+                handshake.add_cookies(sent)
+            logged_on, way.logged_on = way.logged_on, False
+            response = self._exchange(request, sent, way, kwargs, is_answered)
+            if logged_on and proof_of(response) == "not asked":
+                note_proof(response, "sent")
+            way.note_response(response)
+            return response
 
     def _prime(
-        self, request: PreparedRequest, connection: ExclusiveConnection, kwargs: dict[str, Any]
-    ) -> LoginConnection:
+        self,
+        request: PreparedRequest,
+        way: ExclusiveConnection,
+        kwargs: dict[str, Any],
+        is_answered: "IsAnswered",
+    ) -> Handshake:
         """Log the connection on by a HEAD request for the same URL, without a body."""
         question = request.copy()
         question.method, question.body = "HEAD", None
@@ -233,39 +280,94 @@ class Guard:
         for name in _OF_A_BODY:
             question.headers.pop(name, None)
         sent = self._authenticate(question)
-        login = LoginConnection(connection.transport, sent, self._jar())
-        answer = self._exchange(question, sent, login, {**kwargs, "stream": False})
+        handshake = Handshake(way, sent, self._jar())
+        try:
+            answer = self._exchange(
+                question, sent, handshake, {**kwargs, "stream": False}, is_answered
+            )
+        except Unreachable as error:
+            if error.repeats:
+                error.repeats = "always"  # nothing of the request itself was sent
+            raise
         _ = answer.content  # read to the end, so that the connection can be used again
-        return login
+        return handshake
 
     def _exchange(
         self,
         request: PreparedRequest,
         sent: PreparedRequest,
-        adapter: BaseAdapter,
+        way: Any,
         kwargs: dict[str, Any],
+        is_answered: "IsAnswered",
     ) -> Response:
-        """Send the copy that the scheme prepared, and let the scheme answer a challenge."""
-        if _has_credentials(sent, request):
-            with self.login.attempt():
-                response = adapter.send(sent, **kwargs)
-                with _close_on_error(response):
-                    return self._let_scheme_answer(request, sent, response, kwargs)
-        self.login.raise_refusal()
-        successes = self.login.successes
-        # The scheme sends no credentials before the server asks, so no other thread has to wait.
-        response = adapter.send(sent, **kwargs)
-        refused = response.status_code == _REFUSED
-        attempt = self.login.attempt(successes) if refused else nullcontext()
-        with _close_on_error(response), attempt:
-            return self._let_scheme_answer(request, sent, response, kwargs)
+        """Send the copy that the scheme prepared, let the scheme answer a challenge, and judge."""
+        state = self.login.state
+        successes, decisions = state.successes, state.decisions
+        carried = self._holds_login(sent, request)
+        with ExitStack() as turn:
+            if carried:
+                turn.enter_context(state.attempt())
+            # Else no credentials go out before the server asks, and no other thread has to wait.
+            first = way.send(sent, **kwargs)
+            turn.enter_context(_close_on_error(first))
+            asks = first.status_code == _REFUSED
+            if asks and not carried:
+                turn.enter_context(state.attempt(successes))
+            response = self._answer_challenge(sent, first, kwargs)
+            carried = self._holds_login(response.request, request)
+            # Requests of a handshake hold credentials, and their hooks hold the secret.
+            for each in (*response.history, response):
+                each.request = request
+                connection: Any = getattr(each, "connection", None)
+                if isinstance(connection, Handshake):
+                    each.connection = connection.adapter
+            if response.status_code != _REFUSED:
+                note_proof(response, "not asked" if not carried else "asked" if asks else "sent")
+                if carried:
+                    page = Page(request.url or "", asks=asks)
+                    state.record_success(response.status_code, page)
+                return response
+            explain = self._refusal_of(response, carried=carried)
+            if not carried or _lacks_scope(self.challenges):
+                raise explain(False)
+            log.info("login refused by %s", request.url)
+            url = request.url if request.method == "GET" else None
+            raise state.record_refusal(explain, decisions, url, is_answered)
+
+    def _is_answered(self, adapter: BaseAdapter, kwargs: dict[str, Any], page: Page) -> bool | None:
+        """Ask once more for a page that was answered; see :meth:`LoginState.record_refusal`."""
+        question = PreparedRequest()
+        headers = {**requests.utils.default_headers(), **self._profile.headers}
+        question.prepare("GET", page.url, headers, cookies=self._jar(), hooks={"response": []})
+        kwargs = {**kwargs, "stream": True}
+        try:
+            with self._borrow(adapter, fresh=True) as way:
+                if not page.asks:
+                    with way.send(question, **kwargs) as answer:
+                        page.asks = answer.status_code == _REFUSED
+                if not page.asks:
+                    return None
+                sent = self._authenticate(question)
+                with self._answer_challenge(sent, way.send(sent, **kwargs), kwargs) as answer:
+                    status = answer.status_code
+                    carried = self._holds_login(answer.request, question)
+        except (requests.RequestException, GatepassError):
+            return None
+        if not carried or not (status == _REFUSED or is_accepted(status)):
+            return None
+        return status != _REFUSED
 
     def _authenticate(self, request: PreparedRequest) -> PreparedRequest:
         """Return a copy of the request that the scheme has prepared."""
-        self.login.raise_refusal()
+        self.login.state.raise_refusal()
         sent = request.copy()
         sent.hooks = {"response": []}
-        self._call_scheme("cannot log a request on", lambda: sent.prepare_auth(self._authenticator))
+        if is_connection_bound(self._profile.auth):
+            # The first message is refused, and a server closes the connection of a request that
+            # waits with its body.
+            sent.headers.pop("Expect", None)
+        authenticator = self.login.authenticator
+        self._call_scheme("cannot log a request on", lambda: sent.prepare_auth(authenticator))
         self._check_headers(sent, request)
         return sent
 
@@ -277,69 +379,81 @@ class Guard:
             failing,
             call,
             passing=(requests.RequestException,),
-            holds_secret=self._secrets.holds_secret,
+            holds_secret=self.login.secrets.holds_secret,
         )
+
+    def _holds_login(self, sent: PreparedRequest, request: PreparedRequest) -> bool:
+        """Whether a request holds something that the scheme added to the original."""
+        if self._is_built_in:  # those add this header and nothing else
+            return "Authorization" in sent.headers
+        return _has_credentials(sent, request)
 
     def _check_headers(self, sent: PreparedRequest, request: PreparedRequest) -> None:
         """Refuse a scheme's header that cannot be sent: http.client's error would repeat it."""
-        before = _in_lower_case(request.headers)
-        for name, value in _in_lower_case(sent.headers).items():
-            if before.get(name) != value and not _can_be_sent(name, value):
-                written = next(each for each in sent.headers if each.lower() == name)
+        before = {} if self._is_built_in else _in_lower_case(request.headers)
+        names = ("Authorization",) if self._is_built_in else tuple(sent.headers)
+        for name in names:
+            value = sent.headers.get(name)
+            if value != before.get(name.lower()) and not _can_be_sent(name, value):
                 raise GatepassError(
-                    f"the scheme {self._profile.scheme} made a header {written} that cannot be "
-                    "sent",
+                    f"the scheme {self._profile.scheme} made a header {name} that cannot be sent",
                     hint="look for a line break or an odd character in its secret",
                 )
 
-    def _let_scheme_answer(
-        self,
-        request: PreparedRequest,
-        sent: PreparedRequest,
-        response: Response,
-        kwargs: dict[str, Any],
+    def _answer_challenge(
+        self, sent: PreparedRequest, response: Response, kwargs: dict[str, Any]
     ) -> Response:
-        """Let the scheme answer a challenge, then record what the last response says."""
-        was_asked = response.status_code == _REFUSED
-        if was_asked:
+        """Let the scheme answer a challenge."""
+        if response.status_code == _REFUSED:
             self.challenges = challenges_of(response)
             schemes = ", ".join(dict.fromkeys(each.scheme for each in self.challenges))
-            log.debug("401 from %s; it offers: %s", request.url, schemes or "no scheme")
+            log.debug("401 from %s; it offers: %s", response.url, schemes or "no scheme")
             carrier: Any = getattr(response, "connection", None)  # an adapter may not set it
-            if not isinstance(carrier, LoginConnection):
-                login: Any = LoginConnection(carrier, response.request, self._jar())
-                login.learn(response)
-                response.connection = login
-        if response.status_code != _PROXY_ASKS:  # a proxy must not get the server's credentials
-            first = response
-            response = self._call_scheme(
-                "cannot answer the server", lambda: _run_hooks(sent, first, kwargs)
-            )
-        carried = _has_credentials(response.request, request)
-        # Requests of a handshake hold credentials, and their hooks hold the secret.
-        for each in (*response.history, response):
-            each.request = request
-            connection: Any = getattr(each, "connection", None)
-            if isinstance(connection, LoginConnection):
-                each.connection = connection.adapter
-        if response.status_code != _REFUSED:
-            proof: Proof = "asked" if carried and was_asked else "sent" if carried else "not asked"
-            note_proof(response, proof)
-            if carried:
-                self.login.record_success(response.status_code)
+            if not isinstance(carrier, Handshake):
+                handshake: Any = Handshake(carrier, response.request, self._jar())
+                handshake.learn(response)
+                response.connection = handshake
+        if response.status_code == _PROXY_ASKS:  # a proxy must not get the server's credentials
             return response
-        refusal = self._refusal_of(response, carried=carried)
-        if carried:
-            log.info("login refused by %s", request.url)
-            self.login.record_refusal(refusal)
+        try:
+            return self._call_scheme(
+                "cannot answer the server", lambda: _run_hooks(sent, response, kwargs)
+            )
+        except CannotLogOn as error:
+            refusal = SchemeNotOffered(error.message, hint=error.hint, response=response)
         raise refusal
 
-    def _refusal_of(self, response: Response, *, carried: bool) -> LoginRefused:
+    def _refusal_of(self, response: Response, *, carried: bool) -> Callable[[bool], LoginRefused]:
+        """Read a refusal; return what makes the error, where the login is not sent again or is."""
         try:
             drain(response)  # now: the connection serves another request after this one
         except requests.RequestException:
             response._content = b""  # noqa: SLF001 - the page is cut off; it is a refusal anyway
-        return explain_refusal(response, self._profile, self._secrets.user, carried=carried)
+        login = self.login
+
+        def explain(final: bool) -> LoginRefused:
+            outlook: Outlook = "goes on"
+            if final:
+                outlook = "ends process" if login.state.is_shared else "ends session"
+            return explain_refusal(
+                response, self._profile, login.secrets.user, carried=carried, outlook=outlook
+            )
+
+        return explain
+
+    def _is_renewed(self, used: SharedLogin, request: PreparedRequest) -> bool:
+        """Whether to send a request again, by a login that has taken the place of a refused one.
+
+        Where the server refuses a password that it took before, its reference is resolved once
+        more.
+        """
+        if not (used.state.has_changed and can_rewind(request) and rewind(request)):
+            return False
+        with self._renewal_locks.get():
+            if self.login is used and self._given_up is not used:
+                self._given_up = used
+                self.login = self._renew(used) or used
+            return self.login is not used
 
 
 @contextmanager
@@ -369,9 +483,12 @@ class GuardedAdapter(BaseAdapter):
         self._adapter.close()
 
 
-_OF_A_BODY: Final = ("Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding")
-# Headers that requests itself may change between the original and the copy.
-_NOT_OF_A_SCHEME: Final = ("cookie", "content-length", "transfer-encoding")
+_OF_A_BODY: Final = (
+    *("Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding"),
+    "Expect",
+)
+# Headers that requests itself, or the guard, may change between the original and the copy.
+_NOT_OF_A_SCHEME: Final = ("cookie", "content-length", "transfer-encoding", "expect")
 
 
 def _has_credentials(sent: PreparedRequest, request: PreparedRequest) -> bool:
@@ -392,6 +509,11 @@ def _in_lower_case(headers: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(headers, CaseInsensitiveDict):
         return dict(headers.lower_items())
     return {name.lower(): value for name, value in headers.items()}
+
+
+def _lacks_scope(challenges: Iterable[Challenge]) -> bool:
+    """Whether the server takes the token, but not for this request (RFC 6750, section 3.1)."""
+    return any(each.params.get("error") == "insufficient_scope" for each in challenges)
 
 
 def _names_authorization(headers: Mapping[Any, Any]) -> bool:

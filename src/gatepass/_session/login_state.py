@@ -1,36 +1,87 @@
 """Whether the server accepts the profile's credentials; the guard asks before it sends them."""
 
-from collections.abc import Iterator
+import hmac
+import os
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from threading import RLock
-from typing import Final
+from typing import Any, Final
 
-from gatepass._session.exceptions import LoginRefused
+from gatepass._session.exceptions import LoginRefused, ProxyRefused, Unreachable
 from gatepass._system import log
 from gatepass._system.fork import PerProcess
+from gatepass.secrets import Secret
 
 # Statuses that a server may send before it looks at the credentials, or instead of that.
 UNDECIDED: Final = frozenset({407, 408, 421, 425, 429, 431})
+_KEY: Final = os.urandom(32)  # of this process; what is made with it means nothing elsewhere
+_MOST_STATES: Final = 4096
+
+Refusal = LoginRefused | ProxyRefused
+
+
+class Page:
+    """A page that was answered to the credentials, and can be asked for again by GET.
+
+    Attributes:
+        url: where it is.
+        asks: whether the server has refused it to a request without credentials. Where it asks
+            nobody, its answer proves nothing.
+    """
+
+    def __init__(self, url: str, *, asks: bool) -> None:
+        self.url = url
+        self.asks = asks
 
 
 class LoginState:
     """Whether the server accepts the credentials: not known yet, accepted or refused.
 
     Until it is known, one thread alone sends them, and all others wait for the result: a wrong
-    password is sent once, however many threads there are.
+    password is sent once, however many threads and sessions there are. A refusal that follows a
+    success may mean that the account has no right to one page, or that the password has changed.
+    One thread finds that out by the last page that was answered, while the others wait.
+
+    Args:
+        shared: whether all sessions of the process share it, not those of one login alone.
     """
 
-    def __init__(self) -> None:
-        self._accepted = False
-        self._successes = 0
-        self._refusal: LoginRefused | None = None
+    def __init__(self, *, shared: bool = False) -> None:
+        self.is_shared = shared
         # Reentrant: a request's body may be a generator that uses the same session.
         self._locks = PerProcess(RLock)
+        self._failures = 0
+        self._failure: Unreachable | None = None
+        self._successes = 0
+        self._decisions = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what is known, after a new login, or since a person wants it sent again."""
+        self._accepted = self._has_succeeded = False
+        self._page: Page | None = None
+        self._refusals = 0  # in a row
+        self._refusal: Refusal | None = None
 
     @property
     def successes(self) -> int:
         """How often the server has accepted the credentials."""
         return self._successes
+
+    @property
+    def decisions(self) -> int:
+        """How often it was found out that a refusal was of one page alone."""
+        return self._decisions
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether they are not sent again."""
+        return self._refusal is not None
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the server has refused what it had accepted before."""
+        return self._refusal is not None and self._has_succeeded
 
     def _is_accepted(self, since: int | None) -> bool:
         return self._accepted and since != self._successes
@@ -45,16 +96,24 @@ class LoginState:
                 many threads would each make one attempt with the old one.
 
         Raises:
-            LoginRefused: the server refused them before.
+            LoginRefused: the server refused them before; of a proxy, ProxyRefused.
+            Unreachable: the thread that was waited for got no answer.
         """
         lock = self._locks.get()
+        failures = self._failures
         alone = not self._is_accepted(since) and lock.acquire()
         try:
             if alone and self._is_accepted(since):
                 lock.release()
                 alone = False
             self.raise_refusal()
+            if alone and failures != self._failures and self._failure is not None:
+                raise self._failure.new_copy()
             yield
+        except Unreachable as error:
+            if alone:
+                self._failures, self._failure = self._failures + 1, error.new_copy()
+            raise
         finally:
             if alone:
                 lock.release()
@@ -63,24 +122,105 @@ class LoginState:
         """Raise when the server has refused the credentials before.
 
         Raises:
-            LoginRefused: a copy of the first refusal.
+            LoginRefused: a copy of the first refusal; of a proxy, ProxyRefused.
         """
         if self._refusal is not None:
             raise self._refusal.new_copy()
 
-    def record_success(self, status: int) -> None:
-        """Note the status of a response to credentials, other than 401."""
-        if status < 300 or (400 <= status < 500 and status not in UNDECIDED):  # noqa: PLR2004
-            if not self._accepted:
-                log.info("login accepted; the answer is %s", status)
-            self._accepted = True
-            self._successes += 1
+    def record_success(self, status: int, page: Page) -> None:
+        """Note the status of a response to credentials, other than a refusal.
 
-    def record_refusal(self, refusal: LoginRefused) -> None:
-        """Note a refusal: from now on each :meth:`attempt` raises it."""
-        self._refusal = refusal
+        Args:
+            status: the status.
+            page: what was asked for.
+        """
+        if not is_accepted(status):
+            return
+        if not self._has_succeeded:
+            log.info("login accepted; the answer is %s", status)
+        self._has_succeeded = True
+        self._successes += 1
+        is_proof = page.asks or (self._page is not None and self._page.asks)
+        if is_proof or not self._refusals:
+            self._go_on()
+        if page.asks or not is_proof:
+            self._page = page
 
-    def reset(self) -> None:
-        """Forget what is known, after a new login."""
-        self._accepted = False
-        self._refusal = None
+    def record_refusal(
+        self,
+        refusal: Callable[[bool], Refusal],
+        decisions: int,
+        url: str | None,
+        is_answered: Callable[[Page], bool | None],
+    ) -> Refusal:
+        """Find out what a refusal means, and return the error to raise.
+
+        Args:
+            refusal: makes the error; gets whether the credentials are not sent again.
+            decisions: what :attr:`decisions` was when the request began.
+            url: the page that was refused.
+            is_answered: asks for a page once more with the credentials; None where that tells
+                nothing.
+        """
+        self._accepted = False  # so that no other thread sends them meanwhile
+        with self._locks.get():
+            if self._refusal is not None:  # another thread was faster
+                return self._refusal.new_copy()
+            self._refusals += 1
+            if decisions == self._decisions:
+                final = not self._is_of_one_page(url, is_answered)
+            else:  # a page was answered since then
+                final = False
+                self._go_on()
+            error = refusal(final)
+            if final:
+                self._refusal = error.detached()
+            return error
+
+    def _is_of_one_page(self, url: str | None, is_answered: Callable[[Page], bool | None]) -> bool:
+        """Whether the credentials may go on; takes the last page that was answered, where any."""
+        if not self._has_succeeded:
+            return False
+        page = self._page
+        if page is not None and page.url == url:
+            return False
+        answered = None if page is None else is_answered(page)
+        if answered is None:
+            return self._refusals == 1
+        if answered:
+            self._decisions += 1
+            self._go_on()
+        return answered
+
+    def _go_on(self) -> None:
+        self._refusals = 0
+        self._accepted = True
+
+
+def is_accepted(status: int) -> bool:
+    """Whether a status other than 401 says that the server took the credentials."""
+    return status < 300 or (400 <= status < 500 and status not in UNDECIDED)  # noqa: PLR2004
+
+
+def state_of(
+    states: MutableMapping[Any, Any], where: str, how: str, user: str | None, password: Secret
+) -> LoginState:
+    """Return the state that all sessions of this process share that send the same password.
+
+    A password that a person has just typed is sent once more, whatever is known of it.
+
+    Args:
+        states: those of the process.
+        where: the origin of the server or the proxy.
+        how: the scheme.
+        user: who logs on, with the domain.
+        password: the password.
+    """
+    text = f"{user!r} {password.reveal()!r}".encode(errors="surrogatepass")
+    key = (where, how, hmac.digest(_KEY, text, "sha256"))
+    state: LoginState = states.setdefault(key, LoginState(shared=True))
+    if password.is_typed and state.is_refused:
+        state.reset()
+    for oldest in list(states)[:-_MOST_STATES]:
+        states.pop(oldest, None)
+    return state

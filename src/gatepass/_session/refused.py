@@ -1,7 +1,8 @@
 """Explains a refused login from what the server offers."""
 
 import re
-from typing import Final
+from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from requests import Response
 
@@ -10,8 +11,14 @@ from gatepass._net.challenge import Challenge, challenges_of, describe
 from gatepass._net.urls import origin_of
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._system import plugins
+from gatepass._system.text import printable
 from gatepass.auth import answers_of, sends_credentials
 
+Outlook = Literal["goes on", "ends process", "ends session"]
+_AGAIN: Final = {
+    "ends process": "this process does not send them again, except after session.login()",
+    "ends session": "this session does not send them again: build a new one",
+}
 _STATES: Final = re.compile(
     r"\b(?:account|password|user)\s+(?:is\s+|has\s+been\s+|has\s+|was\s+)?"
     r"(?:temporarily\s+)?(?:locked(?:\s+out)?|expired|disabled|suspended)\b",
@@ -21,7 +28,12 @@ _MOST_OF_A_PAGE: Final = 20_000  # characters
 
 
 def explain_refusal(
-    response: Response, profile: Profile, user: str | None, *, carried: bool
+    response: Response,
+    profile: Profile,
+    user: str | None,
+    *,
+    carried: bool,
+    outlook: Outlook = "goes on",
 ) -> LoginRefused:
     """Return the error for a 401.
 
@@ -30,6 +42,7 @@ def explain_refusal(
         profile: whose login was refused.
         user: who wanted to log on; None when not known.
         carried: whether credentials were sent.
+        outlook: whether they are sent again.
     """
     challenges = challenges_of(response)
     names = {challenge.scheme for challenge in challenges}
@@ -47,20 +60,32 @@ def explain_refusal(
     if not sends:
         message, hint = f"{origin} asks for a login (401)", "use another scheme than anonymous"
     elif carried:
-        whom = f" of {user}" if user else ""
-        message = f"{origin} refused the login{whom} (401); the profile uses {profile.scheme}"
-        told = _account_state(response)
-        if told:
-            message = f"{message}. The server says: {told}"
-        what = "the user name and the secret, and whether the account is locked"
-        if not user:
-            what = "the token or ticket, and whether its account may use this server"
-        hint = f"check {what};\nthis session does not send them again: build a new one"
-        place = _stands_at(profile, "password", "token")
-        hint = f"{place}\n{hint}" if place else hint
+        message, hint = _refused(response, profile, user, outlook)
     else:
         message, hint = _not_answered(response, challenges, origin)
     return LoginRefused(message, hint=hint, request=response.request, response=response)
+
+
+def _refused(
+    response: Response, profile: Profile, user: str | None, outlook: Outlook
+) -> tuple[str, str]:
+    """Say that credentials were refused: message and hint."""
+    origin, whom = origin_of(response.url), f" of {user}" if user else ""
+    message = f"{origin} refused the login{whom} (401); the profile uses {profile.scheme}"
+    told = _account_state(response)
+    if told:
+        message = f"{message}. The server says: {told}"
+    what = "the user name and the secret, and whether the account is locked"
+    if not user:
+        what = "the token or ticket, and whether its account may use this server"
+    if outlook == "goes on":
+        page = printable(urlsplit(response.url).path)
+        return message, (
+            f"it has taken this login before: check whether the account may use {page}, and "
+            f"{what};\nthe session goes on"
+        )
+    place = _stands_at(profile, "password", "token")
+    return message, "\n".join(filter(None, (place, f"check {what};", _AGAIN[outlook])))
 
 
 def _not_answered(

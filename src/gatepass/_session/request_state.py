@@ -10,6 +10,7 @@ from requests import PreparedRequest, Response
 from gatepass._session.exceptions import SECRET_HEADERS, without_secrets
 
 _LOGIN: Final = "_gatepass_login"
+_STRIPPED: Final = "_gatepass_stripped"
 _BODY_CONSUMED: Final = "_gatepass_body_consumed"
 _PROOF: Final = "_gatepass_proof"
 
@@ -37,6 +38,16 @@ def proof_of(response: Response) -> Proof | None:
     """Return what :func:`note_proof` noted; None where the profile's login took no part."""
     found: Proof | None = response.__dict__.get(_PROOF)
     return found
+
+
+def note_stripped(request: PreparedRequest) -> None:
+    """Note on a request to another server that it holds nothing of the profile."""
+    request.__dict__[_STRIPPED] = True
+
+
+def is_stripped(request: PreparedRequest) -> bool:
+    """Return what :func:`note_stripped` noted."""
+    return bool(request.__dict__.get(_STRIPPED))
 
 
 def note_body_consumed(request: PreparedRequest) -> None:

@@ -30,6 +30,7 @@ class ResolvedSecrets:
     def __init__(self, profile: Profile, run: RunContext) -> None:
         self._found: Found = {}
         self.user: str | None = None
+        self.password: tuple[str | None, Secret] | None = None  # with whose it is
         self._profile = profile
         self._run = run
         self._missing: list[tuple[str, SecretUnavailable]] = []
@@ -44,6 +45,8 @@ class ResolvedSecrets:
         if self.user is None and not isinstance(fields.get("user_name"), Secret):
             self.user = _who(found)
         self.raise_missing()
+        if "password" in found:
+            self.password = (_who(found), found["password"])
         return found
 
     def collect(self, above: str, fields: Mapping[str, Field]) -> dict[str, Secret]:

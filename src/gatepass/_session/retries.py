@@ -1,10 +1,15 @@
 """Which requests are sent again, and when: for the transports, and for the guard."""
 
+from contextlib import suppress
 from typing import Any, Final, Self
 
+import requests
 from requests import PreparedRequest, Response
 from urllib3 import Retry
-from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
+from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, MaxRetryError, ResponseError
+
+from gatepass._system import log
+from gatepass.auth._handshake import drain, rewind
 
 _LONGEST_WAIT: Final = 60  # seconds; where Retry-After says more, the answer is returned
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
@@ -28,32 +33,76 @@ class _Retry(Retry):
     ) -> Self:
         """Count one more attempt; a server that asks for too long a wait ends them."""
         if response is not None and (self.get_retry_after(response) or 0) > _LONGEST_WAIT:
-            # With raise_on_status=False, urllib3 then returns the response.
             raise MaxRetryError(kwargs["_pool"], url, ResponseError("Retry-After is too long"))
         return super().increment(method, url, response, *args, **kwargs)
 
 
-def make_retries(times: int, *, answers: bool = True) -> Retry:
-    """Return the retries: of failed connections, and of "not now" responses to some methods.
+class RetryState:
+    """Counts the attempts of one request, and waits between them.
 
-    A request is not retried when the server went silent after it was sent: the server may have
-    acted on it.
+    Neither urllib3 nor a transport of the guard repeats a request by itself: nobody waits while
+    others wait for the result of its login, and a message of a handshake or a Kerberos ticket is
+    never sent twice.
 
     Args:
-        times: how often.
-        answers: false retries failed connections only.
+        times: how often the request may be sent again.
+        request: the request.
     """
-    return _Retry(
-        total=times,
-        read=False,
-        other=0,
-        redirect=False,
-        allowed_methods=_IDEMPOTENT,
-        status_forcelist=_PASSING if answers else (),
-        respect_retry_after_header=answers,
-        raise_on_status=False,
-        backoff_factor=0.2,
-    )
+
+    def __init__(self, times: int, request: PreparedRequest) -> None:
+        self._retries = _Retry(
+            total=times,
+            read=False,
+            other=0,
+            redirect=False,
+            allowed_methods=_IDEMPOTENT,
+            status_forcelist=_PASSING,
+            backoff_factor=0.2,
+        )
+        self._request = request
+        self._method = (request.method or "").upper()
+
+    def wait_after(self, failure: requests.RequestException) -> bool:
+        """Wait after a connection that failed. Returns whether to send the request again.
+
+        A request is not sent again when the server went silent after it: it may have acted on it.
+        A connection that was used before may have been closed while the request was on its way;
+        then it is repeated where that does no harm (RFC 9110, section 9.2.2).
+        """
+        repeats = getattr(failure, "repeats", "")
+        again = repeats == "always" or (
+            repeats == "idempotent"
+            and self._method in _IDEMPOTENT
+            and can_rewind(self._request)
+            and rewind(self._request)
+        )
+        return again and self._wait(error=ConnectTimeoutError())
+
+    def wait_after_response(self, response: Response) -> bool:
+        """Wait as long as the server asks for. Returns whether to send the request again.
+
+        Where that is so, the response is read and closed.
+        """
+        asks = "Retry-After" in response.headers
+        passing = self._retries.is_retry(self._method, response.status_code, has_retry_after=asks)
+        return (
+            passing and can_rewind(self._request) and rewind(self._request) and self._wait(response)
+        )
+
+    def _wait(self, response: Response | None = None, error: Exception | None = None) -> bool:
+        raw = None if response is None else response.raw
+        url = self._request.url
+        try:
+            self._retries = self._retries.increment(self._method, url, raw, error, _pool=None)
+        except MaxRetryError:
+            return False
+        if response is not None:
+            with suppress(requests.RequestException):
+                drain(response)
+            response.close()
+        log.debug("%s %s is sent again", self._method, url)
+        self._retries.sleep(raw)
+        return True
 
 
 def can_rewind(request: PreparedRequest) -> bool:
@@ -63,46 +112,3 @@ def can_rewind(request: PreparedRequest) -> bool:
     position = getattr(request, "_body_position", None)
     seekable = getattr(request.body, "seekable", None)
     return isinstance(position, int) and seekable is not None and bool(seekable())
-
-
-class RetryState:
-    """Counts the attempts of one request, where the guard retries and not the transport.
-
-    A message of a handshake, or a Kerberos ticket, must not be sent twice. Only the guard can try
-    such a request again, with a new message.
-    """
-
-    def __init__(self, times: int, request: PreparedRequest) -> None:
-        self._retries = make_retries(times)
-        self._request = request
-
-    def wait_to_retry(self, response: Response) -> bool:
-        """Wait as long as the server asks for. Returns whether to send the request again.
-
-        Where that is so, the response is read and closed.
-        """
-        method, url = (self._request.method or "").upper(), self._request.url
-        asks = "Retry-After" in response.headers
-        passing = self._retries.is_retry(method, response.status_code, has_retry_after=asks)
-        if not (passing and can_rewind(self._request)):
-            return False
-        try:
-            self._retries = self._retries.increment(method, url, response.raw, _pool=None)
-        except MaxRetryError:
-            return False
-        response.raw.drain_conn()
-        response.close()
-        self._retries.sleep(response.raw)
-        return True
-
-
-class UnrepeatablePool:
-    """A connection pool for a request that may be sent only once."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-
-    def urlopen(self, **kwargs: Any) -> Any:
-        """Send it. A connection that fails is tried again, a "not now" response is returned."""
-        retries = kwargs["retries"].new(status_forcelist=(), respect_retry_after_header=False)
-        return self._pool.urlopen(**kwargs | {"retries": retries})

@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from urllib.parse import urlsplit
@@ -44,7 +45,8 @@ from gatepass._session.shared_login import (
     OPENING_LOCKS,
     SharedLogin,
     login_of_pickles,
-    make_authenticator,
+    make_login,
+    renew_login,
 )
 from gatepass._system import log
 from gatepass._system.context import RunContext
@@ -56,7 +58,6 @@ from gatepass.secrets import Secret, SecretRef
 
 if TYPE_CHECKING:
     from gatepass._session.check import CheckResult
-    from gatepass.auth import Authenticator
 
 _FORK_LOCKS: Final = PerProcess(Lock)  # held while a forked process leaves connections
 
@@ -103,9 +104,6 @@ class Session(requests.Session):
         PluginError: no installed package provides the scheme.
         SecretUnavailable: a reference did not answer.
     """
-
-    _secrets: ResolvedSecrets
-    _authenticator: "Authenticator"
 
     def __init__(  # noqa: PLR0913 - the keywords that users of the Scripting Toolkit know
         self,
@@ -210,19 +208,14 @@ class Session(requests.Session):
 
     def _open(self, login: SharedLogin | None = None) -> None:
         """Resolve the secrets, make the authenticator and the guard, prepare the connections."""
-        profile = self.profile
-        self._secrets = login.secrets if login else ResolvedSecrets(profile, self._run)
-        self._network, certificate = network_of(profile, self._run, self._secrets)
-        self._elsewhere = network_of_provider(profile, self._run, self._secrets)
-        self._authenticator = (
-            login.authenticator
-            if login
-            else make_authenticator(profile, self._run, self._secrets, self._http)
-        )
-        self._secrets.raise_missing()
-        self._guard = Guard(profile, self._authenticator, self._secrets, lambda: self.cookies)
-        if login:
-            self._guard.login = login.state
+        profile, run = self.profile, self._run
+        secrets = login.secrets if login else ResolvedSecrets(profile, run)
+        self._network, certificate = network_of(profile, run, secrets)
+        self._elsewhere = network_of_provider(profile, run, secrets)
+        login = login or make_login(profile, run, secrets, self._http)
+        secrets.raise_missing()
+        renew = partial(renew_login, profile, run, http=self._http)
+        self._guard = Guard(profile, login, renew, lambda: self.cookies)
         connections = Connections(self._network, certificate)
         if profile.tls.ca_file or certificate:
             connections.read_files()
@@ -233,9 +226,6 @@ class Session(requests.Session):
                 self.adapters[prefix] = connections
         self._is_open = True
         log.info("session for %s: logs on by %s", profile.origin, profile.scheme)
-
-    def _shared_login(self) -> SharedLogin:
-        return SharedLogin(self._secrets, self._authenticator, self._guard.login)
 
     @property
     def profile(self) -> Profile:
@@ -259,6 +249,11 @@ class Session(requests.Session):
                 _ = self.profile  # raises first where the pickle is of another version
                 self._open(login_of_pickles(self._pickle_id, self._make_login_of_pickles))
 
+    @property
+    def _login(self) -> SharedLogin:
+        """The secrets, what the scheme made of them, and whether the server accepts them."""
+        return self._guard.login
+
     def _make_login_of_pickles(self) -> SharedLogin:
         """Make the login that all sessions out of one pickle share. Asks nobody.
 
@@ -266,7 +261,7 @@ class Session(requests.Session):
         """
         first = Session._from_checked(self.profile, RunContext.of(interactive=False))
         warn_if_unverified(self.profile)
-        return first._shared_login()  # noqa: SLF001 - it is of our own class
+        return first._login  # noqa: SLF001 - it is of our own class
 
     @contextmanager
     def _naming_process(self) -> Iterator[None]:
@@ -374,7 +369,7 @@ class Session(requests.Session):
 
         try:
             self._ensure_open()
-            return check_session(self, self._guard, self._secrets.user)
+            return check_session(self, self._guard, self._login.secrets.user)
         except (GatepassError, requests.RequestException) as error:
             failure = error
         return failed_check(self, failure)
@@ -403,21 +398,25 @@ class Session(requests.Session):
     def login(self) -> None:
         """Log in now, not at the first request; may need a person.
 
-        Raises:
-            GatepassError: the scheme logs on with each request, or by itself.
+        A scheme that logs on with each request, or by itself, does so with the next one: also where
+        the server, or the proxy, has refused the password before, which is then sent once more.
         """
         with self._naming_process():
-            self._scheme_attribute("login")()
-        self._guard.login.reset()
+            self._ensure_open()
+            login = getattr(self._login.authenticator, "login", None)
+            if login is not None:
+                login()
+        self._login.state.reset()
 
     def _scheme_attribute(self, name: str) -> Any:
         self._ensure_open()
-        if not hasattr(type(self._authenticator), name):
+        authenticator = self._login.authenticator
+        if not hasattr(type(authenticator), name):
             raise _NotOfThisScheme(
                 f"{name} belongs to the scheme oidc; this session uses {self.profile.scheme}",
                 hint='Session(url, oidc=True), or   scheme = "oidc"   in the profile',
             )
-        return getattr(self._authenticator, name)
+        return getattr(authenticator, name)
 
     def close(self) -> None:
         """Close all connections; the session may be used again."""
@@ -465,7 +464,7 @@ class Session(requests.Session):
     ) -> Self:
         """Return a session with the same login, its own connections, and copies of the settings."""
         self._ensure_open()
-        other = self._from_checked(self.profile, self._run, self._shared_login())
+        other = self._from_checked(self.profile, self._run, self._login)
         other._pickled = self._pickled  # noqa: SLF001 - it is of our own class
         if memo is not None:
             memo[id(self)] = other  # a hook may refer to this session

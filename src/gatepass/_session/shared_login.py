@@ -5,6 +5,7 @@ from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Final
 
+from gatepass._session.login_state import LoginState, state_of
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.vault_config import vault_of
 from gatepass._system import plugins
@@ -12,12 +13,12 @@ from gatepass._system.context import RunContext
 from gatepass._system.fork import PerProcess
 from gatepass._value import Value
 from gatepass.auth import AuthContext
+from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
     import requests
 
     from gatepass._config.profile import Profile
-    from gatepass._session.login_state import LoginState
     from gatepass.auth import Authenticator
 
 _MOST_LOGINS: Final = 64  # that are kept
@@ -34,7 +35,7 @@ class SharedLogin(Value):
 
     secrets: ResolvedSecrets
     authenticator: "Authenticator"
-    state: "LoginState"
+    state: LoginState
 
 
 def make_authenticator(
@@ -82,6 +83,46 @@ def make_authenticator(
         make,
         holds_secret=secrets.holds_secret,
     )
+
+
+def make_login(
+    profile: "Profile",
+    run: RunContext,
+    secrets: ResolvedSecrets,
+    http: "Callable[[], requests.Session]",
+) -> SharedLogin:
+    """Make the login of a session. One with a password shares what servers say in this process.
+
+    Args and errors: as for :func:`make_authenticator`.
+    """
+    authenticator = make_authenticator(profile, run, secrets, http)
+    if secrets.password is None:
+        return SharedLogin(secrets, authenticator, LoginState())
+    user, password = secrets.password
+    state = state_of(run.shared, profile.origin, profile.scheme, user, password)
+    return SharedLogin(secrets, authenticator, state)
+
+
+def renew_login(
+    profile: "Profile",
+    run: RunContext,
+    old: SharedLogin,
+    http: "Callable[[], requests.Session]",
+) -> SharedLogin | None:
+    """Resolve a password once more, asking nobody; None where it is still the same.
+
+    Args:
+        profile: the profile.
+        run: the surroundings.
+        old: the login that the server refuses.
+        http: as for :func:`make_authenticator`.
+    """
+    run = run.without_person()
+    try:
+        new = make_login(profile, run, ResolvedSecrets(profile, run), http)
+    except GatepassError:
+        return None
+    return None if new.state is old.state else new
 
 
 OPENING_LOCKS: Final = PerProcess(RLock)  # held while a session out of a pickle is opened

@@ -139,7 +139,7 @@ def _offline(session: Session, run: RunContext, now: float, until: float) -> Ite
             scheme,
             profile.origin,
             vault_of(profile.machine, run),
-            lambda: session._secrets(refresh_token=scheme.refresh_token),  # noqa: SLF001
+            lambda: session._login.secrets(refresh_token=scheme.refresh_token),  # noqa: SLF001
             now=now,
             until=until,
             hint=_log_in(profile),
@@ -157,7 +157,7 @@ def _offline(session: Session, run: RunContext, now: float, until: float) -> Ite
 
 def _judge_given_token(session: Session, scheme: Oidc) -> Finding:
     """Say whether the next run can begin with the same token of ``auth.refresh_token``."""
-    given = session._secrets(refresh_token=scheme.refresh_token)  # noqa: SLF001 - of the same package
+    given = session._login.secrets(refresh_token=scheme.refresh_token)  # noqa: SLF001 - of the same package
     if constant_time_compare(given.get("refresh_token"), session.refresh_token):
         message = "no login is stored; each run begins with the token of auth.refresh_token"
         return Finding("info", "login", message)

@@ -9,14 +9,15 @@ go out with each message; a body that can be read only once is never sent in a h
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._net.challenge import challenges_of
-from gatepass.errors import GatepassError
+from gatepass.errors import CannotLogOn
 
 if TYPE_CHECKING:
+    from http.cookiejar import CookieJar
+
     from requests import PreparedRequest, RequestException, Response
 
 REFUSED: Final = 401
@@ -91,66 +92,112 @@ def closes_connection(response: "Response") -> bool:
     return "close" in words or (old and "keep-alive" not in words)
 
 
-_SAME_CONNECTION: ContextVar[bool] = ContextVar("gatepass_same_connection", default=False)
+class ConnectionLost(ConnectionResetError):
+    """The server closed the connection in the middle of a login.
 
-
-class _ConnectionGone(Exception):
-    """The next message would need a new connection. No OSError, which urllib3 would retry."""
-
-
-def refuse_new_connection() -> None:
-    """Raise while this thread sends a later message of a handshake.
-
-    A transport calls it before it connects: urllib3 reopens a closed connection by itself, and the
-    message would go out over the new one.
+    Attributes:
+        repeats: which requests may be sent again, in a new login; none where a message was sent
+            that proves the password, since the server may have counted it.
     """
-    if _SAME_CONNECTION.get():
-        raise _ConnectionGone
+
+    def __init__(self, repeats: str = "always") -> None:
+        super().__init__("closed in the middle of the login")
+        self.repeats = repeats
 
 
-class OneConnection:
-    """Sends all messages of a handshake over the same connection, or raises.
+class Gate:
+    """Says whether the connections of a transport may connect anew."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+
+    def check(self) -> None:
+        """Raise where a later message of a handshake is to be sent.
+
+        urllib3 reopens a closed connection by itself, and the message would go out over it.
+        """
+        if not self.is_open:
+            raise _GateClosed
+
+
+class _GateClosed(Exception):
+    """The next message would need a new connection. No OSError, which urllib3 would translate."""
+
+
+class Handshake:
+    """Sends the messages of one login over one connection; stands in ``response.connection``.
 
     Where the server has closed the connection, the next message would go out over a new one. The
     server would count that as a failed login, although the password is right.
+
+    Each message goes with the cookies of the answers before it. They also go into the session's jar
+    at once, so that they stay where the login fails (RFC 6265, section 3: those of any answer
+    count). A Cookie header that the caller wrote is kept as it is.
+
+    Args:
+        adapter: what sends.
+        first: the request that the server answered by a challenge.
+        jar: the session's cookies.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, adapter: Any, first: "PreparedRequest", jar: "CookieJar") -> None:
+        from requests.cookies import RequestsCookieJar, merge_cookies
+
+        self.adapter = adapter
+        self._jar = jar
+        self._cookies: Any = merge_cookies(RequestsCookieJar(), _cookies_of(first))  # type: ignore[no-untyped-call]
+        policy = getattr(jar, "_policy", None)  # of the caller, who may take no cookies
+        if policy is not None:
+            self._cookies.set_policy(policy)
+        self._is_callers = first.headers.get("Cookie") != _cookie_header(self._cookies, first)
+        self._has_learnt = False
         self._begun = False
         self._connection: Any = None
         self._socket: Any = None
 
-    def send(self, send: "Callable[[], Response]") -> "Response":
-        """Send the next message.
-
-        Args:
-            send: sends it and returns the response.
+    def send(self, request: "PreparedRequest", **kwargs: Any) -> "Response":
+        """Send the next message, and learn from its answer.
 
         Raises:
             requests.ConnectionError: the connection of the previous message is lost.
         """
+        self.add_cookies(request)
         if self._is_lost():
             raise _connection_lost()
-        response = self._sent(send)
+        response = self._send(request, kwargs) if self._begun else self._send_first(request, kwargs)
         connection = getattr(response.raw, "connection", None)
         taken = getattr(connection, "sock", None)
-        elsewhere = self._socket is not None and taken is not None and taken is not self._socket
-        if elsewhere:  # the caller's own adapter opened another connection
-            response.close()
-            raise _connection_lost()
+        if self._socket is not None and taken is not None and taken is not self._socket:
+            response.close()  # the caller's own adapter opened another connection
+            raise _connection_lost(repeats="")
         self._begun, self._connection, self._socket = True, connection, taken
+        self.learn(response)
+        carrier: Any = self
+        response.connection = carrier
         return response
 
-    def _sent(self, send: "Callable[[], Response]") -> "Response":
-        if not self._begun:  # the first message may take any connection
-            return send()
-        before = _SAME_CONNECTION.set(True)
+    def _send_first(self, request: "PreparedRequest", kwargs: dict[str, Any]) -> "Response":
+        """Send the first message, which may take any connection."""
+        response: Response = self.adapter.send(request, **kwargs)
+        return response
+
+    def _send(self, request: "PreparedRequest", kwargs: dict[str, Any]) -> "Response":
+        """Send a later message, over the same connection."""
+        import requests
+
+        gate = getattr(self.adapter, "gate", None) or Gate()
+        gate.is_open = False
         try:
-            return send()
-        except _ConnectionGone:
-            raise _connection_lost() from None
+            return self._send_first(request, kwargs)
+        except _GateClosed:
+            lost = _connection_lost()
+        except requests.RequestException as error:
+            if not getattr(error, "repeats", ""):
+                raise
+            lost = _connection_lost(repeats="")
         finally:
-            _SAME_CONNECTION.reset(before)
+            gate.is_open = True
+        raise lost
 
     def _is_lost(self) -> bool:
         from urllib3.util.connection import is_connection_dropped
@@ -160,11 +207,48 @@ class OneConnection:
         lost = self._connection.sock is not self._socket
         return lost or is_connection_dropped(self._connection)
 
+    def close(self) -> None:
+        """Close the adapter below."""
+        self.adapter.close()
 
-def _connection_lost() -> "RequestException":
+    def learn(self, response: "Response") -> None:
+        """Take the cookies of an answer."""
+        if "Set-Cookie" in response.headers:
+            from requests.cookies import extract_cookies_to_jar
+
+            self._has_learnt = True
+            for jar in (self._jar, self._cookies):
+                extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
+
+    def add_cookies(self, request: "PreparedRequest") -> None:
+        """Set the Cookie header of a request, where an answer has set or removed a cookie."""
+        if not self._has_learnt or self._is_callers:
+            return
+        request.__dict__["_cookies"] = self._cookies.copy()
+        header = _cookie_header(self._cookies, request)
+        request.headers.pop("Cookie", None)
+        if header is not None:
+            request.headers["Cookie"] = header
+
+
+def _cookies_of(request: "PreparedRequest") -> "CookieJar | dict[str, str]":
+    return request.__dict__.get("_cookies") or {}
+
+
+def _cookie_header(cookies: "CookieJar", request: "PreparedRequest") -> str | None:
+    """Return the Cookie header that a jar gives a request."""
+    from requests.cookies import get_cookie_header
+
+    bare = request.copy()
+    bare.headers.pop("Cookie", None)
+    header: str | None = get_cookie_header(cookies, bare)  # type: ignore[no-untyped-call]
+    return header
+
+
+def _connection_lost(repeats: str = "always") -> "RequestException":
     from requests import ConnectionError as NoConnection
 
-    return NoConnection(ConnectionResetError("closed in the middle of the login"))
+    return NoConnection(ConnectionLost(repeats))
 
 
 def limit_content(response: "Response") -> None:
@@ -203,12 +287,12 @@ def drain_for_next_message(response: "Response") -> None:
     """Read a response to its end, so that the next message of the handshake can follow.
 
     Raises:
-        GatepassError: it is too long. It is closed, and the password has not been sent.
+        CannotLogOn: it is too long. It is closed, and the password has not been sent.
         requests.RequestException: it ends too early, or cannot be read.
     """
     if not drain(response):
         response.close()
-        raise GatepassError(
+        raise CannotLogOn(
             "the server's answer in the middle of a login is longer than 1 MiB; the login was "
             "broken off",
             hint="ask its administrator, or use another scheme that it offers",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
-from gatepass.errors import GatepassError
+from gatepass.errors import CannotLogOn, GatepassError
 
 _T = TypeVar("_T")
 TranslateError = Callable[[Exception, str], GatepassError]
@@ -65,7 +65,7 @@ class TranslatedContext:
         except self._kind as error:
             failure = self._translate(error, self._host)
         except Exception as error:  # noqa: BLE001 - a hostile server's messages can raise any error
-            failure = GatepassError(
+            failure = CannotLogOn(
                 f"the Negotiate messages of {self._host} cannot be understood "
                 f"({type(error).__name__})"
             )

@@ -13,7 +13,6 @@ from gatepass._value import Value
 from gatepass.auth import AuthContext, SchemeBase, _kerberos, _sspi
 from gatepass.auth._handshake import (
     REFUSED,
-    OneConnection,
     authorization_value,
     can_answer,
     certificate_binding,
@@ -23,7 +22,7 @@ from gatepass.auth._handshake import (
     token_of,
 )
 from gatepass.auth._negotiate import Context, MakeContext
-from gatepass.errors import GatepassError
+from gatepass.errors import CannotLogOn, GatepassError
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -109,10 +108,9 @@ class _NegotiateAuth:
     ) -> "Response":
         context = self._make_context(_host(response.request), binding)
         first = message = context.step() or b""
-        connection = OneConnection()
         for _ in range(_MOST_MESSAGES):
             header = authorization_value("Negotiate", message)
-            response = connection.send(partial(resend, response, header, kwargs))
+            response = resend(response, header, kwargs)
             try:
                 if response.status_code != REFUSED:
                     _verify(context, response)
@@ -134,13 +132,13 @@ def _verify(context: Context, response: "Response") -> None:
     """Check the server's last token, by which it proves its identity (mutual authentication).
 
     Raises:
-        GatepassError: the server answers with success, and without that proof.
+        CannotLogOn: the server answers with success, and without that proof.
     """
     token = token_of(response, "negotiate")
     if token is not None and not context.complete:
         context.step(token)
     if not context.complete and response.ok:
-        raise GatepassError(
+        raise CannotLogOn(
             f"{_host(response.request)} answers, but does not prove that it is the right server "
             "(Kerberos mutual authentication)",
             hint="a balancer or proxy in between may remove the WWW-Authenticate header",

@@ -6,7 +6,6 @@ from gatepass._value import Value
 from gatepass.auth import AuthContext, SchemeBase
 from gatepass.auth._handshake import (
     REFUSED,
-    OneConnection,
     can_answer,
     closes_connection,
     drain_for_next_message,
@@ -15,7 +14,7 @@ from gatepass.auth._handshake import (
     offered_schemes,
 )
 from gatepass.auth._password import check_domain, name_and_password
-from gatepass.errors import GatepassError
+from gatepass.errors import CannotLogOn, GatepassError
 from gatepass.secrets import Secret, SecretField, TextField
 
 if TYPE_CHECKING:
@@ -55,12 +54,6 @@ class Ntlm(SchemeBase, Value):
         """
         name, password = name_and_password(context, self.user_name, self.password, self.domain)
         return NtlmAuth(name, password, channel_binding=self.channel_binding)
-
-
-class _NtlmNotAccepted(GatepassError):
-    """The server cannot take NTLM; it has not seen the password."""
-
-    exit_code = 4
 
 
 class NtlmAuth:
@@ -105,13 +98,13 @@ class NtlmAuth:
             raise
         except PermissionError:  # requests-ntlm raises it where the server sent no NTLM message
             connection.close()
-            raise _NtlmNotAccepted(
+            raise CannotLogOn(
                 "the server does not answer NTLM with NTLM, whatever it offers",
                 hint="use autologon where it takes Kerberos alone, or ask its administrator",
             ) from None
         except Exception as error:  # noqa: BLE001 - a hostile server's messages can raise any error
             connection.close()
-            raise GatepassError(
+            raise CannotLogOn(
                 f"the server's NTLM messages cannot be understood ({type(error).__name__})",
                 hint="ask its administrator, or use another scheme that it offers",
             ) from None
@@ -131,7 +124,6 @@ class _NtlmConnection:
     def __init__(self, response: "Response") -> None:
         self.adapter: Any = response.connection
         self._last: Response | None = None
-        self._connection = OneConnection()
         self._cookie = response.request.headers.get("Cookie")
 
     def send(self, request: "PreparedRequest", **kwargs: Any) -> "Response":
@@ -145,12 +137,12 @@ class _NtlmConnection:
         if self._cookie is not None:
             request.headers["Cookie"] = self._cookie
         is_first = self._last is None
-        response = self._connection.send(lambda: self.adapter.send(request, **kwargs))
+        response: Response = self.adapter.send(request, **kwargs)
         # A 401 after the second message is the server's decision; closing it changes nothing.
         if is_first and response.status_code == REFUSED and closes_connection(response):
             response.close()
             # The second message would take another connection and count as a failed login.
-            raise _NtlmNotAccepted(
+            raise CannotLogOn(
                 "the server closes each connection after one answer, and NTLM logs on connections",
                 hint="ask its administrator for keep-alive, or use a scheme such as basic",
             )

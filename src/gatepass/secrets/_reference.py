@@ -68,12 +68,16 @@ class Secret:
     """A secret value that does not print, compare loosely or travel in a pickle.
 
     Only :meth:`reveal` gives the text; call it where it is sent, as late as possible.
+
+    Attributes:
+        is_typed: whether a person has typed it for this session.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_text", "is_typed")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, is_typed: bool = False) -> None:
         self._text = text
+        self.is_typed = is_typed
 
     def reveal(self) -> str:
         """Return the secret itself."""
@@ -198,13 +202,13 @@ class SecretRef(Value):
         for source, text in self.alternatives:
             written = _to_text(source, text)
             try:
-                secret = Secret(_call_source(source, text, here))
+                answer = _call_source(source, text, here)
             except SecretUnavailable as error:
                 log.debug("secret %s: no answer from %s", context.field, written)
                 refusals.append((written, error))
             else:
                 log.debug("secret %s: taken from %s", context.field, written)
-                return secret
+                return Secret(answer, is_typed=source == "prompt")
         raise _no_answer(refusals)
 
 

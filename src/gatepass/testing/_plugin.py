@@ -4,6 +4,7 @@ pytest loads it in each of its runs, by the entry point ``gatepass``. So it impo
 pytest has not imported itself; the fixtures import what they need when they are used.
 """
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,6 +87,13 @@ def _arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
     given = getattr(request, "param", {})
     parameter = {"mode": given} if isinstance(given, str) else given
     return {**(mark.kwargs if mark else {}), **parameter}
+
+
+def pytest_runtest_setup() -> None:
+    """Let no test know which passwords a server has refused in another one."""
+    context = sys.modules.get("gatepass._system.context")
+    if context is not None:
+        context.SHARED.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -257,7 +257,7 @@ class SchemeContract:
     def test_no_repr_and_no_log_shows_the_secret(self, caplog: pytest.LogCaptureFixture) -> None:
         self._need_secrets()
         with self._session(_NOWHERE) as session:
-            authenticator = session._authenticator  # noqa: SLF001 - what the scheme made
+            authenticator = session._login.authenticator  # noqa: SLF001 - what the scheme made
             for thing in (session.profile.auth, authenticator, self._with_values(), session):
                 for text in (repr(thing), str(thing), f"{thing}"):
                     if shows(text, self.secrets.values()):

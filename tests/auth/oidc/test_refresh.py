@@ -126,7 +126,7 @@ profile = unnamed_profile(url, {"scheme": "oidc", "use_stored_token": True})
 machine = MachineSettings(vault=folder, vault_key=ref(f"file:{folder}.key"))
 profile = dataclasses.replace(profile, machine=machine)
 session = Session._from_checked(profile, RunContext.of(interactive=False))
-login = session._authenticator
+login = session._login.authenticator
 token = login.access_token()
 try:
     print("ready", flush=True)

@@ -54,7 +54,7 @@ def fetch(data: bytes, times: int, folder: str, number: int, total: int) -> Any:
 
 def renew(data: bytes, times: int, folder: str, number: int, total: int) -> Any:
     """Ask for one access token after the other, each time because the last was refused."""
-    login: Any = _session(data)._authenticator
+    login: Any = _session(data)._login.authenticator
     _meet(folder, number, total)
     token, troubles = None, set()
     for _ in range(times):
@@ -74,7 +74,7 @@ def renew(data: bytes, times: int, folder: str, number: int, total: int) -> Any:
 
 def look(data: bytes, times: int, folder: str, number: int, total: int) -> Any:
     """Look into the vault, and say what came of it."""
-    login: Any = _fresh(data)._authenticator
+    login: Any = _fresh(data)._login.authenticator
     _meet(folder, number, total)
     for _ in range(times - 1):
         login.access_token()
