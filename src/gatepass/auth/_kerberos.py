@@ -4,25 +4,35 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from gatepass._system.findings import Finding
-from gatepass._system.text import local_time
+from gatepass._system.text import local_time, printable, quoted
 from gatepass._value import Value
-from gatepass.auth._negotiate import NAME_HINT, Context, MakeContext, TranslatedContext
-from gatepass.errors import GatepassError, LoginRequired
+from gatepass.auth._negotiate import (
+    NAME_HINT,
+    Context,
+    KdcUnreachable,
+    MakeContext,
+    TranslatedContext,
+)
+from gatepass.errors import CannotLogOn, GatepassError, LoginRequired
 
 # MIT: "Server HTTP/host@REALM not found in Kerberos database"; Heimdal: "Server (...) unknown".
 _NO_SUCH_SERVER: Final = re.compile(r"\bserver\b.*\b(?:not found|unknown)\b")
 _KERBEROS_FAILS: Final = "Kerberos cannot make a ticket for"
 
 
-def context_maker(principal: str | None, *, delegate: bool) -> MakeContext:
+def context_maker(
+    principal: str | None, *, delegate: bool, service: str | None = None
+) -> MakeContext:
     """Return what starts logins by Kerberos.
 
     Args:
         principal: whose ticket or keytab entry; None is the first.
         delegate: lets the server act in the user's name.
+        service: the server's service principal; None is that of the host.
 
     Raises:
         GatepassError: GSSAPI is not installed.
@@ -36,10 +46,11 @@ def context_maker(principal: str | None, *, delegate: bool) -> MakeContext:
         flags.append(gssapi.RequirementFlag.delegate_to_peer)
 
     def make_context(host: str, binding: bytes | None) -> Context:
+        target = service or f"HTTP/{host}"
         bindings = gssapi.raw.ChannelBindings(application_data=binding) if binding else None
         try:
             context: Context = gssapi.SecurityContext(
-                name=gssapi.Name(f"HTTP@{host}", gssapi.NameType.hostbased_service),
+                name=_name_of(gssapi, target),
                 creds=_credentials(gssapi, principal),
                 flags=flags,
                 mech=gssapi.OID.from_int_seq("1.3.6.1.5.5.2"),  # SPNEGO
@@ -47,12 +58,20 @@ def context_maker(principal: str | None, *, delegate: bool) -> MakeContext:
                 usage="initiate",
             )
         except gssapi.exceptions.GSSError as error:
-            failure = _translate_error(error, host)
+            failure = _translate_error(error, target)
         else:
-            return TranslatedContext(context, gssapi.exceptions.GSSError, host, _translate_error)
+            return _KerberosContext(context, gssapi.exceptions.GSSError, target, _translate_error)
         raise failure
 
     return make_context
+
+
+def _name_of(gssapi: Any, service: str) -> Any:
+    """Return the name of a service principal, ``HTTP/host`` or ``HTTP/host@REALM``."""
+    if "@" in service:
+        return gssapi.Name(service, gssapi.NameType.kerberos_principal)
+    # By the host, Kerberos finds the realm too.
+    return gssapi.Name(service.replace("/", "@", 1), gssapi.NameType.hostbased_service)
 
 
 def _credentials(gssapi: Any, principal: str | None) -> Any:
@@ -86,28 +105,150 @@ def _import_gssapi() -> Any:
     return gssapi
 
 
-def _translate_error(error: Exception, host: str) -> GatepassError:
+class _Cause(NamedTuple):
+    """What a message of Kerberos means."""
+
+    signs: str  # a pattern of MIT's words and of Heimdal's, in lower case
+    message: str
+    hint: str
+    kind: type[GatepassError] = LoginRequired
+
+
+_ANEW: Final = "make the keytab anew: it ends with each change of the account's password"
+_ADMINISTRATOR: Final = (
+    "ask the administrator of the domain; another account's keytab works at once"
+)
+# By the minor message: the major one is "no credentials" for all that fails with a keytab.
+_CAUSES: Final = (
+    _Cause(
+        r"decrypt integrity check failed|preauthentication failed|password incorrect",
+        "the KDC does not take the key of the keytab: it is outdated",
+        _ANEW,
+    ),
+    _Cause(
+        r"\bclient\b.*\b(?:not found|unknown)\b",
+        "there is no such account any more",
+        "check the principal, and make a keytab of an account that exists",
+    ),
+    _Cause(
+        r"client's entry .* expired|client .*has expired|client expired",
+        "the account has expired",
+        _ADMINISTRATOR,
+    ),
+    _Cause(
+        r"(?:password|key) has expired|password .*must be changed",
+        "the password of the account has expired",
+        f"set a new one, then {_ANEW}",
+    ),
+    _Cause(
+        r"credentials have been revoked|locked out|account .*disabled",
+        "the account is disabled or locked",
+        _ADMINISTRATOR,
+    ),
+    _Cause(
+        r"cannot contact any kdc|unable to reach any kdc|cannot find kdc|cannot resolve .*\bkdc",
+        "no domain controller (KDC) answers",
+        "check the network to it (VPN, port 88), and its name in krb5.conf or in DNS",
+        KdcUnreachable,
+    ),
+    _Cause(
+        r"clock skew|clocks? .*(?:skew|differ)",
+        "this computer's clock differs from the domain's by more than Kerberos allows",
+        "let the system set it: timedatectl set-ntp true",
+    ),
+    _Cause(
+        r"encryption type|etype",
+        "the domain does not take the kind of encryption of this key",
+        "make the keytab with a kind that it takes, such as aes256-cts-hmac-sha1-96",
+    ),
+)
+
+
+def _translate_error(error: Exception, service: str) -> GatepassError:
     """Turn an error of GSSAPI into one with a next step. It holds names, no secret."""
-    text = " ".join(str(error).split())
-    lower = text.lower()
-    if "expired" in lower:
+    major, minor = _statuses(error)
+    text = minor or major
+    for cause in _CAUSES:
+        if re.search(cause.signs, minor.lower()):
+            return cause.kind(f"{cause.message} ({text})", hint=cause.hint)
+    if _NO_SUCH_SERVER.search(minor.lower()):
+        hint = f"{NAME_HINT}; where it takes NTLM alone, use ntlm or credentials"
+        return GatepassError(f"{_KERBEROS_FAILS} {service}: {text}", hint=hint)
+    if type(error).__name__ == "ExpiredCredentialsError" or "expired" in major.lower():
         return LoginRequired(f"the Kerberos ticket has expired ({text})", hint="run: kinit")
     none = ("no credentials", "no kerberos credentials", "cache file", "credentials cache")
-    if any(sign in lower for sign in none) or type(error).__name__ == "MissingCredentialsError":
+    if type(error).__name__ == "MissingCredentialsError" or any(
+        sign in f"{major} {minor}".lower() for sign in none
+    ):
+        return _no_ticket(text)
+    return GatepassError(
+        f"{_KERBEROS_FAILS} {service}: {text}",
+        hint="check the clock, the network to the domain controller, and krb5.conf",
+    )
+
+
+def _statuses(error: Any) -> tuple[str, str]:
+    """Return the major and the minor message of an error of GSSAPI, in one printable line each."""
+    try:
+        major = error.get_all_statuses(error.maj_code, True)
+        minor = error.get_all_statuses(error.min_code, False)
+    except Exception:  # noqa: BLE001 - whatever another Kerberos raises here; its text remains
+        major, minor = [str(error)], []
+    texts = ["; ".join(each for each in found if each != "Success") for found in (major, minor)]
+    one, other = (printable(" ".join(text.replace("\0", " ").split())) for text in texts)
+    return one, other
+
+
+def _no_ticket(text: str) -> LoginRequired:
+    """Return the error for no ticket: what is wrong with the keytab, where one is named."""
+    keytab = os.environ.get("KRB5_CLIENT_KTNAME")
+    if keytab is None:
         return LoginRequired(
             f"there is no Kerberos ticket here ({text})",
             hint="run: kinit USER@REALM\nor, for a run without a person, name a keytab: "
             "KRB5_CLIENT_KTNAME=FILE:/path/to/robot.keytab",
         )
-    if _NO_SUCH_SERVER.search(lower):
-        return GatepassError(
-            f"{_KERBEROS_FAILS} HTTP/{host}: {text}",
-            hint=NAME_HINT,
-        )
-    return GatepassError(
-        f"{_KERBEROS_FAILS} HTTP/{host}: {text}",
-        hint="check the clock, the network to the domain controller, and krb5.conf",
+    file = Path(keytab.removeprefix("FILE:"))
+    why = (
+        "is not there"
+        if not file.exists()
+        else "holds no key that fits"
+        if os.access(file, os.R_OK)
+        else "cannot be read by this user"
     )
+    return LoginRequired(
+        f"there is no Kerberos ticket here, and the keytab {printable(keytab)} {why} ({text})",
+        hint="correct KRB5_CLIENT_KTNAME, which names it; look into it with: klist -k "
+        + quoted(keytab),
+    )
+
+
+class _KerberosContext(TranslatedContext):
+    """A login that has nothing but Kerberos to offer."""
+
+    def step(self, token: bytes | None = None) -> bytes | None:
+        """Take the server's message and return the next one; see :class:`TranslatedContext`."""
+        if token is not None and _is_ntlm(token):
+            raise CannotLogOn(
+                "this server takes NTLM alone, whatever Negotiate offers, and autologon has "
+                "Kerberos alone here",
+                hint='use   scheme = "ntlm"   or   "credentials"   with a user name and a password',
+            )
+        return super().step(token)
+
+
+# 1.3.6.1.4.1.311.2.2.10; Kerberos, and as Windows writes it.
+_NTLM_OID: Final = bytes.fromhex("060a2b06010401823702020a")
+_KERBEROS_OIDS: Final = (
+    bytes.fromhex("06092a864886f712010202"),
+    bytes.fromhex("06092a864882f712010202"),
+)
+
+
+def _is_ntlm(token: bytes) -> bool:
+    """Whether a server's message is one of NTLM, or chooses NTLM (RFC 4178, section 4.2.2)."""
+    chooses = _NTLM_OID in token and not any(oid in token for oid in _KERBEROS_OIDS)
+    return b"NTLMSSP\0" in token or chooses
 
 
 _ENDS_HINT: Final = (
@@ -188,13 +329,11 @@ def _make_ticket(gssapi: Any, keytab: str, principal: str | None) -> None:
         )
         _ = found.lifetime  # asks the KDC
     except gssapi.exceptions.GSSError as error:
-        text = " ".join(str(error).split())
+        cause = _translate_error(error, "")
+        failure = type(cause)(f"{keytab} does not log on: {cause.message}", hint=cause.hint)
     else:
         return
-    raise LoginRequired(
-        f"the keytab {keytab} does not log on: {text}",
-        hint="make it anew: a keytab ends with each change of the account's password",
-    )
+    raise failure
 
 
 def _keytab_of(environ: Mapping[str, str]) -> str | None:

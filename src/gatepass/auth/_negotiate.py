@@ -7,12 +7,19 @@ from gatepass.errors import CannotLogOn, GatepassError
 
 _T = TypeVar("_T")
 TranslateError = Callable[[Exception, str], GatepassError]
-"""An error of the library and the host → our error, with a next step."""
+"""An error of the library and the service → our error, with a next step."""
 
 NAME_HINT: Final = (
-    "use the name under which the server is known to Kerberos in the url, or ask the "
-    "administrator for a service principal of that name"
+    "use the name under which the server is known to Kerberos in the url, or write it as   "
+    'service = "HTTP/NAME"   into auth, or ask the administrator for a service principal of '
+    "that name"
 )
+
+
+class KdcUnreachable(GatepassError):
+    """No domain controller answers."""
+
+    exit_code = 5
 
 
 class Context(Protocol):
@@ -37,11 +44,11 @@ class TranslatedContext:
     """A context that raises errors of gatepass in place of the library's."""
 
     def __init__(
-        self, context: Context, kind: type[Exception], host: str, translate: TranslateError
+        self, context: Context, kind: type[Exception], service: str, translate: TranslateError
     ) -> None:
         self._context = context
         self._kind = kind
-        self._host = host
+        self._service = service
         self._translate = translate
 
     @property
@@ -63,10 +70,10 @@ class TranslatedContext:
         try:
             return action()
         except self._kind as error:
-            failure = self._translate(error, self._host)
+            failure = self._translate(error, self._service)
         except Exception as error:  # noqa: BLE001 - a hostile server's messages can raise any error
             failure = CannotLogOn(
-                f"the Negotiate messages of {self._host} cannot be understood "
+                f"the Negotiate messages of {self._service} cannot be understood "
                 f"({type(error).__name__})"
             )
         raise failure

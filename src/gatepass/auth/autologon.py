@@ -4,6 +4,7 @@ SSPI on Windows: Kerberos, or NTLM where Windows falls back to it. GSSAPI elsewh
 a ticket of ``kinit`` or a keytab.
 """
 
+import re
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -22,7 +23,7 @@ from gatepass.auth._handshake import (
     token_of,
 )
 from gatepass.auth._negotiate import Context, MakeContext
-from gatepass.errors import CannotLogOn, GatepassError
+from gatepass.errors import CannotLogOn, GatepassError, KeyRefused
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -38,17 +39,25 @@ class Autologon(SchemeBase, Value):
     Attributes:
         principal: whose Kerberos ticket or keytab entry, such as ``robot@EXAMPLE.COM``; by
             default the first. Not on Windows.
+        service: the server's service principal, such as ``HTTP/mi.corp.example.com``, where it
+            is not that of the host in ``url``, as behind an alias or a balancer.
         delegate: lets the server act in the user's name at other servers.
         channel_binding: binds the login to the TLS connection, which servers may demand
             (Extended Protection); false where a balancer in between ends TLS.
     """
 
     principal: str | None = None
+    service: str | None = None
     delegate: bool = False
     channel_binding: bool = True
 
     answers: ClassVar[frozenset[str]] = frozenset({"negotiate"})
     connection_bound: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse a service that names no host."""
+        if self.service is not None and not re.fullmatch(r"[\w-]+/[\w.:-]+(@\S+)?", self.service):
+            raise KeyRefused("service", "should be such as HTTP/mi.corp.example.com")
 
     def authenticator(self, context: AuthContext) -> "Authenticator":  # noqa: ARG002 - no secret
         """Return an auth that answers the server's challenge.
@@ -57,7 +66,9 @@ class Autologon(SchemeBase, Value):
             GatepassError: what it needs is not installed, or not for this system.
         """
         library = _sspi if sys.platform == "win32" else _kerberos
-        make_context = library.context_maker(self.principal, delegate=self.delegate)
+        make_context = library.context_maker(
+            self.principal, delegate=self.delegate, service=self.service
+        )
         return _NegotiateAuth(make_context, channel_binding=self.channel_binding)
 
 

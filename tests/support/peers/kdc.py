@@ -17,6 +17,14 @@ from tests.support.peers.waiting import accepts, free_port, wait_for
 REALM = "CORP.TEST"
 USERS = {"alice": "pw-alice", "bob": "pw-bob"}
 SERVICE = "HTTP/localhost"
+# Accounts whose keytabs do not log on, and what has become of each since the keytab was made.
+UNUSABLE = {
+    "svc-old": "cpw -randkey svc-old",
+    "svc-gone": "delprinc -force svc-gone",
+    "svc-ended": "modprinc -expire 2020-01-01 svc-ended",
+    "svc-password": "modprinc -pwexpire 2020-01-01 svc-password",
+    "svc-locked": "modprinc -allow_tix svc-locked",
+}
 # Seconds. By default a ticket that has run out is still taken for five minutes.
 CLOCK_SKEW = 1
 
@@ -83,7 +91,11 @@ class RealmFiles:
     @property
     def outdated_keytab(self) -> Path:
         """A key of svc-old, whose password has changed since."""
-        return self.folder / "svc-old.keytab"
+        return self.keytab("svc-old")
+
+    def keytab(self, account: str) -> Path:
+        """The keytab of one of ``UNUSABLE``."""
+        return self.folder / f"{account}.keytab"
 
 
 @dataclass(frozen=True)
@@ -152,10 +164,10 @@ def _fill(files: RealmFiles, environ: dict[str, str]) -> None:
         f"ktadd -norandkey -k {files.client_keytab} alice",
         "addprinc -randkey svc-mi",
         f"ktadd -k {files.service_account_keytab} svc-mi",
-        "addprinc -randkey svc-old",
-        f"ktadd -k {files.outdated_keytab} svc-old",
-        "cpw -randkey svc-old",
     ]
+    for account, change in UNUSABLE.items():
+        keytab = f"ktadd -k {files.keytab(account)} {account}"
+        commands += [f"addprinc -randkey {account}", keytab, change]
     admin = need_program("kadmin.local", "krb5-admin-server")
     _run([admin, "-r", REALM], environ, "\n".join(commands) + "\n")
     # As root, Apache's children read it as another user; it is a secret of this test only.
