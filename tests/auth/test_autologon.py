@@ -38,7 +38,7 @@ def test_a_server_that_does_not_prove_itself_is_refused() -> None:
 
 def test_a_server_proves_itself_with_each_ticket(make: Make, windows_apache: Apache) -> None:
     """Also where the ticket was sent at once: somebody else may have taken the address."""
-    mi = make("autologon", "windows", plain=True)
+    mi = make("autologon", "windows", plain=True, allow_http=True)
     mi.get("cgi/whoami")
     with echo(_never_proves_itself) as server:
         # The next connection leads to another server, as a hijacked name would.
