@@ -71,8 +71,8 @@ def test_a_name_that_is_none_is_not_typed_into_a_shell(
         shell.expect_exact("READY> ")
         shell.sendline(f". {script}")
         shell.expect_exact("READY> ")
-        shell.send("gatepass token \t\t\r")
-        shell.expect_exact("Missing argument")
+        shell.send("gatepass logout \t\t\r")
+        shell.expect_exact("NAME is missing")
         shell.expect_exact("READY> ")
         shell.sendline("exit")
         shell.wait()
@@ -140,7 +140,7 @@ def test_names_are_names_whatever_a_file_says(names: set[str]) -> None:
 def test_each_name_that_is_none_is_a_complaint(home: Home) -> None:
     home.user(_file(*HOSTILE, "prod"))
 
-    done = home.run("validate")
+    done = home.run("validate", "--all")
 
     assert done.returncode == 2
     assert done.stdout.count("a profile's name is made of") == len(HOSTILE)
@@ -194,7 +194,7 @@ def test_a_literal_secret_below_a_wrong_name_names_no_command_with_it(home: Home
         'auth = { scheme = "basic", user_name = "u", password = "hunter2" }\n'
     )
 
-    shown = home.run("validate").stdout
+    shown = home.run("validate", "--all").stdout
 
     assert "gatepass secret set NAME password" in shown
     assert "hunter2" not in shown

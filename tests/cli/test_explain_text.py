@@ -391,7 +391,7 @@ def test_a_command_runs_where_a_session_would_run_it_and_only_there(home: Home) 
 
     own = _outcome(there)
     named = _outcome(there, "--config-file", str(file))
-    listed = there.run("secret", "list").stdout
+    listed = there.run("secret", "list", "--all").stdout
 
     assert own == ("command echo", True, [("command echo", "answers"), ("env:SET", "not needed")])
     assert named == ("env:SET", True, [("command echo", "no answer"), ("env:SET", "answers")])
@@ -427,7 +427,7 @@ def test_a_locked_keyring_is_told_and_left_alone(
     there.user(_with_password('["keyring:", "env:SET"]'))
 
     used, _, states = _outcome(there.having(SET="hunter2"))
-    listed = there.run("secret", "list").stdout
+    listed = there.run("secret", "list", "--all").stdout
     with there.sit("show", "prod", "--origin", "--resolve") as child:
         assert ended(child) == 0
         shown = screen(child)
@@ -448,7 +448,7 @@ def test_nothing_is_asked_to_unlock_a_locked_keyring(
 
     with running(argv, environ=there.environ, log=log, ready=lambda: "Acquired" in log.read_text()):
         there.run("show", "prod", "--origin", "--resolve")
-        there.run("secret", "list")
+        there.run("secret", "list", "--all")
         there.run("check", "prod")
         quiet = "member=Unlock" not in log.read_text()
         there.having(GATEPASS_NO_INPUT="0").run("check", "prod")

@@ -159,7 +159,9 @@ def test_foreign_text_cannot_steer_the_terminal(home: Home) -> None:
     home.user(ANONYMOUS.format("dev") + 'description = "a\u202e\u009b2Jb"\n')
     home.project('[profiles."\\u001b[2J"]\nurl = "https://x\\u001b[2J"\n')
 
-    everything = [home.run(*words) for words in (["profiles"], ["validate"], ["show"], ["trust"])]
+    everything = [
+        home.run(*words) for words in (["profiles"], ["validate", "--all"], ["show"], ["trust"])
+    ]
 
     for done in everything:
         assert "\x1b" not in done.stdout + done.stderr

@@ -64,7 +64,7 @@ def test_a_scheme_of_another_package_is_listed_shown_and_validated(acme_user: Ho
 
     listed = acme_user.run("profiles", "--json")
     shown = acme_user.run("show", "dev")
-    validated = acme_user.run("validate")
+    validated = acme_user.run("validate", "--all")
 
     assert json.loads(listed.stdout)[0]["scheme"] == "acme-hmac"
     auth = tomllib.loads(shown.stdout)["profiles"]["dev"]["auth"]
@@ -122,7 +122,7 @@ def test_a_mistake_in_the_keys_of_a_scheme_of_another_package_is_told_like_one_i
 ) -> None:
     file = acme_user.user(_acme("https://acme.example.com", line))
 
-    done = acme_user.run("validate")
+    done = acme_user.run("validate", "--all")
 
     assert done.returncode == 2
     assert f"{file}:" in _told(done)
@@ -135,7 +135,7 @@ def test_a_literal_in_a_secret_field_of_a_scheme_of_another_package_is_not_repea
 ) -> None:
     acme_user.user(_acme("https://acme.example.com").replace("acmevault:team/mi", KEY))
 
-    done = acme_user.run("validate")
+    done = acme_user.run("validate", "--all")
 
     assert done.returncode == 2
     assert "8:1: profiles.dev.auth.key: a secret field takes a reference" in _told(done)
@@ -146,7 +146,7 @@ def test_a_literal_in_a_secret_field_of_a_scheme_of_another_package_is_not_repea
 def test_a_misspelt_plug_in_scheme_is_guessed(acme_user: Home) -> None:
     acme_user.user(_acme("https://acme.example.com").replace("acme-hmac", "acme-hmca"))
 
-    assert 'unknown scheme; did you mean "acme-hmac"?' in _told(acme_user.run("validate"))
+    assert 'unknown scheme; did you mean "acme-hmac"?' in _told(acme_user.run("validate", "--all"))
 
 
 def test_a_scheme_of_another_package_and_source_log_on(acme_user: Home, server: Echo) -> None:
@@ -256,7 +256,7 @@ def test_a_package_that_claims_our_names_gets_no_password_and_is_not_even_import
             (("show", "prod"), 0),
             (("profiles",), 0),
             (("status", "oidc"), 3),
-            (("secret", "list"), 0),
+            (("secret", "list", "--all"), 0),
             (("validate", "prod"), 0),
         ):
             done = home.run(*arguments)
@@ -268,7 +268,7 @@ def test_a_package_that_claims_our_names_gets_no_password_and_is_not_even_import
 def test_validate_names_the_package_that_claims_our_names(victim: Home) -> None:
     victim.user(_profile("bearer"))
 
-    done = victim.run("validate")
+    done = victim.run("validate", "--all")
 
     assert done.returncode == 2
     for group, names in plugins.BUILT_IN.items():
@@ -300,7 +300,7 @@ def test_validate_tells_of_a_name_that_two_claim_though_nobody_uses_it(victim: H
 
     assert (
         "the name 'claimed' of gatepass.auth is claimed by more than one package: "
-        "hostile-gatepass, rival-gatepass" in _told(victim.run("validate"))
+        "hostile-gatepass, rival-gatepass" in _told(victim.run("validate", "--all"))
     )
 
 
@@ -346,7 +346,7 @@ def test_a_name_that_no_profile_should_write_is_never_used_and_cannot_steer_a_te
     home.path.append(str(tmp_path / "packages"))
     home.user(_profile("Basic"))
 
-    done = home.run("validate")
+    done = home.run("validate", "--all")
 
     assert done.returncode == 2
     assert "unknown scheme" in _told(done)
@@ -621,7 +621,7 @@ def test_a_damaged_package_of_others_takes_nobody_along(
         + '[profiles.bad]\nurl = "https://x.example.com"\nauth = { scheme = "odd" }\n'
     )
 
-    done = home.run("validate")
+    done = home.run("validate", "--all")
 
     assert home.run("check", "dev").returncode == 0
     assert home.run("schema", "--print").returncode == 0

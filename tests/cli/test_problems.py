@@ -15,10 +15,10 @@ def test_no_profile_is_a_problem_that_tells_where_it_looked_and_how_to_begin(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """``ok: 0 profiles`` would be taken for a passed check in a wrong folder."""
-    result = Result(context, capsys, "validate")
-    as_json = Result(context, capsys, "validate", "--json")
+    result = Result(context, capsys, "validate", "--all")
+    as_json = Result(context, capsys, "validate", "--all", "--json")
     write_user_file(context, DEV)
-    one = Result(context, capsys, "validate")
+    one = Result(context, capsys, "validate", "--all")
 
     assert (result.code, as_json.code) == (2, 2)
     assert result.out.startswith("no profile was found")
@@ -44,7 +44,7 @@ def test_validate_tells_every_complaint_of_every_kind(
         + "retires = 1\ntimeout = 0\n",
     )
 
-    result = Result(context, capsys, "validate", "--json")
+    result = Result(context, capsys, "validate", "--all", "--json")
 
     found = {(each["profile"], each["key"]) for each in result.json}
     assert result.code == 2
@@ -67,7 +67,7 @@ def test_the_complaints_are_text_with_file_line_and_caret(
 ) -> None:
     path = write_user_file(context, DEV + "retires = 1\n")
 
-    result = Result(context, capsys, "validate")
+    result = Result(context, capsys, "validate", "--all")
 
     first, excerpt, caret, last = result.out.splitlines()
     assert first.startswith(
@@ -85,7 +85,7 @@ def test_a_profile_that_a_project_hides_is_validated_too(
     assert run(["trust", "--yes"], context) == 0
     capsys.readouterr()
 
-    result = Result(context, capsys, "validate", "--json")
+    result = Result(context, capsys, "validate", "--all", "--json")
 
     assert [each["place"] for each in result.json] == [f"{path}:4:1"]
 
@@ -95,7 +95,7 @@ def test_a_protected_default_is_a_complaint(
 ) -> None:
     write_user_file(context, 'default_profile = "prod"\n' + PROD)
 
-    result = Result(context, capsys, "validate", "--json")
+    result = Result(context, capsys, "validate", "--all", "--json")
 
     assert [each["key"] for each in result.json] == ["default_profile"]
 
@@ -108,7 +108,7 @@ def test_two_packages_that_claim_a_name_are_a_complaint(home: Home, tmp_path: Pa
         (info / "entry_points.txt").write_text(f"[gatepass.auth]\nsaml = {package}:Saml\n")
     home.path.append(str(tmp_path / "packages"))
 
-    done = home.run("validate", "--json")
+    done = home.run("validate", "--all", "--json")
 
     assert done.returncode == 2
     assert "claimed by more than one package: one, two" in json.loads(done.stdout)[0]["message"]

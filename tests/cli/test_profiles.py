@@ -37,16 +37,16 @@ def test_without_any_file_json_is_an_empty_list(
 def test_each_profile_is_one_line_also_the_broken_ones(
     context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write_user_file(context, DEV + PROD + BROKEN)
+    write_user_file(context, DEV + PROD + BROKEN)
 
     result = Result(context, capsys, "profiles")
 
     header, broken, dev, prod = result.out.splitlines()
     assert result.code == 0
-    assert header.split()[:3] == ["NAME", "SCHEME", "URL"]
-    assert 'did you mean "basic"?' in broken
+    assert header.split()[:3] == ["NAME", "URL", "SCHEME"]
+    assert "broken" in broken
+    assert "broken is broken; see why: gatepass validate broken" in result.err
     assert "https://dev.example.com/mi/" in dev
-    assert str(path) in dev
     assert "protected" in prod
     assert "the real one" in prod
     assert all(line == line.rstrip() for line in result.out.splitlines())
@@ -128,7 +128,7 @@ def test_a_url_that_holds_a_password_is_not_listed(
     result = Result(context, capsys, "profiles")
 
     assert "hunter2" not in result.out + result.err
-    assert "holds a user name or password" in result.out
+    assert "dev is broken" in result.err
 
 
 # ---------------------------------------------------------------- show

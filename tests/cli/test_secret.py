@@ -118,7 +118,7 @@ def test_each_is_asked_up_to_the_first_that_answers_but_no_person_and_no_program
     )
 
     there = home.having(SET="hunter2")
-    done = there.run("secret", "list")
+    done = there.run("secret", "list", "--all")
 
     assert states_of(there, "prod") == {
         "password env:UNSET": "no answer",
@@ -136,7 +136,7 @@ def test_each_is_asked_up_to_the_first_that_answers_but_no_person_and_no_program
 def test_a_broken_profile_does_not_hide_the_others(home: Home) -> None:
     home.user(prod('"env:X"') + prod('"hunter2"').replace(".prod", ".bad"))
 
-    everything = home.run("secret", "list")
+    everything = home.run("secret", "list", "--all")
     named = home.run("secret", "list", "bad")
 
     assert everything.returncode == 0

@@ -42,12 +42,10 @@ def test_it_tells_who_where_and_how_long_and_asks_no_server(
     assert len(idp.requests) == asked
 
 
-def test_without_a_name_it_shows_the_profiles_with_oidc(
-    office: Office, idp: FaultyProvider
-) -> None:
+def test_with_all_it_shows_each_profile_with_oidc(office: Office, idp: FaultyProvider) -> None:
     log_in(office, profile(idp.issuer) + BEARER + profile(idp.issuer, 'account = "b"\n', "other"))
 
-    code, rows = _seen(office)
+    code, rows = _seen(office, "--all")
 
     assert code == 0
     assert {row["profile"]: row["stored"] for row in rows} == {"nightly": True, "other": False}
@@ -58,7 +56,9 @@ def test_a_named_profile_where_nobody_is_logged_in_ends_with_3(
 ) -> None:
     office.home.user(profile(idp.issuer))
 
-    everything, named = (office.empty_office.run("status", *name) for name in ([], ["nightly"]))
+    everything, named = (
+        office.empty_office.run("status", *name) for name in (["--all"], ["nightly"])
+    )
 
     assert (everything.returncode, named.returncode) == (0, 3)
     assert "nobody" in named.stdout
@@ -94,8 +94,8 @@ def test_nobody_lasts_for_no_time(office: Office, idp: FaultyProvider, name: lis
 def test_where_no_profile_has_a_login_nothing_lasts(home: Home) -> None:
     home.user(BEARER)
 
-    looked = home.run("status")
-    checked = home.run("status", "--min-valid", "8h")
+    looked = home.run("status", "--all")
+    checked = home.run("status", "--all", "--min-valid", "8h")
     named = home.run("status", "api")
 
     assert (looked.returncode, checked.returncode, named.returncode) == (0, 3, 0)
@@ -126,8 +126,8 @@ def test_a_record_that_cannot_be_read_is_told_beside_the_others(
     (record,) = office.vault.glob("*.token")
     record.write_bytes(record.read_bytes()[:-1])
 
-    done = office.empty_office.run("status")
-    code, rows = _seen(office)
+    done = office.empty_office.run("status", "--all")
+    code, rows = _seen(office, "--all")
 
     assert (done.returncode, code) == (3, 3)
     assert "unreadable" in done.stdout
@@ -148,7 +148,7 @@ def test_a_keyring_that_gives_no_key_is_asked_once_for_all_profiles(
     environ["PYTHON_KEYRING_BACKEND"] = "tests.support.keyring_backends.CountsAndFails"
     home = replace(office.empty_office, environ=environ, path=[str(Path(__file__).parents[2])])
 
-    done = home.run("status")
+    done = home.run("status", "--all")
 
     assert done.returncode == 3
     assert calls.read_text().splitlines() == ["gatepass/vault-key"]
@@ -199,7 +199,7 @@ def test_a_token_that_is_suspect_is_told_with_the_reason(office: Office) -> None
 def test_a_broken_neighbour_does_not_hide_the_others(office: Office, idp: FaultyProvider) -> None:
     office.home.user(profile(idp.issuer) + profile(idp.issuer, "pasword = 1\n", "bad"))
 
-    everything, named = (office.empty_office.run("status", *name) for name in ([], ["bad"]))
+    everything, named = (office.empty_office.run("status", *name) for name in (["--all"], ["bad"]))
 
     assert "nightly" in everything.stdout
     assert "gatepass validate bad" in everything.stderr
@@ -250,7 +250,7 @@ def test_the_token_of_another_scheme_is_not_printed(home: Home) -> None:
 def test_no_verb_but_token_prints_a_token(office: Office, idp: FaultyProvider) -> None:
     office.home.user(profile(idp.issuer))
     verbs = (["login", "nightly"], ["token", "nightly"], ["status"], ["status", "--json"],
-             ["show", "nightly"], ["profiles"], ["secret", "list"], ["validate"],
+             ["show", "nightly"], ["profiles"], ["secret", "list"], ["validate", "--all"],
              ["login", "nightly"], ["logout", "nightly"])  # fmt: skip
 
     ran = [office.home.run(*verb) for verb in verbs]

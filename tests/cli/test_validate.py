@@ -13,7 +13,7 @@ def test_validate_counts_what_is_right(
 ) -> None:
     write_user_file(context, DEV + PROD)
 
-    result = Result(context, capsys, "validate")
+    result = Result(context, capsys, "validate", "--all")
 
     assert result.code == 0
     assert result.out == "ok: 2 profiles\n"
@@ -26,7 +26,7 @@ def test_a_file_that_is_skipped_is_named_and_nothing_of_it_is_called_ok(
     at_home = replace(context, places=replace(context.locations, home=context.locations.working))
 
     barred = Result(at_home, capsys, "validate")
-    untrusted = Result(context, capsys, "validate")
+    untrusted = Result(context, capsys, "validate", "--all")
 
     for result, why in ((barred, "the home folder"), (untrusted, "not trusted")):
         assert result.code == 2
@@ -49,7 +49,7 @@ def test_a_malformed_file_is_a_complaint_like_any_other(
 ) -> None:
     path = write_user_file(context, "[profiles.dev\n")
 
-    result = Result(context, capsys, "validate", "--json")
+    result = Result(context, capsys, "validate", "--all", "--json")
 
     assert result.code == 2
     assert result.json[0]["place"].startswith(f"{path}:1:")
@@ -61,7 +61,7 @@ def test_a_file_that_nobody_trusts_is_only_warned_of(
     write_user_file(context, DEV)
     path = write_project_file(context, BROKEN)
 
-    result = Result(context, capsys, "validate")
+    result = Result(context, capsys, "validate", "--all")
 
     assert result.code == 0
     assert f"warning: {path} is not trusted" in result.err

@@ -61,7 +61,19 @@ def _only_open_profile(layers: Layers) -> str:
         return open_ones[0]
     raise ProfileNotFound(
         "no profile was named, and no default can be chosen",
-        hint=_listing(layers, "name one, or set GATEPASS_PROFILE or default_profile"),
+        hint=_listing(layers, _advice(layers, open_ones)),
+    )
+
+
+def _advice(layers: Layers, open_ones: list[str]) -> str:
+    """Say how to choose, with the line that makes the first one the default."""
+    if not open_ones or not PROFILE_NAME.fullmatch(open_ones[0]):
+        return "name one, or set GATEPASS_PROFILE"
+    file = printable(layers.where(open_ones[0]).layer.label)
+    return (
+        "name one, or set GATEPASS_PROFILE; or make one the default, by a line above the first "
+        f'table of {file}:\n    default_profile = "{open_ones[0]}"\n'
+        f"which writes:   gatepass init {open_ones[0]} --default"
     )
 
 

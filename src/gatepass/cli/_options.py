@@ -3,13 +3,20 @@
 import contextlib
 import re
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from gatepass.cli._context import Context
 
+if TYPE_CHECKING:
+    from gatepass._config.layer import Layers
+
+_PROFILE: Final = "gatepass.profile"
+_FIELD: Final = "gatepass.field"
+ONE_WORD_TOO_MANY: Final = "too many arguments; a secret is never given as one"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -31,9 +38,83 @@ def _names(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
     return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 
-def name_argument(*, required: bool) -> Callable[[Command], Command]:
-    """Add the argument NAME."""
-    return click.argument("name", required=required, shell_complete=_names)
+def _keep_name(ctx: click.Context, _param: click.Parameter, name: str | None) -> None:
+    ctx.meta[_PROFILE] = name
+
+
+def named(ctx: click.Context) -> str | None:
+    """Return the profile that ``-p`` names."""
+    name: str | None = ctx.meta.get(_PROFILE)
+    return name
+
+
+def _one_name(ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
+    by_option = named(ctx)
+    if name is not None and by_option is not None:
+        raise click.UsageError("NAME and --profile say the same: give one of them", ctx)
+    if ctx.params.get("everything") and (name or by_option):
+        raise click.UsageError("--all takes no NAME", ctx)
+    return by_option if name is None else name
+
+
+profile_option = click.option(
+    "-p",
+    "--profile",
+    metavar="NAME",
+    is_eager=True,
+    expose_value=False,
+    callback=_keep_name,
+    shell_complete=_names,
+    help="The profile; the same as NAME.",
+)
+
+
+def name_argument(command: Command) -> Command:
+    """Add the argument NAME and the option that says the same; left out, it is the selected one."""
+    name = click.argument("name", required=False, callback=_one_name, shell_complete=_names)
+    return name(profile_option(command))
+
+
+def _written_name(ctx: click.Context, _param: click.Parameter, name: str | None) -> str:
+    by_option = named(ctx)
+    if by_option is None:
+        if name is None:
+            raise click.UsageError(
+                "NAME is missing: what is stored or deleted is never that of a default", ctx
+            )
+        return name
+    if name is not None and not any(each.name == "field" for each in ctx.command.params):
+        raise click.UsageError("NAME and --profile say the same: give one of them", ctx)
+    ctx.meta[_FIELD] = name
+    return by_option
+
+
+def written_name(command: Command) -> Command:
+    """Add NAME where it must be written, because something is deleted or stored for it."""
+    name = click.argument("name", required=False, callback=_written_name, shell_complete=_names)
+    return name(profile_option(command))
+
+
+def field_after_name(ctx: click.Context, _param: click.Parameter, field: str) -> str:
+    """Return FIELD, which is the first argument where ``-p`` names the profile; a callback."""
+    shifted: str | None = ctx.meta.get(_FIELD)
+    if shifted is None:
+        return field
+    if ctx.get_parameter_source("field") is ParameterSource.COMMANDLINE:
+        raise click.UsageError(ONE_WORD_TOO_MANY, ctx)  # it may be the secret: not repeated
+    return shifted
+
+
+all_option = click.option(
+    "--all", "everything", is_flag=True, is_eager=True, help="All profiles, instead of one."
+)
+
+
+def names_of(layers: "Layers", name: str | None, *, everything: bool) -> tuple[str, ...]:
+    """Return the profiles that a command is about: all, or the one that is named or selected."""
+    from gatepass._config.selection import select_name
+
+    return layers.all_names if everything else (select_name(layers, name),)
 
 
 config_file_option = click.option(

@@ -22,7 +22,7 @@ import os
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Final, TextIO
@@ -146,11 +146,24 @@ def json(value: Any) -> None:
     _print(_json.dumps(value, indent=2, default=str), sys.stdout)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows below their headings."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    narrow: Callable[[Sequence[str]], Sequence[str]] | None = None,
+) -> None:
+    """Print rows below their headings.
+
+    Args:
+        header: the headings.
+        rows: the cells.
+        narrow: shortens a row, also the headings, for a terminal that is too narrow.
+    """
     clean = [[printable(cell) for cell in row] for row in rows]
     if _person_looks_at(sys.stdout):
         columns = _columns(sys.stdout)
+        if narrow and columns and _width(header, clean) > columns:
+            header, clean = narrow(header), [[*narrow(row)] for row in clean]
         if columns and _width(header, clean) > columns:
             _print_records(header, clean, columns)
         else:

@@ -1,7 +1,7 @@
 """Everything that is wrong with profiles, found without stopping at the first."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from gatepass._config import layer, merge, selection, suggest, validate
 from gatepass._config.files_seen import files_seen
@@ -61,15 +61,27 @@ def seen_by(name: str) -> str:
     return f"gatepass validate {name if layer.PROFILE_NAME.fullmatch(name) else ''}".rstrip()
 
 
-def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, list[Complaint]]:
+class Found(Value):
+    """What came of checking profiles.
+
+    Attributes:
+        checked: their names.
+        others: how many there are that were not checked.
+        complaints: every complaint once.
+    """
+
+    checked: tuple[str, ...]
+    others: int
+    complaints: tuple[Complaint, ...]
+
+
+def all_complaints(read: Callable[[], Layers], name: str | None, *, everything: bool) -> Found:
     """Check one profile, or all of them and what they share.
 
     Args:
         read: reads the layers.
-        name: the profile; None is all.
-
-    Returns:
-        How many profiles were checked, and every complaint once.
+        name: the profile; None is the selected one.
+        everything: all of them.
 
     Raises:
         ProfileNotFound: there is no profile of that name.
@@ -78,10 +90,10 @@ def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, l
     try:
         layers = read()
     except ProfileError as error:
-        return 0, [Complaint(problem) for problem in problems_in(error)]
+        return Found((), 0, tuple(Complaint(problem) for problem in problems_in(error)))
     found = [Complaint(problem) for problem in _of_the_machine(layers)]
-    if name is None:
-        names: Iterable[str] = layers.all_names
+    names = layers.all_names
+    if everything or not names:
         found += _of_packages()
         found += _of_defaults(layers)
         found += similar_names(layers)
@@ -89,13 +101,12 @@ def all_complaints(read: Callable[[], Layers], name: str | None) -> tuple[int, l
         if not found and not layers.all_names:
             found = [Complaint(_no_profile(layers))]
     else:
-        names = [selection.select_name(layers, name)]
-    count = 0
+        names = (selection.select_name(layers, name),)
     for each in names:
-        count += 1
         _, problems = complaints_of(layers, each, MachineSettings())
         found += [Complaint(problem, each) for problem in problems]
-    return count, list(dict.fromkeys(found))
+    others = len(layers.all_names) - len(names)
+    return Found(names, others, tuple(dict.fromkeys(found)))
 
 
 def _no_profile(layers: Layers) -> Problem:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         "gatepass check nightly --unattended --for 8h",
     ),
 )
-@name_argument(required=False)
+@name_argument
 @click.option(
     "--unattended",
     is_flag=True,

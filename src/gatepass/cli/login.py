@@ -14,7 +14,7 @@ from gatepass._system.text import local_time
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import OIDC, of_the_login, session_of
-from gatepass.cli._options import CONTEXT, config_file_option, example, name_argument
+from gatepass.cli._options import CONTEXT, config_file_option, example, name_argument, written_name
 from gatepass.errors import (
     GatepassError,
     LoginRequired,
@@ -39,14 +39,19 @@ _NOT_TOLD: Final = "logged out here; the provider was not told"
     context_settings=CONTEXT,
     epilog=example("gatepass login nightly", "gatepass login nightly --device"),
 )
-@name_argument(required=True)
+@name_argument
 @click.option("--device", is_flag=True, help="Log in on another device, with a short code.")
 @click.option("--adopt", is_flag=True, help="Take over the token that ansys-openapi-common stored.")
 @click.option("--yes", is_flag=True, help="With --adopt: do not ask.")
 @config_file_option
 @click.pass_obj
 def login(
-    context: Context, name: str, device: bool, adopt: bool, yes: bool, config_files: tuple[str, ...]
+    context: Context,
+    name: str | None,
+    device: bool,
+    adopt: bool,
+    yes: bool,
+    config_files: tuple[str, ...],
 ) -> int:
     """Log in once and store the login, so that later runs need nobody.
 
@@ -61,7 +66,7 @@ def login(
         return _at_the_provider(context, profile, device=device, adopt=adopt, yes=yes)
     if device or adopt:
         raise ProfileError(
-            f"--device and --adopt are for the scheme oidc; {name} uses {profile.scheme}"
+            f"--device and --adopt are for the scheme oidc; {profile.name} uses {profile.scheme}"
         )
     _into_the_keyring(context, profile, config_files)
     return 0
@@ -160,7 +165,7 @@ def _status(context: Context, profile: Profile) -> "Status":
     short_help="Forget a login: at the provider where possible, and here.",
     epilog=example("gatepass logout nightly"),
 )
-@name_argument(required=True)
+@written_name
 @config_file_option
 @click.pass_obj
 def logout(context: Context, name: str, config_files: tuple[str, ...]) -> None:

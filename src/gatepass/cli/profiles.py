@@ -23,7 +23,7 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
 )
-from gatepass.cli._problems import complaints_of, similar_names, where_looked
+from gatepass.cli._problems import broken, complaints_of, similar_names, where_looked
 from gatepass.errors import GatepassError, Problem
 
 # ---------------------------------------------------------------- profiles
@@ -34,7 +34,10 @@ from gatepass.errors import GatepassError, Problem
 @json_option
 @click.pass_obj
 def profiles(context: Context, config_files: tuple[str, ...], as_json: bool) -> None:
-    """List all profiles, also those that are broken or not trusted."""
+    """List all profiles, also those that are broken or not trusted.
+
+    Where each is defined, and what is wrong with it, --json tells too.
+    """
     layers = context.layers(config_files)
     default, why = _default(layers)
     entries = list(_entries(layers, default))
@@ -44,8 +47,15 @@ def profiles(context: Context, config_files: tuple[str, ...], as_json: bool) -> 
     if not entries:
         _tell_where(layers)
         return
-    header = ("", "NAME", "SCHEME", "URL", "STATE", "DEFINED IN", "DESCRIPTION")
-    _output.table(header, [entry.as_row() for entry in entries])
+    _output.table(
+        ("", "NAME", "URL", "SCHEME", "STATE", "DESCRIPTION"),
+        [entry.as_row() for entry in entries],
+        narrow=lambda row: (*row[:2], _host_of(row[2]), *row[3:5]),
+    )
+    _output.finish()  # what is said about a row comes after it, also in a log
+    for entry in entries:
+        if entry.problem:
+            _output.tell(broken(entry.name))
     _output.tell(f"* default: {why}" if default else f"no default: {why}")
 
 
@@ -66,11 +76,10 @@ class _Entry(Value):
         return (
             "*" if self.default else "",
             self.name,
-            self.scheme,
             self.url,
+            self.scheme,
             state if self.trusted else "not trusted",
-            ", ".join(place for _, place in self.defined_in),
-            self.problem or self.description,
+            self.description,
         )
 
     def as_json(self, why: str) -> dict[str, Any]:
@@ -150,6 +159,11 @@ def _harmless_url(url: object) -> str:
     return url if isinstance(url, str) and not urls.url_problem(url) else ""
 
 
+def _host_of(url: str) -> str:
+    """The URL without its path, for a narrow table; also of a heading."""
+    return f"{urls.origin_of(url)}/..." if "://" in url else url
+
+
 def _known_scheme(auth: object) -> str:
     scheme = auth.get("scheme") if isinstance(auth, dict) else None
     known = isinstance(scheme, str) and plugins.is_known(plugins.AUTH, scheme)
@@ -180,7 +194,7 @@ def _tell_where(layers: Layers) -> None:
     context_settings=CONTEXT,
     epilog=example("gatepass show prod --origin", "gatepass show prod --origin --resolve"),
 )
-@name_argument(required=False)
+@name_argument
 @click.option(
     "--origin", is_flag=True, help="Tell for each key where it was written, and what that overrode."
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from gatepass._config import files, selection, validate
+from gatepass._config import files, validate
 from gatepass._config.layer import Layers
 from gatepass._session.probe import Answer, Prober
 from gatepass._session.resolve import context_of_field
@@ -16,10 +16,15 @@ from gatepass.cli import _explain_text, _output
 from gatepass.cli._context import Context
 from gatepass.cli._options import (
     CONTEXT,
+    ONE_WORD_TOO_MANY,
+    all_option,
     config_file_option,
     example,
+    field_after_name,
     json_option,
     name_argument,
+    names_of,
+    written_name,
 )
 from gatepass.cli._problems import broken, complaints_of
 from gatepass.cli._secret_fields import Field, find
@@ -39,8 +44,8 @@ def secret() -> None:
 @secret.command(
     "set", context_settings=_SILENT, epilog=example("gatepass secret set prod password")
 )
-@name_argument(required=True)
-@click.argument("field", default="password")
+@written_name
+@click.argument("field", default="password", callback=field_after_name)
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read one line from standard input.")
 @config_file_option
 @click.pass_context
@@ -87,8 +92,8 @@ def keep(
 
 
 @secret.command("delete", context_settings=_SILENT, epilog=example("gatepass secret delete prod"))
-@name_argument(required=True)
-@click.argument("field", default="password")
+@written_name
+@click.argument("field", default="password", callback=field_after_name)
 @config_file_option
 @click.pass_context
 def delete(ctx: click.Context, name: str, field: str, config_files: tuple[str, ...]) -> None:
@@ -126,22 +131,37 @@ def new_key(context: Context, path: Path) -> None:
     )
 
 
-@secret.command("list", context_settings=CONTEXT, epilog=example("gatepass secret list prod"))
-@name_argument(required=False)
+@secret.command(
+    "list",
+    context_settings=CONTEXT,
+    epilog=example("gatepass secret list", "gatepass secret list --all"),
+)
+@name_argument
+@all_option
 @config_file_option
 @json_option
 @click.pass_obj
-def list_(context: Context, name: str | None, config_files: tuple[str, ...], as_json: bool) -> None:
-    """List the references of profiles, and whether each answers.
+def list_(
+    context: Context,
+    name: str | None,
+    everything: bool,
+    config_files: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """List the references of a profile, and which of them would answer.
 
-    Without NAME: of all profiles. Asks variables, files and the keyring; asks no person and
+    Asks variables, files and the keyring, each up to the first that answers; asks no person and
     runs no program.
     """
     layers = context.layers(config_files)
-    names = layers.all_names if name is None else (selection.select_name(layers, name),)
+    names = names_of(layers, name, everything=everything)
     prober = Prober(context, run_commands=False)
     with _output.waiting_for("asking each reference (a keyring for at most 5 s) ..."):
-        found = [answer for each in names for answer in _answers(prober, layers, each, named=name)]
+        found = [
+            answer
+            for each in names
+            for answer in _answers(prober, layers, each, alone=not everything)
+        ]
     if as_json:
         _output.json([asdict(answer) for answer in found])
     elif found:
@@ -151,11 +171,11 @@ def list_(context: Context, name: str | None, config_files: tuple[str, ...], as_
         _output.say("no references")
 
 
-def _answers(prober: Prober, layers: Layers, name: str, *, named: str | None) -> list[Answer]:
+def _answers(prober: Prober, layers: Layers, name: str, *, alone: bool) -> list[Answer]:
     profile, problems = complaints_of(layers, name, validate.validate_machine_settings(layers))
     if profile is not None:
         return [answer for each in prober.probed(profile) for answer in each.answers]
-    if named is not None:
+    if alone:
         raise ProfileError(problems=problems)
     _output.tell(broken(name))
     return []
@@ -163,7 +183,7 @@ def _answers(prober: Prober, layers: Layers, name: str, *, named: str | None) ->
 
 def _refuse_extra(ctx: click.Context) -> None:
     if ctx.args:
-        raise click.UsageError("too many arguments; a secret is never given as one", ctx)
+        raise click.UsageError(ONE_WORD_TOO_MANY, ctx)
 
 
 def _entry(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gatepass._config import selection, validate
+from gatepass._config import validate
 from gatepass._config.layer import Layers
 from gatepass._config.profile import Profile
 from gatepass._session.vault_config import vault_of
@@ -18,11 +18,13 @@ from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import OIDC, login_of
 from gatepass.cli._options import (
     CONTEXT,
+    all_option,
     config_file_option,
     duration,
     example,
     json_option,
     name_argument,
+    names_of,
 )
 from gatepass.cli._problems import broken, complaints_of
 from gatepass.errors import LoginRequired, ProfileError, VaultError
@@ -78,7 +80,8 @@ _Look = Callable[[Profile], _Row]
     context_settings=CONTEXT,
     epilog=example("gatepass status", "gatepass status nightly --min-valid 8h"),
 )
-@name_argument(required=False)
+@name_argument
+@all_option
 @click.option(
     "--min-valid",
     callback=duration,
@@ -92,25 +95,26 @@ _Look = Callable[[Profile], _Row]
 def status(
     context: Context,
     name: str | None,
+    everything: bool,
     min_valid: float | None,
     config_files: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Show the stored logins of profiles with the scheme oidc.
+    """Show the stored login of a profile with the scheme oidc.
 
-    Without NAME: of all of them. Looks into the vault and asks the keyring for its key; asks no
-    server and no person. Ends with 3 when nobody is logged in at the profile NAME.
+    Looks into the vault and asks the keyring for its key; asks no server and no person. Ends with
+    3 when nobody is logged in.
     """
     layers = context.layers(config_files)
-    names = layers.all_names if name is None else (selection.select_name(layers, name),)
+    names = names_of(layers, name, everything=everything)
     look = _look(context)
     with _output.waiting_for("asking for the vault's key (a keyring for at most 5 s) ..."):
-        rows = [row for each in names for row in _rows(look, layers, each, named=name is not None)]
+        rows = [row for each in names for row in _rows(look, layers, each, named=not everything)]
     now = time.time()
     _show(rows, now, as_json=as_json)
-    if name is not None and not rows and min_valid is None:
+    if not everything and not rows and min_valid is None:
         return 0
-    if name is None and min_valid is None:
+    if everything and min_valid is None:
         return VaultError.exit_code if any(row.trouble for row in rows) else 0
     good = bool(rows) and all(row.lasts(min_valid or 0, now) for row in rows)
     return 0 if good else _MISSING
@@ -231,10 +235,10 @@ def _notes(row: _Row) -> Iterator[str]:
 
 
 @click.command(context_settings=CONTEXT, epilog=example("gatepass token nightly"))
-@name_argument(required=True)
+@name_argument
 @config_file_option
 @click.pass_obj
-def token(context: Context, name: str, config_files: tuple[str, ...]) -> None:
+def token(context: Context, name: str | None, config_files: tuple[str, ...]) -> None:
     """Print an access token of the scheme oidc, and nothing else.
 
     It is renewed first where that is needed. Anyone who sees it can use it until it ends.
@@ -242,8 +246,8 @@ def token(context: Context, name: str, config_files: tuple[str, ...]) -> None:
     profile = context.profile(name, config_files)
     if profile.scheme != OIDC:
         raise ProfileError(
-            f"token is for the scheme oidc; {name} uses {profile.scheme}",
-            hint=f"where its secret comes from: gatepass secret list {name}",
+            f"token is for the scheme oidc; {profile.name} uses {profile.scheme}",
+            hint=f"where its secret comes from: gatepass secret list {profile.name}",
         )
     with login_of(context, profile) as login:
         access = login.access_token()

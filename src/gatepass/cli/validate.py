@@ -9,20 +9,22 @@ from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._options import (
     CONTEXT,
+    all_option,
     config_file_option,
     example,
     json_option,
     name_argument,
 )
-from gatepass.cli._problems import Complaint, all_complaints
+from gatepass.cli._problems import Complaint, Found, all_complaints
 from gatepass.errors import ProfileError
 
 
 @click.command(
     context_settings=CONTEXT,
-    epilog=example("gatepass validate", "gatepass validate prod --json"),
+    epilog=example("gatepass validate", "gatepass validate --all --json"),
 )
-@name_argument(required=False)
+@name_argument
+@all_option
 @click.option("--unattended", is_flag=True, hidden=True)
 @click.option("--for", "seconds", hidden=True)
 @config_file_option
@@ -31,34 +33,40 @@ from gatepass.errors import ProfileError
 def validate(
     context: Context,
     name: str | None,
+    everything: bool,
     unattended: bool,
     seconds: str | None,
     config_files: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Check all profiles, or one, and print every problem.
+    """Check one profile, or all, and print every problem.
 
-    Ends with 2 if there is one, also where no profile is found.
+    With --all the files are checked as a whole too: packages in conflict, names that are one to
+    variables, defaults that do not exist. Ends with 2 if there is a problem, also where no profile
+    is found.
     """
     if unattended or seconds is not None:
         wanted = quoted("gatepass", "check", *filter(None, [name]), "--unattended")
         raise click.UsageError(
             f"validate reads files only; what a run without a person does tells: {wanted}"
         )
-    count, complaints = all_complaints(lambda: context.layers(config_files), name)
+    found = all_complaints(lambda: context.layers(config_files), name, everything=everything)
     if as_json:
-        _output.json([complaint.as_json() for complaint in complaints])
+        _output.json([complaint.as_json() for complaint in found.complaints])
     else:
-        _show_complaints(complaints)
-        _output.data(_summary(len(complaints), count))
-    return ProfileError.exit_code if complaints else 0
+        _show_complaints(found.complaints)
+        _output.sentence(_summary(found, everything=everything))
+    return ProfileError.exit_code if found.complaints else 0
 
 
-def _summary(problems: int, profiles: int) -> str:
-    where = _output.counted(profiles, "profile") if profiles else ""
-    if not problems:
-        return f"ok: {where}"
-    return " in ".join(filter(None, (_output.counted(problems, "problem"), where)))
+def _summary(found: Found, *, everything: bool) -> str:
+    checked = _output.counted(len(found.checked), "profile") if everything else found.checked[:1]
+    where = checked if isinstance(checked, str) else "".join(checked)
+    others = f" ({found.others} not checked: --all)" if found.others else ""
+    if not found.complaints:
+        return f"ok: {where}{others}"
+    problems = _output.counted(len(found.complaints), "problem")
+    return (f"{problems} in {where}" if found.checked else problems) + others
 
 
 def _show_complaints(complaints: Iterable[Complaint]) -> None:
