@@ -63,7 +63,7 @@ def test_machine_settings_are_read_even_when_the_search_is_replaced(
 
     assert loaded.allow_commands
     assert loaded.allow_insecure_keyring
-    assert loaded.vault == "/c"
+    assert loaded.vault == str(Path("/c").absolute())
     assert str(loaded.vault_key) == "file:key"
 
 

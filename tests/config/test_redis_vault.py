@@ -189,7 +189,11 @@ def test_a_variable_adds_a_key_to_the_table_of_the_file(machine: Machine) -> Non
         {"url": "rediss://h", "ca_file": "/ca.pem"}, {"GATEPASS_VAULT__PASSWORD": "env:P"}
     )
 
-    assert (vault.url, vault.ca_file, str(vault.password)) == ("rediss://h", "/ca.pem", "env:P")
+    assert (vault.url, vault.ca_file, str(vault.password)) == (
+        "rediss://h",
+        str(Path("/ca.pem").absolute()),
+        "env:P",
+    )
 
 
 def test_the_password_of_one_server_does_not_go_to_another(machine: Machine) -> None:

@@ -292,9 +292,12 @@ tls = { ca_file = "ca.pem", client_cert = "c.pem", client_key_password = "env:K"
 """
     )
 
-    folder = str(locations.user.parent)
+    folder = locations.user.parent
     auth: Any = loaded.auth
-    assert (auth.tls.ca_file, auth.tls.client_cert) == (f"{folder}/ca.pem", f"{folder}/c.pem")
+    assert (auth.tls.ca_file, auth.tls.client_cert) == (
+        str(folder / "ca.pem"),
+        str(folder / "c.pem"),
+    )
     assert auth.proxy.url == "http://proxy.test:3128"
     assert (loaded.tls, loaded.proxy) == (TlsSettings(), None)
     assert dict(references(loaded)).keys() == {
@@ -303,7 +306,9 @@ tls = { ca_file = "ca.pem", client_cert = "c.pem", client_key_password = "env:K"
         "auth.tls.client_key_password",
     }
     assert all(
-        each.base_dir == folder for _, each in references(loaded) if isinstance(each, SecretRef)
+        each.base_dir == str(folder)
+        for _, each in references(loaded)
+        if isinstance(each, SecretRef)
     )
     explained = {key.key: key.value for key in explain(loaded).keys}
     assert explained["auth.tls.ca_file"] == "ca.pem"

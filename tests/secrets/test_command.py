@@ -195,6 +195,8 @@ def test_a_tilde_is_the_home_folder_of_the_context(environ: dict[str, str], tmp_
 @pytest.mark.parametrize("ending", [".bat", ".cmd", ".CMD", ".bat. .", ".cmd "])
 def test_a_batch_file_is_refused(environ: dict[str, str], tmp_path: Path, ending: str) -> None:
     """Windows hands it to a shell, also behind blanks and dots."""
+    if sys.platform == "win32" and ending[-1] in ". ":
+        pytest.skip("Windows makes no file of that name, and finds the batch file by it")
     path = program(tmp_path / "bin" / f"tool{ending}", "echo hunter2")
     for name in (str(path), path.name):
         with pytest.raises(SecretUnavailable, match="batch file, which would run a shell"):
@@ -264,7 +266,7 @@ def test_what_is_not_utf_8_is_refused_and_not_repeated(
 
 
 def test_as_much_as_a_secret_may_be_is_read(environ: dict[str, str]) -> None:
-    assert len(command(python("print('x' * 65535)"), context(environ=environ))) == 65535
+    assert len(command(python("print('x' * 65536, end='')"), context(environ=environ))) == 65536
 
 
 @posix

@@ -69,6 +69,7 @@ def test_a_home_that_is_relative_is_none() -> None:
         file("~/secret", context(environ={"HOME": "."}))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="few may make links there")
 @pytest.mark.parametrize("layer", ["project", "local"])
 def test_a_link_in_a_project_does_not_reach_the_users_own_files(tmp_path: Path, layer: str) -> None:
     """Trust covers the text of the profile; a link beside it can change with each ``git pull``."""
@@ -127,7 +128,9 @@ def test_nothing_else_is_expanded(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SecretUnavailable, match=r"cannot read .*secret: No such file") as caught:
+    with pytest.raises(
+        SecretUnavailable, match=r"cannot read .*secret: \w.* not found|secret: No such file"
+    ) as caught:
         file("secret", context(base_dir=tmp_path))
     assert str(tmp_path / "secret") in caught.value.hint
 

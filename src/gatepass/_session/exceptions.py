@@ -407,11 +407,12 @@ def _connection_cause(chain: list[BaseException], url: str) -> tuple[str, str]:
     return _reason(chain), "check the network, the host and the port in url"
 
 
-# OpenSSL's X509_V_ERR_... numbers.
-_EXPIRED: Final = frozenset({10})
+# OpenSSL's X509_V_ERR_... numbers, and CERT_E_... of Windows (winerror.h), which tells of a
+# certificate that is not valid yet as of one that has expired.
+_EXPIRED: Final = frozenset({10, 0x800B0101})
 _NOT_YET_VALID: Final = frozenset({9})
-_UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21})
-_WRONG_NAME: Final = frozenset({62, 64})
+_UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21, 0x800B0109, 0x800B010A, 0x800B0112})
+_WRONG_NAME: Final = frozenset({62, 64, 0x800B010F})
 
 
 def _tls_cause(chain: list[BaseException], above: str) -> tuple[str, str]:
