@@ -5,21 +5,29 @@
 #     benchmarks/wine/build.sh FOLDER [PYTHON]
 #
 # FOLDER gets about 0.8 GB: the interpreter, the wine prefix, and the program FOLDER/wpy that runs
-# Windows' Python. PYTHON is a CPython 3.11 of this system; its pure-Python library is copied.
+# Windows' Python. PYTHON is a CPython 3.11.1, 3.11.7 or 3.11.9 of this system; its pure-Python
+# library is copied, and has to be of the very version of the DLL, which has parts of it frozen in.
 #
-# No package ships python.exe itself. The wheel of panda3d for Windows carries the rest of the
+# No package ships python.exe itself. A wheel of panda3d for Windows carries the rest of an
 # official build: python311.dll, the extension modules and the C runtime. python.exe is three lines
 # of C; python3.dll, which extension modules with the stable ABI load, only forwards.
 set -euo pipefail
 
 folder=$(realpath -m "${1:?the folder to build in}")
 python=${2:-python3.11}
-library=$("$python" -c 'import sys, sysconfig; assert sys.version_info[:2] == (3, 11); print(sysconfig.get_path("stdlib"))')
+version=$("$python" -c 'import platform; print(platform.python_version())')
+case $version in
+    3.11.1) panda3d=1.10.13 ;;
+    3.11.7) panda3d=1.10.14 ;;
+    3.11.9) panda3d=1.10.16 ;;
+    *) echo "build.sh: $python is $version; give a Python 3.11.1, 3.11.7 or 3.11.9" >&2; exit 2 ;;
+esac
+library=$("$python" -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
 site="$folder/pywin/Lib/site-packages"
 for_windows=(--platform win_amd64 --python-version 311 --implementation cp --only-binary :all:)
 
 mkdir -p "$folder" && cd "$folder"
-"$python" -m pip download -q --no-deps "${for_windows[@]}" -d wheels 'panda3d==1.10.16'
+"$python" -m pip download -q --no-deps "${for_windows[@]}" -d wheels "panda3d==$panda3d"
 unzip -q -o wheels/panda3d*.whl 'deploy_libs/*' -d panda3d
 
 mkdir -p pywin/DLLs
@@ -66,12 +74,14 @@ x86_64-w64-mingw32-gcc -shared -O2 -nostdlib -o pywin/bcryptprimitives.dll prng.
 # Without their dependencies, because pip would judge the markers for this system.
 # pywin32: only the bench uses it, to compare.
 "$python" -m pip install -q --no-deps "${for_windows[@]}" --target "$site" \
-    annotated-types backports.tarfile certifi cffi charset-normalizer click colorama cryptography \
-    filelock idna importlib-metadata jaraco.classes jaraco.context jaraco.functools joserfc keyring \
-    lazy-importer markdown-it-py mdurl more-itertools oauthlib platformdirs pycparser \
-    pydantic-settings pygments pyspnego python-dotenv pywin32 pywin32-ctypes requests requests-ntlm \
-    rich sspilib tomli-w tree-sitter tree-sitter-toml truststore typing-extensions \
-    typing-inspection urllib3 zipp
+    annotated-types attrs backports.tarfile certifi cffi charset-normalizer click colorama \
+    cryptography execnet filelock hypothesis idna importlib-metadata iniconfig jaraco.classes \
+    jaraco.context jaraco.functools joserfc jsonschema jsonschema-specifications keyring \
+    lazy-importer markdown-it-py mdurl more-itertools oauthlib packaging pexpect platformdirs \
+    pluggy ptyprocess pycparser pydantic-settings pygments pyspnego pytest pytest-xdist \
+    python-dotenv pywin32 pywin32-ctypes redis referencing requests requests-ntlm rich rpds-py \
+    sortedcontainers sspilib tomli-w tree-sitter tree-sitter-toml trustme truststore \
+    typing-extensions typing-inspection urllib3 zipp
 # The two fit together in one pair of versions only, so these with what they ask for.
 "$python" -m pip install -q "${for_windows[@]}" --target "$site" --upgrade pydantic
 
