@@ -1,17 +1,19 @@
 """Load one profile: from a name, files, variables and arguments to one checked profile."""
 
+import os
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from gatepass._config.layer import Layers
-from gatepass._config.layers import read_layers
+from gatepass._config.compiled import Entry
 from gatepass._config.locations import ConfigFile, Locations
-from gatepass._config.merge import merge_profile
 from gatepass._config.profile import Profile
-from gatepass._config.selection import select_name
-from gatepass._config.validate import validate_machine_settings, validate_profile
+from gatepass._config.search import Found, find_files
 from gatepass.errors import GatepassWarning, UntrustedFile
+
+if TYPE_CHECKING:
+    from gatepass._config.layer import Layers
+    from gatepass._config.merge import MergedProfile
 
 
 def load_profile(
@@ -39,29 +41,69 @@ def load_profile(
         ProfileError: and its kinds; names every problem with its place.
         PluginError: the scheme belongs to a package that cannot be loaded.
     """
-    return profile_of(read_layers(config_file, overrides, environ, locations), name)
+    environ = os.environ if environ is None else environ
+    found = find_files(config_file, environ, locations or Locations.of_this_process())
+    entry = None if overrides else Entry.of(found, name, environ)
+    ours = {each: environ[each] for each in environ if each.startswith("GATEPASS_")}
+    kept = entry.read(lambda: _merge(_layers(found, None, ours), name)) if entry else None
+    if kept is not None:
+        profile, notices = kept
+        _warn(notices)
+        return profile
+    layers = _layers(found, overrides, environ)
+    profile = profile_of(layers, name, stacklevel=4)
+    if entry is not None:
+        entry.write(profile, layers.notices)
+    return profile
 
 
-def profile_of(layers: Layers, name: str | None) -> Profile:
+def profile_of(layers: "Layers", name: str | None, *, stacklevel: int = 3) -> Profile:
     """Select one profile of the layers and check it; warn of what is odd about the files.
 
     Raises:
         ProfileError: and its kinds; names every problem with its place.
         PluginError: the scheme belongs to a package that cannot be loaded.
     """
+    from gatepass._config import validate
+
     told = ""
     try:
-        selected = select_name(layers, name)
-        merged = merge_profile(layers, selected, requested=name)
-        return validate_profile(merged, validate_machine_settings(layers))
+        merged = _merge(layers, name)
+        return validate.validate_profile(merged, validate.validate_machine_settings(layers))
     except UntrustedFile as error:
         told = error.message
         raise
     finally:
-        for notice in layers.notices:
-            file, is_untrusted, _ = notice.partition(" is not trusted")
-            if not (is_untrusted and told.startswith(file)):  # the error says it
-                warnings.warn(notice, GatepassWarning, stacklevel=4)
+        files = (notice.partition(" is not trusted") for notice in layers.notices)
+        shown = (
+            notice
+            for notice, (file, is_untrusted, _) in zip(layers.notices, files, strict=True)
+            if not (is_untrusted and told.startswith(file))  # else the error says it
+        )
+        _warn(shown, stacklevel + 1)
+
+
+def _warn(notices: Iterable[str], stacklevel: int = 4) -> None:
+    for notice in notices:
+        warnings.warn(notice, GatepassWarning, stacklevel=stacklevel)
+
+
+# What is imported here is needed where a profile has to be merged: most starts read one that was
+# checked before.
+
+
+def _layers(
+    found: Found, overrides: Mapping[str, Any] | None, environ: Mapping[str, str]
+) -> "Layers":
+    from gatepass._config.layers import layers_of
+
+    return layers_of(found, overrides, environ)
+
+
+def _merge(layers: "Layers", name: str | None) -> "MergedProfile":
+    from gatepass._config import merge, selection
+
+    return merge.merge_profile(layers, selection.select_name(layers, name), requested=name)
 
 
 def profiles(
@@ -75,4 +117,6 @@ def profiles(
     Raises:
         ProfileError: a file is not usable.
     """
+    from gatepass._config.layers import read_layers
+
     return read_layers(config_file, None, environ, locations).names

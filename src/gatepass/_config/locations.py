@@ -26,6 +26,7 @@ class Locations(Value):
         working: the working directory; None when it no longer exists.
         home: the user's home folder; None when there is none. Then ``user`` and ``state``, unless
             variables name their folders, are places where nothing can be, and whose names say why.
+        cache: the folder for what can be made again; None keeps nothing.
     """
 
     system: tuple[Path, ...]
@@ -33,6 +34,7 @@ class Locations(Value):
     state: Path
     working: Path | None
     home: Path | None
+    cache: Path | None = None
 
     @classmethod
     def of_this_process(cls) -> "Locations":
@@ -51,6 +53,7 @@ class Locations(Value):
             state=_at_home(lambda: dirs.user_state_path) or NO_HOME,
             working=working,
             home=_at_home(Path.home),
+            cache=_at_home(lambda: dirs.user_cache_path),
         )
 
 

@@ -6,11 +6,10 @@
 import re
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gatepass._config.fields import fields_of
 from gatepass._config.layer import KeyLocation
-from gatepass._config.merge import MergedProfile
 from gatepass._config.redis_vault import RedisVault
 from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
@@ -20,6 +19,9 @@ from gatepass._value import Value, field, fields
 from gatepass.auth import Scheme, references_in, sends_credentials, value_of
 from gatepass.errors import Problem, ProfileError
 from gatepass.secrets import Secret, SecretField, SecretRef
+
+if TYPE_CHECKING:
+    from gatepass._config.merge import MergedProfile
 
 _LONGEST: Final = 1_000_000_000  # seconds; more than any socket takes
 _MOST_RETRIES: Final = 20
@@ -173,7 +175,7 @@ class Profile(Value):
     tls: TlsSettings = field(default_factory=TlsSettings)
     allow_http: bool = False
     machine: MachineSettings = field(default_factory=MachineSettings)
-    merged: MergedProfile | None = field(default=None, repr=False, compare=False)
+    merged: "MergedProfile | None" = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for key, message, hint in refusals(vars(self)):

@@ -7,7 +7,6 @@ An excerpt of a file never shows a value: a malformed line may hold a password.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,10 +18,13 @@ from gatepass._value import Value
 from gatepass.errors import Problem, ProfileError
 
 if TYPE_CHECKING:
+    import tomllib
+
     from tree_sitter import Node
 
 Key = tuple[str, ...]
 
+_MARK: Final = b"\xef\xbb\xbf"  # the byte-order mark, which Notepad writes
 _TABLES: Final = frozenset({"table", "table_array_element"})
 _KEYS: Final = frozenset({"bare_key", "quoted_key", "dotted_key"})
 
@@ -44,8 +46,8 @@ class Place(Value):
 class Places:
     """The positions of all keys of one TOML text, found when one is first asked for."""
 
-    def __init__(self, text: bytes) -> None:
-        self._text = text
+    def __init__(self, data: bytes) -> None:
+        self._text = data.removeprefix(_MARK).replace(b"\r\n", b"\n")
         self._index: dict[Key, Place] | None = None
 
     def of(self, key: Key) -> Place | None:
@@ -102,6 +104,8 @@ def _parts(node: "Node") -> Iterator[tuple[str, "Node"]]:
         for child in node.children:
             yield from _parts(child)
     elif node.type in _KEYS:
+        import tomllib
+
         written = (node.text or b"").decode(errors="replace")
         quoted = node.type == "quoted_key"
         yield (next(iter(tomllib.loads(f"{written}=0"))) if quoted else written), node
@@ -142,7 +146,7 @@ _SAFE_KEYS: Final = frozenset(
 _LINE_HEAD: Final = re.compile(r"\s*(?:\[+[A-Za-z0-9_.\- ]*\]*|([A-Za-z0-9_.\-]+)\s*=)")
 
 
-def syntax_error(text: str, error: tomllib.TOMLDecodeError) -> tuple[str, Place]:
+def syntax_error(text: str, error: "tomllib.TOMLDecodeError") -> tuple[str, Place]:
     """Return what is wrong with a TOML text, and where.
 
     The message is tomllib's, without its position (which is only text on Python 3.11 to 3.13).
@@ -172,8 +176,8 @@ def _safe_excerpt(lines: list[str], line: int, column: int) -> str:
 Table = dict[str, Any]
 
 
-def parse_toml(file: FileBytes, *, strict: bool) -> tuple[str, Table]:
-    """Return a file's text, and the tables in it.
+def parse_toml(file: FileBytes, *, strict: bool) -> Table:
+    """Return the tables of a file.
 
     Args:
         file: the file as read.
@@ -182,6 +186,8 @@ def parse_toml(file: FileBytes, *, strict: bool) -> tuple[str, Table]:
     Raises:
         ProfileError: not UTF-8, out of bounds, not TOML, or nested too deeply.
     """
+    import tomllib
+
     text = _decode(file)
     _refuse_excess(file.path, text)
     try:
@@ -199,7 +205,7 @@ def parse_toml(file: FileBytes, *, strict: bool) -> tuple[str, Table]:
     except RecursionError:
         problem = Problem(printable(str(file.path)), "", "nested too deeply", hint=_THREE_LEVELS)
         raise ProfileError(problems=[problem]) from None
-    return text, tables
+    return tables
 
 
 def out_of_bounds(file: FileBytes) -> str:
@@ -269,7 +275,7 @@ def _ends_line(text: str, place: Place) -> bool:
 
 
 def _decode(file: FileBytes) -> str:
-    data = file.data.removeprefix(b"\xef\xbb\xbf")
+    data = file.data.removeprefix(_MARK)
     try:
         return data.decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:

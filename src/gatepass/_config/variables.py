@@ -16,6 +16,7 @@ _SWITCHES: Final = frozenset(
     {
         "GATEPASS_PROFILE",
         "GATEPASS_CONFIG_FILE",
+        "GATEPASS_CACHE",
         "GATEPASS_NO_INPUT",
         "GATEPASS_LOG",
         *(f"GATEPASS_{key.upper()}" for key in MACHINE_KEYS),
@@ -42,6 +43,7 @@ def read_variables(
     """
     known = {name.replace("-", "_"): name for layer in layers for name in layer.names()}
     found = _Variables({}, {}, [])
+    ours = [environ[each] for each in environ if each.startswith("GATEPASS_")]
     notices = []
     for variable in sorted(environ, key=lambda name: (name.count("__"), name.isupper(), name)):
         if not variable.startswith("GATEPASS_") or variable in _SWITCHES:
@@ -53,7 +55,7 @@ def read_variables(
             found.add(variable, environ[variable], ("profiles", known.get(name, name), *path))
             continue
         texts = (layer.tables for layer in references_in)
-        if f"env:{variable}" not in _texts_in([*texts, *environ.values()]):
+        if f"env:{variable}" not in _texts_in([*texts, *ours]):
             notices.append(_matches_nothing(variable))
     notices += [
         f"the variables {_PREFIX}{printable(name.upper())}__* match no profile; "
