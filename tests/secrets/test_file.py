@@ -23,9 +23,13 @@ from tests.support.secret_context import context
         (b" with blanks \n", " with blanks "),
         ("päss-€\n".encode(), "päss-€"),
         (b"\xef\xbb\xbfwritten by Notepad\n", "written by Notepad"),
+        (b"-----BEGIN KEY-----\nab\n-----END\n", "-----BEGIN KEY-----\nab\n-----END"),
+        (b"\xef\xbb\xbf-----BEGIN KEY-----\nab\n", "-----BEGIN KEY-----\nab"),
     ],
 )
-def test_the_first_line_is_the_secret(tmp_path: Path, content: bytes, secret: str) -> None:
+def test_the_first_line_or_a_whole_key_is_the_secret(
+    tmp_path: Path, content: bytes, secret: str
+) -> None:
     (tmp_path / "secret").write_bytes(content)
     assert file(str(tmp_path / "secret"), context()) == secret
 

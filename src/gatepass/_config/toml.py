@@ -139,7 +139,8 @@ _POSITION: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of documen
 _SAFE_KEYS: Final = frozenset(
     "default_profile root url auth extends protected description check_path timeout retries "
     "headers proxy tls allow_http scheme user_name password domain token principal service issuer "
-    "client_id client_secret scopes audience redirect_uri flow account refresh_token "
+    "client_id client_secret client_auth client_assertion metadata_url scopes audience flow "
+    "account redirect_uri refresh_token token_params "
     "use_stored_token login_timeout extra_params ca_file verify client_cert client_key "
     "client_key_password vault vault_key allow_plain allow_commands allow_insecure_keyring".split()
 )

@@ -14,6 +14,7 @@ from gatepass.secrets import Secret, SecretContext, SecretRef
 Field = str | SecretRef | Secret | None
 Found = dict[tuple[str, Field], Secret]
 
+_WRITTEN_ANEW: Final = frozenset({"client_assertion"})  # by the platform, each hour or so
 _NAMES: Final = ("user_name", "domain")  # of who logs on; the others are found by them
 
 
@@ -70,12 +71,13 @@ class ResolvedSecrets:
             SecretUnavailable: says what, and what each source answered. It is ``NobodyThere``
                 when all of it needs a person.
         """
-        if not self._missing:
+        missing, self._missing = self._missing, []  # a later call may find what is not there now
+        if not missing:
             return
-        nobody = all(isinstance(error, NobodyThere) for _, error in self._missing)
+        nobody = all(isinstance(error, NobodyThere) for _, error in missing)
         kind = NobodyThere if nobody else SecretUnavailable
-        hints = dict.fromkeys(error.hint for _, error in self._missing if error.hint)
-        lines = [f"{self._place(name)}{name}: {error.message}" for name, error in self._missing]
+        hints = dict.fromkeys(error.hint for _, error in missing if error.hint)
+        lines = [f"{self._place(name)}{name}: {error.message}" for name, error in missing]
         if len(lines) > 1:
             lines = [f"{len(lines)} secrets are missing:", *(f"  {line}" for line in lines)]
         raise kind("\n".join(lines), hint="\n".join(hints))
@@ -106,7 +108,7 @@ class ResolvedSecrets:
         if isinstance(value, str):
             return Secret(value)
         key = (name, value)
-        if key not in self._found:
+        if key not in self._found or name in _WRITTEN_ANEW:
             if self._missing and _can_wait(value):
                 return None
             try:

@@ -67,6 +67,7 @@ class Client(Value):
         token_params: further parameters of each token request.
         auth: ``basic`` or ``post``: how the secret is sent; None where that is found out.
         assertion: returns a token that is sent instead of a secret (RFC 7523).
+        sign: returns such a token for a client_id and an audience, signed by the client's key.
         taken: for each token endpoint, the proof that was taken there last; written to, so that no
             later request begins with a refusal.
     """
@@ -79,7 +80,8 @@ class Client(Value):
     extra_params: Mapping[str, str] = field(default_factory=dict)
     token_params: Mapping[str, str] = field(default_factory=dict)
     auth: str | None = None
-    assertion: Callable[[Provider], Secret] | None = None
+    assertion: Callable[[], Secret] | None = None
+    sign: Callable[[str, str], Secret] | None = None
     taken: dict[str, str] = field(default_factory=dict, compare=False)
 
 

@@ -11,12 +11,13 @@ from gatepass.errors import SecretUnavailable
 from gatepass.secrets import SecretContext
 
 _MOST_BYTES: Final = 65536  # a secret is short; a device or a log file is not a secret
+_PEM: Final = b"-----BEGIN "
 _OF_PROJECTS: Final = ("project", "local")  # files that came with a repository
 _CREDENTIALS: Final = "$CREDENTIALS_DIRECTORY"
 
 
 def file(text: str, context: SecretContext) -> str:
-    """Return the first line of the file, without its line end.
+    """Return the first line of the file, without its line end; of a key in PEM the whole file.
 
     A relative path starts at the folder of the file that holds the reference. Only a leading
     ``~`` and ``$CREDENTIALS_DIRECTORY`` (systemd's LoadCredential) are expanded.
@@ -33,6 +34,8 @@ def file(text: str, context: SecretContext) -> str:
             raise SecretUnavailable(f"{path} is not a regular file", hint=_first_line_of(path))
         with path.open("rb") as stream:
             line = stream.readline(_MOST_BYTES + 1)
+            if _PEM in line[:14]:  # perhaps after a byte-order mark
+                line += stream.read(_MOST_BYTES)
     except OSError as error:
         raise SecretUnavailable(
             f"cannot read {path}: {error.strerror}", hint=_first_line_of(path)

@@ -1,11 +1,25 @@
-"""The login of a program by its own secret, over real HTTP."""
+"""The login of a program by a secret, a key, or a token of its platform, over real HTTP."""
+
+from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
+from gatepass._session.session import Session
+from gatepass._system.context import RunContext
 from gatepass._vault.records import Client
 from gatepass.auth._oidc import client_credentials
-from gatepass.errors import GatepassError
-from gatepass.secrets import Secret
+from gatepass.errors import GatepassError, SecretUnavailable
+from gatepass.secrets import Secret, ref
+from tests.support.echo import Answer, Seen, echo
+from tests.support.peers.oidc_provider import (
+    SECRETS,
+    SERVICE,
+    SERVICE_KEY,
+    SERVICE_POST,
+    OidcProvider,
+)
+from tests.support.sessions import profile_for
 from tests.support.small_provider import in_json, small_provider
 
 SECRET = Secret("hush")
@@ -30,13 +44,6 @@ def test_what_only_people_have_is_not_asked_for() -> None:
     assert provider.posted == [{"grant_type": "client_credentials"}]
 
 
-def test_a_public_client_has_no_such_login() -> None:
-    client = Client("app")
-    with small_provider() as provider, pytest.raises(GatepassError, match="client_secret"):
-        client_credentials.log_in(client, send=provider.send(client))
-    assert provider.posted == []
-
-
 def test_a_refusal_is_passed_on_without_the_secret() -> None:
     client = Client("app", secret=SECRET)
     refusal = in_json({"error": "invalid_client", "error_description": "not hush"}, 401)
@@ -46,3 +53,82 @@ def test_a_refusal_is_passed_on_without_the_secret() -> None:
     ):
         client_credentials.log_in(client, send=provider.send(client))
     assert "hush" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- at a certified provider
+
+
+@pytest.mark.parametrize("client", [SERVICE, SERVICE_POST, SERVICE_KEY])
+def test_a_real_provider_takes_each_proof(client: str, oidc_provider: OidcProvider) -> None:
+    """Which of them each client may use is found out; the metadata offers all."""
+    mark = oidc_provider.mark()
+    proof = {"client_secret": SECRETS[client]} if client in SECRETS else {}
+    key = {} if proof else {"client_key": ref(f"file:{oidc_provider.client_key}")}
+    auth = {
+        "issuer": oidc_provider.issuer,
+        "client_id": client,
+        "flow": "client_credentials",
+        "scopes": ["api:read"],
+        "tls": {"ca_file": str(oidc_provider.ca_file)},
+        **proof,
+        **key,
+    }
+    with echo() as api:
+        with Session._from_checked(profile_for(api.url, "oidc", auth=auth), RunContext.of()) as mi:
+            assert mi.get("x").ok
+            assert mi.get("y").ok
+        assert (api.authorizations[0] or "").startswith("Bearer ey")
+
+    assert oidc_provider.token_requests(mark, "client_credentials")[-1:] == [200]
+
+
+# ---------------------------------------------------------------- without a secret at rest
+
+
+def tokens_of_platform(seen: Seen) -> Answer:
+    """Take a token of the platform as the proof, and answer with it, so that tests see it."""
+    form = dict(parse_qsl(seen.body.decode()))
+    if seen.path.startswith("/.well"):
+        root = f"http://{seen.headers['host']}"
+        return in_json({"issuer": root, "token_endpoint": f"{root}/token"})
+    assert form["client_assertion_type"].endswith(":jwt-bearer")
+    return in_json({"access_token": form["client_assertion"], "expires_in": 0})
+
+
+def test_a_token_file_of_the_platform_is_read_anew_for_each_request(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    with echo(tokens_of_platform) as idp, echo() as api:
+        auth = {
+            "issuer": idp.root,
+            "client_id": "job",
+            "flow": "client_credentials",
+            "client_assertion": ref(f"file:{token}"),
+        }
+        profile = profile_for(api.url, "oidc", auth=auth)
+        with pytest.raises(SecretUnavailable, match="client_assertion: .*cannot read"):
+            Session._from_checked(profile, RunContext.of())
+        token.write_text("first.platform.token\n")
+        with Session._from_checked(profile, RunContext.of()) as mi:
+            assert mi.get("x").ok
+            token.write_text("second.platform.token\n")
+            assert mi.get("y").ok
+            token.unlink()
+            with pytest.raises(SecretUnavailable, match="client_assertion: .*cannot read"):
+                mi.get("z")
+            token.write_text("third.platform.token\n")
+            assert mi.get("z").ok
+
+        sent = [(each or "").removeprefix("Bearer ") for each in api.authorizations]
+        assert sent == [f"{name}.platform.token" for name in ("first", "second", "third")]
+
+
+@pytest.mark.parametrize("key", ["client_secret", "refresh_token", "client_assertion"])
+def test_a_variable_that_ends_in_a_line_break_is_told_before_it_is_sent(key: str) -> None:
+    flow = {} if key == "refresh_token" else {"flow": "client_credentials"}
+    auth = {"issuer": "https://idp.invalid", "client_id": "c", key: ref("env:X"), **flow}
+    run = RunContext.of(environ={"X": "canary\n"}, interactive=False)
+    with pytest.raises(GatepassError, match=f"{key} holds a control character") as caught:
+        Session._from_checked(profile_for("http://localhost/mi/", "oidc", auth=auth), run).get("x")
+
+    assert "canary" not in str(caught.value)
+    assert "line break" in caught.value.hint

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from joserfc.jwk import RSAKey
 
 from tests.support.peers.access_log import AccessLog
 from tests.support.peers.ca import CertificateAuthority
@@ -25,6 +26,7 @@ AUDIENCE = "https://api.corp.test"
 NATIVE = "native"  # public: authorization code, refresh token, device code
 SERVICE = "service"  # client credentials by Basic
 SERVICE_POST = "service-post"  # client credentials by a form
+SERVICE_KEY = "service-key"  # client credentials by a token that its key signs
 # Each of these characters goes wrong where a client forgets to encode (RFC 6749, section 2.3.1).
 SECRETS = {SERVICE: "se:c%41r+t /&=?~", SERVICE_POST: "s3cret"}
 CALLBACK = "/callback"  # at any port of each loopback address
@@ -97,6 +99,7 @@ class OidcProvider(AccessLog[Asked]):
 
     address: OidcAddress
     ca_file: Path
+    client_key: Path  # of SERVICE_KEY, in PEM
 
     @property
     def issuer(self) -> str:
@@ -215,11 +218,21 @@ def oidc_provider(
     argv = need_node(folder, "provider.mjs", "oidc-provider")
     log, settings = (folder / f"{address.port}.{kind}" for kind in ("log", "json"))
     log.touch()
+    key = RSAKey.generate_key(2048)
+    pem = folder / f"{address.port}.client.pem"
+    pem.write_bytes(key.as_pem(private=True))
+    pem.chmod(0o600)
+    by_key = {
+        **_CLIENTS[-1],
+        "client_id": SERVICE_KEY,
+        "token_endpoint_auth_method": "private_key_jwt",
+        "jwks": {"keys": [{**key.as_dict(private=False), "use": "sig"}]},
+    }
     content = {
         "accessTokenSeconds": access_token_seconds,
         "audience": AUDIENCE,
         "chain": str(authority.server.chain),
-        "clients": _CLIENTS,
+        "clients": [*_CLIENTS, {k: v for k, v in by_key.items() if k != "client_secret"}],
         "issuer": address.issuer,
         "key": str(authority.server.key),
         "keys": str(folder / "keys.json"),
@@ -235,4 +248,4 @@ def oidc_provider(
         log=folder / f"{address.port}.output",
         ready=lambda: accepts(address.port),
     ):
-        yield OidcProvider(log, address, authority.ca_file)
+        yield OidcProvider(log, address, authority.ca_file, pem)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _BASIC: Final = "client_secret_basic"
 _POST: Final = "client_secret_post"
 _RAW: Final = "client_secret_basic, not encoded"
+# RFC 7523 wants the one or the other, and each has its providers.
+_FOR_ISSUER: Final = "private_key_jwt, for the issuer"
+_FOR_ENDPOINT: Final = "private_key_jwt, for the token endpoint"
 _BY_KEY: Final = {"basic": (_BASIC, _RAW), "post": (_POST,), None: (_BASIC, _POST, _RAW)}
 
 _REFUSALS: Final = frozenset({401, 403})
@@ -89,10 +92,17 @@ def request_token(
 
 def _methods(provider: Provider, client: Client) -> list[str]:
     """Return the ways in which a client may prove itself, the likeliest first."""
-    if client.assertion is not None:
-        return ["private_key_jwt"]
-    if client.secret is None:
-        return ["none"]
+    if client.sign is not None:
+        methods = [_FOR_ISSUER, _FOR_ENDPOINT]
+    elif client.secret is not None:
+        methods = _methods_of_secret(provider, client, client.secret)
+    else:
+        methods = ["client_assertion" if client.assertion else "none"]
+    taken = client.taken.get(provider.token_endpoint)
+    return sorted(methods, key=lambda method: method != taken)
+
+
+def _methods_of_secret(provider: Provider, client: Client, secret: Secret) -> list[str]:
     methods = list(_BY_KEY[client.auth])
     offered = provider.auth_methods
     if client.auth is None and offered:
@@ -104,21 +114,24 @@ def _methods(provider: Provider, client: Client) -> list[str]:
             hint="ask its administrator for a client that may use client_secret_basic, or leave "
             "client_secret out if this is a public client",
         )
-    pair = f"{client.client_id}{client.secret.reveal()}"
+    pair = f"{client.client_id}{secret.reveal()}"
     if _RAW in methods and quote_plus(pair) == pair:
         methods.remove(_RAW)  # it would be the same as Basic
-    taken = client.taken.get(provider.token_endpoint)
-    return sorted(methods, key=lambda method: method != taken)
+    return methods
 
 
 def _proof(method: str, provider: Provider, client: Client) -> tuple[dict[str, str], Secret | None]:
     """Return fields for the form, and the Authorization header; never the secret in both."""
     named = {"client_id": client.client_id}
-    if client.assertion is not None:
+    token = client.assertion() if client.assertion is not None else None
+    if client.sign is not None:
+        at = provider.issuer if method == _FOR_ISSUER else provider.token_endpoint
+        token = client.sign(client.client_id, at)
+    if token is not None:
         return {
             **named,
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            "client_assertion": client.assertion(provider).reveal(),
+            "client_assertion": token.reveal(),
         }, None
     if client.secret is None:
         return named, None

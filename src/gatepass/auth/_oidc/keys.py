@@ -36,7 +36,7 @@ _PROBLEMS_OF: Final[dict[str, Callable[[str], tuple[str, str]]]] = {
     ),
     "audience": lambda name: ("" if name else "is empty", "leave the key out"),
 }
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class OidcKeys(SchemeBase, Value):
@@ -143,7 +143,7 @@ class OidcKeys(SchemeBase, Value):
             yield KeyRefused("client_auth", "says how client_secret is sent, and there is none")
         for key in ("client_secret", "refresh_token"):
             secret = getattr(self, key)
-            if isinstance(secret, Secret) and _CONTROL.search(secret.reveal()):
+            if isinstance(secret, Secret) and CONTROL.search(secret.reveal()):
                 yield KeyRefused(key, "holds a control character, such as a line break")
         # Without an issuer, the server says where these are sent, or an attacker in its place. A
         # token given in Python is the exception that the Scripting Toolkit's users need: see

@@ -21,10 +21,11 @@ from gatepass.auth._oidc import (
     token_response,
 )
 from gatepass.auth._oidc.cached_token import until_end
+from gatepass.auth._oidc.client_assertion import sign_assertion
 from gatepass.auth._oidc.client_auth import request_token
 from gatepass.auth._oidc.endpoint import check_endpoint
 from gatepass.auth._oidc.foreign_text import printable
-from gatepass.auth._oidc.keys import OidcKeys
+from gatepass.auth._oidc.keys import CONTROL, OidcKeys
 from gatepass.auth._oidc.refresh import with_access_token
 from gatepass.auth._oidc.token_request import form_of_revocation
 from gatepass.errors import GatepassError, GatepassWarning
@@ -53,6 +54,13 @@ class LoginFlow(Value):
     client_secret: Secret | None
     taken: dict[str, str] = field(default_factory=dict)
     sleep: Callable[[float], object] = time.sleep
+
+    def __post_init__(self) -> None:
+        self._check_text("client_secret", self.client_secret or Secret(""))
+        # A key that cannot be used, or is not there, shows before anything is asked.
+        if self.scheme.client_key is not None:
+            self._sign("", "")
+        self._resolve("client_assertion")
 
     @property
     def hint(self) -> str:
@@ -97,13 +105,37 @@ class LoginFlow(Value):
 
     def client(self, client_id: str) -> Client:
         """Return who asks, with its proofs and what each token request holds."""
+        scheme = self.scheme
         return Client(
             client_id,
             secret=self.client_secret,
-            token_params=self.scheme.token_params,
-            auth=self.scheme.client_auth,
+            token_params=scheme.token_params,
+            auth=scheme.client_auth,
+            assertion=partial(self._resolve, "client_assertion")
+            if scheme.client_assertion
+            else None,
+            sign=self._sign if scheme.client_key else None,
             taken=self.taken,
         )
+
+    def _resolve(self, key: str) -> Secret:
+        """Return the text of a reference, which platforms write anew from time to time."""
+        found = self.context.resolve(**{key: getattr(self.scheme, key)}).get(key) or Secret("")
+        return self._check_text(key, found)
+
+    def _sign(self, client_id: str, audience: str) -> Secret:
+        found = self.context.resolve(client_key=self.scheme.client_key)["client_key"]
+        return sign_assertion(found, client_id, audience, clock=self.context.clock)
+
+    @staticmethod
+    def _check_text(key: str, secret: Secret) -> Secret:
+        """Refuse a line break, which would go out as %0A."""
+        if CONTROL.search(secret.reveal()):
+            raise GatepassError(
+                f"{key} holds a control character, which no provider knows",
+                hint="look for a line break or a tab in the variable, file or keyring entry",
+            )
+        return secret
 
     def read_given_token(self) -> Secret | None:
         """Return the token of the key ``refresh_token``; resolves it."""
@@ -113,7 +145,7 @@ class LoginFlow(Value):
             # A value given in Python. Over http anybody on the way can name the provider.
             name = "the server that names the identity provider for refresh_token"
             check_endpoint(self.context.url, name)
-        return self.context.resolve(refresh_token=self.scheme.refresh_token)["refresh_token"]
+        return self._resolve("refresh_token")
 
     def record_of_token(
         self, refresh_token: Secret | None, provider: Provider, client: Client
