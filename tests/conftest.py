@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,7 +14,7 @@ from gatepass._config.locations import Locations
 # No property has a deadline: machines are slow for reasons of their own. In CI the same examples
 # come in each run, so that a change is judged by itself; to find new ones is the work of each
 # night, and of `pytest -m hypothesis --hypothesis-profile=nightly`.
-settings.register_profile("usual", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("usual", deadline=None, max_examples=30, derandomize="CI" in os.environ)
 settings.register_profile(
     "nightly",
     deadline=None,
@@ -51,14 +52,40 @@ _FOREIGN = (
 
 # What takes seconds to start, or minutes to prove.
 _SLOW_PEERS = {"apache", "browser", "kdc", "keyring_folder", "oidc_provider", "redis", "squid"}
+# What starts a process for nearly each test, or files of many megabytes.
+_SLOW_MODULES = {
+    "tests/cli/test_demo.py",
+    "tests/cli/test_unattended.py",
+    "tests/config/test_toml_bounds.py",
+    "tests/sandbox/test_demo.py",
+    "tests/secrets/test_keyring.py",
+    "tests/testing/test_plugin.py",
+    "tests/vault/test_file_lock.py",
+}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs such a peer, and each story, as slow: `dev.py test --quick` leaves it out."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the order of the tests be another one: it must not matter."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in another order")
+
+
+# First, so that plug-ins choose from the tests with all their marks.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs such a peer, and each story, as slow: `dev.py test --quick` leaves it out.
+
+    With ``--shuffle`` the modules come in another order, and so do the tests in each.
+    """
     for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if fixtures & _SLOW_PEERS or "stories" in item.path.parts:
+        module = item.location[0]
+        slow = "stories" in item.path.parts or module in _SLOW_MODULES
+        if slow or _SLOW_PEERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        random = Random(seed)  # noqa: S311 - an order, not a secret
+        places = {path: random.random() for path in dict.fromkeys(item.path for item in items)}
+        items.sort(key=lambda item: (places[item.path], random.random()))
 
 
 @pytest.fixture(autouse=True)

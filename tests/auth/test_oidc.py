@@ -409,6 +409,7 @@ def _start(world: World, turns: int) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 def test_processes_refresh_all_the_time_and_nobody_is_logged_out(
     make: Callable[..., World],
 ) -> None:
@@ -427,6 +428,7 @@ def test_processes_refresh_all_the_time_and_nobody_is_logged_out(
     assert world.session(use_stored_token=True).get("x").ok
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_killed_processes_lose_no_login_within_the_providers_grace(
     make: Callable[..., World],

@@ -187,6 +187,7 @@ def test_logging_out_removes_what_cannot_be_read(tmp_path: Path) -> None:
     assert its.write(IDENTITY, RECORD).generation == FIRST
 
 
+@pytest.mark.slow
 def test_no_write_of_many_processes_is_lost(place: Place, tmp_path: Path) -> None:
     together(4, tmp_path, "write", place, 25, environ={})
 
