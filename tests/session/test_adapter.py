@@ -17,10 +17,7 @@ from requests.utils import get_environ_proxies, select_proxy
 
 from gatepass._net.proxy import VARIABLES, NamedProxy
 from gatepass._session.adapter import Network
-from gatepass._session.exceptions import (
-    ProxyRefused,
-    TimedOut,
-)
+from gatepass._session.exceptions import ProxyRefused, TimedOut
 from gatepass._session.session import Session
 from gatepass.errors import GatepassError
 from gatepass.secrets import ref

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from gatepass._session.exceptions import (
-    Unreachable,
-)
+from gatepass._session.exceptions import Unreachable
 from tests.support.echo import Answer, Answers, Seen, basic, echo
 from tests.support.sessions import NOWHERE, PASSWORD, USER, session_for
 

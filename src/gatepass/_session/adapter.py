@@ -29,16 +29,16 @@ from gatepass._net.proxy import (
 )
 from gatepass._net.tls import SYSTEM_TRUST, ClientCertificate, TlsContexts, Trust
 from gatepass._net.urls import is_http_on_loopback, origin_of
-from gatepass._session.exceptions import (
+from gatepass._session.exceptions import ProxyRefused
+from gatepass._session.retries import RetryState
+from gatepass._session.translate import (
     NoAnswer,
-    ProxyRefused,
     TunnelRefused,
     check_proxy,
     find_refused_tunnel,
     proxy_login_required,
     translate_error,
 )
-from gatepass._session.retries import RetryState
 from gatepass._system import log
 from gatepass._system.context import SHARED
 from gatepass._value import Value, field

@@ -28,12 +28,7 @@ from gatepass._session.connections import (
     Connections,
     ExclusiveConnection,
 )
-from gatepass._session.exceptions import (
-    LoginRefused,
-    SchemeNotOffered,
-    Unreachable,
-    translate_error,
-)
+from gatepass._session.exceptions import LoginRefused, SchemeNotOffered, Unreachable
 from gatepass._session.login_state import Page, is_accepted
 from gatepass._session.refused import Outlook, explain_refusal
 from gatepass._session.request_state import (
@@ -49,6 +44,7 @@ from gatepass._session.request_state import (
 )
 from gatepass._session.retries import RetryState, can_rewind
 from gatepass._session.shared_login import SharedLogin
+from gatepass._session.translate import translate_error
 from gatepass._system import log, plugins
 from gatepass._system.fork import PerProcess
 from gatepass.auth import is_connection_bound, sends_credentials

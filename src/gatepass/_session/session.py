@@ -22,7 +22,7 @@ from gatepass._net.tls import TlsSettings
 from gatepass._net.urls import below, origin_of
 from gatepass._session.adapter import PlainSession
 from gatepass._session.connections import Connections, NotConnected, leave_to_parent
-from gatepass._session.exceptions import body_consumed, translate_error, without_secrets
+from gatepass._session.exceptions import body_consumed, without_secrets
 from gatepass._session.guard import Guard, GuardedAdapter
 from gatepass._session.keywords import ProfileKeywords, auth_table, check_names, check_url
 from gatepass._session.network import (
@@ -48,6 +48,7 @@ from gatepass._session.shared_login import (
     make_login,
     renew_login,
 )
+from gatepass._session.translate import translate_error
 from gatepass._system import log
 from gatepass._system.context import RunContext
 from gatepass._system.fork import PerProcess
