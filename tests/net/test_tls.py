@@ -25,7 +25,6 @@ from gatepass._session.session import Session
 from gatepass.errors import ProfileError
 from gatepass.secrets import ref
 from tests.support.echo import Echo, echo, redirects
-from tests.support.peers import ca as ca_peer
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CLIENT_NAME, PASSPHRASE, Certificate, CertificateAuthority
 from tests.support.peers.need import need_program
@@ -49,11 +48,6 @@ def server(ca: CertificateAuthority) -> Iterator[Echo]:
         yield running
 
 
-@pytest.fixture
-def other_ca(tmp_path: Path) -> CertificateAuthority:
-    return ca_peer.make(tmp_path / "other-ca")
-
-
 def anonymous(url: str, **keys: object) -> Session:
     environ = keys.pop("environ", {})
     return session_for(url, "anonymous", environ=environ, **keys)  # type: ignore[arg-type]
@@ -75,7 +69,8 @@ def test_an_unknown_authority_is_refused_and_the_way_out_is_named(server: Echo) 
         assert server.seen == []
 
 
-def _without_intermediate(certificate: Certificate, folder: Path) -> Certificate:
+def without_intermediate(certificate: Certificate, folder: Path) -> Certificate:
+    """Return a certificate without those of the authorities above it."""
     leaf = certificate.chain.read_text().partition("-----END CERTIFICATE-----\n")
     alone = folder / "leaf.pem"
     alone.write_text("".join(leaf[:2]))
@@ -94,7 +89,7 @@ def _hashed(file: Path, folder: Path) -> Path:
 def test_an_intermediate_authority_is_trusted_where_it_is_named(
     ca: CertificateAuthority, tmp_path: Path, named: str, sent: str
 ) -> None:
-    chain = ca.below if sent == "with the chain" else _without_intermediate(ca.below, tmp_path)
+    chain = ca.below if sent == "with the chain" else without_intermediate(ca.below, tmp_path)
     file = str(ca.intermediate_file)
     keys: dict[str, object] = {"tls": {"ca_file": file}} if named == "ca_file" else {}
     if named == "variable":
@@ -109,7 +104,7 @@ def test_an_intermediate_authority_is_trusted_where_it_is_named(
 def test_a_certificate_that_is_named_itself_is_trusted(
     ca: CertificateAuthority, tmp_path: Path
 ) -> None:
-    pinned = _without_intermediate(ca.below, tmp_path).chain
+    pinned = without_intermediate(ca.below, tmp_path).chain
     with echo(tls=server_side(ca.below)) as server:
         assert anonymous(server.url, tls={"ca_file": str(pinned)}).get("x").ok
 

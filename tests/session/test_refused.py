@@ -8,7 +8,9 @@ from gatepass.errors import (
     GatepassError,
 )
 from gatepass.secrets import Secret, ref
+from tests.net.test_tls import server_side
 from tests.support.echo import Answer, basic, echo, refused, wants
+from tests.support.peers.ca import CertificateAuthority
 from tests.support.sessions import PASSWORD, USER, session_for
 
 LOGIN = basic(USER, PASSWORD)
@@ -46,6 +48,11 @@ def test_a_user_name_given_as_a_secret_is_not_shown() -> None:
         (b"401.1: the user's  ACCOUNT\r\n is expired; ask hr", "account is expired"),
         (b"Password expired", "password expired"),
         (b"account has been disabled. Account has been disabled.", "account has been disabled"),
+        (b"You must  change your password before you log on.", "must change your password"),
+        (b"Your password must be reset", "password must be reset"),
+        (b"error ACCOUNT_LOCKED_OUT (0xC0000234)", "account is locked out"),
+        (b"LDAP: error code 49 - 80090308: data 773, v3839", "password must be changed"),
+        (b"<a href=/reset>Password reset</a> <a>Password forgotten?</a>", None),
         (b"This session has expired, and the account of the department", None),
     ],
 )
@@ -96,3 +103,56 @@ def test_other_statuses_are_returned(status: int) -> None:
         mi = session_for(server.url)
         assert mi.get("x").status_code == status
         assert mi.get("x").status_code == status
+
+
+def _refused_over_tls(ca: CertificateAuthority, answer: Answer, **auth: object) -> str:
+    """Return the hint for credentials that an https server refused with this answer."""
+    with echo(lambda _: answer, server_side(ca.server)) as server:
+        mi = session_for(server.url, "credentials", auth=auth, tls={"ca_file": str(ca.ca_file)})
+        with pytest.raises(LoginRefused) as caught:
+            mi.get("x")
+    return caught.value.hint
+
+
+CHALLENGE = ("WWW-Authenticate", "Basic")
+
+
+def test_over_tls_a_balancer_is_named_as_what_may_refuse_a_right_password(
+    ca: CertificateAuthority,
+) -> None:
+    answer = Answer(401, [CHALLENGE])
+
+    assert "channel_binding = false   into auth" in _refused_over_tls(ca, answer)
+    assert "take channel_binding out" in _refused_over_tls(ca, answer, channel_binding=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("Via", "1.1 proxy7 (squid/6.1)", "Via: 1.1 proxy7"),
+        ("Server", "nginx/1.25", "Server: nginx/1.25"),
+        ("Server", "BigIP", "Server: BigIP"),
+        ("Server", "Microsoft-IIS/10.0", None),
+        ("Via", "\x1b[2J" + "x" * 500, "Via: \\x1b"),
+    ],
+)
+def test_what_stands_in_between_is_named_where_it_shows_itself(
+    name: str, value: str, told: str | None
+) -> None:
+    date = ("Date", "Sun, 29 Nov 2026 10:00:00 GMT")  # given, so that there is no other Server
+    answer = Answer(401, [CHALLENGE, date, (name, value)])
+    with echo(lambda _: answer) as server, pytest.raises(LoginRefused) as caught:
+        session_for(server.url, "credentials").get("x")
+
+    assert (told is not None) == ("something stands in between" in caught.value.hint)
+    assert (told or "") in caught.value.hint
+    assert "\x1b" not in caught.value.hint
+    assert len(caught.value.hint) < 600
+
+
+def test_a_password_of_basic_belongs_to_no_connection_and_nothing_in_between_matters() -> None:
+    answer = Answer(401, [CHALLENGE, ("Via", "1.1 proxy7")])
+    with echo(lambda _: answer) as server, pytest.raises(LoginRefused) as caught:
+        session_for(server.url).get("x")
+
+    assert "in between" not in caught.value.hint

@@ -34,6 +34,7 @@ from gatepass._session.retries import RetryState
 from gatepass._session.translate import (
     NoAnswer,
     TunnelRefused,
+    Way,
     check_proxy,
     find_refused_tunnel,
     proxy_login_required,
@@ -329,7 +330,9 @@ class Transport(HTTPAdapter):
             if proxy and tunnel is not None:
                 failure = self._login_required(proxy, request, tunnel)
             else:
-                failure = translate_error(error, request, proxy, self._network.above)
+                trusted = self._contexts.trusted(verify)
+                way = Way(proxy=proxy, above=self._network.above, trusted=trusted)
+                failure = translate_error(error, request, way)
         else:
             if response.status_code != _PROXY_ASKS or proxy is None:
                 return response

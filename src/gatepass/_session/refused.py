@@ -1,6 +1,7 @@
 """Explains a refused login from what the server offers."""
 
 import re
+from collections.abc import Iterator
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from gatepass._net.urls import origin_of
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._system import plugins
 from gatepass._system.text import printable
-from gatepass.auth import answers_of, sends_credentials
+from gatepass.auth import answers_of, is_connection_bound, sends_credentials, value_of
 
 Outlook = Literal["goes on", "ends process", "ends session"]
 _AGAIN: Final = {
@@ -21,10 +22,31 @@ _AGAIN: Final = {
 }
 _STATES: Final = re.compile(
     r"\b(?:account|password|user)\s+(?:is\s+|has\s+been\s+|has\s+|was\s+)?"
-    r"(?:temporarily\s+)?(?:locked(?:\s+out)?|expired|disabled|suspended)\b",
+    r"(?:temporarily\s+)?"
+    r"(?:locked(?:\s+out)?|expired|disabled|suspended|blocked|deactivated)\b"
+    r"|\bpassword\s+must\s+be\s+(?:changed|reset)\b"
+    r"|\bmust\s+(?:change|reset)\s+(?:your|the)\s+password\b",
     re.IGNORECASE,
 )
+# Names and numbers of Windows (ntstatus.h), and those by which Active Directory refuses LDAP.
+_CODES: Final = {
+    "account is locked out": r"ACCOUNT_LOCKED_OUT|0xC0000234|\bdata 775\b",
+    "password must be changed": r"PASSWORD_MUST_CHANGE|0xC0000224|\bdata 773\b",
+    "password has expired": r"PASSWORD_EXPIRED|0xC0000071|\bdata 532\b",
+    "account is disabled": r"ACCOUNT_DISABLED|0xC0000072|\bdata 533\b",
+    "account has expired": r"ACCOUNT_EXPIRED|0xC0000193|\bdata 701\b",
+    "account may not log on at this hour": r"INVALID_LOGON_HOURS|0xC000006F|\bdata 530\b",
+    "account may not log on from this computer": r"INVALID_WORKSTATION|0xC0000070|\bdata 531\b",
+}
+# Programs in front of a server, by the names that they write into Server.
+_PROXIES: Final = re.compile(
+    r"nginx|openresty|haproxy|envoy|traefik|varnish|squid|cloudflare|akamai|cloudfront|awselb"
+    r"|big-?ip|netscaler|application-gateway|azure front|apache traffic server|ats/",
+    re.IGNORECASE,
+)
+_HTTP_1_0: Final = 10  # as http.client writes it
 _MOST_OF_A_PAGE: Final = 20_000  # characters
+_LONGEST: Final = 60  # characters of a header that are repeated
 
 
 def explain_refusal(
@@ -62,7 +84,7 @@ def explain_refusal(
     elif carried:
         message, hint = _refused(response, profile, user, outlook)
     else:
-        message, hint = _not_answered(response, challenges, origin)
+        message, hint = _not_answered(response, profile, challenges, origin)
     return LoginRefused(message, hint=hint, request=response.request, response=response)
 
 
@@ -78,6 +100,8 @@ def _refused(
     what = "the user name and the secret, and whether the account is locked"
     if not user:
         what = "the token or ticket, and whether its account may use this server"
+    if told:
+        what = "what the server says; its administrator can change that"
     if outlook == "goes on":
         page = printable(urlsplit(response.url).path)
         return message, (
@@ -85,17 +109,55 @@ def _refused(
             f"{what};\nthe session goes on"
         )
     place = _stands_at(profile, "password", "token")
-    return message, "\n".join(filter(None, (place, f"check {what};", _AGAIN[outlook])))
+    between = _in_between(response, profile)
+    return message, "\n".join(filter(None, (place, f"check {what};", *between, _AGAIN[outlook])))
+
+
+def _in_between(response: Response, profile: Profile) -> Iterator[str]:
+    """Name what may stand between, where the login belongs to the connection.
+
+    A balancer that ends TLS, or spreads the messages of a login over several connections, makes a
+    right password a wrong one.
+    """
+    if not is_connection_bound(profile.auth):
+        return
+    if response.url.startswith("https:"):
+        yield (
+            "it may want the login bound to the TLS connection: take channel_binding out of auth;"
+            if value_of(profile.auth, "channel_binding") is False
+            else "where a balancer or proxy in between ends TLS, write   channel_binding = false   "
+            "into auth;"
+        )
+    names = [
+        f"{name}: {printable(value)[:_LONGEST]}"
+        for name, value in (
+            ("Via", response.headers.get("Via", "")),
+            ("Server", response.headers.get("Server", "")),
+        )
+        if (name == "Via" and value) or _PROXIES.search(value)
+    ]
+    if getattr(response.raw, "version", None) == _HTTP_1_0:
+        names.append("HTTP/1.0")
+    if names:
+        yield (
+            f"something stands in between ({', '.join(names)}): it must send all messages of a "
+            "login over one connection to one server;"
+        )
+    if profile.scheme == "autologon":
+        yield "where the server takes NTLM alone, use ntlm or credentials;"
 
 
 def _not_answered(
-    response: Response, challenges: tuple[Challenge, ...], origin: str
+    response: Response, profile: Profile, challenges: tuple[Challenge, ...], origin: str
 ) -> tuple[str, str]:
     """Say why a challenge got no answer: message and hint."""
     if not isinstance(response.request.body, bytes | str | None):
         return (
             f"{origin} asks for a login (401) when the body is already sent",
-            "make any other request first, such as session.check(), or send a body of bytes",
+            "it asks for each request anew, and a body that can be read once is lost then: send "
+            "bytes or a file"
+            if is_connection_bound(profile.auth)
+            else "make any other request first, such as session.check(), or send bytes or a file",
         )
     if challenges:
         return (
@@ -168,8 +230,11 @@ def _account_state(response: Response) -> str:
 
     Only these words are repeated: the rest of the page is foreign text.
     """
-    found = _STATES.findall(response.text[:_MOST_OF_A_PAGE])
-    return ", ".join(dict.fromkeys(" ".join(each.lower().split()) for each in found))
+    told = [response.text[:_MOST_OF_A_PAGE], response.headers.get("WWW-Authenticate", "")]
+    text = " ".join([*told, response.reason or ""])
+    words = [" ".join(each.lower().split()) for each in _STATES.findall(text)]
+    words += [words for words, code in _CODES.items() if re.search(code, text, re.IGNORECASE)]
+    return ", ".join(dict.fromkeys(words))
 
 
 def _advice(names: set[str]) -> str:

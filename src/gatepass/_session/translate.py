@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from http.client import HTTPException, RemoteDisconnected
 from socket import gaierror
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -18,6 +18,7 @@ from urllib3.exceptions import (
 
 from gatepass._net.challenge import parse, scheme_names
 from gatepass._net.proxy import VARIABLES, NamedProxy, complaint_about, is_socks
+from gatepass._net.tls import SYSTEM_TRUST, Trust
 from gatepass._net.urls import origin_of
 from gatepass._session.exceptions import (
     ProxyRefused,
@@ -28,10 +29,25 @@ from gatepass._session.exceptions import (
     _ReadTimedOut,
 )
 from gatepass._system.text import printable
+from gatepass._value import Value
 from gatepass.auth._handshake import ConnectionLost
 from gatepass.errors import GatepassError
 
 _LONGEST: Final = 200  # characters of a foreign message
+
+
+class Way(Value):
+    """How a request was sent, as far as its errors speak of it.
+
+    Attributes:
+        proxy: the proxy in use.
+        above: the table of ``tls`` and ``proxy`` that hints name: empty or ``auth.``.
+        trusted: who was trusted to say that the server is the right one; None is anybody.
+    """
+
+    proxy: NamedProxy | None = None
+    above: str = ""
+    trusted: Trust | None = SYSTEM_TRUST
 
 
 class NoAnswer(RemoteDisconnected):
@@ -54,22 +70,20 @@ class NoAnswer(RemoteDisconnected):
 def translate_error(
     error: requests.RequestException,
     request: Any,
-    proxy: NamedProxy | None = None,
-    above: str = "",
+    way: Way = Way(),  # noqa: B008 - frozen
 ) -> requests.RequestException:
     """Return our error for one of requests; the same one where it is not of the connection.
 
     Args:
         error: the original. It may hold credentials, so raise ours outside of its handler.
         request: the request that failed.
-        proxy: the proxy in use.
-        above: the table of ``tls`` and ``proxy`` that hints name: empty or ``auth.``.
+        way: how it was sent.
     """
     is_of_connection = isinstance(error, requests.ConnectionError | requests.Timeout)
     if isinstance(error, GatepassError) or not is_of_connection:
         return error
     chain = list(_causes(error))
-    failure = _translated(error, chain, request, proxy, above)
+    failure = _translated(error, chain, request, way)
     lost = _first(chain, NoAnswer) or _first(chain, ConnectionLost)
     if lost is not None:
         failure.repeats = lost.repeats
@@ -82,16 +96,15 @@ def _translated(
     error: requests.RequestException,
     chain: list[BaseException],
     request: Any,
-    proxy: NamedProxy | None,
-    above: str,
+    way: Way,
 ) -> Unreachable:
-    origin = origin_of(request.url)
+    origin, proxy = origin_of(request.url), way.proxy
     # urllib3 does not tell apart whether a SOCKS proxy is not there or does not let through.
     of_proxy = isinstance(error, requests.exceptions.ProxyError)
     if proxy is not None and (of_proxy or (is_socks(proxy.url) and not _is_of_server(error))):
-        return _proxy_failed(proxy, chain, request, above)
+        return _proxy_failed(proxy, chain, request, way.above)
     if isinstance(error, requests.exceptions.SSLError):
-        cause, hint = _tls_cause(chain, above)
+        cause, hint = _tls_cause(chain, way)
         return TLSFailed(f"no secure connection to {origin}: {cause}", hint=hint, request=request)
     if isinstance(error, requests.Timeout) or _first(chain, ReadTimeoutError):
         return _timed_out(error, origin, request)
@@ -262,23 +275,16 @@ def _connection_cause(chain: list[BaseException], url: str) -> tuple[str, str]:
     return _reason(chain), "check the network, the host and the port in url"
 
 
-# OpenSSL's X509_V_ERR_... numbers, and CERT_E_... of Windows (winerror.h), which tells of a
-# certificate that is not valid yet as of one that has expired.
-_EXPIRED: Final = frozenset({10, 0x800B0101})
-_NOT_YET_VALID: Final = frozenset({9})
-_UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21, 0x800B0109, 0x800B010A, 0x800B0112})
-_WRONG_NAME: Final = frozenset({62, 64, 0x800B010F})
-
-
-def _tls_cause(chain: list[BaseException], above: str) -> tuple[str, str]:
+def _tls_cause(chain: list[BaseException], way: Way) -> tuple[str, str]:
     bad = _first(chain, ssl.SSLCertVerificationError)
     if bad is not None:
-        return _certificate_cause(bad, above)
+        return _certificate_cause(bad, way)
     error = _first(chain, ssl.SSLError)
     reason = (getattr(error, "reason", None) or "").upper()
     if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
         return "the server did not accept the client's certificate, or wants one", (
-            f'write   {above}tls = {{ client_cert = "...", client_key = "..." }}   into the profile'
+            f'write   {way.above}tls = {{ client_cert = "...", client_key = "..." }}   into the '
+            "profile"
         )
     if any(word in reason for word in ("WRONG_VERSION", "HTTP_REQUEST", "RECORD_LAYER")):
         return "it does not speak TLS on this port", (
@@ -287,22 +293,95 @@ def _tls_cause(chain: list[BaseException], above: str) -> tuple[str, str]:
     return _reason(chain), "compare with   openssl s_client -connect HOST:PORT"
 
 
-def _certificate_cause(bad: ssl.SSLCertVerificationError, above: str) -> tuple[str, str]:
+class _Verdict(NamedTuple):
+    """What a system says of a certificate, and what that means."""
+
+    # OpenSSL's X509_V_ERR_... numbers, and CERT_E_... of Windows (winerror.h), which tells of a
+    # certificate that is not valid yet as of one that has expired.
+    codes: frozenset[int]
+    words: tuple[str, ...]  # of macOS
+    cause: str
+    hint: str
+
+
+_VERDICTS: Final = (
+    _Verdict(
+        frozenset({10, 0x800B0101}),
+        ("is expired",),
+        "its certificate has expired",
+        "the server's administrator must renew it; if this computer's clock is wrong, set it",
+    ),
+    _Verdict(
+        frozenset({9}),
+        ("not yet valid",),
+        "its certificate is not valid yet",
+        "check the clock of this computer",
+    ),
+    _Verdict(
+        frozenset({62, 64, 0x800B010F}),
+        ("name does not match",),
+        "its certificate is for another host name",
+        "write the name that stands in the certificate into url",
+    ),
+    _Verdict(
+        frozenset({23, 0x800B010C, 0x80092010}),
+        ("is revoked",),
+        "its certificate has been revoked",
+        "the server's administrator must get a new one",
+    ),
+    _Verdict(
+        frozenset({3, 0x80092012, 0x80092013, 0x800B010E}),
+        (),
+        "nobody could tell whether its certificate has been revoked",
+        "this computer must reach the authority's server (CRL or OCSP), mostly by plain http",
+    ),
+    _Verdict(
+        frozenset({66, 67, 68, 0x80096004}),
+        (),
+        "its certificate has a key or a signature that is too weak",
+        "the server's administrator must get a new one",
+    ),
+)
+_UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21, 0x800B0109, 0x800B010A, 0x800B0112})
+_SELF_SIGNED: Final = 18
+_NO_ISSUER: Final = frozenset({20, 21})
+
+
+def _certificate_cause(bad: ssl.SSLCertVerificationError, way: Way) -> tuple[str, str]:
     code = getattr(bad, "verify_code", None)
-    if code in _EXPIRED:
-        return "its certificate has expired", (
-            "the server's administrator must renew it; if this computer's clock is wrong, set it"
-        )
-    if code in _NOT_YET_VALID:
-        return "its certificate is not valid yet", "check the clock of this computer"
-    if code in _WRONG_NAME:
-        return "its certificate is for another host name", (
-            "write the name that stands in the certificate into url"
-        )
     text = "".join(filter(str.isprintable, getattr(bad, "verify_message", "") or str(bad)))
-    private = f'for a private authority write   {above}tls = {{ ca_file = "company-ca.pem" }}   '
-    if code in _UNKNOWN_AUTHORITY:
-        return f"its certificate comes from an unknown authority ({text[:_LONGEST]})", (
-            f"{private}into the profile, or install it in the operating system"
+    for verdict in _VERDICTS:
+        if code in verdict.codes or any(word in text.lower() for word in verdict.words):
+            return verdict.cause, verdict.hint
+    told, hint = text[:_LONGEST], _how_to_trust(way)
+    if code in _NO_ISSUER:
+        hint += (
+            "\nwhere that authority is trusted already, the server leaves out the certificate of "
+            "an intermediate one: its administrator adds it, or name that one in ca_file"
         )
-    return f"its certificate is not accepted ({text[:_LONGEST]})", (f"{private}into the profile")
+    if code == _SELF_SIGNED:
+        return f"its certificate is signed by itself ({told})", (
+            f"get the certificate on a safe way;\n{hint}"
+        )
+    if code in _UNKNOWN_AUTHORITY or "not trusted" in text:
+        return f"its certificate comes from an unknown authority ({told})", hint
+    return f"its certificate is not accepted ({told})", hint
+
+
+def _how_to_trust(way: Way) -> str:
+    """Say how to trust an authority, by what was trusted and who said so."""
+    trust, table = way.trusted or SYSTEM_TRUST, f"{way.above}tls"
+    if not trust.files:
+        return (
+            f'for a private authority write   {table} = {{ ca_file = "company-ca.pem" }}   into '
+            "the profile, or install it in the operating system"
+        )
+    file = trust.files[0]
+    if trust.named_by.isupper():  # a variable
+        return (
+            f"trusted are {trust};\nadd the authority to that file, or unset {trust.named_by}, or "
+            f'write   {table} = {{ ca_file = ["system", "company-ca.pem"] }}   into the profile, '
+            "which comes before it"
+        )
+    more = "" if trust.system else f', or trust the system too:   ca_file = ["system", "{file}"]'
+    return f"trusted are {trust};\nname the authority of this server there{more}"

@@ -41,6 +41,12 @@ def ca(peers_folder: Path) -> CertificateAuthority:
 
 
 @pytest.fixture(scope="session")
+def other_ca(peers_folder: Path) -> CertificateAuthority:
+    """Another one, which signed nothing of the peers."""
+    return ca_peer.make(peers_folder / "other-ca")
+
+
+@pytest.fixture(scope="session")
 def realm_files(peers_folder: Path) -> RealmFiles:
     """Where the Kerberos realm's files will lie."""
     return RealmFiles(peers_folder / "kdc")
