@@ -171,9 +171,9 @@ def line(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline()
 
 
-def at(redis: Redis, *, margin: float = 10.0, lock_timeout: float = 30.0, **server: Any) -> Vault:
+def at(redis: Redis, *, lease: float = 10.0, lock_timeout: float = 30.0, **server: Any) -> Vault:
     """Return a vault in a redis."""
-    store = RedisStore(Server("127.0.0.1", redis.port, 0, **server), margin)
+    store = RedisStore(Server("127.0.0.1", redis.port, 0, **server), lease)
     return Vault(store, given(), clock=lambda: NOW, lock_timeout=lock_timeout)
 
 

@@ -4,8 +4,10 @@ import base64
 import json
 import os
 import stat
+import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -20,6 +22,7 @@ from tests.support.vaults import (
     OTHER,
     RECORD,
     REFRESH,
+    SPENT,
     Use,
     answer,
     line,
@@ -90,7 +93,7 @@ def test_no_file_tells_a_token_an_identity_or_the_key(folder: Path) -> None:
 
     files = [path for path in folder.rglob("*") if path.is_file()]
 
-    assert sorted(path.suffix for path in files) == [".inflight", ".lock", ".token"]
+    assert sorted(path.suffix for path in files) == [".inflight", ".lock", ".room", ".token"]
     for path in files:
         shown = path.read_bytes() + os.fsencode(path.name)
         assert [secret for secret in secrets if secret in shown] == []
@@ -112,7 +115,7 @@ def test_files_and_folders_are_for_their_owner_alone_under_any_umask(
 
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert set(modes.values()) == {0o600}
-    assert len(modes) == 3
+    assert len(modes) == 4
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
 
@@ -128,6 +131,68 @@ def test_a_folder_that_others_can_write_to_is_refused(folder: Path, mode: int) -
         with pytest.raises(VaultError, match="others can write") as caught:
             use(vault(folder))
         assert f"chmod 700 {folder}" in caught.value.hint
+
+
+@posix_only
+@pytest.mark.parametrize("pages", [0, 1, 2])
+def test_a_disk_without_room_for_a_record_is_noticed_before_a_token_is_spent(
+    folder: Path, pages: int
+) -> None:
+    """The note alone would fit."""
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
+    import resource
+
+    its = vault(folder)
+    its.write(IDENTITY, with_token("old"))
+    before = sorted(path.name for path in folder.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (pages * 4096, hard))
+    try:
+        with pytest.raises(VaultError, match="cannot write"):
+            its.begin_refresh(IDENTITY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert its.read_in_flight(IDENTITY) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file system of a known size")
+def test_the_room_of_a_record_is_not_lost_to_others_that_fill_the_disk(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount a file system")
+    try:
+        its = vault(small / "vault")
+        its.write(IDENTITY, with_token("spent"))
+        with its.lock(IDENTITY, seconds=5):
+            its.begin_refresh(IDENTITY)
+            with suppress(OSError), (small / "others").open("wb", buffering=0) as others:
+                while True:
+                    others.write(b"x" * 512)
+            kept = its.write_refreshed(IDENTITY, with_token("fresh" * 1000), spent=SPENT)
+            its.end_refresh(IDENTITY)
+
+        assert token(kept) == token(vault(small / "vault").read(IDENTITY)) == "fresh" * 1000
+        assert not list((small / "vault").glob("*.room"))
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+@posix_only
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs to be root")
+def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
+    vault(folder).write(IDENTITY, RECORD)
+    os.chown(folder, 12345, -1)
+
+    uses: list[Use] = [lambda its: its.read(IDENTITY), lambda its: its.write(IDENTITY, RECORD)]
+    for use in uses:
+        with pytest.raises(VaultError, match="belongs to another user") as caught:
+            use(vault(folder))
+        assert "GATEPASS_VAULT" in caught.value.hint
 
 
 @posix_only
@@ -270,13 +335,13 @@ def test_a_record_is_on_the_disk_before_it_takes_its_place_and_before_write_retu
         if event == "c_call" and called in (os.fsync, os.replace, os.unlink):
             calls.append(called.__name__)
 
-    for use in (its.write, lambda identity, _record: its.begin_refresh(identity)):
+    for use, files in ((its.write, 1), (lambda identity, _: its.begin_refresh(identity), 2)):
         sys.setprofile(profile)
         try:
             use(IDENTITY, RECORD)
         finally:
             sys.setprofile(None)
-        assert calls == ["fsync", "replace", "fsync"]
+        assert calls == ["fsync", "replace", "fsync"] * files
         calls.clear()
 
     sys.setprofile(profile)
@@ -284,7 +349,7 @@ def test_a_record_is_on_the_disk_before_it_takes_its_place_and_before_write_retu
         its.remove(IDENTITY)
     finally:
         sys.setprofile(None)
-    assert calls == ["unlink", "fsync"] * 2
+    assert calls == ["unlink", "fsync"] * 3
 
 
 @posix_only

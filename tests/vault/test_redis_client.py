@@ -203,7 +203,7 @@ def guarded(peers_folder: Path) -> Iterator[Redis]:
 def test_the_rights_that_the_message_names_are_enough(guarded: Redis) -> None:
     its = at(guarded, credentials=lambda: ("svc", Secret(PASSWORD)))
     with its.lock(IDENTITY, seconds=5):
-        its.extend_lock(IDENTITY, 5)
+        its.keep_lock(IDENTITY)
         its.begin_refresh(IDENTITY)
         its.write(IDENTITY, with_token("spent"))
         assert isinstance(its.read_in_flight(IDENTITY), InFlight)

@@ -119,16 +119,28 @@ def test_the_lease_of_a_killed_holder_ends_by_itself(redis: Redis, tmp_path: Pat
         pass
 
 
-def test_a_lease_is_made_to_outlast_the_request(redis: Redis) -> None:
-    its = at(redis, margin=5.0)
+def test_a_lease_that_is_kept_lasts_as_long_as_its_block_and_no_longer(redis: Redis) -> None:
+    its, client = at(redis, lease=1.0), redis.client()
     with its.lock(IDENTITY, seconds=5):
-        (name,) = redis.client().scan_iter("gatepass:lock:*")
-        assert redis.client().pttl(name) <= 5_000
+        (name,) = client.scan_iter("gatepass:lock:*")
+        held = its.keep_lock(IDENTITY)
+        for _ in range(3):  # each time it is about to end, it begins anew
+            client.pexpire(name, 400)
+            wait_for(lambda: client.pttl(name) > 400, 30, "the lease begins anew")
+        assert not held.passed
+    assert not list(client.scan_iter("gatepass:lock:*"))
 
-        its.extend_lock(IDENTITY, 25)
 
-        assert 25_000 < redis.client().pttl(name) <= 30_000
-    assert not list(redis.client().scan_iter("gatepass:lock:*"))
+def test_a_token_is_kept_by_a_redis_that_is_full(own_redis: Redis) -> None:
+    """What fits before the token is spent must fit afterwards."""
+    its, client = at(own_redis), own_redis.client()
+    its.write(IDENTITY, with_token("spent"))
+    its.begin_refresh(IDENTITY)
+    client.config_set("maxmemory", "1")
+    with pytest.raises(VaultError, match="is full"):
+        its.begin_refresh(IDENTITY)
+
+    assert token(its.write_refreshed(IDENTITY, with_token("fresh"), spent=SPENT)) == "fresh"
 
 
 @pytest.mark.parametrize("anothers", [True, False])
@@ -142,7 +154,7 @@ def test_a_lease_that_has_ended_is_not_prolonged_and_not_given_back(
         if anothers:
             client.set(name, b"another's")
         with pytest.raises(VaultError, match="ended before its holder was done") as caught:
-            its.extend_lock(IDENTITY, 25)
+            its.keep_lock(IDENTITY)
 
     assert "try again" in caught.value.hint
     assert client.get(name) == (b"another's" if anothers else None)
@@ -153,7 +165,7 @@ def test_a_lease_that_could_not_be_given_back_is_given_back_at_the_next_use(
     own_redis: Redis, next_use: str
 ) -> None:
     """Otherwise all hosts wait for its end, and so does who holds it."""
-    its = at(own_redis, margin=3600.0)
+    its = at(own_redis, lease=3600.0)
     with its.lock(IDENTITY, seconds=5):
         own_redis.stop()
     own_redis.start()

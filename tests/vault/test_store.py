@@ -55,7 +55,7 @@ def test_a_note_is_replaced_and_goes_with_its_record(store: Store) -> None:
 
 def test_one_holds_a_lock_and_the_next_one_is_told_who(store: Store, place: Place) -> None:
     with store.lock(NAME, seconds=5, codec=CODEC) as held:
-        held.extend(1)
+        held.keep()
         with (
             pytest.raises(TokenLockTimeout, match="what it guards is in use by process"),
             store_at(place).lock(NAME, seconds=0, codec=CODEC, what="what it guards"),

@@ -9,6 +9,7 @@ import pytest
 
 from gatepass._vault.records import Identity, InFlight
 from gatepass._vault.vault import Vault
+from gatepass.errors import VaultError
 from gatepass.secrets import Secret
 from tests.support.vaults import (
     FIRST,
@@ -194,3 +195,17 @@ def test_no_write_of_many_processes_is_lost(place: Place, tmp_path: Path) -> Non
     record = vault(place).read(IDENTITY)
     assert record is not None
     assert record.generation == FIRST + 99
+
+
+def test_a_vault_that_is_tried_out_is_ready_and_as_it_was(place: Place) -> None:
+    with pytest.raises(VaultError, match="not base64url of 32 bytes"):
+        vault(place, "no key").check_writable(IDENTITY)
+    its = vault(place)
+    its.check_writable(IDENTITY)
+    assert its.is_empty()
+    its.begin_refresh(IDENTITY)
+    note = its.read_in_flight(IDENTITY)
+
+    its.check_writable(IDENTITY)
+
+    assert its.read_in_flight(IDENTITY) == note

@@ -44,7 +44,7 @@ class RedisVault(Value):
         if address is None and "@" in self.url:
             raise KeyRefused("url", "holds a user name or password", hint=_BESIDE)
         if address is None:
-            raise KeyRefused("url", "should be rediss://HOST:PORT/DB")
+            raise KeyRefused("url", "should be rediss://HOST:PORT/DB", hint=STANDS_ALONE)
         if not address.tls and not is_loopback(address.host) and not self.allow_plain:
             raise KeyRefused(
                 "url",
@@ -57,6 +57,10 @@ class RedisVault(Value):
             raise KeyRefused("client_key", "needs client_cert too")
 
 
+STANDS_ALONE: Final = (
+    "a Sentinel, a cluster or a socket cannot be used: name one redis by host and port; where "
+    "Sentinels watch it, the primary"
+)
 _BESIDE: Final = (
     "they belong beside it, as references:   vault = { url = "
     '"rediss://HOST:PORT/DB", user_name = "NAME", password = "env:REDIS_PASSWORD" }'

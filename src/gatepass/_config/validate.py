@@ -31,7 +31,7 @@ from gatepass._config.layer import (
 )
 from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys, refusals
-from gatepass._config.redis_vault import RedisVault
+from gatepass._config.redis_vault import STANDS_ALONE, RedisVault
 from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import SYSTEM, TlsSettings
@@ -159,7 +159,7 @@ def vault_folder(vault: str, base_dir: Path | None) -> str:
         KeyRefused: it is no folder, or nobody knows which.
     """
     if "://" in vault:
-        raise KeyRefused("", "should be a folder, or rediss://HOST:PORT/DB")
+        raise KeyRefused("", "should be a folder, or rediss://HOST:PORT/DB", hint=STANDS_ALONE)
     if _HOME_OF_ANOTHER.match(vault):
         hint = "write ~/... for your own, or the whole path of the folder"
         raise KeyRefused("", "the home folder of another is not looked up", hint=hint)

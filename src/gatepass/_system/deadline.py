@@ -1,7 +1,10 @@
 """Work that may hang, such as a keyring or a resolver, run with a deadline."""
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from gatepass._value import Value
 
 T = TypeVar("T")
 
@@ -44,3 +47,30 @@ def run_with_deadline(work: Callable[[], T], seconds: float, name: str) -> T:
         raise failures[0] if failures else DeadlineExceeded
     finally:
         failures.clear()  # else the error and this frame would keep each other alive
+
+
+class Deadline(Value):
+    """A moment by two clocks: the wall clock may be set back, the monotonic one may sleep.
+
+    Attributes:
+        monotonic: by the monotonic clock.
+        wall: in seconds since 1970.
+    """
+
+    monotonic: float
+    wall: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """Return the moment so many seconds from now."""
+        return cls(time.monotonic() + seconds, time.time() + seconds)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it is until then by the monotonic clock; at least a moment."""
+        return max(self.monotonic - time.monotonic(), 0.01)
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is over by one of the clocks."""
+        return time.monotonic() > self.monotonic or time.time() > self.wall

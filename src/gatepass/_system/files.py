@@ -81,6 +81,7 @@ def replace(
     mode: int = PRIVATE,
     owner: tuple[int, int] | None = None,
     before: Callable[[], None] = lambda: None,
+    room: Path | None = None,
 ) -> None:
     """Replace a file in one step, or make it. Writes to disk.
 
@@ -93,11 +94,17 @@ def replace(
         mode: the permissions of the new file.
         owner: its user and group, as numbers; this process' own when not given.
         before: called just before the old file is replaced; may raise to prevent that.
+        room: a file that :func:`reserve` made; the new content takes its place on the disk.
     """
     import tempfile
 
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY)
-    temporary = Path(name)
+    if room is not None and room.is_file():
+        descriptor, temporary = os.open(room, os.O_WRONLY | _BINARY), room
+    else:
+        descriptor, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY
+        )
+        temporary = Path(name)
     try:
         _fill(descriptor, temporary, data, mode, owner)
         before()
@@ -107,6 +114,14 @@ def replace(
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def reserve(path: Path, size: int) -> None:
+    """Write a file of so many bytes, whose place on the disk :func:`replace` can use.
+
+    Where the disk is full, that raises now, and not when something is to be kept.
+    """
+    replace(path, os.urandom(size))  # zeros may take no room
 
 
 def remove_leftovers(path: Path) -> None:
@@ -168,6 +183,7 @@ def _fill(
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
         stream.flush()
+        os.ftruncate(descriptor, len(data))
         if owner is not None and sys.platform != "win32":
             status = os.fstat(descriptor)
             if (status.st_uid, status.st_gid) != owner:

@@ -5,12 +5,14 @@
     <name>.token      the record: see ``encryption`` for its bytes, ``serialization`` for its fields
     <name>.lock       held while a record is changed, and during a whole refresh
     <name>.inflight   a refresh has begun and not ended: process, host and time, not encrypted
+    <name>.room       while a refresh is under way: room on the disk for the record to come
     key.lock          held while the key is made
 
 The name is a keyed hash of the identity, so that a copy of the folder does not tell which servers
 and accounts somebody uses. No lock file is ever removed.
 """
 
+import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -26,13 +28,18 @@ from gatepass._vault.store import KEY, HeldLock, HolderCodec, StoredRecord
 from gatepass.errors import TokenNotPersisted, VaultError
 
 _RECORD: Final = ".token"
+_NOTE: Final = ".inflight"
+_ROOM: Final = ".room"
+_ROOM_BYTES: Final = 32_768  # more than a record with the usual tokens
 
 
 class _HeldFileLock:
     """A lock of the operating system: it does not end before its process."""
 
-    def extend(self, seconds: float) -> None:
-        """Do nothing: the lock has no end to move."""
+    passed: Final = False
+
+    def keep(self) -> None:
+        """Do nothing: the lock does not end."""
 
 
 class FileStore(Value):
@@ -67,7 +74,7 @@ class FileStore(Value):
         path = self._path(name, _RECORD)
         try:
             files.remove_leftovers(path)  # under the lock nobody else writes it
-            files.replace(path, data)
+            files.replace(path, data, room=self._path(name, _ROOM))
         except OSError as error:
             raise _not_written(TokenNotPersisted, path, error) from None
         return True
@@ -85,26 +92,38 @@ class FileStore(Value):
     def read_note(self, name: bytes) -> bytes | None:
         """Return a note; None when there is none, or it cannot be read. Reads from disk."""
         try:
-            return files.read(self._path(name, ".inflight"))
+            return files.read(self._path(name, _NOTE))
         except OSError:
             return None
 
     def write_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:  # noqa: ARG002 - under the lock nobody else has written
-        """Write a note, or with None remove it. Its lock must be held. Writes to disk."""
-        path = self._path(name, ".inflight")
+        """Write a note, or with None remove it. Its lock must be held. Writes to disk.
+
+        With a note goes room for the record: a full disk is noticed before a token is spent.
+        """
+        path, room = self._path(name, _NOTE), self._path(name, _ROOM)
         if data is None:
             _remove(path)
+            _remove(room)
             return
         try:
             self._make_folder()
             files.remove_leftovers(path)
+            files.remove_leftovers(room)
+            files.reserve(room, _ROOM_BYTES)
             files.replace(path, data)
         except OSError as error:
+            with suppress(OSError):
+                files.remove(room)
             raise _not_written(VaultError, path, error) from None
 
     def count(self) -> int:
         """Return how many records there are."""
         return len(self._records())
+
+    def why_missing(self) -> str:
+        """Return nothing: a file does not disappear by itself."""
+        return ""
 
     def list_records(self) -> list[StoredRecord]:
         """Return every record, readable or not. Reads from disk."""
@@ -157,9 +176,19 @@ class FileStore(Value):
 
     def _check_folder(self) -> None:
         """Refuse a folder in which others could replace a record or a lock."""
+        if sys.platform == "win32":
+            return
         with suppress(OSError):
-            mode = self.folder.stat().st_mode
-            if sys.platform != "win32" and mode & (stat.S_IWGRP | stat.S_IWOTH):
+            status = self.folder.stat()
+            if status.st_uid not in {0, os.geteuid()}:
+                shown = printable(str(self.folder))
+                raise VaultError(
+                    f"the folder of the vault, {shown}, belongs to another user "
+                    f"(number {status.st_uid}), who could replace a login in it",
+                    hint="name a folder of your own in the setting vault (or GATEPASS_VAULT), or "
+                    f"take it over:\n    chown {os.geteuid()} {quoted(str(self.folder))}",
+                )
+            if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise VaultError(
                     f"others can write to the folder of the vault, {printable(str(self.folder))}",
                     hint=f"    chmod 700 {quoted(str(self.folder))}\nor name a folder inside "

@@ -168,6 +168,7 @@ _IS_IT_REDIS: Final = (
     "is the setting vault (or GATEPASS_VAULT) right? A redis with TLS needs rediss://"
 )
 _PROTECTED: Final = "set in redis.conf requirepass, or beside a user of its own: user default off"
+_SENTINEL: Final = f"where it is a Sentinel, name the primary in the setting vault; else {_RIGHTS}"
 _ALONE: Final = "the vault needs a redis that stands alone; name one in the setting vault"
 # The class of redis-py's error, or the first word of redis' answer → the message and the next step.
 # The first that fits is taken.
@@ -189,7 +190,7 @@ _REFUSALS: Final = (
     ("ClusterError", "belongs to a cluster", _ALONE),
     ("ClusterDownError", "belongs to a cluster", _ALONE),
     ("ClusterCrossSlotError", "belongs to a cluster", _ALONE),
-    ("unknown command", "does not know a command that the vault needs", _RIGHTS),
+    ("unknown command", "does not know a command that the vault needs", _SENTINEL),
     ("DENIED", "has no password, and so takes nobody from another computer", _PROTECTED),
     ("DB", "has no database of that number", "look at the end of the URL in the setting vault"),
     ("MISCONF", "cannot write to its disk, and so takes no writes", _LOOK),

@@ -19,9 +19,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
 from weakref import finalize
 
+from gatepass._system.deadline import Deadline
 from gatepass._vault import file_lock
 from gatepass._vault.redis_client import Server, explain_error, make_client
 from gatepass._vault.store import HeldLock, HolderCodec, StoredRecord
@@ -30,18 +32,20 @@ from gatepass.errors import GatepassError, TokenNotPersisted, VaultError
 if TYPE_CHECKING:
     from redis import Redis
 
-MARGIN: Final = 10.0  # seconds that a lease outlasts what it was taken for: the write behind it
+LEASE: Final = 10.0  # seconds; so long the others wait for a host that was killed
+_BEAT: Final = 0.3  # the part of a lease after which it is renewed
 _RECORDS: Final = "gatepass:records"
 _DAY: Final = 86_400_000  # milliseconds
 _PAUSE: Final = 0.07  # seconds between two looks at a lock, and up to twice that
 # Compares and replaces in one step. When the answer was lost and the command is sent again, the new
-# bytes are stored already, which counts as written.
+# bytes are stored already, which counts as written. DEL comes first: a redis that is full refuses
+# only the first write of a script, and a new token must not be lost for that.
 _PUT: Final = """
 local there = redis.call('HGET', KEYS[1], ARGV[1])
 if there == ARGV[3] then return 1 end
 if (there or '') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 redis.call('DEL', KEYS[2])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
 _REMOVE: Final = """
@@ -66,27 +70,50 @@ return redis.call('DEL', KEYS[1])
 
 
 class _Lease:
-    """A lock of this process, which redis ends by itself after a time."""
+    """A lock of this process, which redis ends by itself unless it is kept."""
 
-    def __init__(self, store: "RedisStore", name: bytes, value: bytes) -> None:
+    def __init__(self, store: "RedisStore", name: bytes, value: bytes, until: Deadline) -> None:
         self._store = store
         self._name = name
         self._value = value
+        self._until = until
         self._process = os.getpid()
+        self._released = Event()
+        self._is_kept = False
 
-    def extend(self, seconds: float) -> None:
-        """Let the lease end after so many seconds and the margin, from now on."""
-        if not self._store.extend_lease(self._name, self._value, seconds):
+    @property
+    def passed(self) -> bool:
+        """Whether the lease may have ended."""
+        return self._until.passed
+
+    def keep(self) -> None:
+        """Begin the lease anew, now and again and again until it is released."""
+        # Take the time first: if this process is suspended in between, the lease ends earlier.
+        until = Deadline.after(self._store.lease)
+        if not self._store.extend_lease(self._name, self._value):
             raise VaultError(
                 f"the lock of the token in {self._store.shown} ended before its holder was done",
                 hint="nothing was sent or lost: try again",
             )
+        self._until = until
+        if not self._is_kept:
+            self._is_kept = True
+            Thread(target=self._keep_on, name="gatepass-lease", daemon=True).start()
+
+    def _keep_on(self) -> None:
+        while not self._released.wait(self._store.lease * _BEAT):
+            try:
+                self.keep()
+            except VaultError:  # ended, or redis is away; the next write compares
+                if self.passed:
+                    return
 
     def release(self) -> None:
         """Release the lease; where redis does not answer, that is done at the next use.
 
         A forked child does not: the lease is its parent's.
         """
+        self._released.set()
         if os.getpid() == self._process:
             try:
                 self._store.release_lease(self._name, self._value)
@@ -102,12 +129,12 @@ class RedisStore:
 
     Attributes:
         server: which redis.
-        margin: seconds that a lease lasts longer than asked for: time for the write at the end.
+        lease: seconds after which a lock ends that nobody keeps.
         unreleased: leases that could not be released because redis did not answer, by name.
     """
 
     server: Server
-    margin: float = MARGIN
+    lease: float = LEASE
     unreleased: dict[bytes, bytes] = field(default_factory=dict, init=False, repr=False)
     _client: "Redis | None" = field(default=None, init=False, repr=False)
 
@@ -154,6 +181,17 @@ class RedisStore:
         """Whether a missing record was removed on purpose during the last day."""
         return bool(self.execute(lambda redis: _integer(redis.exists(_key("gone", name)))))
 
+    def why_missing(self) -> str:
+        """Say that redis has thrown keys away, if it has and lets us see that."""
+        with suppress(VaultError, KeyError):
+            number = _integer(self.execute(lambda redis: redis.info("stats"))["evicted_keys"])
+            if number:
+                return (
+                    f"; {self.shown} was full and has thrown {number} keys away, perhaps the login "
+                    "too (set in redis.conf: maxmemory-policy noeviction)"
+                )
+        return ""
+
     def read_note(self, name: bytes) -> bytes | None:
         """Return a note; None when there is none."""
         data: bytes | None = self.execute(
@@ -195,7 +233,7 @@ class RedisStore:
         what: str = "the token",
         cancel_check: Callable[[], bool] | None = None,
     ) -> Iterator[HeldLock]:
-        """Hold a lease during a block; until it is extended it lasts for the margin."""
+        """Hold a lease during a block; it ends by itself unless it is kept."""
         lease = self._acquire(name, seconds, codec, what, cancel_check)
         try:
             yield lease
@@ -214,13 +252,14 @@ class RedisStore:
         while True:
             value = codec.encode()  # encrypted anew, so it differs from that of any other holder
             self._retry_release(name)
+            until = Deadline.after(self.lease)
             try:
                 took = self._try_acquire(key, value)
             except VaultError:
                 self.unreleased[name] = value  # the lease may be ours, and only the answer lost
                 raise
             if took:
-                return _Lease(self, name, value)
+                return _Lease(self, name, value, until)
             if time.monotonic() >= deadline or (cancel_check is not None and cancel_check()):
                 held = self.execute(lambda redis: _bytes_or_none(redis.get(key)))
                 raise file_lock.lock_timeout(codec.decode(held) if held else None, seconds, what)
@@ -228,7 +267,7 @@ class RedisStore:
             time.sleep(_PAUSE * (1 + value[-1] / 256))
 
     def _try_acquire(self, key: str, value: bytes) -> bool:
-        return bool(self.execute(lambda redis: redis.set(key, value, nx=True, px=self._ms(0))))
+        return bool(self.execute(lambda redis: redis.set(key, value, nx=True, px=self._ms)))
 
     def _retry_release(self, name: bytes) -> None:
         """Release a lease that could not be released before; otherwise all wait until it ends."""
@@ -238,16 +277,17 @@ class RedisStore:
             if self.unreleased.get(name) == lease:
                 self.unreleased.pop(name, None)
 
-    def extend_lease(self, name: bytes, value: bytes, seconds: float) -> bool:
+    def extend_lease(self, name: bytes, value: bytes) -> bool:
         """Move the end of a lease; return false when it has expired or is another's by now."""
-        return bool(self._run_script(_EXTEND, (_key("lock", name),), value, self._ms(seconds)))
+        return bool(self._run_script(_EXTEND, (_key("lock", name),), value, self._ms))
 
     def release_lease(self, name: bytes, value: bytes) -> bool:
         """Release a lease; return false when it has expired or is another's by now."""
         return bool(self._run_script(_RELEASE, (_key("lock", name),), value))
 
-    def _ms(self, seconds: float) -> int:
-        return int((seconds + self.margin) * 1000)
+    @property
+    def _ms(self) -> int:
+        return int(self.lease * 1000)
 
     def _run_script(
         self,

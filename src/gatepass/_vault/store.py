@@ -45,12 +45,16 @@ class HolderCodec(Value):
 class HeldLock(Protocol):
     """A lock while it is held."""
 
-    def extend(self, seconds: float) -> None:
-        """Make sure that it does not end within so many seconds.
+    def keep(self) -> None:
+        """Make sure that it is still held, and keep it so until the block ends.
 
         Raises:
             VaultError: it has ended already, or its end cannot be moved.
         """
+
+    @property
+    def passed(self) -> bool:
+        """Whether it may have ended, as where this process was suspended for long."""
 
 
 class Store(Protocol):
@@ -99,10 +103,16 @@ class Store(Protocol):
         """Return a note; None when there is none, or it cannot be read."""
 
     def write_note(self, name: bytes, data: bytes | None, *, old: bytes | None = None) -> None:
-        """Write a note, or with None remove it; with ``old`` only in the place of that one."""
+        """Write a note, or with None remove it; with ``old`` only in the place of that one.
+
+        With a note goes room for the record that a refresh is to bring.
+        """
 
     def count(self) -> int:
         """Return how many records there are, readable or not."""
+
+    def why_missing(self) -> str:
+        """Say why a record may have disappeared; empty where that cannot be or is not known."""
 
     def list_records(self) -> list[StoredRecord]:
         """Return every record, readable or not."""

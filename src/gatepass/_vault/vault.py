@@ -231,13 +231,15 @@ class Vault:
             finally:
                 self._held_locks.pop(lock_id, None)
 
-    def extend_lock(self, identity: Identity, seconds: float) -> None:
-        """Make sure that the lock, which this thread holds, does not end within so many seconds.
+    def keep_lock(self, identity: Identity) -> HeldLock:
+        """Keep the lock, which this thread holds, until its block ends; return it.
 
         Raises:
             VaultError: it has ended already, or the store does not answer.
         """
-        self._held_locks[self._lock_id(self._require_key(), identity)].extend(seconds)
+        held = self._held_locks[self._lock_id(self._require_key(), identity)]
+        held.keep()
+        return held
 
     def read_in_flight(self, identity: Identity) -> InFlight | None:
         """Return the refresh that has begun and not ended; None when there is none.
@@ -267,6 +269,19 @@ class Vault:
         name, data = self._dump_note(identity, file_lock.this_process(self._clock()))
         self._store.write_note(name, data)
         self._notes[name] = data
+
+    def check_writable(self, identity: Identity) -> None:
+        """Make key and folder, write what a refresh writes first, and take it away again.
+
+        So it is known before a token is spent, or a person has logged in, that there is room.
+
+        Raises:
+            VaultError: the key or the store cannot be used.
+        """
+        with self.lock(identity, seconds=self._lock_timeout):
+            unfinished = self.read_in_flight(identity)
+            self.begin_refresh(identity)
+            self.end_refresh(identity, restore=unfinished)
 
     def end_refresh(self, identity: Identity, *, restore: InFlight | None = None) -> None:
         """Remove the note of the refresh; that of a later one, by another process, stays.

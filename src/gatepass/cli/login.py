@@ -109,10 +109,7 @@ def _refuse_without_a_person(context: Context) -> None:
 
 def _make_ready(context: Context, profile: Profile) -> None:
     """See that the login can be stored, before somebody takes the trouble."""
-    from gatepass.auth._oidc import status
-
-    vault = vault_of(profile.machine, context)
-    status.prepare_vault(_oidc(profile), profile.origin, vault)
+    vault_of(profile.machine, context).check_writable(_oidc(profile).identity(profile.origin))
 
 
 def _agreed(context: Context, profile: Profile, issuer: str, *, yes: bool) -> bool:

@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from gatepass._session.adapter import Network
+from gatepass._system.deadline import Deadline
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc.client_auth import request_token
-from gatepass.auth._oidc.http import Deadline
 from gatepass.auth._oidc.token_response import Denied, InvalidGrant, parse_tokens
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret

@@ -15,9 +15,9 @@ import pytest
 import requests
 
 from gatepass._session.adapter import Network
+from gatepass._system.deadline import Deadline
 from gatepass.auth._oidc.http import (
     MAX_BYTES,
-    Deadline,
     InvalidResponse,
     NoResponse,
     NotSent,

@@ -86,16 +86,6 @@ def test_a_damaged_login_does_not_hide_another_is_counted_and_can_be_forgotten(
     assert status.count_logins(of_alice) == (1, ())
 
 
-def test_a_vault_is_prepared_before_a_person_logs_in(tmp_path: Path) -> None:
-    with pytest.raises(VaultError, match="not base64url of 32 bytes"):
-        status.prepare_vault(ALICE, ORIGIN, vault(tmp_path / "vault", "no key"))
-
-    status.prepare_vault(ALICE, ORIGIN, vault(tmp_path / "vault"))
-
-    assert (tmp_path / "vault").is_dir()
-    assert not status.read_status(ALICE, ORIGIN, vault(tmp_path / "vault")).stored
-
-
 def test_a_key_file_is_made_once_and_opens_what_it_has_closed(tmp_path: Path) -> None:
     key = tmp_path / "vault.key"
     status.create_vault_key(key)

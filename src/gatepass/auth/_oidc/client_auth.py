@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_plus
 
 from gatepass._system import log
+from gatepass._system.deadline import Deadline
 from gatepass._vault.records import Client, Provider
 from gatepass.auth._oidc.endpoint import endpoint_of
 from gatepass.auth._oidc.foreign_text import printable
-from gatepass.auth._oidc.http import TIMEOUT, Deadline, ProviderResponse, post_form
+from gatepass.auth._oidc.http import TIMEOUT, ProviderResponse, post_form
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 

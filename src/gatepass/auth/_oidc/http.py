@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus, unquote_plus, urlencode
 
-from gatepass._system.deadline import run_with_deadline
+from gatepass._system.deadline import Deadline, run_with_deadline
 from gatepass._value import Value, field, replace
 from gatepass.auth._oidc.endpoint import check_endpoint, host_of
 from gatepass.auth._oidc.foreign_text import printable
@@ -71,33 +71,6 @@ class InvalidResponse(GatepassError):
     def __init__(self, message: str = "", *, hint: str = "", status: int = 0) -> None:
         super().__init__(message, hint=hint)
         self.status = status
-
-
-class Deadline(Value):
-    """A moment by two clocks: the wall clock may be set back, the monotonic one may sleep.
-
-    Attributes:
-        monotonic: by the monotonic clock.
-        wall: in seconds since 1970.
-    """
-
-    monotonic: float
-    wall: float
-
-    @classmethod
-    def after(cls, seconds: float) -> "Deadline":
-        """Return the moment so many seconds from now."""
-        return cls(time.monotonic() + seconds, time.time() + seconds)
-
-    @property
-    def seconds_left(self) -> float:
-        """How long it is until then by the monotonic clock; at least a moment."""
-        return max(self.monotonic - time.monotonic(), 0.01)
-
-    @property
-    def passed(self) -> bool:
-        """Whether it is over by one of the clocks."""
-        return time.monotonic() > self.monotonic or time.time() > self.wall
 
 
 class ProviderResponse(Value):

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 from gatepass._system.findings import Finding, Verdict
 from gatepass._system.text import local_time
-from gatepass._vault.records import Identity, Record
+from gatepass._vault.records import Record
 from gatepass._vault.redis_store import RedisStore
-from gatepass._vault.vault import LOCK_SECONDS, Vault
+from gatepass._vault.vault import Vault
 from gatepass.auth._oidc.cached_token import has_usable_token, is_renewable, why_not_renewable
 from gatepass.auth._oidc.keys import OidcKeys
 from gatepass.errors import LoginRequired
@@ -80,18 +80,10 @@ def check_login_offline(
         return
     found = _judge(record, now, until, hint)
     if found.verdict == "ok" and not has_usable_token(record, until):
-        _check_writable(vault, identity)
+        vault.check_writable(identity)
         message = f"{found.message}; whether the provider renews it was not asked"
         found = Finding("warning", "login", message)
     yield found
-
-
-def _check_writable(vault: Vault, identity: Identity) -> None:
-    """Write what a renewal writes before it spends a token, and take it away again."""
-    with vault.lock(identity, seconds=LOCK_SECONDS):
-        unfinished = vault.read_in_flight(identity)
-        vault.begin_refresh(identity)
-        vault.end_refresh(identity, restore=unfinished)
 
 
 def _judge(record: Record, now: float, until: float, hint: str) -> Finding:
@@ -106,7 +98,7 @@ def _judge(record: Record, now: float, until: float, hint: str) -> Finding:
         when = local_time(record.refresh_until or 0.0)
         message = f"the stored login can be renewed until {when} only, unless it is used before"
     else:
-        message = why_not_renewable(record, now)
+        message = why_not_renewable(record, now) or "the login has ended"
         if record.access_token is not None and ends is not None and ends > now:
-            message += f"; the stored token serves until {local_time(ends)}"
+            message = f"the stored login ends at {local_time(ends)}: {message}"
     return Finding(verdict, "login", message, hint if verdict == "problem" else "")

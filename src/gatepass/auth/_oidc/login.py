@@ -7,6 +7,7 @@ A session calls it for each request, and offers its ``login``, ``logout``, ``ado
 import hashlib
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._net.challenge import challenges_of
@@ -22,7 +23,7 @@ from gatepass.auth._oidc.cached_token import (
     is_renewable,
     until_end,
 )
-from gatepass.auth._oidc.http import TIMEOUT, NotSent, ResponseLost
+from gatepass.auth._oidc.http import NotSent, ResponseLost
 from gatepass.auth._oidc.keys import OidcKeys
 from gatepass.auth._oidc.login_flow import LoginFlow
 from gatepass.auth._oidc.memory import MemoryLogin
@@ -156,7 +157,8 @@ class OidcLogin:
             if given is not None and self._own.record is None:
                 self._own.record = self._flow.record_of_token(given, *self._flow.discover())
         if self._own.record is None or self._is_of_others():
-            raise LoginRequired("nobody has logged in yet", hint=self._flow.hint)
+            missing = self._vault.store.why_missing()
+            raise LoginRequired(f"nobody has logged in yet{missing}", hint=self._flow.hint)
         return self._own, self._own.record
 
     def _is_of_others(self) -> bool:
@@ -182,6 +184,8 @@ class OidcLogin:
             if untold is not None:
                 warnings.warn(str(untold), GatepassWarning, stacklevel=4)
         log.info("access token is renewed%s", until_end(record))
+        if place is self._vault:
+            memory.newest = record
         return record
 
     def _refresh_context(self) -> RefreshContext:
@@ -196,7 +200,17 @@ class OidcLogin:
         )
 
     def _read_stored(self) -> Record | None:
-        return self._vault.read(self._identity)
+        """Read the vault. Where it has lost what this process has seen there, write that again."""
+        stored, newest = self._vault.read(self._identity), self._memory.newest
+        if newest is None or (stored is not None and stored.generation >= newest.generation):
+            self._memory.newest = stored
+        elif newest.refresh_token is not None:
+            with suppress(VaultError):
+                stored = self._vault.write_refreshed(
+                    self._identity, newest, spent=newest.refresh_token
+                )
+                self._memory.newest = stored  # None: somebody has logged out
+        return stored
 
     # ------------------------------------------------------------ login
 
@@ -217,7 +231,7 @@ class OidcLogin:
                 return record
             # The old token is not revoked: a second login in the same browser often belongs to the
             # same grant, and providers end all of a grant (RFC 7009, section 2.1).
-            kept = self._vault.write(self._identity, record)
+            kept = self._memory.newest = self._vault.write(self._identity, record)
             self._own.forget()
             return kept
 
@@ -271,7 +285,7 @@ class OidcLogin:
                     "there is no refresh token to store",
                     hint="ask for the scope offline_access, which the provider may have to permit",
                 )
-            self._vault.write(self._identity, record)
+            self._memory.newest = self._vault.write(self._identity, record)
             self._own.forget()
 
     def logout(self) -> str:
@@ -286,6 +300,7 @@ class OidcLogin:
         with self._own.turn:
             unstored, self._cached = self._own.record, None
             self._own.forget()
+            self._memory.newest = None
             if self._read_stored() is None:
                 self._vault.remove(self._identity)
                 record, revoked = unstored, unstored is not None and self._revoke(unstored)
@@ -294,7 +309,7 @@ class OidcLogin:
                 with self._vault.lock(self._identity, seconds=LOCK_SECONDS):
                     record = unstored or self._read_stored()
                     if record is not None:
-                        self._vault.extend_lock(self._identity, TIMEOUT)
+                        self._vault.keep_lock(self._identity)
                     revoked = record is not None and self._revoke(record)
                     self._vault.remove(self._identity)
             if record is None:

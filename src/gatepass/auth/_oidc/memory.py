@@ -25,6 +25,7 @@ class MemoryLogin:
     Attributes:
         record: a login that is not stored; None when there is none.
         spent: the refresh token that is still stored, where the record could not be written.
+        newest: the newest record that was seen in the vault.
         untold: why the vault has not taken the record; None after it was told.
         turns: how often a person was asked to log in.
         failure: how the last of these ended; None when somebody logged in.
@@ -32,10 +33,12 @@ class MemoryLogin:
     """
 
     shared: Final = False
+    passed: Final = False
 
     def __init__(self) -> None:
         self.record: Record | None = None
         self.spent: Secret | None = None
+        self.newest: Record | None = None
         self.untold: TokenNotPersisted | None = None
         self.turns = 0
         self.failure: GatepassError | None = None
@@ -113,8 +116,9 @@ class MemoryLogin:
     def end_refresh(self, _identity: Identity, *, restore: object = None) -> None:
         """Do nothing."""
 
-    def extend_lock(self, _identity: Identity, _seconds: float) -> None:
-        """Do nothing: the lock has no end to move."""
+    def keep_lock(self, _identity: Identity) -> "MemoryLogin":
+        """Return the lock, which does not end."""
+        return self
 
     def write_refreshed(self, _identity: Identity, record: Record, *, spent: Secret) -> Record:  # noqa: ARG002 - as a vault does
         """Keep a record."""

@@ -12,14 +12,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from gatepass._system import log
+from gatepass._system.deadline import Deadline
 from gatepass._system.text import local_time
 from gatepass._value import Value, replace
 from gatepass._vault.records import Client, Identity, InFlight, Record, Tokens
+from gatepass._vault.store import HeldLock
 from gatepass._vault.vault import LOCK_SECONDS, Vault
 from gatepass.auth._oidc import id_token, token_response
 from gatepass.auth._oidc.cached_token import has_usable_token, why_not_renewable
 from gatepass.auth._oidc.client_auth import request_token
-from gatepass.auth._oidc.http import Deadline, NotSent, ProviderResponse, ResponseLost
+from gatepass.auth._oidc.http import NotSent, ProviderResponse, ResponseLost
 from gatepass.auth._oidc.memory import MemoryLogin
 from gatepass.auth._oidc.token_request import form_of_refresh_token
 from gatepass.auth._oidc.uninterrupted import run_uninterrupted
@@ -137,7 +139,7 @@ def refresh_stored(
             response = _send(place, record, spent, context)
             home, record = _store_refresh_token(place, record, spent, response, context)
             tokens = token_response.parse_tokens(response, clock=context.clock)
-        except (NotSent, token_response.Retry, _LockNotExtended):
+        except (NotSent, token_response.Retry, _LockLost):
             _clear_journal(place, identity, unfinished)  # the provider has used nothing up
             raise
         except token_response.Denied as error:
@@ -177,8 +179,25 @@ def _require_refresh_token(record: Record | None, context: RefreshContext) -> tu
 # ---------------------------------------------------------------- send
 
 
-class _LockNotExtended(VaultError):
-    """The lock cannot be extended for long enough, so nothing was sent."""
+class _WhileLocked(Deadline):
+    """A deadline that a lock may end earlier."""
+
+    lock: HeldLock | MemoryLogin
+
+    @classmethod
+    def of(cls, lock: HeldLock | MemoryLogin, seconds: float) -> "_WhileLocked":
+        """Return the moment so many seconds from now, or the end of the lock."""
+        moment = Deadline.after(seconds)
+        return cls(moment.monotonic, moment.wall, lock)
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is over, or the lock may have ended."""
+        return super().passed or self.lock.passed
+
+
+class _LockLost(VaultError):
+    """The lock has ended, or cannot be kept, so nothing was sent."""
 
 
 def _send(place: Place, record: Record, spent: Secret, context: RefreshContext) -> ProviderResponse:
@@ -195,13 +214,12 @@ def _send(place: Place, record: Record, spent: Secret, context: RefreshContext) 
     form = form_of_refresh_token(spent)
 
     def post() -> ProviderResponse:
-        # Take the deadline before extending the lock: if this process is suspended in between, it
-        # must not send a token that another may have sent meanwhile.
-        until = Deadline.after(context.seconds)
         try:
-            place.extend_lock(context.identity, context.seconds)
+            # If this process is suspended from here on for so long that the lock ends, the token
+            # does not leave: another may have sent it meanwhile.
+            until = _WhileLocked.of(place.keep_lock(context.identity), context.seconds)
         except VaultError as error:
-            raise _LockNotExtended(error.message, hint=error.hint) from None
+            raise _LockLost(error.message, hint=error.hint) from None
         log.debug("refresh token is sent to %s", record.provider.token_endpoint)
         return request_token(
             context.http, record.provider, client, form, seconds=context.seconds, until=until

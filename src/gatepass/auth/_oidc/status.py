@@ -98,16 +98,6 @@ def _status_of(record: Record | None, in_flight: InFlight | None) -> Status:
     )
 
 
-def prepare_vault(scheme: OidcKeys, origin: str, vault: Vault) -> None:
-    """Make key and folder of the vault, so that a login can be stored, before a person logs in.
-
-    Raises:
-        VaultError: the key or the folder cannot be used.
-    """
-    with vault.lock(scheme.identity(origin), seconds=LOCK_SECONDS):
-        pass
-
-
 def diagnose_vault(vault: Vault) -> list[Finding]:
     """Say whether a vault keeps what it is given, as far as can be told from here.
 

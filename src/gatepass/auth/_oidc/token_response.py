@@ -12,8 +12,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
 from gatepass._system import log
+from gatepass._system.deadline import Deadline
 from gatepass._vault.records import Tokens
-from gatepass.auth._oidc.http import Deadline, InvalidResponse, ProviderResponse, ResponseLost
+from gatepass.auth._oidc.http import InvalidResponse, ProviderResponse, ResponseLost
 from gatepass.auth._oidc.strict_json import json_object
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
