@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass._config.toml import Places, syntax_error
-from tests.support.config_files import ANONYMOUS, HEAD, Load, problem_of
+from tests.support.config_files import ANONYMOUS, Load, problem_of
 
 TEXT = """\
 default_profile = "prod"
@@ -138,11 +138,21 @@ def test_the_excerpt_of_a_syntax_error_shows_known_keys_only(text: str) -> None:
     assert "hunter2" not in message
 
 
-def test_an_unknown_escape_is_explained(try_load: Load) -> None:
-    message = problem_of(try_load, HEAD + 'auth.user_name = "CORP\\alice"')
+@pytest.mark.parametrize("after", ["", ", verify = true }"])
+@pytest.mark.parametrize(
+    "path",
+    r"C:\Users\me C:\UNIX C:\certs \\server\share C:\ D:\x1 D:\u12 C:\temp\new CORP\bob"
+    r" C:\UFFFFFFFF C:\\certs\\\ ".split(),
+)
+def test_a_windows_path_in_double_quotes_belongs_into_single_ones(
+    try_load: Load, path: str, after: str
+) -> None:
+    before = "tls = { ca_file = " if after else "description = "
 
-    assert re.search(r"profiles\.toml:3:\d+: Unescaped", message)
-    assert "single quotes" in message
+    message = problem_of(try_load, f'{ANONYMOUS}{before}"{path}"{after}\n')
+
+    assert re.search(r"profiles\.toml:4:\d+: ", message)
+    assert "in single quotes: '" in message
 
 
 def test_a_byte_order_mark_and_crlf_are_fine_and_positions_stay_right(try_load: Load) -> None:

@@ -79,6 +79,93 @@ def test_a_profile_can_stand_in_variables_alone(config: ConfigFiles) -> None:
     assert config.load(environ=environ).name == "ci"
 
 
+def test_an_empty_variable_is_unset(config: ConfigFiles) -> None:
+    """As Docker and CI systems set those that have no value; it clears no key."""
+    auth = {"scheme": "basic", "user_name": "alice", "password": "env:P"}
+    config.user({"profiles": {"p": profile_table(auth=auth, timeout=5)}})
+    expected = config.load("p")
+
+    empty = ["P__AUTH__USER_NAME", "P__URL", "P__TIMEOUT", "P__PROXY__URL", "P__X", "NOBODY__URL"]
+    environ = {f"GATEPASS_PROFILES__{each}": "" for each in empty}
+    assert config.load("p", environ=environ) == expected
+    hidden = {**environ, "GATEPASS_PROFILES__P__PROXY": "none"}
+    assert config.load("p", environ=hidden).proxy is not None, "an empty deeper one hides nothing"
+
+
+@pytest.mark.parametrize("name", ["GATEPASS_PROFILE", "GATEPASS_CONFIG_FILE"])
+def test_a_switch_that_is_set_but_empty_is_logged_and_named_by_the_error(
+    config: ConfigFiles, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config.user({"profiles": {"p": profile_table(), "q": profile_table()}})
+
+    with caplog.at_level("INFO", "gatepass"), pytest.raises(ProfileError) as caught:
+        config.load(environ={name: ""})
+
+    assert f"{name} is set, but empty" in caplog.text
+    assert f"{name} is set, but empty" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("SCOPES", "openid, profile,", ["openid", "profile"]),
+        ("SCOPES", '["openid", "profile"]', ["openid", "profile"]),
+        ("SCOPES", "openid", ["openid"]),
+        ("TLS__CA_FILE", '["system", "/a,b.pem"]', ["system", "/a,b.pem"]),
+        ("TLS__CA_FILE", "/a,b.pem", "/a,b.pem"),
+        ("ACCOUNT", "[a], b", "[a], b"),
+    ],
+)
+def test_a_list_is_given_as_json_or_with_commas_where_nothing_else_fits(
+    config: ConfigFiles, key: str, text: str, expected: Any
+) -> None:
+    config.user({"profiles": {"p": profile_table(auth={"scheme": "oidc"})}})
+
+    loaded: Any = config.load("p", environ={f"GATEPASS_PROFILES__P__AUTH__{key}": text})
+
+    found = loaded.auth
+    for name in key.lower().split("__"):
+        found = getattr(found, name)
+    assert found == expected
+
+
+@pytest.mark.parametrize("text", ["[5, 30]", "5,30", " 5 , 30 "])
+def test_two_timeouts_are_given_as_a_list(config: ConfigFiles, text: str) -> None:
+    config.user({"profiles": {"p": profile_table()}})
+
+    assert config.load("p", environ={"GATEPASS_PROFILES__P__TIMEOUT": text}).timeout == (5, 30)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('["env:A", "prompt:Name, please"]', "env:A | prompt:Name, please"),
+        ("prompt:Name, please", "prompt:Name, please"),
+    ],
+)
+def test_the_alternatives_of_a_secret_are_given_as_json(
+    config: ConfigFiles, text: str, expected: str
+) -> None:
+    auth = {"scheme": "bearer", "token": "env:T"}
+    config.user({"profiles": {"p": profile_table(auth=auth)}})
+
+    loaded: Any = config.load("p", environ={"GATEPASS_PROFILES__P__AUTH__TOKEN": text})
+
+    assert str(loaded.auth.token) == expected
+    assert loaded.auth.token.layer == "variable"
+
+
+@pytest.mark.parametrize("text", ['["hunter2"]', "[hunter2", '[["env:A"]]', "[1]", "[]"])
+def test_a_list_that_is_wrong_is_named_and_not_repeated(config: ConfigFiles, text: str) -> None:
+    auth = {"scheme": "bearer", "token": "env:T"}
+    config.user({"profiles": {"p": profile_table(auth=auth)}})
+
+    with pytest.raises(ProfileError, match="GATEPASS_PROFILES__P__AUTH__TOKEN: ") as caught:
+        config.load("p", environ={"GATEPASS_PROFILES__P__AUTH__TOKEN": text})
+
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("variable", "said"),
     [

@@ -65,7 +65,9 @@ class Entry(Value):
             environ: the environment variables.
         """
         folder = environ.get("GATEPASS_CACHE") or found.locations.cache
-        by_variables = any(name.startswith("GATEPASS_PROFILES__") for name in environ)
+        by_variables = any(
+            each.startswith("GATEPASS_PROFILES__") and environ[each] for each in environ
+        )
         if not folder or by_variables or not isinstance(name, str | None):
             return None
         key = _digest(_input(found, name, environ))

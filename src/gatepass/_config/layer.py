@@ -173,6 +173,7 @@ class Layers(Value):
         files: every file that was looked for.
         notices: warnings, one sentence each.
         wanted: the value of ``GATEPASS_PROFILE``; None when unset or empty.
+        empty: those of ``GATEPASS_PROFILE`` and ``GATEPASS_CONFIG_FILE`` that are set and empty.
         stray: a ``profiles.toml`` in the working directory that is not read.
         own: the files of the system and the user, also where only their machine settings count.
         replaced_by: what named files instead of the search, ``config_file`` or
@@ -189,6 +190,7 @@ class Layers(Value):
     files: tuple[FileSeen, ...] = ()
     notices: tuple[str, ...] = ()
     wanted: str | None = None
+    empty: tuple[str, ...] = ()
     stray: Path | None = None
     own: tuple[Layer, ...] = ()
     replaced_by: str = ""

@@ -19,7 +19,7 @@ from gatepass._config.layer import (
     Layers,
 )
 from gatepass._config.locations import ConfigFile, Locations
-from gatepass._config.search import Candidate, Found, find_files
+from gatepass._config.search import Candidate, Found, empty_variables, find_files
 from gatepass._config.suggest import unknown_name
 from gatepass._config.toml import Table, out_of_bounds, parse_toml
 from gatepass._config.variables import machine_settings, read_variables
@@ -97,6 +97,7 @@ def layers_of(
         files=tuple(files),
         notices=(*map(_not_trusted, untrusted), *map(str, unread), *odd),
         wanted=environ.get("GATEPASS_PROFILE") or None,
+        empty=empty_variables(environ),
         stray=_stray_file(found.locations, files),
         own=own,
         replaced_by=found.replaced_by,

@@ -85,9 +85,17 @@ def find_files(
         others = tuple(map(reader.read_named_file, named))
         replaced_by = "GATEPASS_CONFIG_FILE" if config_file is None else "config_file"
     found = Found(own, others, replaced_by, locations)
+    for name in empty_variables(environ):
+        log.info("variable %s is set, but empty, so it counts as unset", name)
     for each in found.candidates:
         log.debug("file %s: %s", each.path, each.verdict)
     return found
+
+
+def empty_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the variables that would select a profile or its files, if they were not empty."""
+    names = ("GATEPASS_CONFIG_FILE", "GATEPASS_PROFILE")
+    return tuple(name for name in names if name in environ and not environ[name].strip(os.pathsep))
 
 
 def _named_files(config_file: ConfigFile | None, environ: Mapping[str, str]) -> list[Path] | None:

@@ -113,6 +113,7 @@ def _listing(layers: Layers, advice: str) -> str:
         looked = ", ".join(printable(str(file.path)) for file in layers.files) or "nowhere"
         lines.append(f"no profile was found; looked for {looked}\nmake one with: gatepass init")
     lines += map(str, layers.unread)
+    lines += [f"{name} is set, but empty, so it counts as unset" for name in layers.empty]
     if layers.stray is not None:
         lines.append(
             f"{printable(str(layers.stray))} exists but is not read; name it with "

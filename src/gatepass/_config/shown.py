@@ -68,7 +68,7 @@ class Fields(Value):
         """Return what may be shown of a written value that passed validation."""
         if layer == "variable":  # always text; the checked value has the field's type
             checked = self._checked(key)
-            kinds = (bool, int, float, tuple, Secret, SecretRef)
+            kinds = (bool, int, float, tuple, list, Secret, SecretRef)
             value = checked if isinstance(checked, kinds) else value
         return _shown(value, _sort(key, self.sorts), literal=layer == "argument", checked=True)
 

@@ -199,6 +199,9 @@ def parse_toml(file: FileBytes, *, strict: bool) -> Table:
         message, place = syntax_error(text, error)
         position = f"{file.path}:{place.line}:{place.column}"
         words = f"{message}{_LINE_ENDS}" if _ends_line(text, place) else message
+        in_line = text.split("\n")[place.line - 1][: place.column]
+        if r"'\n'" in message and r"\"" in in_line:  # "C:\" ends no string
+            words = _BACKSLASH
         hint = next(hint for part, hint in _NEXT_STEPS if part in words)
         raise ProfileError(
             problems=[Problem(printable(position), "", message, place.excerpt, hint)]
@@ -238,14 +241,19 @@ def _position(text: str, offset: int) -> tuple[int, int]:
 _THREE_LEVELS: Final = (
     "take out the keys of many parts, or tables in tables: a profile needs three levels"
 )
+_BACKSLASH: Final = "a backslash before the last quote"
+_WINDOWS: Final = r"write DOMAIN\user and Windows paths in single quotes: 'C:\Users\me'"
 _NOT_CLOSED: Final = "the string is not closed: its last quote is missing"
 _ONE_LINE: Final = "keep { ... } in one line, or write a table of its own: [profiles.NAME.auth]"
 _LINE_ENDS: Final = " (where the line ends)"
 # Words of tomllib's messages → the next step; the first that fits.
 _NEXT_STEPS: Final = (
+    (_BACKSLASH, _WINDOWS),
+    ("Invalid hex value", _WINDOWS),
+    ("Escaped character", _WINDOWS),
     (r"Illegal character '\n'", _NOT_CLOSED),
     ('Expected "\'"', _NOT_CLOSED),
-    ("\\", r"write DOMAIN\user and Windows paths in single quotes: 'DOMAIN\user'"),
+    ("\\", _WINDOWS),
     ("Invalid value", 'write a string in straight quotes:   url = "https://mi.example.com"'),
     (f"key part{_LINE_ENDS}", _ONE_LINE),
     ("Unclosed inline table", _ONE_LINE),

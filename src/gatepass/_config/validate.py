@@ -33,6 +33,8 @@ from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys, refusals
 from gatepass._config.redis_vault import STANDS_ALONE, RedisVault
 from gatepass._config.toml import Key
+from gatepass._config.type_errors import messages_of
+from gatepass._config.variables import list_in_text
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import SYSTEM, TlsSettings
 from gatepass._net.urls import normal_url
@@ -70,7 +72,7 @@ def validate_machine_settings(layers: Layers) -> MachineSettings:
             ("vault",), lambda: vault_folder(values["vault"], validator.base_dir(("vault",)))
         )
     if problems:
-        raise ProfileError(problems=problems)
+        raise ProfileError(problems=_in_order(problems))
     return MachineSettings(**values)
 
 
@@ -114,10 +116,17 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
     )
 
 
+MISSING: Final = "missing"
+
+
 def _in_order(problems: list[Problem]) -> list[Problem]:
-    def position(problem: Problem) -> tuple[str, int, int]:
+    """Sort problems by their places; what is missing comes last, since a typo may be the cause."""
+
+    def position(problem: Problem) -> tuple[bool, str, int, int]:
+        last = problem.message.startswith(MISSING)
         file, line, column = [*problem.place.rsplit(":", 2), "0", "0"][:3]
-        return (file, int(line), int(column)) if line.isdigit() else (problem.place, 0, 0)
+        in_file = (file, int(line), int(column)) if line.isdigit() else (problem.place, 0, 0)
+        return last, *in_file
 
     return sorted(dict.fromkeys(problems), key=position)
 
@@ -210,7 +219,7 @@ class _Validator:
         for each in fields_of(kind):
             if each.name not in table and each.required:
                 key = (*above, each.name)
-                self.add_problem(key, "missing", hint=_HOW_WRITTEN.get(key, ""))
+                self.add_problem(key, MISSING, hint=_HOW_WRITTEN.get(key, ""))
         values = {}
         for name in types:
             if name in table:
@@ -241,10 +250,10 @@ class _Validator:
         if kind is Proxy and isinstance(value, str):
             value = {"url": value}
         if not isinstance(value, Mapping):
-            or_string = kind is Proxy
-            self.add_problem(
-                key, "should be a string or a table" if or_string else "should be a table"
-            )
+            wanted = "a string or a table" if kind is Proxy else "a table"
+            what = {"msg": f"should be {wanted}", "loc": ()}
+            for at, message in messages_of(dict, value, key, [what]):
+                self.add_problem(at, message)
             return _INVALID
         before = len(self._problems)
         values = self.check_fields(kind, value, key)
@@ -283,15 +292,17 @@ class _Validator:
         adapter = judge.adapter(kind)
         from pydantic import ValidationError
 
+        if lenient and isinstance(value, str):
+            value = list_in_text(kind, value)
         try:
             if lenient and isinstance(value, str):
                 return adapter.validate_strings(value)
             return adapter.validate_python(value, strict=True)
         except ValidationError as error:
             details = error.errors(include_input=False, include_context=False, include_url=False)
-        messages = dict.fromkeys(_message_of(each["msg"]) for each in details)
         hint = self._how_to_move(kind, value, key) or _HOW_WRITTEN.get(key, "")
-        self.add_problem(key, " or ".join(messages), hint=hint)
+        for at, message in messages_of(kind, value, key, details):
+            self.add_problem(at, message, hint=hint)
         return _INVALID
 
     def _how_to_move(self, kind: Any, value: Any, key: Key) -> str:
@@ -312,8 +323,12 @@ class _Validator:
             return "", None  # check_fields has reported it
         name = auth.get("scheme")
         if not isinstance(name, str):
+            for key in auth:  # the keys of no scheme are known; this one can be told
+                if suggest.guess_name(str(key), ["scheme"]) and key != "scheme":
+                    self.add_problem(("auth", key), suggest.unknown_name(key, ["scheme"], "key"))
             listed = ", ".join(plugins.names(plugins.AUTH))
-            self.add_problem(("auth", "scheme"), f"missing or not a string; one of {listed}")
+            what = "should be a string" if "scheme" in auth else MISSING
+            self.add_problem(("auth", "scheme"), f"{what}; one of {listed}")
             return "", None
         if not plugins.is_known(plugins.AUTH, name):
             known = plugins.names(plugins.AUTH)
@@ -412,12 +427,6 @@ _SINGLE_QUOTES: Final = (
     r"in double quotes \b, \t, \f ... are such characters; write it in single quotes: 'DOMAIN\bob'"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x80-\x9f]")
-
-
-def _message_of(message: str) -> str:
-    message = message.removeprefix("Value error, ").replace("Input should be", "should be")
-    message = message.replace("a valid integer", "an integer").replace("a valid ", "a ")
-    return message.replace("a dictionary", "a table")
 
 
 class _NoScheme:

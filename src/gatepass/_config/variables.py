@@ -1,12 +1,18 @@
 """The variables ``GATEPASS_PROFILES__NAME__KEY`` and the machine settings, as layers."""
 
 import difflib
+import json
+import typing
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
+from gatepass._config.fields import classes_in, rule_of
 from gatepass._config.layer import MACHINE_KEYS, KeyLocation, Layer, Layers, ShadowedVariable
+from gatepass._config.profile import Timeout
 from gatepass._config.suggest import unknown_profile
 from gatepass._config.toml import Key, Table
+from gatepass._system import log
 from gatepass._system.text import printable
 from gatepass._value import Value
 
@@ -50,6 +56,9 @@ def read_variables(
             continue
         if variable.startswith(_VAULT_PREFIX):
             continue  # a key of a machine setting
+        if variable.startswith(_PREFIX) and not environ[variable]:
+            log.debug("variable %s is empty, so it counts as unset", printable(variable))
+            continue
         name, *path = variable.removeprefix(_PREFIX).lower().split("__")
         if variable.startswith(_PREFIX) and path and all((name, *path)):
             found.add(variable, environ[variable], ("profiles", known.get(name, name), *path))
@@ -88,6 +97,25 @@ class _Variables(Value):
                 table[part] = value if length == len(key) else {}
             table = table[part]
         self.variable_of[key] = variable
+
+
+def list_in_text(kind: Any, text: str) -> Any:
+    """Return the list that a variable holds, where its field takes one; else the text itself.
+
+    A list is written as JSON. With commas too, where the field takes nothing but a list of texts or
+    of numbers: a path or the label of a prompt may hold a comma.
+    """
+    classes = classes_in(kind)
+    lists = any(typing.get_origin(each) is list for each in classes)
+    if text.startswith("[") and (lists or rule_of(kind)):
+        with suppress(ValueError, RecursionError):
+            return json.loads(text)
+    if Timeout in classes and "," in text:
+        with suppress(ValueError):
+            return json.loads(f"[{text}]")
+    if lists and str not in classes:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
 
 
 def _matches_nothing(variable: str) -> str:

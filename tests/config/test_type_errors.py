@@ -1,0 +1,70 @@
+"""A value of the wrong type is told with what stood there, unless it may be a secret."""
+
+import pytest
+
+from tests.support.config_files import ANONYMOUS, HEAD, Load, problem_of
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('retries = "5"', 'retries: should be an integer from 0 to 20, not the string "5"'),
+        ("retries = 2.5", "retries: should be an integer from 0 to 20, not 2.5"),
+        ("retries = 2026-01-01", "0 to 20, not a date or time"),
+        ('protected = "yes"', 'protected: should be a boolean, not the string "yes"'),
+        ("protected = 1", "protected: should be a boolean, not 1"),
+        ('timeout = "10 s"', "or [connect, read], not a string"),
+        ("timeout = [1]", "or [connect, read], not a list"),
+        ("description = true", "description: should be a string, not true"),
+        ('headers = "hunter2"', "headers: should be a table, not a string"),
+        ("headers = { X-A = 1 }", "headers.X-A: should be a string, not 1"),
+        ("headers = { X-Api-Key = 4711 }", "headers.X-Api-Key: should be a string, not a number"),
+        ("tls = { verify = 'hunter2' }", "tls.verify: should be a boolean, not a string"),
+        ("tls = 'hunter2'", "tls: should be a table, not a string"),
+        ("tls = { ca_file = ['a', 1] }", "tls.ca_file: entry 2 should be a string, not 1"),
+    ],
+)
+def test_what_stood_there_is_told(try_load: Load, line: str, told: str) -> None:
+    assert told in problem_of(try_load, ANONYMOUS + line)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ('flow = "brwser"', "or 'client_credentials'; did you mean \"browser\"?"),
+        ("flow = 1", "or 'client_credentials', not 1"),
+        ("scopes = 'openid'", "auth.scopes: should be a list, not a string"),
+        ("scopes = ['a', 2]", "auth.scopes: entry 2 should be a string, not 2"),
+    ],
+)
+def test_a_word_of_several_is_guessed(try_load: Load, keys: str, told: str) -> None:
+    assert told in problem_of(try_load, HEAD + f'[profiles.p.auth]\nscheme = "oidc"\n{keys}\n')
+
+
+@pytest.mark.parametrize("value", ["4711", "true", '"hunter2"', '["hunter2"]', "{ a = 'hunter2' }"])
+def test_nothing_of_a_secret_field_is_told(try_load: Load, value: str) -> None:
+    message = problem_of(try_load, HEAD + f'auth = {{ scheme = "bearer", token = {value} }}\n')
+
+    assert "4711" not in message
+    assert "not " + value not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "consequence"),
+    [
+        (HEAD + 'auth = { scheme = "basic", pasword = "env:P" }', "pasword", "password"),
+        (HEAD + 'auth = { schem = "basic" }', "schem", "scheme"),
+        ('[profiles.p]\nulr = "https://a.test"\nauth = { scheme = "anonymous" }', "ulr", "url"),
+        (HEAD + 'atuh = { scheme = "anonymous" }', "atuh", "auth"),
+        (HEAD + '[profiles.p.auth]\nscheme = "bearer"\n\n\ntokne = "env:T"', "tokne", "token"),
+        ('[profiles.p]\nextend = "base"\n[profiles.base]\nurl = "x"', "extend", "url"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_key_is_told_before_what_is_missing_by_it(
+    try_load: Load, text: str, cause: str, consequence: str
+) -> None:
+    """Also where it stands in a later column or line than the table that lacks the key."""
+    message = problem_of(try_load, text)
+
+    assert f".{cause}: unknown key; did you mean" in message
+    assert message.index(f".{cause}: ") < message.index(f".{consequence}: missing")
