@@ -18,7 +18,7 @@ from tests.support.peers.kdc import Kdc
 from tests.support.peers.terminal import without_terminal
 
 PAGE = ROOT / "docs" / "how-to" / "run-a-farm.md"
-JOBS = 6
+JOBS = 3
 
 
 def blocks_below(heading: str) -> Iterator[Block]:
