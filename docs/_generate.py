@@ -30,7 +30,9 @@ from gatepass._config.redis_vault import RedisVault
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
 from gatepass._session import exceptions as _failures
+from gatepass._session import refused, translate
 from gatepass._system import plugins
+from gatepass.auth import _kerberos
 from gatepass.cli._options import CONTEXT
 from gatepass.secrets import SecretField, TextField
 from gatepass.testing import SchemeContract, SourceContract, _plugin
@@ -39,6 +41,7 @@ DOCS: Final = Path(__file__).resolve().parent
 FILES: Final = (
     DOCS.parent / "README.md",
     DOCS / "explanation" / "how-it-works.md",
+    DOCS / "how-to" / "troubleshooting.md",
     *sorted((DOCS / "reference").glob("*.md")),
 )
 
@@ -293,7 +296,33 @@ def _checks(contract: type) -> str:
     return "\n".join(f"- {name.removeprefix('test_').replace('_', ' ')}" for name in names)
 
 
+# ---------------------------------------------------------------- messages
+
+
+def _certificate_messages() -> str:
+    return _table(
+        ("message", "next step"), ((f"`{each.cause}`", each.hint) for each in translate.VERDICTS)
+    )
+
+
+def _kerberos_messages() -> str:
+    rows = ((f"`{each.message}`", str(each.kind.exit_code), each.hint) for each in _kerberos.CAUSES)
+    return _table(("message", "exit code", "next step"), rows)
+
+
+def _status_messages() -> str:
+    steps: dict[str, list[str]] = {}
+    for status, hint in sorted(refused.OF_STATUS.items()):
+        steps.setdefault(hint, []).append(str(status))
+    return _table(
+        ("status", "next step"), ((", ".join(found), hint) for hint, found in steps.items())
+    )
+
+
 PARTS: Final = {
+    "certificate-messages": _certificate_messages,
+    "kerberos-messages": _kerberos_messages,
+    "status-messages": _status_messages,
     "fixtures": _fixtures,
     "scheme-checks": lambda: _checks(SchemeContract),
     "source-checks": lambda: _checks(SourceContract),

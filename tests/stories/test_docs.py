@@ -587,6 +587,30 @@ def test_every_error_is_described() -> None:
                 assert f"| `{name}` |" in text
 
 
+def _texts_of_the_code() -> str:
+    """Return the texts in the code, one a line; what is put into them is left out."""
+    texts = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            found = [part.value for part in parts if isinstance(part, ast.Constant)]
+            texts.append(
+                "\0".join(" ".join(each.split(" ")) for each in found if isinstance(each, str))
+            )
+    return "\n".join(texts)
+
+
+def test_every_message_that_is_explained_is_one_of_the_code() -> None:
+    text = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\| `(.+?)` \|", text, re.MULTILINE)
+    known = _texts_of_the_code()
+
+    assert len(messages) > 50
+    for message in messages:
+        for part in message.split("..."):
+            assert part.strip(" ():;,") in known, message
+
+
 def test_every_variable_in_the_code_is_described() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", _page("environment-variables"), re.MULTILINE)
     found = {f"GATEPASS_{key.upper()}" for key in layer.MACHINE_KEYS}

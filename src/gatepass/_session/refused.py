@@ -179,18 +179,15 @@ def explain_status(response: Response, scheme: str, *, logged_on: bool) -> str:
         logged_on: whether the server is known to have taken the login.
     """
     status = response.status_code
-    if status in {431, 494} or (status == _BAD_REQUEST and scheme == "autologon"):
-        return _TOO_LARGE
     if status == _FORBIDDEN and logged_on:
         return (
             "the login is right; this account has no right to that page: ask the server's "
             "administrator, or name another page in check_path"
         )
-    return _OF_STATUS.get(status) or (
-        "the server failed while it answered: its log says why, so ask its administrator"
-        if status >= _SERVER_FAILS
-        else "check url and check_path of the profile"
-    )
+    if status == _BAD_REQUEST and scheme == "autologon":
+        return _TOO_LARGE
+    unknown = OF_STATUS[500] if status > _SERVER_FAILS else OF_STATUS[404]
+    return OF_STATUS.get(status, unknown)
 
 
 _BAD_REQUEST: Final = 400
@@ -205,13 +202,17 @@ _BEHIND: Final = (
     "what stands in front, a balancer or proxy, gets no answer from the server behind it: try "
     "later, or ask its administrator"
 )
-_OF_STATUS: Final = {
+OF_STATUS: Final = {
     403: "it refuses this page whoever asks: check url and check_path, and firewalls in between",
+    404: "check url and check_path of the profile",
     405: "the page takes no GET: name another one in check_path",
     407: "a proxy asks for a login that nobody has named: write it as   proxy   into the profile",
     429: "it asks to wait: try again later, and less often",
     440: "a login of its own has ended there, that of a form and a cookie: name another page in "
     "check_path",
+    431: _TOO_LARGE,
+    494: _TOO_LARGE,
+    500: "the server failed while it answered: its log says why, so ask its administrator",
     502: _BEHIND,
     503: _BEHIND,
     504: _BEHIND,

@@ -304,7 +304,7 @@ class _Verdict(NamedTuple):
     hint: str
 
 
-_VERDICTS: Final = (
+VERDICTS: Final = (
     _Verdict(
         frozenset({10, 0x800B0101}),
         ("is expired",),
@@ -350,7 +350,7 @@ _NO_ISSUER: Final = frozenset({20, 21})
 def _certificate_cause(bad: ssl.SSLCertVerificationError, way: Way) -> tuple[str, str]:
     code = getattr(bad, "verify_code", None)
     text = "".join(filter(str.isprintable, getattr(bad, "verify_message", "") or str(bad)))
-    for verdict in _VERDICTS:
+    for verdict in VERDICTS:
         if code in verdict.codes or any(word in text.lower() for word in verdict.words):
             return verdict.cause, verdict.hint
     told, hint = text[:_LONGEST], _how_to_trust(way)

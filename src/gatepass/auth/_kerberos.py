@@ -119,7 +119,7 @@ _ADMINISTRATOR: Final = (
     "ask the administrator of the domain; another account's keytab works at once"
 )
 # By the minor message: the major one is "no credentials" for all that fails with a keytab.
-_CAUSES: Final = (
+CAUSES: Final = (
     _Cause(
         r"decrypt integrity check failed|preauthentication failed|password incorrect",
         "the KDC does not take the key of the keytab: it is outdated",
@@ -168,7 +168,7 @@ def _translate_error(error: Exception, service: str) -> GatepassError:
     """Turn an error of GSSAPI into one with a next step. It holds names, no secret."""
     major, minor = _statuses(error)
     text = minor or major
-    for cause in _CAUSES:
+    for cause in CAUSES:
         if re.search(cause.signs, minor.lower()):
             return cause.kind(f"{cause.message} ({text})", hint=cause.hint)
     if _NO_SUCH_SERVER.search(minor.lower()):
