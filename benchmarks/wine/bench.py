@@ -4,8 +4,9 @@
     python benchmarks/wine/bench.py FOLDER
 
 Runs on Linux with the packages of the extra ``test``. It starts the Kerberos realm and the Apache
-of the tests on loopback, then ``checks.py`` with Windows' Python, one process for each group, and
-prints a table in Markdown. It ends with 1 when a check failed that wine can pass.
+of the tests on loopback, then with Windows' Python the folders of tests in ``TESTS``, and the
+groups of ``checks.py``, each in a process of its own, and prints a table in Markdown. It ends with
+1 when a check failed that wine can pass.
 
 This is evidence about wine, not about Windows: see docs/explanation/windows-evidence.md.
 """
@@ -30,9 +31,16 @@ sys.path[:0] = [str(ROOT)]
 from tests.support.peers import apache, ca, epa, kdc  # noqa: E402 - the tests are no package on the path
 from tests.support.peers.oidc_provider import OidcAddress  # noqa: E402 - the same
 
+# Test files that say nothing that only a POSIX system could hold. Each is a process of pytest.
+TESTS = (
+    "system",
+    "config",
+    "secrets",
+    "net",
+    "vault",
+    "session",
+)
 GROUPS = (
-    "files",
-    "trust",
     "secrets",
     "terminal",
     "console",
@@ -42,6 +50,8 @@ GROUPS = (
     "autologon-pywin32",
     "autologon-no-ticket",
 )
+# Tests that would have to pass on Windows, and fail for a reason that lies in wine 8.
+WINE_CANNOT: tuple[str, ...] = ()
 SECONDS = 300
 # The console of wine draws each character on its own, with escape sequences between them.
 _ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
@@ -75,6 +85,27 @@ class Bench:
         if status:
             rows.append({"claim": group, "outcome": "FAIL", "seen": f"it ended with {status}"})
         return rows
+
+    def test(self, folder: str) -> dict[str, Any]:
+        """Run a folder of the project's tests with pytest, and return what it says at its end."""
+        pytest = ["-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
+        pytest += ["--rootdir", windows(ROOT), "-c", windows(ROOT / "pyproject.toml")]
+        known = [f"--deselect=tests/{name}" for name in WINE_CANNOT if name.startswith(folder)]
+        done = subprocess.run(
+            [str(self.folder / "wpy"), *pytest, *known, f"tests/{folder}"],
+            cwd=ROOT,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=4 * SECONDS,
+        )
+        lines = done.stdout.decode(errors="replace").split("\n")
+        sys.stderr.writelines(f"{line}\n" for line in lines if line.startswith(("FAILED", "ERROR")))
+        seen = next((line for line in reversed(lines) if " in " in line), "nothing")
+        outcome = "FAIL" if done.returncode else "ok"
+        return {"claim": f"tests/{folder}", "outcome": outcome, "seen": seen.partition(" in ")[0]}
 
     def _piped(self, arguments: list[str], environ: dict[str, str]) -> int:
         # A standard output that is a file would end Windows' Python at its start.
@@ -145,6 +176,9 @@ def main(folder: Path) -> int:
         logged_on = realm.environ(realm.ccache(lifetime="8h"))
         bench = Bench(folder, clean({"BENCH_PEERS": peers, **logged_on}))
         rows = []
+        for name in TESTS:
+            print(f"tests/{name} ...", file=sys.stderr, flush=True)
+            rows.append({"group": "tests", **bench.test(name)})
         for group in GROUPS:
             nobody = realm.environ() if group == "autologon-no-ticket" else {}
             print(f"{group} ...", file=sys.stderr, flush=True)

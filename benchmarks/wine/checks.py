@@ -5,7 +5,7 @@ object of the rooms of Apache and the CA file. Each check adds a line of JSON to
 ``BENCH_RESULTS``.
 """
 
-# ruff: noqa: D103, PLR2004, S105, S106, SLF001 - as in tests: the claim says what a function
+# ruff: noqa: D103, PLR2004, SLF001 - as in tests: the claim says what a function
 # does, numbers are the claim, passwords are those of test servers, and it looks inside on purpose
 
 import ctypes
@@ -13,29 +13,21 @@ import importlib.metadata
 import json
 import os
 import platform
-import shutil
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest import SkipTest
 
 from gatepass import Session
-from gatepass._config import files, load, locations, permissions, trust, unnamed
+from gatepass._config import unnamed
 from gatepass._system.console import _window_station_is_visible
 from gatepass._system.context import RunContext
-from gatepass._system.files import replace
 from gatepass._system.terminal import Terminal
 from gatepass.errors import GatepassError
-from gatepass.secrets import SecretContext, command, keyring, ref
-from gatepass.secrets.env import env
-from gatepass.secrets.file import file
+from gatepass.secrets import SecretContext, keyring, ref
 
 PEERS = json.loads(os.environ.get("BENCH_PEERS", "{}"))
 NOBODY = Terminal({}, interactive=False)
@@ -86,101 +78,6 @@ def context(**changes: Any) -> SecretContext:
     return SecretContext(**plain | changes)
 
 
-@contextmanager
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as name:
-        yield Path(name)
-
-
-def gatepass_command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "gatepass", *arguments],
-        env={**os.environ, **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-
-
-# ---------------------------------------------------------------- files
-
-
-@contextmanager
-def user_file(text: str | bytes) -> Iterator[locations.Locations]:
-    """Lay the user's own file of profiles, and take everything of gatepass away again."""
-    places = locations.Locations.of_this_process()
-    data = text if isinstance(text, bytes) else text.encode()
-    places.user.parent.mkdir(parents=True, exist_ok=True)
-    places.user.write_bytes(data)
-    try:
-        yield places
-    finally:
-        shutil.rmtree(places.user.parent)
-        shutil.rmtree(places.state, ignore_errors=True)
-
-
-PROFILE = """\
-[profiles.prod]
-url = "https://mi.example.com/mi_servicelayer"
-description = "Prüfstand €"
-auth = { scheme = "basic", user_name = "alice", password = "env:MI_PASSWORD" }
-"""
-
-
-@check("files", "the user's file lies in the local application data")
-def _() -> str:
-    with user_file(PROFILE) as places:
-        expect(places.system == (), places)
-        expect(load.load_profile("prod", environ={}).auth.user_name == "alice")
-        local = Path(os.environ["LOCALAPPDATA"])
-        return "%LOCALAPPDATA%\\" + str(places.user.relative_to(local))
-
-
-@check("files", "CRLF line ends, and an UTF-8 file with Notepad's byte order mark")
-def _() -> str:
-    with user_file(PROFILE.replace("\n", "\r\n")):
-        load.load_profile("prod", environ={})
-    with user_file(b"\xef\xbb\xbf" + PROFILE.encode()):
-        try:
-            load.load_profile("prod", environ={})
-        except GatepassError as error:
-            return f"CRLF read; BOM refused: {str(error).splitlines()[0]}"
-    return "both read"
-
-
-@check("files", "GATEPASS_CONFIG_FILE takes several files, separated by a semicolon")
-def _() -> str:
-    with folder() as here:
-        (here / "one.toml").write_text(PROFILE, encoding="utf-8")
-        (here / "two.toml").write_text("[profiles.prod]\nretries = 1\n", encoding="utf-8")
-        both = os.pathsep.join(str(here / name) for name in ("one.toml", "two.toml"))
-        profile = load.load_profile("prod", environ={"GATEPASS_CONFIG_FILE": both})
-        expect((os.pathsep, profile.retries) == (";", 1), (both, profile.retries))
-    return "read, drive letters and all"
-
-
-@check("files", "a complaint has line and column (tree-sitter)")
-def _() -> str:
-    with user_file(PROFILE.replace("password =", "pasword =")):
-        said = str(_raised(lambda: load.load_profile("prod", environ={})))
-        expect("profiles.toml:4:" in said, said)
-        return next(line for line in said.splitlines() if "pasword" in line).rpartition("\\")[2]
-
-
-@check("files", "the command line: validate, and a description beyond ASCII into a pipe")
-def _() -> str:
-    with user_file(PROFILE):
-        valid = gatepass_command("validate", MI_PASSWORD="x")
-        listed = gatepass_command("profiles")
-        expect(valid.returncode == 0, valid.stderr)
-        expect(listed.returncode == 0, listed.stderr[-300:])
-        for encoding in ("utf-8", "cp1252"):
-            if "Prüfstand €".encode(encoding) in listed.stdout:
-                return f"exit code 0; {encoding}"
-    raise AssertionError(listed.stdout)
-
-
 def _raised(work: Callable[[], object]) -> GatepassError:
     try:
         work()
@@ -189,111 +86,7 @@ def _raised(work: Callable[[], object]) -> GatepassError:
     raise AssertionError("no error")
 
 
-# ---------------------------------------------------------------- trust
-
-
-@check("trust", "a project's file: refused, then trusted, then refused after a change")
-def _() -> str:
-    with folder() as here:
-        (here / "project").mkdir()
-        path = here / "project" / "gatepass.toml"
-        path.write_text(PROFILE, encoding="utf-8")
-        store = trust.TrustStore(here / "state")
-        found = files.read_file(path)
-        expect(found is not None and not store.holds(found))
-        store.add(found)
-        expect(store.holds(found))
-        path.write_text(PROFILE + "\n", encoding="utf-8")
-        expect(not store.holds(files.read_file(path)))
-        path.chmod(0o666)
-        expect(
-            permissions.unsafe_permissions(files.read_file(path), own=True) is None,
-            "permissions were judged",
-        )
-    return "as said; POSIX permissions are not looked at"
-
-
-@check("trust", "a folder and NUL are no files of profiles")
-def _() -> str:
-    with folder() as here:
-        (here / "profiles.toml").mkdir()
-        said = str(_raised(lambda: files.read_file(here / "profiles.toml")))
-        expect("is a folder" in said, said)
-        other = str(_raised(lambda: files.read_file(Path("NUL"))))
-        expect("device" in other, other)
-    return "refused"
-
-
-@check("trust", "replacing a file while others read it (Windows denies it while it is open)")
-def _() -> str:
-    with folder() as here:
-        path = here / "record"
-        replace(path, b"0" * 4096)
-        stop = threading.Event()
-        torn: list[bytes] = []
-        missed: list[str] = []
-
-        def read() -> None:
-            while not stop.wait(0.01):
-                try:
-                    found = files.read_file(path)
-                except GatepassError as error:
-                    missed.append(str(error))
-                    continue
-                if found is None or len(set(found.data)) != 1 or len(found.data) != 4096:
-                    torn.append(found.data[:20] if found else b"missing")
-
-        readers = [threading.Thread(target=read) for _ in range(3)]
-        for reader in readers:
-            reader.start()
-        try:
-            for number in range(200):
-                replace(path, str(number % 10).encode() * 4096)
-        finally:
-            stop.set()
-            for reader in readers:
-                reader.join()
-        expect(not torn, torn[:3])
-        expect(not missed, missed[:1])
-        expect([each.name for each in here.iterdir()] == ["record"], list(here.iterdir()))
-    return "200 times under 3 readers, each every 10 ms: none torn, none missed"
-
-
-@check("trust", "replacing a file that one reader holds open for 0.3 s")
-def _() -> str:
-    with folder() as here:
-        path = here / "record"
-        replace(path, b"old")
-        reader = path.open("rb")
-        timer = threading.Timer(0.3, reader.close)
-        timer.start()
-        begin = time.monotonic()
-        replace(path, b"new")
-        waited = time.monotonic() - begin
-        timer.join()
-        expect(path.read_bytes() == b"new")
-        return "waited for the reader" if waited > 0.25 else "replaced at once"
-
-
 # ---------------------------------------------------------------- secrets
-
-
-@check("secrets", "env:, and that names of variables have no case")
-def _() -> str:
-    os.environ["Bench_Secret"] = "pässwörd €"  # noqa: SIM112 - that is the claim
-    expect(env("BENCH_SECRET", context(environ=os.environ)) == "pässwörd €")
-    return "read"
-
-
-@check("secrets", "file: with CRLF, with a byte order mark, below ~")
-def _() -> str:
-    with folder() as home:
-        (home / "mi.txt").write_bytes(b"\xef\xbb\xbf" + "pässwörd €\r\nmore\r\n".encode())
-        at_home = context(environ={"USERPROFILE": str(home)})
-        expect(file("~/mi.txt", at_home) == file("~\\mi.txt", at_home) == "pässwörd €")
-        expect(file("mi.txt", context(base_dir=home)) == "pässwörd €")
-        expect(file(str(home / "mi.txt"), context()) == "pässwörd €")
-        return "read; NUL " + refused(lambda: file("NUL", context())).partition("NUL ")[2]
 
 
 @check("secrets", "keyring: the Credential Manager, by its own interface")
@@ -322,92 +115,7 @@ def _() -> str:
     return refused(lambda: keyring.store("bench", "long", "x" * 1281, here))
 
 
-@check("secrets", "command: an .exe on PATH, found without its ending")
-def _() -> str:
-    script = "import sys; sys.stdout.buffer.write('pässwörd €\\r\\nmore'.encode())"
-    argv = json.dumps(["python", "-c", script])
-    path = str(Path(sys.executable).parent)
-    expect(command.command(argv, context(environ={**os.environ, "PATH": path})) == "pässwörd €")
-    return "run; its first line is the secret"
-
-
-@check("secrets", "command: never from the working directory")
-def _() -> str:
-    with folder() as here:
-        shutil.copy(sys.executable, here / "op.exe")  # any program will do
-        before = Path.cwd()
-        os.chdir(here)
-        try:
-            for path in ("", ".", "C:", ";.;"):
-                said = refused(
-                    lambda path=path: command.command(
-                        '["op"]', context(environ={**os.environ, "PATH": path})
-                    )
-                )
-                expect("not found on PATH" in said, (path, said))
-            relative = refused(lambda: command.command('[".\\\\op.exe"]', context()))
-        finally:
-            os.chdir(before)
-        return f"{said}; {relative}"
-
-
-@check("secrets", "command: no batch file, also under a disguised name")
-def _() -> str:
-    with folder() as here:
-        (here / "tool.bat").write_text("@echo leaked\r\n")
-        (here / "tool.cmd").write_text("@echo leaked\r\n")
-        environ = {**os.environ, "PATH": str(here)}
-        absolute = str(here / "tool.bat")
-        for name in ("tool", "tool.bat", "TOOL.CMD", absolute, "tool.bat.", "tool.bat "):
-            said = refused(
-                lambda name=name: command.command(json.dumps([name]), context(environ=environ))
-            )
-            expect("batch file" in said or "not found" in said or "does not exist" in said, said)
-        return refused(lambda: command.command('["tool"]', context(environ=environ))).replace(
-            str(here), "..."
-        )
-
-
-@check("secrets", "command: a program that never ends is ended")
-def _() -> str:
-    argv = [sys.executable, "-c", "import time; time.sleep(60)"]
-    begin = time.monotonic()
-    said = refused(lambda: command._output(argv, dict(os.environ), 3))
-    expect("still running" in said and time.monotonic() - begin < 30, said)
-    return "ended after its deadline"
-
-
-@check("secrets", "the command line: secret set refuses without a person, list shows states")
-def _() -> str:
-    with user_file(PROFILE.replace("env:MI_PASSWORD", "keyring:")):
-        done = gatepass_command("secret", "set", "prod", GATEPASS_NO_INPUT="1")
-        expect(done.returncode == 3, (done.returncode, done.stderr))
-        listed = gatepass_command("secret", "list", "prod")
-        expect(b"no answer" in listed.stdout, (listed.stdout, listed.stderr))
-    return f"exit code {done.returncode}"
-
-
 # ---------------------------------------------------------------- terminal
-
-
-@check("terminal", "without a console nobody is asked, at once")
-def _() -> str:
-    begin = time.monotonic()
-    reason = Terminal({}).why_not_ask()
-    seconds = time.monotonic() - begin
-    expect(reason is not None and seconds < 1, (reason, seconds))
-    return str(reason).partition(" (")[0]
-
-
-@check("terminal", "a reference prompt: fails at once")
-def _() -> str:
-    return refused(lambda: Terminal({}).ask_secret("Password"))
-
-
-@check("terminal", "GATEPASS_NO_INPUT=0 asks all the same")
-def _() -> str:
-    expect(Terminal({"GATEPASS_NO_INPUT": "0"}).why_not_ask() is None)
-    return "asked"
 
 
 @check("terminal", "the window station is asked without an error")

@@ -147,6 +147,7 @@ def test_the_kind_of_file_system_is_that_of_the_nearest_mount() -> None:
     assert file_system(Path("/"), Path("/nowhere")) is None
 
 
+@linux_only
 def test_odd_mount_points_are_understood(tmp_path: Path) -> None:
     table = tmp_path / "mountinfo"
     odd = tmp_path / "a b"

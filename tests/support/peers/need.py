@@ -11,8 +11,10 @@ import pytest
 
 REQUIRED = os.environ.get("GATEPASS_TEST_PEERS") == "required"
 
-# An ordinary user's PATH may lack the sbin folders, where servers live.
-_SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
+# An ordinary user's PATH may lack the sbin folders, where servers live. Windows has none; under
+# wine they hold programs of another system.
+_SBIN = () if sys.platform == "win32" else ("/usr/local/sbin", "/usr/sbin", "/sbin")
+_SEARCH = os.pathsep.join((os.environ.get("PATH", ""), *_SBIN))
 
 
 def absent(reason: str) -> NoReturn:
@@ -37,5 +39,7 @@ def need_gssapi() -> None:
 
 def need_file(pattern: str, package: str) -> Path:
     """Return the first file that matches an absolute pattern, from that Debian package."""
-    found = next(Path("/").glob(pattern.removeprefix("/")), None)
+    found = (
+        None if sys.platform == "win32" else next(Path("/").glob(pattern.removeprefix("/")), None)
+    )
     return found or absent(f"{pattern} is not installed (Debian package: {package})")
