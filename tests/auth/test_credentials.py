@@ -71,8 +71,9 @@ def test_bytes_are_sent_again_where_the_question_was_answered_without_a_login() 
 def test_a_spent_stream_is_explained_and_does_not_stop_the_session() -> None:
     with echo(_only_posts_need_a_login) as server:
         mi = session_for(server.url, "credentials")
-        with pytest.raises(LoginRefused, match="when the body is already sent"):
+        with pytest.raises(LoginRefused, match="when the body is already sent") as caught:
             mi.post("a", data=_pieces())
+        assert "send bytes or a file" in caught.value.hint
         assert mi.post("a", data=_pieces()).ok
 
     assert [seen.body for seen in server.seen] == [b"", BODY, BODY]

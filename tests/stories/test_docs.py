@@ -594,9 +594,7 @@ def _texts_of_the_code() -> str:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             parts = node.values if isinstance(node, ast.JoinedStr) else [node]
             found = [part.value for part in parts if isinstance(part, ast.Constant)]
-            texts.append(
-                "\0".join(" ".join(each.split(" ")) for each in found if isinstance(each, str))
-            )
+            texts.append("\0".join(each for each in found if isinstance(each, str)))
     return "\n".join(texts)
 
 

@@ -122,7 +122,7 @@ class ProfileKeys(Value):
         extends: a profile of the same group of files whose keys are inherited.
         protected: never selected by default, only by name; inherited unless set.
         description: one line for people.
-        check_path: what ``check`` requests, below the URL.
+        check_path: a page below the URL that asks for a login; ``check`` requests it.
         timeout: seconds to connect and to wait for an answer, or one number for both.
         retries: how often a request that can be repeated is tried again.
         headers: sent with each request to the server; no credentials.

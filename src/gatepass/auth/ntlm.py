@@ -144,7 +144,8 @@ class _NtlmConnection:
             # The second message would take another connection and count as a failed login.
             raise CannotLogOn(
                 "the server closes each connection after one answer, and NTLM logs on connections",
-                hint="ask its administrator for keep-alive, or use a scheme such as basic",
+                hint="a proxy in between may speak HTTP/1.0 to it: ask its administrator for "
+                "keep-alive, or use a scheme such as basic",
             )
         if is_first:
             drain_for_next_message(response)
