@@ -66,6 +66,7 @@ def test_a_connection_that_ends_after_the_look_takes_no_message_elsewhere(
     """
     with _way(ca, tls=tls, proxy=proxy) as (server, transport):
         question = requests.Request("GET", f"http{'s' if tls else ''}://localhost:1/").prepare()
+        question.headers["Authorization"] = "NTLM message"
         question.url = server.url if tls or not proxy else "http://server.test/"
         login = Handshake(transport, question, RequestsCookieJar())
         first = login.send(question)

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 from threading import Barrier
 
 import pytest
+import requests
 
-from gatepass._session.exceptions import LoginRefused, Unreachable
+from gatepass._session.exceptions import LoginRefused, SchemeNotOffered, Unreachable
 from gatepass._session.session import Session
 from tests.support.echo import Answer, Echo, Seen, basic, echo, refused, wants
+from tests.support.peers.apache import Apache
+from tests.support.peers.ca import CertificateAuthority
 from tests.support.sessions import session_for
 
 _FIRST, _LAST = "NTLM TlRMTVNTUAAB", "NTLM TlRMTVNTUAAD"  # how these messages begin
@@ -62,7 +65,7 @@ def _attempts(server: Echo) -> int:
 
 def _session(server: Echo, scheme: str) -> Session:
     auth = {"user_name": "bob", "password": "pw"}
-    return session_for(server.url, scheme, auth=auth)
+    return session_for(server.url, scheme, auth=auth, retries=1)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -78,6 +81,79 @@ def test_a_connection_that_closes_in_the_middle_is_no_refusal(scheme: str, metho
 
         server.answers = _Ntlm()
         assert mi.request(method, "a").ok, "the session still works"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_login_that_loses_its_connection_before_the_password_begins_anew(
+    scheme: str, method: str
+) -> None:
+    server = _Ntlm(middle=Answer(raw=b"", closes=True))
+
+    def answers(seen: Seen) -> Answer:
+        answer = server(seen)
+        if answer is server.middle:
+            server.middle = _SECOND
+        return answer
+
+    with echo(answers) as running:
+        mi = _session(running, scheme)
+        assert mi.request(method, "a", data=iter([b"body"]) if method == "POST" else None).ok
+        assert _attempts(running) == 1
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_message_with_the_password_is_never_sent_again(scheme: str) -> None:
+    verdict = Answer(raw=b"", closes=True)
+    with _serving(_Ntlm(takes=False, verdict=verdict)) as server:
+        mi = _session(server, scheme)
+        with pytest.raises(Unreachable, match="in the middle of the login") as caught:
+            mi.get("a")
+
+        assert "try again" not in caught.value.hint
+        assert _attempts(server) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_body_that_waits_to_be_asked_for_does_not_hinder_a_login(
+    windows_apache: Apache, ca: CertificateAuthority, scheme: str, method: str
+) -> None:
+    """Apache closes the connection of a request with Expect that it refuses."""
+    for room, name in (("windows", scheme), ("standalone", "credentials")):
+        mi = session_for(
+            windows_apache.room(room).https,
+            name,
+            auth={"user_name": "alice", "domain": "CORP", "password": "pw-alice"},
+            tls={"ca_file": str(ca.ca_file)},
+        )
+        for _ in range(2):
+            data = b"body" if method != "GET" else None
+            answer = mi.request(method, "cgi/whoami", data=data, headers={"Expect": "100-continue"})
+            assert "alice" in answer.json()["user"]
+
+
+@pytest.mark.parametrize(
+    ("middle", "message"),
+    [
+        (refused("NTLM"), "does not answer NTLM with NTLM"),
+        (refused("NTLM !!"), "cannot be understood"),
+        (replace(_SECOND, headers=[*_SECOND.headers, ("Connection", "close")]), "closes each"),
+        (replace(_SECOND, body=b"x" * 50_000, endless=True), "longer than 1 MiB"),
+    ],
+)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_ends_a_login_is_an_error_of_requests_and_of_ours(
+    scheme: str, middle: Answer, message: str
+) -> None:
+    with _serving(_Ntlm(middle=middle)) as server:
+        with pytest.raises(SchemeNotOffered, match=message) as caught:
+            _session(server, scheme).get("a")
+
+        assert isinstance(caught.value, requests.HTTPError)
+        assert caught.value.response is not None
+        assert caught.value.exit_code == 4
+        assert _attempts(server) == 0
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -3,6 +3,7 @@
 import base64
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Answer:
     missing: int = 0  # so many bytes of the body are announced and never sent
     endless: bool = False  # the body comes 500 times, and the end is missing
     closes: bool = False  # the connection, without saying so
+    aborts: bool = False  # closes it by a reset
+    raw: bytes | None = None  # comes instead of an answer
     reason: str | None = None  # the words after the status
 
 
@@ -138,6 +141,13 @@ class _Handler(BaseHTTPRequestHandler):
         with self.echo.lock:
             self.echo.seen.append(seen)
         answer = self.echo.answers(seen)
+        if answer.aborts:
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        if answer.raw is not None:
+            self.wfile.write(answer.raw)
+            self.close_connection |= answer.closes
+            return
         if any(name == "Date" for name, _ in answer.headers):  # otherwise there would be two
             self.send_response_only(answer.status, answer.reason)
         else:

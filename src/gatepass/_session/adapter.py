@@ -15,6 +15,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError
 from urllib3.poolmanager import proxy_from_url
 
 from gatepass._net.proxy import (
@@ -158,7 +159,13 @@ class _Connection:
         """Connect, unless a later message of a handshake is to be sent."""
         self._gate.check()
         self._has_answered = False
-        super().connect()  # type: ignore[misc]  # urllib3's
+        try:
+            super().connect()  # type: ignore[misc]  # urllib3's
+        except TimeoutError:
+            if getattr(self, "_tunnel_host", None):  # the proxy may have acted on what it got
+                raise
+            connection: Any = self
+            raise ConnectTimeoutError(connection, "no TLS handshake in time") from None
         tunnel = getattr(self, "_tunnel_host", None)  # behind a proxy
         log.debug(
             "connection opened to %s:%s%s",

@@ -114,8 +114,10 @@ class Unreachable(_RequestFailed, requests.ConnectionError):
     """No answer came from the server."""
 
     exit_code = 5
-    # Which requests may be sent again: all of them, since nothing was sent; or idempotent ones.
-    repeats: Literal["", "always", "idempotent"] = ""
+    # Which requests may be sent again: all, since no connection came about ("unsent") or it was
+    # lost before the request counted ("lost"); idempotent ones; or these where the server has
+    # accepted the password before, since it may have counted an attempt ("proven").
+    repeats: Literal["", "unsent", "lost", "idempotent", "proven"] = ""
 
     def new_copy(self) -> Self:
         """Return the same error as a new object, with a traceback of its own."""

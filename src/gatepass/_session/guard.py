@@ -204,6 +204,8 @@ class Guard:
                     return response
             except requests.RequestException as error:
                 failure = translate_error(error, request)
+                if isinstance(failure, Unreachable) and failure.repeats == "proven":
+                    failure.repeats = "idempotent" if login.state.has_succeeded else ""
                 if not (retries.wait_after(failure) or self._is_renewed(login, request)):
                     break
         raise failure  # outside of the handler: the original may hold credentials
@@ -282,8 +284,8 @@ class Guard:
                 question, sent, handshake, {**kwargs, "stream": False}, is_answered
             )
         except Unreachable as error:
-            if error.repeats:
-                error.repeats = "always"  # nothing of the request itself was sent
+            if error.repeats == "idempotent":
+                error.repeats = "lost"  # nothing of the request itself was sent
             raise
         _ = answer.content  # read to the end, so that the connection can be used again
         return handshake

@@ -44,6 +44,9 @@ class LoginState:
 
     Args:
         shared: whether all sessions of the process share it, not those of one login alone.
+
+    Attributes:
+        has_succeeded: whether the server has ever accepted the credentials.
     """
 
     def __init__(self, *, shared: bool = False) -> None:
@@ -58,7 +61,7 @@ class LoginState:
 
     def reset(self) -> None:
         """Forget what is known, after a new login, or since a person wants it sent again."""
-        self._accepted = self._has_succeeded = False
+        self._accepted = self.has_succeeded = False
         self._page: Page | None = None
         self._refusals = 0  # in a row
         self._refusal: Refusal | None = None
@@ -81,7 +84,7 @@ class LoginState:
     @property
     def has_changed(self) -> bool:
         """Whether the server has refused what it had accepted before."""
-        return self._refusal is not None and self._has_succeeded
+        return self._refusal is not None and self.has_succeeded
 
     def _is_accepted(self, since: int | None) -> bool:
         return self._accepted and since != self._successes
@@ -136,9 +139,9 @@ class LoginState:
         """
         if not is_accepted(status):
             return
-        if not self._has_succeeded:
+        if not self.has_succeeded:
             log.info("login accepted; the answer is %s", status)
-        self._has_succeeded = True
+        self.has_succeeded = True
         self._successes += 1
         is_proof = page.asks or (self._page is not None and self._page.asks)
         if is_proof or not self._refusals:
@@ -179,7 +182,7 @@ class LoginState:
 
     def _is_of_one_page(self, url: str | None, is_answered: Callable[[Page], bool | None]) -> bool:
         """Whether the credentials may go on; takes the last page that was answered, where any."""
-        if not self._has_succeeded:
+        if not self.has_succeeded:
             return False
         page = self._page
         if page is not None and page.url == url:

@@ -12,6 +12,7 @@ from gatepass._system import log
 from gatepass.auth._handshake import drain, rewind
 
 _LONGEST_WAIT: Final = 60  # seconds; where Retry-After says more, the answer is returned
+_LOST: Final = 2  # as often as others is a request sent again whose connection was closed
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _PASSING: Final = frozenset({429, 502, 503, 504})
 
@@ -51,13 +52,13 @@ class RetryState:
 
     def __init__(self, times: int, request: PreparedRequest) -> None:
         self._retries = _Retry(
-            total=times,
-            read=False,
-            other=0,
-            redirect=False,
+            total=times * _LOST,  # a busy server closes one kept connection after the other
+            connect=times,
+            status=times,
             allowed_methods=_IDEMPOTENT,
             status_forcelist=_PASSING,
             backoff_factor=0.2,
+            backoff_max=1,
         )
         self._request = request
         self._method = (request.method or "").upper()
@@ -70,13 +71,14 @@ class RetryState:
         then it is repeated where that does no harm (RFC 9110, section 9.2.2).
         """
         repeats = getattr(failure, "repeats", "")
-        again = repeats == "always" or (
+        again = repeats in {"unsent", "lost"} or (
             repeats == "idempotent"
             and self._method in _IDEMPOTENT
             and can_rewind(self._request)
             and rewind(self._request)
         )
-        return again and self._wait(error=ConnectTimeoutError())
+        error = ConnectTimeoutError() if repeats == "unsent" else ConnectionError()
+        return again and self._wait(error=error)
 
     def wait_after_response(self, response: Response) -> bool:
         """Wait as long as the server asks for. Returns whether to send the request again.

@@ -88,7 +88,7 @@ def translate_error(
     if lost is not None:
         failure.repeats = lost.repeats
     elif _first(chain, ConnectTimeoutError):
-        failure.repeats = "always"
+        failure.repeats = "unsent"
     return failure
 
 

@@ -96,11 +96,11 @@ class ConnectionLost(ConnectionResetError):
     """The server closed the connection in the middle of a login.
 
     Attributes:
-        repeats: which requests may be sent again, in a new login; none where a message was sent
-            that proves the password, since the server may have counted it.
+        repeats: ``lost``, or ``proven`` where a message was sent that proves the password, and the
+            server may have counted it: whether the request may be sent again, in a new login.
     """
 
-    def __init__(self, repeats: str = "always") -> None:
+    def __init__(self, repeats: str = "lost") -> None:
         super().__init__("closed in the middle of the login")
         self.repeats = repeats
 
@@ -169,8 +169,9 @@ class Handshake:
         taken = getattr(connection, "sock", None)
         if self._socket is not None and taken is not None and taken is not self._socket:
             response.close()  # the caller's own adapter opened another connection
-            raise _connection_lost(repeats="")
-        self._begun, self._connection, self._socket = True, connection, taken
+            raise _connection_lost(repeats="proven")
+        if "Authorization" in request.headers:  # else it was the question
+            self._begun, self._connection, self._socket = True, connection, taken
         self.learn(response)
         carrier: Any = self
         response.connection = carrier
@@ -194,7 +195,7 @@ class Handshake:
         except requests.RequestException as error:
             if not getattr(error, "repeats", ""):
                 raise
-            lost = _connection_lost(repeats="")
+            lost = _connection_lost(repeats="proven")
         finally:
             gate.is_open = True
         raise lost
@@ -245,7 +246,7 @@ def _cookie_header(cookies: "CookieJar", request: "PreparedRequest") -> str | No
     return header
 
 
-def _connection_lost(repeats: str = "always") -> "RequestException":
+def _connection_lost(repeats: str = "lost") -> "RequestException":
     from requests import ConnectionError as NoConnection
 
     return NoConnection(ConnectionLost(repeats))
