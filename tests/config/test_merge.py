@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gatepass._config.explain import explain
+from gatepass._config.unnamed import unnamed_profile
 from gatepass.errors import ProfileError
 from tests.support.config_files import ConfigFiles, profile_table
 
@@ -237,12 +238,13 @@ def test_an_override_gets_no_secret_that_a_variable_brought_for_its_own_issuer(
 
 
 def test_an_issuer_that_is_cleared_first_moves_all_the_same(config: ConfigFiles) -> None:
-    config.user({"profiles": {"p": at_provider()}})
+    config.system({"profiles": {"p": at_provider()}})
+    config.user({"profiles": {"p": {"auth": {"issuer": ""}}}})
 
     with pytest.raises(ProfileError, match="own client_secret is not sent there"):
-        config.load("p", environ={_ISSUER: ""}, overrides={"auth": {"issuer": "https://evil.test"}})
+        config.load("p", overrides={"auth": {"issuer": "https://evil.test"}})
     with pytest.raises(ProfileError, match="client_secret: needs issuer"):
-        config.load("p", environ={_ISSUER: ""})
+        config.load("p", overrides={"auth": {"issuer": None}})
 
 
 def test_a_secret_of_a_parent_does_not_move_with_the_childs_issuer(config: ConfigFiles) -> None:
@@ -347,3 +349,76 @@ def test_extends_is_set_by_files_only(config: ConfigFiles) -> None:
 
     with pytest.raises(ProfileError, match="GATEPASS_PROFILES__P__EXTENDS: .*only a file"):
         config.load("p", environ={"GATEPASS_PROFILES__P__EXTENDS": "other"})
+
+
+# ---------------------------------------------------------------- names that are one
+
+
+@pytest.mark.parametrize(
+    ("lower", "variable", "merged"),
+    [
+        ({"X-Tenant": "a"}, "X_TENANT", {"X-Tenant": "v"}),
+        ({"x-tenant": "a"}, "X_TENANT", {"x-tenant": "v"}),
+        ({"X_Tenant": "a"}, "X_TENANT", {"X_Tenant": "v"}),
+        ({"X_Tenant": "a", "X-Tenant": "b"}, "X_TENANT", {"X_Tenant": "v", "X-Tenant": "b"}),
+        ({"Accept": "a"}, "X_TEAM_NAME", {"Accept": "a", "x-team-name": "v"}),
+        ({"Accept": "a"}, "ACCEPT", {"Accept": "v"}),
+    ],
+)
+def test_a_variable_replaces_the_header_that_a_file_has_in_its_spelling(
+    config: ConfigFiles, lower: dict[str, str], variable: str, merged: dict[str, str]
+) -> None:
+    config.user({"profiles": {"p": profile_table(headers=lower)}})
+    variable = f"GATEPASS_PROFILES__P__HEADERS__{variable}"
+
+    loaded = config.load("p", environ={variable: "v"})
+
+    assert loaded.headers == merged
+    (key,) = [key for key, value in merged.items() if value == "v"]
+    assert loaded.place_of("headers", key) == variable
+    explained = {each.key: each for each in explain(loaded).keys}
+    lost = explained[f"headers.{key}"].overrode
+    assert [each.value for each in lost] == ([lower[key]] if key in lower else [])
+
+
+def test_headers_of_files_and_overrides_match_without_case(config: ConfigFiles) -> None:
+    base = profile_table(headers={"X-A": "1", "X-B": "1", "X-C": "1", "X-D": "1"})
+    config.system({"profiles": {"base": base, "p": {"headers": {"x-b": "2"}}}})
+    config.user({"profiles": {"p": {"extends": "base", "headers": {"x-C": "3"}}}})
+
+    loaded = config.load("p", overrides={"headers": {"x-d": "4"}})
+
+    assert loaded.headers == {"X-A": "1", "X-B": "2", "X-C": "3", "X-D": "4"}
+    assert loaded.place_of("headers", "X-C").endswith("profiles.toml:5:1")
+
+
+@pytest.mark.parametrize("table", ["extra_params", "token_params"])
+def test_parameters_match_exactly_in_files_and_without_case_by_variable(
+    config: ConfigFiles, table: str
+) -> None:
+    """The case of a parameter counts at providers (RFC 6749, section 3.1)."""
+    auth = {"scheme": "oidc", table: {"loginHint": "a", "Prompt": "a"}}
+    config.system({"profiles": {"p": profile_table(auth=auth)}})
+    config.user({"profiles": {"p": {"auth": {table: {"prompt": "b"}}}}})
+    above = f"GATEPASS_PROFILES__P__AUTH__{table.upper()}__"
+
+    loaded: Any = config.load(
+        "p", environ={above + "LOGINHINT": "v", above + "PROMPT": "w", above + "NEW_ONE": "x"}
+    )
+
+    assert getattr(loaded.auth, table) == {
+        "loginHint": "v", "Prompt": "a", "prompt": "w", "new_one": "x",
+    }  # fmt: skip
+
+
+def test_headers_that_meet_in_one_layer_are_an_error_at_the_second(config: ConfigFiles) -> None:
+    config.user({"profiles": {"p": profile_table(headers={"X-Team": "a", "x-team": "b"})}})
+
+    with pytest.raises(ProfileError, match=r":9:1: .*x-team: is the same name as X-Team"):
+        config.load("p")
+    config.user({"profiles": {"p": profile_table()}})
+    above = "GATEPASS_PROFILES__P__HEADERS__X"
+    with pytest.raises(ProfileError, match=f"{above}_TEAM: .*is the same name as x-team"):
+        config.load("p", environ={f"{above}_TEAM": "a", f"{above}-TEAM": "b"})
+    with pytest.raises(ProfileError, match="headers.x-a: is the same name as X-A"):
+        unnamed_profile("https://a.test", {"scheme": "anonymous"}, headers={"X-A": "a", "x-a": "b"})

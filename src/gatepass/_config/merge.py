@@ -43,16 +43,18 @@ class ProfileLayer(Value):
         table: its keys.
         above: the path of the table in the layer's text.
         voided: keys of this layer that a higher one made void; they are not in ``table``.
+        written: how keys are spelt in the layer's text, where ``table`` has another spelling.
     """
 
     layer: Layer
     table: Table = field(repr=False)
     above: Key
     voided: tuple[VoidedKeys, ...] = ()
+    written: Mapping[Key, Key] = {}
 
     def location(self, key: Key = ()) -> KeyLocation:
         """Return where a key of it stands; without a key, where the table itself does."""
-        return KeyLocation(self.layer, (*self.above, *key), self.above)
+        return KeyLocation(self.layer, (*self.above, *self.written.get(key, key)), self.above)
 
     def tree(self) -> Table:
         """Return its tables with each value in a leaf that knows its place.
@@ -171,6 +173,9 @@ def profile_layers_of(
         parts, moved = _void_auth_of_another_server(parts, part)
         problems += moved
         parts = [*_void_lower_keys(parts, part), part]
+    for above in _FREE_TABLES:
+        parts, doubled = _unite_names(parts, above)
+        problems += doubled
     return tuple(parts), tuple(problems)
 
 
@@ -235,6 +240,61 @@ def _no_such_parent(name: str, location: KeyLocation, group: Iterable[Layer]) ->
     choices = {each for layer in group for each in layer.names()}
     hint = "extends reaches only profiles of the same group of files (the project's, or your own)"
     return ProfileError(problems=[location.problem(unknown_profile(name, choices), hint=hint)])
+
+
+# ---------------------------------------------------------------- names that are one
+
+_HEADERS: Final = ("headers",)
+_FREE_TABLES: Final = (_HEADERS, ("auth", "extra_params"), ("auth", "token_params"))
+
+
+def _unite_names(
+    parts: Iterable[ProfileLayer], above: Key
+) -> tuple[list[ProfileLayer], list[Problem]]:
+    """Give what is one name the same spelling in all layers: that of the weakest one.
+
+    Headers match without case (RFC 9110, section 5.1). The name of a variable has no case, and
+    ``_`` for ``-``. Names that meet in one layer are a problem.
+    """
+    known: list[str] = []
+    united: list[ProfileLayer] = []
+    problems: list[Problem] = []
+    for part in parts:
+        table = _get(part.table, above)
+        spelt: Table = {}
+        written: dict[Key, Key] = {}
+        for name, value in table.items() if isinstance(table, dict) else ():
+            spelling = _spelling(name, known, part.layer, above)
+            if spelling in spelt:
+                message = f"is the same name as {printable(written[*above, spelling][-1])}"
+                location = part.location((*above, name))
+                problems.append(location.problem(message, hint="keep one of the two"))
+                continue
+            spelt[spelling] = value
+            written[*above, spelling] = (*above, name)
+        known += [name for name in spelt if name not in known]
+        if list(spelt) != list(table or ()) and spelt:
+            without = _put(part.table, above, spelt)
+            part = replace(part, table=without, written={**part.written, **written})  # noqa: PLW2901
+        united.append(part)
+    return united, problems
+
+
+def _spelling(name: str, known: Iterable[str], layer: Layer, above: Key) -> str:
+    """Return the spelling that a lower layer has for a name, else how a new one is spelt."""
+    by_variable, is_header = layer.kind == "variable", above == _HEADERS
+    alike = [each for each in known if each == name]
+    if by_variable or is_header:
+        alike += [each for each in known if each.lower() == name.lower()]
+    flat = name.lower().replace("_", "-") if by_variable and is_header else name
+    if flat != name:
+        alike += [each for each in known if each.lower().replace("_", "-") == flat]
+    return (alike or [flat])[0]
+
+
+def _put(table: Table, key: Key, value: Any) -> Table:
+    name, *rest = key
+    return {**table, name: _put(table[name], tuple(rest), value) if rest else value}
 
 
 # ---------------------------------------------------------------- what voids what

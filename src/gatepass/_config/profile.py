@@ -239,7 +239,10 @@ def refusals(keys: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
             yield ("url",), problem, ""
         elif is_plain_http(url) and sends_credentials(auth) and not keys.get("allow_http"):
             yield ("url",), _PLAIN_HTTP, _OVER_HTTPS
+    seen: dict[str, str] = {}
     for name, value in keys.get("headers", {}).items():
+        if seen.setdefault(name.lower(), name) != name:
+            yield ("headers", name), f"is the same name as {seen[name.lower()]}", "keep one of them"
         if name.lower() in FORBIDDEN_HEADERS:
             yield ("headers", name), _CREDENTIALS, ""
         elif not HEADER_NAME.fullmatch(name):
