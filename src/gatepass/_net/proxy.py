@@ -20,7 +20,6 @@ from gatepass.secrets import SecretField, TextField
 
 _SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _EXAMPLE: Final = "http://proxy.example.com:3128"
-_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 # All that decides for http and https; HTTP_PROXY is not trusted in a CGI program.
 VARIABLES: Final = (
     *("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
@@ -77,7 +76,7 @@ def is_socks(url: str) -> bool:
 def with_scheme(url: str) -> str:
     """Return a proxy's URL with ``http://``, where a variable leaves it out."""
     url = url.strip()
-    return url if _SCHEME.match(url) else f"http://{url}"
+    return url if re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE) else f"http://{url}"
 
 
 def proxy_problem(url: str, *, login_allowed: bool = True) -> str:

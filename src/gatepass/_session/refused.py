@@ -20,13 +20,13 @@ _AGAIN: Final = {
     "ends process": "this process does not send them again, except after session.login()",
     "ends session": "this session does not send them again: build a new one",
 }
-_STATES: Final = re.compile(
+# Compiled at their first use: few starts need them.
+_STATES: Final = (
     r"\b(?:account|password|user)\s+(?:is\s+|has\s+been\s+|has\s+|was\s+)?"
     r"(?:temporarily\s+)?"
     r"(?:locked(?:\s+out)?|expired|disabled|suspended|blocked|deactivated)\b"
     r"|\bpassword\s+must\s+be\s+(?:changed|reset)\b"
-    r"|\bmust\s+(?:change|reset)\s+(?:your|the)\s+password\b",
-    re.IGNORECASE,
+    r"|\bmust\s+(?:change|reset)\s+(?:your|the)\s+password\b"
 )
 # Names and numbers of Windows (ntstatus.h), and those by which Active Directory refuses LDAP.
 _CODES: Final = {
@@ -39,10 +39,9 @@ _CODES: Final = {
     "account may not log on from this computer": r"INVALID_WORKSTATION|0xC0000070|\bdata 531\b",
 }
 # Programs in front of a server, by the names that they write into Server.
-_PROXIES: Final = re.compile(
+_PROXIES: Final = (
     r"nginx|openresty|haproxy|envoy|traefik|varnish|squid|cloudflare|akamai|cloudfront|awselb"
-    r"|big-?ip|netscaler|application-gateway|azure front|apache traffic server|ats/",
-    re.IGNORECASE,
+    r"|big-?ip|netscaler|application-gateway|azure front|apache traffic server|ats/"
 )
 _HTTP_1_0: Final = 10  # as http.client writes it
 _MOST_OF_A_PAGE: Final = 20_000  # characters
@@ -134,7 +133,7 @@ def _in_between(response: Response, profile: Profile) -> Iterator[str]:
             ("Via", response.headers.get("Via", "")),
             ("Server", response.headers.get("Server", "")),
         )
-        if (name == "Via" and value) or _PROXIES.search(value)
+        if (name == "Via" and value) or re.search(_PROXIES, value, re.IGNORECASE)
     ]
     if getattr(response.raw, "version", None) == _HTTP_1_0:
         names.append("HTTP/1.0")
@@ -233,7 +232,7 @@ def _account_state(response: Response) -> str:
     """
     told = [response.text[:_MOST_OF_A_PAGE], response.headers.get("WWW-Authenticate", "")]
     text = " ".join([*told, response.reason or ""])
-    words = [" ".join(each.lower().split()) for each in _STATES.findall(text)]
+    words = [" ".join(each.lower().split()) for each in re.findall(_STATES, text, re.IGNORECASE)]
     words += [words for words, code in _CODES.items() if re.search(code, text, re.IGNORECASE)]
     return ", ".join(dict.fromkeys(words))
 
