@@ -60,7 +60,7 @@ def test_what_says_nothing_of_the_way_stays_as_it_is() -> None:
         ({}, "install it in the operating system"),
         ({"environ": {"REQUESTS_CA_BUNDLE": "OTHER"}}, "only those of REQUESTS_CA_BUNDLE: OTHER;"),
         ({"environ": {"CURL_CA_BUNDLE": "OTHER"}}, "or unset CURL_CA_BUNDLE"),
-        ({"tls": {"ca_file": "OTHER"}}, "only those of tls.ca_file: OTHER;"),
+        ({"tls": {"ca_file": "OTHER"}}, "only those of tls.ca_file of the profile: OTHER;"),
         ({"tls": {"ca_file": "OTHER"}}, 'ca_file = ["system", "OTHER"]'),
         ({"tls": {"ca_file": ["system", "OTHER"]}}, "those of the system and of tls.ca_file"),
     ],
@@ -79,7 +79,7 @@ def test_an_unknown_authority_is_told_by_what_was_trusted_and_who_said_so(
     assert ("operating system" in caught.value.hint) == (keys == {})
 
 
-def test_the_place_of_ca_file_is_named(
+def test_the_place_of_ca_file_and_proxy_is_named(
     ca: CertificateAuthority, other_ca: CertificateAuthority, tmp_path: Path
 ) -> None:
     with echo(tls=server_side(ca.server)) as server:
@@ -89,9 +89,13 @@ def test_the_place_of_ca_file_is_named(
             f'tls = {{ ca_file = "{other_ca.ca_file}" }}\n'
         )
         result = Session.from_profile("p", config_file=file, environ={}).check()
+        proxied = Session.from_profile(
+            "p", config_file=file, environ={}, overrides={"proxy": "http://localhost:1"}
+        ).check()
 
     assert f"tls.ca_file ({file}:4:" in result.hint
-    assert result.exit_code == 5
+    assert "no way through the proxy http://localhost:1 (proxy (overrides" in proxied.sentence
+    assert (result.exit_code, proxied.exit_code) == (5, 5)
 
 
 def test_verify_of_the_caller_is_named(

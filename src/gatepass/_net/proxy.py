@@ -58,7 +58,7 @@ class NamedProxy(Value):
     """
 
     url: str
-    named_by: str
+    named_by: object  # shown by str()
 
     def __repr__(self) -> str:
         return f"NamedProxy({self})"

@@ -71,7 +71,7 @@ class Trust(Value):
 
     files: tuple[str, ...] = ()
     system: bool = True
-    named_by: str = ""
+    named_by: object = ""  # shown by str()
 
     def __str__(self) -> str:
         if not self.files:
@@ -85,7 +85,7 @@ SYSTEM_TRUST: Final = Trust()
 
 
 def trust_of(
-    ca_file: str | list[str] | None, environ: Mapping[str, str], named_by: str = "ca_file"
+    ca_file: str | list[str] | None, environ: Mapping[str, str], named_by: object = "ca_file"
 ) -> Trust:
     """Return who is trusted. The order is that of requests, with the profile first.
 
@@ -210,7 +210,7 @@ def _is_hashed(folder: str) -> bool:
     return any(Path(folder).glob("[0-9a-f]" * 8 + ".[0-9]*"))
 
 
-def _load_authorities(context: "ssl.SSLContext", path: str, named_by: str) -> None:
+def _load_authorities(context: "ssl.SSLContext", path: str, named_by: object) -> None:
     import ssl
 
     # Who names an authority trusts it, also one that another has signed. Python sets this flag from

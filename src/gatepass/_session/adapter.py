@@ -63,6 +63,7 @@ class Network(Value):
         trust: who is trusted to say that a server is the right one.
         verify: false accepts any certificate.
         proxy: the profile's proxy; None follows the environment.
+        proxy_named_by: where the profile's proxy was written, for messages.
         proxy_login: user name and password for the profile's proxy; None sends none.
         direct_to_loopback: whether plain http to loopback ignores the environment's proxies.
         above: the table of its keys ``tls`` and ``proxy``, for messages: empty or ``auth.``.
@@ -75,6 +76,7 @@ class Network(Value):
     trust: Trust = SYSTEM_TRUST
     verify: bool = True
     proxy: Proxy | None = None
+    proxy_named_by: object = "proxy of the profile"  # shown by str()
     proxy_login: tuple[Secret, Secret] | None = None
     direct_to_loopback: bool = False
     above: str = ""
@@ -83,8 +85,8 @@ class Network(Value):
     def proxy_for(self, url: str) -> NamedProxy | None:
         """Return the proxy that leads to a URL; None for none."""
         if self.proxy is not None:
-            name = f"{self.above}proxy of the profile"
-            return None if self.proxy.url == "none" else NamedProxy(self.proxy.url, name)
+            named_by = self.proxy_named_by
+            return None if self.proxy.url == "none" else NamedProxy(self.proxy.url, named_by)
         if self.direct_to_loopback and is_http_on_loopback(url):
             return None
         if self.environ is os.environ and sys.platform in {"win32", "darwin"}:

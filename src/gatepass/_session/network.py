@@ -68,19 +68,31 @@ def _network(
     if tls.client_cert:
         password = keys.get("client_key_password")
         certificate = ClientCertificate(tls.client_cert, tls.client_key, password)
-    key = f"{above}tls.ca_file"
-    place = profile.place_of(*key.split("."))
     network = Network(
         environ=run.environ,
         timeout=profile.timeout,
         retries=profile.retries,
-        trust=trust_of(tls.ca_file, run.environ, f"{key} ({place})" if place else key),
+        trust=trust_of(tls.ca_file, run.environ, _Written(profile, f"{above}tls.ca_file")),
         verify=tls.verify,
         proxy=proxy,
+        proxy_named_by=_Written(profile, f"{above}proxy"),
         proxy_login=login,
         above=above,
     )
     return network, certificate
+
+
+class _Written:
+    """A key and where it was written; looked for in the file only when a message tells it."""
+
+    def __init__(self, profile: Profile, key: str) -> None:
+        self._profile = profile
+        self._key = key
+
+    def __str__(self) -> str:
+        path = self._key.split(".")
+        place = self._profile.place_of(*path) or self._profile.place_of(*path, "url")
+        return f"{self._key} ({place})" if place else f"{self._key} of the profile"
 
 
 def warn_if_unverified(profile: Profile, stacklevel: int = 3) -> None:

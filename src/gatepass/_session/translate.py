@@ -250,6 +250,8 @@ def _reason(chain: list[BaseException]) -> str:
     """The text of the innermost error, in one printable line."""
     innermost = chain[-1]
     text = getattr(innermost, "strerror", None) or str(innermost) or type(innermost).__name__
+    # urllib3 writes its own object before the cause.
+    text = text.rpartition("Failed to establish a new connection: ")[2]
     return "".join(filter(str.isprintable, text))[:_LONGEST]
 
 
@@ -377,7 +379,7 @@ def _how_to_trust(way: Way) -> str:
             "the profile, or install it in the operating system"
         )
     file = trust.files[0]
-    if trust.named_by.isupper():  # a variable
+    if str(trust.named_by).isupper():  # a variable
         return (
             f"trusted are {trust};\nadd the authority to that file, or unset {trust.named_by}, or "
             f'write   {table} = {{ ca_file = ["system", "company-ca.pem"] }}   into the profile, '

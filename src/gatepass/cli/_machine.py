@@ -269,7 +269,7 @@ def certificates(machine: Machine) -> Iterator[Seen]:
     environ = machine.context.environ
     trust = trust_of(None, environ)
     for path in trust.files:
-        variable = trust.named_by
+        variable = str(trust.named_by)
         try:
             count = TlsContexts(trust).get().cert_store_stats()["x509_ca"]
         except ProfileError as error:
