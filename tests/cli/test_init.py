@@ -1,19 +1,25 @@
 """``gatepass init``: a new profile, and not a byte of the file lost."""
 
+import contextlib
 import re
 import shlex
 import stat
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gatepass._config.locations import Locations
 from gatepass.cli import run
 from gatepass.cli._context import Context
+from gatepass.sandbox.provider import IdentityProvider
+from gatepass.sandbox.server import Server
 from tests.support.home import Home, ended, screen
+from tests.support.peers.apache import Apache
+from tests.support.peers.ca import CertificateAuthority
 
 NEW = ["init", "new", "--url", "https://mi.example.com/mi", "--scheme", "anonymous"]
 MEANT = {"url": "https://mi.example.com/mi", "auth": {"scheme": "anonymous"}}
@@ -43,6 +49,7 @@ def test_a_person_answers_a_few_questions(home: Home) -> None:
     assert "gatepass show prod" in shown
     assert "gatepass check prod" in shown
     assert tomllib.loads(home.user_file.read_text()) == {
+        "default_profile": "prod",
         "profiles": {
             "prod": {
                 "url": "https://mi.example.com/mi",
@@ -53,9 +60,10 @@ def test_a_person_answers_a_few_questions(home: Home) -> None:
                     "domain": "CORP",
                 },
             }
-        }
+        },
     }
-    assert home.run("show", "prod").returncode == 0
+    assert "prod is the default profile now" in shown
+    assert home.run("show").returncode == 0
 
 
 def test_a_person_who_mistypes_is_told_and_asked_again(home: Home) -> None:
@@ -66,7 +74,10 @@ def test_a_person_who_mistypes_is_told_and_asked_again(home: Home) -> None:
             ("is made of a-z[^$]*name of the profile", "dev"),
             ("has a profile dev already[^$]*name of the profile", "prod"),
             ("URL of the server", "mi.example.com"),
-            ("should be a URL such as[^$]*URL of the server", "https://mi.example.com/mi"),
+            (
+                "did you mean https://mi.example.com [^$]*URL of the server",
+                "https://mi.example.com/mi",
+            ),
             ("scheme", "anonymos"),
             (r'did you mean "anonymous"\?[^$]*scheme', "anonymous"),
         ):
@@ -121,10 +132,10 @@ def test_where_nobody_is_all_missing_options_are_named(home: Home) -> None:
     half = home.apart.run("init", "prod", "--url", "https://x.y/", "--scheme", "basic")
 
     assert nothing.returncode == 2
-    assert "missing: NAME, --url, --scheme (" in nothing.stderr
+    assert "missing: NAME, --url, --scheme; nobody" in nothing.stderr
     assert "asking" not in nothing.stderr, "without a URL nobody can be asked"
     assert half.returncode == 2
-    assert "missing: --user-name, --password-from (" in half.stderr
+    assert "missing: --user-name, --password-from; nobody" in half.stderr
 
 
 @pytest.mark.parametrize(
@@ -173,6 +184,195 @@ def test_several_references_are_alternatives(context: Context) -> None:
         "prompt:",
         "prompt:MI password",
     ]
+
+
+# ---------------------------------------------------------------- all the way
+
+
+def _answer(child: Any, answers: Iterable[tuple[str, str]]) -> str:
+    for question, answer in answers:
+        child.expect(question)
+        child.sendline(answer)
+    assert ended(child) == 0
+    return screen(child)
+
+
+def test_it_ends_with_a_request_that_proves_the_login(home: Home, server: Server) -> None:
+    with home.having(MI_PASSWORD="sesame").sit("init", "prod", columns=300) as child:
+        shown = _answer(
+            child,
+            [
+                ("URL of the server", server.url),
+                (r"scheme .*\[credentials\]", "basic"),
+                ("user name", "alice"),
+                ("Windows domain", ""),
+                (r"a keyring cannot be offered.*\[prompt\]", "env:MI_PASSWORD"),
+                ("log on now", ""),
+            ],
+        )
+
+    assert "as alice" in shown
+    assert shown.rstrip().endswith("gatepass show prod")
+    assert len(server.requests) == 3  # asked, logged on, and asked without the login
+
+
+def test_it_offers_to_keep_the_password_where_there_is_a_keyring(
+    desk: Home, server: Server
+) -> None:
+    with desk.having(GATEPASS_NO_INPUT="0").sit("init", "prod", columns=300) as child:
+        shown = _answer(
+            child,
+            [
+                ("URL of the server", server.url),
+                (r"scheme", ""),
+                ("user name", "alice"),
+                ("Windows domain", ""),
+                (r"comes from.*\[keyring\]", ""),
+                ("store the password in the keyring now", "y"),
+                ("password of alice at http", "sesame"),
+            ],
+        )
+
+    assert "as alice" in shown
+    assert desk.run("check").returncode == 0
+
+
+def test_a_login_is_stored_also_where_there_is_no_keyring(home: Home) -> None:
+    with (
+        IdentityProvider(users={"alice": "sesame"}, auto_login="alice") as idp,
+        Server(mode="oidc", provider=idp) as server,
+        home.having(BROWSER="curl -sLo /dev/null %s", DISPLAY=":0").sit(
+            "init", "sso", columns=300
+        ) as child,
+    ):
+        shown = _answer(
+            child,
+            [
+                ("URL of the server", server.url),
+                (r"scheme .*\[oidc\]", ""),
+                ("log in now, and store the login", ""),
+                ("keep the key of stored logins in", ""),
+            ],
+        )
+        again = home.run("check", "sso")
+
+    assert "logged in as alice" in shown
+    assert shown.rstrip().endswith("gatepass show sso")
+    assert again.returncode == 0, again.stderr
+    assert 'vault_key = "file:vault.key"' in home.user_file.read_text()
+
+
+def test_a_login_that_fails_leaves_the_profile_and_the_real_next_step(
+    home: Home, server: Server
+) -> None:
+    arguments = ("prod", "--url", server.url, "--scheme", "basic", "--user-name", "alice")
+    with home.having(MI_PASSWORD="wrong").sit(
+        "init", *arguments, "--password-from", "env:MI_PASSWORD", columns=300
+    ) as child:
+        shown = _answer(child, [("Windows domain", ""), ("log on now", "y")])
+
+    assert "refused" in shown
+    assert shown.rstrip().endswith("gatepass check prod")
+    assert home.run("show", "prod").returncode == 0
+
+
+def test_an_authority_of_ones_own_is_asked_for_and_written(
+    home: Home, apache: Apache, ca: CertificateAuthority
+) -> None:
+    with home.sit("init", "prod", columns=300) as child:
+        shown = _answer(
+            child,
+            [
+                ("URL of the server", apache.standalone.https),
+                ("unknown authority[^$]*--ca-file[^$]*file of your org", str(ca.ca_file)),
+                (r"offers Basic[^$]*scheme", "basic"),
+                ("user name", "alice"),
+                ("Windows domain", ""),
+                ("comes from", "env:UNSET"),
+                ("log on now", "n"),
+            ],
+        )
+
+    assert "Basic (" not in shown, "only a Granta MI server has such a mode"
+    assert tomllib.loads(home.user_file.read_text())["profiles"]["prod"]["tls"] == {
+        "ca_file": str(ca.ca_file)
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--url", "http://far.example.com/"], "plain http would send credentials"),
+        (["--url", "mi.example.com"], "did you mean https://mi.example.com ?"),
+        (["--url", "https://x.y/", "--ca-file", "/gone.pem"], "/gone.pem"),
+        (["--url", "https://x.y/", "--scheme", "basic", "--issuer", "https://z/"], "takes no"),
+    ],
+)
+def test_what_is_wrong_is_told_before_the_last_question(
+    context: Context, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    login = ["--user-name", "alice", "--password-from", "env:X", "--offline"]
+
+    assert run(["init", "new", *options, *login], context) == 2
+
+    assert said in capsys.readouterr().err
+    assert not context.locations.user.exists()
+
+
+def test_options_become_keys(context: Context, ca: CertificateAuthority) -> None:
+    options = ["--proxy", "none", "--allow-http", "--issuer", "https://login.test", "--client-id"]
+    project = ["--project", "--ca-file", "ca.pem", "--offline", "--scheme", "oidc"]
+    work = context.locations.working
+    assert work is not None
+    (work / "ca.pem").write_bytes(ca.ca_file.read_bytes())
+
+    with contextlib.chdir(work):
+        assert run(["init", "p", "--url", "https://x.y/", *options, "c", *project], context) == 0
+
+    assert tomllib.loads((work / "gatepass.toml").read_text()) == {
+        "default_profile": "p",
+        "profiles": {
+            "p": {
+                "url": "https://x.y/",
+                "proxy": "none",
+                "allow_http": True,
+                "tls": {"ca_file": "ca.pem"},
+                "auth": {"scheme": "oidc", "issuer": "https://login.test", "client_id": "c"},
+            }
+        },
+    }
+
+
+# ---------------------------------------------------------------- the default
+
+
+def test_the_first_profile_is_the_default_and_another_one_may_become_it(
+    context: Context, user: Callable[[bytes], Path]
+) -> None:
+    path = user(b"# mine\n")
+    assert run(NEW, context) == 0
+    assert run(["init", "second", *NEW[2:]], context) == 0
+    first = tomllib.loads(path.read_text())["default_profile"]
+
+    assert run(["init", "second", "--default"], context) == 0
+    assert run(["init", "third", *NEW[2:], "--default"], context) == 0
+
+    text = path.read_text()
+    assert first == "new"
+    assert tomllib.loads(text)["default_profile"] == "third"
+    assert text.startswith('# mine\n\ndefault_profile = "third"\n')
+    assert text.count("default_profile") == 1
+
+
+@pytest.mark.parametrize("old", ['default_profile = """dev\n"""\n', '"default_profile" = "dev"\n'])
+def test_a_default_in_an_odd_form_is_left_alone(
+    context: Context, user: Callable[[bytes], Path], old: str
+) -> None:
+    path = user((old + DEV).encode())
+
+    assert run(["init", "dev", "--default"], context) == 2
+
+    assert path.read_text() == old + DEV
 
 
 # ---------------------------------------------------------------- which file

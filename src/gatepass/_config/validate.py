@@ -280,12 +280,13 @@ class _Validator:
     def with_absolute_paths(self, settings: _Paths, above: Key) -> _Paths:
         """Make paths absolute: a relative one starts in the folder of the file that holds it."""
         for name in tls_files.KEYS:
-            layer, path = self._location((*above, name)).layer, getattr(settings, name)
+            layer = self._location((*above, name)).layer
             folder = layer.base_dir if is_project(layer.kind) else None
-            below = folder and path and tls_files.is_below(path)
-            if folder and below and tls_files.leads_out(folder / path, folder):
-                hint = "write the path of the file itself, where it is meant"
-                self.add_problem((*above, name), tls_files.LEADS_OUT, hint=hint)
+            paths = tls_files.tls_files({"tls": {name: getattr(settings, name)}}) if folder else ()
+            for path in filter(tls_files.is_below, paths):
+                if folder and tls_files.leads_out(folder / path, folder):
+                    hint = "write the path of the file itself, where it is meant"
+                    self.add_problem((*above, name), tls_files.LEADS_OUT, hint=hint)
         return absolute_paths(settings, lambda name: self.base_dir((*above, name)))
 
     def _check_type(self, kind: Any, value: Any, key: Key, *, lenient: bool) -> Any:

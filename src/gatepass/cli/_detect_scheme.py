@@ -1,12 +1,12 @@
 """What a server's answer to a request without credentials tells of the logins that it takes."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from gatepass._net.challenge import Challenge, challenges_of, describe
+from gatepass._net.challenge import Challenge, challenges_of, describe, scheme_names
 from gatepass._value import Value
 from gatepass.cli import _output
 from gatepass.cli._context import Context
@@ -24,13 +24,17 @@ class Learnt(Value):
     Attributes:
         saw: one sentence.
         schemes: those that fit, the best one first; empty where that cannot be told.
+        issuer: the identity provider that the server names; empty where it names none.
+        unknown_authority: the server's certificate is of an authority that is not known here.
     """
 
     saw: str
     schemes: tuple[str, ...] = ()
+    issuer: str = ""
+    unknown_authority: bool = False
 
 
-def learn(context: Context, url: str) -> Learnt:
+def learn(context: Context, keys: Mapping[str, Any]) -> Learnt:
     """Ask a server once, without credentials, and tell the person so.
 
     Opens one connection, over TLS as a session would; follows no redirect, reads no body, and
@@ -38,12 +42,14 @@ def learn(context: Context, url: str) -> Learnt:
 
     Args:
         context: the surroundings.
-        url: the address of the profile, checked.
+        keys: ``url``, checked, and how to connect: ``tls``, ``proxy``, ``allow_http``.
     """
     from requests import RequestException
 
+    from gatepass._session.exceptions import TLSFailed
     from gatepass._session.session import Session
 
+    url = keys["url"]
     _output.tell(
         f"asking {url} which login it takes: one request without credentials, for at most "
         f"{sum(_SECONDS)} s (--offline leaves it out)"
@@ -51,7 +57,7 @@ def learn(context: Context, url: str) -> Learnt:
     try:
         with (
             Session(
-                url,
+                **keys,
                 anonymous=True,
                 environ=context.environ,
                 terminal=context.terminal,
@@ -64,18 +70,36 @@ def learn(context: Context, url: str) -> Learnt:
         ):
             challenges = challenges_of(response)
             target = urljoin(session.profile.url, response.headers.get("Location", ""))
-            return judged(response.status_code, challenges, target, tickets=_can_use_tickets())
+            granta = "mi_servicelayer" in url
+            return judged(
+                response.status_code, challenges, target, tickets=_can_use_tickets(), granta=granta
+            )
     except GatepassError as error:
-        return Learnt(f"it could not be asked: {error.message}")
+        unknown = isinstance(error, TLSFailed) and "certificate" in error.message
+        way = "name the authority's file: --ca-file PEM" if unknown else error.hint
+        told = f"it could not be asked: {error.message}"
+        return Learnt(f"{told}\n{way}" if way else told, unknown_authority=unknown)
     except (RequestException, ValueError) as error:  # its text may be anything
         return Learnt(f"it could not be asked: the request failed with {type(error).__name__}")
+
+
+def is_unknown_authority(context: Context, url: str) -> bool:
+    """Ask a provider once, as anybody may; say whether its authority is not known here."""
+    return learn(context, {"url": url}).unknown_authority
 
 
 def _can_use_tickets() -> bool:
     return sys.platform == "win32" or find_spec("gssapi") is not None
 
 
-def judged(status: int, challenges: Sequence[Challenge], target: str, *, tickets: bool) -> Learnt:
+def judged(
+    status: int,
+    challenges: Sequence[Challenge],
+    target: str,
+    *,
+    tickets: bool,
+    granta: bool = True,
+) -> Learnt:
     """Say what an answer tells.
 
     Args:
@@ -83,9 +107,10 @@ def judged(status: int, challenges: Sequence[Challenge], target: str, *, tickets
         challenges: what WWW-Authenticate offers.
         target: where a redirect leads.
         tickets: whether autologon works on this computer.
+        granta: whether the server is a Granta MI server, whose modes have names.
     """
     if status == _REFUSED and challenges:
-        return _of_challenges(challenges, tickets=tickets)
+        return _of_challenges(challenges, tickets=tickets, granta=granta)
     if status < 300:  # noqa: PLR2004 - success
         return Learnt(f"it answers {status}, and asks for no login", ("anonymous",))
     if status < 400:  # noqa: PLR2004 - a redirect
@@ -94,7 +119,7 @@ def judged(status: int, challenges: Sequence[Challenge], target: str, *, tickets
     return Learnt(f"it answers {status}, which tells no scheme; is the URL right?")
 
 
-def _of_challenges(challenges: Sequence[Challenge], *, tickets: bool) -> Learnt:
+def _of_challenges(challenges: Sequence[Challenge], *, tickets: bool, granta: bool) -> Learnt:
     names = {challenge.scheme for challenge in challenges}
     passwords = bool({"ntlm", "basic"} & names)
     leads = any(
@@ -108,5 +133,14 @@ def _of_challenges(challenges: Sequence[Challenge], *, tickets: bool) -> Learnt:
         ("oidc", leads),
         ("bearer", "bearer" in names),
     )
-    saw = f"it answers 401 and offers {describe(challenges)}"
-    return Learnt(saw, tuple(scheme for scheme, fits in fitting if fits))
+    offers = describe(challenges) if granta else scheme_names(challenges)
+    saw = f"it answers 401 and offers {offers}"
+    if "negotiate" in names:
+        saw += (
+            "\nautologon logs on as you, by Windows or a Kerberos ticket and without a password; "
+            "credentials by a user name and a password"
+        )
+    issuer = next(
+        (each.params["authority"] for each in challenges if "authority" in each.params), ""
+    )
+    return Learnt(saw, tuple(scheme for scheme, fits in fitting if fits), issuer)

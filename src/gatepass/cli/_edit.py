@@ -124,6 +124,33 @@ def _resolved(path: Path) -> Path:
     return Path(os.path.realpath(path.parent)) / path.name
 
 
+def with_top_line(data: bytes, key: str, value: str, line_end: str) -> bytes:
+    """Return a content in which a key of the top level has another value; the first place is kept.
+
+    The caller proves that it still means the same otherwise.
+    """
+    import tomli_w
+
+    new = tomli_w.dumps({key: value}).strip().encode() + line_end.encode()
+    mark = BOM if data.startswith(BOM) else b""
+    lines = data.removeprefix(BOM).splitlines(keepends=True)
+    first = len(lines)
+    for number, line in reversed(list(enumerate(lines))):
+        if line.strip() and not line.lstrip().startswith(b"#"):
+            first = number
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith(b"["):
+            break
+        if line.partition(b"=")[0].strip() == key.encode():
+            lines[number] = new
+            return mark + b"".join(lines)
+    is_table = first < len(lines) and lines[first].lstrip().startswith(b"[")
+    if lines and first == len(lines) and not lines[-1].endswith(b"\n"):
+        lines[-1] += line_end.encode()
+    lines.insert(first, new + (line_end.encode() if is_table else b""))
+    return mark + b"".join(lines)
+
+
 def same(one: Any, other: Any) -> bool:
     """Compare two parsed TOML values; unlike ``==``, a nan equals itself and 1 is not true."""
     return repr(one) == repr(other)

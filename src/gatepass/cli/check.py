@@ -93,8 +93,22 @@ def check(
         return _check_unattended(context, name, config_files, as_json=as_json, **how)
     if how["offline"] or how["seconds"] is not None:
         raise click.UsageError("--for and --offline belong to --unattended")
+    return log_on(
+        context, name, config_files, allow_unproven=how["allow_unproven"], as_json=as_json
+    )
+
+
+def log_on(
+    context: Context,
+    name: str | None,
+    config_files: tuple[str, ...],
+    *,
+    allow_unproven: bool,
+    as_json: bool = False,
+) -> int:
+    """Log on with a profile, make one request, print what came of it, and return the exit code."""
     result, findings = _asked(context, name, config_files)
-    allowed = how["allow_unproven"] and result.is_unproven
+    allowed = allow_unproven and result.is_unproven
     code = 0 if allowed else result.exit_code
     if as_json:
         _output.json(_as_json(result, code, findings))

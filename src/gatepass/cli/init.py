@@ -1,46 +1,28 @@
-"""``gatepass init``: write a new profile into a file, after a few questions."""
+"""``gatepass init``: from nothing to a profile that has logged on once."""
 
-import typing
-from collections.abc import Callable, Mapping
+import contextlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from gatepass._config import files, layer, locations, merge, suggest, trust, validate
-from gatepass._config.fields import fields_of, types_of
-from gatepass._config.layer import PROFILE_NAME, Layer, Layers, is_project
+from gatepass._config import files, locations, merge, trust, validate
+from gatepass._config.layer import Layer, Layers, is_project
 from gatepass._config.locations import PROJECT_FILE
-from gatepass._config.profile import MachineSettings
-from gatepass._net import urls
-from gatepass._system import plugins
+from gatepass._config.profile import MachineSettings, Profile
 from gatepass._system.text import printable, quoted
-from gatepass._value import Value
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._detect_scheme import learn
-from gatepass.cli._edit import FileEdit, layer_of, same
+from gatepass.cli._edit import FileEdit, layer_of, same, with_top_line
+from gatepass.cli._init_questions import Given, ask_all, names_in, why_no_keyring
+from gatepass.cli._oidc_session import keeps_tokens
 from gatepass.cli._options import CONTEXT, example
 from gatepass.errors import GatepassError, ProfileError
-from gatepass.secrets import ReferenceSyntaxError, SecretField, SecretRef
-
-_DEFAULT_SCHEME: Final = "credentials"
+from gatepass.secrets import SecretRef
 
 
 class _NotAppended(Exception):
     """The profile cannot be added to the file; says why."""
-
-
-class _Given(Value):
-    """What the command line says; None and empty where it says nothing."""
-
-    name: str | None
-    url: str | None
-    scheme: str | None
-    user_name: str | None
-    domain: str | None
-    password_from: tuple[str, ...]
-    offline: bool = False
 
 
 @click.command(
@@ -50,6 +32,7 @@ class _Given(Value):
         "gatepass init prod --url https://mi.example.com/mi_servicelayer",
         "gatepass init prod --url https://mi.example.com/mi_servicelayer --scheme credentials",
         "    --user-name env:MI_USERNAME --password-from env:MI_PASSWORD --password-from keyring",
+        "gatepass init prod --default",
     ),
 )
 @click.argument("name", required=False)
@@ -60,7 +43,7 @@ class _Given(Value):
     "asks for.",
 )
 @click.option(
-    "--offline", is_flag=True, help="Do not ask the server which login it takes; --scheme says it."
+    "--offline", is_flag=True, help="Ask no server: neither which login it takes, nor to log on."
 )
 @click.option("--user-name", help="Who logs on: a name, or a reference such as env:MI_USERNAME.")
 @click.option("--domain", help="The Windows domain of the user.")
@@ -71,24 +54,41 @@ class _Given(Value):
     help="Where the secret comes from: keyring, prompt, env:NAME or file:PATH, never the secret "
     "itself. Repeat it for alternatives; the first that answers counts.",
 )
+@click.option("--issuer", metavar="URL", help="With oidc: the identity provider.")
+@click.option("--client-id", help="With oidc: the id under which the provider knows gatepass.")
+@click.option("--ca-file", metavar="PEM", help="The authorities that your organisation made.")
+@click.option("--proxy", metavar="URL", help='The proxy to the server, or "none".')
+@click.option("--allow-http", is_flag=True, help="Let the login go over plain http.")
+@click.option("--default", is_flag=True, help="Make it the default profile; also an old one.")
 @click.option("--file", type=click.Path(path_type=Path), help="Write into this file.")
 @click.option(
     "--project", is_flag=True, help=f"Write into {PROJECT_FILE} in the working directory."
 )
 @click.pass_obj
-def init(context: Context, /, file: Path | None, project: bool, **given: Any) -> None:
-    """Add a profile to a file; asks for what is not given.
+def init(
+    context: Context, /, file: Path | None, project: bool, default: bool, **given: Any
+) -> None:
+    """Add a profile to a file, and log on with it; asks for what is not given.
 
     Without --scheme the server is asked which login it takes: one request to the URL, without
-    credentials. The file is your own profiles.toml, if no other is named. The profile holds no
-    secret, only references. Nothing else in the file changes.
+    credentials. The file is your own profiles.toml, if no other is named; its first profile becomes
+    the default one. The profile holds no secret, only references. Nothing else in the file changes.
+
+    Where a person is there, the password can then be stored, or the login made, and one request
+    shows that it works.
     """
     if file is not None and project:
         raise click.UsageError("--file and --project exclude each other")
     edit = _file_edit(context, file, project=project)
-    name, meant = _questions(context, _Given(**given), edit)
+    told = Given(**given)
+    if default and told.name in names_in(edit) and told.url is None:
+        _make_default(context, edit, str(told.name))
+        return
+    name, meant = ask_all(context, told, edit)
     try:
         data = _with_profile(edit, name, meant)
+        default = default or _is_first(edit)
+        data = _with_default(edit, data, name) if default else data
     except _NotAppended as reason:
         _output.toml(_snippet(name, meant))
         raise ProfileError(
@@ -96,7 +96,16 @@ def init(context: Context, /, file: Path | None, project: bool, **given: Any) ->
             hint=f"add the lines above to {printable(str(edit.path))} yourself",
         ) from None
     trusted = edit.replace(data, trust.TrustStore(context.locations.state))
-    _tell(context, edit, name, trusted=trusted)
+    _output.tell(f"wrote the profile {name} into {printable(str(edit.path))}")
+    if default:
+        _output.tell(f"{name} is the default profile now: default_profile in the same file")
+    named = () if _is_found(context, edit) else (str(edit.path),)
+    if not named and is_project(edit.layer) and not trusted:
+        _output.say("nobody has trusted this file yet; look at it and do so:")
+        _output.say("    " + quoted("gatepass", "trust", str(edit.path)))
+        _next(name, named, "check")
+        return
+    _go_on(context, name, named, ask=not told.offline)
 
 
 def _file_edit(context: Context, file: Path | None, *, project: bool) -> FileEdit:
@@ -120,17 +129,6 @@ def _file_edit(context: Context, file: Path | None, *, project: bool) -> FileEdi
     return FileEdit.of(folder / PROJECT_FILE, "project")
 
 
-def _tell(context: Context, edit: FileEdit, name: str, *, trusted: bool) -> None:
-    _output.tell(f"wrote the profile {name} into {printable(str(edit.path))}")
-    named = () if _is_found(context, edit) else ("--config-file", str(edit.path))
-    if not named and is_project(edit.layer) and not trusted:
-        _output.say("nobody has trusted this file yet; look at it and do so:")
-        _output.say("    " + quoted("gatepass", "trust", str(edit.path)))
-    _output.say("next:")
-    for verb in ("show", "check"):
-        _output.say("    " + quoted("gatepass", verb, name, *named))
-
-
 def _is_found(context: Context, edit: FileEdit) -> bool:
     """Whether the search finds the file, so that it need not be named."""
     if edit.layer == "file" or context.environ.get("GATEPASS_CONFIG_FILE"):
@@ -141,167 +139,113 @@ def _is_found(context: Context, edit: FileEdit) -> bool:
     return folder is not None and folder.resolve() == edit.path.parent.resolve()
 
 
-# ---------------------------------------------------------------- questions
+# ---------------------------------------------------------------- what comes next
 
 
-class _Questions:
-    """Asks for what is not given; collects what nobody can be asked for."""
-
-    def __init__(self, context: Context) -> None:
-        self.reason = context.why_not_ask()
-        self.missing: list[str] = []
-
-    def need(
-        self,
-        given: str | None,
-        option: str,
-        question: str,
-        default: str | None = None,
-        *,
-        wrong: Callable[[str], str] = lambda _: "",
-    ) -> str:
-        """Return what is given, else what the person answers; a missing one is told later.
-
-        Args:
-            given: what the command line says.
-            option: how it is given there.
-            question: for the person.
-            default: what the return key alone answers.
-            wrong: says what is wrong with a text; empty when nothing is. A person is asked again.
-
-        Raises:
-            click.UsageError: what is given is wrong.
-        """
-        if given:
-            if problem := wrong(given):
-                raise click.UsageError(problem)
-            return given
-        if self.reason is not None:
-            self.missing.append(option)
-            return ""
-        while True:
-            answer: str = click.prompt(question, default=default, err=True).strip()
-            if answer and not (problem := wrong(answer)):
-                return answer
-            if answer:
-                _output.tell(problem)
-
-    def may(self, given: str | None, question: str) -> str | None:
-        """The same for what may be left out."""
-        if given is None and self.reason is None:
-            given = click.prompt(
-                f"{question} (may be empty)", default="", show_default=False, err=True
-            )
-        return (given or "").strip() or None
-
-    def refuse_missing(self) -> None:
-        """Name all options that are missing."""
-        if self.missing:
-            raise click.UsageError(
-                f"missing: {', '.join(self.missing)} (nobody can be asked: {self.reason})",
-            )
-
-
-def _questions(context: Context, given: _Given, edit: FileEdit) -> tuple[str, dict[str, Any]]:
-    """Return the name and the table of the new profile."""
-    ask = _Questions(context)
-    # Nobody answers all the questions only to hear in the end that the name is taken.
-    taken = _names_in(edit) if ask.reason is None and not given.url else ()
-
-    def wrong_name(name: str) -> str:
-        if not PROFILE_NAME.fullmatch(name):
-            return layer.BAD_NAME
-        has_it = f"{printable(str(edit.path))} has a profile {name} already; choose another name"
-        return has_it if name in taken else ""
-
-    name = ask.need(given.name, "NAME", "name of the profile", "dev", wrong=wrong_name)
-    url = ask.need(given.url, "--url", "URL of the server", wrong=_wrong_url)
-    scheme = _scheme(context, ask, given, url)
-    auth = {"scheme": scheme, **(_login(ask, scheme, given) if scheme else {})}
-    ask.refuse_missing()
-    return name, {"url": url, "auth": auth}
-
-
-def _names_in(edit: FileEdit) -> tuple[str, ...]:
+def _go_on(context: Context, name: str, named: tuple[str, ...], *, ask: bool) -> None:
+    """Store what can be stored and log on, where a person agrees; then say what is next."""
+    steps: tuple[str, ...] = ("check",)
     try:
-        return tuple(edit.parsed(edit.data).names())
-    except ProfileError:  # told when the profile is to be written
-        return ()
+        profile = context.profile(name, named)
+        steps = _steps(profile)
+        if ask and context.why_not_ask() is None and _log_on(context, profile, named):
+            steps = ()
+    except GatepassError as error:  # the profile is written all the same
+        _output.error(error)
+    _next(name, named, *steps)
 
 
-def _wrong_url(url: str) -> str:
-    problem = urls.url_problem(url)
-    return f"the URL {problem}" if problem else ""
+def _steps(profile: Profile) -> tuple[str, ...]:
+    """The verbs that a person needs before a script runs."""
+    if keeps_tokens(profile):
+        return "login", "check"
+    return ("secret set", "check") if _needs_keyring(profile) else ("check",)
 
 
-def _wrong_scheme(scheme: str) -> str:
-    known = plugins.names(plugins.AUTH)
-    return "" if scheme in known else f"scheme: {suggest.unknown_name(scheme, known, 'scheme')}"
+def _next(name: str, named: tuple[str, ...], *verbs: str) -> None:
+    _output.say("next:")
+    more = [word for file in named for word in ("--config-file", file)]
+    for verb in ("show", *verbs):
+        _output.say("    " + quoted("gatepass", *verb.split(), name, *more))
 
 
-def _scheme(context: Context, ask: _Questions, given: _Given, url: str) -> str:
-    """Learn the scheme from the server, and let a person decide; empty where nobody can tell."""
-    fitting: tuple[str, ...] = ()
-    if url and not given.offline and not given.scheme:
-        learnt = learn(context, url)
-        fitting = learnt.schemes
-        _output.tell(learnt.saw)
-    if "credentials" in fitting and (given.user_name or given.domain or given.password_from):
-        fitting = ("credentials", *fitting)
-    if ask.reason is not None and fitting:
-        _output.tell(f"so the scheme is {fitting[0]}; --scheme chooses another one")
-        return fitting[0]
-    default = fitting[0] if fitting else _DEFAULT_SCHEME
-    question = f"scheme ({', '.join(plugins.names(plugins.AUTH))})"
-    return ask.need(given.scheme, "--scheme", question, default, wrong=_wrong_scheme)
+def _needs_keyring(profile: Profile) -> bool:
+    password = getattr(profile.auth, "password", getattr(profile.auth, "token", None))
+    return isinstance(password, SecretRef) and ("keyring", "") in password.alternatives
 
 
-def _login(ask: _Questions, scheme: str, given: _Given) -> dict[str, Any]:
-    """Ask for the keys of a scheme, as far as they are those that the options know."""
-    kind = plugins.load_scheme(scheme)
-    fields = {each.name: each for each in fields_of(kind)}
-    hints = types_of(kind)
-    values: dict[str, Any] = {}
-    if "user_name" in fields:
-        values["user_name"] = ask.need(given.user_name, "--user-name", "user name")
-    if "domain" in fields:
-        domain = ask.may(given.domain, "Windows domain")
-        values |= {"domain": domain} if domain else {}
-    for name, each in fields.items():
-        is_secret = SecretField in {hints[name], *typing.get_args(hints[name])}
-        if is_secret and each.required:
-            values[name] = _reference(ask, name, given.password_from)
-    _refuse_unused(scheme, fields, values, given)
-    return values
+def _log_on(context: Context, profile: Profile, named: tuple[str, ...]) -> bool:
+    """Ask whether to log on now, and do so; say whether the server let the person in."""
+    from gatepass.cli.check import log_on
+    from gatepass.cli.login import log_in
+
+    if keeps_tokens(profile):
+        if not click.confirm("log in now, and store the login?", default=True, err=True):
+            return False
+        if profile.machine.vault_key is None and (reason := why_no_keyring(context)):
+            _make_vault_key(context, reason)
+            profile = context.profile(profile.name, named)
+        log_in(context, profile)
+    elif _needs_keyring(profile):
+        question = "store the password in the keyring now, and log on with it?"
+        if not click.confirm(question, default=True, err=True):
+            return False
+        from gatepass.cli.secret import keep
+
+        secret = "password" if hasattr(profile.auth, "password") else "token"
+        keep(context, profile.name, secret, named)
+    elif not click.confirm("log on now, to see that it works?", default=True, err=True):
+        return False
+    return log_on(context, profile.name, named, allow_unproven=True) == 0
 
 
-def _reference(ask: _Questions, name: str, given: tuple[str, ...]) -> Any:
-    label = name.replace("_", " ")
-    question = f"where the {label} comes from (keyring, prompt, env:NAME, file:PATH)"
-    words = given or (ask.need(None, "--password-from", question, "keyring"),)
-    forms = [f"{word}:" if word in {"keyring", "prompt"} else word for word in words]
-    if not any(forms):
-        return ""
+def _make_vault_key(context: Context, reason: str) -> None:
+    """Offer a key file for stored logins, where there is no keyring to keep the key."""
+    from gatepass.auth._oidc.status import create_vault_key
+
+    user = context.locations.user
+    path = user.parent / "vault.key"
+    question = (
+        f"{reason}; keep the key of stored logins in {printable(str(path))} instead, and write "
+        "vault_key into your own file?"
+    )
+    if path.exists() or not click.confirm(question, default=True, err=True):
+        return
+    create_vault_key(path)
+    edit = FileEdit.of(user, "user")
+    data = with_top_line(edit.data, "vault_key", f"file:{path.name}", edit.line_end)
+    edit.replace(data, trust.TrustStore(context.locations.state))
+
+
+# ---------------------------------------------------------------- the default
+
+
+def _is_first(edit: FileEdit) -> bool:
+    """Say whether a file has neither a profile nor a default yet."""
+    with contextlib.suppress(ProfileError):
+        found = edit.parsed(edit.data)
+        return not found.names() and "default_profile" not in found.tables
+    return False
+
+
+def _with_default(edit: FileEdit, data: bytes, name: str) -> bytes:
+    """Return a content with another default profile, proven to be what was meant."""
+    new = with_top_line(data, "default_profile", name, edit.line_end)
+    meant = {**edit.parsed(data).tables, "default_profile": name}
+    with contextlib.suppress(ProfileError):
+        found = edit.parsed(new).tables
+        if same(dict(sorted(found.items())), dict(sorted(meant.items()))):
+            return new
+    raise _NotAppended("default_profile is written in a form that cannot be changed")
+
+
+def _make_default(context: Context, edit: FileEdit, name: str) -> None:
     try:
-        SecretRef.parse(forms)
-    except ReferenceSyntaxError as error:
-        # Whatever it is, it is not repeated: it may be the secret.
-        raise click.UsageError(f"--password-from: {error}") from None
-    return forms[0] if len(forms) == 1 else forms
-
-
-def _refuse_unused(
-    scheme: str, fields: Mapping[str, Any], values: Mapping[str, Any], given: _Given
-) -> None:
-    secret = any(name not in {"user_name", "domain"} for name in values)
-    unused = {
-        "--user-name": given.user_name and "user_name" not in fields,
-        "--domain": given.domain and "domain" not in fields,
-        "--password-from": given.password_from and not secret,
-    }
-    wrong = [option for option, is_wrong in unused.items() if is_wrong]
-    if wrong:
-        raise click.UsageError(f"the scheme {scheme} takes no {', '.join(wrong)}")
+        data = _with_default(edit, edit.data, name)
+    except _NotAppended as reason:
+        raise ProfileError(f"nothing was written: {reason}") from None
+    edit.replace(data, trust.TrustStore(context.locations.state))
+    _output.tell(f"{name} is the default profile of {printable(str(edit.path))} now")
 
 
 # ---------------------------------------------------------------- writing

@@ -63,7 +63,7 @@ def login(
         raise click.UsageError("--adopt takes over a login; --device makes a new one")
     profile = context.profile(name, config_files)
     if profile.scheme == OIDC:
-        return _at_the_provider(context, profile, device=device, adopt=adopt, yes=yes)
+        return log_in(context, profile, device=device, adopt=adopt, yes=yes)
     if device or adopt:
         raise ProfileError(
             f"--device and --adopt are for the scheme oidc; {profile.name} uses {profile.scheme}"
@@ -72,9 +72,20 @@ def login(
     return 0
 
 
-def _at_the_provider(
-    context: Context, profile: Profile, *, device: bool, adopt: bool, yes: bool
+def log_in(
+    context: Context,
+    profile: Profile,
+    *,
+    device: bool = False,
+    adopt: bool = False,
+    yes: bool = False,
 ) -> int:
+    """Log in at the identity provider, or take a login over, and store it.
+
+    Raises:
+        LoginRequired: nobody is there.
+        VaultError: it cannot be stored.
+    """
     scheme = _oidc(profile)
     if scheme.flow == "client_credentials" and not device:
         _output.tell(f"{profile.name} logs on by client_secret: there is nothing to log in")

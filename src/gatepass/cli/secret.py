@@ -80,10 +80,13 @@ def keep(
     from gatepass.secrets import keyring
 
     found, service, account = _entry(context, name, field, config_files)
+    access = context_of_field(found.profile, field, context)
+    asks = not from_stdin and context.terminal.why_not_ask() is None
+    if asks and (refusal := keyring.describe_backend(access).refusal):
+        raise refusal  # before a person types the secret
     of = f" of {account}" if account != found.name else ""
     label = f"{found.key.replace('_', ' ')}{of} at {found.profile.origin}"
     value = _value(context, printable(label), from_stdin)
-    access = context_of_field(found.profile, field, context)
     keeper = keyring.store(service, account, value, access)
     _output.tell(f"stored: entry {account} of service {service}")
     _output.tell(f"kept by {keeper}")
