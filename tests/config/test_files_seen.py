@@ -1,8 +1,6 @@
 """Every file that was looked for is listed, and why one of them was skipped."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,14 +9,7 @@ from gatepass._config.explain import explain
 from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
 from gatepass._config.profile import Profile
-
-Write = Callable[[Path, str | bytes], Path]
-
-BEARER = """
-[profiles.p]
-url = "https://a.test/"
-auth = { scheme = "bearer", token = "env:T" }
-"""
+from tests.support.config_files import BEARER, Write
 
 
 def _load(locations: Locations, **more: Any) -> Profile:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,9 @@ from gatepass._config.profile import Profile
 from gatepass.errors import (
     UnsafePermissions,
 )
-
-Write = Callable[[Path, str | bytes], Path]
+from tests.support.config_files import PROD, Write, posix
 
 pytestmark = pytest.mark.filterwarnings("ignore::gatepass.errors.GatepassWarning")
-posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
-
-PROD = """
-[profiles.prod]
-url = "https://mine.example.com/"
-auth = { scheme = "bearer", token = "env:TOKEN" }
-"""
 
 
 def _load(locations: Locations, name: str | None = "prod", **environ: str) -> Profile:

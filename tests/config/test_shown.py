@@ -1,7 +1,5 @@
 """What is shown of a profile's values: references as they are written, secrets never."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +10,7 @@ from gatepass._config.locations import Locations
 from gatepass._config.profile import Profile
 from gatepass._config.shown import table_of
 from gatepass._config.unnamed import unnamed_profile
-
-Write = Callable[[Path, str | bytes], Path]
-
-BEARER = """
-[profiles.p]
-url = "https://a.test/"
-auth = { scheme = "bearer", token = "env:T" }
-"""
+from tests.support.config_files import BEARER, Write
 
 
 def _load(locations: Locations, **more: Any) -> Profile:

@@ -1,8 +1,6 @@
 """Who may decide where secrets go: project files, permissions, swapped and changed files."""
 
-import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,17 +18,10 @@ from gatepass.errors import (
     UnsafePermissions,
     UntrustedFile,
 )
-
-Write = Callable[[Path, str | bytes], Path]
+from tests.support.config_files import PROD, Write, posix
 
 pytestmark = pytest.mark.filterwarnings("ignore::gatepass.errors.GatepassWarning")
-posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 
-PROD = """
-[profiles.prod]
-url = "https://mine.example.com/"
-auth = { scheme = "bearer", token = "env:TOKEN" }
-"""
 EVIL = PROD.replace("mine", "evil")
 
 

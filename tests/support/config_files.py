@@ -1,5 +1,6 @@
 """Files of profiles for tests of how they are read, merged and checked."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,13 @@ Load = Callable[[str | bytes], Profile]
 
 CANARY = "hunter2"
 HEAD = '[profiles.p]\nurl = "https://a.test/x"\n'
+BEARER = HEAD + 'auth = { scheme = "bearer", token = "env:T" }\n'
+PROD = """
+[profiles.prod]
+url = "https://mine.example.com/"
+auth = { scheme = "bearer", token = "env:TOKEN" }
+"""
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 ANONYMOUS = HEAD + 'auth = { scheme = "anonymous" }\n'
 
 
