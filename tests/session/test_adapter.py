@@ -8,7 +8,8 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
-from threading import Event
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -108,6 +109,104 @@ def test_a_proxy_that_wants_another_login_is_told_by_what_it_offers(
 
 def _proxied(server: Echo, variable: str, value: str, **keys: Any) -> Session:
     return session_for(server.url, environ={**ENVIRON, variable: value}, retries=0, **keys)
+
+
+class _Proxy:
+    """Asks for petra's login, and forwards nothing.
+
+    Attributes:
+        password: hers.
+        wrong: how often another one arrived.
+    """
+
+    def __init__(self, password: str) -> None:
+        self.password = password
+        self.wrong = 0
+
+    def __call__(self, seen: Seen) -> Answer:
+        """Ask on each page but /mi/open; let nobody see /mi/forbidden."""
+        if seen.path.endswith("/open"):
+            return Answer()
+        login = seen.headers.get("proxy-authorization")
+        self.wrong += login not in {None, basic("petra", self.password)}
+        if login != basic("petra", self.password) or seen.path.endswith("/forbidden"):
+            return Answer(407, [("Proxy-Authenticate", "Basic")])
+        return Answer()
+
+
+def _by(proxy: Echo, password: str = "right", **keys: Any) -> Session:
+    login = {"url": proxy.root, "user_name": "petra", "password": ref("env:PROXY")}
+    environ = keys.pop("environ", {"PROXY": password})
+    return session_for(NOWHERE, "anonymous", proxy=login, environ=environ, **keys)
+
+
+def _is_refused(mi: Session, path: str) -> bool:
+    try:
+        return not mi.get(path).ok
+    except ProxyRefused:
+        return True
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["one session", "a session each"])
+def test_a_wrong_proxy_password_is_sent_once(own: bool) -> None:
+    start, answers = Barrier(16), _Proxy("right")
+    with echo(answers) as proxy:
+        shared = _by(proxy, "wrong")
+
+        def ask(_: int) -> bool:
+            mi = _by(proxy, "wrong") if own else shared
+            start.wait()
+            return all(_is_refused(mi, "x") for _ in range(5))
+
+        with ThreadPoolExecutor(16) as pool:
+            assert set(pool.map(ask, range(16))) == {True}
+        assert answers.wrong == 1
+        with pytest.raises(ProxyRefused, match="except after session.login()"):
+            shared.get("x")
+        shared.login()
+        assert _is_refused(shared, "x")
+        assert answers.wrong == 2
+        assert not _is_refused(_by(proxy), "x"), "another password is another matter"
+
+
+def test_a_wrong_password_is_sent_once_to_squid(
+    squid: Squid, secure: Echo, ca: CertificateAuthority
+) -> None:
+    environ = {**ENVIRON, "HTTPS_PROXY": squid.url.replace("//", "//paul:wrong@")}
+    mark = squid.mark()
+    for _ in range(4):
+        mi = session_for(secure.url, environ=environ, tls={"ca_file": str(ca.ca_file)})
+        with pytest.raises(ProxyRefused, match="refused the login of paul"):
+            mi.get("x")
+
+    assert [line.status for line in squid.wait_for_lines(mark, 1)] == [407]
+
+
+def test_what_a_proxy_forbids_does_not_end_its_login_and_a_change_does() -> None:
+    answers = _Proxy("right")
+    with echo(answers) as proxy:
+        mi = _by(proxy)
+        for _ in range(3):
+            assert not _is_refused(mi, "x")
+            for _ in range(3):
+                assert _is_refused(mi, "forbidden")
+        assert answers.wrong == 0
+        answers.password = "new"
+        for _ in range(3):
+            assert _is_refused(mi, "y")
+
+    assert answers.wrong == 2
+
+
+def test_a_page_for_which_a_proxy_asks_nobody_proves_nothing() -> None:
+    answers = _Proxy("right")
+    with echo(answers) as proxy:
+        mi = _by(proxy, "wrong")
+        for _ in range(5):
+            _is_refused(mi, "open")
+            assert _is_refused(mi, "x")
+
+    assert answers.wrong == 2
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])

@@ -3,9 +3,9 @@
 import os
 import ssl
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from http.client import HTTPResponse
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from threading import RLock
 from typing import Any, Final
 
@@ -13,9 +13,6 @@ import requests
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError
 from urllib3.poolmanager import proxy_from_url
 
 from gatepass._net.proxy import (
@@ -31,10 +28,10 @@ from gatepass._net.proxy import (
 from gatepass._net.tls import SYSTEM_TRUST, ClientCertificate, TlsContexts, Trust
 from gatepass._net.urls import is_http_on_loopback, origin_of
 from gatepass._session.exceptions import ProxyRefused
+from gatepass._session.login_state import LoginState, Page, state_of
+from gatepass._session.pools import POOLS, socks_pools
 from gatepass._session.retries import RetryState
 from gatepass._session.translate import (
-    NoAnswer,
-    TunnelRefused,
     Way,
     check_proxy,
     find_refused_tunnel,
@@ -43,13 +40,14 @@ from gatepass._session.translate import (
 )
 from gatepass._system import log
 from gatepass._system.context import SHARED
-from gatepass._value import Value, field
+from gatepass._value import Value, field, replace
 from gatepass.auth._handshake import Gate
 from gatepass.auth._password import basic_header
+from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 
 _PROXY_ASKS: Final = 407
-_TLS_ENDED: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_NONE_GIVEN: Final = "not given"
 _CONNECTIONS: Final = 32  # kept open per server; a connection-bound login is lost with its one
 
 
@@ -81,6 +79,7 @@ class Network(Value):
     direct_to_loopback: bool = False
     above: str = ""
     shared: dict[Any, Any] = field(default_factory=lambda: SHARED, repr=False)
+    _proxy_states: dict[str, LoginState | None] = field(default_factory=dict, repr=False)
 
     def proxy_for(self, url: str) -> NamedProxy | None:
         """Return the proxy that leads to a URL; None for none."""
@@ -109,6 +108,23 @@ class Network(Value):
             return bare, (name.reveal(), password.reveal())
         return bare, login
 
+    def proxy_state(self, url: str) -> LoginState | None:
+        """Return whether a proxy accepts its login; None where it gets none."""
+        if url not in self._proxy_states:
+            bare, login = self.split_proxy(url)
+            state = None
+            if login is not None:
+                typed = self.proxy_login is not None and self.proxy_login[1].is_typed
+                password = Secret(login[1], is_typed=typed)
+                state = state_of(self.shared, bare, "proxy", login[0], password)
+            self._proxy_states[url] = state
+        return self._proxy_states[url]
+
+    def forget_refusals(self) -> None:
+        """Let the logins of proxies be sent once more."""
+        for state in filter(None, self._proxy_states.values()):
+            state.reset()
+
     def plain_session(self) -> requests.Session:
         """Return a session without credentials that reaches all servers by these settings."""
         return PlainSession("", self, self)
@@ -120,131 +136,6 @@ def _proxy_of_system(url: str, environ: Mapping[str, str]) -> NamedProxy | None:
         return proxy_of_variables(url, environ)
     found = select_proxy(url, get_environ_proxies(url))
     return NamedProxy(found, "the system's settings") if found else None
-
-
-class _Response(HTTPResponse):
-    """The answer of a server, which tells whether any byte of it came."""
-
-    def begin(self) -> None:
-        """Read the status line and the headers.
-
-        Raises:
-            NoAnswer: the connection ended before them.
-        """
-        try:
-            first = self.fp.peek(1)
-        except (ConnectionError, *_TLS_ENDED) as error:
-            raise NoAnswer(str(error)) from None
-        if not first:
-            raise NoAnswer("closed without an answer")
-        super().begin()
-
-
-class _Connection:
-    """A connection that protects a login.
-
-    It does not connect anew in the middle of a handshake. And it does not let http.client print
-    what it sends: with ``debuglevel`` set, http.client prints each request, with its credentials.
-    Responses are still printed.
-    """
-
-    debuglevel: int
-    host: str
-    response_class: Any = _Response
-    _has_answered = False
-
-    def __init__(self, *args: Any, gate: Gate, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._gate = gate
-
-    def connect(self) -> None:
-        """Connect, unless a later message of a handshake is to be sent."""
-        self._gate.check()
-        self._has_answered = False
-        try:
-            super().connect()  # type: ignore[misc]  # urllib3's
-        except TimeoutError:
-            if getattr(self, "_tunnel_host", None):  # the proxy may have acted on what it got
-                raise
-            connection: Any = self
-            raise ConnectTimeoutError(connection, "no TLS handshake in time") from None
-        tunnel = getattr(self, "_tunnel_host", None)  # behind a proxy
-        log.debug(
-            "connection opened to %s:%s%s",
-            self.host,
-            getattr(self, "port", None),
-            f" for {tunnel}" * bool(tunnel),
-        )
-
-    def _tunnel(self) -> None:
-        """Ask the proxy for a tunnel; keep the headers of its refusal."""
-        try:
-            super()._tunnel()  # type: ignore[misc]  # http.client's
-        except OSError as error:
-            if str(_PROXY_ASKS) in str(error):
-                headers = getattr(self, "_raw_proxy_headers", None) or ()  # from Python 3.12 on
-                raise TunnelRefused(str(error), dict(_split_lines(headers))) from None
-            raise
-
-    def send(self, data: Any) -> None:
-        """Send bytes or a stream."""
-        level, self.debuglevel = self.debuglevel, 0
-        try:
-            super().send(data)  # type: ignore[misc]  # http.client's
-        except _TLS_ENDED as error:
-            raise NoAnswer(str(error), reused=self._has_answered) from None
-        finally:
-            self.debuglevel = level
-
-    def getresponse(self) -> Any:
-        """Read the answer, and note that one came."""
-        try:
-            response = super().getresponse()  # type: ignore[misc]  # urllib3's
-        except NoAnswer as error:
-            error.reused = self._has_answered
-            raise
-        self._has_answered = True
-        return response
-
-
-def _split_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    for line in lines:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
-            yield name.strip().title(), value.strip()
-
-
-class _HttpConnection(_Connection, HTTPConnection):
-    """Plain."""
-
-
-class _HttpsConnection(_Connection, HTTPSConnection):
-    """With TLS."""
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
-
-
-_POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
-_NONE_GIVEN: Final = "not given"
-
-
-@cache
-def _socks_pools() -> dict[str, type[HTTPConnectionPool]]:
-    """Return the kinds of pools behind a SOCKS proxy; needs PySocks."""
-    from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection
-
-    plain = type("_SocksConnection", (_Connection, SOCKSConnection), {})
-    secure = type("_SocksHttpsConnection", (_Connection, SOCKSHTTPSConnection), {})
-    return {
-        "http": type("_SocksPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-        "https": type("_SocksHttpsPool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
-    }
 
 
 class Transport(HTTPAdapter):
@@ -272,7 +163,7 @@ class Transport(HTTPAdapter):
         self._contexts = TlsContexts(network.trust, f"{network.above}tls")
         self._retries = network.retries if repeats else 0
         super().__init__(pool_maxsize=connections, max_retries=0)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self.poolmanager.pool_classes_by_scheme = POOLS
 
     def read_files(self) -> None:
         """Read the certificates that the profile names, so that a mistake shows early.
@@ -326,28 +217,74 @@ class Transport(HTTPAdapter):
         proxies: Mapping[str, str] | None,
     ) -> Response:
         proxy = self._proxy_for(request.url or "", proxies)
+        timeout = self._network.timeout if timeout is None else timeout
+        options = {"stream": stream, "timeout": timeout, "verify": verify, "cert": cert}
+        state = self._network.proxy_state(proxy.url) if proxy else None
+        if proxy is None or state is None:
+            response = self._send_by(proxy, request, options)
+            if isinstance(response, ProxyRefused):
+                raise response
+            return response
+        if state.refusal is not None:
+            raise _explain_proxy(self._login_required(proxy, request, {}), True)
+        decisions = state.decisions
+        with state.attempt():
+            response = self._send_by(proxy, request, options)
+            page = Page(request.url or "", asks=False)
+            if not isinstance(response, ProxyRefused):
+                state.record_success(requests.codes.ok, page)
+                return response
+            lets_through = partial(self._lets_through, proxy, options)
+            explain = partial(_explain_proxy, response)
+            refusal = state.record_refusal(explain, decisions, None, lets_through)
+        raise refusal
+
+    def _send_by(
+        self, proxy: NamedProxy | None, request: PreparedRequest, options: dict[str, Any]
+    ) -> Response | ProxyRefused:
+        """Send one request by a proxy, if any; return the error where that wants a login."""
         if proxy is not None:
             log.debug("proxy for %s: %s", request.url, proxy)
             check_proxy(proxy, request)
-        timeout = self._network.timeout if timeout is None else timeout
         failure: requests.RequestException
         try:
             route = {"all": encoded(proxy.url)} if proxy else {}
-            response = super().send(request, stream, timeout, verify, cert, route)
+            response = super().send(request, proxies=route, **options)
         except requests.RequestException as error:
             tunnel = find_refused_tunnel(error) if proxy else None
             if proxy and tunnel is not None:
-                failure = self._login_required(proxy, request, tunnel)
-            else:
-                trusted = self._contexts.trusted(verify)
-                way = Way(proxy=proxy, above=self._network.above, trusted=trusted)
-                failure = translate_error(error, request, way)
+                return self._login_required(proxy, request, tunnel)
+            trusted = self._contexts.trusted(options["verify"])
+            way = Way(proxy=proxy, above=self._network.above, trusted=trusted)
+            failure = translate_error(error, request, way)
         else:
             if response.status_code != _PROXY_ASKS or proxy is None:
                 return response
             response.close()
-            failure = self._login_required(proxy, request, response.headers)
+            return self._login_required(proxy, request, response.headers)
         raise failure  # outside of the handler: the original may hold credentials
+
+    def _lets_through(self, proxy: NamedProxy, options: dict[str, Any], page: Page) -> bool | None:
+        """Ask a proxy once more for a page; see :meth:`LoginState.record_refusal`."""
+        question = PreparedRequest()
+        question.prepare("GET", page.url, requests.utils.default_headers())
+        bare = Proxy(url=self._network.split_proxy(proxy.url)[0])
+        network = replace(self._network, proxy=bare, proxy_login=None, _proxy_states={})
+        options = {**options, "stream": True, "cert": None}
+
+        def is_refused(transport: Transport, by: NamedProxy) -> bool:
+            response = transport._send_by(by, question, options)
+            if isinstance(response, ProxyRefused):
+                return True
+            response.close()
+            return False
+
+        with suppress(requests.RequestException, GatepassError):
+            nobody = Transport(network, self._certificate, repeats=False)
+            page.asks = page.asks or is_refused(nobody, NamedProxy(bare.url, proxy.named_by))
+            nobody.close()
+            return not is_refused(self, proxy) if page.asks else None
+        return None
 
     def _proxy_for(self, url: str, given: Mapping[str, str] | None) -> NamedProxy | None:
         """Return the caller's proxy for a URL, also None; else that of the network."""
@@ -401,10 +338,10 @@ class Transport(HTTPAdapter):
             bare, login = self._network.split_proxy(proxy)
             if is_socks(proxy):
                 manager = make_socks_manager(bare, login, maxsize=self._connections, **kwargs)
-                manager.pool_classes_by_scheme = _socks_pools()
+                manager.pool_classes_by_scheme = socks_pools()
             else:
                 manager = self._make_http_manager(bare, login, kwargs)
-                manager.pool_classes_by_scheme = _POOLS
+                manager.pool_classes_by_scheme = POOLS
             self.proxy_manager[proxy] = manager
         return manager
 
@@ -483,6 +420,13 @@ class PlainSession(requests.Session):
         adapter = self.adapters["https://"]
         if isinstance(adapter, Transport):
             adapter.read_files()
+
+
+def _explain_proxy(refusal: ProxyRefused, final: bool) -> ProxyRefused:
+    """Say that a proxy's login is not sent again, where that is so."""
+    if final:
+        refusal.hint += ";\nthis process does not send it again, except after session.login()"
+    return refusal
 
 
 def is_at(url: str, origin: str) -> bool:

@@ -357,7 +357,9 @@ class Guard:
 
     def _authenticate(self, request: PreparedRequest) -> PreparedRequest:
         """Return a copy of the request that the scheme has prepared."""
-        self.login.state.raise_refusal()
+        refusal = self.login.state.refusal
+        if refusal is not None and refusal.response is not None:
+            raise self._refusal_of(refusal.response, carried=True)(True)
         sent = request.copy()
         sent.hooks = {"response": []}
         if is_connection_bound(self._profile.auth):

@@ -77,9 +77,9 @@ class LoginState:
         return self._decisions
 
     @property
-    def is_refused(self) -> bool:
-        """Whether they are not sent again."""
-        return self._refusal is not None
+    def refusal(self) -> Refusal | None:
+        """The refusal after which they are not sent again; None where they are."""
+        return self._refusal
 
     @property
     def has_changed(self) -> bool:
@@ -222,7 +222,7 @@ def state_of(
     text = f"{user!r} {password.reveal()!r}".encode(errors="surrogatepass")
     key = (where, how, hmac.digest(_KEY, text, "sha256"))
     state: LoginState = states.setdefault(key, LoginState(shared=True))
-    if password.is_typed and state.is_refused:
+    if password.is_typed and state.refusal is not None:
         state.reset()
     for oldest in list(states)[:-_MOST_STATES]:
         states.pop(oldest, None)

@@ -78,6 +78,7 @@ def _network(
         proxy_named_by=_Written(profile, f"{above}proxy"),
         proxy_login=login,
         above=above,
+        shared=run.shared,
     )
     return network, certificate
 

@@ -408,6 +408,8 @@ class Session(requests.Session):
             if login is not None:
                 login()
         self._login.state.reset()
+        for network in (self._network, self._elsewhere[0]):
+            network.forget_refusals()
 
     def _scheme_attribute(self, name: str) -> Any:
         self._ensure_open()

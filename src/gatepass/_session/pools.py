@@ -1,0 +1,142 @@
+"""Connections that protect a login, and the pools that hold them."""
+
+import ssl
+from collections.abc import Iterable, Iterator
+from functools import cache
+from http.client import HTTPResponse
+from typing import Any, Final
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError
+
+from gatepass._session.translate import NoAnswer, TunnelRefused
+from gatepass._system import log
+from gatepass.auth._handshake import Gate
+
+_PROXY_ASKS: Final = 407
+_TLS_ENDED: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+class _Response(HTTPResponse):
+    """The answer of a server, which tells whether any byte of it came."""
+
+    def begin(self) -> None:
+        """Read the status line and the headers.
+
+        Raises:
+            NoAnswer: the connection ended before them.
+        """
+        try:
+            first = self.fp.peek(1)
+        except (ConnectionError, *_TLS_ENDED) as error:
+            raise NoAnswer(str(error)) from None
+        if not first:
+            raise NoAnswer("closed without an answer")
+        super().begin()
+
+
+class _Connection:
+    """A connection that protects a login.
+
+    It does not connect anew in the middle of a handshake. And it does not let http.client print
+    what it sends: with ``debuglevel`` set, http.client prints each request, with its credentials.
+    Responses are still printed.
+    """
+
+    debuglevel: int
+    host: str
+    response_class: Any = _Response
+    _has_answered = False
+
+    def __init__(self, *args: Any, gate: Gate, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._gate = gate
+
+    def connect(self) -> None:
+        """Connect, unless a later message of a handshake is to be sent."""
+        self._gate.check()
+        self._has_answered = False
+        try:
+            super().connect()  # type: ignore[misc]  # urllib3's
+        except TimeoutError:
+            if getattr(self, "_tunnel_host", None):  # the proxy may have acted on what it got
+                raise
+            connection: Any = self
+            raise ConnectTimeoutError(connection, "no TLS handshake in time") from None
+        tunnel = getattr(self, "_tunnel_host", None)  # behind a proxy
+        log.debug(
+            "connection opened to %s:%s%s",
+            self.host,
+            getattr(self, "port", None),
+            f" for {tunnel}" * bool(tunnel),
+        )
+
+    def _tunnel(self) -> None:
+        """Ask the proxy for a tunnel; keep the headers of its refusal."""
+        try:
+            super()._tunnel()  # type: ignore[misc]  # http.client's
+        except OSError as error:
+            if str(_PROXY_ASKS) in str(error):
+                headers = getattr(self, "_raw_proxy_headers", None) or ()  # from Python 3.12 on
+                raise TunnelRefused(str(error), dict(_split_lines(headers))) from None
+            raise
+
+    def send(self, data: Any) -> None:
+        """Send bytes or a stream."""
+        level, self.debuglevel = self.debuglevel, 0
+        try:
+            super().send(data)  # type: ignore[misc]  # http.client's
+        except _TLS_ENDED as error:
+            raise NoAnswer(str(error), reused=self._has_answered) from None
+        finally:
+            self.debuglevel = level
+
+    def getresponse(self) -> Any:
+        """Read the answer, and note that one came."""
+        try:
+            response = super().getresponse()  # type: ignore[misc]  # urllib3's
+        except NoAnswer as error:
+            error.reused = self._has_answered
+            raise
+        self._has_answered = True
+        return response
+
+
+def _split_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            yield name.strip().title(), value.strip()
+
+
+class _HttpConnection(_Connection, HTTPConnection):
+    """Plain."""
+
+
+class _HttpsConnection(_Connection, HTTPSConnection):
+    """With TLS."""
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
+
+
+@cache
+def socks_pools() -> dict[str, type[HTTPConnectionPool]]:
+    """Return the kinds of pools behind a SOCKS proxy; needs PySocks."""
+    from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection
+
+    plain = type("_SocksConnection", (_Connection, SOCKSConnection), {})
+    secure = type("_SocksHttpsConnection", (_Connection, SOCKSHTTPSConnection), {})
+    return {
+        "http": type("_SocksPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("_SocksHttpsPool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+    }
