@@ -34,7 +34,7 @@ from gatepass._session import refused, translate
 from gatepass._system import plugins
 from gatepass.auth import _kerberos
 from gatepass.cli._options import CONTEXT
-from gatepass.secrets import SecretField, TextField
+from gatepass.secrets import NameField, SecretField, TextField
 from gatepass.testing import SchemeContract, SourceContract, _plugin
 
 DOCS: Final = Path(__file__).resolve().parent
@@ -89,6 +89,7 @@ _WORDS: Final = {
     float: "number",
     SecretField: "reference",
     TextField: "string or reference",
+    NameField: "string, `env:` or `file:`",
     Timeout: "seconds, or [connect, read]",
     Retries: f"integer, 0 to {profile._MOST_RETRIES}",  # noqa: SLF001 - of the house
     Proxy: "string or table",

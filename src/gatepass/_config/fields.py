@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from gatepass._config.toml import Key
 from gatepass._value import Field, fields, has_fields
-from gatepass.secrets import SecretField, SecretRef, TextField
+from gatepass.secrets import NameField, SecretField, SecretRef, TextField
 
 
 def sorts_of(kind: Any, above: Key = (), within: tuple[Any, ...] = ()) -> dict[Key, "Sort"]:
@@ -60,7 +60,7 @@ def is_secret(kind: Any) -> bool:
 
 def is_secret_or_text(kind: Any) -> bool:
     """Say whether a field holds plain text or a reference."""
-    return TextField in {kind, *typing.get_args(kind)}
+    return not {TextField, NameField}.isdisjoint({kind, *typing.get_args(kind)})
 
 
 def rule_of(kind: Any) -> Callable[[Any], Any] | None:

@@ -110,6 +110,7 @@ def _online(
     if isinstance(scheme, Oidc) and scheme.flow != "client_credentials":
         from gatepass.auth._oidc.lasting import check_login
 
+        scheme = scheme.with_names(session._login.secrets)  # noqa: SLF001 - of the same package
         login = session._scheme_attribute("access_token")  # noqa: SLF001 - of the same package
         vault = vault_of(profile.machine, run)
         if vault.read(scheme.identity(profile.origin)) is None:
@@ -136,7 +137,7 @@ def _offline(session: Session, run: RunContext, now: float, until: float) -> Ite
         from gatepass.auth._oidc.lasting import check_login_offline
 
         yield from check_login_offline(
-            scheme,
+            scheme.with_names(session._login.secrets),  # noqa: SLF001 - of the same package
             profile.origin,
             vault_of(profile.machine, run),
             lambda: session._login.secrets(refresh_token=scheme.refresh_token),  # noqa: SLF001

@@ -8,7 +8,7 @@ import click
 
 from gatepass._config.fields import types_of
 from gatepass._config.profile import Profile
-from gatepass._session.resolve import context_of_field, user_of
+from gatepass._session.resolve import ResolvedSecrets, context_of_field, user_of
 from gatepass._session.vault_config import vault_of
 from gatepass._system.text import local_time
 from gatepass.cli import _output
@@ -120,7 +120,8 @@ def _refuse_without_a_person(context: Context) -> None:
 
 def _make_ready(context: Context, profile: Profile) -> None:
     """See that the login can be stored, before somebody takes the trouble."""
-    vault_of(profile.machine, context).check_writable(_oidc(profile).identity(profile.origin))
+    identity = _with_names(context, profile).identity(profile.origin)
+    vault_of(profile.machine, context).check_writable(identity)
 
 
 def _agreed(context: Context, profile: Profile, issuer: str, *, yes: bool) -> bool:
@@ -159,10 +160,16 @@ def _oidc(profile: Profile) -> "Oidc":
     return profile.auth
 
 
+def _with_names(context: Context, profile: Profile) -> "Oidc":
+    """Return the scheme by which a login is found in the vault."""
+    return _oidc(profile).with_names(ResolvedSecrets(profile, context))
+
+
 def _status(context: Context, profile: Profile) -> "Status":
     from gatepass.auth._oidc import status
 
-    return status.read_status(_oidc(profile), profile.origin, vault_of(profile.machine, context))
+    scheme = _with_names(context, profile)
+    return status.read_status(scheme, profile.origin, vault_of(profile.machine, context))
 
 
 # ---------------------------------------------------------------- logout
@@ -199,7 +206,7 @@ def _logged_out(context: Context, profile: Profile) -> str:
     except (SecretUnavailable, VaultError) as error:
         trouble = error  # no secret to revoke it with, or a record that cannot be read
     vault = vault_of(profile.machine, context)
-    was_there = status.forget_login(_oidc(profile), profile.origin, vault)
+    was_there = status.forget_login(_with_names(context, profile), profile.origin, vault)
     _output.tell(f"warning: {trouble.message}")
     return _NOT_TOLD if was_there else "nobody was logged in"
 

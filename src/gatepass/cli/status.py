@@ -10,6 +10,7 @@ import click
 from gatepass._config import validate
 from gatepass._config.layer import Layers
 from gatepass._config.profile import Profile
+from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.vault_config import vault_of
 from gatepass._system.text import local_time, time_span
 from gatepass._value import Value
@@ -27,7 +28,7 @@ from gatepass.cli._options import (
     names_of,
 )
 from gatepass.cli._problems import broken, complaints_of
-from gatepass.errors import LoginRequired, ProfileError, VaultError
+from gatepass.errors import LoginRequired, ProfileError, SecretUnavailable, VaultError
 
 if TYPE_CHECKING:
     from gatepass.auth._oidc.status import Status
@@ -53,7 +54,7 @@ class _Row(Value):
     profile: str
     scheme: "Oidc"
     found: "Status | None"
-    trouble: VaultError | None = None
+    trouble: SecretUnavailable | VaultError | None = None
 
     @property
     def by_secret(self) -> bool:
@@ -149,8 +150,9 @@ def _look(context: Context) -> _Look:
             vault = vault_of(profile.machine, context.without_person())
             lookups.append(status_reader(vault))
         try:
-            return _Row(profile.name, scheme, lookups[0](scheme, profile.origin))
-        except VaultError as error:
+            named = scheme.with_names(ResolvedSecrets(profile, context))
+            return _Row(profile.name, scheme, lookups[0](named, profile.origin))
+        except (SecretUnavailable, VaultError) as error:
             return _Row(profile.name, scheme, None, error)
 
     return look

@@ -10,6 +10,7 @@ the entry-point group ``gatepass.secrets``. It returns the secret or raises
 
 from gatepass.secrets._fields import (
     PLAIN_TEXT,
+    NameField,
     SecretField,
     TextField,
     may_be_secret,
@@ -30,6 +31,7 @@ from gatepass.secrets._reference import (
 __all__ = [
     "PLAIN_TEXT",
     "LayerKind",
+    "NameField",
     "ReferenceSyntaxError",
     "Secret",
     "SecretContext",

@@ -48,11 +48,41 @@ class _TextValidator(SecretValidator):
         return text_json_schema()
 
 
+class _NameValidator(SecretValidator):
+    """The same for a field that is no secret, and that people keep in a variable or a file."""
+
+    @staticmethod
+    def check(value: object) -> Any:
+        if isinstance(value, SecretRef | Secret):
+            return value
+        if not isinstance(value, str):
+            raise ReferenceSyntaxError("takes a string, env:NAME or file:PATH")
+        if value.startswith("env:") or (value.startswith("file:") and value[5:7] != "//"):
+            return SecretRef.parse(value)
+        variable = value.startswith("$") or value[:1] == value[-1:] == "%"
+        if (
+            value.startswith(("keyring:", "prompt:"))
+            or "${" in value
+            or (variable and value.strip("$%").isidentifier())
+        ):
+            raise ReferenceSyntaxError(
+                "takes the text itself, env:NAME or file:PATH; nothing else is looked up"
+            )
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
+        return {"type": "string", "pattern": PLAIN_TEXT}
+
+
 SecretField = Annotated[SecretRef | Secret, SecretValidator()]
 """The type of a scheme's field that holds a secret: in files always a reference."""
 
 TextField = Annotated[str | SecretRef | Secret, _TextValidator()]
 """The type of a scheme's field that may be plain or a reference, such as ``user_name``."""
+
+NameField = Annotated[str | SecretRef | Secret, _NameValidator()]
+"""The type of a scheme's field that is no secret, and may be ``env:NAME`` or ``file:PATH`` too."""
 
 
 # Patterns that mean the same in Python, JavaScript and Rust: a lone $ in Python would let a last

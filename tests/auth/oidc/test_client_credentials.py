@@ -92,6 +92,7 @@ def tokens_of_platform(seen: Seen) -> Answer:
         root = f"http://{seen.headers['host']}"
         return in_json({"issuer": root, "token_endpoint": f"{root}/token"})
     assert form["client_assertion_type"].endswith(":jwt-bearer")
+    assert form["client_id"] == "job"
     return in_json({"access_token": form["client_assertion"], "expires_in": 0})
 
 
@@ -100,15 +101,16 @@ def test_a_token_file_of_the_platform_is_read_anew_for_each_request(tmp_path: Pa
     with echo(tokens_of_platform) as idp, echo() as api:
         auth = {
             "issuer": idp.root,
-            "client_id": "job",
+            "client_id": ref("env:JOB"),
             "flow": "client_credentials",
             "client_assertion": ref(f"file:{token}"),
         }
+        run = RunContext.of(environ={"JOB": "job"}, interactive=False)
         profile = profile_for(api.url, "oidc", auth=auth)
         with pytest.raises(SecretUnavailable, match="client_assertion: .*cannot read"):
-            Session._from_checked(profile, RunContext.of())
+            Session._from_checked(profile, run)
         token.write_text("first.platform.token\n")
-        with Session._from_checked(profile, RunContext.of()) as mi:
+        with Session._from_checked(profile, run) as mi:
             assert mi.get("x").ok
             token.write_text("second.platform.token\n")
             assert mi.get("y").ok

@@ -1,6 +1,7 @@
 """What the keys must be, and who gets a client's secret: the issuer that the profile names."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
 from gatepass._config.profile import Profile
-from gatepass.errors import ProfileError
+from gatepass._session.resolve import ResolvedSecrets
+from gatepass._system.context import RunContext
+from gatepass.auth._oidc.keys import OidcKeys
+from gatepass.errors import GatepassError, ProfileError, SecretUnavailable
 from gatepass.sandbox.provider import IdentityProvider
 from tests.stories.test_named_by_servers import CLIENT, FLOWS, SECRET, person, talk
 from tests.support.echo import Answer, Echo, echo, refused
@@ -164,6 +168,12 @@ _SECRET = 'client_secret = "env:SECRET"\n'
         ('client_id = ""', "client_id: should be 1 to 512 plain", ""),
         ('client_id = "größe"', "client_id: should be", ""),
         ('audience = ""', "audience: is empty", "leave"),
+        *(
+            (f'{key} = "{text}"', f"{key}: takes the text itself, env:NAME or file:PATH", "")
+            for key in ("client_id", "audience")
+            for text in ("keyring:", "prompt:Client", "$CLIENT", "${CLIENT}", "%CLIENT%")
+        ),
+        ('client_id = ["env:A", "env:B"]', "client_id: takes a string, env:NAME or file", ""),
         ('scopes = ["openid profile"]', "scopes: .*'openid profile'", "entry of its own"),
         ('scopes = ["openid", ""]', "scopes: .*''", "entry of its own"),
         ("login_timeout = 0", "login_timeout: should be seconds", ""),
@@ -242,6 +252,9 @@ def test_all_of_them_are_told_at_once(locations: Locations) -> None:
         'redirect_uri = "http://localhost:8400/cb"',
         'redirect_uri = "http://[::1]"',
         "scopes = []",
+        'client_id = "env:CLIENT_ID"\naudience = "file:/etc/audience"',
+        'client_id = "api://1-2"\naudience = "https://mi.example.com"',
+        'client_id = "file://x"\naudience = "100%"',
         f'{_FLOW}{_SECRET}client_auth = "post"\ntoken_params = {{ resource = "https://api" }}',
         f'{_FLOW}client_assertion = "file:/run/token"',
         f'{_FLOW}client_key = "file:/run/key.pem"',
@@ -261,3 +274,25 @@ def test_a_secret_with_a_line_break_is_refused_and_not_shown(
         load_profile("p", locations=locations, environ={}, overrides={"auth": {key: f"{SECRET}\n"}})
 
     assert SECRET not in str(caught.value)
+
+
+def test_names_that_people_keep_in_variables_are_looked_up_and_find_the_same_login(
+    locations: Locations, tmp_path: Path
+) -> None:
+    (tmp_path / "audience").write_text("api\n")
+    keys = f'client_id = "env:CLIENT_ID"\naudience = "file:{tmp_path / "audience"}"'
+    profile = with_keys(locations, keys)
+    written = with_keys(locations, 'client_id = "us"\naudience = "api"')
+    scheme, plain = profile.auth, written.auth
+    assert isinstance(scheme, OidcKeys)
+    assert isinstance(plain, OidcKeys)
+
+    run = RunContext.of(environ={"CLIENT_ID": "us"}, interactive=False)
+    named = scheme.with_names(ResolvedSecrets(profile, run))
+    assert named.identity("https://mi") == plain.identity("https://mi")
+
+    for value, kind in ({}, SecretUnavailable), ({"CLIENT_ID": "us\n"}, GatepassError):
+        run = RunContext.of(environ=value, interactive=False)
+        with pytest.raises(kind, match="client_id") as caught:
+            scheme.with_names(ResolvedSecrets(profile, run))
+        assert caught.value.exit_code == (1 if value else 3)

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Callable, Iterator
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self
 
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
-from gatepass._value import Value, field
+from gatepass._value import Value, field, replace
 from gatepass._vault.records import Identity
-from gatepass.auth import KeyRefused, SchemeBase
+from gatepass.auth import KeyRefused, Resolver, SchemeBase
 from gatepass.auth._oidc.endpoint import endpoint_problem, issuer_problem, redirect_problem
-from gatepass.secrets import Secret, SecretField, SecretRef
+from gatepass.errors import GatepassError
+from gatepass.secrets import NameField, Secret, SecretField, SecretRef
 
 CLIENT_ID: Final = re.compile(r"[\x20-\x7e]{1,512}")  # RFC 6749, appendix A.1
 SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,512}")  # RFC 6749, appendix A.4
@@ -47,7 +48,8 @@ class OidcKeys(SchemeBase, Value):
     Attributes:
         issuer: the identity provider; learnt from the server where it is not written.
         metadata_url: where the provider's metadata lies, if not below ``issuer``.
-        client_id: our name there; learnt from the server where it is not written.
+        client_id: our name there, or a reference to it; learnt from the server where it is not
+            written.
         client_secret: a reference; for confidential clients; needs ``issuer``, where it is sent.
         client_auth: ``basic`` or ``post``: how the secret is sent; found out by default.
         client_assertion: a reference to a token that is sent instead of a secret, as platforms give
@@ -55,7 +57,7 @@ class OidcKeys(SchemeBase, Value):
         client_key: a reference to a private key in PEM that signs such tokens
             (``private_key_jwt``); needs ``issuer``.
         scopes: what to ask for; by default what the server names, else openid offline_access.
-        audience: which API the token is for.
+        audience: which API the token is for, or a reference to that.
         redirect_uri: the loopback address that is registered for the client; any port by default.
         flow: ``browser``, ``device`` or ``client_credentials``.
         account: tells several people or roles at one server apart.
@@ -74,13 +76,13 @@ class OidcKeys(SchemeBase, Value):
 
     issuer: str | None = None
     metadata_url: str | None = None
-    client_id: str | None = None
+    client_id: NameField | None = None
     client_secret: SecretField | None = None
     client_auth: Literal["basic", "post"] | None = None
     client_assertion: SecretField | None = None
     client_key: SecretField | None = None
     scopes: list[str] | None = None
-    audience: str | None = None
+    audience: NameField | None = None
     redirect_uri: str | None = None
     flow: Literal["browser", "device", "client_credentials"] = "browser"
     account: str = ""
@@ -182,13 +184,36 @@ class OidcKeys(SchemeBase, Value):
                 hint="write   token_params = { ... }   , which goes into the token request",
             )
 
+    def with_names(self, resolve: Resolver) -> Self:
+        """Return the keys with ``client_id`` and ``audience`` as texts. Reads variables and files.
+
+        Raises:
+            SecretUnavailable: a reference did not answer.
+            GatepassError: what it names can be no such text.
+        """
+        names = {"client_id": self.client_id, "audience": self.audience}
+        if not any(isinstance(each, SecretRef) for each in names.values()):
+            return self
+        found: dict[str, Any] = {name: secret.reveal() for name, secret in resolve(**names).items()}
+        try:
+            return replace(self, **found)
+        except KeyRefused as error:
+            raise GatepassError(str(error), hint=error.hint) from None
+
     def identity(self, origin: str) -> Identity:
-        """Return whose token this is, as the profile says it."""
+        """Return whose token this is, as the profile says it; see :meth:`with_names`."""
         return Identity(
             origin,
             self.account,
             self.issuer,
-            self.client_id,
-            self.audience,
+            text_of(self.client_id),
+            text_of(self.audience),
             tuple(sorted(self.scopes or ())),
         )
+
+
+def text_of(name: str | SecretRef | Secret | None) -> str | None:
+    """Return a name that :meth:`OidcKeys.with_names` has looked up."""
+    if isinstance(name, SecretRef):
+        raise TypeError("a reference is no name")
+    return name.reveal() if isinstance(name, Secret) else name

@@ -42,6 +42,7 @@ class OidcLogin:
     """Adds access tokens to requests; logs in, renews and stores as the scheme says."""
 
     def __init__(self, scheme: OidcKeys, context: AuthContext) -> None:
+        scheme = scheme.with_names(context.resolve)
         self._scheme = scheme
         self._context = context
         secret = context.resolve(client_secret=scheme.client_secret).get("client_secret")

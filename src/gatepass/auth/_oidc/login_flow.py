@@ -25,7 +25,7 @@ from gatepass.auth._oidc.client_assertion import sign_assertion
 from gatepass.auth._oidc.client_auth import request_token
 from gatepass.auth._oidc.endpoint import check_endpoint
 from gatepass.auth._oidc.foreign_text import printable
-from gatepass.auth._oidc.keys import CONTROL, OidcKeys
+from gatepass.auth._oidc.keys import CONTROL, OidcKeys, text_of
 from gatepass.auth._oidc.refresh import with_access_token
 from gatepass.auth._oidc.token_request import form_of_revocation
 from gatepass.errors import GatepassError, GatepassWarning
@@ -77,11 +77,12 @@ class LoginFlow(Value):
             pinned: a stored login; another provider than its own is not even asked.
         """
         scheme, http = self.scheme, self.context.http()
-        if scheme.issuer and scheme.client_id:
+        client_id, audience = text_of(scheme.client_id), text_of(scheme.audience)
+        if scheme.issuer and client_id:
             provider = discovery.fetch_metadata(
                 http, scheme.issuer, metadata_url=scheme.metadata_url
             )
-            learnt = Client(scheme.client_id, scopes=_DEFAULT_SCOPES)
+            learnt = Client(client_id, scopes=_DEFAULT_SCOPES)
         else:
             # Only the header counts: the body of a hostile server might have no end.
             with http.get(self.context.url, allow_redirects=False, stream=True) as response:
@@ -91,14 +92,14 @@ class LoginFlow(Value):
                 self.context.url,
                 challenges,
                 issuer=scheme.issuer,
-                client_id=scheme.client_id,
+                client_id=client_id,
                 metadata_url=scheme.metadata_url,
                 approve=partial(_check_pinned, pinned),
             )
         return provider, replace(
             self.client(learnt.client_id),
             scopes=tuple(scheme.scopes) if scheme.scopes is not None else learnt.scopes,
-            audience=scheme.audience or learnt.audience,
+            audience=audience or learnt.audience,
             redirect_uri=scheme.redirect_uri or learnt.redirect_uri,
             extra_params=scheme.extra_params,
         )
