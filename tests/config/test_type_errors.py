@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.config_files import ANONYMOUS, HEAD, Load, problem_of
+from gatepass.errors import ProfileError
+from tests.support.config_files import ANONYMOUS, HEAD, ConfigFiles, Load, problem_of
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,63 @@ def test_nothing_of_a_secret_field_is_told(try_load: Load, value: str) -> None:
 
     assert "4711" not in message
     assert "not " + value not in message
+
+
+_BASIC = HEAD + '[profiles.p.auth]\nscheme = "basic"\npassword = "env:P"\n'
+_WAY = "GATEPASS_PROFILES__P__"
+_OIDC = HEAD + '[profiles.p.auth]\nscheme = "oidc"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        (_OIDC + 'issuer = "env:ISSUER"', _WAY + "AUTH__ISSUER"),
+        (_OIDC + 'issuer = "https://login.test/${TENANT}"', _WAY + "AUTH__ISSUER"),
+        (_OIDC + 'scopes = ["openid", "keyring:a/b"]', _WAY + "AUTH__SCOPES"),
+        (_OIDC + 'token_params = { resource = "$RESOURCE" }', "AUTH__TOKEN_PARAMS__RESOURCE"),
+        (_OIDC + 'tls = { ca_file = "$HOME/ca.pem" }', _WAY + "AUTH__TLS__CA_FILE"),
+        (ANONYMOUS + 'tls = { ca_file = "file:ca.pem" }', _WAY + "TLS__CA_FILE"),
+        (ANONYMOUS + "tls = { ca_file = '%HOME%\\ca.pem' }", _WAY + "TLS__CA_FILE"),
+        (ANONYMOUS + "tls = { ca_file = ['system', '$CA'] }", _WAY + "TLS__CA_FILE"),
+        (ANONYMOUS + 'check_path = "prompt:Page"', "GATEPASS_PROFILES__P__CHECK_PATH"),
+        (ANONYMOUS + 'headers.X-Tenant = "%TENANT%"', _WAY + "HEADERS__X_TENANT"),
+        (ANONYMOUS + 'proxy = "${PROXY}"', _WAY + "PROXY"),
+        ('vault = "$HOME/tokens"\n' + ANONYMOUS, "GATEPASS_VAULT"),
+        (_BASIC + 'user_name = "$USER"', 'write   user_name = "env:NAME"'),
+    ],
+)  # fmt: skip
+def test_a_reference_where_none_is_taken_is_told_with_the_way(
+    try_load: Load, text: str, way: str
+) -> None:
+    """It would go out as it stands, and the server would refuse it without a reason."""
+    message = problem_of(try_load, text + "\n")
+
+    assert "is taken as it stands, and no variable is put in" in message
+    assert way in message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'check_path = "$metadata"',
+        'check_path = "a%20b%20c"',
+        'description = "env:NAME and ${this}"',
+        'tls = { ca_file = "envoy.pem" }',
+        'headers = { X-Price = "5$", X-Link = "file://server/x" }',
+    ],
+)
+def test_what_only_looks_like_a_reference_passes(try_load: Load, line: str) -> None:
+    assert try_load(ANONYMOUS + line).name == "p"
+
+
+def test_a_reference_in_a_variable_is_told_to_be_the_value(config: ConfigFiles) -> None:
+    config.user(ANONYMOUS)
+    variable = "GATEPASS_PROFILES__P__CHECK_PATH"
+
+    with pytest.raises(ProfileError, match=f"{variable}: .*as it stands") as caught:
+        config.load("p", environ={variable: "env:PAGE"})
+
+    assert "put the value itself into the variable" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -138,8 +138,17 @@ def test_a_key_file_of_root_may_be_readable_by_the_services_group(tmp_path: Path
     check_key_file(path)
 
     path.chmod(0o644)
-    with pytest.raises(VaultError, match="others can read"):
+    with pytest.raises(VaultError, match="others can read") as caught:
         check_key_file(path)
+    assert "chmod" not in caught.value.hint, "nobody but its owner could run it"
+    assert "it belongs to user 65534, so its mode is set where the file comes from" in (
+        caught.value.hint
+    )
+    os.chown(path, 0, 0)
+    path.chmod(0o444)
+    with pytest.raises(VaultError) as caught:
+        check_key_file(path)
+    assert f"chmod 600 {path}" in caught.value.hint, "root can run it"
 
 
 def test_a_reference_that_does_not_answer_says_why_and_makes_nothing(tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ def _unite_names(
             spelt[spelling] = value
             written[*above, spelling] = (*above, name)
         known += [name for name in spelt if name not in known]
-        if list(spelt) != list(table or ()) and spelt:
+        if spelt and list(spelt) != list(table):
             without = _put(part.table, above, spelt)
             part = replace(part, table=without, written={**part.written, **written})  # noqa: PLW2901
         united.append(part)

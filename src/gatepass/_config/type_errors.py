@@ -43,6 +43,21 @@ def messages_of(
             yield at, f"{text}{_guess(kind, inner)}{_instead(kind, inner, hidden=hidden)}"
 
 
+def is_taken_for_reference(text: str) -> bool:
+    """Say whether a text of a plain key was probably meant to be replaced by something else.
+
+    OData has paths such as ``$metadata``; variables are written in capitals. In a URL a percent
+    sign encodes a character.
+    """
+    return _REFERENCE.fullmatch(text) is not None or "${" in text
+
+
+_REFERENCE: Final = re.compile(
+    r"(?:env|keyring|prompt):.*|file:(?!//).*|\$[A-Z_][A-Z0-9_]*(?:[/\\].*)?|%\w+%(?:[/\\].*)?",
+    re.DOTALL,
+)
+
+
 def _follow(key: Key, value: Any, path: Iterable[object]) -> tuple[Key, Any, str]:
     """Return the key of what is meant inside a value, that value, and its place in a list.
 

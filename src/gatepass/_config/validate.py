@@ -33,7 +33,7 @@ from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys, refusals
 from gatepass._config.redis_vault import STANDS_ALONE, RedisVault
 from gatepass._config.toml import Key
-from gatepass._config.type_errors import messages_of
+from gatepass._config.type_errors import is_taken_for_reference, messages_of
 from gatepass._config.variables import list_in_text
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import SYSTEM, TlsSettings
@@ -84,7 +84,7 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
         PluginError: the scheme's package cannot be loaded.
     """
     problems = list(merged.problems)
-    validator = _Validator(merged.location, problems)
+    validator = _Validator(merged.location, problems, merged.name)
     problems += validator.find_control_characters(merged.table, ())
     named = any(part.above for part in merged.profile_layers)
     if named and not PROFILE_NAME.fullmatch(merged.name):
@@ -187,9 +187,13 @@ class _Validator:
     Args:
         location: returns where a key was written.
         problems: the list to which problems are added.
+        profile: the name of the profile, for the names of its variables.
     """
 
-    def __init__(self, location: Callable[[Key], KeyLocation], problems: list[Problem]) -> None:
+    def __init__(
+        self, location: Callable[[Key], KeyLocation], problems: list[Problem], profile: str = "NAME"
+    ) -> None:
+        self._profile = profile
         self._location = location
         self._problems = problems
 
@@ -240,9 +244,29 @@ class _Validator:
         if location.layer.kind == "argument" and isinstance(value, str) and is_secret_or_text(kind):
             return value  # a string given in Python is the value itself, never a reference
         checked = self._check_type(kind, value, key, lenient=location.layer.kind == "variable")
-        return (
-            checked if location.layer.kind == "argument" else _with_layer(checked, location.layer)
-        )
+        if location.layer.kind == "argument":
+            return checked
+        self._refuse_references(kind, checked, key)
+        return _with_layer(checked, location.layer)
+
+    def _refuse_references(self, kind: Any, checked: Any, key: Key) -> None:
+        """Refuse what was meant to be replaced, in a key that takes its value as it stands."""
+        if key in {("description",), ("auth",)}:  # the keys of auth are looked at one by one
+            return
+        if isinstance(checked, dict):
+            for name, inner in checked.items():
+                self._refuse_references(kind, inner, (*key, name))
+        elif any(map(is_taken_for_reference, _strings_in(checked))):
+            location = self._location(key)
+            variable = location.layer.variables.get(location.key)
+            names = [key[0]] if key[0] in MACHINE_KEYS else ["profiles", self._profile, *key]
+            way = "GATEPASS_" + "__".join(names).upper().replace("-", "_")
+            hint = f"write the value itself, or set   {way}"
+            if is_secret_or_text(kind):
+                hint = f'write   {key[-1]} = "env:NAME"'
+            elif variable:
+                hint = "put the value itself into the variable, as a shell does with $NAME"
+            self.add_problem(key, "is taken as it stands, and no variable is put in", hint=hint)
 
     def _check_table(self, kind: Any, value: Any, key: Key) -> Any:
         if isinstance(value, kind):

@@ -154,9 +154,23 @@ def check_key_file(path: Path) -> None:
     if status.st_mode & others:
         raise VaultError(
             f"others can read the vault's key, {printable(str(path))}",
-            hint=f"    chmod 600 {quoted(str(path))}\nanyone who has read it can decrypt a copy of "
+            hint=f"{_way_to_close(path, status)}\nanyone who has read it can decrypt a copy of "
             "the vault: where that may have happened, make a new key and log in again",
         )
+
+
+def _way_to_close(path: Path, status: os.stat_result) -> str:
+    """Say how a key is made private where it lies: a container cannot change what is mounted."""
+    if status.st_uid == os.geteuid() and not os.statvfs(path).f_flag & os.ST_RDONLY:
+        return f"    chmod 600 {quoted(str(path))}"
+    whose = "lies on what is mounted read-only here"
+    if status.st_uid != os.geteuid():
+        whose = f"belongs to {'root' if status.st_uid == 0 else f'user {status.st_uid}'}"
+    return (
+        f"it {whose}, so its mode is set where the file comes from: 0440 with your group "
+        "(Kubernetes: defaultMode: 0440 and fsGroup), or 0400 and owned by you (Docker: uid and "
+        "mode of the secret)"
+    )
 
 
 def _bytes_of(text: Secret) -> bytes | None:
