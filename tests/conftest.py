@@ -58,7 +58,6 @@ _SLOW_MODULES = {
     "tests/cli/test_unattended.py",
     "tests/config/test_toml_bounds.py",
     "tests/sandbox/test_demo.py",
-    "tests/secrets/test_keyring.py",
     "tests/testing/test_plugin.py",
     "tests/vault/test_file_lock.py",
 }

@@ -5,17 +5,13 @@ import dataclasses
 import inspect
 import os
 import pickle
-import select
-import signal
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from requests.adapters import HTTPAdapter
@@ -32,67 +28,14 @@ from gatepass._vault.redis_store import RedisStore
 from gatepass.sandbox import Server
 from gatepass.secrets import Secret
 from tests.support.echo import Answer, Seen, basic, echo, wants
+from tests.support.forks import in_child
 from tests.support.sessions import NOWHERE, PASSWORD, USER, session_for
 
 LOGIN = basic(USER, PASSWORD)
-SECONDS = 60  # for a child; no test waits for that unless it hangs
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
-    # Python 3.12 warns about each fork of a process with threads.
-    pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
 ]
-
-
-def in_child(work: Callable[[], object]) -> Any:
-    """Do something in a forked process; return what it returns, or raise what it raises.
-
-    The child has a deadline: it is killed when it has not answered by then.
-    """
-    if sys.platform == "win32":
-        pytest.skip("needs POSIX")
-    out, into = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _answer(work, into)
-    os.close(into)
-    try:
-        content = _read(out)
-    finally:
-        if sys.platform != "win32":
-            os.kill(child, signal.SIGKILL)  # it has answered, or will not
-        os.waitpid(child, 0)
-        os.close(out)
-    assert content, "the child died without an answer"
-    went_well, value = pickle.loads(content)  # noqa: S301 - our own
-    if not went_well:
-        raise value
-    return value
-
-
-def _answer(work: Callable[[], object], into: int) -> NoReturn:
-    """Do the work, in the child, and write down what came of it."""
-    try:
-        answer: tuple[bool, Any]
-        try:
-            answer = (True, work())
-        except BaseException as error:  # noqa: BLE001 - also of pytest's own kind
-            answer = (False, error)
-        with os.fdopen(into, "wb") as stream:
-            pickle.dump(answer, stream)
-    finally:
-        os._exit(0)
-
-
-def _read(out: int) -> bytes:
-    """Read all that a child writes."""
-    content, deadline = b"", time.monotonic() + SECONDS
-    while select.select([out], [], [], max(0, deadline - time.monotonic()))[0]:
-        part = os.read(out, 65536)
-        if not part:
-            return content
-        content += part
-    raise TimeoutError(f"the child hangs: no answer within {SECONDS} s")
 
 
 @contextmanager

@@ -19,15 +19,14 @@ from gatepass.errors import LoginRequired, VaultError
 from gatepass.secrets import Secret
 from tests.auth.test_oidc import World, login_of
 from tests.auth.test_oidc import make as make  # noqa: PLC0414 - a fixture
-from tests.stories.test_forks import in_child
 from tests.support import worker_tasks
+from tests.support.forks import in_child
 from tests.support.pools import Pool, pool
 
 Make = Callable[..., World]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:the identity provider gave no refresh token"),
-    pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
 ]
 posix_only = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 

@@ -12,15 +12,14 @@ from gatepass.secrets import ref
 from tests.auth.conftest import Make
 from tests.auth.conftest import make as make  # noqa: PLC0414 - a fixture
 from tests.auth.test_handshake import SCHEMES
-from tests.stories.test_forks import in_child
 from tests.support import worker_tasks
+from tests.support.forks import in_child
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.pools import pool
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
-    pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
 ]
 
 

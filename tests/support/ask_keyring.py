@@ -1,8 +1,9 @@
-"""Asks the keyring and prints the outcome as JSON, in a process of its own.
+"""Asks the keyring in a process of its own.
 
 The keyring package chooses its back end once per process, by variables of that process.
 """
 
+import importlib
 import json
 import os
 import subprocess
@@ -15,10 +16,14 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
+from keyring import core
+from keyring.backend import get_all_keyring
+
 from gatepass._vault.key import keyring_key
 from gatepass.errors import SecretUnavailable
 from gatepass.secrets import Secret, SecretContext
 from gatepass.secrets.keyring import describe_backend, keyring, lock_state, read, remove, store
+from tests.support.forks import in_child
 from tests.support.peers.environ import clean_environ
 from tests.support.secret_context import PYTHONPATH, context
 
@@ -65,6 +70,8 @@ def ask(environ: Mapping[str, str], *calls: list[str], **changes: Any) -> Outcom
         changes: what differs from the plain context; `seconds` is the deadline, 60 by default;
             the import of the module `slow_module` takes 1.5 s.
     """
+    if hasattr(os, "fork") and "slow_module" not in changes:
+        return Outcome(**in_child(lambda: _as_a_process(environ, [*calls], changes)))
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.ask_keyring", json.dumps([calls, changes])],
         env={**environ, "PYTHONPATH": _python_path(environ)},
@@ -75,6 +82,19 @@ def ask(environ: Mapping[str, str], *calls: list[str], **changes: Any) -> Outcom
     )
     assert done.returncode == 0, done.stderr
     return Outcome(**json.loads(done.stdout))
+
+
+def _as_a_process(
+    environ: Mapping[str, str], calls: list[list[str]], changes: dict[str, Any]
+) -> dict[str, Any]:
+    """Do, in a forked process, what one does that begins with these variables."""
+    os.environ.clear()
+    os.environ.update(environ)
+    sys.path[:0] = filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))
+    importlib.invalidate_caches()
+    core._keyring_backend = None
+    vars(get_all_keyring).pop("saved_result", None)
+    return _outcome(calls, changes)
 
 
 def _python_path(environ: Mapping[str, str]) -> str:
