@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass._net.challenge import parse
-from gatepass.cli._detect_scheme import judged
+from gatepass.cli._detect_scheme import PAGES, judged
 from gatepass.sandbox.provider import IdentityProvider
 from gatepass.sandbox.server import Server
 from tests.support.echo import Answer, Echo, echo, refused
@@ -33,9 +33,13 @@ def sandbox(mode: str) -> Iterator[Server]:
             yield server
 
 
-def written(home: Home, name: str = "dev") -> dict[str, Any]:
+def all_keys(home: Home, name: str = "dev") -> dict[str, Any]:
     profiles: dict[str, Any] = tomllib.loads(home.user_file.read_text())["profiles"]
-    return dict(profiles[name]["auth"])
+    return dict(profiles[name])
+
+
+def written(home: Home, name: str = "dev") -> dict[str, Any]:
+    return dict(all_keys(home, name)["auth"])
 
 
 # ---------------------------------------------------------------- what an answer tells
@@ -116,7 +120,7 @@ def test_where_nobody_is_the_scheme_is_learnt(
     assert done.returncode == 0, done.stderr
     assert written(home)["scheme"] == scheme
     assert f"so the scheme is {scheme}" in done.stderr
-    assert len(asked) == 1
+    assert len(asked) == (1 if mode != "open" else 1 + len(PAGES))
 
 
 def test_a_windows_server_and_nothing_given_is_autologon(home: Home) -> None:
@@ -251,3 +255,35 @@ def test_a_server_that_tells_nothing_leaves_the_question(home: Home) -> None:
         shown = _sit(home, server, [(r"\[credentials\]", "anonymous")])
 
     assert "is the URL right?" in shown
+
+
+@pytest.mark.parametrize("page", ["Health/v2.svc", "proxy/v1.svc/mi"])
+def test_where_the_url_asks_nobody_a_page_that_asks_becomes_check_path(
+    home: Home, page: str
+) -> None:
+    asks = refused("Basic realm=x")
+    with echo(lambda seen: asks if seen.path == f"/mi/{page}" else Answer()) as server:
+        home.run("init", "dev", "--url", server.url, *WITH_A_NAME)
+        done = home.having(MI_PASSWORD="x").run("check", "dev")
+
+    assert all_keys(home)["check_path"] == page
+    assert written(home)["scheme"] == "credentials"
+    assert done.returncode == 4  # the page was asked, and refused the login
+
+
+def test_where_nothing_asks_no_page_is_written(home: Home) -> None:
+    with echo() as server:
+        done = home.run("init", "dev", "--url", server.url)
+
+    assert "check_path" not in all_keys(home)
+    assert written(home)["scheme"] == "anonymous"
+    assert server.paths == ["/mi/", "/mi/Health/v2.svc", "/mi/proxy/v1.svc/mi"]
+    assert "it asks nobody there, so once more for Health/v2.svc and proxy/v1.svc/mi" in done.stderr
+
+
+def test_where_the_url_asks_no_page_is_asked(home: Home) -> None:
+    with echo(lambda _: refused("Basic realm=x")) as server:
+        home.run("init", "dev", "--url", server.url, *WITH_A_NAME)
+
+    assert server.paths == ["/mi/"]
+    assert "check_path" not in all_keys(home)

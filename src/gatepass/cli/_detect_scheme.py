@@ -2,20 +2,28 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
 from gatepass._net.challenge import Challenge, challenges_of, describe, scheme_names
-from gatepass._value import Value
+from gatepass._value import Value, replace
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.errors import GatepassError
+
+if TYPE_CHECKING:
+    from gatepass._session.session import Session
 
 _REFUSED: Final = 401
 _SECONDS: Final = (10, 20)  # to connect, and for the answer
 # What a challenge of the scheme Bearer tells where a login is: Granta's, and RFC 9728's.
 _LEADS_TO_A_LOGIN: Final = frozenset({"authority", "resource_metadata"})
+
+
+# Pages of a Granta MI service layer that ask for a login.
+PAGES: Final = ("Health/v2.svc", "proxy/v1.svc/mi")
 
 
 class Learnt(Value):
@@ -26,23 +34,31 @@ class Learnt(Value):
         schemes: those that fit, the best one first; empty where that cannot be told.
         issuer: the identity provider that the server names; empty where it names none.
         unknown_authority: the server's certificate is of an authority that is not known here.
+        check_path: a page below the URL that asks for a login, where the URL itself asks nobody.
     """
 
     saw: str
     schemes: tuple[str, ...] = ()
     issuer: str = ""
     unknown_authority: bool = False
+    check_path: str = ""
+
+    @property
+    def asks_nobody(self) -> bool:
+        """Whether the page was served to anybody."""
+        return self.schemes == ("anonymous",)
 
 
-def learn(context: Context, keys: Mapping[str, Any]) -> Learnt:
+def learn(context: Context, keys: Mapping[str, Any], pages: Sequence[str] = PAGES) -> Learnt:
     """Ask a server once, without credentials, and tell the person so.
 
-    Opens one connection, over TLS as a session would; follows no redirect, reads no body, and
-    never fails.
+    Where the URL itself asks for no login, the pages are asked too, up to the first that does.
+    Connects over TLS as a session would; follows no redirect, reads no body, and never fails.
 
     Args:
         context: the surroundings.
         keys: ``url``, checked, and how to connect: ``tls``, ``proxy``, ``allow_http``.
+        pages: below the URL.
     """
     from requests import RequestException
 
@@ -55,25 +71,22 @@ def learn(context: Context, keys: Mapping[str, Any]) -> Learnt:
         f"{sum(_SECONDS)} s (--offline leaves it out)"
     )
     try:
-        with (
-            Session(
-                **keys,
-                anonymous=True,
-                environ=context.environ,
-                terminal=context.terminal,
-                timeout=list(_SECONDS),
-                retries=0,
-            ) as session,
-            session._http().get(  # noqa: SLF001 - the session's own would explain a refusal
-                session.profile.url, allow_redirects=False, stream=True
-            ) as response,
-        ):
-            challenges = challenges_of(response)
-            target = urljoin(session.profile.url, response.headers.get("Location", ""))
-            granta = "mi_servicelayer" in url
-            return judged(
-                response.status_code, challenges, target, tickets=_can_use_tickets(), granta=granta
-            )
+        with Session(
+            **keys,
+            anonymous=True,
+            environ=context.environ,
+            terminal=context.terminal,
+            timeout=list(_SECONDS),
+            retries=0,
+        ) as session:
+            first = _ask(session, "")
+            if first.asks_nobody and pages:
+                _output.tell(f"it asks nobody there, so once more for {' and '.join(pages)}")
+                with suppress(GatepassError, RequestException):  # the first answer stays
+                    found = (_ask(session, page) for page in pages)
+                    asking = (each for each in found if each.schemes and not each.asks_nobody)
+                    return next(asking, first)
+            return first
     except GatepassError as error:
         unknown = isinstance(error, TLSFailed) and "certificate" in error.message
         way = "name the authority's file: --ca-file PEM" if unknown else error.hint
@@ -83,9 +96,25 @@ def learn(context: Context, keys: Mapping[str, Any]) -> Learnt:
         return Learnt(f"it could not be asked: the request failed with {type(error).__name__}")
 
 
+def _ask(session: "Session", page: str) -> Learnt:
+    """Ask for a page below the profile's URL, without credentials."""
+    url = urljoin(session.profile.url, page)
+    # Not by the session's own way, which would explain a refusal.
+    with session._http().get(url, allow_redirects=False, stream=True) as response:  # noqa: SLF001
+        target = urljoin(url, response.headers.get("Location", ""))
+        learnt = judged(
+            response.status_code,
+            challenges_of(response),
+            target,
+            tickets=_can_use_tickets(),
+            granta="mi_servicelayer" in url,
+        )
+    return replace(learnt, check_path=page, saw=f"{page}: {learnt.saw}") if page else learnt
+
+
 def is_unknown_authority(context: Context, url: str) -> bool:
     """Ask a provider once, as anybody may; say whether its authority is not known here."""
-    return learn(context, {"url": url}).unknown_authority
+    return learn(context, {"url": url}, ()).unknown_authority
 
 
 def _can_use_tickets() -> bool:

@@ -122,6 +122,8 @@ def ask_all(context: Context, given: Given, edit: FileEdit) -> tuple[str, dict[s
         meant |= _allowance(ask, given, url)
         meant |= _authority(edit, given.ca_file)
     scheme, learnt = _scheme(context, ask, given, edit, meant)
+    if learnt and learnt.check_path and scheme != "anonymous":
+        meant["check_path"] = learnt.check_path
     auth = {"scheme": scheme, **(_login(context, ask, scheme, given) if scheme else {})}
     ask.refuse_missing()
     if scheme == "oidc":

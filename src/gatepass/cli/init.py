@@ -71,8 +71,9 @@ def init(
     """Add a profile to a file, and log on with it; asks for what is not given.
 
     Without --scheme the server is asked which login it takes: one request to the URL, without
-    credentials. The file is your own profiles.toml, if no other is named; its first profile becomes
-    the default one. The profile holds no secret, only references. Nothing else in the file changes.
+    credentials; where that is answered to anybody, a page that asks is looked for, as check_path.
+    The file is your own profiles.toml, if no other is named; its first profile becomes the default
+    one. The profile holds no secret, only references. Nothing else in the file changes.
 
     Where a person is there, the password can then be stored, or the login made, and one request
     shows that it works.
