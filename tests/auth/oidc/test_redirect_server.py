@@ -351,7 +351,7 @@ try:
         print("found", found is not None, flush=True)
         redirect_server.wait(60)
 except KeyboardInterrupt:
-    left = [each.name for each in threading.enumerate() if each.name.startswith("gatepass")]
+    left = [each.name for each in threading.enumerate() if each.name == "gatepass-login"]
     print("stopped", left, flush=True)
 """
 
