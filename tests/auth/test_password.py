@@ -9,24 +9,24 @@ from gatepass import Session, load_profile
 from gatepass.auth._password import basic_header
 from gatepass.errors import GatepassError, ProfileError, SecretUnavailable
 from gatepass.sandbox import Server
-from gatepass.secrets import ref
+from gatepass.secrets import Secret, ref
 from tests.support.echo import basic, echo, refused, wants
 from tests.support.sessions import PASSWORD, USER, session_for
 
 
 def test_a_pair_of_any_letters_goes_as_utf_8_and_only_the_password_may_hold_a_colon() -> None:
-    word, _, encoded = basic_header("zoë", "pä:ss").partition(" ")
+    word, _, encoded = basic_header("zoë", Secret("pä:ss")).reveal().partition(" ")
 
     assert (word, b64decode(encoded).decode()) == ("Basic", "zoë:pä:ss")
     with pytest.raises(GatepassError, match="colon"):
-        basic_header("zo:ë", "x")
+        basic_header("zo:ë", Secret("x"))
 
 
 @pytest.mark.parametrize("character", ["\0", "\t", "\n", "\x1f", "\x7f"])
 def test_a_control_character_is_refused_and_the_pair_not_repeated(character: str) -> None:
-    for pair in ((f"alice{character}", "hunter2"), ("alice", f"hunter2{character}")):
+    for name, password in ((f"alice{character}", "hunter2"), ("alice", f"hunter2{character}")):
         with pytest.raises(GatepassError, match="control character") as caught:
-            basic_header(*pair)
+            basic_header(name, Secret(password))
         assert "hunter2" not in f"{caught.value} {caught.value.hint}"
 
 

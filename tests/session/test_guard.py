@@ -8,6 +8,7 @@ import subprocess
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from urllib3.util import parse_url
 
 from gatepass._session import guard, request_state
 from gatepass._session.session import Session
+from gatepass.errors import GatepassError
+from gatepass.secrets import ref
 from tests.support.echo import Answer, Seen, basic, echo, redirects, refused, wants
-from tests.support.sessions import PASSWORD, USER, session_for
+from tests.support.sessions import NOWHERE, PASSWORD, USER, session_for
 
 HOME_LOGIN = basic(USER, PASSWORD)
 
@@ -230,14 +233,49 @@ def test_a_request_prepared_elsewhere_gets_no_login() -> None:
     assert home.authorizations == [None, HOME_LOGIN]
 
 
-def test_a_prepared_request_that_is_turned_to_another_server_gets_no_login() -> None:
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_prepared_request_that_is_turned_to_another_server_takes_nothing_along(
+    copied: bool,
+) -> None:
     with echo() as home, echo() as other:
-        mi = session_for(home.url)
+        mi = session_for(home.url, headers={"X-Tenant": "t", "User-Agent": "ours"})
+        mi.cookies.set("sid", "abc", domain="localhost.local", path="/mi/")
         prepared = mi.prepare_request(requests.Request("GET", "x"))
-        prepared.url = other.url
+        prepared = prepared.copy() if copied else prepared
+        prepared.url = f"{other.root}/end"
         mi.send(prepared)
+        mi.get(other.url, headers={"X-Tenant": "t"})
 
-    assert other.authorizations == [None]
+    assert other.authorizations == [None, None]
+    late, given = (seen.headers for seen in other.seen)
+    assert "x-tenant" not in late
+    assert "cookie" not in late
+    assert late["user-agent"].startswith("python-requests/")
+    assert given["x-tenant"] == "t", "what the caller gives to another server goes there"
+
+
+@pytest.mark.parametrize("way", ["session", "environment", "request", "prepared", "mounted"])
+@pytest.mark.parametrize("scheme", ["basic", "credentials"])
+def test_a_login_over_plain_http_to_this_computer_leaves_by_no_proxy(
+    scheme: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no ``allow_http``, so no proxy may get to see it, whoever names that."""
+    with echo(wants(HOME_LOGIN)) as home, echo() as proxy:
+        mi = session_for(home.url, scheme)
+        more: Any = {"proxies": {"http": proxy.root}} if way in {"request", "prepared"} else {}
+        if way == "environment":
+            monkeypatch.setenv("HTTP_PROXY", proxy.root)
+            mi.trust_env = True
+        elif way in {"session", "mounted"}:
+            mi.proxies = {"http": proxy.root}
+        if way == "mounted":
+            mi.mount("http://", HTTPAdapter())
+        if way == "prepared":
+            assert mi.send(mi.prepare_request(requests.Request("GET", "x")), **more).ok
+        assert mi.get("x", **more).ok
+        assert proxy.seen == []
+        mi.get("x", auth=OWN, **more)
+        assert len(proxy.seen) == 1, "the caller's own login goes as the caller says"
 
 
 def test_a_header_that_is_added_to_a_prepared_request_is_the_callers_own() -> None:
@@ -324,6 +362,82 @@ def test_debug_output_of_libraries_below_tells_no_login() -> None:
     assert b"reply: 'HTTP/1.1 200" in run.stdout
     for secret in (basic("bob", "canary"), basic("p", "canary"), "Basic ", "TlRMTVNTUAAD"):
         assert secret.encode() not in (run.stdout + run.stderr).replace(b"Basic realm", b"")
+
+
+def _raise_value_error() -> Iterator[bytes]:
+    yield b"body"
+    raise ValueError("of the caller")
+
+
+def _press_control_c() -> Iterator[bytes]:
+    yield b"body"
+    raise KeyboardInterrupt
+
+
+def _frames(error: BaseException | None) -> Iterator[tuple[str, str]]:
+    """Yield the file of each frame that a test runner may show, and all that it holds."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_filename != __file__:
+                yield frame.f_code.co_filename, repr(frame.f_locals)
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("scheme", ["basic", "credentials", "ntlm"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda mi: mi.post("x", data=_raise_value_error()),
+        lambda mi: mi.post("x", data=_press_control_c()),
+        lambda mi: mi.get("hang-up"),
+        lambda mi: mi.get("refused"),
+        lambda mi: mi.get("x", proxies={"http": NOWHERE}),
+        lambda mi: mi.get("http://localhost:1/"),
+    ],
+)
+def test_no_frame_of_a_traceback_holds_the_password(scheme: str, ask: Any) -> None:
+    def answers(seen: Seen) -> Answer:
+        if seen.path == "/mi/hang-up":
+            raise ConnectionResetError
+        return refused("Basic") if seen.path == "/mi/refused" else wants(HOME_LOGIN)(seen)
+
+    auth = {"user_name": USER, "password": ref("env:MI_PASSWORD")}
+    with echo(answers) as home:
+        mi = session_for(home.url, scheme, auth=auth)
+        caught = None
+        try:
+            ask(mi)
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C too
+            caught = error
+
+    for _, held in _frames(caught):
+        for secret in (PASSWORD, HOME_LOGIN, HOME_LOGIN.split()[1]):
+            assert secret not in held
+    if isinstance(caught, ValueError) and str(caught) == "of the caller":
+        names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.__traceback__)]
+        assert "_raise_value_error" in names, "the caller's own frames stay"
+
+
+@pytest.mark.parametrize("how", ["basic", "proxy", "keyword", "variable of a proxy"])
+def test_no_frame_holds_a_password_that_cannot_be_sent(how: str) -> None:
+    """A variable with a line end is the everyday case."""
+    wrong = f"{PASSWORD}\n"
+    login = {"url": NOWHERE, "user_name": "petra", "password": ref("env:MI_PASSWORD")}
+    environ = {"MI_PASSWORD": wrong}
+    ways: dict[str, Any] = {
+        "basic": lambda: session_for(HOME, environ=environ),
+        "proxy": lambda: session_for(HOME, "anonymous", proxy=login, environ=environ),
+        "keyword": lambda: Session("http://mi.example.com", user_name="bob", password=wrong),
+        "variable of a proxy": lambda: session_for(
+            HOME, "anonymous", environ={"HTTPS_PROXY": f"http://petra:{PASSWORD}%0A@localhost:1"}
+        ).get("x"),
+    }
+    with pytest.raises(GatepassError) as caught:
+        ways[how]()
+
+    for file, held in _frames(caught.value):
+        if "environ" not in held:  # that is whoever calls
+            assert PASSWORD not in held, file
 
 
 HOME = "https://mi.example.com/mi_servicelayer/"

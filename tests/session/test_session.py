@@ -20,7 +20,7 @@ from gatepass.errors import (
     ProfileNotFound,
 )
 from gatepass.sandbox import Server
-from tests.support.echo import basic, echo, redirects, wants
+from tests.support.echo import Answer, basic, echo, redirects, wants
 from tests.support.sessions import (
     ENVIRON,
     NOWHERE,
@@ -129,6 +129,23 @@ def test_a_redirect_to_something_that_is_no_url_is_an_error_of_requests() -> Non
     malformed = pytest.raises(requests.exceptions.InvalidURL, match="redirects to a malformed URL")
     with echo(redirects({"/mi/x": "http://e[vil/"})) as server, malformed:
         session_for(server.url).get("x")
+
+
+@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("scheme", ["basic", "anonymous"])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_a_redirect_whose_body_does_not_end_is_read_no_further(
+    scheme: str, coding: str, follow: bool
+) -> None:
+    """Also one that cannot be decoded, of which requests reads the rest as it comes."""
+    headers = [("Location", "y"), ("Content-Encoding", coding)]
+    endless = Answer(302, headers, b"x" * 50_000, endless=True)
+    with echo(lambda seen: endless if seen.path == "/mi/x" else Answer()) as server:
+        answer = session_for(server.url, scheme).get("x", allow_redirects=follow)
+
+    redirect = answer.history[0] if follow else answer
+    assert answer.status_code == (200 if follow else 302)
+    assert len(redirect.content) == (0 if coding == "gzip" else 1 << 20)
 
 
 @pytest.mark.parametrize("name", ["refresh_token", "persist_oidc_token"])

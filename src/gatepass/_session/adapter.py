@@ -348,7 +348,10 @@ class Transport(HTTPAdapter):
     def _make_http_manager(
         self, url: str, login: tuple[str, str] | None, kwargs: dict[str, Any]
     ) -> Any:
-        header = {"Proxy-Authorization": basic_header(*login)} if login else {}
+        header = {}
+        if login:
+            found = basic_header(login[0], Secret(login[1]))
+            header = {"Proxy-Authorization": found.reveal()}
         tls = self._contexts.get(self._network.verify) if url.startswith("https") else None
         return proxy_from_url(
             url, proxy_headers=header, proxy_ssl_context=tls, maxsize=self._connections, **kwargs

@@ -5,6 +5,8 @@ cause in one sentence, and the next step in its hint. None holds a credential, n
 nor in ``request``.
 """
 
+from collections.abc import Iterator
+from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 import requests
@@ -158,3 +160,40 @@ def body_consumed(request: PreparedRequest) -> GatepassError:
         hint="send the request to the final address at once, or send bytes or a file",
         request=request,
     )
+
+
+# Their frames hold headers, proxies' URLs and messages of a login; a test runner shows them.
+_HOLD_SECRETS: Final = frozenset({"requests", "urllib3", "http", "ssl", "requests_ntlm", "spnego"})
+_OURS_HOLD_SECRETS: Final = (
+    *("gatepass.auth", "gatepass.secrets"),
+    *("gatepass._session.adapter", "gatepass._session.pools"),
+)
+
+
+def hide_frames(error: BaseException) -> None:
+    """Cut the frames that may hold a secret out of the tracebacks of an error and its causes."""
+    left: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while left:
+        each = left.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        left += (each.__cause__, each.__context__)
+        kept = [found for found in _entries(each.__traceback__) if not _holds_secrets(found)]
+        each.__traceback__ = None
+        for found in reversed(kept):
+            each.__traceback__ = TracebackType(
+                each.__traceback__, found.tb_frame, found.tb_lasti, found.tb_lineno
+            )
+
+
+def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _holds_secrets(entry: TracebackType) -> bool:
+    name = str(entry.tb_frame.f_globals.get("__name__", ""))
+    return name.partition(".")[0] in _HOLD_SECRETS or name.startswith(_OURS_HOLD_SECRETS)

@@ -62,7 +62,7 @@ def _network(
         if len(found) == len(fields):
             login = (found["user_name"], found["password"])
             if not is_socks(proxy.url):  # a name or password that cannot be sent shows now
-                basic_header(*(each.reveal() for each in login))
+                basic_header(login[0].reveal(), login[1])
     keys = secrets.collect(f"{above}tls.", {"client_key_password": tls.client_key_password})
     certificate = None
     if tls.client_cert:

@@ -22,7 +22,7 @@ from gatepass._net.tls import TlsSettings
 from gatepass._net.urls import below, origin_of
 from gatepass._session.adapter import PlainSession
 from gatepass._session.connections import Connections, NotConnected, leave_to_parent
-from gatepass._session.exceptions import body_consumed, without_secrets
+from gatepass._session.exceptions import body_consumed, hide_frames, without_secrets
 from gatepass._session.guard import Guard, GuardedAdapter
 from gatepass._session.keywords import ProfileKeywords, auth_table, check_names, check_url
 from gatepass._session.network import (
@@ -54,6 +54,7 @@ from gatepass._system.context import RunContext
 from gatepass._system.fork import PerProcess
 from gatepass._system.terminal import Terminal
 from gatepass._value import replace
+from gatepass.auth._handshake import drain
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
 
@@ -123,6 +124,10 @@ class Session(requests.Session):
         terminal: Terminal | None = None,
         **keys: Unpack[ProfileKeywords],
     ) -> None:
+        # A frame of a traceback must not hold them as text.
+        password, refresh_token = (
+            Secret(each) if isinstance(each, str) else each for each in (password, refresh_token)
+        )
         check_url(url)
         switches = {"autologon": autologon, "oidc": oidc, "anonymous": anonymous}
         login = {"user_name": user_name, "password": password, "domain": domain}
@@ -310,7 +315,7 @@ class Session(requests.Session):
         self._guard.reassign(prepared_request, response)
 
     def get_redirect_target(self, resp: Response) -> str | None:
-        """Return where an answer redirects to; None when it does not.
+        """Return where an answer redirects to; None when it does not. Reads its body, to 1 MiB.
 
         Raises:
             InvalidURL: to something that is no URL; requests lets a bare ValueError out.
@@ -323,6 +328,12 @@ class Session(requests.Session):
             raise InvalidURL(
                 f"{origin_of(resp.url)} redirects to a malformed URL", response=resp
             ) from None
+        if place is not None:
+            try:
+                drain(resp)
+            except requests.RequestException:
+                resp.close()
+                resp._content = b""  # noqa: SLF001 - requests would read the rest, without a limit
         return place
 
     def get_adapter(self, url: str) -> BaseAdapter:
@@ -340,8 +351,12 @@ class Session(requests.Session):
             GatepassError: a redirect wants a stream again, of which nothing is left.
         """
         self._ensure_open()
-        with self._naming_process():
-            return self._send(request, kwargs)
+        try:
+            with self._naming_process():
+                return self._send(request, kwargs)
+        except BaseException as error:  # also a Ctrl-C, and what a body raises
+            hide_frames(error)
+            raise
 
     def _send(self, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:
         if is_body_consumed(request):
@@ -431,7 +446,7 @@ class Session(requests.Session):
     def __repr__(self) -> str:
         try:
             profile = self.profile
-        except GatepassError:
+        except (GatepassError, AttributeError):  # the constructor has failed
             return "<gatepass.Session that cannot be opened here>"
         name = f"{profile.name!r} " if profile.name else ""
         return f"<gatepass.Session {name}{profile.url} ({profile.scheme})>"

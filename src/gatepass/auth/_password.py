@@ -1,11 +1,13 @@
 """User name and password: what the password schemes, the proxy and the keyring share."""
 
+import re
 from typing import Final
 
 from gatepass.auth import AuthContext, KeyRefused
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _TWO_DOMAINS: Final = (
     r"names a domain itself (DOMAIN\user or user@domain), and domain names one too"
 )
@@ -56,8 +58,10 @@ def name_and_password(
     return logon_name(found["user_name"].reveal(), of_domain), found["password"]
 
 
-def basic_header(user_name: str, password: str) -> str:
+def basic_header(user_name: str, password: Secret) -> Secret:
     """Return the Authorization header of HTTP Basic, in UTF-8 (RFC 7617).
+
+    No frame of a traceback holds the password: a test runner would show it.
 
     Raises:
         GatepassError: the name holds a colon, or either holds a control character: such a pair
@@ -70,11 +74,11 @@ def basic_header(user_name: str, password: str) -> str:
             "HTTP Basic cannot send a user name that holds a colon (RFC 7617)",
             hint="use another user name, or a scheme other than basic",
         )
-    pair = f"{user_name}:{password}"
-    if any(ord(character) < 32 or ord(character) == 127 for character in pair):  # noqa: PLR2004
+    if _CONTROL.search(user_name) or _CONTROL.search(password.reveal()):
         raise GatepassError(
             "the user name or the password holds a control character, which HTTP Basic cannot "
             "send (RFC 7617)",
             hint="look for a line break or a tab in the variable, file or keyring entry",
         )
-    return "Basic " + b64encode(pair.encode()).decode("ascii")
+    pair = f"{user_name}:{password.reveal()}".encode()
+    return Secret("Basic " + b64encode(pair).decode("ascii"))

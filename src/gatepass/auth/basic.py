@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 from gatepass._value import Value
 from gatepass.auth import AuthContext, SchemeBase
 from gatepass.auth._password import basic_header, check_domain, name_and_password
-from gatepass.secrets import Secret, SecretField, TextField
+from gatepass.secrets import SecretField, TextField
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -40,7 +40,7 @@ class Basic(SchemeBase, Value):
             GatepassError: the pair cannot be sent by HTTP Basic.
         """
         name, password = name_and_password(context, self.user_name, self.password, self.domain)
-        header = Secret(basic_header(name, password.reveal()))
+        header = basic_header(name, password)
 
         def add_header(request: "PreparedRequest") -> "PreparedRequest":
             request.headers["Authorization"] = header.reveal()

@@ -85,7 +85,7 @@ class _CredentialsAuth:
             return self._ntlm.answer(response, **kwargs)
         if self._chosen != "basic" or "basic" not in offered:
             return response
-        self._header = Secret(basic_header(self._name, self._password.reveal()))
+        self._header = basic_header(self._name, self._password)
         return resend(response, self._header.reveal(), kwargs) if can_answer(response) else response
 
 
