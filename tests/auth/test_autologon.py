@@ -63,3 +63,18 @@ def test_a_ticket_is_sent_once_also_where_the_server_says_not_now(make: Make) ->
     tickets = [sent for sent in server.authorizations if sent]
     assert len(tickets) == 3
     assert len(set(tickets)) == 3
+
+
+@pytest.mark.parametrize("status", [400, 431])
+def test_a_ticket_that_is_too_large_for_the_server_is_named(make: Make, status: int) -> None:
+    make("autologon", "windows")  # alice has a ticket
+
+    def answers(seen: Seen) -> Answer:
+        return Answer(status) if seen.authorization else refused("Negotiate")
+
+    with echo(answers) as server:
+        profile = profile_for(server.url, "autologon", retries=0)
+        result = Session._from_checked(profile, RunContext.of(environ={})).check()
+
+    assert (result.proven, result.status) == (False, status)
+    assert "MaxFieldLength" in result.hint

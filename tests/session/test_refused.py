@@ -150,6 +150,16 @@ def test_what_stands_in_between_is_named_where_it_shows_itself(
     assert len(caught.value.hint) < 600
 
 
+def test_an_answer_in_http_1_0_tells_of_a_proxy_that_speaks_it() -> None:
+    with (
+        echo(lambda _: refused("Basic"), version="HTTP/1.0") as server,
+        pytest.raises(LoginRefused) as caught,
+    ):
+        session_for(server.url, "credentials").get("x")
+
+    assert "something stands in between (HTTP/1.0)" in caught.value.hint
+
+
 def test_a_password_of_basic_belongs_to_no_connection_and_nothing_in_between_matters() -> None:
     answer = Answer(401, [CHALLENGE, ("Via", "1.1 proxy7")])
     with echo(lambda _: answer) as server, pytest.raises(LoginRefused) as caught:

@@ -239,10 +239,12 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def echo(answers: Answers = ok, tls: ssl.SSLContext | None = None) -> Iterator[Echo]:
+def echo(
+    answers: Answers = ok, tls: ssl.SSLContext | None = None, version: str = "HTTP/1.1"
+) -> Iterator[Echo]:
     """Run a server on a free port of 127.0.0.1."""
     running = Echo("", answers)
-    handler = type("Handler", (_Handler,), {"echo": running})
+    handler = type("Handler", (_Handler,), {"echo": running, "protocol_version": version})
     with _Server(("127.0.0.1", 0), handler) as server:
         server.tls = tls
         running.url = f"http{'s' if tls else ''}://localhost:{server.server_address[1]}/mi/"
