@@ -115,6 +115,7 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "_system.findings": "a value without behaviour; each examination makes its own",
     "_session.probe": "what show --origin --resolve and secret list print; their tests try it",
     "_session.unattended": "it needs a process apart; cli/test_unattended starts that",
+    "cli._init_questions": "they are asked by init; cli/test_init answers them",
     "cli._machine": "the parts of the doctor; cli/test_doctor tries each",
     "auth._oidc.lasting": "part of the same run; cli/test_unattended tries each of its findings",
 }

@@ -72,6 +72,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("check", "desk", "--unattended", "--offline"),
     ("validate", f"broken-{LONG}"),
     ("check", LONG),
+    ("request", "-p", LONG, PATH),
     ("check", "desk"),
     ("doctor",),
     ("login", LONG),

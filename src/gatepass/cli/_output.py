@@ -16,13 +16,15 @@ The rules of the command line's looks:
 * A fault of our own is told by its kind and its places alone; its text may hold a secret.
 """
 
+import codecs
 import contextlib
 import json as _json
 import os
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Final, TextIO
@@ -144,6 +146,29 @@ def _escaped(number: int) -> str:
 def json(value: Any) -> None:
     """Print a value as JSON."""
     _print(_json.dumps(value, indent=2, default=str), sys.stdout)
+
+
+def body(pieces: Iterable[bytes]) -> None:
+    """Print bytes as they are; on a terminal as text, in which nothing can steer it."""
+    stream = sys.stdout
+    if stream is None:
+        return
+    if not _person_looks_at(stream):
+        stream.flush()
+        for piece in pieces:  # what fails there is of the network
+            with _printing():
+                stream.buffer.write(piece)
+                stream.buffer.flush()
+        return
+    decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+    end = ""
+    for text in chain(map(decode, pieces), [decode(b"", True)]):
+        shown = "\n".join(map(printable, text.expandtabs(8).replace("\r\n", "\n").split("\n")))
+        with _printing():
+            stream.write(shown)
+        end = shown[-1:] or end
+    if end != "\n":
+        _print("", stream)
 
 
 def table(

@@ -43,7 +43,7 @@ PARTS: Final[tuple[tuple[str, float, Look], ...]] = (
 
 @click.command(
     context_settings=CONTEXT,
-    short_help="Look at this machine: versions, files, keyring, certificates, vault.",
+    short_help="Look at this machine, and say what would fail.",
     epilog=example("gatepass doctor", "gatepass doctor --redacted"),
 )
 @click.option(

@@ -27,6 +27,7 @@ class _NotAppended(Exception):
 
 @click.command(
     context_settings=CONTEXT,
+    short_help="Write a profile, and log on with it.",
     epilog=example(
         "gatepass init prod",
         "gatepass init prod --url https://mi.example.com/mi_servicelayer",

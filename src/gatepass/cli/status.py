@@ -16,7 +16,7 @@ from gatepass._system.text import local_time, time_span
 from gatepass._value import Value
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._oidc_session import OIDC, login_of
+from gatepass.cli._oidc_session import OIDC
 from gatepass.cli._options import (
     CONTEXT,
     all_option,
@@ -231,26 +231,3 @@ def _notes(row: _Row) -> Iterator[str]:
         yield f"not used: {found.suspect}; run: gatepass login {row.profile}"
     if found.refused is not None:
         yield f"not renewed: {found.refused}; run: gatepass login {row.profile}"
-
-
-# ---------------------------------------------------------------- token
-
-
-@click.command(context_settings=CONTEXT, epilog=example("gatepass token nightly"))
-@name_argument
-@config_file_option
-@click.pass_obj
-def token(context: Context, name: str | None, config_files: tuple[str, ...]) -> None:
-    """Print an access token of the scheme oidc, and nothing else.
-
-    It is renewed first where that is needed. Anyone who sees it can use it until it ends.
-    """
-    profile = context.profile(name, config_files)
-    if profile.scheme != OIDC:
-        raise ProfileError(
-            f"token is for the scheme oidc; {profile.name} uses {profile.scheme}",
-            hint=f"where its secret comes from: gatepass secret list {profile.name}",
-        )
-    with login_of(context, profile) as login:
-        access = login.access_token()
-    _output.data(access.reveal())

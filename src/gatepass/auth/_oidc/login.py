@@ -89,6 +89,11 @@ class OidcLogin:
             )
         return resend(response, f"Bearer {fresh.reveal()}", kwargs)
 
+    @property
+    def expires_at(self) -> float | None:
+        """When the access token of this process ends, in seconds since 1970; None if not known."""
+        return self._cached.expires_at if self._cached is not None else None
+
     def access_token(self, *, refused: Secret | None = None) -> Secret:
         """Return an access token that can be used now.
 
