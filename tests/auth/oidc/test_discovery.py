@@ -17,6 +17,7 @@ from gatepass.auth._oidc import discovery
 from gatepass.auth._oidc.discovery import DiscoveryFailed, discover_from_challenge, fetch_metadata
 from gatepass.auth._oidc.endpoint import EndpointRefused, endpoint_of
 from gatepass.auth._oidc.http import InvalidResponse, NoResponse
+from gatepass.auth._oidc.redirect_server import RedirectServer
 from gatepass.errors import GatepassError
 from tests.support.echo import Answer, Answers, Echo, Seen, echo
 from tests.support.peers.waiting import free_port
@@ -440,10 +441,15 @@ def test_a_redirect_uri_on_this_computer_is_honoured_to_the_letter(uri: str) -> 
         "http://localhost:80@evil/",
     ],
 )
-def test_a_redirect_uri_elsewhere_is_refused(uri: str) -> None:
-    """It is where the code arrives."""
-    with pytest.raises(GatepassError, match="the redirecturi"):
-        discover_from_challenge(http(), API, parse(granta("https://idp", redirecturi=uri)))
+def test_a_redirect_uri_elsewhere_is_refused_where_it_would_be_listened_on(uri: str) -> None:
+    """It is where the code arrives; a login on another device does not need it."""
+    with echo() as server:
+        challenges = parse(granta(serve(server), redirecturi=uri))
+        _, client = discover_from_challenge(http(), API, challenges)
+
+    with pytest.raises(GatepassError, match="redirect_uri .* cannot be listened on") as caught:
+        RedirectServer("state", client.redirect_uri)
+    assert "http://127.0.0.1/callback" in caught.value.hint
 
 
 @pytest.mark.parametrize(

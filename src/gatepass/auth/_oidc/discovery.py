@@ -20,7 +20,6 @@ from gatepass.auth._oidc.endpoint import (
     EndpointRefused,
     check_endpoint,
     issuer_problem,
-    redirect_problem,
 )
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.auth._oidc.http import TIMEOUT, InvalidResponse, get_json
@@ -131,6 +130,27 @@ def discover_from_challenge(
         GatepassError: as :func:`fetch_metadata` does.
     """
     said = _bearer(challenges)
+    client = _client_of(said, client_id)
+    named_by_server = not issuer
+    if not issuer:
+        issuer = said.get("authority")
+        if issuer is None:
+            issuer = _fetch_authorization_server(http, said["resource_metadata"], api_url, seconds)
+        check_endpoint(issuer, "the issuer that the server names", said_by=api_url)
+    if approve is not None:
+        approve(issuer, client.client_id)
+    provider = fetch_metadata(
+        http,
+        issuer,
+        metadata_url=metadata_url,
+        named_by_server=named_by_server,
+        seconds=seconds,
+    )
+    return provider, client
+
+
+def _client_of(said: Mapping[str, str], client_id: str | None) -> Client:
+    """Return the client that a challenge names, or the one of the profile, without a secret."""
     client_id = client_id or said.get("clientid")
     if client_id is None:
         raise DiscoveryFailed("the server does not say under which client_id to log in", hint=_HINT)
@@ -140,26 +160,11 @@ def discover_from_challenge(
         client_id,
         scopes=_scopes(said.get("scope", "")),
         audience=_audience(said.get("apiaudience")),
-        redirect_uri=_redirect_uri(said.get("redirecturi")),
+        redirect_uri=said.get("redirecturi"),  # judged by what listens there
     )
     if "authority" not in said and "scope" not in said:
         client = replace(client, scopes=Client(client_id).scopes)
-    named_by_server = not issuer
-    if not issuer:
-        issuer = said.get("authority")
-        if issuer is None:
-            issuer = _fetch_authorization_server(http, said["resource_metadata"], api_url, seconds)
-        check_endpoint(issuer, "the issuer that the server names", said_by=api_url)
-    if approve is not None:
-        approve(issuer, client_id)
-    provider = fetch_metadata(
-        http,
-        issuer,
-        metadata_url=metadata_url,
-        named_by_server=named_by_server,
-        seconds=seconds,
-    )
-    return provider, client
+    return client
 
 
 def _fetch_document(
@@ -255,17 +260,6 @@ def _audience(text: str | None) -> str | None:
     if text is not None and not _AUDIENCE.fullmatch(text):
         raise DiscoveryFailed("the apiAudience that the server names is malformed", hint=_HINT)
     return text
-
-
-def _redirect_uri(url: str | None) -> str | None:
-    problem, hint = redirect_problem(url) if url is not None else ("", "")
-    if problem:
-        raise DiscoveryFailed(
-            f'the redirecturi that the server names, "{printable(url)}", {problem}',
-            hint=f"{hint}; write it as   redirect_uri = ...   into the profile's auth, with issuer "
-            "and client_id",
-        )
-    return url
 
 
 def _fetch_authorization_server(http: "Session", url: str, api_url: str, seconds: float) -> str:

@@ -24,7 +24,8 @@ OAUTH: Final = "/.well-known/oauth-authorization-server"
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _REGISTER: Final = (
     "register a loopback address for this client at the identity provider, such as "
-    "http://127.0.0.1/callback, or use the device flow"
+    "http://127.0.0.1/callback, and write it as   redirect_uri   into the profile's auth; or use "
+    "the device flow"
 )
 _BEHIND_A_PROXY: Final = (
     "it seems to stand behind a proxy that ends TLS and does not know its own public address: its "
