@@ -1,6 +1,5 @@
 """The layers that a profile is merged from, and the place of each key in them."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any, Final, Literal
 from gatepass._config.files import UnreadFile
 from gatepass._config.locations import Locations
 from gatepass._config.toml import Key, Places, Table
-from gatepass._system.text import printable, quoted
+from gatepass._system.text import pattern, printable, quoted
 from gatepass._value import Value, field, replace
 from gatepass.errors import Problem, UntrustedFile
 from gatepass.secrets import LayerKind
 
-PROFILE_NAME: Final = re.compile(r"[a-z0-9](?!.*__)[a-z0-9_-]*")
+PROFILE_NAME: Final = pattern(r"[a-z0-9](?!.*__)[a-z0-9_-]*")
 BAD_NAME: Final = (
     "a profile's name is made of a-z, 0-9, - and _, begins with a letter or digit, "
     "and holds no double _"

@@ -3,7 +3,6 @@
 ``_config.validate`` builds them; everything above reads them. They hold references, no secrets.
 """
 
-import re
 import typing
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -15,6 +14,7 @@ from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
 from gatepass._net.urls import is_plain_http, origin_of, url_problem
+from gatepass._system.text import pattern
 from gatepass._value import Value, field, fields
 from gatepass.auth import Scheme, references_in, sends_credentials, value_of
 from gatepass.errors import Problem, ProfileError
@@ -255,7 +255,7 @@ def refusals(keys: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
 
 
 FORBIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
-HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token of RFC 9110, 5.6.2
+HEADER_NAME: Final = pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token of RFC 9110, 5.6.2
 _CREDENTIALS: Final = "not here: credentials belong into auth and proxy, as references"
 _NOT_ASCII: Final = "should be plain ASCII: other characters arrive differently everywhere"
 _PLAIN_HTTP: Final = "plain http would send credentials unprotected to another machine"

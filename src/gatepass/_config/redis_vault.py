@@ -4,11 +4,12 @@ import re
 from typing import Final
 
 from gatepass._net.urls import is_loopback
+from gatepass._system.text import pattern
 from gatepass._value import Value
 from gatepass.errors import KeyRefused
 from gatepass.secrets import SecretField, TextField
 
-_REDIS_URL: Final = re.compile(
+_REDIS_URL: Final = pattern(
     r"(rediss?)://(\[[0-9a-f:.]+\]|[\w.-]+)(?::([0-9]{1,5}))?(?:/([0-9]{0,5}))?", re.IGNORECASE
 )
 _MOST_PORT: Final = 65_535

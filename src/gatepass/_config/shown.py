@@ -15,6 +15,7 @@ from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
 from gatepass._config.toml import Key
 from gatepass._net.urls import hide_userinfo
 from gatepass._system import plugins
+from gatepass._system.text import pattern
 from gatepass._value import Value
 from gatepass.auth import value_of
 from gatepass.secrets import LayerKind, ReferenceSyntaxError, Secret, SecretRef
@@ -169,7 +170,7 @@ def _is_reference(value: Any) -> bool:
     return True
 
 
-_QUERY: Final = re.compile(r"(?<=[a-z]://)([^?]*)\?.*", re.IGNORECASE | re.DOTALL)
+_QUERY: Final = pattern(r"(?<=[a-z]://)([^?]*)\?.*", re.IGNORECASE | re.DOTALL)
 
 
 def _plain(value: Any, *, checked: bool) -> Any:

@@ -1,6 +1,5 @@
 """Say what was probably meant by a name that does not exist."""
 
-import difflib
 import heapq
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -42,7 +41,9 @@ def guess_name(word: str, choices: Sequence[str]) -> str:
             if each[:1] == word[:1] and abs(len(each) - len(word)) <= _FEW_LETTERS
         )
         choices = heapq.nsmallest(_FEW_NAMES, alike, key=lambda each: len(letters ^ set(each)))
-    near = difflib.get_close_matches(word, choices, n=1)
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, choices, n=1)
     return f'; did you mean "{near[0]}"?' if near else ""
 
 

@@ -6,14 +6,13 @@ which is imported when there is a problem to report, or for ``--origin``.
 An excerpt of a file never shows a value: a malformed line may hold a password.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._config import toml_bounds
 from gatepass._config.files import FileBytes
-from gatepass._system.text import printable
+from gatepass._system.text import pattern, printable
 from gatepass._value import Value
 from gatepass.errors import Problem, ProfileError
 
@@ -131,8 +130,8 @@ def _clean(line: str) -> str:
     return "\t".join(map(printable, line.split("\t")))
 
 
-_DOTTED: Final = re.compile(r"\s*(?:[A-Za-z0-9_-]+\s*\.\s*)*")
-_POSITION: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)")
+_DOTTED: Final = pattern(r"\s*(?:[A-Za-z0-9_-]+\s*\.\s*)*")
+_POSITION: Final = pattern(r" \(at (?:line (\d+), column (\d+)|end of document)\)")
 
 # Keys whose line may be quoted after a syntax error. Any other text before a "=" might be a
 # secret that was pasted into the file (base64 ends in "=").
@@ -144,7 +143,7 @@ _SAFE_KEYS: Final = frozenset(
     "use_stored_token login_timeout extra_params ca_file verify client_cert client_key "
     "client_key_password vault vault_key allow_plain allow_commands allow_insecure_keyring".split()
 )
-_LINE_HEAD: Final = re.compile(r"\s*(?:\[+[A-Za-z0-9_.\- ]*\]*|([A-Za-z0-9_.\-]+)\s*=)")
+_LINE_HEAD: Final = pattern(r"\s*(?:\[+[A-Za-z0-9_.\- ]*\]*|([A-Za-z0-9_.\-]+)\s*=)")
 
 
 def syntax_error(text: str, error: "tomllib.TOMLDecodeError") -> tuple[str, Place]:

@@ -9,6 +9,7 @@ further than to the first place where it cannot be TOML: there tomllib ends too,
 import re
 from typing import Final
 
+from gatepass._system.text import pattern
 from gatepass._value import Value
 
 MOST_PARTS: Final = 16
@@ -16,7 +17,7 @@ MOST_NESTED: Final = 16
 MOST_DIGITS: Final = 200  # an integer of TOML has 64 bits; this many digits still fit a float
 
 # What may stand between two keys, values or brackets; where none fits, the text is not TOML.
-_TOKEN: Final = re.compile(
+_TOKEN: Final = pattern(
     r"""(?P<blank>[ \t\r]+|\#[^\n]*)|(?P<word>[A-Za-z0-9_+:-]+)|(?P<mark>[.=,{}\[\]\n])"""
     r"""|(?P<quote>\"{3}|'{3}|["'])""",
     re.VERBOSE,
@@ -24,13 +25,13 @@ _TOKEN: Final = re.compile(
 # After an opening quote: where the text ends, or what has to be looked at on the way there. Up to
 # two quotes may stand before the three that close a text of several lines.
 _ENDS: Final = {
-    '"': re.compile(r'["\\\n]'),
-    "'": re.compile(r"['\n]"),
-    '"""': re.compile(r'"{3,5}|\\'),
-    "'''": re.compile(r"'{3,5}"),
+    '"': pattern(r'["\\\n]'),
+    "'": pattern(r"['\n]"),
+    '"""': pattern(r'"{3,5}|\\'),
+    "'''": pattern(r"'{3,5}"),
 }
-_INTEGER: Final = re.compile(r"[+-]?[0-9][0-9A-Fa-f_xob]*")
-_KEY_FOLLOWS: Final = re.compile(r"[ \t]*[.=]")
+_INTEGER: Final = pattern(r"[+-]?[0-9][0-9A-Fa-f_xob]*")
+_KEY_FOLLOWS: Final = pattern(r"[ \t]*[.=]")
 
 
 class Excess(Value):

@@ -39,6 +39,7 @@ from gatepass._net.proxy import Proxy
 from gatepass._net.tls import SYSTEM, TlsSettings
 from gatepass._net.urls import normal_url
 from gatepass._system import log, plugins
+from gatepass._system.text import pattern
 from gatepass._value import replace
 from gatepass.auth import Scheme, field_of
 from gatepass.errors import KeyRefused, Problem, ProfileError
@@ -158,7 +159,7 @@ def absolute_paths(settings: _Paths, base_dir: Callable[[str], Path | None]) -> 
     return replace(settings, **absolute)
 
 
-_HOME_OF_ANOTHER: Final = re.compile("~[^/]")
+_HOME_OF_ANOTHER: Final = pattern("~[^/]")
 
 
 def vault_folder(vault: str, base_dir: Path | None) -> str:
@@ -178,7 +179,7 @@ def vault_folder(vault: str, base_dir: Path | None) -> str:
     return str(files.absolute(Path(base_dir or "", folder)))
 
 
-IS_REDIS: Final = re.compile(r"rediss?:", re.IGNORECASE)
+IS_REDIS: Final = pattern(r"rediss?:", re.IGNORECASE)
 
 
 class _Validator:
@@ -451,7 +452,7 @@ _INVALID: Final = _Invalid()
 _SINGLE_QUOTES: Final = (
     r"in double quotes \b, \t, \f ... are such characters; write it in single quotes: 'DOMAIN\bob'"
 )
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x80-\x9f]")
+_CONTROL: Final = pattern(r"[\x00-\x1f\x7f\x80-\x9f]")
 
 
 class _NoScheme:

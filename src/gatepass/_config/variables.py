@@ -1,6 +1,5 @@
 """The variables ``GATEPASS_PROFILES__NAME__KEY`` and the machine settings, as layers."""
 
-import difflib
 import json
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -119,7 +118,9 @@ def list_in_text(kind: Any, text: str) -> Any:
 
 
 def _matches_nothing(variable: str) -> str:
-    near = difflib.get_close_matches(variable, _SWITCHES, n=1)
+    from difflib import get_close_matches
+
+    near = get_close_matches(variable, _SWITCHES, n=1)
     guess = f"; did you mean {near[0]}?" if near else ""
     return f"the variable {printable(variable)} matches nothing{guess}"
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from gatepass._system.text import pattern
 from gatepass._value import Value, field
 
 if TYPE_CHECKING:
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 16_384  # characters of a line; a real challenge has a few hundred
 
-_GAP: Final = re.compile(r"[ \t,]*")  # between list elements; empty elements are allowed
-_END: Final = re.compile(r"[ \t]*(?:,|\Z)")
-_FOLD: Final = re.compile(r"[\r\n]+[ \t]*")  # a folded line stands for a blank (RFC 9112, 5.2)
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_SCHEME: Final = re.compile(rf"{_TOKEN.pattern}+(?=[ \t,]|\Z)(?![ \t]*=)")
+_GAP: Final = pattern(r"[ \t,]*")  # between list elements; empty elements are allowed
+_END: Final = pattern(r"[ \t]*(?:,|\Z)")
+_FOLD: Final = pattern(r"[\r\n]+[ \t]*")  # a folded line stands for a blank (RFC 9112, 5.2)
+_TOKEN: Final = pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SCHEME: Final = pattern(rf"{_TOKEN.pattern}+(?=[ \t,]|\Z)(?![ \t]*=)")
 # Possessive (++), so that a long run of "=" or of letters is read only once.
-_TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]++=*+(?=[ \t]*(?:,|\Z))")
-_EQUALS: Final = re.compile(r"[ \t]*=[ \t]*")
-_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*+)"')
+_TOKEN68: Final = pattern(r"[A-Za-z0-9._~+/-]++=*+(?=[ \t]*(?:,|\Z))")
+_EQUALS: Final = pattern(r"[ \t]*=[ \t]*")
+_QUOTED: Final = pattern(r'"((?:[^"\\]|\\.)*+)"')
 # Wider than a token: servers send URLs here without quotes.
-_UNQUOTED: Final = re.compile(r'[^\s",]+')
-_QUOTED_PAIR: Final = re.compile(r"\\(.)")
-_TO_COMMA: Final = re.compile(r"[^,]*")
-_TO_COMMA_OR_OPEN_QUOTE: Final = re.compile(rf'(?:[^",]|{_QUOTED.pattern})*+')
+_UNQUOTED: Final = pattern(r'[^\s",]+')
+_QUOTED_PAIR: Final = pattern(r"\\(.)")
+_TO_COMMA: Final = pattern(r"[^,]*")
+_TO_COMMA_OR_OPEN_QUOTE: Final = pattern(rf'(?:[^",]|{_QUOTED.pattern})*+')
 
 
 class Challenge(Value):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 
 from gatepass._system.deadline import DeadlineExceeded, run_with_deadline
-from gatepass._system.text import printable
+from gatepass._system.text import pattern, printable
 
 if TYPE_CHECKING:
     from requests import Response
@@ -19,7 +19,7 @@ _MOST: Final = 65_536  # bytes of a page that are read; a login page has a few t
 _SECONDS: Final = 10  # in which they must come
 _LONGEST: Final = 100  # characters of a path that are repeated
 # Parts of a path, such as /Account/LogOn.aspx or /adfs/ls.
-_LOGS_IN: Final = re.compile(
+_LOGS_IN: Final = pattern(
     r"(?<![a-z])(?:log[-_]?[io]n|sign[-_]?[io]n|sso|adfs|saml2?|oauth2?|oidc|openid|authorize"
     r"|auth|authenticate|authentication|cas|wayf)(?![a-z])",
     re.IGNORECASE,
@@ -30,15 +30,13 @@ _LEADS_BACK: Final = frozenset(
     "samlrequest next continue service".split()
 )
 _OF_A_LOGIN: Final = frozenset("samlrequest samlresponse relaystate wresult wctx".split())
-_TAG: Final = re.compile(r"<(form|input|meta)\b([^<>]*)", re.IGNORECASE)
-_ATTRIBUTE: Final = re.compile(
-    r"""(?<![\w-])([\w-]++)\s*+=\s*+(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))"""
-)
-_DELAY: Final = re.compile(r"\s*[\d.]*\s*[;,]\s*(?:url\s*=)?", re.IGNORECASE)
-_BY_SCRIPT: Final = re.compile(
+_TAG: Final = pattern(r"<(form|input|meta)\b([^<>]*)", re.IGNORECASE)
+_ATTRIBUTE: Final = pattern(r"""(?<![\w-])([\w-]++)\s*+=\s*+(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_DELAY: Final = pattern(r"\s*[\d.]*\s*[;,]\s*(?:url\s*=)?", re.IGNORECASE)
+_BY_SCRIPT: Final = pattern(
     r"""location(?:\.href)?\s*(?:=|\.(?:replace|assign)\()\s*["']([^"']{1,2000})["']"""
 )
-_NOT_SHOWN: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_NOT_SHOWN: Final = pattern(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 
 
 def describe_login_page(response: "Response", asked: str) -> str:

@@ -7,11 +7,13 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+from gatepass._system.text import pattern
+
 _PORTS: Final = {"http": 80, "https": 443}
-_ABSOLUTE: Final = re.compile(r"https?://", re.IGNORECASE)
-_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_ABSOLUTE: Final = pattern(r"https?://", re.IGNORECASE)
+_SCHEME: Final = pattern(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 # urlsplit drops some of these without a word, so a URL could change under our eyes.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL: Final = pattern(r"[\x00-\x1f\x7f-\x9f]")
 
 Target = tuple[str, str, int]
 """Scheme, host and port of a connection."""
@@ -98,7 +100,7 @@ def is_malformed_place(url: str) -> bool:
 
 
 _MALFORMED: Final = "is not a URL: its host or port is malformed"
-_PLACE: Final = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]*)?")
+_PLACE: Final = pattern(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]*)?")
 
 
 def is_plain_http(url: str) -> bool:
@@ -159,7 +161,7 @@ def is_same_origin(one: str, other: str) -> bool:
 
 
 # Names that RFC 6761, section 6.3, or the usual hosts files give to this computer.
-_LOOPBACK_NAME: Final = re.compile(
+_LOOPBACK_NAME: Final = pattern(
     r"(.+\.)?localhost|localhost6?\.localdomain6?|localhost6|ip6-(localhost|loopback)"
 )
 _THIS_COMPUTER: Final = (
@@ -200,7 +202,7 @@ def _ipv4_address(host: str) -> ipaddress.IPv4Address:
     return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
 
 
-_USERINFO: Final = re.compile(r"//[^/?#]*@")
+_USERINFO: Final = pattern(r"//[^/?#]*@")
 
 
 def hide_userinfo(text: str) -> str:

@@ -8,7 +8,6 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import requests
 from requests import PreparedRequest, Response
@@ -31,16 +30,8 @@ from gatepass._session.network import (
     tls_of_scheme,
     warn_if_unverified,
 )
-from gatepass._session.pickling import (
-    PickledState,
-    dump_profile,
-    is_of_this_version,
-    load_profile_of,
-    name_process,
-)
 from gatepass._session.request_state import is_body_consumed, redact_response
 from gatepass._session.resolve import ResolvedSecrets
-from gatepass._session.settings import copy_setting, dump_settings, load_settings
 from gatepass._session.shared_login import (
     OPENING_LOCKS,
     SharedLogin,
@@ -60,6 +51,7 @@ from gatepass.secrets import Secret, SecretRef
 
 if TYPE_CHECKING:
     from gatepass._session.check import CheckResult
+    from gatepass._session.pickling import PickledState
 
 _FORK_LOCKS: Final = PerProcess(Lock)  # held while a forked process leaves connections
 
@@ -242,6 +234,8 @@ class Session(requests.Session):
             PluginError: ... and its scheme is not installed here.
         """
         if self._profile is None:
+            from gatepass._session.pickling import load_profile_of
+
             with self._naming_process():
                 self._profile = load_profile_of(self._pickled or {}, self._run.environ)
         return self._profile
@@ -276,6 +270,8 @@ class Session(requests.Session):
             yield
         except GatepassError as error:
             if self._pickled is not None:
+                from gatepass._session.pickling import name_process
+
                 name_process(error)
             raise
 
@@ -452,13 +448,19 @@ class Session(requests.Session):
         return f"<gatepass.Session {name}{profile.url} ({profile.scheme})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        self._pickle_id = self._pickle_id or uuid4().hex
+        from gatepass._session.pickling import dump_profile
+        from gatepass._session.settings import dump_settings
+
+        self._pickle_id = self._pickle_id or os.urandom(16).hex()
         state = dump_profile(self.profile, self._pickle_id)
         # Apart from the state, since a hook among the settings may refer to this session.
         settings = dump_settings(self, self.profile, self._own_adapters())
         return _open_pickle, (type(self), state), settings
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        from gatepass._session.pickling import is_of_this_version
+        from gatepass._session.settings import load_settings
+
         # Do not set settings of another version: the first use raises an error that says so.
         if is_of_this_version(self._pickled or {}):
             load_settings(self, state)
@@ -472,6 +474,8 @@ class Session(requests.Session):
         }
 
     def __copy__(self) -> Self:
+        from gatepass._session.settings import copy_setting
+
         return self._copy_with(copy_setting)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -509,7 +513,7 @@ class Session(requests.Session):
                 self._pid = os.getpid()
 
 
-def _open_pickle(kind: type[Session], state: PickledState) -> Session:
+def _open_pickle(kind: type[Session], state: "PickledState") -> Session:
     """Build a session from a pickle. Touches nothing, and nobody is asked when it is used.
 
     Pickles name this function, so renaming it makes them unusable.

@@ -9,13 +9,13 @@ import warnings
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gatepass._system.text import printable
+from gatepass._system.text import pattern, printable
 from gatepass.errors import GatepassWarning
 
 _NAME: Final = "gatepass"
 _LEVELS: Final = {"debug": 10, "info": 20}
 _MAX_LENGTH: Final = 200
-_URL: Final = re.compile(r"\s*([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
+_URL: Final = pattern(r"\s*([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 
 
 def debug(message: str, *values: object) -> None:

@@ -9,14 +9,13 @@ of built-ins are looked up in a table, so that most runs never scan the installe
 """
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from gatepass._system.text import printable
+from gatepass._system.text import pattern, printable
 from gatepass._value import fields, has_fields
 from gatepass.errors import GatepassError, PluginError
 
@@ -49,7 +48,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 
-_USABLE: Final = re.compile(r"[a-z][a-z0-9_-]*")
+_USABLE: Final = pattern(r"[a-z][a-z0-9_-]*")
 
 
 class _Scan(NamedTuple):

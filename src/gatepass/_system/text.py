@@ -3,6 +3,25 @@
 import re
 import sys
 import time
+from typing import Any, cast
+
+
+class _Pattern:
+    """A regular expression that is compiled when it is first used."""
+
+    def __init__(self, text: str, flags: int) -> None:
+        self.pattern = text
+        self._flags = flags
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(re.compile(self.pattern, self._flags), name)
+        setattr(self, name, value)
+        return value
+
+
+def pattern(text: str, flags: int = 0) -> "re.Pattern[str]":
+    """Return a regular expression for a module, which most starts import and do not use."""
+    return cast("re.Pattern[str]", _Pattern(text, flags))
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,6 @@ key is never replaced: every record that it encrypted would be lost.
 
 import base64
 import os
-import re
 import stat
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from gatepass._system import files
-from gatepass._system.text import printable, quoted
+from gatepass._system.text import pattern, printable, quoted
 from gatepass._value import Value
 from gatepass.errors import SecretUnavailable, VaultError
 from gatepass.secrets import Secret, SecretRef, keyring
@@ -27,7 +26,7 @@ SERVICE: Final = "gatepass"
 ACCOUNT: Final = "vault-key"
 
 _BYTES: Final = 32
-_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]{43}=?")  # 32 bytes; the padding may be left out
+_BASE64URL: Final = pattern(r"[A-Za-z0-9_-]{43}=?")  # 32 bytes; the padding may be left out
 _ELSEWHERE: Final = (
     "on a computer without a keyring make a key file (gatepass secret new-key) and name it in "
     'your own profiles.toml: vault_key = "file:PATH"; or, which is all that a session made by '

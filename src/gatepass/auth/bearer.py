@@ -1,8 +1,8 @@
 """``scheme = "bearer"``: a fixed token (RFC 6750)."""
 
-import re
 from typing import TYPE_CHECKING, ClassVar
 
+from gatepass._system.text import pattern
 from gatepass._value import Value
 from gatepass.auth import AuthContext, SchemeBase
 from gatepass.errors import GatepassError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gatepass.auth import Authenticator
 
-_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # b64token of RFC 6750, section 2.1
+_TOKEN = pattern(r"[A-Za-z0-9\-._~+/]+=*")  # b64token of RFC 6750, section 2.1
 
 
 class Bearer(SchemeBase, Value):

@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any, Final
 
 from gatepass._system import plugins
+from gatepass._system.text import pattern
 from gatepass.secrets._reference import SOURCE_NAME, ReferenceSyntaxError, Secret, SecretRef
 
 
@@ -127,7 +128,7 @@ def reference_json_schema() -> dict[str, Any]:
     return {"anyOf": [text, command, {"type": "array", "items": one, "minItems": 1}]}
 
 
-_SECRET_NAME: Final = re.compile(
+_SECRET_NAME: Final = pattern(
     r"auth(?!ors?\b)|cookie|credential|keys?(?![a-z])|(?<![a-z])pass(?![a-z])|"
     r"pass(?:w|code|phrase)|pwd|secret|session|sid\b|signature|token",
     re.IGNORECASE,

@@ -1,7 +1,6 @@
 """The reference, the secret that it stands for, and how one becomes the other."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final, Literal, NoReturn
 
 from gatepass._system import log, plugins
 from gatepass._system.terminal import Terminal
+from gatepass._system.text import pattern
 from gatepass._value import Value, replace
 from gatepass._value import field as described
 from gatepass.errors import NobodyThere, PluginError, SecretUnavailable
@@ -122,7 +122,7 @@ class ReferenceSyntaxError(ValueError):
     """What stands in a secret field is not a reference. Never repeats the text."""
 
 
-SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+SOURCE_NAME = pattern(r"[a-z][a-z0-9_-]*")
 _NOT_A_REFERENCE: Final = (
     "a secret field takes a reference, not the secret itself "
     "(env:NAME, keyring:, prompt:Label, file:PATH, or a list of these)"

@@ -1,10 +1,10 @@
 """Which URLs of an identity provider a secret may be sent to, and where a login may end."""
 
-import re
 from typing import Final
 from urllib.parse import urlsplit
 
 from gatepass._net.urls import is_loopback, is_this_computer
+from gatepass._system.text import pattern
 from gatepass._vault.records import Provider
 from gatepass.auth._oidc.foreign_text import printable
 from gatepass.errors import GatepassError
@@ -12,8 +12,8 @@ from gatepass.errors import GatepassError
 _LONGEST_URL: Final = 2047  # characters
 
 # requests' own parser and ours read such a URL alike; RFC 3986 allows nothing else.
-_URL: Final = re.compile(r"[A-Za-z0-9:/?#@!$&'()*+,;=._~%\[\]-]+")
-_AUTHORITY: Final = re.compile(
+_URL: Final = pattern(r"[A-Za-z0-9:/?#@!$&'()*+,;=._~%\[\]-]+")
+_AUTHORITY: Final = pattern(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 )
 

@@ -6,7 +6,6 @@ provider may have been named by a server that is not trusted.
 """
 
 import io
-import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus, unquote_plus, urlencode
 
 from gatepass._system.deadline import Deadline, run_with_deadline
+from gatepass._system.text import pattern
 from gatepass._value import Value, field, replace
 from gatepass.auth._oidc.endpoint import check_endpoint, host_of
 from gatepass.auth._oidc.foreign_text import printable
@@ -39,7 +39,7 @@ _WEB_PAGE: Final = (
     "a web page stands in its place, perhaps of a network that wants a login first, or of a proxy: "
     "open that address in a browser"
 )
-_PERCENT: Final = re.compile(r"%[0-9A-F]{2}")
+_PERCENT: Final = pattern(r"%[0-9A-F]{2}")
 _PUBLIC_FIELDS: Final = frozenset(
     "grant_type client_id scope redirect_uri audience resource token_type_hint".split()
 )

@@ -1,11 +1,11 @@
 """The keys of ``[auth]`` for the scheme ``oidc``, and what must hold between them."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final, Literal, Self
 
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
+from gatepass._system.text import pattern
 from gatepass._value import Value, field, replace
 from gatepass._vault.records import Identity
 from gatepass.auth import KeyRefused, Resolver, SchemeBase
@@ -13,8 +13,8 @@ from gatepass.auth._oidc.endpoint import endpoint_problem, issuer_problem, redir
 from gatepass.errors import GatepassError
 from gatepass.secrets import NameField, Secret, SecretField, SecretRef
 
-CLIENT_ID: Final = re.compile(r"[\x20-\x7e]{1,512}")  # RFC 6749, appendix A.1
-SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,512}")  # RFC 6749, appendix A.4
+CLIENT_ID: Final = pattern(r"[\x20-\x7e]{1,512}")  # RFC 6749, appendix A.1
+SCOPE: Final = pattern(r"[\x21\x23-\x5b\x5d-\x7e]{1,512}")  # RFC 6749, appendix A.4
 
 _OF_CLIENTS: Final = ("client_secret", "client_assertion", "client_key")
 # What gatepass sets itself, by the key whose parameters stand beside it.
@@ -37,7 +37,7 @@ _PROBLEMS_OF: Final[dict[str, Callable[[str], tuple[str, str]]]] = {
     ),
     "audience": lambda name: ("" if name else "is empty", "leave the key out"),
 }
-CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL: Final = pattern(r"[\x00-\x1f\x7f]")
 
 
 class OidcKeys(SchemeBase, Value):

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from gatepass._system import log
 from gatepass._system.deadline import Deadline
+from gatepass._system.text import pattern
 from gatepass._vault.records import Tokens
 from gatepass.auth._oidc.http import InvalidResponse, ProviderResponse, ResponseLost
 from gatepass.auth._oidc.strict_json import json_object
@@ -25,9 +26,9 @@ _MAX_REFRESH_TOKEN: Final = 20_000  # characters
 _MAX_LIFETIME: Final = 30 * 24 * 3600  # seconds; no access token is trusted for longer
 # Seconds; a refresh token beyond that never ends.
 _MAX_REFRESH_LIFETIME: Final = 10 * 365 * 24 * 3600
-_ACCESS_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")  # goes into a header: no CR, no LF
-_SECONDS: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-_ERROR_CODE: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,64}")  # RFC 6749, section 5.2
+_ACCESS_TOKEN: Final = pattern(r"[\x21-\x7e]{1,65536}")  # goes into a header: no CR, no LF
+_SECONDS: Final = pattern(r"-?[0-9]+(?:\.[0-9]+)?")
+_ERROR_CODE: Final = pattern(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,64}")  # RFC 6749, section 5.2
 
 _RETRY_STATUS: Final = frozenset({408, 425, 429})
 _RETRY_ERROR: Final = frozenset({"temporarily_unavailable", "server_error", "rate_limit_exceeded"})
