@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gatepass._config.locations import Locations
 from gatepass._system.terminal import Terminal
+from gatepass._value import replace
 from gatepass.cli import run
 from gatepass.cli._context import Context
 from gatepass.cli._explain_text import inline
@@ -39,14 +40,14 @@ def test_each_profile_is_one_line_also_the_broken_ones(
 ) -> None:
     write_user_file(context, DEV + PROD + BROKEN)
 
-    result = Result(context, capsys, "profiles")
+    result = Result(context, capsys, "profiles", "--check")
 
     header, broken, dev, prod = result.out.splitlines()
     assert result.code == 0
     assert header.split()[:3] == ["NAME", "URL", "SCHEME"]
     assert "broken" in broken
     assert "broken is broken; see why: gatepass validate broken" in result.err
-    assert "https://dev.example.com/mi/" in dev
+    assert "https://dev.example.com/mi" in dev
     assert "protected" in prod
     assert "the real one" in prod
     assert all(line == line.rstrip() for line in result.out.splitlines())
@@ -117,18 +118,37 @@ def test_two_names_that_are_one_to_variables_are_marked(
     ] * 2
 
 
-def test_a_url_that_holds_a_password_is_not_listed(
+def test_a_list_that_checked_nothing_calls_nothing_sound(
     context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It tells what is written, through ``extends`` and variables, with or without ``--check``."""
+    child = '[profiles.child]\nextends = "prod"\nprotected = false\n'
+    write_user_file(context, DEV + PROD + BROKEN + child)
+    environ = {"GATEPASS_PROFILES__PROD__PROTECTED": "off", "GATEPASS_PROFILES__DEV__URL": "http:"}
+    context = replace(context, environ={**context.environ, **environ})
+
+    written = Result(context, capsys, "profiles", "--json").json
+    checked = Result(context, capsys, "profiles", "--json", "--check").json
+
+    assert [each.pop("problem", "unknown") for each in written] == ["unknown"] * 4
+    assert [bool(each.pop("problem")) for each in checked] == [True, False, True, False]
+    assert written == checked
+    assert [each["protected"] for each in written] == [False, False, False, False]
+
+
+@pytest.mark.parametrize("check", [(), ("--check",)])
+def test_a_url_that_holds_a_password_is_not_listed(
+    context: Context, capsys: pytest.CaptureFixture[str], check: tuple[str, ...]
 ) -> None:
     write_user_file(context, DEV.replace("https://", "https://bob:hunter2@"))
     write_project_file(
         context, DEV.replace("https://", "https://bob:hunter2@").replace(".dev", ".theirs")
     )
 
-    result = Result(context, capsys, "profiles")
+    result = Result(context, capsys, "profiles", *check)
 
     assert "hunter2" not in result.out + result.err
-    assert "dev is broken" in result.err
+    assert ("dev is broken" in result.err) is bool(check)
 
 
 # ---------------------------------------------------------------- show

@@ -1,20 +1,16 @@
 """``gatepass profiles`` and ``show``: looking at profiles. No secret, no network."""
 
-from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from gatepass._config import merge, selection
-from gatepass._config.explain import explain, why_chosen
 from gatepass._config.layer import Layers
 from gatepass._config.profile import MachineSettings, Profile
-from gatepass._config.shown import table_of
 from gatepass._net import urls
-from gatepass._session.probe import Prober
 from gatepass._system import plugins
 from gatepass._value import Value
-from gatepass.cli import _explain_text, _output
+from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._options import (
     CONTEXT,
@@ -23,24 +19,27 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
 )
-from gatepass.cli._problems import broken, complaints_of, similar_names, where_looked
+from gatepass.cli._problems import broken, complaints_of, problems_in, similar_names, where_looked
 from gatepass.errors import GatepassError, Problem
 
 # ---------------------------------------------------------------- profiles
 
 
-@click.command(context_settings=CONTEXT, epilog=example("gatepass profiles --json"))
+@click.command(
+    context_settings=CONTEXT, epilog=example("gatepass profiles", "gatepass profiles --check")
+)
+@click.option("--check", is_flag=True, help="Check each profile, and tell which are broken.")
 @config_file_option
 @json_option
 @click.pass_obj
-def profiles(context: Context, config_files: tuple[str, ...], as_json: bool) -> None:
-    """List all profiles, also those that are broken or not trusted.
+def profiles(context: Context, check: bool, config_files: tuple[str, ...], as_json: bool) -> None:
+    """List all profiles, also those that are not trusted.
 
-    Where each is defined, and what is wrong with it, --json tells too.
+    They are shown as they are written; --check checks them. Where each is defined, --json tells.
     """
     layers = context.layers(config_files)
     default, why = _default(layers)
-    entries = list(_entries(layers, default))
+    entries = list(_entries(layers, default, check=check))
     if as_json:
         _output.json([entry.as_json(why) for entry in entries])
         return
@@ -66,6 +65,7 @@ class _Entry(Value):
     description: str
     protected: bool
     problem: str
+    checked: bool
     trusted: bool
     default: bool
     defined_in: tuple[tuple[str, str], ...]
@@ -92,42 +92,53 @@ class _Entry(Value):
             "default": self.default,
             "default_because": why if self.default else None,
             "trusted": self.trusted,
-            "problem": self.problem or None,
+            **({"problem": self.problem or None} if self.checked or self.problem else {}),
             "defined_in": [{"layer": layer, "place": place} for layer, place in self.defined_in],
         }
 
 
-def _entries(layers: Layers, default: str | None) -> "list[_Entry]":
+def _entries(layers: Layers, default: str | None, *, check: bool) -> "list[_Entry]":
     untrusted = {name for layer in layers.untrusted for name in layer.names()}
     similar = {each.profile: each.problem for each in similar_names(layers)}
     return [
         _untrusted_entry(layers, name)
         if name in untrusted
-        else _entry(layers, name, default, similar.get(name))
+        else _entry(layers, name, default, similar.get(name), check=check)
         for name in sorted(untrusted.union(layers.all_names))
     ]
 
 
-def _entry(layers: Layers, name: str, default: str | None, similar: Problem | None) -> _Entry:
-    profile, problems = complaints_of(layers, name, MachineSettings())
+def _entry(
+    layers: Layers, name: str, default: str | None, similar: Problem | None, *, check: bool
+) -> _Entry:
+    problems: tuple[Problem, ...] = ()
+    parts: tuple[merge.ProfileLayer, ...] = ()
+    try:
+        parts, _ = merge.profile_layers_of(layers, name)
+    except GatepassError as error:
+        problems = problems_in(error)
+    if check:
+        _, problems = complaints_of(layers, name, MachineSettings())
     if similar is not None:
         problems = (*problems, similar)
-    table = _table(layers, name)
-    first = str(problems[0]).split("\n")[0] if problems else ""
+    description = merge.strongest(parts, ("description",))
     found = [layer for layer in layers.group_of(name) if name in layer.names()]
-    if not found:
-        found = [layers.variables]
     return _Entry(
         name=name,
-        url=profile.url if profile else _harmless_url(table.get("url")),
-        scheme=profile.scheme if profile else _known_scheme(table.get("auth")),
-        description=profile.description if profile else "",
-        protected=profile.protected if profile else table.get("protected", False) is not False,
-        problem=first,
+        url=_harmless_url(merge.strongest(parts, ("url",))),
+        scheme=_known_scheme({"scheme": merge.strongest(parts, ("auth", "scheme"))}),
+        description=description if isinstance(description, str) else "",
+        protected=str(merge.strongest(parts, ("protected",))).lower() not in _NOT_PROTECTED,
+        problem=str(problems[0]).split("\n")[0] if problems else "",
+        checked=check,
         trusted=True,
         default=name == default,
-        defined_in=tuple((layer.kind, layer.label) for layer in found),
+        defined_in=tuple((layer.kind, layer.label) for layer in found or [layers.variables]),
     )
+
+
+# False as a file says it, or as variables may.
+_NOT_PROTECTED: Final = frozenset({"none", "false", "f", "no", "n", "off", "0"})
 
 
 def _untrusted_entry(layers: Layers, name: str) -> _Entry:
@@ -140,18 +151,11 @@ def _untrusted_entry(layers: Layers, name: str) -> _Entry:
         description="",
         protected=False,
         problem="",
+        checked=False,
         trusted=False,
         default=False,
         defined_in=tuple((layer.kind, layer.label) for layer in found),
     )
-
-
-def _table(layers: Layers, name: str) -> dict[str, Any]:
-    """What the layers say about a profile, as far as it can be merged."""
-    try:
-        return merge.merge_profile(layers, name).table
-    except GatepassError:
-        return {}
 
 
 def _harmless_url(url: object) -> str:
@@ -176,6 +180,8 @@ def _default(layers: Layers) -> tuple[str | None, str]:
         name = selection.select_name(layers, None)
     except GatepassError as error:
         return None, error.message
+    from gatepass._config.explain import why_chosen
+
     return name, why_chosen(layers, None)
 
 
@@ -226,6 +232,8 @@ def show(
     if origin:
         _print_explanation(context, profile, resolve=resolve, as_json=as_json)
         return
+    from gatepass._config.shown import table_of
+
     table = table_of(profile)
     if as_json:
         _output.json({"name": profile.name, "profile": table})
@@ -236,6 +244,11 @@ def show(
 
 
 def _print_explanation(context: Context, profile: Profile, *, resolve: bool, as_json: bool) -> None:
+    from gatepass._config.explain import explain
+    from gatepass._session.probe import Prober
+    from gatepass._value import asdict
+    from gatepass.cli import _explain_text
+
     explanation = explain(profile)
     with _output.waiting_for("asking each reference (a keyring 5 s, a command 30 s at most) ..."):
         probed = list(Prober(context, run_commands=True).probed(profile)) if resolve else []
