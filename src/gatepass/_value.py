@@ -22,7 +22,7 @@ else:
         return dataclasses.replace(value, **changes)
 
 
-__all__ = ["MISSING", "Field", "Value", "field", "fields", "has_fields", "replace"]
+__all__ = ["MISSING", "Field", "Value", "asdict", "field", "fields", "has_fields", "replace"]
 
 
 class _Missing:
@@ -222,3 +222,12 @@ def fields(kind: Any) -> tuple[Field, ...]:
             own.default_factory = each.default_factory
         found.append(own)
     return tuple(found)
+
+
+def asdict(value: Any) -> Any:
+    """Return a value as a table, with the values in it; tuples and lists stay what they are."""
+    if isinstance(value, Value):
+        return {each.name: asdict(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, list | tuple):
+        return type(value)(map(asdict, value))
+    return {key: asdict(each) for key, each in value.items()} if isinstance(value, dict) else value

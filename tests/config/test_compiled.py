@@ -6,10 +6,9 @@ import logging
 import os
 import shutil
 import stat
-import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -536,35 +535,3 @@ def test_many_writers_at_once_leave_one_good_entry(world: World) -> None:
 
     assert len(world.entries) == 1
     assert is_compiled(world.load())
-
-
-# ---------------------------------------------------------------- what a start imports
-
-_START = """
-import sys, gatepass
-gatepass.load_profile("p")
-print(sorted({"pydantic", "pydantic_settings", "pydantic_core", "tomllib"} & set(sys.modules)))
-"""
-
-
-def test_a_warm_start_imports_neither_pydantic_nor_tomllib(tmp_path: Path) -> None:
-    file = tmp_path / "profiles.toml"
-    file.write_text(PROFILES)
-    file.chmod(0o600)
-    environ = {
-        **os.environ,
-        "GATEPASS_CONFIG_FILE": str(file),
-        "GATEPASS_CACHE": str(tmp_path / "cache"),
-    }
-
-    def start(environ: Mapping[str, str]) -> str:
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-c", _START],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environ,
-        ).stdout
-
-    assert "tomllib" in start(environ)
-    assert start(environ) == "[]\n"

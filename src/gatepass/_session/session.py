@@ -14,7 +14,7 @@ from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 from requests.exceptions import InvalidURL
 
-from gatepass._config import load, unnamed
+from gatepass._config import load
 from gatepass._config.locations import ConfigFile
 from gatepass._config.profile import Profile
 from gatepass._net.tls import TlsSettings
@@ -23,7 +23,6 @@ from gatepass._session.adapter import PlainSession
 from gatepass._session.connections import Connections, NotConnected, leave_to_parent
 from gatepass._session.exceptions import body_consumed, hide_frames, without_secrets
 from gatepass._session.guard import Guard, GuardedAdapter
-from gatepass._session.keywords import ProfileKeywords, auth_table, check_names, check_url
 from gatepass._session.network import (
     network_of,
     network_of_provider,
@@ -51,6 +50,7 @@ from gatepass.secrets import Secret, SecretRef
 
 if TYPE_CHECKING:
     from gatepass._session.check import CheckResult
+    from gatepass._session.keywords import ProfileKeywords
     from gatepass._session.pickling import PickledState
 
 _FORK_LOCKS: Final = PerProcess(Lock)  # held while a forked process leaves connections
@@ -114,8 +114,11 @@ class Session(requests.Session):
         environ: Mapping[str, str] | None = None,
         interactive: bool | None = None,
         terminal: Terminal | None = None,
-        **keys: Unpack[ProfileKeywords],
+        **keys: "Unpack[ProfileKeywords]",
     ) -> None:
+        from gatepass._config import unnamed
+        from gatepass._session.keywords import auth_table, check_names, check_url
+
         # A frame of a traceback must not hold them as text.
         password, refresh_token = (
             Secret(each) if isinstance(each, str) else each for each in (password, refresh_token)

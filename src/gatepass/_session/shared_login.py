@@ -5,7 +5,6 @@ from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Final
 
-from gatepass._session.login_state import LoginState, state_of
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.vault_config import vault_of
 from gatepass._system import plugins
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import requests
 
     from gatepass._config.profile import Profile
+    from gatepass._session.login_state import LoginState
     from gatepass.auth import Authenticator
 
 _MOST_LOGINS: Final = 64  # that are kept
@@ -35,7 +35,7 @@ class SharedLogin(Value):
 
     secrets: ResolvedSecrets
     authenticator: "Authenticator"
-    state: LoginState
+    state: "LoginState"
 
 
 def make_authenticator(
@@ -95,6 +95,8 @@ def make_login(
 
     Args and errors: as for :func:`make_authenticator`.
     """
+    from gatepass._session.login_state import LoginState, state_of  # imports requests
+
     authenticator = make_authenticator(profile, run, secrets, http)
     if secrets.password is None:
         return SharedLogin(secrets, authenticator, LoginState())

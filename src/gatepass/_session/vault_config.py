@@ -90,15 +90,17 @@ def _resolved(value: str | SecretRef | Secret, context: SecretContext) -> Secret
 def vault_of(machine: MachineSettings, run: RunContext) -> "Vault":
     """Return the vault that the machine settings name. Touches nothing."""
     from gatepass._vault import key
-    from gatepass._vault.file_store import FileStore
-    from gatepass._vault.redis_store import RedisStore
     from gatepass._vault.vault import Vault
 
     context = secret_context(run, machine, "vault_key")
     store: Store
     if isinstance(machine.vault, RedisVault):
+        from gatepass._vault.redis_store import RedisStore
+
         store = RedisStore(redis_server(machine.vault, context))
     else:
+        from gatepass._vault.file_store import FileStore
+
         store = FileStore(_folder(machine.vault))
     written = machine.vault_key
     if written is None:

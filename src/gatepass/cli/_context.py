@@ -64,9 +64,14 @@ class Context(RunContext):
         Raises:
             ProfileError: there is none of that name, or it is not usable.
         """
-        from gatepass._config.load import profile_of
+        from gatepass._config.load import load_profile
 
-        return profile_of(self.read(config_files), name)
+        return load_profile(
+            name,
+            config_file=list(config_files) or None,
+            environ=self.environ,
+            locations=self.locations,
+        )
 
     def layers(self, config_files: Sequence[str] = ()) -> "Layers":
         """Do the same, and warn of what is odd about them."""

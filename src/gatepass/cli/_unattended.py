@@ -12,7 +12,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from gatepass._config.layer import Layers, is_project
 from gatepass._config.profile import Profile, references
 from gatepass._system.context import RunContext
 from gatepass._system.findings import Finding
+from gatepass._value import asdict
 from gatepass.auth import value_of
 from gatepass.errors import GatepassError, GatepassWarning
 from gatepass.secrets import SecretRef

@@ -1,7 +1,6 @@
 """``gatepass check``: one request and what came of it."""
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +11,7 @@ from gatepass._net.clock import TOLERATED, skew
 from gatepass._session.vault_config import vault_of
 from gatepass._system.findings import Finding
 from gatepass._system.text import time_span
-from gatepass._value import replace
+from gatepass._value import asdict, replace
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import keeps_tokens

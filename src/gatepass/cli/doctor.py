@@ -7,13 +7,13 @@ shown all the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from typing import Final, TypeVar
 
 import click
 
 from gatepass._system.deadline import DeadlineExceeded, run_with_deadline
 from gatepass._system.findings import Finding
+from gatepass._value import asdict
 from gatepass.cli import _machine, _output
 from gatepass.cli._context import Context
 from gatepass.cli._machine import Machine, Seen

@@ -1,7 +1,6 @@
 """``gatepass secret``: what the keyring holds for a profile. No secret is ever printed."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from gatepass._config.layer import Layers
 from gatepass._session.probe import Answer, Prober
 from gatepass._session.resolve import context_of_field
 from gatepass._system.text import printable, quoted
+from gatepass._value import asdict
 from gatepass.cli import _explain_text, _output
 from gatepass.cli._context import Context
 from gatepass.cli._options import (

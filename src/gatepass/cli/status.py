@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,7 +12,7 @@ from gatepass._config.profile import Profile
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.vault_config import vault_of
 from gatepass._system.text import local_time, time_span
-from gatepass._value import Value
+from gatepass._value import Value, asdict
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import OIDC

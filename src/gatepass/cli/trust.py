@@ -4,7 +4,6 @@ import contextlib
 import difflib
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
@@ -19,6 +18,7 @@ from gatepass._config.layer import MACHINE_KEYS, Layer, is_project
 from gatepass._config.locations import PROJECT_FILE, PROJECT_FILES
 from gatepass._config.trust import TrustStore
 from gatepass._system.text import local_time, printable
+from gatepass._value import asdict
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._edit import layer_of

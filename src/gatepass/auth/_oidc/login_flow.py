@@ -13,9 +13,7 @@ from gatepass._value import Value, field, replace
 from gatepass._vault.records import Client, Provider, Record, Tokens
 from gatepass.auth import AuthContext
 from gatepass.auth._oidc import (
-    authcode,
     client_credentials,
-    device,
     discovery,
     id_token,
     token_response,
@@ -193,6 +191,8 @@ class LoginFlow(Value):
         return response.succeeded
 
     def _log_in_on_device(self, provider: Provider, client: Client) -> Record:
+        from gatepass.auth._oidc import device
+
         tokens = device.log_in(
             provider,
             client,
@@ -205,6 +205,8 @@ class LoginFlow(Value):
         return self._to_record(provider, client, tokens, None)
 
     def _log_in_with_browser(self, provider: Provider, client: Client) -> Record:
+        from gatepass.auth._oidc import authcode
+
         accepted: list[Record] = []
 
         def accept(tokens: Tokens, nonce: str) -> None:
