@@ -147,7 +147,7 @@ def failed_check(session: "Session", error: GatepassError | RequestException) ->
         sentence=error.message,
         hint=error.hint,
         exit_code=error.exit_code,
-        error=error,
+        error=error.with_traceback(None),  # its frames would live as long as the result
     )
 
 
