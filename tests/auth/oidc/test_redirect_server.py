@@ -351,7 +351,7 @@ try:
         print("found", found is not None, flush=True)
         redirect_server.wait(60)
 except KeyboardInterrupt:
-    left = [each.name for each in threading.enumerate() if each.name == "gatepass-login"]
+    left = [each.name for each in threading.enumerate() if each.name.startswith("gatepass")]
     print("stopped", left, flush=True)
 """
 

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import http.client
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,11 +71,6 @@ class Access:
     def connection(self) -> tuple[int, int]:
         """What tells this connection from others that are open at the same time."""
         return self.port, self.remote_port
-
-
-def connections(lines: Sequence[Access]) -> int:
-    """Return over how many connections these requests came."""
-    return len({line.connection for line in lines})
 
 
 @dataclass(frozen=True)

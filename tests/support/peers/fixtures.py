@@ -177,13 +177,6 @@ def locked_keyring(keyring_folder: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def absent_keyring(keyring_folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of a session bus without a keyring."""
-    with secret_service.absent(keyring_folder) as environ:
-        yield environ
-
-
-@pytest.fixture
 def no_dbus(keyring_folder: Path) -> dict[str, str]:
     """The environment of a server without a session bus."""
     return secret_service.no_dbus(keyring_folder)
