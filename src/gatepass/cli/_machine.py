@@ -35,7 +35,7 @@ from gatepass.secrets import SecretRef
 _PACKAGES: Final = (
     "requests urllib3 requests-ntlm pyspnego keyring truststore cryptography click pydantic"
 ).split()
-_EXTRAS: Final = {"kerberos": "gssapi", "redis": "redis"}
+_EXTRAS: Final = {"kerberos": "gssapi", "redis": "redis", "socks": "socks"}
 _SECONDS: Final = 5.0  # for each question to the keyring
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -185,10 +185,12 @@ def extras(machine: Machine) -> Iterator[Seen]:
                 used = isinstance(machine.settings.vault, RedisVault)
                 verdict, names = "problem" if used else "info", ""
                 message = f"{module} {what}; {'the vault is in a redis' * used or 'not needed'}"
+            if extra == "socks":  # a variable that names such a proxy is judged by itself
+                verdict, names, message = "info", "", f"{module} {what}; for SOCKS proxies alone"
             hint = f"    pip install 'gatepass[{extra}]'"
             yield Seen(verdict, f"extra {extra}", message, names, hint)
         else:
-            yield Seen("ok", f"extra {extra}", f"{module} {_installed(module)}")
+            yield Seen("ok", f"extra {extra}", f"{module} {_installed(module)}".rstrip())
 
 
 def plug_ins(_: Machine) -> Iterator[Seen]:
