@@ -207,6 +207,24 @@ def test_another_key_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
     assert token(vault(folder).read(IDENTITY)) == REFRESH
 
 
+def test_an_identity_that_is_not_there_is_looked_for_without_reading_the_others(
+    tmp_path: Path,
+) -> None:
+    """Whoever has many logins does not wait for all of them at each new one."""
+    folder = tmp_path / "vault"
+    vault(folder).write(OTHER, RECORD)
+    file = only(folder)
+    of_another_key = vault(tmp_path / "theirs", OTHER_KEY)
+    of_another_key.write(OTHER, RECORD)
+    file.write_bytes(only(tmp_path / "theirs").read_bytes())  # whoever reads it, refuses it
+
+    assert vault(folder).read(IDENTITY) is None
+    assert vault(folder).write(IDENTITY, RECORD).generation > 0
+    assert token(vault(folder).read(IDENTITY)) == REFRESH
+    with pytest.raises(VaultError, match="another key"):
+        vault(folder).read(OTHER)
+
+
 def test_no_traceback_of_an_unreadable_record_leads_to_a_secret(
     shared: Path, opened: Vault
 ) -> None:

@@ -57,8 +57,11 @@ class EncryptionKey:
         raise TypeError("the vault's key cannot be pickled")
 
     def name_of(self, identity: Identity) -> bytes:
-        """Return the keyed hash of an identity, 32 bytes, which does not tell which one it is."""
-        return hmac.digest(self._name_key, to_canonical_json(identity), "sha256")
+        """Return the key's id and a keyed hash of an identity, which does not tell which one it is.
+
+        By the id a list of names tells which records another key has encrypted.
+        """
+        return self.id + hmac.digest(self._name_key, to_canonical_json(identity), "sha256")
 
     def encrypt(self, content: bytes, name: bytes) -> bytes:
         """Return a record's bytes.

@@ -125,10 +125,16 @@ class FileStore(Value):
         """Return nothing: a file does not disappear by itself."""
         return ""
 
-    def list_records(self) -> list[StoredRecord]:
-        """Return every record, readable or not. Reads from disk."""
+    def list_records(self, *, but: bytes | None = None) -> list[StoredRecord]:
+        """Return every record, readable or not. Reads from disk.
+
+        Args:
+            but: leave out, and do not read, those whose names begin with it.
+        """
         found = []
         for path in self._records():
+            if but and _name(path).startswith(but):
+                continue
             try:
                 data = _read(path)
             except VaultError as error:

@@ -208,7 +208,7 @@ class RedisStore:
         count: int = self.execute(lambda redis: _integer(redis.hlen(_RECORDS)))
         return count
 
-    def list_records(self) -> list[StoredRecord]:
+    def list_records(self, *, but: bytes | None = None) -> list[StoredRecord]:
         """Return every record, readable or not."""
         everything: dict[bytes, bytes] = self.execute(
             lambda redis: _byte_pairs(redis.hgetall(_RECORDS))
@@ -219,6 +219,8 @@ class RedisStore:
                 name = bytes.fromhex(key.decode())
             except ValueError:
                 name = b""
+            if but and name.startswith(but):
+                continue
             shown = key.decode(errors="backslashreplace")
             found.append(StoredRecord(name, f"{shown} of {_RECORDS} in {self.shown}", data))
         return found

@@ -114,8 +114,8 @@ class Store(Protocol):
     def why_missing(self) -> str:
         """Say why a record may have disappeared; empty where that cannot be or is not known."""
 
-    def list_records(self) -> list[StoredRecord]:
-        """Return every record, readable or not."""
+    def list_records(self, *, but: bytes | None = None) -> list[StoredRecord]:
+        """Return every record, readable or not, but those whose names begin with ``but``."""
 
     def lock(
         self,

@@ -458,7 +458,7 @@ class Vault:
         Raises:
             VaultError: a record in the store was encrypted with another key.
         """
-        for found in self._store.list_records():
+        for found in self._store.list_records(but=key.id):
             if isinstance(found.data, bytes):
                 key.check_key(found.data, found.where)
 
