@@ -133,6 +133,8 @@ _SECRET = 'client_secret = "env:SECRET"\n'
                 "https://a b/": "",
                 "https://user@idp": "",
                 "https://idp:0": "",
+                "https://idp..example.com": "",
+                "https://idp/%zz": "",
                 "https://idp:99999": "",
                 "https://idp/?tenant=1": "",
                 "https://idp/#x": "",
@@ -165,6 +167,8 @@ _SECRET = 'client_secret = "env:SECRET"\n'
                 "": "host",
             }.items()
         ),
+        ('client_id = " "', "client_id: should be 1 to 512 plain", ""),
+        ('extra_params = { " state" = "b" }', "extra_params: .*with blanks around", ""),
         ('client_id = ""', "client_id: should be 1 to 512 plain", ""),
         ('client_id = "größe"', "client_id: should be", ""),
         ('audience = ""', "audience: is empty", "leave"),

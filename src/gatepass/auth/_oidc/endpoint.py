@@ -12,7 +12,7 @@ from gatepass.errors import GatepassError
 _LONGEST_URL: Final = 2047  # characters
 
 # requests' own parser and ours read such a URL alike; RFC 3986 allows nothing else.
-_URL: Final = pattern(r"[A-Za-z0-9:/?#@!$&'()*+,;=._~%\[\]-]+")
+_URL: Final = pattern(r"(?:[A-Za-z0-9:/?#@!$&'()*+,;=._~\[\]-]|%[0-9A-Fa-f]{2})+")
 _AUTHORITY: Final = pattern(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 )
@@ -147,7 +147,10 @@ def endpoint_problem(url: str) -> str:
     problems = (
         ("@" in parts.netloc, "it holds a user name"),
         ("#" in url, "it holds a fragment"),
-        (not _AUTHORITY.fullmatch(parts.netloc) or port == 0, "its host or port is malformed"),
+        (
+            not _AUTHORITY.fullmatch(parts.netloc) or ".." in parts.netloc or port == 0,
+            "its host or port is malformed",
+        ),
         (
             parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host or "")),
             "it must begin with https://, or with http:// for this very computer",

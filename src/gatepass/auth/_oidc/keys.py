@@ -32,10 +32,12 @@ _PROBLEMS_OF: Final[dict[str, Callable[[str], tuple[str, str]]]] = {
     "metadata_url": lambda url: (endpoint_problem(url), ""),
     "redirect_uri": redirect_problem,
     "client_id": lambda name: (
-        "" if CLIENT_ID.fullmatch(name) else "should be 1 to 512 plain ASCII characters",
+        ""
+        if CLIENT_ID.fullmatch(name) and name.strip()
+        else "should be 1 to 512 plain ASCII characters",
         "",
     ),
-    "audience": lambda name: ("" if name else "is empty", "leave the key out"),
+    "audience": lambda name: ("" if name.strip() else "is empty", "leave the key out"),
 }
 CONTROL: Final = pattern(r"[\x00-\x1f\x7f]")
 
@@ -125,8 +127,8 @@ class OidcKeys(SchemeBase, Value):
         for key, reserved in _RESERVED.items():
             params = getattr(self, key)
             for name in params:
-                if not name:
-                    yield KeyRefused(key, "holds a parameter without a name")
+                if not name or name != name.strip():
+                    yield KeyRefused(key, "holds a parameter without a name, or with blanks around")
                 elif name in reserved:
                     own = "scopes" if name == "scope" else name
                     is_key = own in self.__value_fields__
