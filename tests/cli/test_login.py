@@ -120,28 +120,43 @@ def test_a_vault_that_cannot_be_used_is_told_before_the_login(
     assert idp.requests == ()
 
 
-def test_a_login_that_cannot_be_renewed_is_not_stored(office: Office, idp: FaultyProvider) -> None:
+def test_a_login_that_cannot_be_renewed_is_stored_until_it_ends(
+    office: Office, idp: FaultyProvider
+) -> None:
     idp.inject(Fault.NO_REFRESH_TOKEN)
     office.home.user(profile(idp.issuer))
 
     done = office.home.run("login", "nightly")
 
-    assert done.returncode == 3
+    assert done.returncode == 0, done.stderr
     assert "offline_access" in done.stderr
-    assert _records(office) == []
+    assert "and cannot be renewed" in done.stderr.splitlines()[-1]
+    assert office.empty_office.run("token", "nightly").returncode == 0
 
 
-def test_one_that_replaces_a_stored_login_says_when_it_ends(
-    office: Office, idp: FaultyProvider
-) -> None:
+def test_a_second_login_makes_the_first_one_no_worse(office: Office, idp: FaultyProvider) -> None:
     office.home.user(profile(idp.issuer))
     assert office.home.run("login", "nightly").returncode == 0
     idp.inject(Fault.NO_REFRESH_TOKEN)
 
     done = office.home.run("login", "nightly")
 
-    assert done.returncode == 0
-    assert "and cannot be renewed" in done.stderr.splitlines()[-1]
+    assert done.returncode == 0, done.stderr
+    assert "renewed by itself" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("option", [[], ["--no-store"]], ids=str)
+@pytest.mark.parametrize("verb", ["token", "check"])
+def test_a_login_that_another_verb_needs_is_stored_and_told_unless_it_must_not(
+    office: Office, idp: FaultyProvider, verb: str, option: list[str]
+) -> None:
+    office.home.user(profile(idp.issuer).replace(SERVER, idp.issuer))
+
+    done = office.home.run(verb, "nightly", *option)
+
+    assert ("The login is stored" in done.stderr) is not bool(option), done.stderr
+    assert len(_records(office)) == (0 if option else 1)
+    assert idp.counts.logins == 1
 
 
 def test_ctrl_c_ends_the_wait_and_stores_nothing(office: Office) -> None:
@@ -216,6 +231,30 @@ def test_the_token_of_ansys_openapi_common_is_taken_over_and_removed_there(
     assert _old_entry(desk_office, SERVER + below) == ""
     assert idp.counts.rotations == 1
     assert desk_office.empty_office.run("token", "nightly").returncode == 0
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["nothing is stored", "a login is stored"])
+def test_a_failed_takeover_loses_neither_the_old_token_nor_a_stored_login(
+    desk_office: Office, idp: FaultyProvider, stored: bool
+) -> None:
+    """As where the profile names another provider than the token's."""
+    with FaultyProvider(users=USERS) as other:
+        token = other.issue("alice")["refresh_token"]
+        desk_office.home.user(profile(idp.issuer))
+        if stored:
+            assert desk_office.home.run("login", "nightly").returncode == 0
+        before = [path.read_bytes() for path in _records(desk_office)]
+        _old_entry(desk_office, SERVER, token)
+
+        done = desk_office.empty_office.run("login", "nightly", "--adopt")
+
+        assert done.returncode == 3, done.stderr
+        assert "gatepass login nightly" in done.stderr
+        assert _old_entry(desk_office, SERVER) == token
+        assert [path.read_bytes() for path in _records(desk_office)] == before
+        desk_office.home.user(profile(other.issuer))
+        assert desk_office.empty_office.run("login", "nightly", "--adopt").returncode == 0
+        assert _old_entry(desk_office, SERVER) == ""
 
 
 def _granta(idp: FaultyProvider) -> AbstractContextManager[Echo]:

@@ -77,7 +77,6 @@ def test_a_login_that_renews_itself_lasts_as_long_as_one_likes(
 def test_one_that_does_not_must_last_as_long_as_is_asked(
     office: Office, idp: FaultyProvider, length: str, code: int
 ) -> None:
-    log_in(office, profile(idp.issuer))
     idp.inject(Fault.NO_REFRESH_TOKEN)
     log_in(office, profile(idp.issuer))
 

@@ -68,6 +68,7 @@ def make_authenticator(
         terminal=run.terminal,
         allow_insecure_keyring=profile.machine.allow_insecure_keyring,
         shared=run.shared,
+        keeps_logins=run.keeps_logins,
     )
 
     def make() -> "Authenticator":

@@ -21,12 +21,14 @@ class RunContext(Value):
         clock: the wall clock, in seconds since 1970.
         shared: what the runs of this process know of passwords that servers have judged; it is
             never written anywhere.
+        keeps_logins: whether a login that a person makes for a named profile is stored.
     """
 
     environ: Mapping[str, str] = field(repr=False)  # variables hold passwords
     terminal: Terminal
     clock: Callable[[], float] = field(default=time.time, kw_only=True, repr=False)
     shared: dict[Any, Any] = field(default_factory=lambda: SHARED, kw_only=True, repr=False)
+    keeps_logins: bool = field(default=False, kw_only=True)
 
     @classmethod
     def of(

@@ -55,6 +55,7 @@ class AuthContext(Value):
         terminal: the way to a person.
         allow_insecure_keyring: the machine setting of that name.
         shared: what the sessions of this process share; it is never written anywhere.
+        keeps_logins: whether a login that a person makes for a named profile is stored.
     """
 
     profile_name: str
@@ -68,6 +69,7 @@ class AuthContext(Value):
     terminal: Terminal
     allow_insecure_keyring: bool = False
     shared: dict[Any, Any] = field(default_factory=dict, repr=False)
+    keeps_logins: bool = False
 
 
 class Scheme(Protocol):

@@ -23,9 +23,11 @@ class Context(RunContext):
 
     Attributes:
         places: where files are looked for; None is where this process does.
+        keeps_logins: true: a person who logs in for a verb does so for later runs too.
     """
 
     places: "Locations | None" = field(default=None)
+    keeps_logins: bool = field(default=True, kw_only=True)
 
     @classmethod
     def of_this_process(cls) -> "Context":

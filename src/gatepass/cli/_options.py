@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from gatepass._value import replace
 from gatepass.cli._context import Context
 
 if TYPE_CHECKING:
@@ -124,6 +125,20 @@ config_file_option = click.option(
     metavar="PATH",
     type=click.Path(),
     help="Read this file instead of searching; repeat it for several, the last one wins.",
+)
+
+
+def _store_nothing(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked:
+        ctx.obj = replace(ctx.obj, keeps_logins=False)
+
+
+store_option = click.option(
+    "--no-store",
+    is_flag=True,
+    expose_value=False,
+    callback=_store_nothing,
+    help="Do not store a login that you make for this.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -22,6 +22,7 @@ from gatepass.cli._options import (
     example,
     json_option,
     name_argument,
+    store_option,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Be content with a page that answers without asking for the login.",
 )
+@store_option
 @config_file_option
 @json_option
 @click.pass_obj
@@ -133,15 +135,13 @@ def _as_json(result: "CheckResult", code: int, findings: list[Finding]) -> dict[
 def _asked(
     context: Context, name: str | None, config_files: tuple[str, ...]
 ) -> "tuple[CheckResult, list[Finding]]":
+    from gatepass._config.load import load_profile
+    from gatepass._session.network import warn_if_unverified
     from gatepass._session.session import Session
 
-    session = Session.from_profile(
-        name,
-        config_file=list(config_files) or None,
-        environ=context.environ,
-        terminal=context.terminal,
-    )
-    with session:
+    profile = load_profile(name, config_file=list(config_files) or None, environ=context.environ)
+    warn_if_unverified(profile)
+    with Session._from_checked(profile, context) as session:  # noqa: SLF001 - it is checked
         _output.waiting(f"asking {session.profile.origin} (for at most {_longest(session)} s) ...")
         sent = time.time()
         result = session.check()

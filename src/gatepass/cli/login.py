@@ -42,7 +42,7 @@ _NOT_TOLD: Final = "logged out here; the provider was not told"
 @name_argument
 @click.option("--device", is_flag=True, help="Log in on another device, with a short code.")
 @click.option("--adopt", is_flag=True, help="Take over the token that ansys-openapi-common stored.")
-@click.option("--yes", is_flag=True, help="With --adopt: do not ask.")
+@click.option("--yes", is_flag=True, help="Adopt, or replace a login, without a question.")
 @config_file_option
 @click.pass_obj
 def login(
@@ -103,7 +103,7 @@ def log_in(
                 _output.say("not taken over; nothing was changed")
                 return _DECLINED
         else:
-            session.login()
+            of_the_login(session, "login")(replace=yes)
             session.persist_oidc_token()
     _output.tell(_outcome(_status(context, profile)))
     return 0

@@ -12,7 +12,14 @@ from gatepass._net import urls
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import session_of
-from gatepass.cli._options import CONTEXT, config_file_option, example, named, profile_option
+from gatepass.cli._options import (
+    CONTEXT,
+    config_file_option,
+    example,
+    named,
+    profile_option,
+    store_option,
+)
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
@@ -60,6 +67,7 @@ _OWN_LOGIN: Final = frozenset({"authorization", "proxy-authorization", "cookie"}
 @click.option("--json", "as_json", metavar="DATA", help="Send JSON, as --data does; accept JSON.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the body to a file.")
 @click.option("-L", "--location", "follow", is_flag=True, help="Follow redirects.")
+@store_option
 @config_file_option
 @click.pass_context
 def request(

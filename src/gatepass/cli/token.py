@@ -9,7 +9,13 @@ import click
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import OIDC, login_of
-from gatepass.cli._options import CONTEXT, config_file_option, example, name_argument
+from gatepass.cli._options import (
+    CONTEXT,
+    config_file_option,
+    example,
+    name_argument,
+    store_option,
+)
 from gatepass.errors import ProfileError
 
 _VERSION: Final = "client.authentication.k8s.io/v1"
@@ -31,6 +37,7 @@ _VERSION: Final = "client.authentication.k8s.io/v1"
     type=click.Choice(["text", "json", "exec-credential"]),
     help="text; json, as --json; or what kubectl expects of a credential plug-in.",
 )
+@store_option
 @config_file_option
 @click.pass_obj
 def token(

@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
 from traceback import format_exception
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -190,7 +190,7 @@ def test_the_address_is_always_told() -> None:
 def test_the_page_comes_only_after_tokens_were_accepted() -> None:
     person, held = Person(), Event()
 
-    def accept(tokens: Tokens, nonce: str) -> None:
+    def accept(tokens: Tokens, nonce: str) -> NoReturn:
         assert tokens.access_token.reveal() == "at"
         assert nonce == provider.asked[0]["nonce"]
         assert person.seen.empty()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Thread
 
 import pytest
@@ -10,6 +11,8 @@ import requests
 from gatepass._session.exceptions import LoginRefused
 from gatepass._session.session import Session
 from gatepass._system.context import RunContext
+from gatepass._system.terminal import Terminal
+from gatepass.auth._oidc.login import OidcLogin
 from gatepass.errors import GatepassError, LoginRequired
 from tests.auth.test_oidc import CLIENT, World, login_of
 from tests.auth.test_oidc import make as make  # noqa: PLC0414 - a fixture
@@ -145,3 +148,49 @@ def test_without_a_browser_another_device_logs_in(make: Callable[..., World]) ->
 
     assert mi.get("x").ok
     assert world.idp.counts.logins == 1
+
+
+_CODE = (
+    b'{"device_code": "d", "user_code": "ABCD", "verification_uri": "https://device.test/", '
+    b'"interval": 1}'
+)
+
+
+@pytest.mark.parametrize(
+    "refusals",
+    [
+        [("device", b'{"error": "unauthorized_client"}', 400)],
+        [("device", b'{"error": "access_denied"}', 403)],
+        [("device", b"<html>Not Found</html>", 404)],
+        [("device", b"{}", 200)],
+        [("device", _CODE, 200), ("token", b'{"error": "unauthorized_client"}', 400)],
+    ],
+    ids=["of the client", "of everybody", "no such page", "no code", "when it is asked for tokens"],
+)
+@pytest.mark.parametrize("flow", ["browser", "device"])
+def test_without_a_browser_a_code_that_is_refused_is_no_dead_end(
+    make: Callable[..., World], refusals: list[tuple[str, bytes, int]], flow: str
+) -> None:
+    """The person opens the address anywhere, unless the profile insists on a code."""
+    world, told = make(), list[str]()
+
+    def read(text: str) -> None:
+        told.append(text)
+        found = re.search(r"http://[^ ]*/authorize[^ \n]*", text)
+        if found:
+            address = world.idp.sign_in(found[0], "alice")
+            Thread(target=lambda: requests.get(address, timeout=30)).start()
+
+    login = login_of(world.session(person=True, flow=flow))
+    terminal = Terminal({}, interactive=True, write=read, open_console=lambda _: None)
+    login = OidcLogin(login._scheme, replace(login._context, terminal=terminal))
+    for endpoint, body, status in refusals:
+        world.idp.answer_once(endpoint, body, status=status)
+
+    if flow == "device":
+        with pytest.raises(GatepassError):
+            login.access_token()
+        assert world.idp.counts.logins == 0
+        return
+    assert login.access_token().reveal()
+    assert "No login with a code on another device" in "".join(told)

@@ -18,6 +18,7 @@ from gatepass._vault.records import Client, Provider, Tokens
 from gatepass.auth._oidc.callback import Callback, parse_callback
 from gatepass.auth._oidc.endpoint import endpoint_of
 from gatepass.auth._oidc.foreign_text import printable
+from gatepass.auth._oidc.redirect_page import PageKind
 from gatepass.auth._oidc.redirect_server import RedirectServer
 from gatepass.auth._oidc.token_request import form_of_code
 from gatepass.auth._oidc.token_response import ABOUT_THE_CLIENT, HINTS, Denied, InvalidGrant
@@ -27,8 +28,9 @@ from gatepass.secrets import Secret
 Send = Callable[[Mapping[str, str]], Tokens]
 """Sends a form to the token endpoint, adds who the client is, and reads the response."""
 
-Accept = Callable[[Tokens, str], None]
-"""Checks tokens and the nonce of their ID token; raises where they must not be used."""
+Accept = Callable[[Tokens, str], PageKind]
+"""Checks tokens and the nonce of their ID token, and returns what the browser is to show; raises
+where they must not be used."""
 
 _POLL_SECONDS: Final = (
     0.2  # seconds; until a countdown moves, a typed line is seen, Windows sees Ctrl-C
@@ -49,8 +51,9 @@ class _LoginValues(Value):
         return cls(token_urlsafe(32), token_urlsafe(32), Secret(token_urlsafe(32)))
 
 
-def _accept_any(_tokens: Tokens, _nonce: str) -> None:
+def _accept_any(_tokens: Tokens, _nonce: str) -> PageKind:
     """Accept any tokens."""
+    return "done"
 
 
 def log_in(
@@ -99,11 +102,11 @@ def log_in(
                 client, code, verifier=values.verifier, redirect_uri=redirect_server.redirect_uri
             )
             tokens = _exchange(form, send, hint)
-            accept(tokens, values.nonce)
+            page = accept(tokens, values.nonce)
         except BaseException:
             redirect_server.send_page("failed")
             raise
-        redirect_server.send_page("done")
+        redirect_server.send_page(page)
     return tokens, values.nonce
 
 

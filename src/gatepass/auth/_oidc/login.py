@@ -24,9 +24,10 @@ from gatepass.auth._oidc.cached_token import (
     until_end,
 )
 from gatepass.auth._oidc.http import NotSent, ResponseLost
+from gatepass.auth._oidc.keeper import LoginKeeper
 from gatepass.auth._oidc.keys import OidcKeys
 from gatepass.auth._oidc.login_flow import LoginFlow
-from gatepass.auth._oidc.memory import MemoryLogin
+from gatepass.auth._oidc.memory import Adoption, MemoryLogin
 from gatepass.auth._oidc.refresh import Place, RefreshContext, renew_login
 from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, VaultError
 from gatepass.secrets import Secret, constant_time_compare
@@ -220,7 +221,7 @@ class OidcLogin:
 
     # ------------------------------------------------------------ login
 
-    def _log_in(self, why: LoginRequired, turns: int) -> Record:
+    def _log_in(self, why: LoginRequired, turns: int, *, replace: bool = False) -> Record:
         """Let a person log in, if one is there and may be asked; else raise why that is needed."""
         if self._scheme.use_stored_token:
             raise LoginRequired(
@@ -231,15 +232,21 @@ class OidcLogin:
             raise LoginRequired(f"{why.message}, and {nobody}", hint=why.hint)
         with self._own.person(turns):
             pinned = self._read_stored()
-            record = self._flow.let_person_log_in(*self._flow.discover(pinned))
-            if pinned is None:
+            keeper = LoginKeeper(
+                self._context, self._vault, self._identity, pinned, replace=replace
+            )
+            self._flow.let_person_log_in(*self._flow.discover(pinned), keeper.keep)
+            record = keeper.settle()
+            log.info("logged in at %s%s", record.provider.issuer, until_end(record))
+            if keeper.stored:
+                self._own.forget()
+                self._memory.newest = record
+            else:
                 self._own.record, self._own.spent = record, None
-                return record
-            # The old token is not revoked: a second login in the same browser often belongs to the
-            # same grant, and providers end all of a grant (RFC 7009, section 2.1).
-            kept = self._memory.newest = self._vault.write(self._identity, record)
-            self._own.forget()
-            return kept
+            return record
+
+    def _keeper(self, pinned: Record | None, *, replace: bool = False) -> LoginKeeper:
+        return LoginKeeper(self._context, self._vault, self._identity, pinned, replace=replace)
 
     # ------------------------------------------------------------ what a session offers
 
@@ -256,8 +263,11 @@ class OidcLogin:
                 raise LoginRequired("there is no refresh token yet", hint=self._flow.hint)
             return record.refresh_token.reveal()
 
-    def login(self) -> None:
+    def login(self, *, replace: bool = False) -> None:
         """Let a person log in now, whatever is stored.
+
+        Args:
+            replace: without a question also a stored login that can be renewed, by one that cannot.
 
         Raises:
             LoginRequired: nobody can or may.
@@ -272,7 +282,7 @@ class OidcLogin:
                 # The person has just logged in for another thread, which this one waited for.
                 record = self._own.record or self._read_stored()
             why = LoginRequired("a login was asked for", hint=self._flow.hint)
-            self._cache_token(record or self._log_in(why, turns))
+            self._cache_token(record or self._log_in(why, turns, replace=replace))
 
     def persist_oidc_token(self) -> None:
         """Store the login for later runs; logs in first where that is needed.
@@ -282,16 +292,13 @@ class OidcLogin:
             VaultError: it cannot be stored.
         """
         with self._own.turn:
+            if self._own.record is None and self._read_stored() is None:
+                self._vault.check_writable(self._identity)  # before a person takes the trouble
             self.access_token()
             record = self._own.record
             if record is None or not self._is_in_memory():
                 return  # it is stored already
-            if record.refresh_token is None:
-                raise VaultError(
-                    "there is no refresh token to store",
-                    hint="ask for the scope offline_access, which the provider may have to permit",
-                )
-            self._memory.newest = self._vault.write(self._identity, record)
+            self._memory.newest = self._keeper(self._read_stored()).write(record)
             self._own.forget()
 
     def logout(self) -> str:
@@ -348,11 +355,19 @@ class OidcLogin:
             provider, client = self._flow.discover()
             if agreed is not None and not agreed(provider.issuer):
                 return None
-            record = self._flow.record_of_token(token, provider, client)
-            self._vault.write(self._identity, record)
+            self._vault.check_writable(self._identity)
+            before = self._read_stored()
+            place = Adoption(self._vault, self._flow.record_of_token(token, provider, client))
+            try:
+                record = self._renew(place, None)
+            except GatepassError:
+                if before is not None and place.is_stored:
+                    self._vault.write(self._identity, before)  # what is taken over is of no use
+                raise
+            self._memory.newest = record
             keyring.remove(_OLD_SERVICE, account, self._context)
             log.info("the token of %s is adopted, for %s", _OLD_SERVICE, provider.issuer)
-            self._cache_token(self._renew(self._vault, None))
+            self._cache_token(record)
             return provider.issuer
 
     def _find_old_token(self) -> tuple[str, Secret]:

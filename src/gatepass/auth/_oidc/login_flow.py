@@ -1,7 +1,6 @@
 """Log in at the identity provider by the flow that fits profile and terminal, for login.py."""
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -18,22 +17,19 @@ from gatepass.auth._oidc import (
     id_token,
     token_response,
 )
-from gatepass.auth._oidc.cached_token import until_end
 from gatepass.auth._oidc.client_assertion import sign_assertion
 from gatepass.auth._oidc.client_auth import request_token
-from gatepass.auth._oidc.endpoint import check_endpoint
+from gatepass.auth._oidc.endpoint import EndpointRefused, check_endpoint
 from gatepass.auth._oidc.foreign_text import printable
+from gatepass.auth._oidc.http import InvalidResponse, NoResponse
 from gatepass.auth._oidc.keys import CONTROL, OidcKeys, text_of
+from gatepass.auth._oidc.redirect_page import PageKind
 from gatepass.auth._oidc.refresh import with_access_token
 from gatepass.auth._oidc.token_request import form_of_revocation
-from gatepass.errors import GatepassError, GatepassWarning
+from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 
 _DEFAULT_SCOPES: Final = ("openid", "offline_access")
-_NOT_RENEWABLE: Final = (
-    "the identity provider gave no refresh token, so this login ends with its access token; the "
-    "scope offline_access may be missing, or not permitted"
-)
 
 
 class LoginFlow(Value):
@@ -162,16 +158,36 @@ class LoginFlow(Value):
         bare = Record(0, provider, client.client_id)
         return with_access_token(bare, tokens, self.context.clock())
 
-    def let_person_log_in(self, provider: Provider, client: Client) -> Record:
-        """Let a person log in, in a browser or on another device."""
+    def let_person_log_in(
+        self, provider: Provider, client: Client, keep: Callable[[Record], bool]
+    ) -> None:
+        """Let a person log in, in a browser or on another device.
+
+        Args:
+            provider: where.
+            client: as whom, and for what.
+            keep: gets the login before the browser is told how it went; returns whether it is
+                where it should be.
+        """
         log.info("a person logs in at %s", provider.issuer)
         no_browser = self.context.terminal.why_no_browser() is not None
-        if self.scheme.flow == "device" or (no_browser and provider.device_authorization_endpoint):
-            record = self._log_in_on_device(provider, client)
+        if self.scheme.flow == "device":
+            keep(self._log_in_on_device(provider, client))
+        elif not (no_browser and provider.device_authorization_endpoint):
+            self._log_in_with_browser(provider, client, keep)
         else:
-            record = self._log_in_with_browser(provider, client)
-        log.info("logged in at %s%s", provider.issuer, until_end(record))
-        return record
+            try:
+                record = self._log_in_on_device(provider, client)
+            except (token_response.Denied, InvalidResponse, NoResponse, EndpointRefused) as error:
+                if provider.authorization_endpoint is None:
+                    raise
+                self.context.terminal.tell(
+                    f"No login with a code on another device: {error.message}.\n"
+                    'With a browser anywhere it goes on (flow = "device" insists on a code).'
+                )
+                self._log_in_with_browser(provider, client, keep)
+            else:
+                keep(record)
 
     def revoke(self, record: Record) -> bool:
         """Tell the provider that a login has ended (RFC 7009); return whether it was told."""
@@ -204,13 +220,13 @@ class LoginFlow(Value):
         )
         return self._to_record(provider, client, tokens, None)
 
-    def _log_in_with_browser(self, provider: Provider, client: Client) -> Record:
+    def _log_in_with_browser(
+        self, provider: Provider, client: Client, keep: Callable[[Record], bool]
+    ) -> None:
         from gatepass.auth._oidc import authcode
 
-        accepted: list[Record] = []
-
-        def accept(tokens: Tokens, nonce: str) -> None:
-            accepted.append(self._to_record(provider, client, tokens, nonce))
+        def accept(tokens: Tokens, nonce: str) -> PageKind:
+            return "done" if keep(self._to_record(provider, client, tokens, nonce)) else "unsaved"
 
         authcode.log_in(
             provider,
@@ -221,7 +237,6 @@ class LoginFlow(Value):
             accept=accept,  # the browser's page says success only after this
             hint=self.hint,
         )
-        return accepted[0]
 
     def _request_tokens(
         self, provider: Provider, client: Client, form: Mapping[str, str]
@@ -251,8 +266,6 @@ class LoginFlow(Value):
         self, provider: Provider, client: Client, tokens: Tokens, nonce: str | None
     ) -> Record:
         """Check the tokens of a login and make a record of them. Fetches the provider's keys."""
-        if tokens.refresh_token is None:
-            warnings.warn(_NOT_RENEWABLE, GatepassWarning, stacklevel=2)
         bare = self.record_of_token(tokens.refresh_token, provider, client)
         record = with_access_token(bare, tokens, self.context.clock())
         if tokens.id_token is None:

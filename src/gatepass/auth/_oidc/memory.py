@@ -11,7 +11,7 @@ from threading import Lock, RLock, Thread
 from typing import Any, Final
 
 from gatepass._system.fork import PerProcess
-from gatepass._vault.records import Identity, Record
+from gatepass._vault.records import Identity, InFlight, Record
 from gatepass._vault.vault import Vault
 from gatepass.errors import GatepassError, LoginRequired, TokenNotPersisted, VaultError
 from gatepass.secrets import Secret
@@ -102,7 +102,7 @@ class MemoryLogin:
         return self.record
 
     @contextmanager
-    def lock(self, _identity: Identity, **_: object) -> Iterator[None]:
+    def lock(self, _identity: Identity, **_: Any) -> Iterator[None]:
         """Let one thread renew the login."""
         with self._renewal_locks.get():
             yield
@@ -113,7 +113,7 @@ class MemoryLogin:
     def begin_refresh(self, _identity: Identity) -> None:
         """Do nothing: no other process can find a note."""
 
-    def end_refresh(self, _identity: Identity, *, restore: object = None) -> None:
+    def end_refresh(self, _identity: Identity, *, restore: InFlight | None = None) -> None:
         """Do nothing."""
 
     def keep_lock(self, _identity: Identity) -> "MemoryLogin":
@@ -165,3 +165,41 @@ class MemoryLogin:
             return
         self.forget()
         atexit.unregister(self.save)
+
+
+class Adoption(MemoryLogin):
+    """A refresh token from elsewhere, until a renewal has shown that it is of use.
+
+    What the renewal brings goes into the vault at once; a refusal of the token does not.
+
+    Args:
+        vault: the vault.
+        record: the login with that token.
+    """
+
+    def __init__(self, vault: Vault, record: Record) -> None:
+        super().__init__()
+        self.record = record
+        self.is_stored = False
+        self._goal = vault
+
+    @contextmanager
+    def lock(self, _identity: Identity, **how: Any) -> Iterator[None]:
+        """Let nobody else write meanwhile."""
+        with self._goal.lock(_identity, **how):
+            yield
+
+    def begin_refresh(self, _identity: Identity) -> None:
+        """Secure the room in the vault."""
+        self._goal.begin_refresh(_identity)
+
+    def end_refresh(self, _identity: Identity, *, restore: InFlight | None = None) -> None:
+        """Remove the note."""
+        self._goal.end_refresh(_identity, restore=restore)
+
+    def write_refreshed(self, _identity: Identity, record: Record, *, spent: Secret) -> Record:  # noqa: ARG002 - as a vault does
+        """Keep a record, in the vault where it is of use."""
+        if record.refused is None and record.suspect is None:
+            record, self.is_stored = self._goal.write(_identity, record), True
+        self.record = record
+        return record

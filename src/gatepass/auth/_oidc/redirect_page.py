@@ -9,8 +9,9 @@ from typing import Final, Literal
 
 from gatepass._value import Value
 
-PageKind = Literal["done", "failed", "expired", "again", "nothing"]
-"""What a page says: logged in; not logged in; too late; not this login's answer; no such page."""
+PageKind = Literal["done", "unsaved", "failed", "expired", "again", "nothing"]
+"""What a page says: logged in; logged in for this run alone; not logged in; too late; not this
+login's answer; no such page."""
 
 
 class _Words(Value):
@@ -23,6 +24,12 @@ class _Words(Value):
 _WORDS: Final[dict[PageKind, _Words]] = {
     "done": _Words(
         200, "✓", "You are logged in", "You can close this page and go back to your program."
+    ),
+    "unsaved": _Words(
+        200,
+        "✓",
+        "You are logged in, for this run alone",
+        "Your program could not store the login, and says why. Close this page and go back to it.",
     ),
     "failed": _Words(
         400, "!", "The login failed", "Your program says why. Close this page and go back to it."

@@ -324,7 +324,8 @@ def _store_refresh_token(
             if time.monotonic() < end:
                 time.sleep(_POLL_SECONDS)
                 continue
-            assert isinstance(place, Vault)  # noqa: S101 - memory takes everything
+            if not isinstance(place, Vault):
+                raise
             context.memory.keep_unsaved(place, context.identity, record, spent, error)
             return context.memory, record
         if kept is None:
