@@ -16,6 +16,7 @@ from gatepass.auth._oidc.login import OidcLogin
 from gatepass.errors import VaultError
 from tests.auth.test_oidc import World, login_of
 from tests.auth.test_oidc import make as make  # noqa: PLC0414 - a fixture
+from tests.support.peers.waiting import wait_for
 from tests.support.vaults import plain
 
 pytestmark = pytest.mark.filterwarnings("ignore:the identity provider gave no refresh token")
@@ -183,6 +184,7 @@ def test_where_storing_fails_page_and_terminal_say_so_and_the_login_serves_this_
 
     assert "could not be stored" in told[-1]
     assert world.idp.counts.logins == 1
+    wait_for(lambda: pages, 30, "the page")
     assert "for this run alone" in pages[0]
 
 
