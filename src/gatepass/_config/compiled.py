@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from gatepass._config.layer import KeyLocation, Layer
+from gatepass._config.layer import MACHINE_KEYS, KeyLocation, Layer
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.redis_vault import RedisVault
 from gatepass._config.search import Found
@@ -190,10 +190,11 @@ def _input(found: Found, name: str | None, environ: Mapping[str, str]) -> Iterat
     wanted = name if name is not None else environ.get("GATEPASS_PROFILE") or None
     yield b"" if wanted is None else b"=" + os.fsencode(wanted)
     yield os.fsencode(os.path.expanduser("~"))  # noqa: PTH111 - Path.home raises without one
+    machine = {f"GATEPASS_{key.upper()}" for key in MACHINE_KEYS}
     names = sorted(each for each in environ if each.startswith("GATEPASS_"))
     yield str(len(names)).encode()
     for each in names:
-        is_machine = each.startswith(("GATEPASS_VAULT", "GATEPASS_ALLOW_"))
+        is_machine = each in machine or each.startswith("GATEPASS_VAULT__")
         yield os.fsencode(each)
         yield os.fsencode(environ[each]) if is_machine else b""
         yield _working_folder() if is_machine else b""  # a path in it may start there
