@@ -19,7 +19,7 @@ from gatepass._system.context import RunContext
 from gatepass._system.fork import PerProcess
 from gatepass.sandbox import Server
 from gatepass.secrets import ref
-from tests.support.echo import Answer, Seen, basic, echo, redirects, refused
+from tests.support.echo import Answer, Seen, basic, echo, redirects, refused, wants
 from tests.support.sessions import NOWHERE, PASSWORD, USER, person, profile_for, session_for
 
 LOGIN = basic(USER, PASSWORD)
@@ -144,6 +144,32 @@ def test_a_page_that_asks_nobody_proves_nothing() -> None:
             assert _is_refused(mi, "x")
 
     assert directory.wrong == 1 + 1
+
+
+def test_threads_after_a_page_that_asks_nobody_send_a_wrong_password_twice_at_most() -> None:
+    """As after ``check`` of a page that is open to all."""
+    directory = Directory("another")
+    with echo(directory) as server:
+        mi = session_for(server.url)
+        assert mi.get("open").ok
+        assert _in_threads(lambda: _is_refused(mi)) == {True}
+
+    assert directory.wrong <= 2
+
+
+def test_pages_that_ask_nobody_are_asked_for_side_by_side() -> None:
+    together = Barrier(4)
+
+    def answers(seen: Seen) -> Answer:
+        if seen.path != "/mi/first" and seen.authorization is not None:
+            together.wait(timeout=30)  # breaks unless four requests are here at once
+        return Answer()
+
+    with echo(answers) as server, ThreadPoolExecutor(4) as pool:
+        mi = session_for(server.url)
+        mi.get("first")
+        for _ in range(5):
+            assert {each.status_code for each in pool.map(mi.get, "abcd")} == {200}
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD"])
@@ -362,7 +388,7 @@ def test_once_the_login_is_proven_requests_run_side_by_side() -> None:
     def answers(seen: Seen) -> Answer:
         if seen.path != "/mi/first":
             together.wait(timeout=30)  # breaks unless four requests are here at once
-        return Answer()
+        return wants(LOGIN)(seen)
 
     with echo(answers) as server, ThreadPoolExecutor(4) as pool:
         mi = session_for(server.url)

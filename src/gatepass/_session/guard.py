@@ -54,7 +54,6 @@ from gatepass.errors import CannotLogOn, GatepassError
 if TYPE_CHECKING:
     from gatepass._config.profile import Profile
 
-IsAnswered = Callable[[Page], bool | None]
 T = TypeVar("T")
 
 _REFUSED: Final = 401
@@ -243,22 +242,21 @@ class Guard:
         sent with each message; a stream would be lost with the first, since it can be read only
         once.
         """
-        is_answered = partial(self._is_answered, adapter, kwargs)
         with self._borrow(adapter) as way:
             sent = self._authenticate(request)
             if not isinstance(way, ExclusiveConnection):
-                return self._exchange(request, sent, way, kwargs, is_answered)
+                return self._exchange(request, sent, way, kwargs, adapter)
             is_repeatable = isinstance(request.body, bytes | str | None)
             if (
                 request.body is not None
                 and not (way.logged_on and is_repeatable)
                 and not self._holds_login(sent, request)
             ):
-                handshake = self._prime(request, way, kwargs, is_answered)
+                handshake = self._prime(request, way, kwargs, adapter)
                 sent = self._authenticate(request)
                 handshake.add_cookies(sent)
             logged_on, way.logged_on = way.logged_on, False
-            response = self._exchange(request, sent, way, kwargs, is_answered)
+            response = self._exchange(request, sent, way, kwargs, adapter)
             if logged_on and proof_of(response) == "not asked":
                 note_proof(response, "sent")
             way.note_response(response)
@@ -269,7 +267,7 @@ class Guard:
         request: PreparedRequest,
         way: ExclusiveConnection,
         kwargs: dict[str, Any],
-        is_answered: "IsAnswered",
+        adapter: BaseAdapter,
     ) -> Handshake:
         """Log the connection on by a HEAD request for the same URL, without a body."""
         question = request.copy()
@@ -280,9 +278,7 @@ class Guard:
         sent = self._authenticate(question)
         handshake = Handshake(way, sent, self._jar())
         try:
-            answer = self._exchange(
-                question, sent, handshake, {**kwargs, "stream": False}, is_answered
-            )
+            answer = self._exchange(question, sent, handshake, {**kwargs, "stream": False}, adapter)
         except Unreachable as error:
             if error.repeats == "idempotent":
                 error.repeats = "lost"  # nothing of the request itself was sent
@@ -296,7 +292,7 @@ class Guard:
         sent: PreparedRequest,
         way: Any,
         kwargs: dict[str, Any],
-        is_answered: "IsAnswered",
+        adapter: BaseAdapter,
     ) -> Response:
         """Send the copy that the scheme prepared, let the scheme answer a challenge, and judge."""
         state = self.login.state
@@ -304,7 +300,8 @@ class Guard:
         carried = self._holds_login(sent, request)
         with ExitStack() as turn:
             if carried:
-                turn.enter_context(state.attempt())
+                asks_there = partial(self._asks_for_login, adapter, kwargs, request.url or "")
+                turn.enter_context(state.attempt(asks=asks_there))
             # Else no credentials go out before the server asks, and no other thread has to wait.
             first = way.send(sent, **kwargs)
             turn.enter_context(_close_on_error(first))
@@ -330,21 +327,38 @@ class Guard:
                 raise explain(False)
             log.info("login refused by %s", request.url)
             url = request.url if request.method == "GET" else None
+            is_answered = partial(self._is_answered, adapter, kwargs)
             raise state.record_refusal(explain, decisions, url, is_answered)
+
+    def _question(self, url: str) -> PreparedRequest:
+        """Return a GET for a page, without a login."""
+        question = PreparedRequest()
+        headers = {**requests.utils.default_headers(), **self._profile.headers}
+        question.prepare("GET", url, headers, cookies=self._jar(), hooks={"response": []})
+        return question
+
+    def _asks_for_login(
+        self, adapter: BaseAdapter, kwargs: dict[str, Any], url: str, page: Page | None
+    ) -> bool | None:
+        """Whether a page asks for a login, or a URL; see :meth:`LoginState.attempt`."""
+        question = self._question(page.url if page else url)
+        try:
+            with (
+                self._borrow(adapter, fresh=True) as way,
+                way.send(question, **{**kwargs, "stream": True}) as answer,
+            ):
+                return answer.status_code == _REFUSED
+        except (requests.RequestException, GatepassError):
+            return None
 
     def _is_answered(self, adapter: BaseAdapter, kwargs: dict[str, Any], page: Page) -> bool | None:
         """Ask once more for a page that was answered; see :meth:`LoginState.record_refusal`."""
-        question = PreparedRequest()
-        headers = {**requests.utils.default_headers(), **self._profile.headers}
-        question.prepare("GET", page.url, headers, cookies=self._jar(), hooks={"response": []})
-        kwargs = {**kwargs, "stream": True}
+        page.asks = page.asks or self._asks_for_login(adapter, kwargs, "", page) is True
+        if not page.asks:
+            return None
+        question, kwargs = self._question(page.url), {**kwargs, "stream": True}
         try:
             with self._borrow(adapter, fresh=True) as way:
-                if not page.asks:
-                    with way.send(question, **kwargs) as answer:
-                        page.asks = answer.status_code == _REFUSED
-                if not page.asks:
-                    return None
                 sent = self._authenticate(question)
                 with self._answer_challenge(sent, way.send(sent, **kwargs), kwargs) as answer:
                     status = answer.status_code

@@ -15,6 +15,7 @@ from gatepass.secrets import Secret
 # Statuses that a server may send before it looks at the credentials, or instead of that.
 UNDECIDED: Final = frozenset({407, 408, 421, 425, 429, 431})
 _KEY: Final = os.urandom(32)  # of this process; what is made with it means nothing elsewhere
+_MOST_OPEN: Final = 8  # pages; a server that asks on none is not asked for ever
 _MOST_STATES: Final = 4096
 
 Refusal = LoginRefused | ProxyRefused
@@ -53,6 +54,7 @@ class LoginState:
         self.is_shared = shared
         # Reentrant: a request's body may be a generator that uses the same session.
         self._locks = PerProcess(RLock)
+        self._unproven_locks = PerProcess(RLock)
         self._failures = 0
         self._failure: Unreachable | None = None
         self._successes = 0
@@ -64,6 +66,7 @@ class LoginState:
         self._accepted = self.has_succeeded = False
         self._page: Page | None = None
         self._refusals = 0  # in a row
+        self._open_pages = 0  # how many were found that ask nobody
         self._refusal: Refusal | None = None
 
     @property
@@ -90,10 +93,18 @@ class LoginState:
         return self._accepted and since != self._successes
 
     @contextmanager
-    def attempt(self, since: int | None = None) -> Iterator[None]:
+    def attempt(
+        self,
+        since: int | None = None,
+        asks: Callable[[Page | None], bool | None] | None = None,
+    ) -> Iterator[None]:
         """Wait until credentials may be sent; alone, as long as the server has accepted none.
 
         Args:
+            asks: whether a page, or None for the one of this request, is refused to a request
+                without credentials; its result is None where that tells nothing. Called where
+                another thread is on its way, and all that was answered so far may have been
+                answered to anybody.
             since: what :attr:`successes` was when the request began, where an earlier success does
                 not count: the password may have been changed since, and the new connections of
                 many threads would each make one attempt with the old one.
@@ -102,24 +113,57 @@ class LoginState:
             LoginRefused: the server refused them before; of a proxy, ProxyRefused.
             Unreachable: the thread that was waited for got no answer.
         """
-        lock = self._locks.get()
         failures = self._failures
-        alone = not self._is_accepted(since) and lock.acquire()
+        lock = self._take_turn(since, asks)
         try:
-            if alone and self._is_accepted(since):
-                lock.release()
-                alone = False
             self.raise_refusal()
-            if alone and failures != self._failures and self._failure is not None:
+            if lock is not None and failures != self._failures and self._failure is not None:
                 raise self._failure.new_copy()
             yield
         except Unreachable as error:
-            if alone:
+            if lock is not None:
                 self._failures, self._failure = self._failures + 1, error.new_copy()
             raise
         finally:
-            if alone:
+            if lock is not None:
                 lock.release()
+
+    def _take_turn(
+        self, since: int | None, asks: Callable[[Page | None], bool | None] | None
+    ) -> Any:
+        """Return the lock that was waited for; None where credentials go beside others."""
+        lock, unproven = self._locks.get(), self._unproven_locks.get()
+        while True:
+            if not self._is_accepted(since):
+                lock.acquire()
+                if not self._is_accepted(since):
+                    return lock
+                lock.release()
+            if asks is None or self._is_proven():
+                return None
+            if not unproven.acquire(blocking=False):
+                if self._may_go_beside(asks):
+                    return None
+                unproven.acquire()
+            if self._accepted and not self._is_proven():
+                return unproven
+            unproven.release()
+
+    def _is_proven(self) -> bool:
+        return not self.is_shared or (self._page is not None and self._page.asks)
+
+    def _may_go_beside(self, asks: Callable[[Page | None], bool | None]) -> bool:
+        """Whether a request with a password that may be wrong does no harm beside another."""
+        page = self._page
+        if self._open_pages >= _MOST_OPEN:
+            return True
+        if page is not None and not page.asks:
+            page.asks = asks(page) is True
+        if self._is_proven():
+            return True
+        is_open = asks(None) is False
+        self._open_pages += is_open
+        return is_open
 
     def raise_refusal(self) -> None:
         """Raise when the server has refused the credentials before.
