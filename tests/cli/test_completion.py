@@ -110,6 +110,22 @@ def test_each_verb_of_secrets_completes_names_alone(home: Home, verb: str) -> No
     assert _complete(home, "bash", "gatepass", "secret", verb, "").stdout == "plain,prod\n"
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_command_prints_what_the_variable_does(home: Home, shell: str) -> None:
+    by_variable = home.having(_GATEPASS_COMPLETE=f"{shell}_source").run().stdout
+
+    assert home.run("completion", shell).stdout.strip() == by_variable.strip()
+    assert "gatepass" in by_variable
+
+
+def test_powershell_asks_for_names_too(home: Home) -> None:
+    done = home.run("completion", "powershell")
+
+    assert "Register-ArgumentCompleter -Native -CommandName gatepass" in done.stdout
+    assert "fish_complete" in done.stdout
+    assert home.run("completion", "cmd").returncode == 2
+
+
 def test_a_description_does_not_reach_the_shell(home: Home) -> None:
     home.user(_file("prod") + 'description = "a\\nplain\\nPWNED\\n_"\n')
 

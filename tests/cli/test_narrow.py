@@ -95,6 +95,8 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("trust",),
     ("schema", "gatepass.toml"),
     ("demo",),
+    ("sandbox", "--mode", "odd"),
+    ("completion", "bosh"),
     (),
     ("shwo", LONG),
     ("--version",),

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 from gatepass.sandbox import Server
@@ -66,14 +65,6 @@ CONTENTS: Final[dict[str, Any]] = {
 LARGE: Final = b"".join(number.to_bytes(8, "big") for number in range(2**20))
 
 
-@dataclass(frozen=True)
-class _File(PageResponse):
-    data: bytes = b""
-
-    def body(self) -> bytes:
-        return self.data
-
-
 class _Granta(Pages):
     """The pages of the sandbox, and those of a Service Layer."""
 
@@ -83,7 +74,7 @@ class _Granta(Pages):
             return PageResponse(200, CONTENTS[path])
         if path == REPORT:
             name = (("Content-Disposition", 'attachment; filename="report.bin"'),)
-            return _File(200, None, name, LARGE)
+            return PageResponse(200, LARGE, name)
         return super().respond(request)
 
 

@@ -40,8 +40,10 @@ _VERBS: Final = {
     "secret": "secret",
     "trust": "trust",
     "doctor": "doctor",
+    "sandbox": "sandbox",
     "demo": "demo",
     "schema": "schema",
+    "completion": "completion",
 }
 
 

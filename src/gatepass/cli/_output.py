@@ -115,6 +115,11 @@ def data(text: str = "") -> None:
         _print(printable(line), sys.stdout)
 
 
+def script(text: str) -> None:
+    """Print a program as it is, tabs included."""
+    _print(text.removesuffix("\n"), sys.stdout)
+
+
 def sentence(text: str) -> None:
     """Print a sentence that is data, folded at the width of a person's terminal."""
     _print_folded(text, sys.stdout)

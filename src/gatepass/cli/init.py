@@ -88,11 +88,11 @@ def init(
         return
     name, meant = ask_all(context, told, edit)
     try:
-        data = _with_profile(edit, name, meant)
+        data = _appended(edit, name, meant)
         default = default or _is_first(edit)
         data = _with_default(edit, data, name) if default else data
     except _NotAppended as reason:
-        _output.toml(_snippet(name, meant))
+        _output.toml(snippet(name, meant))
         raise ProfileError(
             f"nothing was written: {reason}",
             hint=f"add the lines above to {printable(str(edit.path))} yourself",
@@ -253,14 +253,27 @@ def _make_default(context: Context, edit: FileEdit, name: str) -> None:
 # ---------------------------------------------------------------- writing
 
 
-def _snippet(name: str, meant: dict[str, Any]) -> str:
+def snippet(name: str, meant: dict[str, Any]) -> str:
+    """Return a profile as TOML."""
     import tomli_w
 
     return tomli_w.dumps({"profiles": {name: meant}})
 
 
-def _with_profile(edit: FileEdit, name: str, meant: dict[str, Any]) -> bytes:
+def with_profile(edit: FileEdit, name: str, meant: dict[str, Any]) -> bytes:
     """Return the file's content with the profile in it, proven to be what was meant.
+
+    Raises:
+        ProfileError: the profile is not valid, or cannot be added to the file.
+    """
+    try:
+        return _appended(edit, name, meant)
+    except _NotAppended as reason:
+        raise ProfileError(f"nothing was written: {reason}") from None
+
+
+def _appended(edit: FileEdit, name: str, meant: dict[str, Any]) -> bytes:
+    """Do the same, with an error of its own where the file stands in the way.
 
     Raises:
         _NotAppended: the file is malformed, has such a profile, or has a form that cannot be
@@ -272,7 +285,7 @@ def _with_profile(edit: FileEdit, name: str, meant: dict[str, Any]) -> bytes:
     except ProfileError as error:
         raise _NotAppended(f"the file is not valid\n{error}") from None
     _refuse_same_name(old, name)
-    data = edit.appended(_snippet(name, meant))
+    data = edit.appended(snippet(name, meant))
     try:
         new = edit.parsed(data)
     except ProfileError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox._running import Certificate, Running
+from gatepass.sandbox._server.answers import Answers
 from gatepass.sandbox._server.login import MODES, LoginContext, login_for
 from gatepass.sandbox._server.record import Request
 
@@ -38,6 +39,9 @@ class Server(Running["_Run"]):
             when the server starts.
         redirect_uri: of mode ``oidc``: where clients are told to listen, such as
             ``http://localhost:8765/``; None names a free port.
+        answers: answers of one's own, before the server's: a folder whose files are served, or
+            path → what is answered: JSON as lists and dicts, a text, or bytes. Paths begin below
+            the service's, such as ``api/parts``; a query is left out.
 
     Raises:
         ValueError: no such mode, a name that HTTP Basic cannot send, ``lock_after`` below 1,
@@ -54,6 +58,7 @@ class Server(Running["_Run"]):
     channel_binding: bool = False
     provider: "IdentityProvider | None" = None
     redirect_uri: str | None = None
+    answers: Answers = None
     _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +91,8 @@ class Server(Running["_Run"]):
         context = LoginContext(
             accounts, certificate, self.channel_binding, self.provider, self.redirect_uri
         )
-        listener = ServerListener(self.port, login_for(self.mode, context), self._tls())
+        login = login_for(self.mode, context)
+        listener = ServerListener(self.port, login, self._tls(), self.answers)
         self._begin(_Run(listener, accounts))
         return self
 

@@ -4,6 +4,7 @@ import ssl
 from http import HTTPStatus
 
 from gatepass.sandbox._listener import Connection, Listener
+from gatepass.sandbox._server.answers import Answers
 from gatepass.sandbox._server.body import Body, FramingError, read_body
 from gatepass.sandbox._server.login import Login, LoginResult
 from gatepass.sandbox._server.pages import (
@@ -80,7 +81,7 @@ class _Connection(Connection):
         for name, value in response.headers:
             self.send_header(name, value)
         if content:
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", response.kind)
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command != "HEAD":
@@ -94,6 +95,7 @@ class ServerListener(Listener):
         port: 0 takes a free one.
         login: the way to log on.
         tls: the server's side of TLS; None is plain http.
+        answers: answers of the user's own.
 
     Raises:
         OSError: the port is taken.
@@ -101,8 +103,10 @@ class ServerListener(Listener):
 
     connection_class = _Connection
 
-    def __init__(self, port: int, login: Login, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, port: int, login: Login, tls: ssl.SSLContext | None, answers: Answers = None
+    ) -> None:
         self.login = login
-        self.pages = Pages()
+        self.pages = Pages(answers)
         self.log = Log()
         super().__init__(port, tls)

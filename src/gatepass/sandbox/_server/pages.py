@@ -6,6 +6,7 @@
 ``status?code=503&retry_after=1&times=2``  that status; with ``times`` only so often for the same
                                            query, 200 afterwards
 ``cookie``                                 sets a cookie
+an answer of the user's own                what the user says, before all of these
 anything else                              the request itself, as JSON
 =========================================  ====================================================
 """
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Lock
 from typing import Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote
 
+from gatepass.sandbox._server.answers import Answers, find_answer
 from gatepass.sandbox._server.body import Body
 from gatepass.sandbox._server.login import LoginResult
 
@@ -48,16 +50,19 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class PageResponse:
-    """One answer. The content is JSON; ``headers`` come in addition to its type and length."""
+    """One answer. The content is JSON, or bytes; ``headers`` come beside its type and length."""
 
     status: int
     content: object = None
     headers: tuple[tuple[str, str], ...] = ()
+    kind: str = "application/json"
 
     def body(self) -> bytes:
         """Return the content as bytes; empty where the status allows none (RFC 9110)."""
         if self.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             return b""
+        if isinstance(self.content, bytes):
+            return self.content
         return json.dumps(self.content).encode() + b"\n"
 
 
@@ -77,15 +82,23 @@ def not_found() -> PageResponse:
 
 
 class Pages:
-    """The pages of one run of a server; ``status`` counts."""
+    """The pages of one run of a server; ``status`` counts.
 
-    def __init__(self) -> None:
+    Args:
+        answers: answers of the user's own, which come first.
+    """
+
+    def __init__(self, answers: Answers = None) -> None:
+        self._answers = answers
         self._lock = Lock()
         self._seen: Counter[str] = Counter()
 
     def respond(self, request: PageRequest) -> PageResponse:
         """PageResponse a request below the prefix."""
         path, _, query = request.path.partition("?")
+        own = find_answer(self._answers, unquote(path.removeprefix(PREFIX)))
+        if own is not None:
+            return PageResponse(HTTPStatus.OK, own.content, kind=own.kind)
         values = dict(parse_qsl(query, keep_blank_values=True))
         match path.removeprefix(PREFIX):
             case "Health/v2.svc":
