@@ -3,6 +3,7 @@
 The profiles, the job and the commands are those of the page ``docs/how-to/run-a-farm.md``.
 """
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.stories.test_docs import ROOT, Block, Story, blocks_of
+from tests.stories.test_docs import TOLD_ELSEWHERE, Block, Story, blocks_of
 from tests.stories.test_docs import story as story  # noqa: PLC0414 - a fixture
 from tests.support.peers.apache import Apache
 from tests.support.peers.kdc import Kdc
 from tests.support.peers.terminal import without_terminal
 
-PAGE = ROOT / "docs" / "how-to" / "run-a-farm.md"
+(PAGE,) = TOLD_ELSEWHERE
+SECTIONS = ("A service account", "A client with a secret of its own", "One login for all")
 JOBS = 3
 
 
@@ -92,16 +94,28 @@ def run_all(setup: Story, homes: list[Path]) -> list[str]:
 
 
 def kept(home: Path) -> list[str]:
-    """Return what jobs have left in a home beside what was there."""
-    there = {".config", ".secrets", ".gatepass.key"}
+    """Return what jobs have left in a home beside what was there, and beside checked profiles."""
+    there = {".config", ".secrets", ".gatepass.key", ".cache"}
     files = (path for path in home.rglob("*") if path.is_file())
     return [str(path) for path in files if path.relative_to(home).parts[0] not in there]
+
+
+def test_the_tests_tell_the_whole_page() -> None:
+    headings = re.findall(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert tuple(headings) == SECTIONS
+    assert {"job.py"} == {
+        block.marks.get("file")
+        for block in blocks_of(PAGE)
+        if not any(block in blocks_below(heading) for heading in SECTIONS)
+        or block.marks.get("file") == "job.py"
+    }
 
 
 def test_a_service_account_needs_a_keytab_and_leaves_nothing_behind(
     farm: Callable[[str], Story], windows_apache: Apache, kdc: Kdc
 ) -> None:
-    setup = farm("A service account")
+    setup = farm(SECTIONS[0])
     homes = hosts_of(setup, JOBS)
     start = windows_apache.mark()
 
@@ -117,7 +131,7 @@ def test_a_service_account_needs_a_keytab_and_leaves_nothing_behind(
 def test_each_job_of_a_client_asks_the_provider_once_and_stores_nothing(
     farm: Callable[[str], Story],
 ) -> None:
-    setup = farm("A client with a secret of its own")
+    setup = farm(SECTIONS[1])
     (setup.home / ".secrets/farm").write_text("open-sesame\n")  # the page has spoilt it
     homes, idp = hosts_of(setup, JOBS), setup.peers.provider
     assert idp is not None
@@ -131,7 +145,7 @@ def test_each_job_of_a_client_asks_the_provider_once_and_stores_nothing(
 
 
 def test_a_client_whose_token_has_ended_asks_again_by_itself(farm: Callable[[str], Story]) -> None:
-    setup = farm("A client with a secret of its own")
+    setup = farm(SECTIONS[1])
     (setup.home / ".secrets/farm").write_text("open-sesame\n")
     idp = setup.peers.provider
     assert idp is not None
@@ -151,11 +165,11 @@ def test_a_client_whose_token_has_ended_asks_again_by_itself(farm: Callable[[str
 
 def test_jobs_on_all_hosts_share_one_login_and_each_renewal(farm: Callable[[str], Story]) -> None:
     """The hosts have the key and the profile; the provider takes each refresh token once."""
-    setup = farm("One login for all")
+    setup = farm(SECTIONS[2])
     homes, idp = hosts_of(setup, JOBS), setup.peers.provider
     assert idp is not None
     idp.inject("expires_in_zero")
-    login = next(block for block in blocks_below("One login for all") if "browser" in block)
+    login = next(block for block in blocks_below(SECTIONS[2]) if "browser" in block)
     setup.tell(PAGE, [login])  # its access token has ended when it comes
     idp.inject()
     before = idp.counts
