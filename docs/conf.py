@@ -36,7 +36,6 @@ nitpick_ignore_regex = [
     (r"py:.*", r"gatepass\.(sandbox|integrations\.pygranta)\.(_.*|Builder|Client)"),
     (r"py:.*", r"gatepass\.integrations\.stk\.StkArguments"),
     (r"py:.*", r"ProviderRequest|Vault"),
-    (r"py:.*", r"gatepass\.auth\.Predictor"),
-    (r"py:.*", r"(gatepass\.auth\.Resolver|Authenticator|ProfileKeys|ReferenceSyntaxError)"),
+    (r"py:.*", r"(gatepass\.auth\.Resolver|Authenticator|MergedProfile|ProfileKe\w+|ReferenceSyntaxError)"),
     (r"py:.*", r"tuple\[.*"),  # an alias that is written out
 ]

@@ -186,7 +186,8 @@ def test_variables_bring_the_url_and_its_references(machine: Machine) -> None:
 
 def test_a_variable_adds_a_key_to_the_table_of_the_file(machine: Machine) -> None:
     vault = machine.vault(
-        {"url": "rediss://h", "ca_file": "/ca.pem"}, {"GATEPASS_VAULT__PASSWORD": "env:P"}
+        {"url": "rediss://h", "ca_file": str(Path("/ca.pem").absolute())},
+        {"GATEPASS_VAULT__PASSWORD": "env:P"},
     )
 
     assert (vault.url, vault.ca_file, str(vault.password)) == (
