@@ -89,7 +89,10 @@ def test_the_page_shows_what_a_login_and_a_renewal_log(
         provider.set_access_token_seconds(0)
         assert office.home.run("login", "me").returncode == 0
         provider.set_access_token_seconds(3600)
-        renewal = office.empty_office.having(GATEPASS_LOG="debug").run("check", "me")
+        nightly = (
+            'from gatepass import Session; Session.from_profile("me").get("").raise_for_status()'
+        )
+        renewal = office.empty_office.having(GATEPASS_LOG="debug").python(nightly)
 
     assert (login.returncode, renewal.returncode) == (0, 0), login.stderr + renewal.stderr
     found = logged(login.stderr, places)
