@@ -36,6 +36,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"gatepass\.(sandbox|integrations\.pygranta)\.(_.*|Builder|Client)"),
     (r"py:.*", r"gatepass\.integrations\.stk\.StkArguments"),
     (r"py:.*", r"ProviderRequest|Vault"),
-    (r"py:.*", r"(gatepass\.auth\.Resolver|Authenticator|MergedProfile|ProfileKe\w+|ReferenceSyntaxError)"),
+    (r"py:.*", r"(gatepass\.auth\.Resolver|Authenticator|ReferenceSyntaxError)"),
+    (r"py:.*", r"MergedProfile|ProfileKe\w+"),
     (r"py:.*", r"tuple\[.*"),  # an alias that is written out
 ]
