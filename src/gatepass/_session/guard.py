@@ -5,12 +5,14 @@ holds the profile's credentials: the guard copies it, lets the scheme log on wit
 returns the response with the original request. A redirect starts from that original.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from http.cookiejar import CookieJar
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest, Request, Response
@@ -47,9 +49,10 @@ from gatepass._session.shared_login import SharedLogin
 from gatepass._session.translate import translate_error
 from gatepass._system import log, plugins
 from gatepass._system.fork import PerProcess
+from gatepass._system.text import printable
 from gatepass.auth import is_connection_bound, sends_credentials
 from gatepass.auth._handshake import Handshake, drain, rewind
-from gatepass.errors import CannotLogOn, GatepassError
+from gatepass.errors import CannotLogOn, GatepassError, GatepassWarning
 
 if TYPE_CHECKING:
     from gatepass._config.profile import Profile
@@ -189,7 +192,10 @@ class Guard:
             if kind == CROSS_ORIGIN:
                 self._strip_late(request)
             to = adapter.transports[kind] if isinstance(adapter, Connections) else adapter
-            return to.send(request, **kwargs)
+            response = to.send(request, **kwargs)
+            if kind == CROSS_ORIGIN and response.status_code == _REFUSED:
+                self._warn_of_another_server(request)
+            return response
         if self._stays_here:
             kwargs["proxies"] = {}
         is_ours = isinstance(adapter, Connections)  # the caller's own adapter repeats by itself
@@ -208,6 +214,20 @@ class Guard:
                 if not (retries.wait_after(failure) or self._is_renewed(login, request)):
                     break
         raise failure  # outside of the handler: the original may hold credentials
+
+    def _warn_of_another_server(self, request: PreparedRequest) -> None:
+        """Say why no login went along, where the caller gave none: a short name is another host."""
+        if "Authorization" in request.headers or request.hooks.get("response"):
+            return  # a login of the caller's own, which may answer the 401
+        parts = urlsplit(request.url or "")
+        there = printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+        here = printable(f"{self._profile.origin}{parts.path}")
+        warnings.warn(
+            f"{there} answers 401, and is another server than that of the profile, so no login was "
+            f"sent; ask {here}, or give auth= for the other one",
+            GatepassWarning,
+            stacklevel=2,
+        )
 
     def _kind_of(self, request: PreparedRequest) -> str:
         """Choose the kind of connections."""

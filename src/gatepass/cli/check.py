@@ -27,7 +27,6 @@ from gatepass.cli._options import (
 
 if TYPE_CHECKING:
     from gatepass._session.check import CheckResult
-    from gatepass._session.session import Session
 
 
 @click.command(
@@ -142,19 +141,15 @@ def _asked(
     profile = load_profile(name, config_file=list(config_files) or None, environ=context.environ)
     warn_if_unverified(profile)
     with Session._from_checked(profile, context) as session:  # noqa: SLF001 - it is checked
-        _output.waiting(f"asking {session.profile.origin} (for at most {_longest(session)} s) ...")
         sent = time.time()
-        result = session.check()
+        with _output.waiting_for(f"waiting for {profile.origin} ..."):
+            result = session.check()
         answer = getattr(result.error, "response", None)  # where the login is refused
         if answer is not None:
             for finding in _clock_findings(skew(answer.headers, sent, time.time())):
                 _say(finding)
         vault = _vault_findings(session.profile, context) if result.error is None else []
     return result, [*_clock_findings(result.clock_skew), *vault]
-
-
-def _longest(session: "Session") -> str:
-    return f"{sum(session.profile.timeout) * (1 + session.profile.retries):g}"
 
 
 def _clock_findings(ahead: float | None) -> list[Finding]:
