@@ -389,7 +389,8 @@ def test_a_server_that_is_away_is_said(connection: Any) -> None:
         connect(connection, session)
 
 
-def test_a_password_that_ends_while_a_client_works_is_refused_once() -> None:
+def test_a_password_that_ends_while_a_client_works_is_sent_twice_at_most() -> None:
+    """Once may be a server that has its bad moment; the second refusal in a row is final."""
     with echo(granta) as server, session_for(server.url) as session:
         client = connect(recordlists.Connection, session)
         server.answers = lambda _: refused('Basic realm="x"')
@@ -398,7 +399,7 @@ def test_a_password_that_ends_while_a_client_works_is_refused_once() -> None:
             with pytest.raises(LoginRefused):
                 client.get_all_lists()
 
-    assert len(server.seen) == before + 1
+    assert len([each for each in server.seen[before:] if each.authorization]) == 2
 
 
 def test_what_a_client_says_itself_stays() -> None:
