@@ -21,7 +21,7 @@ from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 from requests.structures import CaseInsensitiveDict
 from urllib3.util import parse_url
 
-from gatepass._session import guard, request_state
+from gatepass._session import request_state
 from gatepass._session.session import Session
 from gatepass.errors import GatepassError, GatepassWarning
 from gatepass.secrets import ref
@@ -585,7 +585,7 @@ def test_whatever_a_scheme_changes_counts_as_a_login_but_not_what_requests_chang
     sent.headers = CaseInsensitiveDict(headers)
     request.url, sent.url, sent.body = "http://localhost/", f"http://localhost/{url}", body
 
-    assert guard._has_credentials(sent, request) is counts
+    assert request_state.has_credentials(sent, request) is counts
 
 
 def test_another_server_that_asks_for_a_login_is_told_of() -> None:

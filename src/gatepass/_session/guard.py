@@ -18,8 +18,7 @@ import requests
 from requests import PreparedRequest, Request, Response
 from requests.adapters import BaseAdapter
 from requests.hooks import dispatch_hook
-from requests.structures import CaseInsensitiveDict
-from requests.utils import check_header_validity, get_auth_from_url
+from requests.utils import get_auth_from_url
 
 from gatepass._net.challenge import Challenge, challenges_of
 from gatepass._net.urls import is_http_on_loopback, prepare_url, target
@@ -34,9 +33,13 @@ from gatepass._session.exceptions import LoginRefused, SchemeNotOffered, Unreach
 from gatepass._session.login_state import Page, is_accepted
 from gatepass._session.refused import Outlook, explain_refusal
 from gatepass._session.request_state import (
+    can_be_sent,
+    has_credentials,
+    in_lower_case,
     is_login_allowed,
     is_stripped,
     mark_caller_hooks,
+    names_authorization,
     note_body_consumed,
     note_proof,
     note_stripped,
@@ -116,7 +119,7 @@ class Guard:
         to_profile = self.is_profile_origin(prepared.url)
         userinfo = get_auth_from_url(prepared.url or "")
         own = request.auth or (userinfo if any(userinfo) else None)
-        is_callers = own is not None or _names_authorization(given)
+        is_callers = own is not None or names_authorization(given)
         if not to_profile:
             self.strip_profile_headers(prepared, given)
             if not is_callers:  # then it came from session.headers
@@ -420,15 +423,15 @@ class Guard:
         """Whether a request holds something that the scheme added to the original."""
         if self._is_built_in:  # those add this header and nothing else
             return "Authorization" in sent.headers
-        return _has_credentials(sent, request)
+        return has_credentials(sent, request)
 
     def _check_headers(self, sent: PreparedRequest, request: PreparedRequest) -> None:
         """Refuse a scheme's header that cannot be sent: http.client's error would repeat it."""
-        before = {} if self._is_built_in else _in_lower_case(request.headers)
+        before = {} if self._is_built_in else in_lower_case(request.headers)
         names = ("Authorization",) if self._is_built_in else tuple(sent.headers)
         for name in names:
             value = sent.headers.get(name)
-            if value != before.get(name.lower()) and not _can_be_sent(name, value):
+            if value != before.get(name.lower()) and not can_be_sent(name, value):
                 raise GatepassError(
                     f"the scheme {self._profile.scheme} made a header {name} that cannot be sent",
                     hint="look for a line break or an odd character in its secret",
@@ -521,28 +524,6 @@ _OF_A_BODY: Final = (
     *("Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding"),
     "Expect",
 )
-# Headers that requests itself, or the guard, may change between the original and the copy.
-_NOT_OF_A_SCHEME: Final = ("cookie", "content-length", "transfer-encoding", "expect")
-
-
-def _has_credentials(sent: PreparedRequest, request: PreparedRequest) -> bool:
-    """Whether a request holds something that the scheme added to the original."""
-    if sent.url != request.url or sent.body is not request.body:
-        return True
-    if sent.headers.get("Authorization") != request.headers.get("Authorization"):
-        return True  # the usual case first: comparing all headers takes longer
-    before, after = _in_lower_case(request.headers), _in_lower_case(sent.headers)
-    for headers in (before, after):
-        for name in _NOT_OF_A_SCHEME:
-            headers.pop(name, None)
-    return before != after
-
-
-def _in_lower_case(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return headers by their names in lower case; a scheme may have put a dict in their place."""
-    if isinstance(headers, CaseInsensitiveDict):
-        return dict(headers.lower_items())
-    return {name.lower(): value for name, value in headers.items()}
 
 
 def _lacks_scope(challenges: Iterable[Challenge]) -> bool:
@@ -550,20 +531,7 @@ def _lacks_scope(challenges: Iterable[Challenge]) -> bool:
     return any(each.params.get("error") == "insufficient_scope" for each in challenges)
 
 
-def _names_authorization(headers: Mapping[Any, Any]) -> bool:
-    names = (name.decode("latin-1") if isinstance(name, bytes) else name for name in headers)
-    return any(name.lower() == "authorization" for name in names)
-
-
 def _run_hooks(sent: PreparedRequest, response: Response, kwargs: dict[str, Any]) -> Response:
     """Run the hooks that the scheme registered; one of them may answer a challenge."""
     found: Response = dispatch_hook("response", sent.hooks, response, **kwargs)  # type: ignore[no-untyped-call]
     return found
-
-
-def _can_be_sent(name: str, value: Any) -> bool:
-    try:
-        check_header_validity((name, value))
-        return isinstance(value, bytes) or bool(value.encode("latin-1"))
-    except (ValueError, AttributeError):
-        return False

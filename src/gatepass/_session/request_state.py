@@ -3,9 +3,12 @@
 requests copies a prepared request without its private attributes, so a copy carries no note.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from requests import PreparedRequest, Response
+from requests.structures import CaseInsensitiveDict
+from requests.utils import check_header_validity
 
 from gatepass._session.exceptions import SECRET_HEADERS, without_secrets
 
@@ -13,6 +16,8 @@ _LOGIN: Final = "_gatepass_login"
 _STRIPPED: Final = "_gatepass_stripped"
 _BODY_CONSUMED: Final = "_gatepass_body_consumed"
 _PROOF: Final = "_gatepass_proof"
+# Headers that requests itself, or the guard, may change between the original and the copy.
+_NOT_OF_A_SCHEME: Final = ("cookie", "content-length", "transfer-encoding", "expect")
 
 Proof = Literal["asked", "sent", "not asked"]
 """Of a response: the server asked for the profile's login and got it; it got the login without
@@ -110,3 +115,38 @@ def _redacted(request: PreparedRequest) -> PreparedRequest:
     bare = without_secrets(request)
     bare.hooks = hooks
     return bare
+
+
+def has_credentials(sent: PreparedRequest, request: PreparedRequest) -> bool:
+    """Whether a request holds something that the scheme added to the original."""
+    if sent.url != request.url or sent.body is not request.body:
+        return True
+    if sent.headers.get("Authorization") != request.headers.get("Authorization"):
+        return True  # the usual case first: comparing all headers takes longer
+    before, after = in_lower_case(request.headers), in_lower_case(sent.headers)
+    for headers in (before, after):
+        for name in _NOT_OF_A_SCHEME:
+            headers.pop(name, None)
+    return before != after
+
+
+def in_lower_case(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return headers by their names in lower case; a scheme may have put a dict in their place."""
+    if isinstance(headers, CaseInsensitiveDict):
+        return dict(headers.lower_items())
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def names_authorization(headers: Mapping[Any, Any]) -> bool:
+    """Whether the caller's headers hold an Authorization."""
+    names = (name.decode("latin-1") if isinstance(name, bytes) else name for name in headers)
+    return any(name.lower() == "authorization" for name in names)
+
+
+def can_be_sent(name: str, value: Any) -> bool:
+    """Whether http.client sends a header as it is, and raises no error that repeats it."""
+    try:
+        check_header_validity((name, value))
+        return isinstance(value, bytes) or bool(value.encode("latin-1"))
+    except (ValueError, AttributeError):
+        return False
