@@ -5,8 +5,8 @@ computer; where a server is asked, it is the sandbox.
 """
 
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,7 @@ _COMMAND: Final = "import sys; from gatepass.cli import main; sys.exit(main())"
 
 
 @dataclass(frozen=True)
-class _World:
+class World:
     """What the scripts need.
 
     Attributes:
@@ -82,20 +82,11 @@ def measured(environments: Environments, rounds: int) -> dict[str, Any]:
     Its groups are compared each on its own: starts, starts that make one request, the same with a
     stored login of OpenID Connect, and commands.
     """
-    with ExitStack() as stack:
-        enter = stack.enter_context
-        folder = Path(enter(tempfile.TemporaryDirectory()))
-        users = {"alice": homes.PASSWORD}
-        url = enter(Server(mode="standalone", users=users)).url.rstrip("/")
-        unknown = enter(Server(mode="open")).url.partition("/mi_servicelayer")[0]
-        (folder / "oidc").mkdir()
-        # ansys-openapi-common starts only once where the provider replaces its tokens: see wire.
-        place = enter(office(folder / "oidc", rotation=False))
-        world = _World(folder, environments, url, unknown, place)
+    with world_of(environments) as world:
         groups = {
-            "ready": [*_floor(world), *_ours(world), *_peers(world)],
+            "ready": [*floor(world), *ours(world), *_peers(world)],
             "request": _requests(world),
-            "oidc": _warm(world),
+            "oidc": stored_logins(world),
             "command": _commands(world),
         }
         return {
@@ -109,7 +100,24 @@ def measured(environments: Environments, rounds: int) -> dict[str, Any]:
         }
 
 
-def _floor(world: _World) -> list[Script]:
+@contextmanager
+def world_of(environments: Environments) -> Iterator[World]:
+    """Start the servers, and make a folder for homes."""
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        folder = Path(enter(tempfile.TemporaryDirectory()))
+        users = {"alice": homes.PASSWORD}
+        url = enter(Server(mode="standalone", users=users)).url.rstrip("/")
+        unknown = enter(Server(mode="open")).url.partition("/mi_servicelayer")[0]
+        (folder / "oidc").mkdir()
+        # ansys-openapi-common starts only once where the provider replaces its tokens: see wire.
+        place = enter(office(folder / "oidc", rotation=False))
+        yield World(folder, environments, url, unknown, place)
+
+
+def floor(world: World) -> list[Script]:
+    """Return what is compared with: Python alone, and what people write by hand."""
+
     def furnish(home: Path) -> None:
         homes.with_variables(home, world.url)
 
@@ -129,7 +137,9 @@ def _floor(world: _World) -> list[Script]:
     ]
 
 
-def _ours(world: _World) -> list[Script]:
+def ours(world: World) -> list[Script]:
+    """Return starts of gatepass by password, each in a home of its own."""
+
     def variables(home: Path) -> None:
         homes.with_variables(home, world.url)
 
@@ -144,7 +154,7 @@ def _ours(world: _World) -> list[Script]:
     ]
 
 
-def _layers(world: _World) -> list[Script]:
+def _layers(world: World) -> list[Script]:
     """A project of two files, which must be trusted first."""
     start = script("gatepass_profile", "prod")
     found = world.script(
@@ -157,7 +167,7 @@ def _layers(world: _World) -> list[Script]:
     return found
 
 
-def _with_entry(world: _World, environment: str, home: Path, service: str) -> dict[str, str]:
+def _with_entry(world: World, environment: str, home: Path, service: str) -> dict[str, str]:
     """Write a profile whose password is in the keyring, and the entry."""
     homes.with_variables(home, world.url, password="keyring:")  # noqa: S106 - a reference
     environ = homes.file_keyring(home)
@@ -167,7 +177,7 @@ def _with_entry(world: _World, environment: str, home: Path, service: str) -> di
     return environ
 
 
-def _peers(world: _World) -> list[Script]:
+def _peers(world: World) -> list[Script]:
     def no_requests(home: Path) -> None:
         homes.with_databricks(home, world.unknown)
 
@@ -196,7 +206,7 @@ def _peers(world: _World) -> list[Script]:
     ]
 
 
-def _requests(world: _World) -> list[Script]:
+def _requests(world: World) -> list[Script]:
     """Starts by password that make one request."""
     file = "{home}/.config/gatepass/profiles.toml"
 
@@ -230,7 +240,7 @@ def _requests(world: _World) -> list[Script]:
     ]
 
 
-def _warm(world: _World) -> list[Script]:
+def stored_logins(world: World) -> list[Script]:
     """Starts by OpenID Connect with a stored login that make one request."""
     place, environments = world.office, world.environments
     hand = world.script(
@@ -249,7 +259,7 @@ def _warm(world: _World) -> list[Script]:
     return found
 
 
-def _commands(world: _World) -> list[Script]:
+def _commands(world: World) -> list[Script]:
     place, environments = world.office, world.environments
     client = place.ours(environments)
     place.store(client)

@@ -55,7 +55,7 @@ def measured(
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         grown = {
-            "profiles": {count: _many_profiles(home, count) for count in profiles},
+            "profiles": {count: many_profiles(home, count) for count in profiles},
             "files": {count: _many_files(home, count) for count in files},
             "parents": {count: _chain(home, count) for count in parents},
         }
@@ -67,7 +67,7 @@ def measured(
     return {**stamp(environments, rounds), "rows": rows}
 
 
-def _many_profiles(folder: Path, count: int) -> tuple[str, list[Path]]:
+def many_profiles(folder: Path, count: int) -> tuple[str, list[Path]]:
     """Write so many profiles into one file; return the name of the last, and the files."""
     path = folder / f"many{count}.toml"
     names = [f"p{number}" for number in range(count)]

@@ -8,6 +8,8 @@ CPU time, user and system, of exactly that process, and its peak memory.
 import json
 import os
 import platform
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -180,6 +182,30 @@ def row(asked: Script, costs: Sequence[Cost]) -> dict[str, Any]:
         "cpu": [round(cost.cpu, 5) for cost in costs],
         "peak": [cost.peak for cost in costs],
     }
+
+
+def instructions(asked: Script) -> int | None:
+    """Return how many instructions a script takes; None where valgrind is not installed.
+
+    They do not move with the load of the machine, and leave out what the system does for it. The
+    script runs once before, so that what it keeps for its next start is there.
+    """
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        return None
+    count = [valgrind, "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    for command in (asked.argv, [*count, *asked.argv]):
+        done = subprocess.run(
+            command,
+            env={**asked.variables(), "PYTHONHASHSEED": "0"},
+            cwd=asked.home / asked.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise Failed(asked.name, done.returncode, done.stderr)
+    return int(re.findall(r"I\s+refs:\s+([\d,]+)", done.stderr)[-1].replace(",", ""))
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,25 @@ def _cost(row: Part, base: Part) -> tuple[str, ...]:
     )
 
 
+def _start(part: Part) -> str:
+    rows = {row["name"]: row for row in part["rows"]}
+    header = ("", "compared with", "instructions", "times", "CPU, ms", "times", "")
+    return _table(header, (_counted(row, rows[row["base"]]) for row in part["rows"]))
+
+
+def _counted(row: Part, base: Part) -> tuple[str, ...]:
+    count, other = row["instructions"], base["instructions"]
+    return (
+        row["name"],
+        "" if row is base else base["name"],
+        f"{count / 1e6:.0f} M" if count else "not counted",
+        f"{count / other:.3f}" if count else "",
+        f"{Spread.of(row['cpu']).middle * 1000:.0f}",
+        f"{Spread.of(ratios(row['cpu'], base['cpu'])).middle:.2f}",
+        row["note"],
+    )
+
+
 def _wire(part: Part) -> str:
     header = ("before the start", "who", "to the server", "to the provider", "outcome")
     rows = []
@@ -174,6 +193,7 @@ def _growth(part: Part) -> str:
 # Name on the page → part of the results, and how its table is made.
 _TABLES: Final[Mapping[str, tuple[str, Callable[[Part], str]]]] = {
     **{f"cold-{name}": ("cold", _group(name)) for name in BASES},
+    "start": ("start", _start),
     "wire": ("wire", _wire),
     "expiry": ("expiry", _expiry),
     "steady": ("steady", _steady),

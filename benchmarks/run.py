@@ -1,7 +1,7 @@
 """Measures gatepass beside its peers, in one run, and writes the page about it.
 
     python benchmarks/run.py                  everything
-    python benchmarks/run.py cold wire        some parts: cold, wire, expiry, steady, growth
+    python benchmarks/run.py cold wire        some parts: cold, start, wire, expiry, steady, growth
     python benchmarks/run.py --rounds 10      fewer rounds than 30
     python benchmarks/run.py --quick          one small round: prints the tables, writes nothing
     python benchmarks/run.py --here           installs nothing: gatepass and bare, in this Python
@@ -29,7 +29,7 @@ from benchmarks.environments import Environment  # noqa: E402 - the same
 RESULTS: Final = ROOT / "benchmarks" / "results.json"
 PAGE: Final = ROOT / "docs" / "explanation" / "benchmarks.md"
 PLOT: Final = PAGE.with_name("benchmarks-cold.svg")
-PARTS: Final = ("cold", "wire", "expiry", "steady", "growth")
+PARTS: Final = ("cold", "start", "wire", "expiry", "steady", "growth")
 ROUNDS: Final = 30
 
 _OIDC: Final = (places.OURS, places.BARE, places.OAC)
@@ -41,6 +41,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
         places.OPENSTACK,
         places.DATABRICKS,
     ),
+    "start": (places.OURS, places.BARE),
     "wire": _OIDC,
     "expiry": _OIDC,
     "steady": (places.OURS, places.BARE),
@@ -126,6 +127,12 @@ def _cold(made: dict[str, Environment], rounds: int, _quick: bool) -> dict[str, 
     return cold.measured(made, rounds)
 
 
+def _start(made: dict[str, Environment], rounds: int, quick: bool) -> dict[str, Any]:
+    from benchmarks import start
+
+    return start.measured(made, rounds, 0 if quick else start.MANY)
+
+
 def _wire(made: dict[str, Environment], _rounds: int, _quick: bool) -> dict[str, Any]:
     from benchmarks import wire
 
@@ -160,6 +167,7 @@ def _growth(made: dict[str, Environment], rounds: int, quick: bool) -> dict[str,
 
 _MEASURE: Final[Mapping[str, Callable[[dict[str, Environment], int, bool], dict[str, Any]]]] = {
     "cold": _cold,
+    "start": _start,
     "wire": _wire,
     "expiry": _expiry,
     "steady": _steady,

@@ -18,6 +18,7 @@ RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
 PAGE = (ROOT / "docs" / "explanation" / "benchmarks.md").read_text("utf-8")
 TABLES = {
     "cold": ["cold-ready", "cold-request", "cold-oidc", "cold-command"],
+    "start": ["start"],
     "wire": ["wire"],
     "expiry": ["expiry"],
     "steady": ["steady"],
