@@ -9,7 +9,7 @@ import pytest
 from gatepass._session.check import CheckResult
 from gatepass._session.exceptions import LoginRefused, Unreachable
 from gatepass._session.session import Session
-from gatepass.errors import SecretUnavailable
+from gatepass.errors import GatepassWarning, SecretUnavailable
 from gatepass.sandbox import Server
 from tests.support.echo import Answer, Answers, Seen, basic, echo, redirects, refused, wants
 from tests.support.peers.ca import CertificateAuthority
@@ -231,7 +231,8 @@ def test_check_is_not_content_with_the_login_page_of_another_server() -> None:
 def test_another_name_of_the_server_is_what_the_url_should_be() -> None:
     with echo(wants(LOGIN)) as other, echo() as server:
         server.answers = redirects({"/mi/x": f"{other.url}x"})
-        result = session_for(server.url, check_path="x").check()
+        with pytest.warns(GatepassWarning, match="is another server"):
+            result = session_for(server.url, check_path="x").check()
 
     assert (result.ok, result.status) == (False, 401)
     assert result.hint == f'write   url = "{other.url.rstrip("/")}"'
