@@ -18,8 +18,11 @@ from tests.support.config_files import ANONYMOUS, HEAD, ConfigFiles, Load, probl
         ("timeout = [1]", "or [connect, read], not a list"),
         ("description = true", "description: should be a string, not true"),
         ('headers = "hunter2"', "headers: should be a table, not a string"),
-        ("headers = { X-A = 1 }", "headers.X-A: should be a string, not 1"),
-        ("headers = { X-Api-Key = 4711 }", "headers.X-Api-Key: should be a string, not a number"),
+        ("headers = { X-A = 1 }", "headers.X-A: takes a string, env:NAME or file:PATH, not 1"),
+        (
+            "headers = { X-Api-Key = 4711 }",
+            "X-Api-Key: takes a string, env:NAME or file:PATH, not a number",
+        ),
         ("tls = { verify = 'hunter2' }", "tls.verify: should be a boolean, not a string"),
         ("tls = 'hunter2'", "tls: should be a table, not a string"),
         ("tls = { ca_file = ['a', 1] }", "tls.ca_file: entry 2 should be a string, not 1"),
@@ -67,7 +70,6 @@ _OIDC = HEAD + '[profiles.p.auth]\nscheme = "oidc"\n'
         (ANONYMOUS + "tls = { ca_file = '%HOME%\\ca.pem' }", _WAY + "TLS__CA_FILE"),
         (ANONYMOUS + "tls = { ca_file = ['system', '$CA'] }", _WAY + "TLS__CA_FILE"),
         (ANONYMOUS + 'check_path = "prompt:Page"', "GATEPASS_PROFILES__P__CHECK_PATH"),
-        (ANONYMOUS + 'headers.X-Tenant = "%TENANT%"', _WAY + "HEADERS__X_TENANT"),
         (ANONYMOUS + 'proxy = "${PROXY}"', _WAY + "PROXY"),
         ('vault = "$HOME/tokens"\n' + ANONYMOUS, "GATEPASS_VAULT"),
         (_BASIC + 'user_name = "$USER"', 'write   user_name = "env:NAME"'),
@@ -81,6 +83,14 @@ def test_a_reference_where_none_is_taken_is_told_with_the_way(
 
     assert "is taken as it stands, and no variable is put in" in message
     assert way in message
+
+
+@pytest.mark.parametrize("text", ["%TENANT%", "${TENANT}", "prompt:Tenant", "keyring:"])
+def test_a_header_takes_two_kinds_of_references_and_no_others(try_load: Load, text: str) -> None:
+    message = problem_of(try_load, f'{ANONYMOUS}headers.X-Tenant = "{text}"\n')
+
+    assert "headers.X-Tenant: takes the text itself, env:NAME or file:PATH; nothing else" in message
+    assert "not a string" not in message
 
 
 @pytest.mark.parametrize(

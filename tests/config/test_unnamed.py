@@ -41,7 +41,7 @@ def test_a_reference_in_python_stays_a_reference() -> None:
         ({"timeout": True}, "timeout: should be seconds"),
         ({"timeout": float("nan")}, "timeout: should be seconds"),
         ({"retries": 2.0}, "retries: should be an integer"),
-        ({"headers": {"X-A": 1}}, "headers.X-A: should be a string"),
+        ({"headers": {"X-A": 1}}, "headers.X-A: takes a string, env:NAME or file:PATH, not 1"),
         ({"headers": {"Cookie": "a"}}, "headers.Cookie: not here"),
         ({"proxy": "proxy:3128"}, "proxy.url: should be a URL"),
         ({"proxy": {"url": "http://p.test", "user_name": "u"}}, "proxy: user_name and password"),

@@ -60,7 +60,7 @@ def is_secret(kind: Any) -> bool:
 
 def is_secret_or_text(kind: Any) -> bool:
     """Say whether a field holds plain text or a reference."""
-    return not {TextField, NameField}.isdisjoint({kind, *typing.get_args(kind)})
+    return not {TextField, NameField}.isdisjoint(classes_in(kind))
 
 
 def rule_of(kind: Any) -> Callable[[Any], Any] | None:

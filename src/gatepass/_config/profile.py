@@ -18,7 +18,7 @@ from gatepass._system.text import pattern
 from gatepass._value import Value, field, fields
 from gatepass.auth import Scheme, references_in, sends_credentials, value_of
 from gatepass.errors import Problem, ProfileError
-from gatepass.secrets import Secret, SecretField, SecretRef
+from gatepass.secrets import NameField, Secret, SecretField, SecretRef
 
 if TYPE_CHECKING:
     from gatepass._config.merge import MergedProfile
@@ -125,7 +125,8 @@ class ProfileKeys(Value):
         check_path: a page below the URL that asks for a login; ``check`` requests it.
         timeout: seconds to connect and to wait for an answer, or one number for both.
         retries: how often a request that can be repeated is tried again.
-        headers: sent with each request to the server; no credentials.
+        headers: sent with each request to the server; a value that is ``env:NAME`` or
+            ``file:PATH`` is looked up, and kept secret like a password.
         proxy: the way to the server: a URL, ``"none"``, or a table; by default what the
             environment says.
         tls: certificates of the server, and of the client for it.
@@ -140,7 +141,7 @@ class ProfileKeys(Value):
     check_path: str = ""
     timeout: Timeout = (10.0, 60.0)
     retries: Retries = 3
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, NameField] = field(default_factory=dict)
     proxy: Proxy | None = None
     tls: TlsSettings = field(default_factory=TlsSettings)
     allow_http: bool = False
@@ -170,7 +171,7 @@ class Profile(Value):
     check_path: str = ""
     timeout: tuple[float, float] = (10.0, 60.0)
     retries: int = 3
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | SecretRef | Secret] = field(default_factory=dict)
     proxy: Proxy | None = None
     tls: TlsSettings = field(default_factory=TlsSettings)
     allow_http: bool = False
@@ -214,6 +215,7 @@ def references(profile: Profile) -> Iterator[tuple[str, SecretRef | Secret]]:
     Yields:
         The dotted key, such as ``auth.password``, and the reference.
     """
+    yield from references_in(profile.headers, "headers")
     for above, holder in (("auth", profile.auth), ("proxy", profile.proxy), ("tls", profile.tls)):
         if holder is not None:
             for name, value in _values(holder):
@@ -232,12 +234,12 @@ def refusals(keys: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
     Args:
         keys: the keys of a profile whose types are right, with the scheme as ``auth``.
     """
-    url, auth = keys.get("url"), keys.get("auth")
+    url = keys.get("url")
     if url is not None:
         problem = url_problem(url)
         if problem:
             yield ("url",), problem, ""
-        elif is_plain_http(url) and sends_credentials(auth) and not keys.get("allow_http"):
+        elif is_plain_http(url) and sends_secrets(keys) and not keys.get("allow_http"):
             yield ("url",), _PLAIN_HTTP, _OVER_HTTPS
     seen: dict[str, str] = {}
     for name, value in keys.get("headers", {}).items():
@@ -247,11 +249,21 @@ def refusals(keys: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
             yield ("headers", name), _CREDENTIALS, ""
         elif not HEADER_NAME.fullmatch(name):
             yield ("headers", name), "is not the name of a header (RFC 9110, section 5.1)", ""
-        elif not value.isascii():
+        elif isinstance(value, str) and not value.isascii():
             yield ("headers", name), _NOT_ASCII, ""
     check_path = keys.get("check_path", "")
     if "://" in check_path or check_path.startswith("//"):
         yield ("check_path",), "should be a path below the url", ""
+
+
+def sends_secrets(keys: Mapping[str, Any]) -> bool:
+    """Say whether a profile sends a secret to its server: its login, or a header that is one.
+
+    Args:
+        keys: the keys of a profile, with the scheme as ``auth``.
+    """
+    headers = keys.get("headers", {}).values()
+    return sends_credentials(keys.get("auth")) or not all(isinstance(each, str) for each in headers)
 
 
 FORBIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})

@@ -67,8 +67,9 @@ class Fields(Value):
 
     def in_effect(self, key: Key, value: Any, layer: LayerKind) -> Any:
         """Return what may be shown of a written value that passed validation."""
+        if isinstance(checked := self._checked(key), SecretRef):
+            return checked.as_written()
         if layer == "variable":  # always text; the checked value has the field's type
-            checked = self._checked(key)
             kinds = (bool, int, float, tuple, list, Secret, SecretRef)
             value = checked if isinstance(checked, kinds) else value
         return _shown(value, _sort(key, self.sorts), literal=layer == "argument", checked=True)

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from gatepass._config import suggest
-from gatepass._config.fields import classes_in, is_secret, is_secret_or_text
+from gatepass._config.fields import classes_in, is_secret
 from gatepass._config.toml import Key
-from gatepass.secrets import may_be_secret
+from gatepass.secrets import TextField, may_be_secret
 
 
 def messages_of(
@@ -36,11 +36,12 @@ def messages_of(
             messages[f"{entry}{_in_our_words(message)}"] = None
     for at, (inner, messages) in found.items():
         text = " or ".join(messages)
-        if is_secret(kind) or is_secret_or_text(kind):
+        of = typing.get_args(kind)[-1] if at != key and typing.get_args(kind) else kind
+        if is_secret(of) or TextField in classes_in(of):
             yield at, text
         else:
             hidden = any(map(may_be_secret, at[1:] or at))
-            yield at, f"{text}{_guess(kind, inner)}{_instead(kind, inner, hidden=hidden)}"
+            yield at, f"{text}{_guess(of, inner)}{_instead(of, inner, hidden=hidden)}"
 
 
 def is_taken_for_reference(text: str) -> bool:
@@ -92,11 +93,19 @@ def _guess(kind: Any, value: Any) -> str:
 _HARMLESS: Final = re.compile(r"[0-9., \[\]+-]{1,20}|true|false|yes|no|on|off|none", re.IGNORECASE)
 
 
+def _takes(kind: Any) -> set[Any]:
+    """Return the classes that a field takes, also those that a rule of ours looks at."""
+    found = set()
+    for each in classes_in(kind):
+        rule = typing.get_origin(each) is typing.Annotated
+        found |= _takes(typing.get_args(each)[0]) if rule else {typing.get_origin(each) or each}
+    return found
+
+
 def _instead(kind: Any, value: Any, *, hidden: bool) -> str:
     """Say what stood there instead of what the field takes."""
     if isinstance(value, str):
-        takes = {typing.get_origin(each) or each for each in classes_in(kind)}
-        if not takes.isdisjoint({str, typing.Literal}):
+        if not _takes(kind).isdisjoint({str, typing.Literal}):
             return ""  # a text is right, its content is not
         shown = not hidden and _HARMLESS.fullmatch(value)
         return f", not the string {json.dumps(value)}" if shown else ", not a string"

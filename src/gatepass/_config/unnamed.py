@@ -1,5 +1,6 @@
 """Profiles without a name or a file, made of arguments: what ``Session(url, ...)`` builds."""
 
+import typing
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -105,9 +106,10 @@ def _field(kind: Any, value: Any) -> Any:
     rule = rule_of(kind)
     if rule is not None:
         return value if isinstance(value, str) else rule(value)
-    if kind == dict[str, str] and isinstance(value, Mapping):
-        value = dict(value)
-        fits = all(type(each) is str for item in value.items() for each in item)
+    if typing.get_origin(kind) is dict and isinstance(value, Mapping):
+        _, inner = typing.get_args(kind)
+        value = {name: _field(inner, each) for name, each in value.items()}
+        fits = all(type(name) is str for name in value)
     else:
         fits = type(value) in classes_in(kind)
     if not fits:

@@ -248,6 +248,9 @@ class _Validator:
         if location.layer.kind == "argument":
             return checked
         self._refuse_references(kind, checked, key)
+        if isinstance(checked, dict):
+            names = {name: self._location((*key, name)).layer for name in checked}
+            return {name: _with_layer(each, names[name]) for name, each in checked.items()}
         return _with_layer(checked, location.layer)
 
     def _refuse_references(self, kind: Any, checked: Any, key: Key) -> None:

@@ -30,6 +30,7 @@ from gatepass._session.connections import (
     ExclusiveConnection,
 )
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered, Unreachable
+from gatepass._session.headers import plain_headers, with_secret_headers
 from gatepass._session.login_state import Page, is_accepted
 from gatepass._session.refused import Outlook, explain_refusal
 from gatepass._session.request_state import (
@@ -56,6 +57,7 @@ from gatepass._system.text import printable
 from gatepass.auth import is_connection_bound, sends_credentials
 from gatepass.auth._handshake import Handshake, drain, rewind
 from gatepass.errors import CannotLogOn, GatepassError, GatepassWarning
+from gatepass.secrets import Secret
 
 if TYPE_CHECKING:
     from gatepass._config.profile import Profile
@@ -81,11 +83,13 @@ class Guard:
         login: SharedLogin,
         renew: Callable[[SharedLogin], SharedLogin | None],
         jar: Callable[[], CookieJar],
+        headers: Mapping[str, Secret],
     ) -> None:
         self.base = prepare_url(profile.url)
         self.login = login
         self.challenges: tuple[Challenge, ...] = ()
         self._profile = profile
+        self._secret_headers = headers  # on copies alone: nobody sees them on a request
         self._renew = renew
         self._given_up: SharedLogin | None = None
         self._renewal_locks = PerProcess(Lock)
@@ -93,8 +97,8 @@ class Guard:
         self._target = target(self.base)
         self._is_built_in = profile.scheme in plugins.BUILT_IN[plugins.AUTH]
         # Plain http to loopback is allowed without allow_http, so it must not leave by a proxy.
-        sends = sends_credentials(profile.auth) and not profile.allow_http
-        self._stays_here = sends and is_http_on_loopback(self.base)
+        sends = sends_credentials(profile.auth) or bool(headers)
+        self._stays_here = sends and not profile.allow_http and is_http_on_loopback(self.base)
 
     def is_profile_origin(self, url: str | None) -> bool:
         """Whether requests connects to the profile's server for a prepared URL."""
@@ -170,7 +174,7 @@ class Guard:
         note_stripped(request)
         own = {name.lower() for name in kept}
         defaults = requests.utils.default_headers()
-        for name, value in self._profile.headers.items():
+        for name, value in plain_headers(self._profile).items():
             if name.lower() not in own and request.headers.get(name) == value:
                 del request.headers[name]
                 if name in defaults:
@@ -192,13 +196,8 @@ class Guard:
         """
         kind = self._kind_of(request)
         if kind != AUTHENTICATED:
-            if kind == CROSS_ORIGIN:
-                self._strip_late(request)
             to = adapter.transports[kind] if isinstance(adapter, Connections) else adapter
-            response = to.send(request, **kwargs)
-            if kind == CROSS_ORIGIN and response.status_code == _REFUSED:
-                self._warn_of_another_server(request)
-            return response
+            return self._send_without_login(kind, request, to, kwargs)
         if self._stays_here:
             kwargs["proxies"] = {}
         is_ours = isinstance(adapter, Connections)  # the caller's own adapter repeats by itself
@@ -218,6 +217,19 @@ class Guard:
                     break
         raise failure  # outside of the handler: the original may hold credentials
 
+    def _send_without_login(
+        self, kind: str, request: PreparedRequest, to: BaseAdapter, kwargs: dict[str, Any]
+    ) -> Response:
+        """Send a request that the profile's login is not for."""
+        if kind == CALLER_AUTH and self._secret_headers:
+            return self._send_for_caller(request, to, kwargs)
+        if kind == CROSS_ORIGIN:
+            self._strip_late(request)
+        response = to.send(request, **kwargs)
+        if kind == CROSS_ORIGIN and response.status_code == _REFUSED:
+            self._warn_of_another_server(request)
+        return response
+
     def _warn_of_another_server(self, request: PreparedRequest) -> None:
         """Say why no login went along, where the caller gave none: a short name is another host."""
         if "Authorization" in request.headers or request.hooks.get("response"):
@@ -231,6 +243,20 @@ class Guard:
             GatepassWarning,
             stacklevel=2,
         )
+
+    def _send_for_caller(
+        self, request: PreparedRequest, to: BaseAdapter, kwargs: dict[str, Any]
+    ) -> Response:
+        """Send a request with the caller's credentials and the profile's secret headers."""
+        if self._stays_here:
+            kwargs["proxies"] = {}
+        try:
+            response = to.send(with_secret_headers(request, self._secret_headers), **kwargs)
+        except requests.RequestException as error:
+            error.request = request
+            raise
+        response.request = request
+        return response
 
     def _kind_of(self, request: PreparedRequest) -> str:
         """Choose the kind of connections."""
@@ -356,7 +382,7 @@ class Guard:
     def _question(self, url: str) -> PreparedRequest:
         """Return a GET for a page, without a login."""
         question = PreparedRequest()
-        headers = {**requests.utils.default_headers(), **self._profile.headers}
+        headers = {**requests.utils.default_headers(), **plain_headers(self._profile)}
         question.prepare("GET", url, headers, cookies=self._jar(), hooks={"response": []})
         return question
 
@@ -368,7 +394,10 @@ class Guard:
         try:
             with (
                 self._borrow(adapter, fresh=True) as way,
-                way.send(question, **{**kwargs, "stream": True}) as answer,
+                way.send(
+                    with_secret_headers(question, self._secret_headers),
+                    **{**kwargs, "stream": True},
+                ) as answer,
             ):
                 return answer.status_code == _REFUSED
         except (requests.RequestException, GatepassError):
@@ -397,7 +426,7 @@ class Guard:
         refusal = self.login.state.refusal
         if refusal is not None and refusal.response is not None:
             raise self._refusal_of(refusal.response, carried=True)(True)
-        sent = request.copy()
+        sent = with_secret_headers(request, self._secret_headers)
         sent.hooks = {"response": []}
         if is_connection_bound(self._profile.auth):
             # The first message is refused, and a server closes the connection of a request that
@@ -423,11 +452,12 @@ class Guard:
         """Whether a request holds something that the scheme added to the original."""
         if self._is_built_in:  # those add this header and nothing else
             return "Authorization" in sent.headers
-        return has_credentials(sent, request)
+        return has_credentials(sent, with_secret_headers(request, self._secret_headers))
 
     def _check_headers(self, sent: PreparedRequest, request: PreparedRequest) -> None:
         """Refuse a scheme's header that cannot be sent: http.client's error would repeat it."""
-        before = {} if self._is_built_in else in_lower_case(request.headers)
+        known = with_secret_headers(request, self._secret_headers)
+        before = {} if self._is_built_in else in_lower_case(known.headers)
         names = ("Authorization",) if self._is_built_in else tuple(sent.headers)
         for name in names:
             value = sent.headers.get(name)

@@ -5,6 +5,7 @@ from typing import Any, Final, TypedDict
 
 from gatepass._config import fields, profile, suggest
 from gatepass.errors import ProfileError
+from gatepass.secrets import Secret, SecretRef
 
 _WAYS: Final = (
     "give one of: autologon=True; user_name= and password=; oidc=True; anonymous=True.\n"
@@ -22,7 +23,7 @@ class ProfileKeywords(TypedDict, total=False):
     check_path: str
     timeout: float | tuple[float, float] | list[float]
     retries: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str | SecretRef | Secret]
     proxy: str | Mapping[str, Any]
     tls: Mapping[str, Any]
     allow_http: bool

@@ -23,6 +23,7 @@ from gatepass._session.adapter import PlainSession
 from gatepass._session.connections import Connections, NotConnected, leave_to_parent
 from gatepass._session.exceptions import body_consumed, hide_frames, without_secrets
 from gatepass._session.guard import Guard, GuardedAdapter
+from gatepass._session.headers import plain_headers, secret_headers
 from gatepass._session.network import (
     network_of,
     network_of_provider,
@@ -203,7 +204,7 @@ class Session(requests.Session):
         self.trust_env = False
         if profile is not None:
             self.verify: bool | str | None = profile.tls.verify
-            self.headers.update(profile.headers)
+            self.headers.update(plain_headers(profile))
         for prefix in ("https://", "http://"):
             self.mount(prefix, NotConnected())
 
@@ -214,9 +215,10 @@ class Session(requests.Session):
         self._network, certificate = network_of(profile, run, secrets)
         self._elsewhere = network_of_provider(profile, run, secrets)
         login = login or make_login(profile, run, secrets, self._http)
+        headers = secret_headers(profile, secrets)
         secrets.raise_missing()
         renew = partial(renew_login, profile, run, http=self._http)
-        self._guard = Guard(profile, login, renew, lambda: self.cookies)
+        self._guard = Guard(profile, login, renew, lambda: self.cookies, headers)
         connections = Connections(self._network, certificate)
         if profile.tls.ca_file or certificate:
             connections.read_files()
