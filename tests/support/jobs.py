@@ -465,7 +465,6 @@ def a_stored_login_that_cannot_be_renewed_and_has_ended(desk: Desk) -> None:
 def _not_renewable(desk: Desk, *, access_token_seconds: int) -> None:
     idp = provider(desk, access_token_seconds=access_token_seconds)
     oidc(desk, idp)
-    log_in(desk)
     idp.inject(Fault.NO_REFRESH_TOKEN)
     log_in(desk)
 
