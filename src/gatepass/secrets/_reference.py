@@ -77,7 +77,7 @@ class Secret:
 
     def __init__(self, text: str, *, is_typed: bool = False) -> None:
         self._text = text
-        self.is_typed = is_typed
+        self.is_typed: bool = is_typed
 
     def reveal(self) -> str:
         """Return the secret itself."""
