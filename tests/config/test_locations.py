@@ -1,5 +1,10 @@
 """Where the search for project files goes, and where it ends."""
 
+import sys
+from pathlib import Path
+
+import pytest
+
 from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
 from gatepass._config.profile import Profile
@@ -37,3 +42,35 @@ def test_the_home_folder_is_never_looked_at(locations: Locations, write: Write) 
         here = Locations((), locations.user, locations.state, folder, locations.home)
 
         assert _load(here).url == "https://mine.example.com/"
+
+
+def test_the_page_of_files_names_where_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On the system of this test, and on macOS, whatever is said in variables there."""
+    page = Path(__file__).parents[2] / "docs" / "reference" / "files.md"
+    rows = [
+        line.split("|")[1:-1]
+        for line in page.read_text("utf-8").splitlines()
+        if line.startswith("|")
+    ]
+    linux, macos = ([row[column].strip().strip("`") for row in rows[2:]] for column in (1, 2))
+    home = Path("/home/alice")
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("CONFIG_HOME", "CONFIG_DIRS", "STATE_HOME", "CACHE_HOME"):
+        monkeypatch.delenv(f"XDG_{name}", raising=False)
+
+    def shown(found: Locations) -> list[str]:
+        places = [found.user, *found.system, found.state, found.cache]
+        return [str(place).replace(str(home), "~") for place in places]
+
+    assert shown(Locations.on_macos(home, tmp_path)) == macos
+    if sys.platform == "linux":
+        assert shown(Locations.of_this_process()) == linux
+
+
+def test_without_a_home_folder_nothing_is_kept_on_macos(tmp_path: Path) -> None:
+    found = Locations.on_macos(None, tmp_path)
+
+    assert (found.home, found.cache) == (None, None)
+    assert "HOME is not set" in str(found.user)

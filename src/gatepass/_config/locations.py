@@ -38,15 +38,20 @@ class Locations(Value):
 
     @classmethod
     def of_this_process(cls) -> "Locations":
-        """Return where the files of this process belong, by the conventions of its system."""
-        import platformdirs
+        """Return where the files of this process belong, by the conventions of its system.
 
-        dirs = platformdirs.PlatformDirs("gatepass", appauthor=False, multipath=True)
-        site = [] if sys.platform == "win32" else dirs.site_config_dir.split(os.pathsep)
+        docs/reference/files.md lists them.
+        """
         try:
             working = Path.cwd()
         except OSError:
             working = None
+        if sys.platform == "darwin":
+            return cls.on_macos(_at_home(Path.home), working)
+        import platformdirs
+
+        dirs = platformdirs.PlatformDirs("gatepass", appauthor=False, multipath=True)
+        site = [] if sys.platform == "win32" else dirs.site_config_dir.split(os.pathsep)
         return cls(
             system=tuple(Path(folder) / "profiles.toml" for folder in reversed(site)),
             user=(_at_home(lambda: dirs.user_config_path) or NO_HOME) / "profiles.toml",
@@ -54,6 +59,24 @@ class Locations(Value):
             working=working,
             home=_at_home(Path.home),
             cache=_at_home(lambda: dirs.user_cache_path),
+        )
+
+    @classmethod
+    def on_macos(cls, home: Path | None, working: Path | None) -> "Locations":
+        """Return where the files belong on macOS (Apple's File System Programming Guide).
+
+        Not by platformdirs: there its releases differ in what they make of XDG's variables and of
+        Homebrew's folders, and with an update the files of a user would be gone.
+        """
+        library = (home or NO_HOME) / "Library"
+        own = library / "Application Support" / "gatepass"
+        return cls(
+            system=(Path("/Library/Application Support/gatepass/profiles.toml"),),
+            user=own / "profiles.toml",
+            state=own,
+            working=working,
+            home=home,
+            cache=library / "Caches" / "gatepass" if home else None,
         )
 
 
