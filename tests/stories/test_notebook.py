@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gatepass._net.urls import origin_of
 from gatepass.sandbox import IdentityProvider, Server
 from tests.support.peers.environ import clean_environ
 from tests.support.peers.notebook import Notebook, notebook
@@ -41,11 +42,17 @@ def opened(tmp_path: Path, server: Server) -> Iterator[Notebook]:
         yield made
 
 
-def test_a_person_is_asked_below_the_cell_and_the_answer_is_hidden(opened: Notebook) -> None:
+def _asked(server: Server) -> tuple[tuple[str, bool], ...]:
+    return ((f"Password (for {origin_of(server.url)}): ", True),)
+
+
+def test_a_person_is_asked_below_the_cell_and_the_answer_is_hidden(
+    opened: Notebook, server: Server
+) -> None:
     built = opened.run(BUILD, ["sesame"])
     got = opened.run(GET)
 
-    assert built.asked == (("Password: ", True),)
+    assert built.asked == _asked(server)
     assert (built.status, built.printed) == ("ok", "")
     assert (got.printed, got.asked) == ("'alice'", ())
 
@@ -89,7 +96,7 @@ def test_a_program_that_a_cell_starts_may_open_a_browser(opened: Notebook) -> No
     assert silent.printed.startswith("a cell of a notebook")
 
 
-def test_threads_of_a_notebook_may_ask_too(opened: Notebook) -> None:
+def test_threads_of_a_notebook_may_ask_too(opened: Notebook, server: Server) -> None:
     code = (
         "from concurrent.futures import ThreadPoolExecutor\n"
         f"def build():\n    {BUILD.replace(chr(10), chr(10) + '    ')}\n    return {GET}\n"
@@ -97,7 +104,7 @@ def test_threads_of_a_notebook_may_ask_too(opened: Notebook) -> None:
     )
     done = opened.run(code, ["sesame"])
 
-    assert (done.printed, done.asked) == ("alice\n", (("Password: ", True),))
+    assert (done.printed, done.asked) == ("alice\n", _asked(server))
 
 
 def test_a_refused_password_is_asked_for_again_by_a_new_session_only(
@@ -114,12 +121,12 @@ def test_a_refused_password_is_asked_for_again_by_a_new_session_only(
     assert (sent, opened.run(GET).printed) == (1, "'alice'")
 
 
-def test_a_restart_forgets_what_was_typed(opened: Notebook) -> None:
+def test_a_restart_forgets_what_was_typed(opened: Notebook, server: Server) -> None:
     opened.run(BUILD, ["sesame"])
     opened.restart()
 
     assert opened.run(GET).error.startswith("NameError")
-    assert opened.run(BUILD, ["sesame"]).asked == (("Password: ", True),)
+    assert opened.run(BUILD, ["sesame"]).asked == _asked(server)
 
 
 def test_what_was_typed_is_neither_in_the_output_nor_in_the_history(opened: Notebook) -> None:
