@@ -65,10 +65,12 @@ class GatepassError(Exception):
 
     Attributes:
         hint: the next step, one or more lines; empty when there is none.
+        outlook: what becomes of the session, for scripts; a command has no use for it.
         exit_code: what the command line ends with.
     """
 
     exit_code = 1
+    outlook = ""
 
     def __init__(self, message: str = "", *, hint: str = "") -> None:
         super().__init__(message)
@@ -76,7 +78,7 @@ class GatepassError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n{self.hint}" if self.hint else self.message
+        return "\n".join(filter(None, (self.message, self.hint, self.outlook)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not by the constructor, which other classes have with other arguments.

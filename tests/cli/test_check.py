@@ -77,6 +77,7 @@ def test_a_wrong_password_ends_with_4_and_is_not_shown(
 
     assert done.returncode == 4
     assert "refused the login" in done.stderr
+    assert "session" not in done.stderr, "each command is a new one"
     assert "canary" not in done.stdout + done.stderr
 
 

@@ -67,7 +67,7 @@ def test_a_loop_of_sessions_sends_a_wrong_password_once(mode: Any) -> None:
             error = Session(server.url, user_name=USER, password="wrong").check().error
             assert isinstance(error, LoginRefused)
             assert error.response is not None
-            assert "except after session.login()" in error.hint
+            assert "except after session.login()" in error.outlook
         assert not Session(server.url, user_name=USER, password="wrong too").check().ok
         assert Session(server.url, user_name=USER, password=PASSWORD).check().ok
 

@@ -428,7 +428,7 @@ class PlainSession(requests.Session):
 def _explain_proxy(refusal: ProxyRefused, final: bool) -> ProxyRefused:
     """Say that a proxy's login is not sent again, where that is so."""
     if final:
-        refusal.hint += ";\nthis process does not send it again, except after session.login()"
+        refusal.outlook = "this process does not send it again, except after session.login()"
     return refusal
 
 

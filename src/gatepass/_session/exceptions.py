@@ -81,7 +81,7 @@ class _RequestFailed(GatepassError):
     def new_copy(self) -> Self:
         """Return the same error as a new object, with a traceback of its own."""
         error = type(self)(self.message, hint=self.hint, response=self.response)
-        error.request = self.request
+        error.request, error.outlook = self.request, self.outlook
         return error
 
     def detached(self) -> Self:

@@ -17,6 +17,7 @@ from gatepass.auth import answers_of, is_connection_bound, sends_credentials, va
 
 Outlook = Literal["goes on", "ends process", "ends session"]
 _AGAIN: Final = {
+    "goes on": "the session goes on",
     "ends process": "this process does not send them again, except after session.login()",
     "ends session": "this session does not send them again: build a new one",
 }
@@ -77,14 +78,17 @@ def explain_refusal(
             request=response.request,
             response=response,
         )
-    origin = origin_of(response.url)
+    origin, after = origin_of(response.url), ""
     if not sends:
         message, hint = f"{origin} asks for a login (401)", "use another scheme than anonymous"
     elif carried:
         message, hint = _refused(response, profile, user, outlook)
+        after = _AGAIN[outlook]
     else:
         message, hint = _not_answered(response, profile, challenges, origin)
-    return LoginRefused(message, hint=hint, request=response.request, response=response)
+    error = LoginRefused(message, hint=hint, request=response.request, response=response)
+    error.outlook = after
+    return error
 
 
 def _refused(
@@ -104,12 +108,11 @@ def _refused(
     if outlook == "goes on":
         page = printable(urlsplit(response.url).path)
         return message, (
-            f"it has taken this login before: check whether the account may use {page}, and "
-            f"{what};\nthe session goes on"
+            f"it has taken this login before: check whether the account may use {page}, and {what}"
         )
     place = _stands_at(profile, "password", "token")
     between = _in_between(response, profile)
-    return message, "\n".join(filter(None, (place, f"check {what};", *between, _AGAIN[outlook])))
+    return message, "\n".join(filter(None, (place, f"check {what}", *between)))
 
 
 def _in_between(response: Response, profile: Profile) -> Iterator[str]:
@@ -122,10 +125,10 @@ def _in_between(response: Response, profile: Profile) -> Iterator[str]:
         return
     if response.url.startswith("https:"):
         yield (
-            "it may want the login bound to the TLS connection: take channel_binding out of auth;"
+            "it may want the login bound to the TLS connection: take channel_binding out of auth"
             if value_of(profile.auth, "channel_binding") is False
             else "where a balancer or proxy in between ends TLS, write   channel_binding = false   "
-            "into auth;"
+            "into auth"
         )
     names = [
         f"{name}: {printable(value)[:_LONGEST]}"
@@ -140,10 +143,10 @@ def _in_between(response: Response, profile: Profile) -> Iterator[str]:
     if names:
         yield (
             f"something stands in between ({', '.join(names)}): it must send all messages of a "
-            "login over one connection to one server;"
+            "login over one connection to one server"
         )
     if profile.scheme == "autologon":
-        yield "where the server takes NTLM alone, use ntlm or credentials;"
+        yield "where the server takes NTLM alone, use ntlm or credentials"
 
 
 def _not_answered(
