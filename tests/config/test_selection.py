@@ -115,3 +115,10 @@ def test_a_bad_name_is_refused(config: ConfigFiles, name: str) -> None:
 
     with pytest.raises(ProfileError, match="name is made of"):
         config.load(name)
+
+
+def test_where_no_profile_exists_the_message_begins_with_that(config: ConfigFiles) -> None:
+    with pytest.raises(ProfileNotFound) as caught:
+        config.load()
+    assert str(caught.value).startswith("no profile was found\nlooked for ")
+    assert str(caught.value).endswith("make one with: gatepass init")

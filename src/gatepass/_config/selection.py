@@ -59,6 +59,8 @@ def _only_open_profile(layers: Layers) -> str:
     if len(open_ones) == 1:
         _refuse_misnamed(layers, open_ones[0])
         return open_ones[0]
+    if not layers.all_names:
+        raise ProfileNotFound("no profile was found", hint=_listing(layers, ""))
     raise ProfileNotFound(
         "no profile was named, and no default can be chosen",
         hint=_listing(layers, _advice(layers, open_ones)),
@@ -111,7 +113,8 @@ def _listing(layers: Layers, advice: str) -> str:
         lines.append("no profile has a name that can be used; see why: gatepass validate")
     else:
         looked = ", ".join(printable(str(file.path)) for file in layers.files) or "nowhere"
-        lines.append(f"no profile was found; looked for {looked}\nmake one with: gatepass init")
+        nothing = "no profile was found; " if advice else ""  # else the message says so
+        lines.append(f"{nothing}looked for {looked}\nmake one with: gatepass init")
     lines += map(str, layers.unread)
     lines += [f"{name} is set, but empty, so it counts as unset" for name in layers.empty]
     if layers.stray is not None:
