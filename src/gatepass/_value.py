@@ -90,6 +90,8 @@ class _FromDataclass:
         self._name = name
 
     def __get__(self, instance: object, owner: Any) -> Any:
+        if owner.__opaque__:
+            raise AttributeError(self._name)
         return getattr(_as_dataclass(owner), self._name)
 
 
@@ -114,20 +116,26 @@ def _as_dataclass(kind: Any) -> Any:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Value:
-    """A frozen value: its annotations are its fields, as in a frozen dataclass."""
+    """A frozen value: its annotations are its fields, as in a frozen dataclass.
+
+    One of a class that is ``opaque`` stays whole in ``asdict``, and so shows what its repr does.
+    """
 
     if TYPE_CHECKING:
+        __opaque__: ClassVar[bool]
         __value_fields__: ClassVar[dict[str, Field]]
         __positional__: ClassVar[tuple[str, ...]]
     else:  # not annotated: they are no fields
+        __opaque__ = False
         __value_fields__ = {}
         __positional__ = ()
         __dataclass_fields__ = _FromDataclass()
         __dataclass_params__ = _FromDataclass()
         __signature__ = _FromDataclass()
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
+    def __init_subclass__(cls, *, opaque: bool = False, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
+        cls.__opaque__ = opaque
         found = dict(cls.__value_fields__)
         for name, kind in cls.__annotations__.items():
             if kind is ClassVar or getattr(kind, "__origin__", None) is ClassVar:
@@ -226,7 +234,7 @@ def fields(kind: Any) -> tuple[Field, ...]:
 
 def asdict(value: Any) -> Any:
     """Return a value as a table, with the values in it; tuples and lists stay what they are."""
-    if isinstance(value, Value):
+    if isinstance(value, Value) and not value.__opaque__:
         return {each.name: asdict(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, list | tuple):
         return type(value)(map(asdict, value))

@@ -236,6 +236,14 @@ def leaves(table: Mapping[str, Any], above: Key = ()) -> Iterator[tuple[Key, Any
             yield key, value
 
 
+def plain_table(mapping: Mapping[str, Any]) -> Table:
+    """Return a copy as dicts with keys that are ``str``."""
+    return {
+        str(key): plain_table(value) if isinstance(value, Mapping) else value
+        for key, value in mapping.items()
+    }
+
+
 def _is_command(table: Table) -> bool:
     return set(table) == {"command"} and isinstance(table["command"], list)
 

@@ -17,11 +17,12 @@ from gatepass._config.layer import (
     KeyLocation,
     Layer,
     Layers,
+    plain_table,
 )
 from gatepass._config.locations import ConfigFile, Locations
 from gatepass._config.search import Candidate, Found, empty_variables, find_files
 from gatepass._config.suggest import unknown_name
-from gatepass._config.toml import Table, out_of_bounds, parse_toml
+from gatepass._config.toml import out_of_bounds, parse_toml
 from gatepass._config.variables import machine_settings, read_variables
 from gatepass._system.text import printable, quoted
 from gatepass.errors import Problem, ProfileError
@@ -181,12 +182,4 @@ def _as_profile(key: str, value: object) -> str:
 def _arguments(overrides: Mapping[str, Any] | None) -> Layer:
     if overrides is not None and not isinstance(overrides, Mapping):
         raise ProfileError("overrides= takes a mapping of profile keys")
-    return Layer("argument", "overrides", _plain_table(overrides or {}))
-
-
-def _plain_table(mapping: Mapping[str, Any]) -> Table:
-    """The same as dicts with keys that are ``str``."""
-    return {
-        str(key): _plain_table(value) if isinstance(value, Mapping) else value
-        for key, value in mapping.items()
-    }
+    return Layer("argument", "overrides", plain_table(overrides or {}))

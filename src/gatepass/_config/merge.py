@@ -8,7 +8,7 @@ user meets the URL of a project.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from gatepass._config import judge
 from gatepass._config.layer import KeyLocation, Layer, Layers, Leaf, leaves, refuse_untrusted
@@ -19,6 +19,7 @@ from gatepass._system import log
 from gatepass._system.text import printable
 from gatepass._value import Value, field, replace
 from gatepass.errors import Problem, ProfileError, ProfileNotFound
+from gatepass.secrets import Secret
 
 
 class VoidedKeys(Value):
@@ -70,7 +71,7 @@ class ProfileLayer(Value):
         return tree
 
 
-class MergedProfile(Value):
+class MergedProfile(Value, opaque=True):
     """One profile's keys, merged, before they are checked.
 
     Attributes:
@@ -100,6 +101,24 @@ class MergedProfile(Value):
         """Where each value was written."""
         return {key: leaf.location for key, leaf in leaves(self.tree) if isinstance(leaf, Leaf)}
 
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def hide_secrets(self, checked: Mapping[str, Any]) -> None:
+        """Put the ``Secret`` of a checked value where a secret was given as text.
+
+        In place: the location of each key refers to the layer with the text.
+
+        Args:
+            checked: the keys of the profile, checked, with the scheme as ``auth``.
+        """
+        arguments = [part for part in self.profile_layers if part.layer.kind == "argument"]
+        for table in (self.tree, *(part.table for part in arguments)):
+            _hide_secrets(table, checked)
+        for part in arguments:
+            _hide_secrets(part.layer.tables, checked)
+        vars(self).pop("table", None)  # made of the text; the next use makes it anew
+
     def location(self, key: Key) -> KeyLocation:
         """Return where a key of the merged table was written, else the table around it."""
         for length in range(len(key), 0, -1):
@@ -111,6 +130,16 @@ class MergedProfile(Value):
         # No layer mentions it: a file that holds the profile is the place to add it.
         in_files = [part for part in self.profile_layers if part.layer.text]
         return (in_files or self.profile_layers)[-1].location()
+
+
+def _hide_secrets(table: Table, checked: Any) -> None:
+    for name, value in table.items():
+        is_table = isinstance(checked, Mapping)
+        found = checked.get(name) if is_table else getattr(checked, name, None)
+        if isinstance(value, dict):
+            _hide_secrets(value, found)
+        elif isinstance(found, Secret):
+            table[name] = Leaf(found, value.location) if isinstance(value, Leaf) else found
 
 
 def _values_of(tree: Any) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gatepass._config.fields import classes_in, dataclass_in, is_secret, rule_of, types_of
-from gatepass._config.layer import Layer
+from gatepass._config.layer import Layer, plain_table
 from gatepass._config.merge import MergedProfile, ProfileLayer
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
 from gatepass._config.validate import (
@@ -39,7 +39,7 @@ def unnamed_profile(url: str, auth: Mapping[str, Any], **keys: Any) -> Profile:
     Raises:
         ProfileError: names every problem.
     """
-    arguments = Layer("argument", "arguments", {"url": url, "auth": dict(auth), **keys})
+    arguments = Layer("argument", "arguments", plain_table({"url": url, "auth": auth, **keys}))
     only = ProfileLayer(arguments, arguments.tables, ())
     merged = MergedProfile("", only.tree(), (only,))
     try:
@@ -58,6 +58,7 @@ def _build_directly(merged: MergedProfile) -> Profile:
     scheme = kind(**_place_files(_fields(kind, auth)))
     keys = _place_files(_fields(ProfileKeys, table))
     url = normal_url(keys.pop("url"))
+    merged.hide_secrets({**keys, "auth": scheme})
     return Profile(name="", url=url, scheme=name, auth=scheme, merged=merged, **keys)
 
 

@@ -105,6 +105,7 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
     if problems or auth is None:
         raise ProfileError(problems=_in_order(problems))
     keys["url"] = normal_url(keys["url"])
+    merged.hide_secrets({**keys, "auth": auth})
     name = merged.name or "without a name"
     log.debug("profile %s: checked; scheme %s, %s", name, scheme, keys["url"])
     return Profile(
