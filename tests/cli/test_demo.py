@@ -40,7 +40,7 @@ def test_it_logs_on_in_each_way_and_leaves_nothing(home: Home, tmp_path: Path) -
     assert rows[start + 1 : start + 4] == [
         ["first login", "200 alice", "2", "3"],
         ["warm start", "200 alice", "1", "0"],
-        ["renewal", "200 alice", "1", "2"],
+        ["renewal", "200 alice", "1", "1"],
     ]
     assert "gatepass demo --ask tries it" in " ".join(done.stdout.split())
     assert (
@@ -105,7 +105,7 @@ def test_a_login_that_fails_is_shown_and_told_by_the_exit_code(home: Home, tmp_p
     done = home.run("demo")
 
     assert done.returncode == 1
-    assert re.search(r"^first login +failed \(\S+\) +[12] +3$", done.stdout, re.MULTILINE)
+    assert re.search(r"^first login +failed \(-\) +0 +0$", done.stdout, re.MULTILINE)
     assert "first login, oidc: the token is in use by another process" in done.stdout
     assert "warm start" not in done.stdout  # it would fail only for want of the first
 

@@ -112,6 +112,7 @@ def practice(
         servers = {
             mode: stack.enter_context(Server(mode=mode, users={USER: PASSWORD})) for mode in MODES
         }
+        own["GATEPASS_CACHE"] = str(folder / "cache")
         run = Practice(folder, servers, own, person, stack, ask=ask)
         run.write_profiles()
         yield run
@@ -207,8 +208,10 @@ class Practice:
         work: Callable[["Session"], object] | None = None,
     ) -> Attempt:
         """Log on and ask for a page; tell what arrived at the server, and what went wrong."""
+        from gatepass._net.challenge import challenges_of
         from gatepass._session.exceptions import SchemeNotOffered
         from gatepass._session.session import Session
+        from gatepass.auth import answers_of
 
         server = self.servers[planned.mode]
         before = len(server.requests)
@@ -222,7 +225,12 @@ class Practice:
             ) as session:
                 (work or _get_page)(session)
         except SchemeNotOffered as error:
-            planned = replace(planned, not_offered=error.message)
+            answer = error.response
+            offered = {each.scheme for each in challenges_of(answer)} if answer is not None else ()
+            if answers_of(session.profile.auth).isdisjoint(offered):
+                planned = replace(planned, not_offered=error.message)
+            else:  # it is offered, and the handshake failed
+                planned = replace(planned, problem=error.message, hint=error.hint)
         except GatepassError as error:
             planned = replace(planned, problem=error.message, hint=error.hint)
         arrived = server.requests[before:]
