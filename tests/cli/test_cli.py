@@ -249,7 +249,7 @@ def test_each_help_page_ends_in_an_example(
     page = capsys.readouterr().out
     example = page[page.index("Example:") :].splitlines()[1:]
     assert code == 0
-    assert example[0].startswith("    gatepass")
+    assert "gatepass" in example[0]
     assert all(line.startswith("    ") and len(line) < 100 for line in example)
 
 

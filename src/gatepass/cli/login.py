@@ -37,6 +37,7 @@ _NOT_TOLD: Final = "logged out here; the provider was not told"
 
 @click.command(
     context_settings=CONTEXT,
+    short_help="Log in once, and store the login for later runs.",
     epilog=example("gatepass login nightly", "gatepass login nightly --device"),
 )
 @name_argument

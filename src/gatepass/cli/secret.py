@@ -36,7 +36,11 @@ _MOST_BYTES: Final = 65536  # a secret is short
 _SILENT: Final = CONTEXT | {"allow_extra_args": True}
 
 
-@click.group(context_settings=CONTEXT, epilog=example("gatepass secret set prod"))
+@click.group(
+    context_settings=CONTEXT,
+    short_help="Store, delete and list the secrets of profiles.",
+    epilog=example("gatepass secret set prod"),
+)
 def secret() -> None:
     """Store, delete and list the secrets of profiles; never print one."""
 
