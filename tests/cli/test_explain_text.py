@@ -458,6 +458,7 @@ def test_nothing_is_asked_to_unlock_a_locked_keyring(
 
 
 def test_an_unlocked_keyring_answers(desk: Home) -> None:
+    desk = desk.apart  # the keyring package leaves a connection to the bus open
     desk.user(_with_password('["keyring:", "env:SET"]'))
 
     without = _outcome(desk.having(SET="x"))
