@@ -23,7 +23,7 @@ from urllib3.util import parse_url
 
 from gatepass._session import request_state
 from gatepass._session.session import Session
-from gatepass.errors import GatepassError, GatepassWarning
+from gatepass.errors import GatepassError
 from gatepass.secrets import ref
 from tests.support.echo import Answer, Seen, basic, echo, redirects, refused, wants
 from tests.support.sessions import NOWHERE, PASSWORD, USER, session_for
@@ -586,19 +586,3 @@ def test_whatever_a_scheme_changes_counts_as_a_login_but_not_what_requests_chang
     request.url, sent.url, sent.body = "http://localhost/", f"http://localhost/{url}", body
 
     assert request_state.has_credentials(sent, request) is counts
-
-
-def test_another_server_that_asks_for_a_login_is_told_of() -> None:
-    """A short name in place of the full one is another origin: the bare 401 tells nobody why."""
-    with (
-        echo(lambda _: Answer()) as server,
-        echo(lambda _: Answer(401, (("WWW-Authenticate", "Basic realm=x"),))) as other,
-        Session(server.url, user_name="alice", password="pw") as session,
-    ):
-        with pytest.warns(GatepassWarning, match="another server than that of the profile") as told:
-            assert session.get(f"{other.root}/api?q=hunter2").status_code == 401
-        session.get(f"{other.root}/api", auth=("bob", "own"))
-
-    assert other.authorizations[0] is None
-    assert f"ask {server.root}/api, or give auth=" in str(told[0].message)
-    assert "hunter2" not in str(told[0].message)

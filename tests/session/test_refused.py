@@ -4,9 +4,8 @@ import pytest
 import requests
 
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
-from gatepass.errors import (
-    GatepassError,
-)
+from gatepass._session.session import Session
+from gatepass.errors import GatepassError, GatepassWarning
 from gatepass.secrets import Secret, ref
 from tests.net.test_tls import server_side
 from tests.support.echo import Answer, basic, echo, refused, wants
@@ -166,3 +165,19 @@ def test_a_password_of_basic_belongs_to_no_connection_and_nothing_in_between_mat
         session_for(server.url).get("x")
 
     assert "in between" not in caught.value.hint
+
+
+def test_another_server_that_asks_for_a_login_is_told_of() -> None:
+    """A short name in place of the full one is another origin: the bare 401 tells nobody why."""
+    with (
+        echo(lambda _: Answer()) as server,
+        echo(lambda _: Answer(401, (("WWW-Authenticate", "Basic realm=x"),))) as other,
+        Session(server.url, user_name="alice", password="pw") as session,
+    ):
+        with pytest.warns(GatepassWarning, match="another server than that of the profile") as told:
+            assert session.get(f"{other.root}/api?q=hunter2").status_code == 401
+        session.get(f"{other.root}/api", auth=("bob", "own"))
+
+    assert other.authorizations[0] is None
+    assert f"ask {server.root}/api, or give auth=" in str(told[0].message)
+    assert "hunter2" not in str(told[0].message)

@@ -20,7 +20,7 @@ from gatepass.errors import (
     ProfileNotFound,
 )
 from gatepass.sandbox import Server
-from tests.support.echo import Answer, basic, echo, redirects, wants
+from tests.support.echo import Answer, basic, echo, wants
 from tests.support.sessions import (
     ENVIRON,
     NOWHERE,
@@ -123,12 +123,6 @@ def test_an_absolute_url_is_taken_as_it_is() -> None:
 def test_a_url_that_may_be_misread_is_refused(url: str) -> None:
     with pytest.raises(requests.exceptions.InvalidURL):
         session_for(NOWHERE).get(url)
-
-
-def test_a_redirect_to_something_that_is_no_url_is_an_error_of_requests() -> None:
-    malformed = pytest.raises(requests.exceptions.InvalidURL, match="redirects to a malformed URL")
-    with echo(redirects({"/mi/x": "http://e[vil/"})) as server, malformed:
-        session_for(server.url).get("x")
 
 
 @pytest.mark.parametrize("follow", [True, False])

@@ -9,7 +9,7 @@ each other on one connection, with no other request in between. For such a schem
 borrows an exclusive connection, which serves one request at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -150,3 +150,12 @@ def leave_to_parent(adapter: BaseAdapter) -> None:
     elif isinstance(adapter, HTTPAdapter):
         with suppress(AttributeError):  # the caller's need not have the pools of requests'
             abandon_connections(adapter)
+
+
+def callers_adapters(mounted: Mapping[str, BaseAdapter]) -> dict[str, BaseAdapter]:
+    """Return the adapters that the caller has mounted, by their prefixes."""
+    return {
+        prefix: adapter
+        for prefix, adapter in mounted.items()
+        if not isinstance(adapter, Connections | NotConnected)
+    }

@@ -5,14 +5,12 @@ holds the profile's credentials: the guard copies it, lets the scheme log on wit
 returns the response with the original request. A redirect starts from that original.
 """
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from http.cookiejar import CookieJar
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest, Request, Response
@@ -29,21 +27,24 @@ from gatepass._session.connections import (
     Connections,
     ExclusiveConnection,
 )
-from gatepass._session.exceptions import LoginRefused, SchemeNotOffered, Unreachable
-from gatepass._session.headers import plain_headers, with_secret_headers
+from gatepass._session.exceptions import LoginRefused, SchemeNotOffered, Unreachable, close_on_error
+from gatepass._session.headers import (
+    plain_headers,
+    strip_late,
+    strip_profile_headers,
+    with_secret_headers,
+)
 from gatepass._session.login_state import Page, is_accepted
-from gatepass._session.refused import Outlook, explain_refusal
+from gatepass._session.refused import Outlook, explain_refusal, lacks_scope, warn_of_another_server
 from gatepass._session.request_state import (
-    can_be_sent,
+    as_head,
+    check_headers,
     has_credentials,
-    in_lower_case,
     is_login_allowed,
-    is_stripped,
     mark_caller_hooks,
     names_authorization,
     note_body_consumed,
     note_proof,
-    note_stripped,
     proof_of,
     set_login,
     without_caller_hooks,
@@ -53,10 +54,9 @@ from gatepass._session.shared_login import SharedLogin
 from gatepass._session.translate import translate_error
 from gatepass._system import log, plugins
 from gatepass._system.fork import PerProcess
-from gatepass._system.text import printable
 from gatepass.auth import is_connection_bound, sends_credentials
 from gatepass.auth._handshake import Handshake, drain, rewind
-from gatepass.errors import CannotLogOn, GatepassError, GatepassWarning
+from gatepass.errors import CannotLogOn, GatepassError
 from gatepass.secrets import Secret
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Guard:
         own = request.auth or (userinfo if any(userinfo) else None)
         is_callers = own is not None or names_authorization(given)
         if not to_profile:
-            self.strip_profile_headers(prepared, given)
+            strip_profile_headers(prepared, self._profile, given)
             if not is_callers:  # then it came from session.headers
                 prepared.headers.pop("Authorization", None)
         elif not is_callers:
@@ -151,34 +151,8 @@ class Guard:
             redirected.hooks = without_caller_hooks(before)
         to_profile = self.is_profile_origin(redirected.url)
         if not to_profile:
-            self.strip_profile_headers(redirected, {})
+            strip_profile_headers(redirected, self._profile, {})
         set_login(redirected, allowed=is_login_allowed(before) and to_profile)
-
-    def _strip_late(self, request: PreparedRequest) -> None:
-        """Strip a request whose URL was changed after it had been prepared for the profile."""
-        if is_stripped(request):
-            return
-        self.strip_profile_headers(request, {})
-        cookies = request.__dict__.get("_cookies")
-        if cookies:
-            request.headers.pop("Cookie", None)
-            request.prepare_cookies(cookies)
-
-    def strip_profile_headers(self, request: PreparedRequest, kept: Mapping[str, Any]) -> None:
-        """Remove the profile's headers from a request to another server.
-
-        Args:
-            request: loses them; where requests has a default of that name, it gets the default.
-            kept: headers that the caller gave with this very request.
-        """
-        note_stripped(request)
-        own = {name.lower() for name in kept}
-        defaults = requests.utils.default_headers()
-        for name, value in plain_headers(self._profile).items():
-            if name.lower() not in own and request.headers.get(name) == value:
-                del request.headers[name]
-                if name in defaults:
-                    request.headers[name] = defaults[name]
 
     # ------------------------------------------------------------ sending
 
@@ -224,25 +198,11 @@ class Guard:
         if kind == CALLER_AUTH and self._secret_headers:
             return self._send_for_caller(request, to, kwargs)
         if kind == CROSS_ORIGIN:
-            self._strip_late(request)
+            strip_late(request, self._profile)
         response = to.send(request, **kwargs)
         if kind == CROSS_ORIGIN and response.status_code == _REFUSED:
-            self._warn_of_another_server(request)
+            warn_of_another_server(request, self._profile)
         return response
-
-    def _warn_of_another_server(self, request: PreparedRequest) -> None:
-        """Say why no login went along, where the caller gave none: a short name is another host."""
-        if "Authorization" in request.headers or request.hooks.get("response"):
-            return  # a login of the caller's own, which may answer the 401
-        parts = urlsplit(request.url or "")
-        there = printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
-        here = printable(f"{self._profile.origin}{parts.path}")
-        warnings.warn(
-            f"{there} answers 401, and is another server than that of the profile, so no login was "
-            f"sent; ask {here}, or give auth= for the other one",
-            GatepassWarning,
-            stacklevel=2,
-        )
 
     def _send_for_caller(
         self, request: PreparedRequest, to: BaseAdapter, kwargs: dict[str, Any]
@@ -319,11 +279,7 @@ class Guard:
         adapter: BaseAdapter,
     ) -> Handshake:
         """Log the connection on by a HEAD request for the same URL, without a body."""
-        question = request.copy()
-        question.method, question.body = "HEAD", None
-        question.hooks = {"response": []}
-        for name in _OF_A_BODY:
-            question.headers.pop(name, None)
+        question = as_head(request)
         sent = self._authenticate(question)
         handshake = Handshake(way, sent, self._jar())
         try:
@@ -353,7 +309,7 @@ class Guard:
                 turn.enter_context(state.attempt(asks=asks_there))
             # Else no credentials go out before the server asks, and no other thread has to wait.
             first = way.send(sent, **kwargs)
-            turn.enter_context(_close_on_error(first))
+            turn.enter_context(close_on_error(first))
             asks = first.status_code == _REFUSED
             if asks and not carried:
                 turn.enter_context(state.attempt(successes))
@@ -372,7 +328,7 @@ class Guard:
                     state.record_success(response.status_code, page)
                 return response
             explain = self._refusal_of(response, carried=carried)
-            if not carried or _lacks_scope(self.challenges):
+            if not carried or lacks_scope(self.challenges):
                 raise explain(False)
             log.info("login refused by %s", request.url)
             url = request.url if request.method == "GET" else None
@@ -434,7 +390,8 @@ class Guard:
             sent.headers.pop("Expect", None)
         authenticator = self.login.authenticator
         self._call_scheme("cannot log a request on", lambda: sent.prepare_auth(authenticator))
-        self._check_headers(sent, request)
+        known = with_secret_headers(request, self._secret_headers)
+        check_headers(sent, known, self._profile.scheme, only_login=self._is_built_in)
         return sent
 
     def _call_scheme(self, failing: str, call: Callable[[], T]) -> T:
@@ -453,19 +410,6 @@ class Guard:
         if self._is_built_in:  # those add this header and nothing else
             return "Authorization" in sent.headers
         return has_credentials(sent, with_secret_headers(request, self._secret_headers))
-
-    def _check_headers(self, sent: PreparedRequest, request: PreparedRequest) -> None:
-        """Refuse a scheme's header that cannot be sent: http.client's error would repeat it."""
-        known = with_secret_headers(request, self._secret_headers)
-        before = {} if self._is_built_in else in_lower_case(known.headers)
-        names = ("Authorization",) if self._is_built_in else tuple(sent.headers)
-        for name in names:
-            value = sent.headers.get(name)
-            if value != before.get(name.lower()) and not can_be_sent(name, value):
-                raise GatepassError(
-                    f"the scheme {self._profile.scheme} made a header {name} that cannot be sent",
-                    hint="look for a line break or an odd character in its secret",
-                )
 
     def _answer_challenge(
         self, sent: PreparedRequest, response: Response, kwargs: dict[str, Any]
@@ -523,16 +467,6 @@ class Guard:
             return self.login is not used
 
 
-@contextmanager
-def _close_on_error(response: Response) -> Iterator[None]:
-    """Close a response that no caller will get."""
-    try:
-        yield
-    except BaseException:
-        response.close()
-        raise
-
-
 class GuardedAdapter(BaseAdapter):
     """What a session returns as the adapter for a URL; lives for one request."""
 
@@ -548,17 +482,6 @@ class GuardedAdapter(BaseAdapter):
     def close(self) -> None:
         """Close the adapter below."""
         self._adapter.close()
-
-
-_OF_A_BODY: Final = (
-    *("Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding"),
-    "Expect",
-)
-
-
-def _lacks_scope(challenges: Iterable[Challenge]) -> bool:
-    """Whether the server takes the token, but not for this request (RFC 6750, section 3.1)."""
-    return any(each.params.get("error") == "insufficient_scope" for each in challenges)
 
 
 def _run_hooks(sent: PreparedRequest, response: Response, kwargs: dict[str, Any]) -> Response:

@@ -1,8 +1,11 @@
 """The headers of a profile: those that stand in it, and those that are kept secret."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from requests.utils import default_headers
+
+from gatepass._session.request_state import is_stripped, note_stripped
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
 
@@ -44,3 +47,34 @@ def with_secret_headers(
         if name not in request.headers:
             sent.headers[name] = secret.reveal()
     return sent
+
+
+def strip_profile_headers(
+    request: "PreparedRequest", profile: "Profile", kept: Mapping[str, Any]
+) -> None:
+    """Remove the profile's headers from a request to another server.
+
+    Args:
+        request: loses them; where requests has a default of that name, it gets the default.
+        profile: the profile.
+        kept: headers that the caller gave with this very request.
+    """
+    note_stripped(request)
+    own = {name.lower() for name in kept}
+    defaults = default_headers()
+    for name, value in plain_headers(profile).items():
+        if name.lower() not in own and request.headers.get(name) == value:
+            del request.headers[name]
+            if name in defaults:
+                request.headers[name] = defaults[name]
+
+
+def strip_late(request: "PreparedRequest", profile: "Profile") -> None:
+    """Strip a request whose URL was changed after it had been prepared for the profile."""
+    if is_stripped(request):
+        return
+    strip_profile_headers(request, profile, {})
+    cookies = request.__dict__.get("_cookies")
+    if cookies:
+        request.headers.pop("Cookie", None)
+        request.prepare_cookies(cookies)

@@ -1,11 +1,12 @@
 """Explains a refused login from what the server offers."""
 
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from requests import Response
+from requests import PreparedRequest, Response
 
 from gatepass._config.profile import Profile
 from gatepass._net.challenge import Challenge, challenges_of, describe
@@ -14,6 +15,7 @@ from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._system import plugins
 from gatepass._system.text import printable
 from gatepass.auth import answers_of, is_connection_bound, sends_credentials, value_of
+from gatepass.errors import GatepassWarning
 
 Outlook = Literal["goes on", "ends process", "ends session"]
 _AGAIN: Final = {
@@ -251,3 +253,23 @@ def _advice(names: set[str]) -> str:
         return "No scheme of this version of gatepass can answer that."
     *others, last = sorted(fitting)
     return f"Use {', '.join(others)} or {last}." if others else f"Use {last}."
+
+
+def lacks_scope(challenges: Iterable[Challenge]) -> bool:
+    """Whether the server takes the token, but not for this request (RFC 6750, section 3.1)."""
+    return any(each.params.get("error") == "insufficient_scope" for each in challenges)
+
+
+def warn_of_another_server(request: PreparedRequest, profile: Profile) -> None:
+    """Say why no login went along, where the caller gave none: a short name is another host."""
+    if "Authorization" in request.headers or request.hooks.get("response"):
+        return  # a login of the caller's own, which may answer the 401
+    parts = urlsplit(request.url or "")
+    there = printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    here = printable(f"{profile.origin}{parts.path}")
+    warnings.warn(
+        f"{there} answers 401, and is another server than that of the profile, so no login was "
+        f"sent; ask {here}, or give auth= for the other one",
+        GatepassWarning,
+        stacklevel=2,
+    )

@@ -6,11 +6,12 @@ requests copies a prepared request without its private attributes, so a copy car
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from requests import PreparedRequest, Response
+from requests import PreparedRequest, RequestException, Response
 from requests.structures import CaseInsensitiveDict
 from requests.utils import check_header_validity
 
 from gatepass._session.exceptions import SECRET_HEADERS, without_secrets
+from gatepass.errors import GatepassError
 
 _LOGIN: Final = "_gatepass_login"
 _STRIPPED: Final = "_gatepass_stripped"
@@ -108,6 +109,15 @@ def redact_response(response: Response) -> Response:
     return response
 
 
+def redact_failure(failure: RequestException) -> RequestException:
+    """Take the credentials from what an error tells of its request and its response."""
+    if isinstance(failure.request, PreparedRequest):
+        failure.request = without_secrets(failure.request)
+    if failure.response is not None:
+        redact_response(failure.response)
+    return failure
+
+
 def _redacted(request: PreparedRequest) -> PreparedRequest:
     hooks = without_caller_hooks(request)
     if hooks == request.hooks and not any(name in request.headers for name in SECRET_HEADERS):
@@ -150,3 +160,41 @@ def can_be_sent(name: str, value: Any) -> bool:
         return isinstance(value, bytes) or bool(value.encode("latin-1"))
     except (ValueError, AttributeError):
         return False
+
+
+def check_headers(
+    sent: PreparedRequest, known: PreparedRequest, scheme: str, *, only_login: bool
+) -> None:
+    """Refuse a scheme's header that cannot be sent: http.client's error would repeat it.
+
+    Args:
+        sent: the request as the scheme has prepared it.
+        known: the same request before that.
+        scheme: the name of the scheme.
+        only_login: whether it adds ``Authorization`` and nothing else, as ours do.
+    """
+    before = {} if only_login else in_lower_case(known.headers)
+    names = ("Authorization",) if only_login else tuple(sent.headers)
+    for name in names:
+        value = sent.headers.get(name)
+        if value != before.get(name.lower()) and not can_be_sent(name, value):
+            raise GatepassError(
+                f"the scheme {scheme} made a header {name} that cannot be sent",
+                hint="look for a line break or an odd character in its secret",
+            )
+
+
+_OF_A_BODY: Final = (
+    *("Content-Length", "Content-Type", "Content-Encoding", "Transfer-Encoding"),
+    "Expect",
+)
+
+
+def as_head(request: PreparedRequest) -> PreparedRequest:
+    """Return a HEAD request for the same URL, without a body and without hooks."""
+    question = request.copy()
+    question.method, question.body = "HEAD", None
+    question.hooks = {"response": []}
+    for name in _OF_A_BODY:
+        question.headers.pop(name, None)
+    return question

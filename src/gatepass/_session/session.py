@@ -7,21 +7,24 @@ from contextlib import contextmanager
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
-from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
-from requests.exceptions import InvalidURL
 
 from gatepass._config import load
 from gatepass._config.locations import ConfigFile
 from gatepass._config.profile import Profile
 from gatepass._net.tls import TlsSettings
-from gatepass._net.urls import below, origin_of
+from gatepass._net.urls import below
 from gatepass._session.adapter import PlainSession
-from gatepass._session.connections import Connections, NotConnected, leave_to_parent
-from gatepass._session.exceptions import body_consumed, hide_frames, without_secrets
+from gatepass._session.connections import (
+    Connections,
+    NotConnected,
+    callers_adapters,
+    leave_to_parent,
+)
+from gatepass._session.exceptions import body_consumed, hide_frames
 from gatepass._session.guard import Guard, GuardedAdapter
 from gatepass._session.headers import plain_headers, secret_headers
 from gatepass._session.network import (
@@ -30,22 +33,22 @@ from gatepass._session.network import (
     tls_of_scheme,
     warn_if_unverified,
 )
-from gatepass._session.request_state import is_body_consumed, redact_response
+from gatepass._session.request_state import is_body_consumed, redact_failure, redact_response
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.shared_login import (
     OPENING_LOCKS,
     SharedLogin,
+    attribute_of,
     login_of_pickles,
     make_login,
     renew_login,
 )
-from gatepass._session.translate import translate_error
+from gatepass._session.translate import read_redirect, translate_error
 from gatepass._system import log
 from gatepass._system.context import RunContext
 from gatepass._system.fork import PerProcess
 from gatepass._system.terminal import Terminal
 from gatepass._value import replace
-from gatepass.auth._handshake import drain
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, SecretRef
 
@@ -55,10 +58,6 @@ if TYPE_CHECKING:
     from gatepass._session.pickling import PickledState
 
 _FORK_LOCKS: Final = PerProcess(Lock)  # held while a forked process leaves connections
-
-
-class _NotOfThisScheme(GatepassError, AttributeError):
-    """The scheme has no such attribute; also an AttributeError, as ``hasattr`` expects it."""
 
 
 class Session(requests.Session):
@@ -321,21 +320,7 @@ class Session(requests.Session):
         Raises:
             InvalidURL: to something that is no URL; requests lets a bare ValueError out.
         """
-        place = super().get_redirect_target(resp)
-        try:
-            urlsplit(place or "")
-        except ValueError:
-            resp.close()
-            raise InvalidURL(
-                f"{origin_of(resp.url)} redirects to a malformed URL", response=resp
-            ) from None
-        if place is not None:
-            try:
-                drain(resp)
-            except requests.RequestException:
-                resp.close()
-                resp._content = b""  # noqa: SLF001 - requests would read the rest, without a limit
-        return place
+        return read_redirect(resp, super().get_redirect_target(resp))
 
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter for a URL, below the guard."""
@@ -366,11 +351,7 @@ class Session(requests.Session):
         try:
             response = super().send(request, **kwargs)
         except requests.RequestException as error:
-            failure = translate_error(error, request)
-            if isinstance(failure.request, PreparedRequest):
-                failure.request = without_secrets(failure.request)
-            if failure.response is not None:
-                redact_response(failure.response)
+            failure = redact_failure(translate_error(error, request))
         else:
             return redact_response(response)
         raise failure  # outside of the handler: the original may hold credentials
@@ -429,13 +410,7 @@ class Session(requests.Session):
 
     def _scheme_attribute(self, name: str) -> Any:
         self._ensure_open()
-        authenticator = self._login.authenticator
-        if not hasattr(type(authenticator), name):
-            raise _NotOfThisScheme(
-                f"{name} belongs to the scheme oidc; this session uses {self.profile.scheme}",
-                hint='Session(url, oidc=True), or   scheme = "oidc"   in the profile',
-            )
-        return getattr(authenticator, name)
+        return attribute_of(self._login, self.profile.scheme, name)
 
     def close(self) -> None:
         """Close all connections; the session may be used again."""
@@ -459,7 +434,7 @@ class Session(requests.Session):
         self._pickle_id = self._pickle_id or os.urandom(16).hex()
         state = dump_profile(self.profile, self._pickle_id)
         # Apart from the state, since a hook among the settings may refer to this session.
-        settings = dump_settings(self, self.profile, self._own_adapters())
+        settings = dump_settings(self, self.profile, callers_adapters(self.adapters))
         return _open_pickle, (type(self), state), settings
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -469,14 +444,6 @@ class Session(requests.Session):
         # Do not set settings of another version: the first use raises an error that says so.
         if is_of_this_version(self._pickled or {}):
             load_settings(self, state)
-
-    def _own_adapters(self) -> dict[str, BaseAdapter]:
-        """Return the adapters that the caller has mounted."""
-        return {
-            prefix: adapter
-            for prefix, adapter in self.adapters.items()
-            if not isinstance(adapter, Connections | NotConnected)
-        }
 
     def __copy__(self) -> Self:
         from gatepass._session.settings import copy_setting
@@ -498,7 +465,7 @@ class Session(requests.Session):
         for name in self.__attrs__:
             if name != "adapters":
                 setattr(other, name, copy_value(getattr(self, name)))
-        for prefix, adapter in self._own_adapters().items():
+        for prefix, adapter in callers_adapters(self.adapters).items():
             other.mount(prefix, copy_value(adapter))
         return other
 

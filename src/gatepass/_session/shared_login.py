@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from threading import RLock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.vault_config import vault_of
@@ -148,3 +148,22 @@ def login_of_pickles(pickle_id: str, make: Callable[[], SharedLogin]) -> SharedL
         for oldest in list(_LOGINS_OF_PICKLES)[:-_MOST_LOGINS]:
             del _LOGINS_OF_PICKLES[oldest]
     return _LOGINS_OF_PICKLES[pickle_id]
+
+
+class _NotOfThisScheme(GatepassError, AttributeError):
+    """The scheme has no such attribute; also an AttributeError, as ``hasattr`` expects it."""
+
+
+def attribute_of(login: SharedLogin, scheme: str, name: str) -> Any:
+    """Return an attribute of what the scheme made: those that only ``oidc`` has.
+
+    Raises:
+        GatepassError: the scheme has none.
+    """
+    authenticator = login.authenticator
+    if not hasattr(type(authenticator), name):
+        raise _NotOfThisScheme(
+            f"{name} belongs to the scheme oidc; this session uses {scheme}",
+            hint='Session(url, oidc=True), or   scheme = "oidc"   in the profile',
+        )
+    return getattr(authenticator, name)
