@@ -8,7 +8,7 @@ from gatepass._config.explain import ExplainedKey, Explanation, explain
 from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
 from gatepass._config.profile import Profile
-from gatepass._config.shown import table_of
+from gatepass._config.shown import may_be_shown, table_of
 from gatepass._config.unnamed import unnamed_profile
 from tests.support.config_files import BEARER, Write
 
@@ -113,3 +113,50 @@ def test_a_profile_without_files_has_a_table_too() -> None:
         "auth": {"scheme": "basic", "user_name": "u", "password": "Secret(...)"},
         "timeout": 5,
     }
+
+
+OIDC = (
+    '[profiles.p]\nurl = "https://a.test/"\n[profiles.p.auth]\nscheme = "oidc"\n'
+    'issuer = "https://id.test/"\n'
+)
+
+
+@pytest.mark.parametrize("key", ["audience", "client_id"])
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("api://x", "api://x"),
+        ("urn:corp:mi", "urn:corp:mi"),
+        ("https://a.test/api", "https://a.test/api"),
+        ("file://x/y", "file://x/y"),
+        ("env:WHO", "env:WHO"),
+        ("https://u:hunter2@a.test/api", "https://...@a.test/api"),
+    ],
+)
+@pytest.mark.parametrize("by", ["file", "variable", "loser"])
+def test_a_name_with_a_colon_is_shown_as_it_is_written(
+    locations: Locations, write: Write, key: str, written: str, shown: str, by: str
+) -> None:
+    write(locations.user, OIDC + f'{key} = "{written}"\n' * (by != "variable"))
+    variable = {f"GATEPASS_PROFILES__P__AUTH__{key.upper()}": written}
+    overrides = {"auth": {key: "other"}} if by == "loser" else None
+    environ = variable if by == "variable" else {}
+
+    explained = explain(_load(locations, environ=environ, overrides=overrides))
+
+    found = _key(explained, f"auth.{key}")
+    assert (found.overrode[0].value if by == "loser" else found.value) == shown
+
+
+def test_a_name_given_in_python_is_shown_whole(locations: Locations, write: Write) -> None:
+    write(locations.user, OIDC)
+
+    profile = _load(locations, overrides={"auth": {"audience": "env:x", "client_id": "a:b"}})
+
+    auth = table_of(profile)["auth"]
+    assert (auth["audience"], auth["client_id"]) == ("env:x", "a:b")
+
+
+def test_a_name_with_a_colon_is_shown_in_a_file_that_was_not_checked() -> None:
+    assert may_be_shown(("auth", "audience"), "api://x")
+    assert not may_be_shown(("auth", "user_name"), "alice:hunter2")

@@ -29,7 +29,7 @@ def _sort_of_type(hint: Any) -> "Sort":
     if is_secret(hint):
         return "secret"
     if is_secret_or_text(hint):
-        return "text"
+        return "name" if NameField in classes_in(hint) else "text"
     choices = typing.get_args(hint) or (hint,)
     free = dict in {typing.get_origin(each) or each for each in (hint, *choices)}
     return "table" if free else "plain"
@@ -78,7 +78,8 @@ def classes_in(kind: Any) -> frozenset[Any]:
     return frozenset({kind})
 
 
-Sort = Literal["plain", "table", "text", "secret"]
-"""What a field holds: a value, a table with free keys, a text or a reference, a reference."""
+Sort = Literal["plain", "table", "name", "text", "secret"]
+"""What a field holds: a value, a table with free keys, a name or a reference, a text or a
+reference, a reference. A name is no secret, and may hold a colon."""
 
 Sorts = Mapping[Key, Sort]

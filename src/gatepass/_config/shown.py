@@ -117,7 +117,7 @@ def may_be_shown(key: Key, text: str) -> bool:
     The key must be known, and hold no secret whichever of our schemes the profile has.
     """
     sort = _sort(key, _sorts_with_any_scheme())
-    return sort == "plain" or (sort == "text" and ":" not in text)
+    return sort == "plain" or _is_text_itself(text, sort)
 
 
 @functools.cache
@@ -157,10 +157,20 @@ def _shown(value: Any, sort: Sort | None, *, literal: bool, checked: bool) -> An
         return value.as_written()
     if value is None or value == {}:
         return value
-    is_name = sort == "text" and isinstance(value, str) and (literal or ":" not in value)
-    if sort in {"secret", "text"} and not is_name:
+    is_text = literal or (isinstance(value, str) and _is_text_itself(value, sort))
+    if sort in {"secret", "text", "name"} and not is_text:
         return copy.deepcopy(value) if _is_reference(value) else HIDDEN
+    # The rules for a url keep userinfo out of it; a name may be any URL.
+    checked = checked and sort != "name"
     return HIDDEN if sort is None else _plain(value, checked=checked)
+
+
+def _is_text_itself(text: str, sort: Sort | None) -> bool:
+    """Whether a text in a field that takes references too is none; such as ``api://x``."""
+    source, colon, _ = text.partition(":")
+    if sort == "name":
+        return not (colon and plugins.is_known(plugins.SECRETS, source))
+    return sort == "text" and not colon
 
 
 def _is_reference(value: Any) -> bool:
