@@ -44,13 +44,13 @@ password = "env:MI_PASSWORD"
 SESSION = """
 _config _config.fields _config.files _config.layer _config.locations _config.redis_vault
 _config.profile _config.toml _config.toml_bounds _net _net.challenge _net.proxy _net.tls _net.urls
-_session _session.adapter _session.connections _session.exceptions _session.guard
+_session _session.adapter _session.connections _session.exceptions _session.guard _session.headers
 _session.login_state _session.network _session.pools _session.refused _session.request_state
 _session.resolve _session.retries _session.session _session.shared_login _session.translate
-_session.vault_config _system _system.console _system.context _system.files _system.fork
-_system.log _system.plugins _system.text _system.terminal _value auth auth._handshake
-auth._password errors secrets secrets._fields secrets._reference _config.compiled _config.load
-_config.search _config.permissions _config.tls_files _config.trust _version
+_session.vault_config _system _system.console _system.context _system.files _system.fork _system.log
+_system.plugins _system.text _system.terminal _value auth auth._handshake auth._password errors
+secrets secrets._fields secrets._reference _config.compiled _config.load _config.search
+_config.permissions _config.tls_files _config.trust _version
 """
 PROFILE = SESSION + "auth.basic secrets.env"
 
