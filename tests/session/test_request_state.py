@@ -77,3 +77,9 @@ def test_no_exception_shows_the_credentials() -> None:
             assert caught.value.response is not None
             assert "Authorization" not in caught.value.response.request.headers
             assert "Authorization" not in caught.value.request.headers  # type: ignore[union-attr]
+
+
+def test_a_redirect_to_something_that_is_no_url_is_an_error_of_requests() -> None:
+    malformed = pytest.raises(requests.exceptions.InvalidURL, match="redirects to a malformed URL")
+    with echo(redirects({"/mi/x": "http://e[vil/"})) as server, malformed:
+        session_for(server.url).get("x")

@@ -13,7 +13,7 @@ from gatepass._session.exceptions import TimedOut, TLSFailed, Unreachable
 from gatepass._session.session import Session
 from gatepass._session.translate import translate_error
 from tests.net.test_tls import server_side, without_intermediate
-from tests.support.echo import echo, redirects
+from tests.support.echo import echo
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.peers.waiting import free_port
 from tests.support.sessions import session_for
@@ -148,9 +148,3 @@ def test_each_system_has_its_words_for_a_certificate_and_ours_are_the_same(
     assert told in str(error)
     assert isinstance(error, TLSFailed)
     assert error.hint
-
-
-def test_a_redirect_to_something_that_is_no_url_is_an_error_of_requests() -> None:
-    malformed = pytest.raises(requests.exceptions.InvalidURL, match="redirects to a malformed URL")
-    with echo(redirects({"/mi/x": "http://e[vil/"})) as server, malformed:
-        session_for(server.url).get("x")

@@ -6,7 +6,6 @@ nor in ``request``.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -198,13 +197,3 @@ def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
 def _holds_secrets(entry: TracebackType) -> bool:
     name = str(entry.tb_frame.f_globals.get("__name__", ""))
     return name.partition(".")[0] in _HOLD_SECRETS or name.startswith(_OURS_HOLD_SECRETS)
-
-
-@contextmanager
-def close_on_error(response: Response) -> Iterator[None]:
-    """Close a response that no caller will get."""
-    try:
-        yield
-    except BaseException:
-        response.close()
-        raise

@@ -27,7 +27,7 @@ from gatepass._session.connections import (
     Connections,
     ExclusiveConnection,
 )
-from gatepass._session.exceptions import LoginRefused, SchemeNotOffered, Unreachable, close_on_error
+from gatepass._session.exceptions import LoginRefused, SchemeNotOffered, Unreachable
 from gatepass._session.headers import (
     plain_headers,
     strip_late,
@@ -39,6 +39,7 @@ from gatepass._session.refused import Outlook, explain_refusal, lacks_scope, war
 from gatepass._session.request_state import (
     as_head,
     check_headers,
+    close_on_error,
     has_credentials,
     is_login_allowed,
     mark_caller_hooks,

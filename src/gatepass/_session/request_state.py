@@ -3,14 +3,19 @@
 requests copies a prepared request without its private attributes, so a copy carries no note.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from requests import PreparedRequest, RequestException, Response
+from requests.exceptions import InvalidURL
 from requests.structures import CaseInsensitiveDict
 from requests.utils import check_header_validity
 
+from gatepass._net.urls import origin_of
 from gatepass._session.exceptions import SECRET_HEADERS, without_secrets
+from gatepass.auth._handshake import drain
 from gatepass.errors import GatepassError
 
 _LOGIN: Final = "_gatepass_login"
@@ -198,3 +203,35 @@ def as_head(request: PreparedRequest) -> PreparedRequest:
     for name in _OF_A_BODY:
         question.headers.pop(name, None)
     return question
+
+
+@contextmanager
+def close_on_error(response: Response) -> Iterator[None]:
+    """Close a response that no caller will get."""
+    try:
+        yield
+    except BaseException:
+        response.close()
+        raise
+
+
+def read_redirect(response: Response, place: str | None) -> str | None:
+    """Return where an answer redirects to, as requests found it, once its body is read.
+
+    Raises:
+        InvalidURL: to something that is no URL.
+    """
+    try:
+        urlsplit(place or "")
+    except ValueError:
+        response.close()
+        raise InvalidURL(
+            f"{origin_of(response.url)} redirects to a malformed URL", response=response
+        ) from None
+    if place is not None:
+        try:
+            drain(response)
+        except RequestException:
+            response.close()
+            response._content = b""  # noqa: SLF001 - requests would read the rest, without a limit
+    return place

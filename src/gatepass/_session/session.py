@@ -33,7 +33,12 @@ from gatepass._session.network import (
     tls_of_scheme,
     warn_if_unverified,
 )
-from gatepass._session.request_state import is_body_consumed, redact_failure, redact_response
+from gatepass._session.request_state import (
+    is_body_consumed,
+    read_redirect,
+    redact_failure,
+    redact_response,
+)
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.shared_login import (
     OPENING_LOCKS,
@@ -43,7 +48,7 @@ from gatepass._session.shared_login import (
     make_login,
     renew_login,
 )
-from gatepass._session.translate import read_redirect, translate_error
+from gatepass._session.translate import translate_error
 from gatepass._system import log
 from gatepass._system.context import RunContext
 from gatepass._system.fork import PerProcess
@@ -347,13 +352,10 @@ class Session(requests.Session):
     def _send(self, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:
         if is_body_consumed(request):
             raise body_consumed(request)
-        failure: requests.RequestException
         try:
-            response = super().send(request, **kwargs)
+            return redact_response(super().send(request, **kwargs))
         except requests.RequestException as error:
             failure = redact_failure(translate_error(error, request))
-        else:
-            return redact_response(response)
         raise failure  # outside of the handler: the original may hold credentials
 
     def check(self) -> "CheckResult":

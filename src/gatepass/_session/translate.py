@@ -8,8 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
-from requests import PreparedRequest, Response
-from requests.exceptions import InvalidURL
+from requests import PreparedRequest
 from urllib3.exceptions import (
     ConnectTimeoutError,
     NameResolutionError,
@@ -31,7 +30,7 @@ from gatepass._session.exceptions import (
 )
 from gatepass._system.text import printable
 from gatepass._value import Value
-from gatepass.auth._handshake import ConnectionLost, drain
+from gatepass.auth._handshake import ConnectionLost
 from gatepass.errors import GatepassError
 
 _LONGEST: Final = 200  # characters of a foreign message
@@ -388,25 +387,3 @@ def _how_to_trust(way: Way) -> str:
         )
     more = "" if trust.system else f', or trust the system too:   ca_file = ["system", "{file}"]'
     return f"trusted are {trust};\nname the authority of this server there{more}"
-
-
-def read_redirect(response: Response, place: str | None) -> str | None:
-    """Return where an answer redirects to, as requests found it, once its body is read.
-
-    Raises:
-        InvalidURL: to something that is no URL.
-    """
-    try:
-        urlsplit(place or "")
-    except ValueError:
-        response.close()
-        raise InvalidURL(
-            f"{origin_of(response.url)} redirects to a malformed URL", response=response
-        ) from None
-    if place is not None:
-        try:
-            drain(response)
-        except requests.RequestException:
-            response.close()
-            response._content = b""  # noqa: SLF001 - requests would read the rest, without a limit
-    return place
