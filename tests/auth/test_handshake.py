@@ -14,7 +14,7 @@ import requests
 from gatepass._session.exceptions import LoginRefused, ProxyRefused, SchemeNotOffered
 from gatepass._session.session import Session
 from gatepass._system.context import RunContext
-from gatepass.errors import GatepassError
+from gatepass.errors import GatepassError, GatepassWarning
 from gatepass.sandbox import Server
 from tests.auth.conftest import Make
 from tests.support.echo import Answer, Seen, echo, refused
@@ -284,7 +284,10 @@ def test_another_server_gets_no_handshake(
     other = f"{windows_apache.mixed.https}/cgi/whoami"
     mark = windows_apache.mark()
 
-    answer = mi.get(other) if how == "absolute" else mi.get("cgi/redirect", params={"to": other})
+    with pytest.warns(GatepassWarning, match="is another server"):
+        answer = (
+            mi.get(other) if how == "absolute" else mi.get("cgi/redirect", params={"to": other})
+        )
 
     assert answer.status_code == 401
     there = [line for line in windows_apache.log_since(mark) if line.room == "mixed"]

@@ -25,7 +25,7 @@ from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
 from gatepass.auth._oidc.login import OidcLogin
 from gatepass.auth._oidc.status import create_vault_key
-from gatepass.errors import GatepassError, LoginRequired, ProfileError
+from gatepass.errors import GatepassError, GatepassWarning, LoginRequired, ProfileError
 from gatepass.secrets import ref
 from tests.support.echo import Answer, Echo, Seen, echo
 from tests.support.faulty_provider import FaultyProvider
@@ -291,7 +291,8 @@ def test_another_server_gets_no_token(make: Callable[..., World]) -> None:
     with echo(
         lambda _: Answer(401, [("WWW-Authenticate", 'Bearer error="invalid_token"')])
     ) as other:
-        assert mi.get(f"{other.root}/x").status_code == 401
+        with pytest.warns(GatepassWarning, match="is another server"):
+            assert mi.get(f"{other.root}/x").status_code == 401
         assert other.authorizations == [None]
 
     assert world.idp.counts.token_requests.get("refresh_token", 0) == 0

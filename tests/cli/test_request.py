@@ -152,7 +152,7 @@ def test_what_makes_no_sense_is_told(person: Home, words: list[str], said: str) 
 
 
 def test_what_ends_in_the_middle_is_an_error_of_the_network(home: Home) -> None:
-    with echo(lambda _: Answer(200, body=b"half", missing=5)) as server:
+    with echo(lambda _: Answer(200, body=b"half", missing=5, closes=True)) as server:
         home.user(_PROFILE.format(url=server.root))
 
         done = home.having(PW="x").run("request", "x")
