@@ -421,7 +421,9 @@ def test_processes_refresh_all_the_time_and_nobody_is_logged_out(
     workers = [_start(world, 20) for _ in range(4)]
     ended = [worker.communicate(timeout=300) for worker in workers]
 
-    assert [worker.returncode for worker in workers] == [0] * 4, [each[1] for each in ended]
+    assert [worker.returncode for worker in workers] == [0] * 4, "\n".join(
+        each[1] for each in ended
+    )
     counts = world.idp.counts
     assert counts.forced_logins == 0
     assert counts.reuses == 0

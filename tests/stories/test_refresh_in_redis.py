@@ -145,7 +145,9 @@ def test_without_a_lease_that_outlasts_the_request_no_token_is_spent(shared: Sha
         return False
 
     with pytest.raises(VaultError, match="ended before its holder was done"):
-        refresh.refresh_stored(login._vault, login._refresh_context(), shared.token, lease_ends)
+        refresh.refresh_stored(
+            login._vault, login._refresh_context(), shared.token, lease_ends, lambda: False
+        )
 
     assert shared.world.token_requests == before
     assert login._vault.read_in_flight(login._identity) is None

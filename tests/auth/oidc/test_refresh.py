@@ -205,7 +205,11 @@ def test_what_nobody_waits_for_is_not_begun(make: Callable[..., World]) -> None:
     asked = world.token_requests
     with pytest.raises(KeyboardInterrupt):
         refresh.refresh_stored(
-            login._vault, login._refresh_context(), login.access_token(), lambda: True
+            login._vault,
+            login._refresh_context(),
+            login.access_token(),
+            lambda: True,
+            lambda: False,
         )
 
     assert world.token_requests == asked

@@ -88,21 +88,34 @@ def renew_login(place: Place, context: RefreshContext, *, refused: Secret | None
     """
 
     def renew(given_up: Callable[[], bool]) -> Record:
+        # What ended the wait for the lock. By now a third may be renewing it once more, and then
+        # the vault holds no access token for a moment.
+        renewed: list[Record] = []
+
+        def stop_waiting() -> bool:
+            found = place.read(context.identity)
+            if found is not None and has_usable_token(found, context.clock(), refused):
+                renewed.append(found)
+            return bool(renewed) or given_up()
+
         try:
-            return refresh_stored(place, context, refused, given_up)
+            return refresh_stored(place, context, refused, given_up, stop_waiting)
         except TokenLockTimeout:
-            renewed = place.read(context.identity)
-            if renewed is None or not has_usable_token(renewed, context.clock(), refused):
+            if not renewed:
                 raise
             log.info("another thread or process has renewed the login")
-            return renewed
+            return renewed[-1]
 
     renewed: Record = run_uninterrupted(renew)
     return renewed
 
 
 def refresh_stored(
-    place: Place, context: RefreshContext, refused: Secret | None, given_up: Callable[[], bool]
+    place: Place,
+    context: RefreshContext,
+    refused: Secret | None,
+    given_up: Callable[[], bool],
+    stop_waiting: Callable[[], bool],
 ) -> Record:
     """Renew a login under its lock, or take what another has stored meanwhile.
 
@@ -111,14 +124,12 @@ def refresh_stored(
         context: what a refresh needs.
         refused: an access token that the API has refused.
         given_up: says whether nobody waits for it any more; until the token is sent, it then stops.
+        stop_waiting: says whether the lock need not be waited for any more.
     """
     identity = context.identity
 
     def is_usable(found: Record | None) -> bool:
         return found is not None and has_usable_token(found, context.clock(), refused)
-
-    def stop_waiting() -> bool:
-        return given_up() or is_usable(place.read(identity))
 
     with place.lock(identity, seconds=LOCK_SECONDS, cancel_check=stop_waiting):
         # Read the journal first: a holder whose lease has expired writes the record before it
