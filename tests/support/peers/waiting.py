@@ -1,5 +1,6 @@
 """Free ports, and waiting for a condition with a deadline."""
 
+import os
 import random
 import socket
 import time
@@ -11,7 +12,11 @@ T = TypeVar("T")
 PAUSE = 0.01
 # Below the range from which Linux, macOS and Windows take the ports of outgoing connections:
 # between finding a port and listening on it, no client of another test can sit down there.
-PORTS = range(20000, 32000)
+# Each worker of pytest-xdist has a share of its own: a port that is found now, and listened on when
+# a person logs in, would else be found by another worker too.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+PORTS = range(20000 + _WORKER, 32000, _WORKERS)
 
 
 def free_port() -> int:
