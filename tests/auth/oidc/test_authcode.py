@@ -405,6 +405,9 @@ def pasting(keyboard: Keyboard, text: Callable[[str], str]) -> Callable[[str], o
     [
         lambda address: address,
         lambda address: f"  {address}  ",
+        lambda address: f'"{address}"',
+        lambda address: f"<{address}>",
+        lambda address: f" \u201c{address}\u201d ",
         lambda address: address + "#_=_",
         lambda address: address.removeprefix("http://"),
         lambda address: address.partition("?")[2],

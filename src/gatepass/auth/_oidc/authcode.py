@@ -32,6 +32,8 @@ Accept = Callable[[Tokens, str], PageKind]
 """Checks tokens and the nonce of their ID token, and returns what the browser is to show; raises
 where they must not be used."""
 
+# What people and programs put around an address that is copied.
+_AROUND: Final = " \t\"'`<>()[]\u201c\u201d\u2018\u2019\u00ab\u00bb"
 _POLL_SECONDS: Final = (
     0.2  # seconds; until a countdown moves, a typed line is seen, Windows sees Ctrl-C
 )
@@ -209,7 +211,7 @@ class _CallbackWait(Value):
         return None
 
     def _parse_pasted(self, answer: str) -> Callback | None:
-        before, _, query = answer.partition("?")
+        before, _, query = answer.strip(_AROUND).partition("?")
         callback = parse_callback((query or before).partition("#")[0], self.state)
         if callback is None:
             self.terminal.tell(
