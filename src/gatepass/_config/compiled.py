@@ -284,7 +284,11 @@ def _read_own_file(path: Path) -> bytes | None:
 
 
 def _remove_oldest(folder: Path) -> None:
-    entries = [(each.stat().st_mtime, each.path) for each in os.scandir(folder)]
+    entries = []
+    with os.scandir(folder) as found:
+        for each in found:
+            with suppress(FileNotFoundError):  # another process has just replaced it
+                entries.append((each.stat().st_mtime, each.path))
     for _, path in sorted(entries)[:-_MOST_ENTRIES]:
         with suppress(OSError):
             os.unlink(path)  # noqa: PTH108
