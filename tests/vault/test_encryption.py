@@ -57,18 +57,24 @@ def test_a_vault_with_its_key_in_memory_does_not_print_or_travel(place: Place) -
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Path]:
-    """The folder of a vault with one record, for all tests that only damage that one."""
+def made() -> Iterator[tuple[Path, bytes]]:
+    """The folder of a vault with one record, and the record's bytes before any test damages it."""
     with tempfile.TemporaryDirectory(prefix="gatepass-") as name:
         folder = Path(name, "vault")
         vault(folder).write(IDENTITY, RECORD)
-        yield folder
+        yield folder, only(folder).read_bytes()
 
 
 @pytest.fixture(scope="module")
-def good(shared: Path) -> bytes:
+def shared(made: tuple[Path, bytes]) -> Path:
+    """The folder of a vault with one record, for all tests that only damage that one."""
+    return made[0]
+
+
+@pytest.fixture(scope="module")
+def good(made: tuple[Path, bytes]) -> bytes:
     """The bytes of a good record."""
-    return only(shared).read_bytes()
+    return made[1]
 
 
 @pytest.fixture(scope="module")
