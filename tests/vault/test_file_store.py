@@ -7,7 +7,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -133,26 +134,32 @@ def test_a_folder_that_others_can_write_to_is_refused(folder: Path, mode: int) -
         assert f"chmod 700 {folder}" in caught.value.hint
 
 
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """Limit the files of this process to so many bytes, as a full disk does."""
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 @posix_only
 @pytest.mark.parametrize("pages", [0, 1, 2])
 def test_a_disk_without_room_for_a_record_is_noticed_before_a_token_is_spent(
     folder: Path, pages: int
 ) -> None:
     """The note alone would fit."""
-    if sys.platform == "win32":
-        pytest.skip("needs POSIX")
-    import resource
-
     its = vault(folder)
     its.write(IDENTITY, with_token("old"))
     before = sorted(path.name for path in folder.iterdir())
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (pages * 4096, hard))
-    try:
-        with pytest.raises(VaultError, match="cannot write"):
-            its.begin_refresh(IDENTITY)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with no_file_larger_than(pages * 4096), pytest.raises(VaultError, match="cannot write"):
+        its.begin_refresh(IDENTITY)
 
     assert sorted(path.name for path in folder.iterdir()) == before
     assert its.read_in_flight(IDENTITY) is None
@@ -197,22 +204,14 @@ def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
 
 @posix_only
 def test_a_full_disk_leaves_the_old_record_and_no_rubbish(folder: Path) -> None:
-    if sys.platform == "win32":
-        pytest.skip("needs POSIX")
-    import resource
-
     its = vault(folder)
     its.write(IDENTITY, with_token("old"))
     before = sorted(path.name for path in folder.iterdir())
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
+    with no_file_larger_than(0):
         with pytest.raises(TokenNotPersisted, match="cannot write") as caught:
             its.write(IDENTITY, with_token("new"))
         with pytest.raises(VaultError, match="cannot write"):
             its.begin_refresh(IDENTITY)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert "unharmed" in caught.value.hint
     assert sorted(path.name for path in folder.iterdir()) == before
