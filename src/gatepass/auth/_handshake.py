@@ -9,7 +9,9 @@ go out with each message; a body that can be read only once is never sent in a h
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import Event, Timer
 from typing import TYPE_CHECKING, Any, Final
 
 from gatepass._net.challenge import challenges_of
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 REFUSED: Final = 401
 _HTTP_1_0: Final = 10  # as http.client writes it
 _MOST: Final = 1 << 20  # bytes of the page that comes with a 401; real ones have some thousands
+_SECONDS: Final = 30.0  # in which such a page must come
 
 
 def offered_schemes(response: "Response") -> frozenset[str]:
@@ -252,36 +255,62 @@ def _connection_lost(repeats: str = "lost") -> "RequestException":
     return NoConnection(ConnectionLost(repeats))
 
 
-def limit_content(response: "Response") -> None:
-    """Cut a response's content off after 1 MiB, and close the connection there.
+def limit_content(response: "Response", seconds: float = _SECONDS) -> Callable[[], bool]:
+    """Cut a response's content off after 1 MiB or some seconds, and close the connection there.
 
     A response in the middle of a handshake must be read to its end, so that its connection can be
-    used again. Without a limit, a server could send for ever.
+    used again. Without a limit, a server could send for ever, or a byte now and then.
+
+    Returns:
+        Tells whether it was cut off.
     """
-    whole = response.iter_content
+    whole, cut = response.iter_content, Event()
+
+    def end() -> None:
+        cut.set()
+        with suppress(OSError, RuntimeError, ValueError):  # where it has just been read
+            response.raw.shutdown()
 
     def bounded(chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
         left = _MOST
-        for chunk in whole(chunk_size, decode_unicode):
-            yield chunk[:left]
-            left -= len(chunk)
-            if left <= 0:
+        timer = Timer(seconds, end)  # no timeout of a socket bounds a whole body
+        timer.daemon = True
+        timer.start()
+        try:
+            for chunk in whole(chunk_size, decode_unicode):
+                yield chunk[:left]
+                left -= len(chunk)
+                if left <= 0:
+                    cut.set()
+                if cut.is_set():
+                    break
+        except (OSError, ValueError):  # every error of requests is an OSError
+            if not cut.is_set():
+                raise
+        finally:
+            timer.cancel()
+            if cut.is_set():
                 response.raw.close()
-                break
 
     response.iter_content = bounded  # type: ignore[method-assign]
+    return cut.is_set
 
 
-def drain(response: "Response") -> bool:
+def drain(response: "Response", seconds: float = _SECONDS) -> bool:
     """Read a response to its end. Returns whether its connection can be used again.
 
     What was read stays the response's content.
 
+    Args:
+        response: the response.
+        seconds: in which its body must come.
+
     Raises:
         requests.RequestException: it ends too early, or cannot be read.
     """
-    limit_content(response)
-    return len(response.content or b"") < _MOST
+    is_cut = limit_content(response, seconds)
+    _ = response.content
+    return not is_cut()
 
 
 def drain_for_next_message(response: "Response") -> None:
@@ -294,8 +323,8 @@ def drain_for_next_message(response: "Response") -> None:
     if not drain(response):
         response.close()
         raise CannotLogOn(
-            "the server's answer in the middle of a login is longer than 1 MiB; the login was "
-            "broken off",
+            "the server's answer in the middle of a login is longer than 1 MiB, or takes longer "
+            f"than {_SECONDS:g} seconds; the login was broken off",
             hint="ask its administrator, or use another scheme that it offers",
         )
 
