@@ -9,13 +9,14 @@ uses (``tests/pages.py``). Its fenced blocks are taken in their order:
   shown must come, in that order; ``...`` stands for anything. A command ends with 0, unless
   ``echo $?`` follows.
 
-Other languages are only read. What differs is said in a hidden comment before the block,
-``<!-- docs: WORDS; WORDS -->``:
+Other languages are only read. A caption before a block names its file, and the block is written
+there, in the home or the working folder: **`gatepass.toml`**. Or it names the table of a file that
+the lines stand in, and each is tried on its own: **in `[profiles.prod]`**. What else differs is
+said in a hidden comment before that, ``<!-- docs: WORDS; WORDS -->``:
 
 ===================  ===========================================================================
 ``not run: REASON``  do not run it
-``file PATH``        write it to that file of the home or the working folder; Python is not run then
-``in TABLE``         lines of that table of a file, each tried on its own
+``written``          (``python``) it is only written, and a later command runs it
 ``wrong``            it is not valid; the ``text`` block that follows shows the problem
 ``raises NAME``      the script ends with that error, which the following ``output`` shows
 ``continue``         the script follows the one before
@@ -81,16 +82,21 @@ PAGES: Final = [
 APART: Final = [ROOT / "README.md", ROOT / "docs" / "tutorial" / "first-session.md"]
 TOLD_ELSEWHERE: Final = [ROOT / "docs" / "how-to" / "run-a-farm.md"]  # test_farm.py
 RUN: Final = frozenset({"toml", "python", "console"})
-READ: Final = frozenset({"text", "ini", "{eval-rst}", "{toctree}"})
+READ: Final = frozenset({"text", "sh", "ini", "yaml", "{eval-rst}", "{toctree}"})
+NAMED: Final = frozenset({"toml", "python", "ini", "yaml"})
+OWN: Final = "~/.config/gatepass/profiles.toml"
+WIDEST: Final = 88  # columns of a code block that a page shows without a scrollbar
 WORDS: Final = frozenset(
-    "not file in wrong raises continue cell output types browser set keyring redis fresh is "
+    "not written wrong raises continue cell output types browser set keyring redis fresh is "
     "installs".split()
 )
 
 _PLAIN: Final = re.compile(r"gatepass [^|&;<>$`(){}*?~#\n]+")  # nothing for a shell to do
 
 _BLOCK: Final = re.compile(
-    r"(?:^<!-- docs: (?P<marks>.*?) -->\n+)?^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$",
+    r"(?:^<!-- docs: (?P<marks>.*?) -->\n+)?"
+    r"(?:^\*\*(?:`(?P<file>[^`\n]+)`|in `\[(?P<table>[^`\n]+)\]`)\*\*\n\n)?"
+    r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -101,12 +107,14 @@ def name_of(page: Path) -> str:
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block, with what its comment says."""
+    """One fenced block, with what its comment and its caption say."""
 
     language: str
     text: str
     line: int
     marks: dict[str, str]
+    file: str  # that the caption names, or empty
+    table: str  # likewise
 
     def __contains__(self, word: str) -> bool:
         return word in self.marks
@@ -119,7 +127,8 @@ def blocks_of(page: Path) -> list[Block]:
         said = [part.strip().partition(" ") for part in (match["marks"] or "").split(";")]
         marks = {word: rest.strip() for word, _, rest in said if word}
         line = text[: match.start("text")].count("\n") + 1
-        found.append(Block(match["language"], match["text"], line, marks))
+        names = (match["file"] or "", match["table"] or "")
+        found.append(Block(match["language"], match["text"], line, marks, *names))
     return found
 
 
@@ -137,6 +146,15 @@ def test_every_block_has_a_known_language_and_known_marks(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.count("```") == 2 * len(blocks_of(page)), "a fence that is not understood"
     assert text.count("<!-- docs:") == sum(bool(block.marks) for block in blocks_of(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_block_says_which_file_it_is_and_fits_a_page(page: Path) -> None:
+    for block in blocks_of(page):
+        where = f"{name_of(page)}:{block.line}"
+        assert max(map(len, block.text.splitlines()), default=0) <= WIDEST, where
+        if block.language in NAMED and "cell" not in block and "continue" not in block:
+            assert block.file or block.table, where
 
 
 def test_most_blocks_are_run() -> None:
@@ -239,7 +257,7 @@ class Story:
         return {**self.environ, **python, "PATH": path, **self.variables}
 
     def write(self, block: Block) -> Path:
-        path = self.path(block.marks["file"])
+        path = self.path(block.file)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.real(block.text), encoding="utf-8")
         path.chmod(0o600)
@@ -248,13 +266,12 @@ class Story:
     # ------------------------------------------------------------ toml
 
     def toml(self, block: Block) -> None:
-        if "in" in block:
+        if block.table:
             for line in block.text.splitlines():
                 if line.strip():
-                    self._gate(tomli_w.dumps(_merged(line, block.marks["in"])), block)
+                    self._gate(tomli_w.dumps(_merged(line, block.table)), block)
             return
-        if "file" in block:
-            self.write(block)
+        self.write(block)
         if self.installed:  # only another process sees the package
             status, printed = self._piped("gatepass validate", 0)
             assert status == 0, printed
@@ -263,7 +280,7 @@ class Story:
 
     def _gate(self, text: str, block: Block) -> None:
         """Validate each profile of a text, together with the files around it."""
-        problem = self._problem(text, block.marks.get("file", ""))
+        problem = self._problem(text, block.file)
         if "wrong" in block:
             assert problem
             self.complaint = problem
@@ -284,18 +301,19 @@ class Story:
             for name in tomllib.loads(text).get("profiles", {}):
                 load_profile(name, config_file=named, locations=locations, environ={})
         except ProfileError as error:
-            return self.shown(str(error)).replace("/home/alice/profiles.toml", "profiles.toml")
+            return self.shown(str(error)).replace("/alice/profiles.toml", f"/alice{OWN[1:]}")
         return ""
 
     # ------------------------------------------------------------ python
 
     def python(self, block: Block) -> None:
-        if "file" in block:
-            self.write(block)
-            ast.parse(block.text)
-            return
         if "cell" in block:
             self.cell(block)
+            return
+        if block.file:
+            self.write(block)
+        if "written" in block:
+            ast.parse(block.text)
             return
         self.script = (self.script if "continue" in block else "") + self.real(block.text)
         argv = (sys.executable, "-c", self.script)
@@ -413,16 +431,22 @@ def _commands(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _compare(expected: str, actual: str) -> None:
-    """Each line of the page stands in the output, in that order; ``...`` is anything."""
+    """Each line of the page stands in the output, in that order; ``...`` is anything.
+
+    A long line may be folded on the page, as a terminal of that width shows it.
+    """
     rest = [" ".join(line.split()) for line in actual.splitlines()]
-    for line in expected.splitlines():
-        wanted = " ".join(line.split())
-        if wanted in {"", "..."}:
-            continue
-        pattern = re.compile(".*".join(map(re.escape, wanted.split("..."))))
-        found = next((i for i, each in enumerate(rest) if pattern.fullmatch(each)), None)
-        assert found is not None, f"not printed: {line}\n--- but:\n{actual}"
-        rest = rest[found + 1 :]
+    lines = [" ".join(line.split()) for line in expected.splitlines()]
+    lines = [line for line in lines if line not in {"", "..."}]
+    while lines:
+        for count in range(1, len(lines) + 1):
+            parts = " ".join(lines[:count]).split("...")
+            pattern = re.compile(".*".join(map(re.escape, parts)))
+            found = next((i for i, each in enumerate(rest) if pattern.fullmatch(each)), None)
+            if found is not None:
+                break
+        assert found is not None, f"not printed: {lines[0]}\n--- but:\n{actual}"
+        rest, lines = rest[found + 1 :], lines[count:]
 
 
 @pytest.fixture

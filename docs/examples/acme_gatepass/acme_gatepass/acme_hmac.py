@@ -1,4 +1,4 @@
-"""``scheme = "acme-hmac"``: each request is signed with a key that the server knows too."""
+"""``scheme = "acme-hmac"``: requests are signed with a key that the server knows."""
 
 import hashlib
 import hmac
@@ -6,7 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from gatepass import AuthContext, GatepassError, SchemeBase, Secret, SecretField, TextField
+from gatepass import (
+    AuthContext,
+    GatepassError,
+    SchemeBase,
+    Secret,
+    SecretField,
+    TextField,
+)
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -37,20 +44,27 @@ class AcmeHmac(SchemeBase):
     def authenticator(self, context: AuthContext) -> "Signer":
         """Resolve both fields at once and return an auth that signs."""
         found = context.resolve(key_id=self.key_id, key=self.key)
-        return Signer(found["key_id"].reveal(), found["key"], self.lifetime, context.clock)
+        key_id = found["key_id"].reveal()
+        return Signer(key_id, found["key"], self.lifetime, context.clock)
 
 
 class Signer:
     """Signs requests."""
 
-    def __init__(self, key_id: str, key: Secret, lifetime: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        key_id: str,
+        key: Secret,
+        lifetime: int,
+        clock: Callable[[], float],
+    ) -> None:
         self._key_id = key_id
         self._key = key
         self._lifetime = lifetime
         self._clock = clock
 
     def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
-        """Add the signature of the method, the path, the body and the time of expiry."""
+        """Add the signature of method, path, body and time of expiry."""
         body = request.body or b""
         if not isinstance(body, bytes | str):
             raise GatepassError(
@@ -61,7 +75,8 @@ class Signer:
         signed = signature(
             self._key.reveal(), request.method or "", request.path_url, body, expires
         )
-        request.headers["Authorization"] = f"ACME-HMAC {self._key_id}:{expires}:{signed}"
+        login = f"{self._key_id}:{expires}:{signed}"
+        request.headers["Authorization"] = f"ACME-HMAC {login}"
         return request
 
 

@@ -1,4 +1,4 @@
-"""``acmevault:SHELF/NAME``: a secret from the file that ACME's tools keep for each user."""
+"""``acmevault:SHELF/NAME``: a secret from the file that ACME's tools keep."""
 
 import json
 from pathlib import Path
@@ -16,10 +16,12 @@ def acmevault(text: str, context: SecretContext) -> str:
         shelves = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SecretUnavailable(
-            f"cannot read {path}: {error.strerror}", hint="open it with: acme vault open"
+            f"cannot read {path}: {error.strerror}",
+            hint="open it with: acme vault open",
         ) from None
     except ValueError:  # its text may hold a secret: from None
-        raise SecretUnavailable(f"{path} is damaged", hint="acme vault repair") from None
+        hint = "acme vault repair"
+        raise SecretUnavailable(f"{path} is damaged", hint=hint) from None
     shelf, _, name = text.rpartition("/")
     try:
         return str(shelves[shelf][name])
