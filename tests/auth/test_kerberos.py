@@ -250,17 +250,4 @@ def test_a_keytab_that_cannot_be_looked_into_is_a_warning_that_says_so(
     assert f"whether {keytab} logs on cannot be told here" in found["keytab"].message
     assert "kinit -k -t" in found["keytab"].hint
     assert found["ticket"].verdict == "ok"
-    assert _kerberos.find_login({"KRB5_CLIENT_KTNAME": keytab}).principal == "alice@CORP.TEST"
-
-
-def test_no_ticket_and_a_keytab_that_cannot_be_looked_into_says_both(
-    as_on_macos: Make, kdc: Kdc, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    as_on_macos("autologon", "windows")
-    for name, value in kdc.environ().items():
-        monkeypatch.setenv(name, value)
-
-    with pytest.raises(LoginRequired, match="no Kerberos ticket.*cannot be told") as caught:
-        _kerberos.find_login({"KRB5_CLIENT_KTNAME": "FILE:/job.keytab"})
-
-    assert "kinit -k -t" in caught.value.hint
+    assert "alice@CORP.TEST" in found["ticket"].message

@@ -506,13 +506,3 @@ def test_an_option_that_belongs_to_nothing_is_refused(desk: Desk, arguments: lis
     jobs.a_variable_that_is_set(desk)
 
     assert desk.gatepass(*arguments).returncode == 2
-
-
-@pytest.mark.parametrize("name", [[], ["job"]], ids=str)
-def test_validate_unattended_names_the_command(desk: Desk, name: list[str]) -> None:
-    jobs.a_variable_that_is_set(desk)
-
-    done = desk.gatepass("validate", *name, "--unattended", "--for", "8h")
-
-    assert done.returncode == 2
-    assert " ".join(["gatepass check", *name, "--unattended"]) in done.stderr

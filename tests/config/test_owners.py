@@ -1,6 +1,5 @@
 """A project file that belongs to another user is not read, and blocks nothing."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -208,22 +207,6 @@ def test_a_link_is_trusted_with_its_owner(locations: Locations, project: Path) -
 
     _given(project, OTHER + 1)
 
-    assert _load(locations)[0].url == "https://mine.example.com/"
-
-
-def test_a_record_of_an_older_version_counts_for_its_content_alone(
-    locations: Locations, project: Path, write: Write
-) -> None:
-    _trusted(project, locations)
-    (record,) = (locations.state / "trust").iterdir()
-    entry = json.loads(record.read_text())
-    del entry["owners"]
-    record.write_text(json.dumps(entry))
-    assert _load(locations)[0].url == "https://evil.example.com/"
-
-    write(project, "[")
-    assert _load(locations)[0].url == "https://mine.example.com/"
-    write(project, "#" * (files.MOST_OF_PROJECT + 1))
     assert _load(locations)[0].url == "https://mine.example.com/"
 
 

@@ -63,8 +63,6 @@ def read_project_file(
     path = with_real_folder(path)
     recorded = store.owners(path)
     admitted = own_users(sudo_uid) | (recorded or frozenset())
-    if recorded == frozenset():
-        return _read_by_content(path, store, admitted)
     link = lstat_file(path)
     if link is not None and belongs_to_another(link, admitted):  # also one that may not be opened
         return unread_file_of_another(path, link)
@@ -92,24 +90,6 @@ def _read_if_own(
     if known:
         raise unreadable(path, too_large(MOST_OF_PROJECT))
     return UnreadFile(path, too_large(MOST_OF_PROJECT), "remove it, or make it smaller")
-
-
-def _read_by_content(
-    path: Path, store: "TrustStore", admitted: frozenset[int]
-) -> FileBytes | UnreadFile | None:
-    """Read a file whose record names no owner: of another user only where it is unchanged."""
-    link = lstat_file(path)
-    try:
-        file = read_file(path, most=MOST_OF_PROJECT)
-    except ProfileError:
-        if link is not None and belongs_to_another(link, admitted):
-            return unread_file_of_another(path, link)
-        raise
-    if file is not None and not store.holds(file):
-        for status in (link or file.status, file.status):
-            if belongs_to_another(status, admitted):
-                return unread_file_of_another(path, status)
-    return file
 
 
 State = Literal["unchanged", "changed", "other owner", "absent", "unreadable", "damaged record"]
@@ -146,8 +126,7 @@ class TrustStore:
     def holds(self, file: FileBytes) -> bool:
         """Say whether exactly these bytes are trusted at this path.
 
-        The files for TLS that it names below its folder must be those of that time too. A record
-        of an older version names none of them, and still counts.
+        The files for TLS that it names below its folder must be those of that time too.
 
         Raises:
             ProfileError: the record itself can be written by others, or is damaged.
@@ -155,15 +134,14 @@ class TrustStore:
         entry = self._entry(file.path)
         if entry is None or entry["sha256"] != file.digest:
             return False
-        files = entry.get("files")
-        return not files or not tls_files.changed(file.path.parent, files)
+        return not tls_files.changed(file.path.parent, entry["files"])
 
     def changes(self, file: FileBytes) -> list[str] | None:
         """Return which files for TLS have changed since; None where the path is not recorded."""
         entry = self._entry(file.path)
         if entry is None:
             return None
-        return tls_files.changed(file.path.parent, entry.get("files", {}))
+        return tls_files.changed(file.path.parent, entry["files"])
 
     def told(self, path: Path) -> list[str] | None:
         """Return what was told of a file when it was trusted; None where that is not known."""
@@ -173,14 +151,13 @@ class TrustStore:
     def owners(self, path: Path) -> frozenset[int] | None:
         """Return the users who were admitted as owners of a path, be it a file or a link.
 
-        None where the path is not recorded; empty where an older version recorded it: then only
-        the recorded content is read.
+        None where the path is not recorded.
 
         Raises:
             ProfileError: the record itself can be written by others, or is damaged.
         """
         entry = self._entry(path)
-        return None if entry is None else _recorded_owners(entry)
+        return None if entry is None else frozenset(entry["owners"])
 
     def add(
         self, file: FileBytes, digests: Mapping[str, str] | None = None, told: Iterable[str] = ()
@@ -261,8 +238,8 @@ class TrustStore:
             return Trusted(record, "", record.lstat().st_mtime, "damaged record")
         if not in_place or unsafe_permissions(found, own=True):
             return Trusted(record, "", since, "damaged record")
-        state = _state(path, digest, _recorded_owners(entry))
-        if state == "unchanged" and tls_files.changed(path.parent, entry.get("files", {})):
+        state = _state(path, digest, frozenset(entry["owners"]))
+        if state == "unchanged" and tls_files.changed(path.parent, entry["files"]):
             state = "changed"
         return Trusted(path, digest, since, state)
 
@@ -290,18 +267,12 @@ def _checked_entry(entry: Any) -> dict[str, Any]:
     """Return the content of a record; raise TypeError or KeyError where it is damaged."""
     if not isinstance(entry, dict) or not isinstance(entry["sha256"], str):
         raise TypeError
-    _recorded_owners(entry)
-    digests = entry.get("files", {})
+    owners, digests = entry["owners"], entry["files"]
+    if not isinstance(owners, list) or not all(type(each) is int for each in owners):
+        raise TypeError
     if not isinstance(digests, dict) or not all(type(each) is str for each in digests.values()):
         raise TypeError
     return entry
-
-
-def _recorded_owners(entry: Mapping[str, Any]) -> frozenset[int]:
-    owners = entry.get("owners", [])
-    if not isinstance(owners, list) or not all(type(each) is int for each in owners):
-        raise TypeError
-    return frozenset(owners)
 
 
 def _state(path: Path, digest: str, owners: frozenset[int]) -> State:
@@ -311,6 +282,6 @@ def _state(path: Path, digest: str, owners: frozenset[int]) -> State:
         return "unreadable"
     if file is None:
         return "absent"
-    if owners and belongs_to_another(file.status, owners | own_users(None)):
+    if belongs_to_another(file.status, owners | own_users(None)):
         return "other owner"
     return "unchanged" if file.digest == digest else "changed"

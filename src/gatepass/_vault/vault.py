@@ -91,14 +91,6 @@ class Vault:
         """Whether other computers use it, so that a lock may end before its holder does."""
         return self._store.shared
 
-    def is_empty(self) -> bool:
-        """Whether there is no record at all. Reads from the store, and needs no key.
-
-        Raises:
-            VaultError: the store cannot be used.
-        """
-        return not self._store.count()
-
     def check_key(self) -> None:
         """Read the key that a person made. One in the keyring is made by the first login.
 

@@ -267,7 +267,8 @@ def check_ticket(
     A ticket that was made from a keytab hides for hours that the keytab is outdated.
 
     Raises:
-        GatepassError: the KDC does not take the keytab's key; and as :func:`find_login`.
+        LoginRequired: there is no ticket, or it has expired.
+        GatepassError: the KDC does not take the keytab's key; or GSSAPI is not installed.
     """
     gssapi = _import_gssapi()
     ticket, keytab = _find_ticket(gssapi, principal), _keytab_of(environ)
@@ -305,7 +306,7 @@ def check_ticket_offline(
     yield _judge_ticket(_find_ticket(gssapi, principal), now, until)
 
 
-def _judge_ticket(ticket: "KerberosLogin", now: float, until: float) -> Finding:
+def _judge_ticket(ticket: "Ticket", now: float, until: float) -> Finding:
     if ticket.seconds is None:
         return Finding("ok", "ticket", f"a ticket of {ticket.principal} is there")
     when = local_time(now + ticket.seconds)
@@ -315,7 +316,7 @@ def _judge_ticket(ticket: "KerberosLogin", now: float, until: float) -> Finding:
     return Finding("ok", "ticket", f"a ticket of {ticket.principal} is there until {when}")
 
 
-def _ends(ticket: "KerberosLogin", now: float) -> float:
+def _ends(ticket: "Ticket", now: float) -> float:
     return math.inf if ticket.seconds is None else now + ticket.seconds
 
 
@@ -384,49 +385,29 @@ def _cannot_tell(keytab: str | None) -> str:
     return f"whether {keytab} logs on cannot be told here: GSSAPI has no credential stores"
 
 
-class KerberosLogin(Value):
-    """What logs on by Kerberos on this computer, now.
+class Ticket(Value):
+    """A ticket of Kerberos on this computer.
 
     Attributes:
-        principal: whose ticket; empty for a keytab.
-        seconds: how long the ticket lasts; None without end.
-        keytab: the keytab that is used instead of a ticket.
+        principal: whose it is.
+        seconds: how long it lasts; None without end.
     """
 
     principal: str
-    seconds: float | None = None
-    keytab: str = ""
+    seconds: float | None
 
 
-def find_login(environ: Mapping[str, str]) -> KerberosLogin:
-    """Return what would log on; not on Windows. Reads keytab and ticket cache, asks no KDC.
+def _find_ticket(gssapi: Any, principal: str | None) -> Ticket:
+    """Return the ticket of a principal, or the first. Asks no KDC.
 
     Raises:
-        LoginRequired: there is no ticket, or it has expired.
-        GatepassError: GSSAPI is not installed.
+        LoginRequired: there is none, or it has expired.
     """
-    gssapi = _import_gssapi()
-    keytab = _keytab_of(environ)
-    logs_on = False if keytab is None else _holds_key(gssapi, keytab, None)
-    if keytab is not None and logs_on:
-        return KerberosLogin("", keytab=keytab)
-    try:
-        return _find_ticket(gssapi, None)
-    except LoginRequired as error:
-        if logs_on is not None:
-            raise
-        told = f"{error.message}; {_cannot_tell(keytab)}"
-        failure = LoginRequired(told, hint=f"{error.hint}\n{_KINIT_HINT}")
-    raise failure
-
-
-def _find_ticket(gssapi: Any, principal: str | None) -> KerberosLogin:
-    """Return the ticket of a principal, or the first; raises as :func:`find_login` does."""
     name = principal and gssapi.Name(principal, gssapi.NameType.kerberos_principal)
     kerberos = gssapi.MechType.kerberos
     try:
         found = gssapi.Credentials(name=name, usage="initiate", mechs=[kerberos])
-        return KerberosLogin(str(found.name), found.lifetime)
+        return Ticket(str(found.name), found.lifetime)
     except gssapi.exceptions.GSSError as error:
         failure = _translate_error(error, "")
     raise failure

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import click
 
-from gatepass._system.text import quoted
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._options import (
@@ -25,8 +24,6 @@ from gatepass.errors import ProfileError
 )
 @name_argument
 @all_option
-@click.option("--unattended", is_flag=True, hidden=True)
-@click.option("--for", "seconds", hidden=True)
 @config_file_option
 @json_option
 @click.pass_obj
@@ -34,8 +31,6 @@ def validate(
     context: Context,
     name: str | None,
     everything: bool,
-    unattended: bool,
-    seconds: str | None,
     config_files: tuple[str, ...],
     as_json: bool,
 ) -> int:
@@ -45,11 +40,6 @@ def validate(
     variables, defaults that do not exist. Ends with 2 if there is a problem, also where no profile
     is found.
     """
-    if unattended or seconds is not None:
-        wanted = quoted("gatepass", "check", *filter(None, [name]), "--unattended")
-        raise click.UsageError(
-            f"validate reads files only; what a run without a person does tells: {wanted}"
-        )
     found = all_complaints(lambda: context.layers(config_files), name, everything=everything)
     if as_json:
         _output.json([complaint.as_json() for complaint in found.complaints])
