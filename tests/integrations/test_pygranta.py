@@ -526,7 +526,7 @@ def test_where_connecting_fails_the_session_of_a_profile_is_closed(tmp_path: Pat
         file.chmod(0o600)
         with pytest.raises(AssertionError, match="server_version") as caught:
             connect(recordlists.Connection, "dev", config_file=file, environ={})
-        wait_for(lambda: not server._run.listener._open, 10, "the end of the connection")
+        wait_for(lambda: not server._listener._open, 10, "the end of the connection")
 
     assert caught.value.__traceback__ is not None  # holds the session, so nobody else closed it
 

@@ -37,7 +37,7 @@ def test_one_client_that_says_nothing_keeps_no_other_waiting(open_server: Server
 
 def test_it_listens_on_127_0_0_1_only(open_server: Server) -> None:
     assert urlsplit(open_server.url).hostname == "127.0.0.1"
-    assert open_server._run.listener.socket.getsockname()[0] == "127.0.0.1"
+    assert open_server._listener.socket.getsockname()[0] == "127.0.0.1"
 
 
 def test_the_end_closes_all_connections_and_threads_and_frees_the_port(
@@ -114,5 +114,5 @@ def test_no_answer_waits_for_an_acknowledgement_of_its_head(
 ) -> None:
     """... which delayed acknowledgements would turn into 40 ms for each request."""
     client.get(open_server.url)
-    (connection,) = open_server._run.listener._open.values()
+    (connection,) = open_server._listener._open.values()
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

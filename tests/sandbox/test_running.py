@@ -18,13 +18,12 @@ def test_the_fixture_s_end_does_raise_a_mistake_of_the_server_itself() -> None:
     class OwnMistake(Exception):
         pass
 
-    class Broken:
-        def new_connection_login(self) -> ConnectionLogin:
-            raise OwnMistake
+    def broken() -> ConnectionLogin:
+        raise OwnMistake
 
     def run() -> None:
         with Server(mode="open") as server:
-            server._run.listener.login = Broken()
+            server._listener.login = broken
             # The thread keeps its mistake before it closes the connection: it is there by now.
             assert talk(server, b"GET / HTTP/1.1\r\n\r\n") == b""
 

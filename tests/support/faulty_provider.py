@@ -14,17 +14,14 @@ from ssl import SSLContext
 from threading import Condition, Lock
 from typing import Any, Final, cast
 
+from gatepass.sandbox._provider.connection import ProviderConnection, ProviderListener
 from gatepass.sandbox._provider.endpoints import Endpoints
-from gatepass.sandbox._provider.grants import Grant, Grants, Rules, TokenGrant
-from gatepass.sandbox._provider.http import (
-    HttpRequest,
-    HttpResponse,
-    ProviderConnection,
-    ProviderListener,
-    page,
-)
+from gatepass.sandbox._provider.grants import Grant, Grants, TokenGrant
+from gatepass.sandbox._provider.http import HttpRequest, page
 from gatepass.sandbox._provider.pages import message
+from gatepass.sandbox._provider.settings import Settings
 from gatepass.sandbox._provider.tokens import Keys, TokenIssuer
+from gatepass.sandbox._response import Response
 from gatepass.sandbox.provider import IdentityProvider
 
 # Nothing listens there, so that a client that follows gets no response (RFC 6761, section 6.4).
@@ -128,7 +125,7 @@ class FaultyProvider(IdentityProvider):
             content_type: of the body.
             headers: further headers.
         """
-        self._faulty.plan(endpoint, HttpResponse(status, body, content_type, tuple(headers)))
+        self._faulty.plan(endpoint, Response(status, body, content_type, tuple(headers)))
 
     @contextmanager
     def hold(self) -> "Iterator[HeldResponses]":
@@ -136,13 +133,13 @@ class FaultyProvider(IdentityProvider):
 
         The requests themselves are carried out: a refresh token that came is used up.
         """
-        listener = cast("_FaultyListener", self._run.listener)
+        listener = cast("_FaultyListener", self._listener)
         with listener.held.holding() as held:
             yield held
 
     @property
     def _faulty(self) -> "_FaultyEndpoints":
-        return cast("_FaultyEndpoints", self._run.endpoints)
+        return cast("_FaultyEndpoints", self._endpoints)
 
     def _new_keys(self) -> Keys:
         return _shared_keys()
@@ -152,11 +149,14 @@ class FaultyProvider(IdentityProvider):
 
     def _new_endpoints(self, issuer: str, keys: Keys) -> Endpoints:
         plain, faults = super()._new_endpoints(issuer, keys), Faults(())
-        issuing = plain.state.tokens
-        state = replace(
-            plain.state,
-            grants=_FaultyGrants(self._rules(), self.clock, faults),
-            tokens=_FaultyTokenIssuer(
+        issuing = plain.tokens
+        return _FaultyEndpoints(
+            self,
+            issuer,
+            plain.accounts,
+            plain.clients,
+            _FaultyGrants(self, faults),
+            _FaultyTokenIssuer(
                 issuing.issuer,
                 issuing.keys,
                 issuing.clock,
@@ -164,8 +164,8 @@ class FaultyProvider(IdentityProvider):
                 issuing.with_id_token,
                 faults,
             ),
+            faults,
         )
-        return _FaultyEndpoints(plain.policy, state, faults)
 
 
 @cache
@@ -220,7 +220,7 @@ class HeldResponses:
 
 
 @dataclass(frozen=True)
-class _TokenResponse(HttpResponse):
+class _TokenResponse(Response):
     """A response after a token was used up.
 
     Attributes:
@@ -230,16 +230,16 @@ class _TokenResponse(HttpResponse):
     is_reset: bool = False
 
 
-def _redirect(target: str, status: int) -> HttpResponse:
-    return HttpResponse(status, headers=(("Location", target), ("Cache-Control", "no-store")))
+def _redirect(target: str, status: int) -> Response:
+    return Response(status, headers=(("Location", target), ("Cache-Control", "no-store")))
 
 
 # ---------------------------------------------------------------- what is answered
 
 
 class _FaultyGrants(Grants):
-    def __init__(self, rules: Rules, clock: Callable[[], float], faults: Faults) -> None:
-        super().__init__(rules, clock)
+    def __init__(self, settings: Settings, faults: Faults) -> None:
+        super().__init__(settings)
         self._faults = faults
 
     def rotates(self) -> bool:
@@ -273,19 +273,19 @@ class _FaultyTokenIssuer(TokenIssuer):
 @dataclass(frozen=True)
 class _FaultyEndpoints(Endpoints):
     faults: Faults
-    _planned: dict[str, deque[HttpResponse]] = field(default_factory=lambda: defaultdict(deque))
+    _planned: dict[str, deque[Response]] = field(default_factory=lambda: defaultdict(deque))
     _lock: Lock = field(default_factory=Lock)
 
-    def plan(self, endpoint: str, response: HttpResponse) -> None:
+    def plan(self, endpoint: str, response: Response) -> None:
         """Give that response, once, to the next request there."""
         with self._lock:
             self._planned[endpoint].append(response)
 
-    def _find(self, path: str) -> tuple[tuple[str, ...], Callable[[HttpRequest], HttpResponse]]:
+    def _find(self, path: str) -> tuple[tuple[str, ...], Callable[[HttpRequest], Response]]:
         methods, respond = super()._find(path)
         name = "metadata" if "/.well-known/" in path else path.rpartition("/")[2]
 
-        def planned_or_real(request: HttpRequest) -> HttpResponse:
+        def planned_or_real(request: HttpRequest) -> Response:
             with self._lock:
                 planned = self._planned[name]
                 response = planned.popleft() if planned else None
@@ -293,14 +293,14 @@ class _FaultyEndpoints(Endpoints):
 
         return methods, planned_or_real
 
-    def _token(self, request: HttpRequest) -> HttpResponse:
+    def _token(self, request: HttpRequest) -> Response:
         form = request.form()
         if (response := self._before_the_token()) is not None:
-            self.state.grants.count_request(form.get("grant_type", ""))
+            self.grants.count_request(form.get("grant_type", ""))
             return response
         return self._after_the_token(super()._token(request))
 
-    def _before_the_token(self) -> HttpResponse | None:
+    def _before_the_token(self) -> Response | None:
         """Return the response of a fault that uses nothing up."""
         if Fault.TOKEN_HTML in self.faults:
             return page(_DOWN)
@@ -310,11 +310,11 @@ class _FaultyEndpoints(Endpoints):
             return page(_DOWN, HTTPStatus.INTERNAL_SERVER_ERROR)
         return None
 
-    def _after_the_token(self, response: HttpResponse) -> HttpResponse:
+    def _after_the_token(self, response: Response) -> Response:
         if self.faults.take(Fault.TOKEN_ERROR_AFTER_ONCE):
             response = page(_DOWN, HTTPStatus.INTERNAL_SERVER_ERROR)
         elif Fault.TOKEN_EMPTY in self.faults:
-            response = HttpResponse(HTTPStatus.OK)
+            response = Response(HTTPStatus.OK)
         elif Fault.TOKEN_HUGE in self.faults:
             response = replace(response, body=response.body + b" " * _HUGE)
         return _TokenResponse(
@@ -332,7 +332,7 @@ class _FaultyEndpoints(Endpoints):
 class _FaultyConnection(ProviderConnection):
     server: "_FaultyListener"
 
-    def send(self, response: HttpResponse) -> None:
+    def send(self, response: Response) -> None:
         if isinstance(response, _TokenResponse):
             self.server.held.wait()
             if response.is_reset:

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from gatepass.sandbox import Server
-from gatepass.sandbox._server.pages import PREFIX, PageRequest, PageResponse, Pages
+from gatepass.sandbox._response import Response, in_json
+from gatepass.sandbox._server.pages import PREFIX, Pages
+from gatepass.sandbox._server.record import Request
 from tests.support import echo
 
 _WHEN: Final = "2026-01-02T03:04:05Z"
@@ -68,13 +70,13 @@ LARGE: Final = b"".join(number.to_bytes(8, "big") for number in range(2**20))
 class _Granta(Pages):
     """The pages of the sandbox, and those of a Service Layer."""
 
-    def respond(self, request: PageRequest) -> PageResponse:
+    def respond(self, request: Request) -> Response:
         path = request.path.partition("?")[0].removeprefix(PREFIX)
         if path in CONTENTS:
-            return PageResponse(200, CONTENTS[path])
+            return in_json(CONTENTS[path])
         if path == REPORT:
             name = (("Content-Disposition", 'attachment; filename="report.bin"'),)
-            return PageResponse(200, LARGE, name)
+            return Response(200, LARGE, headers=name)
         return super().respond(request)
 
 
@@ -88,11 +90,11 @@ def service_layer(mode: str, **keys: Any) -> Iterator[Server]:
 
 def offer_granta(server: Server) -> None:
     """Let a running server of the sandbox answer as a Service Layer does, too."""
-    server._run.listener.pages = _Granta()
+    server._listener.pages = _Granta()
 
 
 def granta(seen: echo.Seen) -> echo.Answer:
-    """PageResponse as a Service Layer does that lets everybody in."""
+    """Answer as a Service Layer does that lets everybody in."""
     path = seen.path.removeprefix("/mi/")
     if path not in CONTENTS:
         return echo.Answer(404)

@@ -29,4 +29,4 @@ def begin(
 ) -> tuple[Accounts, ConnectionLogin]:
     """Return the accounts and a connection of a server without a wire."""
     accounts = Accounts(USERS, lock_after)
-    return accounts, login_for(mode, LoginContext(accounts, None)).new_connection_login()
+    return accounts, login_for(mode, LoginContext(accounts, None))()

@@ -2,7 +2,7 @@
 
 One thread serves all connections with a selector, and closes every socket when it ends; a thread
 for each connection would have to be bounded, stopped and waited for. The redirect of a login uses
-it, and the contracts of gatepass.testing.
+it.
 """
 
 import contextlib

@@ -3,16 +3,22 @@
 import socket
 import ssl
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
 from socketserver import TCPServer
 from threading import Lock, Thread, current_thread
 from typing import Any, Final, cast
 
+from gatepass.sandbox._body import FramingError, read_body
+from gatepass.sandbox._response import Response
+
 _HOST: Final = "127.0.0.1"
 _POLL: Final = 0.02  # seconds until the accepting thread sees that it must end
 _JOIN: Final = 10.0  # seconds that a connection's thread gets to end
+_BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})  # RFC 9110
 
 
 class Listener(ThreadingHTTPServer):
@@ -25,6 +31,9 @@ class Listener(ThreadingHTTPServer):
     Attributes:
         connection_class: serves one connection.
         failures: mistakes of the server itself, raised when it ends.
+        records: the requests so far, in the order in which they were answered.
+        is_running: whether it accepts connections.
+        origin: scheme, host and port.
 
     Raises:
         OSError: the port is taken.
@@ -39,10 +48,13 @@ class Listener(ThreadingHTTPServer):
 
     def __init__(self, port: int, tls: ssl.SSLContext | None) -> None:
         self.failures: list[BaseException] = []
+        self.records: list[Any] = []
+        self.is_running = False
         self._tls = tls
         self._lock = Lock()
         self._open: dict[Thread, socket.socket] = {}
         super().__init__((_HOST, port), self.connection_class)
+        self.origin = f"{'http' if tls is None else 'https'}://{_HOST}:{self.server_port}"
         self._accepting = Thread(
             target=self.serve_forever, args=(_POLL,), name="gatepass-sandbox", daemon=True
         )
@@ -50,9 +62,11 @@ class Listener(ThreadingHTTPServer):
     def start(self) -> None:
         """Begin to accept connections, in a thread."""
         self._accepting.start()
+        self.is_running = True
 
     def stop(self) -> None:
         """Close the listener and every connection, and wait until their threads have ended."""
+        self.is_running = False
         self.shutdown()
         self._accepting.join()
         self.server_close()
@@ -125,7 +139,7 @@ class _WholeLines:
 
 
 class Connection(BaseHTTPRequestHandler):
-    """HTTP/1.1 on one connection; a subclass names the method that serves each request."""
+    """HTTP/1.1 on one connection; a subclass says what is answered."""
 
     protocol_version = "HTTP/1.1"
     server_version = "gatepass-sandbox"
@@ -141,6 +155,37 @@ class Connection(BaseHTTPRequestHandler):
 
     def begin(self) -> None:
         """Prepare for the requests of this connection; called once, after the handshake."""
+
+    def respond(self, body: Iterator[bytes]) -> Response:
+        """Read the body of a request to its end, record the request, and return the response."""
+        raise NotImplementedError
+
+    def _serve(self) -> None:
+        try:
+            response = self.respond(read_body(self.headers, self.rfile))
+        except FramingError as error:
+            self.send_error(error.status, "malformed body")  # closes the connection
+        except EOFError:
+            self.close_connection = True
+        else:
+            self.send(response)
+
+    # http.server finds the method's function by these names.
+    do_GET = do_HEAD = do_POST = do_PUT = _serve  # noqa: N815
+    do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
+
+    def send(self, response: Response) -> None:
+        """Send a response; the records hold its request already."""
+        has_body = response.status not in _BODILESS
+        self.send_response(response.status)
+        for name, value in response.headers:
+            self.send_header(name, value)
+        if has_body:
+            self.send_header("Content-Type", response.content_type)
+            self.send_header("Content-Length", str(len(response.body)))
+        self.end_headers()
+        if has_body and self.command != "HEAD":
+            self.wfile.write(response.body)
 
     def parse_request(self) -> bool:
         """Read the head of a request, which must end with an empty line."""

@@ -1,9 +1,8 @@
 """What servers here share that run inside ``with``: the start, the end, TLS."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -13,33 +12,23 @@ if TYPE_CHECKING:
 Certificate = tuple[str | Path, str | Path]
 """Certificate chain and private key, both PEM files."""
 
-
-class Run(Protocol):
-    """One run, from ``with`` to its end and, for its records, beyond."""
-
-    running: bool
-
-    @property
-    def listener(self) -> "Listener": ...
+L = TypeVar("L", bound="Listener")
 
 
-R = TypeVar("R", bound=Run)
-
-
-class Running(Generic[R]):
-    """Runs inside ``with``; may be used again afterwards."""
+class Running(Generic[L]):
+    """Runs inside ``with``; may be used again afterwards. Its last listener keeps the records."""
 
     what: ClassVar[str]
     certificate: Certificate | None
-    _runs: list[R]
+    _listeners: list[L]
 
     def _refuse_to_run_twice(self) -> None:
-        if self._runs and self._runs[-1].running:
+        if self._listeners and self._listener.is_running:
             raise RuntimeError(f"this {self.what} runs already")
 
-    def _begin(self, run: R) -> None:
-        self._runs[:] = [run]
-        run.listener.start()
+    def _begin(self, listener: L) -> None:
+        self._listeners[:] = [listener]
+        listener.start()
 
     def __exit__(
         self,
@@ -52,21 +41,16 @@ class Running(Generic[R]):
         Raises:
             Exception: a mistake of the server itself, which must not be lost in its thread.
         """
-        run = self._runs[-1]
-        try:
-            run.listener.stop()
-        finally:
-            run.running = False
-        if error is None and run.listener.failures:
-            raise run.listener.failures[0]
+        self._listener.stop()
+        if error is None and self._listener.failures:
+            raise self._listener.failures[0]
 
     @property
-    def _run(self) -> R:
-        runs: Sequence[R] = self._runs
-        if not runs:
+    def _listener(self) -> L:
+        if not self._listeners:
             name = type(self).__name__
             raise RuntimeError(f"the {self.what} has not been started: with {name}(...) as it: ...")
-        return runs[-1]
+        return self._listeners[0]
 
     def _tls(self) -> "SSLContext | None":
         if self.certificate is None:

@@ -12,20 +12,21 @@ The login form is at ``/authorize``: fields ``login``, ``password`` and ``decisi
 ``deny``). With ``auto_login`` the browser comes back at once; ``sign_in`` does without a browser.
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from gatepass.sandbox._provider.grants import Counts, Grant, Rules, TokenFamily
+from gatepass.sandbox._provider.grants import Counts, Grant, TokenFamily
+from gatepass.sandbox._provider.settings import CLIENT_ID, SERVICE_ID, SERVICE_SECRET, Settings
 from gatepass.sandbox._provider.tokens import Keys, TokenIssuer, TokenRefused
-from gatepass.sandbox._running import Certificate, Running
+from gatepass.sandbox._running import Running
 
 if TYPE_CHECKING:
+    from gatepass.sandbox._provider.connection import ProviderListener
     from gatepass.sandbox._provider.endpoints import Endpoints
-    from gatepass.sandbox._provider.http import ProviderListener, ProviderRequest
+    from gatepass.sandbox._provider.http import ProviderRequest
 
 __all__ = [
     "CLIENT_ID",
@@ -35,19 +36,12 @@ __all__ = [
     "TokenRefused",
 ]
 
-CLIENT_ID: Final = "gatepass"
-"""A public client, as a script is: authorization code, refresh token, device code."""
-SERVICE_ID: Final = "service"
-"""A client with a secret: client credentials, and all else."""
-SERVICE_SECRET: Final = "se:c%41r+t /&=?~"  # noqa: S105 - of a provider that lives for seconds
-"""Holds every character that goes wrong where the encoding of RFC 6749, 2.3.1 is forgotten."""
 
-_CLIENTS: Final = MappingProxyType({CLIENT_ID: None, SERVICE_ID: SERVICE_SECRET})
 _SCOPES: Final = ("openid", "offline_access")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class IdentityProvider(Running["_Run"]):
+class IdentityProvider(Settings, Running["ProviderListener"]):
     """A loopback OpenID provider. Runs inside ``with``.
 
     Attributes:
@@ -76,24 +70,7 @@ class IdentityProvider(Running["_Run"]):
 
     what: ClassVar[str] = "identity provider"
 
-    users: Mapping[str, str] = field(default_factory=dict, repr=False)
-    clients: Mapping[str, str | None] = field(default_factory=lambda: _CLIENTS, repr=False)
-    rotation: bool = True
-    reuse_detection: bool = True
-    grace: float = 0.0
-    access_token_seconds: int = 60
-    refresh_token_seconds: float | None = None
-    id_token: bool = True
-    audience: str = "https://api.example"
-    auto_login: str | None = None
-    device_flow: bool = True
-    device_seconds: float = 300.0
-    device_interval: float = 1.0
-    path: str = ""
-    port: int = 0
-    certificate: Certificate | None = None
-    clock: Callable[[], float] = time.time
-    _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
+    _listeners: "list[ProviderListener]" = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.path and (not self.path.startswith("/") or self.path.endswith("/")):
@@ -114,11 +91,8 @@ class IdentityProvider(Running["_Run"]):
         # Before the port is opened, which would stay open if joserfc is missing.
         keys = self._new_keys()
         listener = self._new_listener()
-        scheme = "https" if self.certificate else "http"
-        issuer = f"{scheme}://127.0.0.1:{listener.server_port}{self.path}"
-        run = _Run(listener, self._new_endpoints(issuer, keys))
-        listener.respond = run.endpoints.respond
-        self._begin(run)
+        listener.endpoints = self._new_endpoints(listener.origin + self.path, keys)
+        self._begin(listener)
         return self
 
     # --- what to look at ---
@@ -126,29 +100,27 @@ class IdentityProvider(Running["_Run"]):
     @property
     def issuer(self) -> str:
         """Its name and address, such as ``http://127.0.0.1:PORT``."""
-        return self._run.endpoints.policy.issuer
+        return self._endpoints.issuer
 
     @property
     def metadata(self) -> Mapping[str, Any]:
         """What it says of itself."""
-        return self._run.endpoints.metadata()
+        return self._endpoints.metadata()
 
     @property
     def counts(self) -> Counts:
         """What happened so far."""
-        return self._run.endpoints.state.grants.counts()
+        return self._endpoints.grants.counts()
 
     @property
     def families(self) -> tuple[TokenFamily, ...]:
         """The refresh tokens of each login so far, the last login at the end."""
-        return self._run.endpoints.state.grants.families()
+        return self._endpoints.grants.families()
 
     @property
     def requests(self) -> "tuple[ProviderRequest, ...]":
         """The requests so far, in the order in which they were answered."""
-        listener = self._run.listener
-        with listener.records_lock:
-            return tuple(listener.records)
+        return tuple(self._listener.records)
 
     @property
     def public_client(self) -> str:
@@ -172,7 +144,7 @@ class IdentityProvider(Running["_Run"]):
         Raises:
             TokenRefused: it is not this provider's, not for that API, or has run out.
         """
-        return self._run.endpoints.state.tokens.subject_of(access_token, audience or self.audience)
+        return self._endpoints.tokens.subject_of(access_token, audience or self.audience)
 
     # --- what a person or an administrator would do ---
 
@@ -194,7 +166,7 @@ class IdentityProvider(Running["_Run"]):
         if f"{parts.scheme}://{parts.netloc}{parts.path}" != self.issuer + "/authorize":
             raise ValueError("not this provider's authorization endpoint")
         asked = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return self._run.endpoints.callback(asked, self._known(user))
+        return self._endpoints.callback(asked, self._known(user))
 
     def issue(
         self,
@@ -205,9 +177,8 @@ class IdentityProvider(Running["_Run"]):
         audience: str | None = None,
     ) -> Mapping[str, Any]:
         """Return tokens as after a login of that user: the JSON of the token endpoint."""
-        state = self._run.endpoints.state
         grant = Grant(self._known(user), client_id, scopes, audience or self.audience)
-        return state.tokens.response(state.grants.begin(grant))
+        return self._endpoints.tokens.response(self._endpoints.grants.begin(grant))
 
     def approve(self, user_code: str, user: str | None = None) -> None:
         """Approve a device as that user.
@@ -215,7 +186,7 @@ class IdentityProvider(Running["_Run"]):
         Raises:
             KeyError: no device waits with that code.
         """
-        self._run.endpoints.state.grants.decide(user_code, self._known(user))
+        self._endpoints.grants.decide(user_code, self._known(user))
 
     def deny(self, user_code: str) -> None:
         """Refuse a device.
@@ -223,15 +194,15 @@ class IdentityProvider(Running["_Run"]):
         Raises:
             KeyError: no device waits with that code.
         """
-        self._run.endpoints.state.grants.decide(user_code, None)
+        self._endpoints.grants.decide(user_code, None)
 
     def revoke(self, user: str | None = None) -> None:
         """End all logins of a user; access tokens stay good until they run out."""
-        self._run.endpoints.state.grants.revoke_user(self._known(user))
+        self._endpoints.grants.revoke_user(self._known(user))
 
     def set_access_token_seconds(self, seconds: int) -> None:
         """Let access tokens live that long from now on; with 0 they have expired when they come."""
-        self._run.endpoints.state.tokens.access_token_seconds = seconds
+        self._endpoints.tokens.access_token_seconds = seconds
 
     def _known(self, user: str | None) -> str:
         if user is None and self.users:
@@ -244,40 +215,25 @@ class IdentityProvider(Running["_Run"]):
         return Keys()
 
     def _new_listener(self) -> "ProviderListener":
-        from gatepass.sandbox._provider.http import ProviderListener
+        from gatepass.sandbox._provider.connection import ProviderListener
 
         return ProviderListener(self.port, self._tls())
 
     def _new_endpoints(self, issuer: str, keys: Keys) -> "Endpoints":
         from gatepass.sandbox._accounts import Accounts
         from gatepass.sandbox._provider.clients import Clients
-        from gatepass.sandbox._provider.endpoints import Endpoints, Policy, ProviderState
+        from gatepass.sandbox._provider.endpoints import Endpoints
         from gatepass.sandbox._provider.grants import Grants
 
-        state = ProviderState(
+        return Endpoints(
+            settings=self,
+            issuer=issuer,
             accounts=Accounts(self.users, lock_after=None),
             clients=Clients(self.clients),
-            grants=Grants(self._rules(), self.clock),
+            grants=Grants(self),
             tokens=TokenIssuer(issuer, keys, self.clock, self.access_token_seconds, self.id_token),
         )
-        policy = Policy(issuer, self.audience, self.auto_login, self.device_flow)
-        return Endpoints(policy, state)
 
-    def _rules(self) -> Rules:
-        return Rules(
-            rotation=self.rotation,
-            reuse_detection=self.reuse_detection,
-            grace=self.grace,
-            refresh_token_seconds=self.refresh_token_seconds,
-            device_seconds=self.device_seconds,
-            device_interval=self.device_interval,
-        )
-
-
-@dataclass
-class _Run:
-    """One run of a provider, from ``with`` to its end and, for its records, beyond."""
-
-    listener: "ProviderListener"
-    endpoints: "Endpoints"
-    running: bool = True
+    @property
+    def _endpoints(self) -> "Endpoints":
+        return self._listener.endpoints

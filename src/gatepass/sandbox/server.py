@@ -20,7 +20,7 @@ _BINDING: Final = ("windows", "mixed")
 
 
 @dataclass(frozen=True, eq=False)
-class Server(Running["_Run"]):
+class Server(Running["ServerListener"]):
     r"""A loopback server that stands in for a Granta Service Layer.
 
     Runs inside ``with``; may be used again afterwards, then with empty records. What was recorded
@@ -59,7 +59,7 @@ class Server(Running["_Run"]):
     provider: "IdentityProvider | None" = None
     redirect_uri: str | None = None
     answers: Answers = None
-    _runs: "list[_Run]" = field(default_factory=list, init=False, repr=False)
+    _listeners: "list[ServerListener]" = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -92,8 +92,7 @@ class Server(Running["_Run"]):
             accounts, certificate, self.channel_binding, self.provider, self.redirect_uri
         )
         login = login_for(self.mode, context)
-        listener = ServerListener(self.port, login, self._tls(), self.answers)
-        self._begin(_Run(listener, accounts))
+        self._begin(ServerListener(self.port, self._tls(), login, accounts, self.answers))
         return self
 
     @property
@@ -101,23 +100,13 @@ class Server(Running["_Run"]):
         """The service's URL, such as ``http://127.0.0.1:PORT/mi_servicelayer/``."""
         from gatepass.sandbox._server.pages import PREFIX
 
-        scheme = "https" if self.certificate else "http"
-        return f"{scheme}://127.0.0.1:{self._run.listener.server_port}{PREFIX}"
+        return f"{self._listener.origin}{PREFIX}"
 
     @property
     def requests(self) -> tuple[Request, ...]:
         """The requests so far, in the order in which they were answered."""
-        return self._run.listener.log.snapshot()
+        return tuple(self._listener.records)
 
     def attempts(self, user: str) -> int:
         """Return how many wrong passwords came for that name, also for an unknown one."""
-        return self._run.accounts.attempts(user)
-
-
-@dataclass
-class _Run:
-    """One run of a server, from ``with`` to its end and, for its records, beyond."""
-
-    listener: "ServerListener"
-    accounts: Accounts
-    running: bool = True
+        return self._listener.accounts.attempts(user)

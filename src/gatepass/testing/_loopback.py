@@ -3,29 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email.parser import Parser
-from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from gatepass._net.loopback_server import LoopbackServer
-from gatepass._net.loopback_sockets import listen
-
-_PATH: Final = "/mi/"
-_READ_SECONDS: Final = 30.0  # from accepting a connection to the end of its request's head
+from gatepass.sandbox._listener import Connection, Listener
+from gatepass.sandbox._response import Response, in_json
 
 # What requests sends of its own accord.
 _ORDINARY: Final = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "content-type",
-        "host",
-        "transfer-encoding",
-        "user-agent",
-    }
+    "accept accept-encoding connection content-length content-type host transfer-encoding "
+    "user-agent".split()
 )
 
 
@@ -42,10 +29,14 @@ class Arrival:
     headers: Mapping[str, str] = field(repr=False)
 
     @property
+    def query(self) -> Mapping[str, list[str]]:
+        """The parameters of the query."""
+        return parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+
+    @property
     def carries(self) -> bool:
         """Whether it holds more than an anonymous request for the same page."""
-        asked = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
-        return bool(self.headers.keys() - _ORDINARY or asked.keys() - {"to"})
+        return bool(self.headers.keys() - _ORDINARY or self.query.keys() - {"to"})
 
 
 @dataclass
@@ -58,7 +49,6 @@ class Loopback:
         refuses: whether every request is refused.
         url: where it listens; empty before it does.
         requests: what arrived, in that order.
-        failures: mistakes of the server itself, raised when it ends.
     """
 
     challenges: Sequence[str] = ()
@@ -66,66 +56,39 @@ class Loopback:
     refuses: bool = False
     url: str = ""
     requests: list[Arrival] = field(default_factory=list)
-    failures: list[BaseException] = field(default_factory=list)
 
     @contextmanager
     def running(self) -> "Iterator[Loopback]":
-        """Listen on a free port until the block ends."""
-        sockets = listen(0)
-        self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}{_PATH}"
-        server = LoopbackServer(
-            sockets, _Handler(self), read_seconds=_READ_SECONDS, name="gatepass-contract-server"
-        )
-        server.start()
+        """Listen on a free port until the block ends; raise the server's own mistakes then."""
+        listener = _Listener(0, None)
+        listener.loopback, self.url = self, f"{listener.origin}/mi/"
+        listener.start()
         try:
             yield self
         finally:
-            server.stop(_to_response(503))
-        if self.failures:
-            raise self.failures[0]
+            listener.stop()
+        if listener.failures:
+            raise listener.failures[0]
+
+    def respond(self, arrival: Arrival) -> Response:
+        """Record a request, and return the response."""
+        self.requests.append(arrival)
+        if self.refuses or (self.demands and not arrival.carries):
+            return in_json({}, 401, tuple(("WWW-Authenticate", each) for each in self.challenges))
+        target = arrival.query.get("to")
+        return in_json({}, 302, (("Location", target[0]),)) if target else in_json({})
 
 
-@dataclass(frozen=True, slots=True)
-class _Handler:
-    """Answers a request from its head; contracts send no body."""
+class _Connection(Connection):
+    server: "_Listener"
 
+    def respond(self, body: Iterator[bytes]) -> Response:
+        for _ in body:
+            pass
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return self.server.loopback.respond(Arrival(self.path, headers))
+
+
+class _Listener(Listener):
+    connection_class = _Connection
     loopback: Loopback
-
-    def respond(self, head: bytes) -> bytes:
-        first, _, fields = head.decode("latin-1").partition("\r\n")
-        method, path, _ = first.split(" ", 2)
-        headers = {
-            name.lower(): value
-            for name, value in Parser().parsestr(fields, headersonly=True).items()
-        }
-        arrival = Arrival(path, headers)
-        self.loopback.requests.append(arrival)
-        bodiless = method == "HEAD"
-        if self.loopback.refuses or (self.loopback.demands and not arrival.carries):
-            named = [("WWW-Authenticate", each) for each in self.loopback.challenges]
-            return _to_response(401, named, bodiless=bodiless)
-        target = parse_qs(urlsplit(path).query).get("to")
-        if target:
-            return _to_response(302, [("Location", target[0])], bodiless=bodiless)
-        return _to_response(200, bodiless=bodiless)
-
-    def refuse(self, status: HTTPStatus) -> bytes:
-        return _to_response(status)
-
-    def expire(self) -> bytes:
-        return _to_response(503)
-
-    def fail(self, error: BaseException) -> None:
-        self.loopback.failures.append(error)
-
-
-def _to_response(
-    status: int, headers: Sequence[tuple[str, str]] = (), *, bodiless: bool = False
-) -> bytes:
-    named = (*headers, ("Content-Length", "2"), ("Connection", "close"))
-    lines = [
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        *(f"{name}: {value}" for name, value in named),
-    ]
-    head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-    return head if bodiless else head + b"{}"

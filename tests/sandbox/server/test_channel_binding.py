@@ -104,7 +104,7 @@ def test_a_binding_that_cannot_be_is_refused_at_once(certificate: Certificate, m
 
 def begin(certificate: Path) -> ConnectionLogin:
     context = LoginContext(Accounts(USERS, None), certificate, channel_binding=True)
-    return login_for("windows", context).new_connection_login()
+    return login_for("windows", context)()
 
 
 def answer_of(connection: ConnectionLogin, context: Any, change: Any = lambda token: token) -> Any:

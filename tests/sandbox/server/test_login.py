@@ -25,7 +25,7 @@ def test_each_mode_says_how_it_lets_in(mode: str) -> None:
     with IdentityProvider() if mode == "oidc" else nullcontext() as provider:
         context = LoginContext(Accounts({"alice": "sesame"}, None), None, provider=provider)
 
-        result = login_for(mode, context).new_connection_login().authenticate(None)
+        result = login_for(mode, context)().authenticate(None)
 
     assert [each.partition(" ")[0] for each in result.challenges] == OFFERED[mode]
     assert result.admitted is (mode == "open")

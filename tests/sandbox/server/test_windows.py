@@ -182,7 +182,7 @@ def test_a_request_in_between_ends_the_handshake_and_is_no_attempt() -> None:
 def test_a_message_on_another_connection_is_refused() -> None:
     accounts = Accounts(USERS, None)
     login = login_for("windows", LoginContext(accounts, None))
-    first, second = login.new_connection_login(), login.new_connection_login()
+    first, second = login(), login()
     context = client("alice", "sesame")
     asked = first.authenticate(header("NTLM", context.step()))
     second.authenticate(header("NTLM", client("alice", "sesame").step()))

@@ -20,14 +20,16 @@ from gatepass.sandbox._accounts import Accounts, Outcome
 from gatepass.sandbox._provider.clients import Clients, basic_pair, is_loopback_redirect
 from gatepass.sandbox._provider.grants import Grant, Grants, Refusal, TokenGrant
 from gatepass.sandbox._provider.http import (
+    NO_STORE,
     HttpRequest,
-    HttpResponse,
     ProviderRequest,
     json_response,
     page,
 )
 from gatepass.sandbox._provider.pages import device_form, login_form, message
+from gatepass.sandbox._provider.settings import Settings
 from gatepass.sandbox._provider.tokens import TokenIssuer
+from gatepass.sandbox._response import Response
 
 OPENID: Final = "/.well-known/openid-configuration"
 OAUTH: Final = "/.well-known/oauth-authorization-server"
@@ -35,34 +37,18 @@ DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 GRANTS: Final = ("authorization_code", "refresh_token", "client_credentials", DEVICE_GRANT)
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Settings of the endpoints; the fields are explained at ``IdentityProvider``."""
+@dataclass(frozen=True)
+class Endpoints:
+    """All endpoints of one run of a provider."""
 
+    settings: Settings
     issuer: str
-    audience: str
-    auto_login: str | None
-    device_flow: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderState:
-    """Accounts, clients and grants of one run of a provider."""
-
     accounts: Accounts
     clients: Clients
     grants: Grants
     tokens: TokenIssuer
 
-
-@dataclass(frozen=True)
-class Endpoints:
-    """All endpoints of one run of a provider."""
-
-    policy: Policy
-    state: ProviderState
-
-    def respond(self, request: HttpRequest) -> tuple[HttpResponse, ProviderRequest]:
+    def respond(self, request: HttpRequest) -> tuple[Response, ProviderRequest]:
         """Answer a request, and say what to record of it."""
         try:
             response = self._respond(request)
@@ -70,19 +56,19 @@ class Endpoints:
             response = _error(refusal, request)
         return response, _record_of(request, response)
 
-    def _respond(self, request: HttpRequest) -> HttpResponse:
+    def _respond(self, request: HttpRequest) -> Response:
         methods, respond = self._find(request.path)
         if request.method not in methods:
             raise Refusal("invalid_request", "no such method here", HTTPStatus.METHOD_NOT_ALLOWED)
         return respond(request)
 
-    def _find(self, path: str) -> tuple[tuple[str, ...], Callable[[HttpRequest], HttpResponse]]:
+    def _find(self, path: str) -> tuple[tuple[str, ...], Callable[[HttpRequest], Response]]:
         """Return methods and function of the endpoint at that path."""
-        root = urlsplit(self.policy.issuer).path
+        root = urlsplit(self.issuer).path
         if path in {OAUTH + root, root + OPENID}:
             return ("GET",), self._metadata
         name = path.removeprefix(root + "/")
-        responds: Mapping[str, tuple[tuple[str, ...], Callable[[HttpRequest], HttpResponse]]] = {
+        responds: Mapping[str, tuple[tuple[str, ...], Callable[[HttpRequest], Response]]] = {
             "authorize": (("GET", "POST"), self._authorize),
             "token": (("POST",), self._token),
             "device": (("POST",), self._device),
@@ -96,12 +82,12 @@ class Endpoints:
 
     # --- metadata and keys ---
 
-    def _metadata(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - as all endpoints
+    def _metadata(self, request: HttpRequest) -> Response:  # noqa: ARG002 - as all endpoints
         return json_response(self.metadata())
 
     def metadata(self) -> dict[str, object]:
         """Return what the provider says of itself."""
-        issuer = self.policy.issuer
+        issuer = self.issuer
         found: dict[str, object] = {
             "issuer": issuer,
             "authorization_endpoint": issuer + "/authorize",
@@ -121,16 +107,16 @@ class Endpoints:
             ],
             "authorization_response_iss_parameter_supported": True,
         }
-        if self.policy.device_flow:
+        if self.settings.device_flow:
             found["device_authorization_endpoint"] = issuer + "/device"
         return found
 
-    def _jwks(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - as all endpoints
-        return json_response(self.state.tokens.keys.public())
+    def _jwks(self, request: HttpRequest) -> Response:  # noqa: ARG002 - as all endpoints
+        return json_response(self.tokens.keys.public())
 
     # --- the login of a person ---
 
-    def _authorize(self, request: HttpRequest) -> HttpResponse:
+    def _authorize(self, request: HttpRequest) -> Response:
         posted = request.method == "POST"
         asked = request.form() if posted else request.parameters()
         self._check_place(asked)
@@ -139,28 +125,28 @@ class Endpoints:
         except Refusal as refusal:
             return _redirect(self._refusal(asked, refusal))
 
-    def _login(self, asked: Mapping[str, str], *, posted: bool) -> HttpResponse:
+    def _login(self, asked: Mapping[str, str], *, posted: bool) -> Response:
         _check_request(asked)
         if posted:
             return self._decided(asked)
-        if self.policy.auto_login is not None:
-            return _redirect(self.callback(asked, self.policy.auto_login))
+        if self.settings.auto_login is not None:
+            return _redirect(self.callback(asked, self.settings.auto_login))
         if asked.get("prompt") == "none":
             raise Refusal("login_required", "no user has logged on here")
         return page(login_form(_request_part(asked), asked.get("login_hint", "")))
 
     def _check_place(self, asked: Mapping[str, str]) -> None:
         """Refuse what must not be answered by a redirect (RFC 6749, section 4.1.2.1)."""
-        if not self.state.clients.is_known(asked.get("client_id", "")):
+        if not self.clients.is_known(asked.get("client_id", "")):
             raise Refusal("unauthorized_client", "no such client")
         if not is_loopback_redirect(asked.get("redirect_uri", "")):
             raise Refusal("invalid_request", "redirect_uri is not a loopback address")
 
-    def _decided(self, asked: Mapping[str, str]) -> HttpResponse:
+    def _decided(self, asked: Mapping[str, str]) -> Response:
         user = asked.get("login", "")
         if asked.get("decision") == "deny":
             raise Refusal("access_denied", "the login was denied")
-        if self.state.accounts.check(user, asked.get("password", "")) is not Outcome.RIGHT:
+        if self.accounts.check(user, asked.get("password", "")) is not Outcome.RIGHT:
             form = login_form(_request_part(asked), user, "Wrong user name or password.")
             return page(form)
         return _redirect(self.callback(asked, user))
@@ -174,7 +160,7 @@ class Endpoints:
         self._check_place(asked)
         _check_request(asked)
         grant = self._grant(asked, asked["client_id"], user)
-        code = self.state.grants.new_code(grant, asked["redirect_uri"], asked["code_challenge"])
+        code = self.grants.new_code(grant, asked["redirect_uri"], asked["code_challenge"])
         return self._back(asked, {"code": code})
 
     def _refusal(self, asked: Mapping[str, str], refusal: Refusal) -> str:
@@ -191,25 +177,25 @@ class Endpoints:
     ) -> dict[str, str]:
         """Return what the browser brings back to the client."""
         state = {"state": asked["state"]} if "state" in asked else {}
-        return {**values, **state, "iss": self.policy.issuer}
+        return {**values, **state, "iss": self.issuer}
 
     def _grant(self, asked: Mapping[str, str], client_id: str, user: str) -> Grant:
-        audience = asked.get("audience") or asked.get("resource") or self.policy.audience
+        audience = asked.get("audience") or asked.get("resource") or self.settings.audience
         scopes = tuple(dict.fromkeys(asked.get("scope", "").split()))
         return Grant(user, client_id, scopes, audience, asked.get("nonce"))
 
     # --- tokens ---
 
-    def _token(self, request: HttpRequest) -> HttpResponse:
-        form, state = request.form(), self.state
-        state.grants.count_request(form.get("grant_type", ""))
-        client_id = state.clients.authenticate(form, request.authorization)
+    def _token(self, request: HttpRequest) -> Response:
+        form = request.form()
+        self.grants.count_request(form.get("grant_type", ""))
+        client_id = self.clients.authenticate(form, request.authorization)
         granted = self._granted(form, client_id)
         refreshed = form.get("grant_type") == "refresh_token"
-        return json_response(state.tokens.response(granted, refreshed=refreshed))
+        return json_response(self.tokens.response(granted, refreshed=refreshed))
 
     def _granted(self, form: Mapping[str, str], client_id: str) -> TokenGrant:
-        grants = self.state.grants
+        grants = self.grants
         match form.get("grant_type"):
             case "authorization_code":
                 code, verifier = _need(form, "code"), _need(form, "code_verifier")
@@ -218,53 +204,51 @@ class Endpoints:
                 scopes = tuple(form.get("scope", "").split())
                 return grants.refresh(_need(form, "refresh_token"), client_id, scopes)
             case "client_credentials":
-                if self.state.clients.is_public(client_id):
+                if self.clients.is_public(client_id):
                     raise Refusal("unauthorized_client", "a public client has no credentials")
                 # The client itself is who logs on; no refresh token (RFC 6749, section 4.4.3).
                 return TokenGrant(self._grant(form, client_id, client_id), None)
-            case grant if grant == DEVICE_GRANT and self.policy.device_flow:
+            case grant if grant == DEVICE_GRANT and self.settings.device_flow:
                 return grants.poll(_need(form, "device_code"), client_id)
         raise Refusal("unsupported_grant_type")
 
-    def _revoke(self, request: HttpRequest) -> HttpResponse:
+    def _revoke(self, request: HttpRequest) -> Response:
         form = request.form()
-        client_id = self.state.clients.authenticate(form, request.authorization)
-        self.state.grants.revoke(_need(form, "token"), client_id)
-        return HttpResponse(HTTPStatus.OK)
+        client_id = self.clients.authenticate(form, request.authorization)
+        self.grants.revoke(_need(form, "token"), client_id)
+        return Response(HTTPStatus.OK)
 
     # --- devices ---
 
-    def _device(self, request: HttpRequest) -> HttpResponse:
-        if not self.policy.device_flow:
+    def _device(self, request: HttpRequest) -> Response:
+        if not self.settings.device_flow:
             return _nothing(request)
         form = request.form()
-        client_id = self.state.clients.authenticate(form, request.authorization)
-        code = self.state.grants.new_device(self._grant(form, client_id, ""))
-        place = self.policy.issuer + "/activate"
+        client_id = self.clients.authenticate(form, request.authorization)
+        device_code, user_code = self.grants.new_device(self._grant(form, client_id, ""))
+        place = self.issuer + "/activate"
         return json_response(
             {
-                "device_code": code.device_code,
-                "user_code": code.user_code,
+                "device_code": device_code,
+                "user_code": user_code,
                 "verification_uri": place,
-                "verification_uri_complete": f"{place}?user_code={code.user_code}",
-                "expires_in": code.expires_in,
-                "interval": code.interval,
+                "verification_uri_complete": f"{place}?user_code={user_code}",
+                "expires_in": int(self.settings.device_seconds),
+                "interval": self.settings.device_interval,
             }
         )
 
-    def _activate(self, request: HttpRequest) -> HttpResponse:
+    def _activate(self, request: HttpRequest) -> Response:
         if request.method == "GET":
             return page(device_form(request.parameters().get("user_code", "")))
         form = request.form()
         user_code, user = form.get("user_code", ""), form.get("login", "")
         denied = form.get("decision") == "deny"
-        right = denied or (
-            self.state.accounts.check(user, form.get("password", "")) is Outcome.RIGHT
-        )
+        right = denied or (self.accounts.check(user, form.get("password", "")) is Outcome.RIGHT)
         if not right:
             return page(device_form(user_code, "Wrong user name or password."))
         try:
-            self.state.grants.decide(user_code, None if denied else user)
+            self.grants.decide(user_code, None if denied else user)
         except KeyError:
             return page(device_form(user_code, "No device waits with that code."))
         return page(message("Done", "You can close this page and go back to the device."))
@@ -288,15 +272,15 @@ def _need(form: Mapping[str, str], name: str) -> str:
     return form[name]
 
 
-def _redirect(target: str, status: int = HTTPStatus.FOUND) -> HttpResponse:
-    return HttpResponse(status, headers=(("Location", target), ("Cache-Control", "no-store")))
+def _redirect(target: str) -> Response:
+    return Response(HTTPStatus.FOUND, headers=(("Location", target), *NO_STORE))
 
 
-def _nothing(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - as all endpoints
+def _nothing(request: HttpRequest) -> Response:  # noqa: ARG001 - as all endpoints
     return json_response({"error": "nothing is here"}, HTTPStatus.NOT_FOUND)
 
 
-def _error(refusal: Refusal, request: HttpRequest) -> HttpResponse:
+def _error(refusal: Refusal, request: HttpRequest) -> Response:
     content = {"error": refusal.error}
     if refusal.description:
         content["error_description"] = refusal.description
@@ -308,7 +292,7 @@ def _error(refusal: Refusal, request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _record_of(request: HttpRequest, response: HttpResponse) -> ProviderRequest:
+def _record_of(request: HttpRequest, response: Response) -> ProviderRequest:
     fields: dict[str, str] = {}
     for read in (request.parameters, request.form):
         try:

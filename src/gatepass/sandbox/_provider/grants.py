@@ -7,14 +7,15 @@ the same refresh token at the same moment, one is served and the other is refuse
 import secrets
 from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from http import HTTPStatus
 from threading import Lock
 from types import MappingProxyType
 from typing import Final
 
+from gatepass.sandbox._provider.settings import Settings
 from gatepass.secrets import constant_time_compare
 
 _CODE_SECONDS: Final = 60.0
@@ -38,18 +39,6 @@ class Refusal(Exception):
         self.error = error
         self.description = description
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How strict the provider is; the fields are explained at ``IdentityProvider``."""
-
-    rotation: bool
-    reuse_detection: bool
-    grace: float
-    refresh_token_seconds: float | None
-    device_seconds: float
-    device_interval: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +76,6 @@ class TokenGrant:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenFamily:
-    """The refresh tokens that came of one login.
-
-    Attributes:
-        user: who logged on.
-        client_id: for which client.
-        refresh_token: the one that was given out last.
-        rotations: how many were replaced.
-        revoked: whether all of them are refused.
-    """
-
-    user: str
-    client_id: str
-    refresh_token: str = field(repr=False)
-    rotations: int = 0
-    revoked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Counts:
     """What happened so far.
 
@@ -129,26 +99,35 @@ class Counts:
         return self.token_requests.get("refresh_token", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceCode:
-    """The answer to a device (RFC 8628, section 3.2)."""
-
-    device_code: str = field(repr=False)
-    user_code: str
-    expires_in: int
-    interval: float
-
-
 @dataclass(slots=True)
-class _Family:
-    """A family: its tokens, each with the time of its first use."""
+class TokenFamily:
+    """The refresh tokens that came of one login.
+
+    Attributes:
+        grant: what was allowed to whom.
+        ends_at: when all of them run out, by the provider's clock; None for never.
+        tokens: each with the time of its first use; None before it.
+        refresh_token: the one that was given out last.
+        rotations: how many were replaced.
+        revoked: whether all of them are refused.
+    """
 
     grant: Grant
-    tokens: dict[str, float | None]
-    last: str
     ends_at: float | None
+    tokens: dict[str, float | None] = field(default_factory=dict, repr=False)
+    refresh_token: str = field(default="", repr=False)
     rotations: int = 0
     revoked: bool = False
+
+    @property
+    def user(self) -> str:
+        """Who logged on."""
+        return self.grant.subject
+
+    @property
+    def client_id(self) -> str:
+        """For which client."""
+        return self.grant.client_id
 
 
 @dataclass(slots=True)
@@ -158,7 +137,7 @@ class _Code:
     challenge: str
     ends_at: float
     used: bool = False
-    family: _Family | None = None
+    family: TokenFamily | None = None
 
 
 @dataclass(slots=True)
@@ -176,17 +155,16 @@ class Grants:
     """The state of one run of a provider.
 
     Args:
-        rules: how strict it is.
-        clock: wall time in seconds; grace and expiry are measured with it.
+        settings: how strict it is; grace and expiry are measured with its clock.
     """
 
-    def __init__(self, rules: Rules, clock: Callable[[], float]) -> None:
-        self._rules = rules
-        self._clock = clock
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = settings.clock
         self._lock = Lock()
         self._codes: dict[str, _Code] = {}
-        self._families: list[_Family] = []
-        self._by_token: dict[str, _Family] = {}
+        self._families: list[TokenFamily] = []
+        self._by_token: dict[str, TokenFamily] = {}
         self._devices: dict[str, _Device] = {}
         self._requests: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
@@ -212,16 +190,7 @@ class Grants:
     def families(self) -> tuple[TokenFamily, ...]:
         """Return all families, in the order of their logins."""
         with self._lock:
-            return tuple(
-                TokenFamily(
-                    user=family.grant.subject,
-                    client_id=family.grant.client_id,
-                    refresh_token=family.last,
-                    rotations=family.rotations,
-                    revoked=family.revoked,
-                )
-                for family in self._families
-            )
+            return tuple(map(replace, self._families))
 
     # --- authorization code (RFC 6749, 4.1; RFC 7636) ---
 
@@ -293,21 +262,21 @@ class Grants:
                 family.rotations += 1
                 self._events["rotation"] += 1
                 self._add_token(family)
-            return TokenGrant(family.grant, family.last, family.ends_at)
+            return TokenGrant(family.grant, family.refresh_token, family.ends_at)
 
     def rotates(self) -> bool:
         """Say whether a refresh replaces the refresh token."""
-        return self._rules.rotation
+        return self._settings.rotation
 
-    def _check(self, family: _Family, used_at: float | None, now: float) -> None:
+    def _check(self, family: TokenFamily, used_at: float | None, now: float) -> None:
         if family.revoked:
             raise Refusal("invalid_grant", "the login was revoked")
         if family.ends_at is not None and now > family.ends_at:
             raise Refusal("invalid_grant", "the refresh token has run out")
-        if used_at is None or now - used_at <= self._rules.grace:
+        if used_at is None or now - used_at <= self._settings.grace:
             return
         self._events["reuse"] += 1
-        if self._rules.reuse_detection:
+        if self._settings.reuse_detection:
             family.revoked = True
             self._events["forced login"] += 1
         raise Refusal("invalid_grant", "the refresh token was used before")
@@ -328,30 +297,31 @@ class Grants:
     def _begin(self, grant: Grant, code: _Code | None = None) -> TokenGrant:
         if "offline_access" not in grant.scopes:
             return TokenGrant(grant, None)
-        seconds = self._rules.refresh_token_seconds
-        family = _Family(grant, {}, "", None if seconds is None else self._clock() + seconds)
+        seconds = self._settings.refresh_token_seconds
+        family = TokenFamily(grant, None if seconds is None else self._clock() + seconds)
         self._families.append(family)
         if code is not None:
             code.family = family
         self._add_token(family)
-        return TokenGrant(grant, family.last, family.ends_at)
+        return TokenGrant(grant, family.refresh_token, family.ends_at)
 
-    def _add_token(self, family: _Family) -> None:
-        family.last = secrets.token_urlsafe(32)
-        family.tokens[family.last] = None
-        self._by_token[family.last] = family
+    def _add_token(self, family: TokenFamily) -> None:
+        family.refresh_token = secrets.token_urlsafe(32)
+        family.tokens[family.refresh_token] = None
+        self._by_token[family.refresh_token] = family
 
     # --- devices (RFC 8628) ---
 
-    def new_device(self, grant: Grant) -> DeviceCode:
-        """Return the codes for a device; its grant has no subject yet."""
-        rules, code = self._rules, secrets.token_urlsafe(24)
+    def new_device(self, grant: Grant) -> tuple[str, str]:
+        """Return the code for a device and the one for its user; the grant has no subject yet."""
+        code = secrets.token_urlsafe(24)
         letters = [secrets.choice(_USER_CODE_LETTERS) for _ in range(8)]
         user_code = "".join(letters[:4]) + "-" + "".join(letters[4:])
         with self._lock:
-            ends_at = self._clock() + rules.device_seconds
-            self._devices[code] = _Device(grant, user_code, ends_at, rules.device_interval)
-        return DeviceCode(code, user_code, int(rules.device_seconds), rules.device_interval)
+            ends_at = self._clock() + self._settings.device_seconds
+            interval = self._settings.device_interval
+            self._devices[code] = _Device(grant, user_code, ends_at, interval)
+        return code, user_code
 
     def decide(self, user_code: str, subject: str | None) -> None:
         """Approve a device as that user, or deny it with None.

@@ -3,22 +3,15 @@
 import mimetypes
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from gatepass.sandbox._response import Response, in_json
 
 Answers = Mapping[str, object] | str | os.PathLike[str] | None
 """A folder, or path → JSON, text or bytes; None is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What is answered: JSON or bytes, and the type of the content."""
-
-    content: object
-    kind: str = "application/json"
-
-
-def find_answer(answers: Answers, path: str) -> Answer | None:
+def find_answer(answers: Answers, path: str) -> Response | None:
     """Return the answer to a path below the service; None where the user has none.
 
     Of a folder only files below it are served, also where a link leads out of it.
@@ -35,14 +28,15 @@ def find_answer(answers: Answers, path: str) -> Answer | None:
         file = Path(os.path.realpath(folder / path.strip("/")))
         if file == folder or not file.is_relative_to(folder) or not file.is_file():
             return None
-        return Answer(file.read_bytes(), mimetypes.guess_type(file.name)[0] or "text/plain")
+        kind = mimetypes.guess_type(file.name)[0] or "text/plain"
+        return Response(200, file.read_bytes(), kind)
     except (OSError, ValueError):
         return None
 
 
-def _answer(content: object) -> Answer:
+def _answer(content: object) -> Response:
     if isinstance(content, str):
-        return Answer(content.encode(), "text/plain; charset=utf-8")
-    return Answer(
-        content, "application/octet-stream" if isinstance(content, bytes) else "application/json"
-    )
+        return Response(200, content.encode(), "text/plain; charset=utf-8")
+    if isinstance(content, bytes):
+        return Response(200, content, "application/octet-stream")
+    return in_json(content)

@@ -5,7 +5,7 @@ from base64 import b64decode
 from typing import Final
 
 from gatepass.sandbox._accounts import REASONS, Accounts, Outcome
-from gatepass.sandbox._server.login import ConnectionLogin, Login, LoginContext, LoginResult
+from gatepass.sandbox._server.login import Login, LoginContext, LoginResult
 
 CHALLENGE: Final = 'Basic realm="gatepass sandbox", charset="UTF-8"'
 
@@ -29,10 +29,6 @@ class Basic:
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
 
-    def new_connection_login(self) -> ConnectionLogin:
-        """Return itself: a connection has no state of its own."""
-        return self
-
     def authenticate(self, authorization: str | None) -> LoginResult:
         """Admit the right pair; answer all else with the challenge."""
         pair = credentials(authorization)
@@ -50,4 +46,5 @@ def _refuse(reason: str) -> LoginResult:
 
 def basic(context: LoginContext) -> Login:
     """Return the login of mode ``standalone``."""
-    return Basic(context.accounts)
+    login = Basic(context.accounts)
+    return lambda: login

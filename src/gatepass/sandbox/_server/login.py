@@ -1,8 +1,9 @@
 """The modes of the server, and what a way to log on looks like from its side.
 
-A mode is one function that gets a :class:`LoginContext` and returns a :class:`Login`. To add one,
-write it in a file of its own and name it in ``MODES``; nothing else changes. A login that spans
-requests, such as NTLM, keeps its state in the :class:`ConnectionLogin` of one connection.
+A mode is one function that gets a :class:`LoginContext` and returns a :data:`Login`. To add one,
+write it in a file of its own, of the same name, and name it in ``MODES``; nothing else changes. A
+login that spans requests, such as NTLM, keeps its state in the :class:`ConnectionLogin` of one
+connection.
 """
 
 from collections.abc import Callable
@@ -14,13 +15,13 @@ from typing import Final, Protocol
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox.provider import IdentityProvider
 
-# A table of places, not of functions: a mode is imported only when it is asked for.
+# The modules' names, not the functions: a mode is imported only when it is asked for.
 MODES: Final = {
-    "open": "gatepass.sandbox._server.anonymous:anonymous",
-    "standalone": "gatepass.sandbox._server.basic:basic",
-    "mixed": "gatepass.sandbox._server.mixed:mixed",
-    "windows": "gatepass.sandbox._server.windows:windows",
-    "oidc": "gatepass.sandbox._server.oidc:oidc",
+    "open": "anonymous",
+    "standalone": "basic",
+    "mixed": "mixed",
+    "windows": "windows",
+    "oidc": "oidc",
 }
 
 
@@ -68,15 +69,13 @@ class ConnectionLogin(Protocol):
         """Authenticate the next request of the connection by its ``Authorization`` header."""
 
 
-class Login(Protocol):
-    """One way to log on; one object for each run of a server."""
-
-    def new_connection_login(self) -> ConnectionLogin:
-        """Begin a connection."""
+Login = Callable[[], ConnectionLogin]
+"""One way to log on, of one run of a server: begins a connection."""
 
 
 def login_for(mode: str, context: LoginContext) -> Login:
     """Return the login of a mode that ``MODES`` holds. Imports its module."""
-    module, _, name = MODES[mode].partition(":")
-    make: Callable[[LoginContext], Login] = getattr(import_module(module), name)
+    name = MODES[mode]
+    module = import_module(f"gatepass.sandbox._server.{name}")
+    make: Callable[[LoginContext], Login] = getattr(module, name)
     return make(context)

@@ -6,20 +6,9 @@ from typing import Final
 from gatepass.sandbox._server.basic import CHALLENGE, Basic
 from gatepass.sandbox._server.login import ConnectionLogin, Login, LoginContext, LoginResult
 from gatepass.sandbox._server.record import scheme_name
-from gatepass.sandbox._server.windows import OFFER, Windows
+from gatepass.sandbox._server.windows import OFFER, windows
 
 _ALL: Final = (*OFFER, CHALLENGE)
-
-
-class _Mixed:
-    """Lets the client choose."""
-
-    def __init__(self, context: LoginContext) -> None:
-        self._windows = Windows(context, _ALL)
-        self._basic = Basic(context.accounts)
-
-    def new_connection_login(self) -> ConnectionLogin:
-        return _Either(self._windows.new_connection_login(), self._basic)
 
 
 class _Either:
@@ -37,5 +26,6 @@ class _Either:
 
 
 def mixed(context: LoginContext) -> Login:
-    """Return the login of mode ``mixed``."""
-    return _Mixed(context)
+    """Return the login of mode ``mixed``, in which the client chooses."""
+    begin, basic = windows(context, _ALL), Basic(context.accounts)
+    return lambda: _Either(begin(), basic)

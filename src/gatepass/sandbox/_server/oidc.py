@@ -9,7 +9,7 @@ import socket
 from secrets import randbelow
 from typing import Final
 
-from gatepass.sandbox._server.login import ConnectionLogin, Login, LoginContext, LoginResult
+from gatepass.sandbox._server.login import Login, LoginContext, LoginResult
 from gatepass.sandbox.provider import IdentityProvider, TokenRefused
 
 SCOPES: Final = "openid offline_access"
@@ -37,10 +37,6 @@ class Oidc:
             scope=SCOPES,
             apiAudience=provider.audience,
         )
-
-    def new_connection_login(self) -> ConnectionLogin:
-        """Return itself: a connection has no state of its own."""
-        return self
 
     def authenticate(self, authorization: str | None) -> LoginResult:
         """Admit a good token; otherwise say where to log on, and what was wrong."""
@@ -78,4 +74,5 @@ def oidc(context: LoginContext) -> Login:
     """Return the login of mode ``oidc``."""
     if context.provider is None:
         raise AssertionError("the server takes no mode oidc without a provider")
-    return Oidc(context.provider, context.redirect_uri)
+    login = Oidc(context.provider, context.redirect_uri)
+    return lambda: login

@@ -11,18 +11,16 @@ anything else                              the request itself, as JSON
 =========================================  ====================================================
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Lock
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote
 
+from gatepass.sandbox._response import Response, in_json
 from gatepass.sandbox._server.answers import Answers, find_answer
-from gatepass.sandbox._server.body import Body
-from gatepass.sandbox._server.login import LoginResult
+from gatepass.sandbox._server.record import Request
 
 PREFIX: Final = "/mi_servicelayer/"
 
@@ -31,54 +29,14 @@ _STATUSES: Final = range(200, 600)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """One request that may pass.
-
-    Attributes:
-        method: such as ``GET``.
-        path: path and query, as sent.
-        user: who is logged on; None for no user.
-        body: what came with it.
-    """
-
-    method: str
-    path: str
-    user: str | None
-    body: Body
-
-
-@dataclass(frozen=True, slots=True)
-class PageResponse:
-    """One answer. The content is JSON, or bytes; ``headers`` come beside its type and length."""
-
-    status: int
-    content: object = None
-    headers: tuple[tuple[str, str], ...] = ()
-    kind: str = "application/json"
-
-    def body(self) -> bytes:
-        """Return the content as bytes; empty where the status allows none (RFC 9110)."""
-        if self.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
-            return b""
-        if isinstance(self.content, bytes):
-            return self.content
-        return json.dumps(self.content).encode() + b"\n"
-
-
-def refused(result: LoginResult) -> PageResponse:
-    """Return the 401 of a login that did not let the request pass."""
-    return PageResponse(HTTPStatus.UNAUTHORIZED, {"error": result.reason})
-
-
 def is_below_prefix(path: str) -> bool:
     """Say whether a path, query included, belongs to the service."""
     return (path.partition("?")[0] + "/").startswith(PREFIX)
 
 
-def not_found() -> PageResponse:
-    """Return the 404 of a path outside the service; no login is request for there."""
-    return PageResponse(HTTPStatus.NOT_FOUND, {"error": f"the service is below {PREFIX}"})
+def not_found() -> Response:
+    """Return the 404 of a path outside the service; no login is asked for there."""
+    return in_json({"error": f"the service is below {PREFIX}"}, HTTPStatus.NOT_FOUND)
 
 
 class Pages:
@@ -93,26 +51,26 @@ class Pages:
         self._lock = Lock()
         self._seen: Counter[str] = Counter()
 
-    def respond(self, request: PageRequest) -> PageResponse:
-        """PageResponse a request below the prefix."""
+    def respond(self, request: Request) -> Response:
+        """Answer a request below the prefix."""
         path, _, query = request.path.partition("?")
         own = find_answer(self._answers, unquote(path.removeprefix(PREFIX)))
         if own is not None:
-            return PageResponse(HTTPStatus.OK, own.content, kind=own.kind)
+            return own
         values = dict(parse_qsl(query, keep_blank_values=True))
         match path.removeprefix(PREFIX):
             case "Health/v2.svc":
-                return PageResponse(HTTPStatus.OK, {"status": "Healthy", "user": request.user})
+                return in_json({"status": "Healthy", "user": request.user})
             case "redirect":
                 return _redirect(values)
             case "status":
                 return self._status(query, values)
             case "cookie":
                 cookie = f"sandbox=visited; Path={PREFIX}; HttpOnly"
-                return PageResponse(HTTPStatus.OK, {}, (("Set-Cookie", cookie),))
+                return in_json({}, headers=(("Set-Cookie", cookie),))
         return _echo(request)
 
-    def _status(self, query: str, values: Mapping[str, str]) -> PageResponse:
+    def _status(self, query: str, values: Mapping[str, str]) -> Response:
         code = _number(values.get("code", "200"))
         times = _number(values.get("times", "-1"))
         wait = _number(values.get("retry_after", "0"))
@@ -122,35 +80,34 @@ class Pages:
             self._seen[query] += 1
             over = 0 <= times < self._seen[query]
         if over:
-            return PageResponse(HTTPStatus.OK, {"status": 200})
+            return in_json({"status": 200})
         headers = (("Retry-After", str(wait)),) if "retry_after" in values else ()
-        return PageResponse(code, {"status": code}, headers)
+        return in_json({"status": code}, code, headers)
 
 
-def _redirect(values: Mapping[str, str]) -> PageResponse:
+def _redirect(values: Mapping[str, str]) -> Response:
     target = values.get("to", "")
     code = _number(values.get("code", "302"))
     if not target or code is None or code not in _REDIRECTS:
         return _bad("redirect takes to=URL and code=301, 302, 303, 307 or 308")
     # Escaping also takes line breaks out, which would start a header of the client's choice.
-    return PageResponse(code, {}, (("Location", quote(target, safe=_URL_CHARACTERS)),))
+    return in_json({}, code, (("Location", quote(target, safe=_URL_CHARACTERS)),))
 
 
-def _echo(request: PageRequest) -> PageResponse:
-    return PageResponse(
-        HTTPStatus.OK,
+def _echo(request: Request) -> Response:
+    return in_json(
         {
             "method": request.method,
             "path": request.path,
             "user": request.user,
-            "body_length": request.body.length,
-            "body_sha256": request.body.sha256,
-        },
+            "body_length": request.body_length,
+            "body_sha256": request.body_sha256,
+        }
     )
 
 
-def _bad(reason: str) -> PageResponse:
-    return PageResponse(HTTPStatus.BAD_REQUEST, {"error": reason})
+def _bad(reason: str) -> Response:
+    return in_json({"error": reason}, HTTPStatus.BAD_REQUEST)
 
 
 def _number(text: str) -> int | None:

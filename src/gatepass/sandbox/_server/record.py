@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from threading import Lock
 from typing import Final
 
 # Only these words are repeated. The first word of an odd header may be the password itself.
@@ -53,28 +52,3 @@ def scheme_name(authorization: str | None) -> str | None:
     word = _FIRST_WORD.match(authorization)
     name = word[1].lower() if word else ""
     return name if name in _SCHEMES else "other"
-
-
-class Log:
-    """The requests of one run of the server, and the numbers of its connections."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._requests: list[Request] = []
-        self._connections = 0
-
-    def new_connection(self) -> int:
-        """Return the number of a connection that has just been opened."""
-        with self._lock:
-            self._connections += 1
-            return self._connections
-
-    def add(self, request: Request) -> None:
-        """Add a request; called before the answer is sent, so that a client finds its own."""
-        with self._lock:
-            self._requests.append(request)
-
-    def snapshot(self) -> tuple[Request, ...]:
-        """Return the requests so far."""
-        with self._lock:
-            return tuple(self._requests)

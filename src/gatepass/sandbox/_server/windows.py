@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from gatepass.sandbox._accounts import REASONS, Accounts, Outcome
-from gatepass.sandbox._server.login import ConnectionLogin, Login, LoginContext, LoginResult
+from gatepass.sandbox._server.login import Login, LoginContext, LoginResult
 
 OFFER: Final = ("Negotiate", "NTLM")
 
@@ -27,27 +27,6 @@ _WORDS: Final[Mapping[str, str]] = MappingProxyType({word.lower(): word for word
 
 class _UnboundError(Exception):
     """The login is not bound to this TLS connection."""
-
-
-class Windows:
-    """Logs connections on.
-
-    Args:
-        context: accounts, and the certificate where logins must be bound to it.
-        offer: what a refusal offers.
-    """
-
-    def __init__(self, context: LoginContext, offer: tuple[str, ...] = OFFER) -> None:
-        self._accounts = context.accounts
-        self._offer = offer
-        self._ntlm = _ntlm_with(context.accounts)
-        self._binding = None
-        if context.channel_binding and context.certificate is not None:
-            self._binding = _binding_hash(context.certificate)
-
-    def new_connection_login(self) -> ConnectionLogin:
-        """Begin a connection, on which no user is logged on."""
-        return _Connection(self._accounts, self._offer, self._ntlm, self._binding)
 
 
 class _Connection:
@@ -244,6 +223,14 @@ def _binding_hash(certificate: Path) -> bytes:
     return md5(packed, usedforsecurity=False).digest()
 
 
-def windows(context: LoginContext) -> Login:
-    """Return the login of mode ``windows``."""
-    return Windows(context)
+def windows(context: LoginContext, offer: tuple[str, ...] = OFFER) -> Login:
+    """Return the login of mode ``windows``.
+
+    Args:
+        context: accounts, and the certificate where logins must be bound to it.
+        offer: what a refusal offers.
+    """
+    ntlm, binding = _ntlm_with(context.accounts), None
+    if context.channel_binding and context.certificate is not None:
+        binding = _binding_hash(context.certificate)
+    return lambda: _Connection(context.accounts, offer, ntlm, binding)

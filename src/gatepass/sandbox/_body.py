@@ -1,9 +1,9 @@
-"""Reads the body of a request to its end (RFC 9112, section 6 and 7). Keeps length and digest."""
+"""Reads the body of a request to its end (RFC 9112, section 6 and 7)."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from email.message import Message
-from hashlib import sha256
+from http import HTTPStatus
 from typing import Final, Protocol
 
 _PIECE: Final = 65536  # bytes read at once
@@ -16,6 +16,14 @@ _CHUNK_HEAD: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\n]*)?\r?\n")
 class FramingError(ValueError):
     """The framing of the body is malformed, so the start of the next request is unknown."""
 
+    status = HTTPStatus.BAD_REQUEST
+
+
+class TooLongError(FramingError):
+    """The body is longer than it may be, and the rest of it was not read."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
 
 class ByteStream(Protocol):
     """The part of a binary stream that is needed here."""
@@ -27,37 +35,8 @@ class ByteStream(Protocol):
         """Read to the end of the line, but not more than so many bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A body that was read: its length in bytes and its SHA-256 in hexadecimal."""
-
-    length: int
-    sha256: str
-
-
-class _Meter:
-    """Takes bytes and keeps their number and digest."""
-
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-        self._digest = sha256()
-        self._length = 0
-
-    def take(self, count: int) -> None:
-        while count:
-            piece = self._stream.read(min(count, _PIECE))
-            if not piece:
-                raise EOFError
-            self._digest.update(piece)
-            self._length += len(piece)
-            count -= len(piece)
-
-    def body(self) -> Body:
-        return Body(self._length, self._digest.hexdigest())
-
-
-def read_body(headers: Message, stream: ByteStream) -> Body:
-    """Read the body to its end. Waits for the client.
+def read_body(headers: Message, stream: ByteStream) -> Iterator[bytes]:
+    """Yield the pieces of the body, to its end. Waits for the client.
 
     Raises:
         FramingError: the length is not a number, is said twice, or the chunks are malformed. A body
@@ -66,20 +45,27 @@ def read_body(headers: Message, stream: ByteStream) -> Body:
     """
     codings = headers.get_all("Transfer-Encoding", [])
     lengths = headers.get_all("Content-Length", [])
-    meter = _Meter(stream)
     if codings:
         if lengths or [coding.strip().lower() for coding in codings] != ["chunked"]:
             raise FramingError
         while size := _chunk_size(stream):
-            meter.take(size)
+            yield from _pieces(stream, size)
             if _line(stream) not in {b"\r\n", b"\n"}:
                 raise FramingError
         _skip_trailers(stream)
     elif lengths:
         if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0].strip()):
             raise FramingError
-        meter.take(int(lengths[0]))
-    return meter.body()
+        yield from _pieces(stream, int(lengths[0]))
+
+
+def _pieces(stream: ByteStream, count: int) -> Iterator[bytes]:
+    while count:
+        piece = stream.read(min(count, _PIECE))
+        if not piece:
+            raise EOFError
+        yield piece
+        count -= len(piece)
 
 
 def _line(stream: ByteStream) -> bytes:
