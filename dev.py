@@ -67,6 +67,7 @@ PEERS = [
     "krb5-user",
     "libapache2-mod-auth-gssapi",
     "libapache2-mod-auth-openidc",
+    "nginx-light",  # a balancer that ends TLS
     "python3",  # for the programs that Apache runs
     "python3-gssapi",  # Kerberos for autologon; from PyPI it would be compiled
     "redis-tools",  # on Debian the server itself; redis-server would start a service
