@@ -2,20 +2,21 @@
 
     python docs/_generate.py
 
-A page holds them between ``<!-- generated: NAME -->`` and ``<!-- end -->``; they are made from
-the dataclasses that validation reads, from click, and from the tree of errors. A test compares
-the pages with what this writes.
+A page holds them between ``<!-- generated: NAME WORDS -->`` and ``<!-- end -->``; they are made
+from the dataclasses that validation reads, from click, from the tree of errors, and from signatures
+and docstrings. A test compares the pages with what this writes.
 """  # noqa: INP001 - a script beside the pages
 
 import ast
 import dataclasses
 import importlib
 import inspect
+import itertools
 import re
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,14 +48,17 @@ FILES: Final = (
 
 NOTHING: Final = "–"  # noqa: RUF001 - a dash that is seen in a narrow column
 
-_PART: Final = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PART: Final = re.compile(r"(<!-- generated: ([\w-]+)(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Yield each page with the text that it should have."""
     for path in FILES:
-        text = path.read_text(encoding="utf-8")
-        yield path, _PART.sub(lambda match: f"{match[1]}\n{PARTS[match[2]]()}\n\n{match[3]}", text)
+        yield path, _PART.sub(_made, path.read_text(encoding="utf-8"))
+
+
+def _made(match: re.Match[str]) -> str:
+    return f"{match[1]}\n{PARTS[match[2]](*match[3].split())}\n\n{match[4]}"
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -203,6 +207,120 @@ def _value(option: click.Option, context: click.Context) -> str:
     return f" {option.make_metavar(context)}{several}"
 
 
+# ---------------------------------------------------------------- Python
+
+
+_MODULES: Final = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Z_])")
+_WIDEST: Final = 88  # columns of a block of code, as in the test of the pages
+_WRAP: Final = textwrap.TextWrapper(_WIDEST, initial_indent=" " * 4, subsequent_indent=" " * 8)
+_HEADINGS: Final = {"Args": "Arguments", "Yields": "Returns"}
+
+
+def _api(*names: str) -> str:
+    """The sections of names below gatepass, such as ``Session`` or ``Session.check``."""
+    return "\n\n".join(map(_name, names))
+
+
+def _name(path: str) -> str:
+    owner: Any = gatepass
+    *parts, name = path.split(".")
+    for part in parts:
+        owner = getattr(owner, part) if hasattr(owner, part) else _module(owner, part)
+    found = vars(owner).get(name) or getattr(owner, name)  # as written, so a property stays one
+    heading = f"{'####' if isinstance(owner, type) else '###'} `{path}`"
+    text = found.__doc__ if _has_docstring(found) else _text_beside(name)
+    return "\n\n".join(
+        [heading, *_signature(found, path), *_described(inspect.cleandoc(text or ""))]
+    )
+
+
+def _module(package: Any, name: str) -> Any:
+    return importlib.import_module(f"{package.__name__}.{name}")
+
+
+def _has_docstring(found: object) -> bool:
+    return inspect.isroutine(found) or isinstance(found, type | property | classmethod)
+
+
+def _text_beside(name: str) -> str:
+    """Return the text that follows the assignment of a name, as editors show it."""
+    for path in Path(gatepass.__file__).parent.rglob("*.py"):
+        for node, after in itertools.pairwise(ast.parse(path.read_text(encoding="utf-8")).body):
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+                return str(ast.literal_eval(ast.unparse(after)))
+    raise LookupError(name)
+
+
+def _signature(found: Any, path: str) -> Iterator[str]:
+    """Yield the call as a block of code, a parameter a line where it is long."""
+    if not _has_docstring(found):
+        return
+    if isinstance(found, property):
+        yield _code(
+            f"{path}: {_annotation(inspect.signature(found.fget or str).return_annotation)}"
+        )
+        return
+    if isinstance(found, type) and issubclass(found, BaseException | typing.Protocol):
+        yield _code(f"class {path}({', '.join(map(_public, found.__bases__))})")
+        return
+    signature = inspect.signature(found.__func__ if isinstance(found, classmethod) else found)
+    shown = [each for name, each in signature.parameters.items() if name not in {"self", "cls"}]
+    written = [_plain(str(each)) for each in shown]
+    kinds = [each.kind for each in shown]
+    if inspect.Parameter.KEYWORD_ONLY in kinds:
+        written.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
+    returned = signature.return_annotation
+    after = "" if returned in {None, signature.empty} else f" -> {_annotation(returned)}"
+    line = f"{path}({', '.join(written)}){after}"
+    lines = "".join(_WRAP.fill(f"{each},") + "\n" for each in written)
+    yield _code(line if len(line) <= _WIDEST else f"{path}(\n{lines}){after}")
+
+
+def _public(kind: type) -> str:
+    return _public(kind.__bases__[0]) if kind.__name__.startswith("_") else kind.__name__
+
+
+def _annotation(hint: object) -> str:
+    return _plain(inspect.formatannotation(hint))
+
+
+def _plain(text: str) -> str:
+    """A parameter or type without modules, quotes of annotations, and objects without a name."""
+    text = re.sub(r"'([A-Z][^']*|\w+\[[^']*)'", r"\1", text.replace("<factory>", "..."))
+    text = re.sub(r"<built-in function (\w+)>", r"\1", text)
+    return _MODULES.sub("", text).replace("'", '"')
+
+
+def _code(text: str) -> str:
+    return f"```py\n{text}\n```"
+
+
+def _described(text: str) -> Iterator[str]:
+    """Yield the Markdown of a docstring: paragraphs, code after ``::``, lists of its sections."""
+    for part in re.split(r"\n\n(?=\S)", text):
+        head, _, rest = part.partition("\n")
+        if re.fullmatch(r"[A-Z][a-z]+:", head):
+            yield f"**{_HEADINGS.get(head[:-1], head[:-1])}**"
+            yield _listed(textwrap.dedent(rest))
+            continue
+        prose, _, code = part.partition("::\n\n")
+        yield _prose(prose.strip())
+        if code:
+            yield _code(textwrap.dedent(code))
+
+
+def _listed(text: str) -> str:
+    """Items ``name: text`` as a list; other text as it is."""
+    items = re.split(r"\n(?=\S)", text)
+    if not all(re.match(r"\w+: ", each) for each in items):
+        return _prose(text)
+    lines = (re.sub(r"^(\w+): ", r"``\1``: ", " ".join(each.split())) for each in items)
+    return "\n".join(
+        textwrap.fill(_markdown(line), 99, initial_indent="- ", subsequent_indent="  ")
+        for line in lines
+    )
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -320,7 +438,8 @@ def _status_messages() -> str:
     )
 
 
-PARTS: Final = {
+PARTS: Final[dict[str, Callable[..., str]]] = {
+    "api": _api,
     "certificate-messages": _certificate_messages,
     "kerberos-messages": _kerberos_messages,
     "status-messages": _status_messages,

@@ -7,7 +7,7 @@
     │   ├── ProfileNotFound
     │   ├── UntrustedFile
     │   └── UnsafePermissions
-    ├── PluginError                     2   a scheme or source from another package is not usable
+    ├── PluginError                     2   a scheme or source of a package is not usable
     ├── SecretUnavailable               3   a secret reference did not answer
     │   └── NobodyThere                     ... because it needs a person
     ├── LoginRequired                   3   a person must log in first

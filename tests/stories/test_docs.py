@@ -82,7 +82,7 @@ PAGES: Final = [
 APART: Final = [ROOT / "README.md", ROOT / "docs" / "tutorial" / "first-session.md"]
 TOLD_ELSEWHERE: Final = [ROOT / "docs" / "how-to" / "run-a-farm.md"]  # test_farm.py
 RUN: Final = frozenset({"toml", "python", "console"})
-READ: Final = frozenset({"text", "sh", "ini", "yaml", "{eval-rst}", "{toctree}"})
+READ: Final = frozenset({"text", "py", "sh", "ini", "yaml", "{toctree}"})
 NAMED: Final = frozenset({"toml", "python", "ini", "yaml"})
 OWN: Final = "~/.config/gatepass/profiles.toml"
 WIDEST: Final = 88  # columns of a code block that a page shows without a scrollbar
@@ -667,7 +667,7 @@ def test_every_variable_of_others_that_the_code_asks_for_is_described() -> None:
 def test_every_public_name_is_in_the_page_of_the_python_interface() -> None:
     text = _page("python-api")
     for name in gatepass.__all__:
-        assert f":: gatepass.{name}\n" in text
+        assert f"\n### `{name}`\n" in text
 
 
 def test_every_exit_code_is_described() -> None:
