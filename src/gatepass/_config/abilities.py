@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from gatepass._config import merge, tls_files
 from gatepass._config.layer import Layer, Layers
+from gatepass._config.run_variables import RUN_FIELDS
 from gatepass._config.shown import may_be_shown
 from gatepass._net.urls import hide_userinfo, origin_of
 from gatepass._system import plugins
@@ -60,6 +61,9 @@ def summary(layers: Iterable[Layer]) -> Iterator[str]:
         yield f"other servers: {', '.join(others)}"
     commands = [_command(value) for each in profiles.values() for _, value in _leaves(each)]
     yield from (f"runs {each}" for each in dict.fromkeys(filter(None, commands)))
+    variables = [each for profile in profiles.values() for each in _run_variables(profile)]
+    if variables:
+        yield f"gatepass run gives to programs: {', '.join(dict.fromkeys(variables))}"
     paths = dict.fromkeys(path for each in profiles.values() for path in tls_files.tls_files(each))
     below = [printable(path) for path in paths if tls_files.is_below(path)]
     outside = [printable(path) for path in paths if not tls_files.is_below(path)]
@@ -118,6 +122,12 @@ def _destinations(profile: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield reference, provider or "the identity provider that the server names"
         else:
             yield reference, shown_origin(str(profile.get("url", ""))) or "the profile's server"
+
+
+def _run_variables(profile: Mapping[str, Any]) -> Iterator[str]:
+    run = profile.get("run")
+    for name, field in run.items() if isinstance(run, dict) else ():
+        yield f"{printable(name)} ({field if field in RUN_FIELDS else 'a field that there is not'})"
 
 
 def _leaves(value: object, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:

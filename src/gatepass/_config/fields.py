@@ -31,6 +31,8 @@ def _sort_of_type(hint: Any) -> "Sort":
     if is_secret_or_text(hint):
         return "name" if NameField in classes_in(hint) else "text"
     choices = typing.get_args(hint) or (hint,)
+    if typing.get_origin(hint) is dict and typing.get_origin(choices[-1]) is Literal:
+        return "words"
     free = dict in {typing.get_origin(each) or each for each in (hint, *choices)}
     return "table" if free else "plain"
 
@@ -78,8 +80,8 @@ def classes_in(kind: Any) -> frozenset[Any]:
     return frozenset({kind})
 
 
-Sort = Literal["plain", "table", "name", "text", "secret"]
-"""What a field holds: a value, a table with free keys, a name or a reference, a text or a
-reference, a reference. A name is no secret, and may hold a colon."""
+Sort = Literal["plain", "table", "words", "name", "text", "secret"]
+"""What a field holds: a value, a table with free keys, one of names of fields, a name or a
+reference, a text or a reference, a reference. A name is no secret, and may hold a colon."""
 
 Sorts = Mapping[Key, Sort]

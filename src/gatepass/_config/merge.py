@@ -274,7 +274,8 @@ def _no_such_parent(name: str, location: KeyLocation, group: Iterable[Layer]) ->
 # ---------------------------------------------------------------- names that are one
 
 _HEADERS: Final = ("headers",)
-_FREE_TABLES: Final = (_HEADERS, ("auth", "extra_params"), ("auth", "token_params"))
+_RUN: Final = ("run",)
+_FREE_TABLES: Final = (_HEADERS, _RUN, ("auth", "extra_params"), ("auth", "token_params"))
 
 
 def _unite_names(
@@ -316,6 +317,8 @@ def _spelling(name: str, known: Iterable[str], layer: Layer, above: Key) -> str:
     if by_variable or is_header:
         alike += [each for each in known if each.lower() == name.lower()]
     flat = name.lower().replace("_", "-") if by_variable and is_header else name
+    if by_variable and above == _RUN:
+        flat = name.upper()
     if flat != name:
         alike += [each for each in known if each.lower().replace("_", "-") == flat]
     return (alike or [flat])[0]

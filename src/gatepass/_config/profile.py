@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from gatepass._config.fields import fields_of
 from gatepass._config.layer import KeyLocation
 from gatepass._config.redis_vault import RedisVault
+from gatepass._config.run_variables import RunField, run_problems
 from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
@@ -130,6 +131,8 @@ class ProfileKeys(Value):
         proxy: the way to the server: a URL, ``"none"``, or a table; by default what the
             environment says.
         tls: certificates of the server, and of the client for it.
+        run: variables that ``gatepass run`` sets for a program, each to ``url``, ``user_name``,
+            ``password`` or ``token``.
         allow_http: permits credentials over plain http to another machine.
     """
 
@@ -144,6 +147,7 @@ class ProfileKeys(Value):
     headers: dict[str, NameField] = field(default_factory=dict)
     proxy: Proxy | None = None
     tls: TlsSettings = field(default_factory=TlsSettings)
+    run: dict[str, RunField] = field(default_factory=dict)
     allow_http: bool = False
 
 
@@ -174,6 +178,7 @@ class Profile(Value):
     headers: Mapping[str, str | SecretRef | Secret] = field(default_factory=dict)
     proxy: Proxy | None = None
     tls: TlsSettings = field(default_factory=TlsSettings)
+    run: Mapping[str, RunField] = field(default_factory=dict)
     allow_http: bool = False
     machine: MachineSettings = field(default_factory=MachineSettings)
     merged: "MergedProfile | None" = field(default=None, repr=False, compare=False)
@@ -232,7 +237,8 @@ def refusals(keys: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
     """Say what types cannot express: yield the key, what is wrong with its value, and a hint.
 
     Args:
-        keys: the keys of a profile whose types are right, with the scheme as ``auth``.
+        keys: the keys of a profile whose types are right, with the scheme as ``auth``, and its
+            name as ``scheme``.
     """
     url = keys.get("url")
     if url is not None:
@@ -241,8 +247,19 @@ def refusals(keys: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
             yield ("url",), problem, ""
         elif is_plain_http(url) and sends_secrets(keys) and not keys.get("allow_http"):
             yield ("url",), _PLAIN_HTTP, _OVER_HTTPS
+    yield from _header_refusals(keys.get("headers", {}))
+    check_path = keys.get("check_path", "")
+    if "://" in check_path or check_path.startswith("//"):
+        yield ("check_path",), "should be a path below the url", ""
+    for name, message, hint in run_problems(
+        keys.get("run", {}), keys.get("scheme", ""), keys.get("auth")
+    ):
+        yield ("run", name), message, hint
+
+
+def _header_refusals(headers: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
     seen: dict[str, str] = {}
-    for name, value in keys.get("headers", {}).items():
+    for name, value in headers.items():
         if seen.setdefault(name.lower(), name) != name:
             yield ("headers", name), f"is the same name as {seen[name.lower()]}", "keep one of them"
         if name.lower() in FORBIDDEN_HEADERS:
@@ -251,9 +268,6 @@ def refusals(keys: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
             yield ("headers", name), "is not the name of a header (RFC 9110, section 5.1)", ""
         elif isinstance(value, str) and not value.isascii():
             yield ("headers", name), _NOT_ASCII, ""
-    check_path = keys.get("check_path", "")
-    if "://" in check_path or check_path.startswith("//"):
-        yield ("check_path",), "should be a path below the url", ""
 
 
 def sends_secrets(keys: Mapping[str, Any]) -> bool:

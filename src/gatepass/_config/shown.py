@@ -12,6 +12,7 @@ from typing import Any, Final
 from gatepass._config.fields import Sort, Sorts, sorts_of
 from gatepass._config.layer import leaves
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
+from gatepass._config.run_variables import RUN_FIELDS
 from gatepass._config.toml import Key
 from gatepass._net.urls import hide_userinfo
 from gatepass._system import plugins
@@ -140,10 +141,11 @@ def overlap(one: Key, other: Key) -> bool:
 def _sort(key: Key, sorts: Sorts) -> Sort | None:
     """What a key holds; one in a table with free keys is a "table", an unknown one is None."""
     if key in sorts:
-        sort = None if sorts[key] == "table" else sorts[key]
+        sort = None if sorts[key] in {"table", "words"} else sorts[key]
     else:
         above = {sorts.get(key[:length]) for length in range(len(key))}
-        sort = "secret" if "secret" in above else "table" if "table" in above else None
+        free: tuple[Sort, ...] = ("secret", "words", "table")
+        sort = next((each for each in free if each in above), None)
     # A header cannot be a reference, so some people write a secret there.
     return None if sort == "table" and any(map(may_be_secret, key[1:])) else sort
 
@@ -158,7 +160,7 @@ def _shown(value: Any, sort: Sort | None, *, literal: bool, checked: bool) -> An
     if value is None or value == {}:
         return value
     is_text = literal or (isinstance(value, str) and _is_text_itself(value, sort))
-    if sort in {"secret", "text", "name"} and not is_text:
+    if sort in {"secret", "text", "name", "words"} and not is_text:
         return copy.deepcopy(value) if _is_reference(value) else HIDDEN
     # The rules for a url keep userinfo out of it; a name may be any URL.
     checked = checked and sort != "name"
@@ -170,7 +172,7 @@ def _is_text_itself(text: str, sort: Sort | None) -> bool:
     source, colon, _ = text.partition(":")
     if sort == "name":
         return not (colon and plugins.is_known(plugins.SECRETS, source))
-    return sort == "text" and not colon
+    return text in RUN_FIELDS if sort == "words" else sort == "text" and not colon
 
 
 def _is_reference(value: Any) -> bool:

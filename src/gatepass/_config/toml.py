@@ -137,8 +137,8 @@ _POSITION: Final = pattern(r" \(at (?:line (\d+), column (\d+)|end of document)\
 # secret that was pasted into the file (base64 ends in "=").
 _SAFE_KEYS: Final = frozenset(
     "default_profile root url auth extends protected description check_path timeout retries "
-    "headers proxy tls allow_http scheme user_name password domain token principal service issuer "
-    "client_id client_secret client_auth client_assertion metadata_url scopes audience flow "
+    "headers proxy tls run allow_http scheme user_name password domain token principal service "
+    "issuer client_id client_secret client_auth client_assertion metadata_url scopes audience flow "
     "account redirect_uri refresh_token token_params "
     "use_stored_token login_timeout extra_params ca_file verify client_cert client_key "
     "client_key_password vault vault_key allow_plain allow_commands allow_insecure_keyring".split()

@@ -32,6 +32,7 @@ from gatepass._config.layer import (
 from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys, refusals
 from gatepass._config.redis_vault import STANDS_ALONE, RedisVault
+from gatepass._config.run_variables import is_refused_in_project, is_restricted
 from gatepass._config.toml import Key
 from gatepass._config.type_errors import is_taken_for_reference, messages_of
 from gatepass._config.variables import list_in_text
@@ -99,8 +100,9 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
         sorts = sorts_of(type(auth), ("auth",))
         secrets = [key for key, sort in sorts.items() if sort == "secret"]
         problems += merge.secrets_of_another_issuer(merged.profile_layers, secrets)
-    for key, message, hint in refusals({**keys, "auth": auth or _NO_SCHEME}):
+    for key, message, hint in refusals({**keys, "scheme": scheme, "auth": auth or _NO_SCHEME}):
         validator.add_problem(key, message, hint=hint)
+    validator.refuse_variables_of_others(keys.get("run", {}))
     validator.place_files(keys, ())
     if problems or auth is None:
         raise ProfileError(problems=_in_order(problems))
@@ -306,6 +308,15 @@ class _Validator:
         if isinstance(values.get("tls"), TlsSettings):
             values["tls"] = self.with_absolute_paths(values["tls"], (*above, "tls"))
 
+    def refuse_variables_of_others(self, run: Mapping[str, str]) -> None:
+        """Refuse variables that only the user's own file may set for ``gatepass run``."""
+        for name in run:
+            key = ("run", name)
+            if is_restricted(self._location(key).layer) and is_refused_in_project(name):
+                message = "is a variable that only your own file may set: programs may read it"
+                hint = "take a name of your own, such as MI_TOKEN: capitals, digits and _"
+                self.add_problem(key, message, hint=hint)
+
     def with_absolute_paths(self, settings: _Paths, above: Key) -> _Paths:
         """Make paths absolute: a relative one starts in the folder of the file that holds it."""
         for name in tls_files.KEYS:
@@ -431,6 +442,7 @@ def _with_layer(value: Any, layer: Layer) -> Any:
 _HOW_WRITTEN: Final[Mapping[Key, str]] = {
     ("url",): 'write   url = "https://mi.example.com/mi_servicelayer"',
     ("auth",): 'write   auth = { scheme = "credentials", ... }   or a table [profiles.NAME.auth]',
+    ("run",): 'name a field, not its value:   [profiles.NAME.run]   MI_TOKEN = "token"',
 }
 _OF_LOGINS: Final = ("scheme", "user_name", "password", "domain", "token")
 

@@ -32,6 +32,7 @@ _VERBS: Final = {
     "check": "check",
     "request": "request",
     "token": "token",
+    "run": "run_program",
     "show": "profiles",
     "profiles": "profiles",
     "validate": "validate",

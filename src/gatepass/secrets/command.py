@@ -74,9 +74,9 @@ def _program(name: str, context: SecretContext) -> str:
             hint="write a bare name that is on PATH, an absolute path, or one that starts with ~/",
         )
     else:
-        candidates = list(_on_path(name, context.environ))
-    found = [str(candidate) for candidate in candidates if _is_program(candidate)]
-    usable = next((program for program in found if not _is_batch(program)), None)
+        candidates = list(on_path(name, context.environ))
+    found = [str(candidate) for candidate in candidates if is_program(candidate)]
+    usable = next((program for program in found if not is_batch(program)), None)
     if usable is None and found:
         raise SecretUnavailable(
             f"{found[0]} is a batch file, which would run a shell",
@@ -91,8 +91,8 @@ def _program(name: str, context: SecretContext) -> str:
     return usable
 
 
-def _on_path(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
-    """The places where a bare name may lie: the absolute folders of PATH, in their order."""
+def on_path(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Yield where a bare name may lie: in the absolute folders of PATH, in their order."""
     endings = [""]
     if sys.platform == "win32" and Path(name).suffix.lower() not in _WINDOWS_ENDINGS:
         endings = [*_WINDOWS_ENDINGS]
@@ -102,12 +102,14 @@ def _on_path(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
             yield from (Path(folder, name + ending) for ending in endings)
 
 
-def _is_program(path: Path) -> bool:
+def is_program(path: Path) -> bool:
+    """Say whether a path is a file that may be executed. Looks at the disk."""
     # Path.is_file raises for a name that is too long.
     return os.path.isfile(path) and os.access(path, os.X_OK)  # noqa: PTH113
 
 
-def _is_batch(program: str) -> bool:
+def is_batch(program: str) -> bool:
+    """Say whether Windows would hand a program to cmd.exe."""
     return program.rstrip(". ").lower().endswith(_BATCH)
 
 
