@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gatepass._config import merge, tls_files
+from gatepass._config.fields import RUN_FIELDS
 from gatepass._config.layer import Layer, Layers
-from gatepass._config.run_variables import RUN_FIELDS
 from gatepass._config.shown import may_be_shown
 from gatepass._net.urls import hide_userinfo, origin_of
 from gatepass._system import plugins

@@ -7,7 +7,7 @@ A field declares by its annotation whether it holds a secret; validation, ``expl
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from gatepass._config.toml import Key
 from gatepass._value import Field, fields, has_fields
@@ -79,6 +79,10 @@ def classes_in(kind: Any) -> frozenset[Any]:
         return frozenset(each for one in typing.get_args(kind) for each in classes_in(one))
     return frozenset({kind})
 
+
+RunField = Literal["url", "user_name", "password", "token"]
+"""What ``gatepass run`` can give to a program."""
+RUN_FIELDS: Final[tuple[str, ...]] = typing.get_args(RunField)
 
 Sort = Literal["plain", "table", "words", "name", "text", "secret"]
 """What a field holds: a value, a table with free keys, one of names of fields, a name or a

@@ -7,10 +7,9 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from gatepass._config.fields import fields_of
+from gatepass._config.fields import RunField, fields_of
 from gatepass._config.layer import KeyLocation
 from gatepass._config.redis_vault import RedisVault
-from gatepass._config.run_variables import RunField, run_problems
 from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
@@ -251,10 +250,11 @@ def refusals(keys: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
     check_path = keys.get("check_path", "")
     if "://" in check_path or check_path.startswith("//"):
         yield ("check_path",), "should be a path below the url", ""
-    for name, message, hint in run_problems(
-        keys.get("run", {}), keys.get("scheme", ""), keys.get("auth")
-    ):
-        yield ("run", name), message, hint
+    if keys.get("run"):
+        from gatepass._config.run_variables import run_problems
+
+        for name, message, hint in run_problems(keys["run"], keys.get("scheme", ""), keys["auth"]):
+            yield ("run", name), message, hint
 
 
 def _header_refusals(headers: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:

@@ -1,16 +1,14 @@
 """The table ``run``: which variables ``gatepass run`` sets for a program, and to what."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal, get_args
+from typing import Final
 
+from gatepass._config.fields import RUN_FIELDS
 from gatepass._config.layer import Layer
 from gatepass._system.text import pattern
 from gatepass._value import has_fields
 from gatepass.auth import value_of
 from gatepass.secrets import Secret, SecretRef
-
-RunField = Literal["url", "user_name", "password", "token"]
-RUN_FIELDS: Final[tuple[str, ...]] = get_args(RunField)
 
 _NAME: Final = pattern(r"[!-<>-~]+")  # no "=", no blank
 _NAME_IN_PROJECT: Final = pattern(r"[A-Z][A-Z0-9_]*")

@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from gatepass._config.fields import Sort, Sorts, sorts_of
+from gatepass._config.fields import RUN_FIELDS, Sort, Sorts, sorts_of
 from gatepass._config.layer import leaves
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys
-from gatepass._config.run_variables import RUN_FIELDS
 from gatepass._config.toml import Key
 from gatepass._net.urls import hide_userinfo
 from gatepass._system import plugins

@@ -32,7 +32,6 @@ from gatepass._config.layer import (
 from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys, refusals
 from gatepass._config.redis_vault import STANDS_ALONE, RedisVault
-from gatepass._config.run_variables import is_refused_in_project, is_restricted
 from gatepass._config.toml import Key
 from gatepass._config.type_errors import is_taken_for_reference, messages_of
 from gatepass._config.variables import list_in_text
@@ -102,7 +101,8 @@ def validate_profile(merged: MergedProfile, machine: MachineSettings) -> Profile
         problems += merge.secrets_of_another_issuer(merged.profile_layers, secrets)
     for key, message, hint in refusals({**keys, "scheme": scheme, "auth": auth or _NO_SCHEME}):
         validator.add_problem(key, message, hint=hint)
-    validator.refuse_variables_of_others(keys.get("run", {}))
+    if "run" in keys:
+        validator.refuse_variables_of_others(keys["run"])
     validator.place_files(keys, ())
     if problems or auth is None:
         raise ProfileError(problems=_in_order(problems))
@@ -310,6 +310,8 @@ class _Validator:
 
     def refuse_variables_of_others(self, run: Mapping[str, str]) -> None:
         """Refuse variables that only the user's own file may set for ``gatepass run``."""
+        from gatepass._config.run_variables import is_refused_in_project, is_restricted
+
         for name in run:
             key = ("run", name)
             if is_restricted(self._location(key).layer) and is_refused_in_project(name):
