@@ -27,7 +27,7 @@ _BATCH: Final = (".bat", ".cmd")
 _WINDOWS_ENDINGS: Final = (".exe", ".com", *_BATCH)  # of PATHEXT, those that need no association
 
 
-def command(text: str, context: SecretContext) -> str:
+def command(text: str, context: SecretContext, *, seconds: float = _SECONDS) -> str:
     """Run the program and return the first line of its output, without its line end.
 
     It gets the variables of the context, an empty input and 30 seconds. What it prints as
@@ -36,13 +36,14 @@ def command(text: str, context: SecretContext) -> str:
     Args:
         text: the program and its arguments, as a JSON list.
         context: gives the layer, the variables and the machine setting.
+        seconds: how long the program may take.
 
     Raises:
         SecretUnavailable: commands are not allowed here; or the program is missing, failed, took
             too long, or printed too much or no UTF-8.
     """
     argv = _argv(text, context)
-    output = _output(argv, context.environ, _SECONDS)
+    output = _output(argv, context.environ, seconds)
     try:
         return output.partition(b"\n")[0].removesuffix(b"\r").decode("utf-8-sig")
     except UnicodeDecodeError:
