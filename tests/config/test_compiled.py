@@ -1,6 +1,7 @@
 """A start that reads what an earlier one has found, finds the same."""
 
 import dataclasses
+import hashlib
 import json
 import logging
 import os
@@ -247,25 +248,11 @@ def test_a_bom_and_windows_line_ends_move_no_place(world: World) -> None:
     assert warm.place_of("auth", "client_secret").endswith(":13:1")
 
 
-def _version(_: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "__version__", "0.0.1")
+Change = Callable[[World, pytest.MonkeyPatch], object]
 
 
-def _home(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(world.folder / "other"))
-    monkeypatch.setenv("USERPROFILE", str(world.folder / "other"))
-
-
-def _environ(**more: str) -> Callable[[World, pytest.MonkeyPatch], None]:
+def _environ(**more: str) -> Change:
     return lambda world, _: world.environ.update(more)
-
-
-def _comment(world: World, _: pytest.MonkeyPatch) -> None:
-    world.write("user.toml", TEXT + "# nothing\n")
-
-
-def _system_file(world: World, _: pytest.MonkeyPatch) -> None:
-    world.write("etc.toml", "")
 
 
 def _working_folder(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,26 +261,24 @@ def _working_folder(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(world.folder / "work")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        _version,
-        _home,
-        _working_folder,
-        _comment,
-        _system_file,
-        _environ(GATEPASS_ALLOW_INSECURE_KEYRING="1"),
-        _environ(GATEPASS_VAULT="/v"),
-        _environ(GATEPASS_VAULT__ALLOW_PLAIN="1", GATEPASS_VAULT__URL="redis://r.test"),
-        _environ(GATEPASS_SOMETHING="x"),
-        _environ(GATEPASS_PROFILES__P__RETRIES="1"),
-    ],
-)
-def test_each_input_counts(
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[World, pytest.MonkeyPatch], None],
-) -> None:
+_CHANGES: dict[str, Change] = {
+    "version": lambda _, monkeypatch: monkeypatch.setattr(compiled, "__version__", "0.0.1"),
+    "home": lambda world, monkeypatch: monkeypatch.setenv(
+        "USERPROFILE" if sys.platform == "win32" else "HOME", str(world.folder / "other")
+    ),
+    "working folder": _working_folder,
+    "comment": lambda world, _: world.write("user.toml", TEXT + "# nothing\n"),
+    "system file": lambda world, _: world.write("etc.toml", ""),
+    "keyring": _environ(GATEPASS_ALLOW_INSECURE_KEYRING="1"),
+    "vault": _environ(GATEPASS_VAULT="/v"),
+    "redis": _environ(GATEPASS_VAULT__ALLOW_PLAIN="1", GATEPASS_VAULT__URL="redis://r.test"),
+    "unknown variable": _environ(GATEPASS_SOMETHING="x"),
+    "variable of the profile": _environ(GATEPASS_PROFILES__P__RETRIES="1"),
+}
+
+
+@pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES)
+def test_each_input_counts(world: World, monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     world.load()
     change(world, monkeypatch)
 
@@ -357,40 +342,17 @@ def test_an_entry_holds_no_secret_and_no_value_of_a_variable_for_a_profile(world
 # ---------------------------------------------------------------- entries that are not believed
 
 
-def _is_truncated(entry: Path, _: World) -> None:
-    entry.write_bytes(entry.read_bytes()[:-20])
+def _sign(entry: Path, body: bytes) -> None:
+    entry.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
-def _is_empty(entry: Path, _: World) -> None:
-    entry.write_bytes(b"")
+def _changed(key: str, **values: Any) -> Callable[[Path, World], object]:
+    def change(entry: Path, _: World) -> None:
+        content = json.loads(entry.read_bytes().partition(b"\n")[2])
+        content[key]["table"].update(values)
+        _sign(entry, json.dumps(content).encode())
 
-
-def _has_another_url(entry: Path, _: World) -> None:
-    entry.write_bytes(entry.read_bytes().replace(b"https://a.test", b"https://e.test"))
-
-
-def _is_no_json(entry: Path, _: World) -> None:
-    entry.write_bytes(b"\xff" * 200)
-
-
-def _is_signed_nonsense(entry: Path, _: World) -> None:
-    _sign(entry, b"[" * 100_000)
-
-
-def _lacks_its_auth(entry: Path, _: World) -> None:
-    _change(entry, lambda content: content["auth"]["table"].clear() or content.pop("places"))
-
-
-def _names_a_class_of_ours(entry: Path, _: World) -> None:
-    _change(entry, lambda content: content["auth"]["table"].update(tls={"Profile": {"table": {}}}))
-
-
-def _breaks_a_rule(entry: Path, _: World) -> None:
-    _change(entry, lambda content: content["keys"]["table"].update(url="http://a.test/"))
-
-
-def _breaks_a_rule_of_the_scheme(entry: Path, _: World) -> None:
-    _change(entry, lambda content: content["auth"]["table"].update(issuer=None))
+    return change
 
 
 def _is_of_another_profile(entry: Path, world: World) -> None:
@@ -404,75 +366,44 @@ def _is_a_link(entry: Path, world: World) -> None:
     entry.symlink_to(world.folder / "elsewhere")
 
 
-def _is_a_folder(entry: Path, _: World) -> None:
+def _replaced(entry: Path) -> Path:
     entry.unlink()
-    entry.mkdir()
+    return entry
 
 
-def _is_a_pipe(entry: Path, _: World) -> None:
-    entry.unlink()
-    os.mkfifo(entry, 0o600)
-
-
-def _may_be_written_by_the_group(entry: Path, _: World) -> None:
-    entry.chmod(0o660)
-
-
-def _lies_in_a_folder_of_everybody(entry: Path, _: World) -> None:
-    entry.parent.chmod(0o777)
-
-
-def _is_foreign(entry: Path, _: World) -> None:
-    os.chown(entry, 12345, -1)
-
-
-def _lies_in_a_foreign_folder(entry: Path, _: World) -> None:
-    os.chown(entry.parent, 12345, -1)
-
-
-def _sign(entry: Path, body: bytes) -> None:
-    import hashlib
-
-    entry.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-
-
-def _change(entry: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    content = json.loads(entry.read_bytes().partition(b"\n")[2])
-    change(content)
-    _sign(entry, json.dumps(content).encode())
+_DAMAGES: dict[str, Callable[[Path, World], object]] = {
+    "truncated": lambda entry, _: entry.write_bytes(entry.read_bytes()[:-20]),
+    "empty": lambda entry, _: entry.write_bytes(b""),
+    "has another url": lambda entry, _: entry.write_bytes(
+        entry.read_bytes().replace(b"https://a.test", b"https://e.test")
+    ),
+    "no json": lambda entry, _: entry.write_bytes(b"\xff" * 200),
+    "signed nonsense": lambda entry, _: _sign(entry, b"[" * 100_000),
+    "lacks its auth": lambda entry, _: _sign(entry, b'{"auth": {"table": {}}}'),
+    "names a class of ours": _changed("auth", tls={"Profile": {"table": {}}}),
+    "breaks a rule": _changed("keys", url="http://a.test/"),
+    "breaks a rule of the scheme": _changed("auth", issuer=None),
+    "of another profile": _is_of_another_profile,
+    "a link": _is_a_link,
+    "a folder": lambda entry, _: _replaced(entry).mkdir(),
+    "a pipe": lambda entry, _: os.mkfifo(_replaced(entry), 0o600),
+    "may be written by the group": lambda entry, _: entry.chmod(0o660),
+    "lies in a folder of everybody": lambda entry, _: entry.parent.chmod(0o777),
+    "foreign": lambda entry, _: os.chown(entry, 12345, -1),
+    "lies in a foreign folder": lambda entry, _: os.chown(entry.parent, 12345, -1),
+}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="owners, modes and pipes of POSIX")
-@pytest.mark.parametrize(
-    "damage",
-    [
-        _is_truncated,
-        _is_empty,
-        _has_another_url,
-        _is_no_json,
-        _is_signed_nonsense,
-        _lacks_its_auth,
-        _names_a_class_of_ours,
-        _breaks_a_rule,
-        _breaks_a_rule_of_the_scheme,
-        _is_of_another_profile,
-        _is_a_link,
-        _is_a_folder,
-        _is_a_pipe,
-        _may_be_written_by_the_group,
-        _lies_in_a_folder_of_everybody,
-        _is_foreign,
-        _lies_in_a_foreign_folder,
-    ],
-)
+@pytest.mark.parametrize("damage", _DAMAGES)
 def test_an_entry_that_is_odd_is_ignored_and_logged(
-    world: World, caplog: pytest.LogCaptureFixture, damage: Callable[[Path, World], None]
+    world: World, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     expected = world.load()
     (entry,) = world.entries
-    if damage in {_is_foreign, _lies_in_a_foreign_folder} and os.geteuid() != 0:
+    if "foreign" in damage and os.geteuid() != 0:
         pytest.skip("only root can give a file away")
-    damage(entry, world)
+    _DAMAGES[damage](entry, world)
 
     with caplog.at_level(logging.DEBUG, "gatepass"):
         found = world.load()

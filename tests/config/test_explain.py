@@ -3,7 +3,7 @@
 import json
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,15 @@ from hypothesis import strategies as st
 from gatepass._config import merge
 from gatepass._config.explain import ExplainedKey, Explanation, explain
 from gatepass._config.files import read_file
-from gatepass._config.layers import read_layers
 from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.trust import TrustStore
 from gatepass._config.unnamed import unnamed_profile
 from gatepass._config.validate import validate_profile
-from gatepass._session.session import Session
-from gatepass._system.context import RunContext
 from gatepass.errors import GatepassWarning, ProfileError
 from gatepass.secrets import Secret, ref
-
-Write = Callable[[Path, str | bytes], Path]
+from tests.support.config_files import OPEN, ConfigFiles, Explained, one, variables
 
 BEARER = """
 [profiles.p]
@@ -35,246 +31,151 @@ url = "https://a.test/"
 auth = { scheme = "bearer", token = "env:T" }
 """
 
-
-def _key(explained: Explanation, name: str) -> ExplainedKey:
-    return next(each for each in explained.keys if each.key == name)
-
-
-def _lost(explained: Explanation, name: str) -> list[tuple[Any, str, str]]:
-    return [(each.value, each.location, each.why) for each in _key(explained, name).overrode]
-
-
-def _load(locations: Locations, name: str | None = "p", **more: Any) -> Profile:
-    more.setdefault("environ", {})
-    return load_profile(name, locations=locations, **more)
-
-
 # ---------------------------------------------------------------- what wins over what
 
 
-def test_an_argument_wins_over_a_variable_and_a_file(locations: Locations, write: Write) -> None:
-    user = write(locations.user, BEARER + "[profiles.p.headers]\nX-A = '1'\n")
-    environ = {"GATEPASS_PROFILES__P__RETRIES": "1"}
+def test_an_argument_wins_over_a_variable_and_a_file(config: ConfigFiles) -> None:
+    user = config.user(BEARER + "[profiles.p.headers]\nX-A = '1'\n")
     overrides = {"retries": 2, "headers": {"X-A": "2"}}
 
-    explained = explain(_load(locations, environ=environ, overrides=overrides))
+    explained = config.explain(environ=variables(retries="1"), overrides=overrides)
 
-    assert (_key(explained, "retries").value, _key(explained, "retries").location) == (
-        2,
-        "overrides",
-    )
-    assert _lost(explained, "retries") == [
-        ("1", "GATEPASS_PROFILES__P__RETRIES", "an argument wins over variables and files")
-    ]
-    assert _lost(explained, "headers.X-A") == [
-        ("1", f"{user}:6:1", "an argument wins over variables and files")
-    ]
+    why = "an argument wins over variables and files"
+    assert explained.value("retries") == (2, "overrides")
+    assert explained.lost("retries") == [("1", "GATEPASS_PROFILES__P__RETRIES", why)]
+    assert explained.lost("headers.X-A") == [("1", f"{user}:6:1", why)]
 
 
-def test_what_the_replaced_profile_would_have_inherited_has_lost_too(
-    locations: Locations, write: Write
-) -> None:
+def test_what_the_replaced_profile_would_have_inherited_has_lost_too(config: ConfigFiles) -> None:
     """Whoever looks for the retries of his own parent finds where they stand, and why not here."""
-    write(
-        locations.user,
+    own = config.user(
         '[profiles.base]\nurl = "https://own.example.com"\nretries = 7\n'
         'auth = { scheme = "basic", user_name = "me", password = "hunter2" }\n'
-        '[profiles.prod]\nextends = "base"\nretries = 8\n',
+        '[profiles.p]\nextends = "base"\nretries = 8\n',
     )
-    assert locations.working is not None
-    project = write(
-        locations.working / "gatepass.toml",
-        '[profiles.prod]\nurl = "https://proj.example.com"\nauth = { scheme = "anonymous" }\n',
-    )
-    found = read_file(project)
-    assert found is not None
-    TrustStore(locations.state).add(found)
-    explained = explain(_load(locations, "prod"))
+    project = config.in_project(one(OPEN))
+
+    explained = config.explain().all
 
     lost = {(each.key, each.location) for key in explained.keys for each in key.overrode}
     lost |= {(each.key, each.location) for each in explained.unused}
-    own = str(locations.user)
-    assert lost >= {
-        ("url", f"{own}:2:1"),
-        ("retries", f"{own}:3:1"),
-        ("retries", f"{own}:7:1"),
-        ("auth.password", f"{own}:4:46"),
-    }
+    assert lost >= {("url", f"{own}:2:1"), ("auth.password", f"{own}:4:46")}
     (retries,) = (each for each in explained.keys if each.key == "retries")
     assert [each.location for each in retries.overrode] == [f"{own}:7:1", f"{own}:3:1"]
-    assert {each.by for each in retries.overrode} == {f"{project}:1:11"}
+    assert {each.by for each in retries.overrode} == {f"{project}:1:10"}
     assert "what it inherits" in retries.overrode[1].why
     assert "hunter2" not in repr(explained)
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_variable_of_a_table_wins_over_one_of_its_whole_in_any_order(
-    locations: Locations, write: Write, order: int
+@pytest.mark.parametrize(
+    ("key", "winner", "value", "loser", "lost"),
+    [
+        ("proxy.url", "PROXY__URL", "http://b.test:2", "PROXY", "http://u:hunter2@a.test:1"),
+        ("retries", "RETRIES", "1", "retries", "2"),
+    ],
+    ids=["a table's key wins over the table", "capitals win"],
+)
+def test_of_two_variables_the_same_wins_in_any_order_and_the_other_is_told_without_a_login(
+    config: ConfigFiles, key: str, winner: str, value: str, loser: str, lost: str, order: int
 ) -> None:
-    """And the one that lost is told, with its name and without a login."""
-    write(locations.user, '[profiles.prod]\nurl = "https://a.example.com"\nproxy = "none"\n')
-    variables = [
-        ("GATEPASS_PROFILES__PROD__AUTH__SCHEME", "anonymous"),
-        ("GATEPASS_PROFILES__PROD__PROXY", "http://u:hunter2@one.example.com:1"),
-        ("GATEPASS_PROFILES__PROD__PROXY__URL", "http://two.example.com:2"),
-    ]
-    explained = explain(_load(locations, "prod", environ=dict(variables[::order])))
+    config.user(one(OPEN, 'proxy = "none"'))
+    above = "GATEPASS_PROFILES__P__"
+    pairs = [(above + winner, value), (above + loser, lost)]
 
-    (proxy,) = (each for each in explained.keys if each.key == "proxy.url")
-    assert proxy.location == "GATEPASS_PROFILES__PROD__PROXY__URL"
-    first = proxy.overrode[0]
-    assert (first.key, first.location, first.by) == (
-        "proxy",
-        "GATEPASS_PROFILES__PROD__PROXY",
-        "GATEPASS_PROFILES__PROD__PROXY__URL",
+    explained = config.explain(environ=dict(pairs[::order]))
+
+    found = explained.key(key)
+    assert (str(found.value), found.location) == (value, above + winner)
+    first = found.overrode[0]
+    assert (first.location, first.by) == (above + loser, above + winner)
+    assert first.value == lost.replace("u:hunter2", "...")
+
+
+def test_a_moved_url_drops_the_login_and_says_so_with_its_references_only(
+    config: ConfigFiles,
+) -> None:
+    """Where the login is voided, its keys may have been meant for anything."""
+    user = config.user(
+        '[profiles.p]\nurl = "https://a.test/"\n'
+        'auth = { scheme = "basic", user_name = "hunter2", password = "env:X" }\n'
     )
-    assert first.value == "http://...@one.example.com:1"
-    assert "hunter2" not in repr(explained)
 
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_of_variables_that_differ_in_case_one_wins_in_any_order(
-    locations: Locations, write: Write, order: int
-) -> None:
-    write(locations.user, BEARER)
-    variables = [("GATEPASS_PROFILES__P__RETRIES", "1"), ("GATEPASS_PROFILES__P__retries", "2")]
-    explained = explain(_load(locations, environ=dict(variables[::order])))
-
-    (retries,) = (each for each in explained.keys if each.key == "retries")
-    assert retries.value == 1
-    assert [(each.location, each.value) for each in retries.overrode] == [
-        ("GATEPASS_PROFILES__P__retries", "2")
-    ]
-
-
-def test_a_moved_url_drops_the_login_and_says_so(locations: Locations, write: Write) -> None:
-    user = write(locations.user, BEARER)
-    environ = {
-        "GATEPASS_PROFILES__P__URL": "https://b.test/",
-        "GATEPASS_PROFILES__P__AUTH__SCHEME": "anonymous",
-    }
-
-    explained = explain(_load(locations, environ=environ))
+    explained = config.explain(environ=variables(url="https://b.test/", auth__scheme="anonymous"))
 
     why = "another server gets no login that was meant for this one"
-    assert _lost(explained, "auth.scheme") == [("bearer", f"{user}:4:10", why)]
-    assert [(each.key, each.by, each.why) for each in explained.unused] == [
-        ("auth.token", "GATEPASS_PROFILES__P__URL", why)
-    ]
+    assert explained.lost("auth.scheme") == [("basic", f"{user}:3:10", why)]
+    assert dict(explained.unused) == {"auth.user_name": "(not shown)", "auth.password": "env:X"}
+    assert {(each.by, each.why) for each in explained.all.unused} == {
+        ("GATEPASS_PROFILES__P__URL", why)
+    }
 
 
-def test_a_plain_value_over_a_table_and_a_table_over_a_plain_value(
-    locations: Locations, write: Write
-) -> None:
-    low = write(locations.system[0], BEARER + '[profiles.p.proxy]\nurl = "http://one.test"\n')
-    write(locations.user, '[profiles.p]\nproxy = "none"\n')
-    plain = explain(_load(locations))
-    write(locations.system[0], BEARER + 'proxy = "none"\n')
-    high = write(locations.user, '[profiles.p.proxy]\nurl = "http://two.test"\n')
-    table = explain(_load(locations))
+def test_a_plain_value_over_a_table_and_a_table_over_a_plain_value(config: ConfigFiles) -> None:
+    low = config.system(BEARER + '[profiles.p.proxy]\nurl = "http://one.test"\n')
+    config.user('[profiles.p]\nproxy = "none"\n')
+    plain = config.explain().key("proxy")
+    config.system(BEARER + 'proxy = "none"\n')
+    high = config.user('[profiles.p.proxy]\nurl = "http://two.test"\n')
+    table = config.explain().key("proxy.url")
 
-    assert [(each.key, each.location) for each in _key(plain, "proxy").overrode] == [
-        ("proxy.url", f"{low}:6:1")
-    ]
-    assert _key(table, "proxy.url").location == f"{high}:2:1"
-    assert [(each.key, each.value) for each in _key(table, "proxy.url").overrode] == [
-        ("proxy", "none")
-    ]
+    assert [(each.key, each.location) for each in plain.overrode] == [("proxy.url", f"{low}:6:1")]
+    assert table.location == f"{high}:2:1"
+    assert [(each.key, each.value) for each in table.overrode] == [("proxy", "none")]
 
 
-def test_the_strongest_loser_comes_first(locations: Locations, write: Write) -> None:
-    write(locations.system[0], BEARER + "retries = 1\n")
-    write(locations.user, BEARER + "retries = 2\n")
+def test_an_empty_table_takes_nothing_away_and_is_not_told(config: ConfigFiles) -> None:
+    system = config.system(BEARER + "headers = { X-A = '1' }\n")
+    config.user("[profiles.p]\nheaders = {}\n")
 
-    explained = explain(_load(locations, environ={"GATEPASS_PROFILES__P__RETRIES": "3"}))
+    explained = config.explain()
 
-    assert [value for value, _, _ in _lost(explained, "retries")] == [2, 1]
-
-
-def test_an_empty_table_takes_nothing_away_and_is_not_told(
-    locations: Locations, write: Write
-) -> None:
-    system = write(locations.system[0], BEARER + "headers = { X-A = '1' }\n")
-    write(locations.user, "[profiles.p]\nheaders = {}\n")
-
-    explained = explain(_load(locations))
-
-    assert (_key(explained, "headers.X-A").location, _lost(explained, "headers.X-A")) == (
-        f"{system}:5:13",
-        [],
-    )
+    assert explained.value("headers.X-A") == ("1", f"{system}:5:13")
+    assert explained.lost("headers.X-A") == []
 
 
 def test_what_named_files_replace_is_told_with_its_keys(
-    locations: Locations, write: Write, tmp_path: Path
+    config: ConfigFiles, tmp_path: Path
 ) -> None:
-    write(locations.user, BEARER + "retries = 9\n")
-    assert locations.working is not None
-    project = write(locations.working / "gatepass.toml", BEARER)
-    first, second = (write(tmp_path / f"{name}.toml", BEARER) for name in "ab")
+    user = config.user(BEARER + "retries = 9\n")
+    project = config.in_project(BEARER, trusted=False)
+    first, second = (config.write(tmp_path / f"{name}.toml", BEARER) for name in "ab")
 
-    explained = explain(_load(locations, config_file=[first, second]))
-    by_variable = explain(_load(locations, environ={"GATEPASS_CONFIG_FILE": str(first)}))
+    explained = config.explain(config_file=[first, second])
+    by_variable = config.explain(environ={"GATEPASS_CONFIG_FILE": str(first)})
 
-    assert _key(explained, "url").location == f"{second}:3:1"
-    assert _lost(explained, "url") == [
+    assert explained.key("url").location == f"{second}:3:1"
+    assert explained.lost("url") == [
         ("https://a.test/", f"{first}:3:1", "of several named files the last one wins"),
-        ("https://a.test/", f"{locations.user}:3:1", "config_file replaces the search for files"),
+        ("https://a.test/", f"{user}:3:1", "config_file replaces the search for files"),
     ]
-    assert (_key(explained, "retries").value, _lost(explained, "retries")[0][0]) == (3, 9)
-    states = {file.path: (file.state, file.why) for file in explained.files}
+    assert (explained.key("retries").value, explained.lost("retries")[0][0]) == (3, 9)
+    states = {file.path: (file.state, file.why) for file in explained.all.files}
     assert states[project] == ("skipped", "config_file replaces the search")
-    assert states[locations.user] == (
-        "read",
-        "for machine settings alone: config_file replaces the search",
-    )
-    assert "GATEPASS_CONFIG_FILE replaces the search" in [file.why for file in by_variable.files]
+    why = "for machine settings alone: config_file replaces the search"
+    assert states[user] == ("read", why)
+    assert "GATEPASS_CONFIG_FILE replaces the search" in [
+        file.why for file in by_variable.all.files
+    ]
 
 
 # ---------------------------------------------------------------- the name
 
 
-@pytest.mark.parametrize(
-    ("name", "variable", "chosen"),
-    [
-        ("p", "q", "named by the argument"),
-        (None, "q", "named by GATEPASS_PROFILE"),
-        (None, "", "default_profile at "),
-    ],
-)
-def test_the_name_is_explained(
-    locations: Locations,
-    write: Write,
-    name: str | None,
-    variable: str,
-    chosen: str,
-) -> None:
-    write(locations.user, "default_profile = 'p'\n" + BEARER + BEARER.replace(".p]", ".q]"))
+def test_the_projects_default_comes_before_the_own_one(config: ConfigFiles) -> None:
+    config.user("default_profile = 'p'\n" + BEARER)
+    path = config.in_project("default_profile = 'q'\n" + BEARER.replace(".p]", ".q]"))
 
-    explained = explain(_load(locations, name, environ={"GATEPASS_PROFILE": variable}))
-
-    assert explained.chosen.startswith(chosen)
-
-
-def test_the_projects_default_comes_before_the_own_one(locations: Locations, write: Write) -> None:
-    write(locations.user, "default_profile = 'p'\n" + BEARER)
-    assert locations.working is not None
-    path = write(locations.working / "gatepass.toml", "default_profile = 'q'\n" + BEARER)
-    write(path, path.read_text().replace(".p]", ".q]"))
-    _trust_it(path, locations)
-
-    explained = explain(_load(locations, None))
+    explained = config.explain(None).all
 
     assert (explained.name, explained.chosen) == ("q", f"default_profile at {path}:1:1")
 
 
-def test_a_profile_that_was_not_chosen_by_these_rules_says_so(
-    locations: Locations, write: Write
-) -> None:
-    write(locations.user, "default_profile = 'q'\n" + BEARER)
-    layers = read_layers(environ={}, locations=locations)
+def test_a_profile_that_was_not_chosen_by_these_rules_says_so(config: ConfigFiles) -> None:
+    config.user("default_profile = 'q'\n" + BEARER)
 
-    explained = explain(validate_profile(merge.merge_profile(layers, "p"), MachineSettings()))
+    merged = merge.merge_profile(config.layers(), "p")
+    explained = explain(validate_profile(merged, MachineSettings()))
 
     assert (explained.name, explained.chosen) == ("p", "taken by the program")
 
@@ -282,35 +183,24 @@ def test_a_profile_that_was_not_chosen_by_these_rules_says_so(
 # ---------------------------------------------------------------- without files
 
 
-def test_a_profile_out_of_a_pickle_says_only_what_it_knows(
-    locations: Locations, write: Write
-) -> None:
-    write(locations.user, "vault = '/v'\n" + BEARER + "headers = { X-A = '1', X-Token = 'x2' }\n")
-    profile = _load(locations)
+def test_a_profile_out_of_a_pickle_says_only_what_it_knows(config: ConfigFiles) -> None:
+    user = config.user("vault = '/v'\n" + BEARER + "headers = { X-A = '1', X-Token = 'x2' }\n")
 
-    content = pickle.dumps(profile)
-    explained = explain(pickle.loads(content))  # noqa: S301 - our own
+    content = pickle.dumps(config.load("p"))
+    explained = Explained(pickle.loads(content))  # noqa: S301 - our own
 
-    assert "elsewhere" in explained.chosen
-    assert {each.location for each in (*explained.keys, *explained.machine)} == {"not known here"}
-    assert _key(explained, "auth.token").value == "env:T"
-    assert _key(explained, "auth.scheme").value == "bearer"
-    assert _key(explained, "headers.X-A").value == "1"
-    assert _key(explained, "headers.X-Token").value == "(not shown)"
-    assert (explained.files, explained.unused) == ((), ())
-    for foreign in (str(locations.user).encode(), b"x2'"):
-        assert foreign not in content
-
-
-def test_a_session_in_another_process_can_be_asked_too(locations: Locations, write: Write) -> None:
-    write(locations.user, "[profiles.p]\nurl = 'https://a.test'\nauth = { scheme = 'anonymous' }\n")
-    mi = Session._from_checked(_load(locations), RunContext.of(environ={}))
-
-    worker = pickle.loads(pickle.dumps(mi))  # noqa: S301 - our own
-
-    assert _key(explain(mi.profile), "url").location == f"{locations.user}:2:1"
-    assert _key(explain(worker.profile), "url").location == "not known here"
-    assert _key(explain(worker.profile), "url").value == "https://a.test/"
+    assert "elsewhere" in explained.all.chosen
+    told = (*explained.all.keys, *explained.all.machine)
+    assert {each.location for each in told} == {"not known here"}
+    assert {each.key: each.value for each in told}.items() >= {
+        ("auth.token", "env:T"),
+        ("auth.scheme", "bearer"),
+        ("headers.X-A", "1"),
+        ("headers.X-Token", "(not shown)"),
+    }
+    assert (explained.all.files, explained.unused) == ((), [])
+    assert str(user).encode() not in content
+    assert b"x2'" not in content
 
 
 def test_a_profile_without_a_name_comes_from_arguments() -> None:
@@ -321,42 +211,25 @@ def test_a_profile_without_a_name_comes_from_arguments() -> None:
         tls={"client_cert": "c", "client_key_password": ref(["env:A", {"command": ["b"]}])},
     )
 
-    explained = explain(profile)
+    explained = Explained(profile)
 
-    assert (explained.name, explained.files) == ("", ())
-    assert _key(explained, "url").location == "arguments"
-    assert _key(explained, "auth.user_name").value == "u:v"
-    assert _key(explained, "auth.password").value == "Secret(...)"
-    assert _key(explained, "proxy.password").value == "Secret(...)"
-    assert _key(explained, "tls.client_key_password").value == ["env:A", {"command": ["b"]}]
-    assert "hunter2" not in repr(explained) + repr(profile) + repr(profile.merged)
-
-
-def test_a_machine_setting_refuses_a_login_in_its_url_and_repeats_none(
-    locations: Locations, write: Write
-) -> None:
-    write(locations.user, "vault = '/v'\n" + BEARER)
-    with pytest.raises(ProfileError) as caught:
-        _load(locations, environ={"GATEPASS_VAULT": "rediss://:hunter2@b.test/0"})
-    assert "hunter2" not in str(caught.value)
-
-    explained = explain(_load(locations, environ={"GATEPASS_VAULT": "rediss://b.test/0"}))
-
-    assert explained.machine[0].value == "rediss://b.test/0"
-    assert [(each.value, each.by) for each in explained.machine[0].overrode] == [
-        ("/v", "GATEPASS_VAULT")
-    ]
+    assert (explained.all.name, explained.all.files) == ("", ())
+    assert explained.value("url") == ("https://a.test/", "arguments")
+    assert explained.key("auth.user_name").value == "u:v"
+    assert explained.key("auth.password").value == "Secret(...)"
+    assert explained.key("proxy.password").value == "Secret(...)"
+    assert explained.key("tls.client_key_password").value == ["env:A", {"command": ["b"]}]
+    assert "hunter2" not in repr(explained.all) + repr(profile) + repr(profile.merged)
 
 
 def test_a_part_of_the_vault_that_a_variable_gave_is_told_with_its_place(
-    locations: Locations, write: Write
+    config: ConfigFiles,
 ) -> None:
-    path = write(locations.user, "vault = { url = 'rediss://b.test' }\n" + BEARER)
+    path = config.user("vault = { url = 'rediss://b.test' }\n" + BEARER)
 
-    explained = explain(_load(locations, environ={"GATEPASS_VAULT__PASSWORD": "env:P"}))
+    machine = config.explain(environ={"GATEPASS_VAULT__PASSWORD": "env:P"}).all.machine
 
-    found = {each.key: (each.value, each.location) for each in explained.machine[:2]}
-    assert found == {
+    assert {each.key: (each.value, each.location) for each in machine[:2]} == {
         "vault.url": ("rediss://b.test", f"{path}:1:11"),
         "vault.password": ("env:P", "GATEPASS_VAULT__PASSWORD"),
     }
@@ -384,14 +257,10 @@ class Layering:
 
 def _text(entries: dict[Entry, Any]) -> str:
     lines = [
-        "" if value is None else f"profiles.{name}.{key} = {_toml(value)}"
+        "" if value is None else f"profiles.{name}.{key} = {json.dumps(value)}"
         for (name, key), value in entries.items()
     ]
     return "\r\n".join(lines)
-
-
-def _toml(value: Any) -> str:
-    return json.dumps(value)
 
 
 def _settings_for(place: str, *, full: bool) -> st.SearchStrategy[dict[str, Any]]:

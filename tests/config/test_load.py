@@ -2,15 +2,13 @@
 
 import pytest
 
-from tests.support.config_files import ConfigFiles, profile_table
+from tests.support.config_files import BEARER, ConfigFiles, profile_table
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
 def test_a_text_in_overrides_is_the_secret_itself_and_does_not_print(config: ConfigFiles) -> None:
-    config.user(
-        {"profiles": {"p": {**profile_table(), "auth": {"scheme": "bearer", "token": "env:T"}}}}
-    )
+    config.user(BEARER)
 
     loaded = config.load("p", overrides={"auth": {"token": "env:hunter2"}})
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gatepass.errors import ProfileError, ProfileNotFound
-from tests.support.config_files import ConfigFiles, Write, profile_table
+from tests.support.config_files import ConfigFiles, profile_table
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -84,22 +84,15 @@ def test_an_unknown_name_is_an_error_that_names_its_source(
     assert "dev, prod" in text
 
 
-def test_without_any_profile_the_error_tells_where_it_looked(config: ConfigFiles) -> None:
-    with pytest.raises(ProfileNotFound) as caught:
-        config.load("prod")
+def test_without_a_profile_the_error_tells_where_it_looked_and_what_is_not_read(
+    config: ConfigFiles,
+) -> None:
+    stray = config.write(config.project.with_name("profiles.toml"), "")
 
-    assert str(config.locations.user) in str(caught.value)
-    assert "gatepass init" in str(caught.value)
+    message = config.refusal("prod")
 
-
-def test_a_profiles_toml_that_is_not_read_earns_a_hint(config: ConfigFiles, write: Write) -> None:
-    assert config.locations.working is not None
-    stray = write(config.locations.working / "profiles.toml", "")
-
-    with pytest.raises(ProfileNotFound, match="exists but is not read") as caught:
-        config.load("prod")
-
-    assert str(stray) in str(caught.value)
+    for each in (str(config.locations.user), "gatepass init", f"{stray} exists but is not read"):
+        assert each in message
 
 
 def test_names_that_variables_cannot_tell_apart_are_an_error(config: ConfigFiles) -> None:
@@ -118,7 +111,7 @@ def test_a_bad_name_is_refused(config: ConfigFiles, name: str) -> None:
 
 
 def test_where_no_profile_exists_the_message_begins_with_that(config: ConfigFiles) -> None:
-    with pytest.raises(ProfileNotFound) as caught:
-        config.load()
-    assert str(caught.value).startswith("no profile was found\nlooked for ")
-    assert str(caught.value).endswith("make one with: gatepass init")
+    message = config.refusal(None)
+
+    assert message.startswith("no profile was found\nlooked for ")
+    assert message.endswith("make one with: gatepass init")
