@@ -84,6 +84,8 @@ def test_a_folder_in_the_home_of_another_is_refused_with_its_place(
         ("redis://127.0.0.1/", RedisAddress(False, "127.0.0.1", 6379, 0)),
         ("redis://[::1]:1", RedisAddress(False, "::1", 1, 0)),
         ("redis://localhost", RedisAddress(False, "localhost", 6379, 0)),
+        ("unix:///run/redis.sock", RedisAddress(False, "", 0, 0, "/run/redis.sock")),
+        ("unix:///run/a b.sock?db=2", RedisAddress(False, "", 0, 2, "/run/a b.sock")),
     ],
 )
 def test_a_url_of_a_redis_stands_for_a_table(
@@ -111,6 +113,7 @@ def test_the_table_holds_references_and_paths_beside_its_file(
         f"redis://:{CANARY}@localhost",
         f"rediss://svc:{CANARY}@redis.corp.test:6379/0",
         f"rediss://{CANARY}@h",
+        f"unix://svc:{CANARY}@/run/redis.sock",
     ],
 )
 def test_a_password_in_the_url_is_refused_and_not_repeated(machine: Machine, url: str) -> None:
@@ -133,11 +136,19 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(machine: Machine, url
         "rediss://h/0#f",
         "redis:h",
         f"valkey://x:{CANARY}@h",
-        f"unix:///{CANARY}",
+        f"unix://{CANARY}/redis.sock",
+        f"unix:///{CANARY}?db=x",
+        f"unix:///{CANARY}?password=x",
+        "unix:/run/redis.sock",
+        "unix:///",
+        "redis+sentinel://h:26379/mymaster/0",
+        "sentinel://h:26379",
     ],
 )
 def test_what_is_no_address_of_a_redis_is_refused(machine: Machine, url: str) -> None:
-    assert "rediss://HOST:PORT/DB" in machine.refusal(url)
+    message = machine.refusal(url)
+    assert "rediss://HOST:PORT/DB or unix:///PATH?db=DB" in message
+    assert "where Sentinels watch it, the primary" in message
 
 
 @given(st.text() | st.from_regex(r"rediss?://.*"))
@@ -145,7 +156,7 @@ def test_what_is_no_address_of_a_redis_is_refused(machine: Machine, url: str) ->
 def test_no_text_makes_the_reader_of_urls_raise(url: str) -> None:
     address = RedisAddress.of(url)
 
-    assert address is None or (address.host and 0 < address.port < 65536)
+    assert address is None or address.path or (address.host and 0 < address.port < 65536)
 
 
 def test_redis_without_tls_to_another_machine_must_be_allowed(machine: Machine) -> None:

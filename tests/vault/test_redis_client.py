@@ -23,6 +23,7 @@ from gatepass.secrets import Secret
 from tests.support.peers.ca import Certificate, CertificateAuthority
 from tests.support.peers.environ import clean_environ
 from tests.support.peers.redis_server import Redis, redis_server
+from tests.support.peers.waiting import free_port
 from tests.support.secret_context import PYTHONPATH
 from tests.support.vaults import (
     IDENTITY,
@@ -301,3 +302,32 @@ def test_a_peer_that_stops_in_the_handshake_is_given_up(contexts: Make) -> None:
         its = RedisStore(Server("127.0.0.1", port, 0, tls=contexts(None, None), seconds=0.2))
         with pytest.raises(VaultError, match="redis at 127.0.0.1"):
             its.count()
+
+
+def test_a_socket_of_this_computer_is_as_good_as_a_port(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A path has to be short: the system takes about a hundred bytes."""
+    path = str(tmp_path_factory.mktemp("s") / "r.sock")
+    settings = (f"unixsocket {path}", "unixsocketperm 700", f'requirepass "{PASSWORD}"')
+    with redis_server(tmp_path / "redis", settings=settings) as redis:
+        its = RedisStore(Server("", 0, 1, path=path, credentials=lambda: (None, Secret(PASSWORD))))
+        vault = Vault(its, given(), clock=lambda: NOW)
+        vault.write(IDENTITY, RECORD)
+        assert isinstance(vault.read(IDENTITY), type(RECORD))
+        with pytest.raises(VaultError, match="refuses the login"):
+            RedisStore(Server("", 0, 1, path=path)).count()
+        redis.stop()
+        with pytest.raises(VaultError, match=f"redis at {path}.db=1 cannot be reached: ") as caught:
+            vault.read(IDENTITY)
+    assert "nothing was lost" in caught.value.hint
+
+
+def test_a_sentinel_says_to_name_the_primary(tmp_path: Path) -> None:
+    watch = (f"sentinel monitor mymaster 127.0.0.1 {free_port()} 1",)
+    with (
+        redis_server(tmp_path / "sentinel", settings=watch, sentinel=True) as sentinel,
+        pytest.raises(VaultError, match="does not know a command") as caught,
+    ):
+        at(sentinel).read(IDENTITY)
+    assert "name the primary" in caught.value.hint

@@ -12,6 +12,7 @@ from gatepass.secrets import SecretField, TextField
 _REDIS_URL: Final = pattern(
     r"(rediss?)://(\[[0-9a-f:.]+\]|[\w.-]+)(?::([0-9]{1,5}))?(?:/([0-9]{0,5}))?", re.IGNORECASE
 )
+_SOCKET: Final = pattern(r"unix://(/[^?#%\x00]+)(?:\?db=([0-9]{1,5}))?", re.IGNORECASE)
 _MOST_PORT: Final = 65_535
 
 
@@ -19,7 +20,8 @@ class RedisVault(Value):
     """A redis in which many hosts keep their tokens; the extra ``redis`` is needed.
 
     Attributes:
-        url: ``rediss://HOST:PORT/DB``, or ``redis://`` without TLS; no user and no password.
+        url: ``rediss://HOST:PORT/DB``, ``redis://`` without TLS, or ``unix:///PATH?db=DB`` for a
+            socket; no user and no password.
         user_name: plain or a reference; without it the password is that of redis' default user.
         password: a reference.
         ca_file: certificates of the authorities to trust, PEM; instead of the system's.
@@ -45,8 +47,9 @@ class RedisVault(Value):
         if address is None and "@" in self.url:
             raise KeyRefused("url", "holds a user name or password", hint=_BESIDE)
         if address is None:
-            raise KeyRefused("url", "should be rediss://HOST:PORT/DB", hint=STANDS_ALONE)
-        if not address.tls and not is_loopback(address.host) and not self.allow_plain:
+            raise KeyRefused("url", SHOULD_BE, hint=STANDS_ALONE)
+        local = address.path or is_loopback(address.host)
+        if not address.tls and not local and not self.allow_plain:
             raise KeyRefused(
                 "url",
                 "redis:// would send the password unprotected to another machine",
@@ -58,9 +61,10 @@ class RedisVault(Value):
             raise KeyRefused("client_key", "needs client_cert too")
 
 
+SHOULD_BE: Final = "should be rediss://HOST:PORT/DB or unix:///PATH?db=DB"
 STANDS_ALONE: Final = (
-    "a Sentinel, a cluster or a socket cannot be used: name one redis by host and port; where "
-    "Sentinels watch it, the primary"
+    "a Sentinel or a cluster cannot be used: name one redis, by host and port or by its socket; "
+    "where Sentinels watch it, the primary"
 )
 _BESIDE: Final = (
     "they belong beside it, as references:   vault = { url = "
@@ -73,19 +77,23 @@ class RedisAddress(Value):
 
     Attributes:
         tls: whether the connection is encrypted.
-        host: a name, or an address without brackets.
+        host: a name, or an address without brackets; empty where there is a path.
         port: 6379 where none is written.
         db: the number of the database; 0 where none is written.
+        path: of its socket on this computer; empty for TCP.
     """
 
     tls: bool
     host: str
     port: int
     db: int
+    path: str = ""
 
     @classmethod
     def of(cls, url: str) -> "RedisAddress | None":
         """Take a URL apart; None when it is none, or holds more than that."""
+        if socket := _SOCKET.fullmatch(url):
+            return cls(False, "", 0, int(socket[2] or 0), socket[1])
         found = _REDIS_URL.fullmatch(url)
         port = int(found[3] or 6379) if found else 0
         if found is None or not 0 < port <= _MOST_PORT:

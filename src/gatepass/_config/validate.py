@@ -31,7 +31,7 @@ from gatepass._config.layer import (
 )
 from gatepass._config.merge import MergedProfile
 from gatepass._config.profile import MachineSettings, Profile, ProfileKeys, refusals
-from gatepass._config.redis_vault import STANDS_ALONE, RedisVault
+from gatepass._config.redis_vault import SHOULD_BE, STANDS_ALONE, RedisVault
 from gatepass._config.toml import Key
 from gatepass._config.type_errors import is_taken_for_reference, messages_of
 from gatepass._config.variables import list_in_text
@@ -172,7 +172,8 @@ def vault_folder(vault: str, base_dir: Path | None) -> str:
         KeyRefused: it is no folder, or nobody knows which.
     """
     if "://" in vault:
-        raise KeyRefused("", "should be a folder, or rediss://HOST:PORT/DB", hint=STANDS_ALONE)
+        message = SHOULD_BE.replace("be ", "be a folder, ", 1)
+        raise KeyRefused("", message, hint=STANDS_ALONE)
     if _HOME_OF_ANOTHER.match(vault):
         hint = "write ~/... for your own, or the whole path of the folder"
         raise KeyRefused("", "the home folder of another is not looked up", hint=hint)
@@ -182,7 +183,7 @@ def vault_folder(vault: str, base_dir: Path | None) -> str:
     return str(files.absolute(Path(base_dir or "", folder)))
 
 
-IS_REDIS: Final = pattern(r"rediss?:", re.IGNORECASE)
+IS_REDIS: Final = pattern(r"rediss?:|unix:", re.IGNORECASE)
 
 
 class _Validator:

@@ -5,7 +5,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from gatepass._config.profile import MachineSettings
-from gatepass._config.redis_vault import RedisAddress, RedisVault
+from gatepass._config.redis_vault import SHOULD_BE, RedisAddress, RedisVault
 from gatepass._session.resolve import secret_context
 from gatepass._system.context import RunContext
 from gatepass._system.fork import PerProcess
@@ -46,7 +46,7 @@ def redis_server(vault: RedisVault, context: SecretContext) -> "Server":
 
     address = RedisAddress.of(vault.url)
     if address is None:  # a value that was built in Python, and not validated
-        raise VaultError("vault.url should be rediss://HOST:PORT/DB, without user and password")
+        raise VaultError(f"vault.url {SHOULD_BE}, without user and password")
     secrets = _Secrets(context)
 
     def credentials() -> tuple[str | None, Secret | None]:
@@ -73,7 +73,15 @@ def redis_server(vault: RedisVault, context: SecretContext) -> "Server":
     references = {
         f"vault.{name}": value for name, value in fields.items() if isinstance(value, SecretRef)
     }
-    return Server(address.host, address.port, address.db, make, credentials, references=references)
+    return Server(
+        address.host,
+        address.port,
+        address.db,
+        make,
+        credentials,
+        references=references,
+        path=address.path,
+    )
 
 
 def _resolved(value: str | SecretRef | Secret, context: SecretContext) -> Secret:

@@ -34,6 +34,7 @@ class Server(Value):
             raises ``VaultError``. Asked at each new connection.
         seconds: for a connection, and for each answer.
         references: what the credentials are resolved from, such as ``vault.password``.
+        path: of its socket on this computer, instead of host and port; empty for TCP.
     """
 
     host: str
@@ -43,10 +44,13 @@ class Server(Value):
     credentials: Callable[[], tuple[str | None, Secret | None]] = lambda: (None, None)
     seconds: float = SECONDS
     references: Mapping[str, SecretRef] = field(default_factory=dict)
+    path: str = ""
 
     @property
     def shown(self) -> str:
-        """Host, port and database, for messages."""
+        """Where it is, and the database, for messages."""
+        if self.path:
+            return f"redis at {self.path}?db={self.db}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"redis at {host}:{self.port}/{self.db}"
 
@@ -133,6 +137,13 @@ def make_client(server: Server) -> "Redis":
                 raise
             return _BoundedSocket(secured, server.seconds)
 
+    class LocalConnection(redis.UnixDomainSocketConnection):
+        """A socket of this computer."""
+
+        def _connect(self) -> Any:
+            plain = super()._connect()  # type: ignore[no-untyped-call]  # of redis-py
+            return _BoundedSocket(plain, server.seconds)
+
     class Credentials(CredentialProvider):
         """Resolves the password for each new connection, and keeps none."""
 
@@ -141,10 +152,15 @@ def make_client(server: Server) -> "Redis":
             secret = "" if password is None else password.reveal()
             return (secret,) if user is None else (user, secret)
 
+    where: dict[str, Any] = {
+        "connection_class": Connection,
+        "host": server.host,
+        "port": server.port,
+    }
+    if server.path:
+        where = {"connection_class": LocalConnection, "path": server.path}
     pool = redis.ConnectionPool(
-        connection_class=Connection,
-        host=server.host,
-        port=server.port,
+        **where,
         db=server.db,
         credential_provider=Credentials() if any(server.credentials()) else None,
         socket_connect_timeout=server.seconds,

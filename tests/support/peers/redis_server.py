@@ -71,9 +71,9 @@ class Redis:
         return shown + b"".join(path.read_bytes() for path in files if path.suffix != ".conf")
 
 
-def _ready(log: Path) -> int:
+def _ready(log: Path, done: bytes) -> int:
     """Count how often a redis has said that it is ready."""
-    return log.read_bytes().count(b"Ready to accept connections") if log.exists() else 0
+    return log.read_bytes().count(done) if log.exists() else 0
 
 
 @contextmanager
@@ -84,6 +84,7 @@ def redis_server(
     ca: CertificateAuthority | None = None,
     host: str = "127.0.0.1",
     settings: Sequence[str] = (),
+    sentinel: bool = False,
 ) -> Iterator[Redis]:
     """Run a redis with files of its own.
 
@@ -93,13 +94,14 @@ def redis_server(
         ca: ask clients for a certificate of this authority.
         host: where it listens beside 127.0.0.1.
         settings: further lines of redis.conf.
+        sentinel: run a Sentinel, which has no data of its own.
     """
     pytest.importorskip("redis", reason="the package redis is not installed (extra: redis)")
     # Debian's package of the server starts a service; that of the tools has the same program,
     # under the name of a tool. It looks at its name to know what to be.
     program = need_file("/usr/bin/redis-check-rdb", "redis-tools")
     folder.mkdir(parents=True)
-    name = folder / "redis-server"
+    name = folder / ("redis-sentinel" if sentinel else "redis-server")
     name.symlink_to(program)
     port = free_port()
     ports = [f"port {port}"]
@@ -114,17 +116,21 @@ def redis_server(
         encoding="utf-8",
     )
 
+    if sentinel:
+        conf.write_text("\n".join((f"bind {bind}", f"dir {folder}", *ports, *settings)))
+    done = b"Sentinel ID" if sentinel else b"Ready to accept connections"
+
     def run(stack: ExitStack) -> None:
         environ = clean_environ(folder)
         log = folder / "output.log"
-        runs = _ready(log)
+        runs = _ready(log, done)
         # It listens before it has read its data, and then refuses what it is asked.
         stack.enter_context(
             running(
                 [str(name), str(conf)],
                 environ=environ,
                 log=log,
-                ready=lambda: _ready(log) > runs and accepts(port),
+                ready=lambda: _ready(log, done) > runs and accepts(port),
             )
         )
 
