@@ -152,15 +152,10 @@ def make_client(server: Server) -> "Redis":
             secret = "" if password is None else password.reveal()
             return (secret,) if user is None else (user, secret)
 
-    where: dict[str, Any] = {
-        "connection_class": Connection,
-        "host": server.host,
-        "port": server.port,
-    }
-    if server.path:
-        where = {"connection_class": LocalConnection, "path": server.path}
+    where: dict[str, Any] = {"host": server.host, "port": server.port}
     pool = redis.ConnectionPool(
-        **where,
+        connection_class=LocalConnection if server.path else Connection,
+        **({"path": server.path} if server.path else where),
         db=server.db,
         credential_provider=Credentials() if any(server.credentials()) else None,
         socket_connect_timeout=server.seconds,
