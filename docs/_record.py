@@ -9,6 +9,7 @@ are folded as the command folds them at that width. A test compares the pictures
 
 import io
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from gatepass.cli._wrap import folded
 from gatepass.sandbox import Server
 
 STATIC: Final = Path(__file__).resolve().parent / "_static"
-COLUMNS: Final = 92
+COLUMNS: Final = 78  # a phone shows them in letters that can be read, and scrolls a little
 
 _SOURCES: Final = Path(gatepass.__file__).parent.parent
 _WIDE: Final = 1000  # columns of the real terminal: nothing is folded before names are put in
@@ -56,14 +57,14 @@ class Session:
 
 SESSIONS: Final[Mapping[str, Session]] = {
     "check": Session(
-        "A misspelt key is named with its line and what was meant; then the check passes, and a "
-        "run without a person is tried.",
-        _PROFILE.format(more="", key="pasword"),
+        "A check passes, and so does a run without a person; then a misspelt key is named with "
+        "its line and what was meant.",
+        _PROFILE.format(more="", key="password"),
         (
             "gatepass check prod",
-            f"sed -i.old s/pasword/password/ {_FILE}",
-            "gatepass check prod",
             "gatepass check prod --unattended",
+            f"sed -i.old s/password/pasword/ {_FILE}",
+            "gatepass check prod",
         ),
     ),
     "origin": Session(
@@ -149,6 +150,7 @@ def _run(command: str, environ: Mapping[str, str], folder: Path) -> str:
 # ---------------------------------------------------------------- the picture
 
 
+_VERDICT: Final = re.compile(r"(?:ok|info|error)\b:?")
 _CHARACTER: Final = 8.4  # pixels of width, at 14 of height
 _LINE: Final = 20
 _MARGIN: Final = 16
@@ -162,7 +164,9 @@ role="img" aria-label="{label}">
 text {{ font: 14px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; \
 white-space: pre; fill: #d0d7de }}
 .typed {{ fill: #ffffff; font-weight: bold }}
-.prompt {{ fill: #7ee787 }}
+.prompt, .ok {{ fill: #7ee787 }}
+.info {{ fill: #79c0ff }}
+.error {{ fill: #ff7b72 }}
 </style>
 <rect width="{width}" height="{height}" rx="8" fill="#1c2128" stroke="#57606a"/>
 <circle cx="20" cy="18" r="5" fill="#57606a"/>
@@ -182,7 +186,11 @@ def _drawn(lines: list[tuple[bool, str]], label: str) -> str:
             rows.append(_text(line, 2, y, "typed"))
         elif line.strip():
             indent = len(line) - len(line.lstrip())
-            rows.append(_text(line.strip(), indent, y))
+            word = _VERDICT.match(line)
+            if word:
+                rows.append(_text(word[0], 0, y, word[0].rstrip(":")))
+                indent = len(line) - len(line[word.end() :].lstrip())
+            rows.append(_text(line[indent:], indent, y))
     return _PICTURE.format(
         width=round(2 * _MARGIN + COLUMNS * _CHARACTER),
         height=_TOP + _LINE * len(lines) + _MARGIN,
