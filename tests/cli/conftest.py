@@ -13,6 +13,7 @@ from tests.support.faulty_provider import FaultyProvider
 from tests.support.home import Home
 from tests.support.logins import USERS, Office
 from tests.support.peers.environ import clean_environ
+from tests.support.result import Cli
 
 
 def make_home(environ: dict[str, str], work: Path) -> Home:
@@ -43,6 +44,12 @@ def server() -> Iterator[Server]:
 def context(locations: Locations) -> Context:
     """The surroundings of a command: no variable, nobody to ask, places of the test's own."""
     return Context({}, Terminal({}, interactive=False), locations)
+
+
+@pytest.fixture
+def cli(context: Context, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """The command there."""
+    return Cli(context, capsys)
 
 
 @pytest.fixture

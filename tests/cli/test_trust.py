@@ -4,14 +4,14 @@ import hashlib
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gatepass._config.locations import Locations
-from gatepass.cli import run
 from gatepass.cli._context import Context
 from tests.support.home import Home, ended, screen
+from tests.support.result import Cli
 
 FILE = """\
 default_profile = "dev"
@@ -69,37 +69,30 @@ def test_a_yes_from_a_pipe_is_nobodys_yes(home: Home) -> None:
     assert "standard input is not a terminal" in done.stderr
 
 
-def test_another_content_is_not_trusted(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert context.locations.working is not None
-    file = context.locations.working / "gatepass.toml"
-    file.write_text(FILE)
+def test_another_content_is_not_trusted(cli: Cli) -> None:
+    cli.project(FILE)
+    trusted = cli("trust", "--yes")
+    assert trusted.code == cli("show").code == 0
+    assert "auth.token runs a command" in trusted.err
 
-    assert run(["trust", "--yes"], context) == 0
-    assert run(["show"], context) == 0
-    file.write_text(FILE + "\n")
-    assert run(["show"], context) == 2
-    assert "auth.token runs a command" in capsys.readouterr().err
+    cli.project(FILE + "\n")
+    assert cli("show").code == 2
 
 
 def test_both_files_of_a_project_are_trusted_from_a_folder_below(
-    context: Context, capsys: pytest.CaptureFixture[str]
+    cli: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    work = context.locations.working
-    assert work is not None
-    (work / "gatepass.toml").write_text(FILE)
-    (work / "gatepass.local.toml").write_text("[profiles.dev]\nretries = 1\n")
-    below = work / "deep" / "down"
+    cli.project(FILE)
+    (cli.work / "gatepass.local.toml").write_text("[profiles.dev]\nretries = 1\n")
+    below = cli.work / "deep" / "down"
     below.mkdir(parents=True)
-    places = Locations((), context.locations.user, context.locations.state, below, None)
+    places = replace(cli.context.locations, working=below)
 
-    assert run(["trust", "--yes"], Context({}, context.terminal, places)) == 0
-    assert run(["trust", "--yes"], context) == 0
+    first = Cli(Context({}, cli.context.terminal, places), capsys)("trust", "--yes")
+    second = cli("trust", "--yes")
 
-    printed = capsys.readouterr().err
-    assert printed.count("\ntrusted: ") == 2
-    assert printed.count("is trusted already") == 2
+    assert (first.code, second.code) == (0, 0)
+    assert first.err.count("\ntrusted: ") == second.err.count("is trusted already") == 2
 
 
 @pytest.mark.parametrize(
@@ -110,50 +103,42 @@ def test_both_files_of_a_project_are_trusted_from_a_folder_below(
         ("[profiles.dev]\n[other]\n", "unknown key"),
     ],
 )
-def test_what_cannot_be_used_cannot_be_trusted(
-    context: Context, capsys: pytest.CaptureFixture[str], content: str | None, said: str
-) -> None:
-    assert context.locations.working is not None
-    file = context.locations.working / "other.toml"
+def test_what_cannot_be_used_cannot_be_trusted(cli: Cli, content: str | None, said: str) -> None:
+    file = cli.work / "other.toml"
     if content is not None:
         file.write_text(content)
 
-    assert run(["trust", "--yes", str(file)], context) == 2
-    assert said in capsys.readouterr().err
+    done = cli("trust", "--yes", str(file))
+    assert done.code == 2
+    assert said in done.err
 
 
-def test_outside_of_a_project_it_asks_for_a_file(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["trust"], context) == 2
-    assert "gatepass trust FILE" in capsys.readouterr().err
+def test_outside_of_a_project_it_asks_for_a_file(cli: Cli) -> None:
+    done = cli("trust")
+    assert done.code == 2
+    assert "gatepass trust FILE" in done.err
 
 
-def test_trusting_the_users_own_file_shows_its_machine_settings(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_trusting_the_users_own_file_shows_its_machine_settings(cli: Cli) -> None:
     """It admits a file whose permissions cannot be changed."""
-    user = context.locations.user
-    user.parent.mkdir(parents=True)
-    user.write_text("allow_commands = true\n" + FILE)
+    user = cli.user("allow_commands = true\n" + FILE)
     user.chmod(0o666)
 
-    assert run(["show"], context) == 2
-    assert run(["trust", "--yes", str(user)], context) == 0
-    assert run(["show"], context) == 0
-    assert "sets the machine setting allow_commands" in capsys.readouterr().err
+    assert cli("show").code == 2
+    done = cli("trust", "--yes", str(user))
+    assert done.code == cli("show").code == 0
+    assert "sets the machine setting allow_commands" in done.err
 
 
 # ---------------------------------------------------------------- what it shows at the end
 
 
-def _shown(context: Context, capsys: pytest.CaptureFixture[str], text: str) -> str:
+def _shown(cli: Cli, text: str) -> str:
     """What trusting a project's file with this content shows."""
-    assert context.locations.working is not None
-    (context.locations.working / "gatepass.toml").write_text(text)
-    capsys.readouterr()
-    assert run(["trust", "--yes"], context) == 0
-    return capsys.readouterr().err
+    cli.project(text)
+    done = cli("trust", "--yes")
+    assert done.code == 0
+    return done.err
 
 
 def _profile(name: str, url: str, more: str = "") -> str:
@@ -163,12 +148,10 @@ def _profile(name: str, url: str, more: str = "") -> str:
     )
 
 
-def test_the_end_says_where_each_secret_would_go_however_many_profiles_there_are(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_end_says_where_each_secret_would_go_however_many_profiles_there_are(cli: Cli) -> None:
     good = "".join(_profile(f"p{number}", "https://mi.example.com/") for number in range(60))
     evil = _profile("evil", "https://\u0435vil.example.com/")
-    shown = _shown(context, capsys, good + evil)
+    shown = _shown(cli, good + evil)
 
     short = shown.partition("in short:\n")[2].splitlines()
     assert short[0] == (
@@ -215,34 +198,24 @@ def test_the_end_says_where_each_secret_would_go_however_many_profiles_there_are
     ],
     ids=["a parent's", "the proxy's", "the provider's", "a date", "files"],
 )
-def test_the_end_names_what_a_person_must_judge(
-    context: Context, capsys: pytest.CaptureFixture[str], text: str, said: str
-) -> None:
-    assert said in _shown(context, capsys, text).partition("in short:\n")[2]
+def test_the_end_names_what_a_person_must_judge(cli: Cli, text: str, said: str) -> None:
+    assert said in _shown(cli, text).partition("in short:\n")[2]
 
 
-def test_a_local_file_is_judged_together_with_the_file_beside_it(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert context.locations.working is not None
-    _shown(context, capsys, _profile("dev", "https://a.test/"))
-    (context.locations.working / "gatepass.local.toml").write_text(
-        '[profiles.dev]\nurl = "https://b.test/"\n'
-    )
+def test_a_local_file_is_judged_together_with_the_file_beside_it(cli: Cli) -> None:
+    _shown(cli, _profile("dev", "https://a.test/"))
+    (cli.work / "gatepass.local.toml").write_text('[profiles.dev]\nurl = "https://b.test/"\n')
 
-    assert run(["trust", "--yes"], context) == 0
+    done = cli("trust", "--yes")
 
-    assert "env:MI_TOKEN would go to https://b.test" in capsys.readouterr().err
+    assert done.code == 0
+    assert "env:MI_TOKEN would go to https://b.test" in done.err
 
 
-def test_after_a_change_it_shows_what_changed(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _shown(context, capsys, _profile("dev", "https://a.test/") + _profile("qa", "https://q.test/"))
+def test_after_a_change_it_shows_what_changed(cli: Cli) -> None:
+    _shown(cli, _profile("dev", "https://a.test/") + _profile("qa", "https://q.test/"))
 
-    shown = _shown(
-        context, capsys, _profile("dev", "https://b.test/") + _profile("qa", "https://q.test/")
-    )
+    shown = _shown(cli, _profile("dev", "https://b.test/") + _profile("qa", "https://q.test/"))
 
     changes = [line for line in shown.splitlines() if line.startswith("changed since")]
     assert changes == [
@@ -256,16 +229,15 @@ _TLS = _profile("dev", "https://a.test/", 'tls = { ca_file = "certs/ca.pem" }\n'
 
 @pytest.mark.parametrize("change", ["replaced", "deleted", "a link out", "a device"])
 def test_trust_covers_the_certificates_below_the_folder(
-    context: Context, capsys: pytest.CaptureFixture[str], tmp_path: Path, change: str
+    cli: Cli, tmp_path: Path, change: str
 ) -> None:
-    work = context.locations.working
-    assert work is not None
+    work = cli.work
     file = work / "certs" / "ca.pem"
     file.parent.mkdir()
     file.write_text("one")
-    shown = _shown(context, capsys, _TLS)
+    shown = _shown(cli, _TLS)
     assert "trusted with it, as they are now: certs/ca.pem" in shown
-    assert run(["show", "dev"], context) == 0
+    assert cli("show", "dev").code == 0
 
     file.unlink()
     if change == "replaced":
@@ -275,84 +247,75 @@ def test_trust_covers_the_certificates_below_the_folder(
         outside.write_text("one")
         file.symlink_to(outside if change == "a link out" else "/dev/zero")
 
-    assert run(["show", "dev"], context) == 2
-    assert "gatepass trust" in capsys.readouterr().err
+    done = cli("show", "dev")
+    assert done.code == 2
+    assert "gatepass trust" in done.err
     if "link" in change or "device" in change:
-        assert run(["trust", "--yes"], context) == 2
-        assert "is a link that leads out of the folder" in capsys.readouterr().err
+        done = cli("trust", "--yes")
+        assert done.code == 2
+        assert "is a link that leads out of the folder" in done.err
     else:
-        assert run(["trust", "--list"], context) == 0
-        assert capsys.readouterr().out.splitlines()[1].startswith("changed")
-        assert run(["trust", "--yes"], context) == 0
-        assert "changed since you trusted it: certs/ca.pem" in capsys.readouterr().err
-        assert run(["show", "dev"], context) == 0
+        assert cli("trust", "--list").out.splitlines()[1].startswith("changed")
+        done = cli("trust", "--yes")
+        assert done.code == 0
+        assert "changed since you trusted it: certs/ca.pem" in done.err
+        assert cli("show", "dev").code == 0
 
 
-def test_a_folder_of_certificates_is_covered_too_and_a_link_to_itself_ends(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    work = context.locations.working
-    assert work is not None
+def test_a_folder_of_certificates_is_covered_too_and_a_link_to_itself_ends(cli: Cli) -> None:
+    work = cli.work
     (work / "certs").mkdir()
     (work / "certs" / "loop").symlink_to(work / "certs")
-    _shown(context, capsys, _TLS.replace("certs/ca.pem", "certs"))
-    assert run(["show", "dev"], context) == 0
+    _shown(cli, _TLS.replace("certs/ca.pem", "certs"))
+    assert cli("show", "dev").code == 0
 
     (work / "certs" / "0123abcd.0").write_text("evil")
 
-    assert run(["show", "dev"], context) == 2
+    assert cli("show", "dev").code == 2
 
 
-def test_no_link_leads_out_whatever_the_record_says(
-    context: Context, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    work = context.locations.working
-    assert work is not None
-    _shown(context, capsys, _TLS)
-    (record,) = (context.locations.state / "trust").glob("*.json")
+def test_no_link_leads_out_whatever_the_record_says(cli: Cli, tmp_path: Path) -> None:
+    work = cli.work
+    _shown(cli, _TLS)
+    (record,) = (cli.context.locations.state / "trust").glob("*.json")
     entry = json.loads(record.read_text())
     entry["files"] = {}
     record.write_text(json.dumps(entry))
     record.with_suffix(".txt").unlink()
 
-    assert run(["show", "dev"], context) == 0
+    assert cli("show", "dev").code == 0
 
     (work / "certs").symlink_to(tmp_path)
-    assert run(["show", "dev"], context) == 2
-    assert "profiles.dev.tls.ca_file: is a link that leads out" in capsys.readouterr().err
+    done = cli("show", "dev")
+    assert done.code == 2
+    assert "profiles.dev.tls.ca_file: is a link that leads out" in done.err
 
 
 # ---------------------------------------------------------------- list and revoke
 
 
-def _trusted(context: Context, name: str, content: str = FILE) -> Path:
-    assert context.locations.working is not None
-    path = context.locations.working / name
+def _trusted(cli: Cli, name: str, content: str = FILE) -> Path:
+    path = cli.work / name
     path.write_text(content)
-    assert run(["trust", "--yes", str(path)], context) == 0
+    assert cli("trust", "--yes", str(path)).code == 0
     return path
 
 
-def _listed(context: Context, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
-    capsys.readouterr()
-    assert run(["trust", "--list", "--json"], context) == 0
-    return {Path(each["path"]).name: each for each in json.loads(capsys.readouterr().out)}
+def _listed(cli: Cli) -> dict[str, dict[str, str]]:
+    return {Path(each["path"]).name: each for each in cli("trust", "--list", "--json").json}
 
 
-def test_the_list_tells_of_each_file_since_when_and_whether_it_is_still_the_same(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    same, changed, gone, odd = (_trusted(context, f"{name}.toml") for name in "abcd")
+def test_the_list_tells_of_each_file_since_when_and_whether_it_is_still_the_same(cli: Cli) -> None:
+    same, changed, gone, odd = (_trusted(cli, f"{name}.toml") for name in "abcd")
     changed.write_text(FILE + "\n")
     gone.unlink()
     odd.unlink()
     odd.mkdir()
-    for record in (context.locations.state / "trust").iterdir():
+    for record in (cli.context.locations.state / "trust").iterdir():
         os.utime(record, (1_000_000_000, 1_000_000_000))
 
-    listed = _listed(context, capsys)
-    assert run(["trust", "--list"], context) == 0
-    lines = capsys.readouterr().out.splitlines()
+    listed = _listed(cli)
+    lines = cli("trust", "--list").out.splitlines()
 
     digest = hashlib.sha256(FILE.encode()).hexdigest()
     assert listed["a.toml"] == {
@@ -369,100 +332,89 @@ def test_the_list_tells_of_each_file_since_when_and_whether_it_is_still_the_same
     assert lines[1].endswith(str(same))
 
 
-def test_a_record_that_is_damaged_or_lies_at_the_wrong_place_is_listed_and_can_go(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _trusted(context, "a.toml")
-    folder = context.locations.state / "trust"
+def test_a_record_that_is_damaged_or_lies_at_the_wrong_place_is_listed_and_can_go(cli: Cli) -> None:
+    _trusted(cli, "a.toml")
+    folder = cli.context.locations.state / "trust"
     (record,) = folder.glob("*.json")
     (folder / f"{'0' * 64}.json").write_bytes(record.read_bytes())
     record.write_text("{")
 
-    listed = _listed(context, capsys)
+    listed = _listed(cli)
     for name in listed:
-        assert run(["trust", "--revoke", str(folder / name)], context) == 0
+        assert cli("trust", "--revoke", str(folder / name)).code == 0
 
     assert [each["state"] for each in listed.values()] == ["damaged record"] * 2
-    assert _listed(context, capsys) == {}
+    assert _listed(cli) == {}
 
 
-def test_where_nothing_is_trusted_the_list_is_empty(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["trust", "--list"], context) == 0
-    assert capsys.readouterr() == ("", "no file is trusted\n")
-    assert run(["trust", "--revoke", "x.toml"], context) == 2
-    assert "no file is trusted" in capsys.readouterr().err
+def test_where_nothing_is_trusted_the_list_is_empty(cli: Cli) -> None:
+    listed = cli("trust", "--list")
+    assert (listed.code, listed.out, listed.err) == (0, "", "no file is trusted\n")
+    done = cli("trust", "--revoke", "x.toml")
+    assert done.code == 2
+    assert "no file is trusted" in done.err
 
 
-def test_a_revoked_file_takes_no_part_any_more(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = _trusted(context, "gatepass.toml")
-    other = _trusted(context, "other.toml")
-    assert run(["show"], context) == 0
+def test_a_revoked_file_takes_no_part_any_more(cli: Cli) -> None:
+    path = _trusted(cli, "gatepass.toml")
+    other = _trusted(cli, "other.toml")
+    assert cli("show").code == 0
 
-    assert run(["trust", "--revoke", str(path)], context) == 0
+    assert cli("trust", "--revoke", str(path)).code == 0
 
-    assert run(["show"], context) == 2
-    assert list(_listed(context, capsys)) == [other.name]
+    assert cli("show").code == 2
+    assert list(_listed(cli)) == [other.name]
 
 
-def test_a_file_that_is_gone_with_its_folder_can_be_revoked(
-    context: Context, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_file_that_is_gone_with_its_folder_can_be_revoked(cli: Cli, tmp_path: Path) -> None:
     """Also where the folder was a link: the list names the file as it was found."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     for name in ("a.toml", "b.toml"):
         (tmp_path / "real" / name).write_text(FILE)
-        assert run(["trust", "--yes", str(tmp_path / "link" / name)], context) == 0
+        assert cli("trust", "--yes", str(tmp_path / "link" / name)).code == 0
 
-    assert run(["trust", "--revoke", str(tmp_path / "link" / "a.toml")], context) == 0
+    assert cli("trust", "--revoke", str(tmp_path / "link" / "a.toml")).code == 0
     (tmp_path / "real" / "b.toml").unlink()
     (tmp_path / "real" / "a.toml").unlink()
     (tmp_path / "real").rmdir()
-    assert run(["trust", "--revoke", _listed(context, capsys)["b.toml"]["path"]], context) == 0
+    assert cli("trust", "--revoke", _listed(cli)["b.toml"]["path"]).code == 0
 
-    assert _listed(context, capsys) == {}
+    assert _listed(cli) == {}
 
 
 def test_a_file_whose_folder_was_replaced_by_a_link_can_be_revoked(
-    context: Context, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "old").mkdir()
     file = tmp_path / "old" / "a.toml"
     file.write_text(FILE)
-    assert run(["trust", "--yes", str(file)], context) == 0
+    assert cli("trust", "--yes", str(file)).code == 0
     (tmp_path / "old").rename(tmp_path / "new")
     (tmp_path / "old").symlink_to(tmp_path / "new")
 
-    assert run(["trust", "--revoke", str(file)], context) == 0
+    assert cli("trust", "--revoke", str(file)).code == 0
 
-    assert _listed(context, capsys) == {}
+    assert _listed(cli) == {}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
-def test_a_record_that_others_can_write_counts_as_damaged(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _trusted(context, "a.toml")
-    (record,) = (context.locations.state / "trust").glob("*.json")
+def test_a_record_that_others_can_write_counts_as_damaged(cli: Cli) -> None:
+    _trusted(cli, "a.toml")
+    (record,) = (cli.context.locations.state / "trust").glob("*.json")
     record.chmod(0o666)
 
-    assert [each["state"] for each in _listed(context, capsys).values()] == ["damaged record"]
+    assert [each["state"] for each in _listed(cli).values()] == ["damaged record"]
 
 
-def test_an_unknown_file_is_an_error_that_lists_the_others(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = _trusted(context, "a.toml")
+def test_an_unknown_file_is_an_error_that_lists_the_others(cli: Cli) -> None:
+    path = _trusted(cli, "a.toml")
 
-    assert run(["trust", "--revoke", "b.toml"], context) == 2
+    done = cli("trust", "--revoke", "b.toml")
 
-    printed = capsys.readouterr().err
-    assert "b.toml is not among the files that are trusted" in printed
-    assert f"trusted are:\n    {path}\n" in printed
+    assert done.code == 2
+    assert "b.toml is not among the files that are trusted" in done.err
+    assert f"trusted are:\n    {path}\n" in done.err
 
 
 @pytest.mark.parametrize(
@@ -475,10 +427,11 @@ def test_an_unknown_file_is_an_error_that_lists_the_others(
     ],
 )
 def test_words_that_do_not_go_together_are_refused(
-    context: Context, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    cli: Cli, arguments: list[str], said: str
 ) -> None:
-    assert run(["trust", *arguments], context) == 2
-    assert said in capsys.readouterr().err
+    done = cli("trust", *arguments)
+    assert done.code == 2
+    assert said in done.err
 
 
 STRANGER = 4711

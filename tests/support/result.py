@@ -51,3 +51,22 @@ def write_project_file(context: Context, text: str) -> Path:
     path = context.locations.working / "gatepass.toml"
     path.write_text(text)
     return path
+
+
+class Cli:
+    """The command in the surroundings of a test: called with its arguments, it gives a result."""
+
+    def __init__(self, context: Context, capsys: pytest.CaptureFixture[str]) -> None:
+        self.context = context
+        self._capsys = capsys
+        assert context.locations.working is not None
+        self.work = context.locations.working
+
+    def __call__(self, *arguments: str) -> Result:
+        return Result(self.context, self._capsys, *arguments)
+
+    def user(self, text: str) -> Path:
+        return write_user_file(self.context, text)
+
+    def project(self, text: str) -> Path:
+        return write_project_file(self.context, text)
