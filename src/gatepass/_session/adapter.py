@@ -248,8 +248,7 @@ class Transport(HTTPAdapter):
             check_proxy(proxy, request)
         failure: requests.RequestException
         try:
-            route = {"all": encoded(proxy.url)} if proxy else {}
-            response = super().send(request, proxies=route, **options)
+            response = self._send_over(proxy, request, options)
         except requests.RequestException as error:
             tunnel = find_refused_tunnel(error) if proxy else None
             if proxy and tunnel is not None:
@@ -263,6 +262,13 @@ class Transport(HTTPAdapter):
             response.close()
             return self._login_required(proxy, request, response.headers)
         raise failure  # outside of the handler: the original may hold credentials
+
+    def _send_over(
+        self, proxy: NamedProxy | None, request: PreparedRequest, options: dict[str, Any]
+    ) -> Response:
+        """Send one request by urllib3. The only place that knows who makes the connections."""
+        route = {"all": encoded(proxy.url)} if proxy else {}
+        return super().send(request, proxies=route, **options)
 
     def _lets_through(self, proxy: NamedProxy, options: dict[str, Any], page: Page) -> bool | None:
         """Ask a proxy once more for a page; see :meth:`LoginState.record_refusal`."""

@@ -57,10 +57,22 @@ class ExclusiveConnection(Transport):
 
 
 class Connections(BaseAdapter):
-    """Three transports that share no connection, and exclusive connections."""
+    """Three transports that share no connection, and exclusive connections.
 
-    def __init__(self, network: Network, certificate: "ClientCertificate | None") -> None:
+    Args:
+        network: how the server is reached.
+        certificate: the client's certificate; None sends none.
+        transport: what makes the connections.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        certificate: "ClientCertificate | None",
+        transport: type[Transport] = Transport,
+    ) -> None:
         super().__init__()
+        self._make = transport
         self._network = network
         self._certificate = certificate
         self._create()
@@ -68,16 +80,16 @@ class Connections(BaseAdapter):
     def _create(self) -> None:
         self.transports = {
             # The guard repeats its requests.
-            AUTHENTICATED: Transport(self._network, self._certificate, repeats=False),
-            CALLER_AUTH: Transport(self._network),
-            CROSS_ORIGIN: Transport(self._network),
+            AUTHENTICATED: self._make(self._network, self._certificate, repeats=False),
+            CALLER_AUTH: self._make(self._network),
+            CROSS_ORIGIN: self._make(self._network),
         }
         self._exclusive: list[ExclusiveConnection] = []
         self._lock = Lock()
 
     def without_login(self) -> Transport:
         """Return new connections with the client's certificate, over which nobody has logged on."""
-        return Transport(self._network, self._certificate)
+        return self._make(self._network, self._certificate)
 
     def _all_transports(self) -> list[Transport]:
         return [*self.transports.values(), *self._exclusive]

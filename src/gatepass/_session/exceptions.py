@@ -163,9 +163,11 @@ def body_consumed(request: PreparedRequest) -> GatepassError:
 
 
 # Their frames hold headers, proxies' URLs and messages of a login; a test runner shows them.
-_HOLD_SECRETS: Final = frozenset({"requests", "urllib3", "http", "ssl", "requests_ntlm", "spnego"})
+_HOLD_SECRETS: Final = frozenset(
+    {"requests", "urllib3", "http", "ssl", "requests_ntlm", "spnego", "httpx", "httpcore", "h11"}
+)
 _OURS_HOLD_SECRETS: Final = (
-    *("gatepass.auth", "gatepass.secrets"),
+    *("gatepass.auth", "gatepass.secrets", "gatepass.integrations.httpx"),
     *("gatepass._session.adapter", "gatepass._session.pools"),
 )
 

@@ -216,15 +216,15 @@ class Session(requests.Session):
         """Resolve the secrets, make the authenticator and the guard, prepare the connections."""
         profile, run = self.profile, self._run
         secrets = login.secrets if login else ResolvedSecrets(profile, run)
-        self._network, certificate = network_of(profile, run, secrets)
+        self._network, self._certificate = network_of(profile, run, secrets)
         self._elsewhere = network_of_provider(profile, run, secrets)
         login = login or make_login(profile, run, secrets, self._http)
         headers = secret_headers(profile, secrets)
         secrets.raise_missing()
         renew = partial(renew_login, profile, run, http=self._http)
         self._guard = Guard(profile, login, renew, lambda: self.cookies, headers)
-        connections = Connections(self._network, certificate)
-        if profile.tls.ca_file or certificate:
+        connections = Connections(self._network, self._certificate)
+        if profile.tls.ca_file or self._certificate:
             connections.read_files()
         if tls_of_scheme(profile) != TlsSettings():
             self._http().read_files()
