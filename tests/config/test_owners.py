@@ -16,7 +16,7 @@ import pytest
 from gatepass._config import trust
 from gatepass._config.files import UnreadFile
 from gatepass._config.trust import TrustStore
-from gatepass.errors import GatepassWarning, ProfileNotFound, UntrustedFile
+from gatepass.errors import GatepassWarning, ProfileNotFound, UnsafePermissions, UntrustedFile
 from tests.support.config_files import OPEN, ConfigFiles, Write, one
 
 pytestmark = pytest.mark.skipif(
@@ -231,3 +231,13 @@ def test_no_byte_of_it_is_read(config: ConfigFiles, project: Path) -> None:
 
     assert isinstance(found, UnreadFile)
     assert project.stat().st_atime == 1
+
+
+def test_a_folder_of_trust_that_belongs_to_another_user_is_not_believed(
+    config: ConfigFiles,
+) -> None:
+    config.in_project(EVIL)
+    _given(config.locations.state / "trust")
+
+    with pytest.raises(UnsafePermissions, match="trust: belongs to another user"):
+        _load(config)

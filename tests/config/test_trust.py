@@ -208,6 +208,12 @@ def test_the_record_of_trust_is_private_and_is_refused_when_others_can_write_it(
     with pytest.raises(UnsafePermissions):
         config.load("prod")
 
+    record.chmod(0o600)
+    folder.chmod(0o777)
+
+    with pytest.raises(UnsafePermissions, match="trust: can be written by anybody"):
+        config.load("prod")
+
 
 def test_a_damaged_record_of_trust_is_an_error_not_trust(config: ConfigFiles) -> None:
     config.in_project(PROD)

@@ -246,12 +246,17 @@ class TrustStore:
     def _record(self, path: Path) -> Path:
         return self._folder / (hashlib.sha256(os.fsencode(path)).hexdigest() + ".json")
 
+    def _problem_of_folder(self) -> Problem | None:
+        """Say what is wrong with the folder: who owns it, or may write there, chooses records."""
+        status = self._folder.lstat()
+        return unsafe_permissions(FileBytes(self._folder, b"", status), own=True)
+
     def _entry(self, path: Path) -> dict[str, Any] | None:
         record = self._record(path)
         found = read_file(record)
         if found is None:
             return None
-        problem = unsafe_permissions(found, own=True)
+        problem = self._problem_of_folder() or unsafe_permissions(found, own=True)
         if problem is not None:
             raise UnsafePermissions(problems=[problem])
         try:
