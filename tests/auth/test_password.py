@@ -72,6 +72,22 @@ def test_two_domains_in_a_profile_are_refused_at_their_place(
     assert "without its domain, or take the key domain out" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("user_name", "domain", "key"),
+    [
+        ("CORP\\", None, "user_name"),
+        (r"\alice", None, "user_name"),
+        (r"A\B\alice", None, "user_name"),
+        ("alice", r"A\B", "domain"),
+    ],
+)
+def test_a_name_with_a_backslash_is_a_domain_and_a_user(
+    user_name: str, domain: str | None, key: str
+) -> None:
+    with pytest.raises(ProfileError, match=rf"{key}: (is not|holds)"):
+        Session("https://localhost:1/", user_name=user_name, password="pw", domain=domain)
+
+
 @pytest.mark.parametrize(("user_name", "domain"), _TWO_DOMAINS)
 def test_two_domains_of_keywords_are_refused(user_name: str, domain: str) -> None:
     with pytest.raises(ProfileError, match=r"user_name.*names a domain itself") as caught:

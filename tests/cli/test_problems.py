@@ -112,3 +112,35 @@ def test_two_packages_that_claim_a_name_are_a_complaint(home: Home, tmp_path: Pa
 
     assert done.returncode == 2
     assert "claimed by more than one package: one, two" in json.loads(done.stdout)[0]["message"]
+
+
+@pytest.mark.parametrize("table", ["tls", "auth.tls"])
+@pytest.mark.parametrize(
+    ("keys", "key", "message"),
+    [
+        ('ca_file = "absent.pem"', "ca_file", "cannot read "),
+        ('ca_file = ["system", "text.pem"]', "ca_file", "holds no certificate in PEM form"),
+        ('client_cert = "absent.pem"', "client_cert", "cannot read "),
+        ('client_cert = "text.pem"\nclient_key = "absent.pem"', "client_key", "cannot read "),
+    ],
+)
+def test_a_file_for_tls_that_cannot_be_used_is_a_problem_before_the_first_request(
+    context: Context,
+    capsys: pytest.CaptureFixture[str],
+    table: str,
+    keys: str,
+    key: str,
+    message: str,
+) -> None:
+    write_user_file(
+        context,
+        '[profiles.p]\nurl = "https://mi.example.com"\n[profiles.p.auth]\nscheme = "oidc"\n'
+        f"[profiles.p.{table}]\n{keys}\n",
+    )
+    (context.locations.user.parent / "text.pem").write_text("a text")
+
+    (found,) = Result(context, capsys, "validate", "p", "--json").json
+
+    assert found["key"] == f"profiles.p.{table}.{key}"
+    assert message in found["message"]
+    assert found["place"].startswith(str(context.locations.user))

@@ -182,6 +182,8 @@ _PROVIDER = 'auth = { scheme = "oidc", %s }'
         ('headers = { "Proxy-Authorization" = "hunter2" }', r"Proxy-Authorization: not here"),
         ('headers = { "X A" = "1" }', r"not the name of a header"),
         ('headers = { X-A = "é" }', r"plain ASCII"),
+        ('headers = { X-A = " x" }', r"headers\.X-A: begins with a blank"),
+        ('headers = { content-length = "3" }', r"headers\.content-length: not here"),
         ("retries = 21", r"retries: should be an integer from 0 to 20"),
         ("retries = true", r"retries: should be an integer"),
         ("timeout = 0", r"timeout: should be seconds"),
@@ -191,6 +193,11 @@ _PROVIDER = 'auth = { scheme = "oidc", %s }'
         ('tls = { client_key = "k.pem" }', r"tls\.client_key: needs client_cert too"),
         ('tls = { client_key_password = "hunter2" }', r"secret set p tls.client_key_password"),
         (_PROVIDER % 'tls = { client_key = "k.pem" }', r"auth\.tls\.client_key: needs client_cert"),
+        ('tls = { client_key_password = "env:X" }', r"client_key_password: needs client_cert too"),
+        (
+            'proxy = { url = "none", user_name = "u", password = "env:X" }',
+            r"proxy\.url: is no proxy at all",
+        ),
         (
             _PROVIDER % 'tls = { client_key_password = "hunter2" }',
             r"gatepass secret set p auth\.tls\.client_key_password",
@@ -249,6 +256,7 @@ def test_no_proxy_at_all_is_a_word_for_the_provider_too(try_load: Load) -> None:
     "url",
     "mi.example.com/x ftp://a.test/ https:// https://user:hunter2@a.test/ https://hunter2@a.test/"
     " https://a.test/?q=hunter2 https://a.test/#hunter2 https://a.test:port/ https://a.test:99999/"
+    " https://a..test/ https://.a.test/ https://256.1.1.1/ https://1.2.3.4.5/"
     " https://[::1/ https://a.test\\@evil.test/ https://a%2etest/ ${MI_URL}".split(),
 )
 def test_a_bad_url_is_refused_and_never_repeated(try_load: Load, url: str) -> None:

@@ -264,10 +264,14 @@ def _header_refusals(headers: Mapping[str, Any]) -> Iterator[tuple[Key, str, str
             yield ("headers", name), f"is the same name as {seen[name.lower()]}", "keep one of them"
         if name.lower() in FORBIDDEN_HEADERS:
             yield ("headers", name), _CREDENTIALS, ""
+        elif name.lower() in _OF_THE_BODY:
+            yield ("headers", name), "not here: each request gets its own", ""
         elif not HEADER_NAME.fullmatch(name):
             yield ("headers", name), "is not the name of a header (RFC 9110, section 5.1)", ""
         elif isinstance(value, str) and not value.isascii():
             yield ("headers", name), _NOT_ASCII, ""
+        elif isinstance(value, str) and value[:1].isspace():  # requests refuses it
+            yield ("headers", name), "begins with a blank, which no header can", ""
 
 
 def sends_secrets(keys: Mapping[str, Any]) -> bool:
@@ -281,6 +285,7 @@ def sends_secrets(keys: Mapping[str, Any]) -> bool:
 
 
 FORBIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+_OF_THE_BODY: Final = frozenset({"content-length", "transfer-encoding"})  # RFC 9112, section 6
 HEADER_NAME: Final = pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # token of RFC 9110, 5.6.2
 _CREDENTIALS: Final = "not here: credentials belong into auth and proxy, as references"
 _NOT_ASCII: Final = "should be plain ASCII: other characters arrive differently everywhere"

@@ -42,6 +42,8 @@ class Proxy(Value):
 
     def __post_init__(self) -> None:
         if self.url == "none":
+            if self.user_name is not None or self.password is not None:
+                raise KeyRefused("url", "is no proxy at all, so nobody takes the login beside it")
             return
         if problem := proxy_problem(self.url, login_allowed=False):
             raise KeyRefused("url", problem)

@@ -42,6 +42,8 @@ class TlsSettings(Value):
     def __post_init__(self) -> None:
         if self.client_key and not self.client_cert:
             raise KeyRefused("client_key", "needs client_cert too")
+        if self.client_key_password is not None and not self.client_cert:
+            raise KeyRefused("client_key_password", "needs client_cert too")
         if isinstance(self.ca_file, list) and not all(self.ca_file):
             raise KeyRefused("ca_file", 'should name files, or "system"')
 

@@ -94,13 +94,19 @@ def is_malformed_place(url: str) -> bool:
     """Whether the host or the port of a URL without userinfo is malformed, or missing."""
     try:
         parts = urlsplit(url)
-        return not parts.hostname or parts.port == 0 or not _PLACE.fullmatch(parts.netloc)
-    except ValueError:
+        host = parts.hostname or ""
+        if not host or parts.port == 0 or not _PLACE.fullmatch(parts.netloc):
+            return True
+        if host.rstrip(".").rpartition(".")[2].isdecimal():
+            socket.inet_aton(host.rstrip("."))  # a name ends in no number: it is an address
+    except (OSError, ValueError):
         return True
+    return False
 
 
 _MALFORMED: Final = "is not a URL: its host or port is malformed"
-_PLACE: Final = pattern(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]*)?")
+# Parts of a name have at most 63 characters each (RFC 1035, 2.3.4).
+_PLACE: Final = pattern(r"(([\w-]{1,63}\.)*[\w-]{1,63}\.?|\[[0-9a-fA-F:.]+\])(:[0-9]*)?")
 
 
 def is_plain_http(url: str) -> bool:

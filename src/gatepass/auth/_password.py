@@ -13,6 +13,8 @@ _TWO_DOMAINS: Final = (
 )
 _TWO_DOMAINS_HINT: Final = "write the user name without its domain, or take the key domain out"
 
+_ONE_DOMAIN_HINT: Final = r"write   user_name = 'DOMAIN\user'   or the key domain beside user_name"
+
 
 def logon_name(user_name: str, domain: str | None) -> str:
     r"""Join user and domain the way Windows does: ``DOMAIN\user``, or ``user`` alone."""
@@ -22,12 +24,13 @@ def logon_name(user_name: str, domain: str | None) -> str:
 def check_domain(
     user_name: str | SecretRef | Secret, domain: str | SecretRef | Secret | None
 ) -> None:
-    r"""Refuse a user name that names its domain itself where ``domain`` is set too.
+    r"""Refuse a user name that names its domain itself where ``domain`` is set too, or by halves.
 
     A reference passes: it is checked when it has been resolved.
 
     Raises:
-        KeyRefused: Windows would be asked for a user ``CORP\CORP\alice``, which there is not.
+        KeyRefused: Windows would be asked for a user ``CORP\CORP\alice``, or ``CORP\``, which
+            there is not.
     """
     name, of_domain = (
         each.reveal() if isinstance(each, Secret) else each for each in (user_name, domain)
@@ -35,6 +38,10 @@ def check_domain(
     # A reference as the domain will have a value, or the login fails.
     if isinstance(name, str) and of_domain and ("\\" in name or "@" in name):
         raise KeyRefused("user_name", _TWO_DOMAINS, hint=_TWO_DOMAINS_HINT)
+    if isinstance(name, str) and "\\" in name and not re.fullmatch(r"[^\\]+\\[^\\]+", name):
+        raise KeyRefused("user_name", r"is not of the form DOMAIN\user", hint=_ONE_DOMAIN_HINT)
+    if isinstance(of_domain, str) and "\\" in of_domain:
+        raise KeyRefused("domain", "holds a backslash, as no domain does", hint=_ONE_DOMAIN_HINT)
 
 
 def name_and_password(

@@ -1,15 +1,19 @@
 """Everything that is wrong with profiles, found without stopping at the first."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from gatepass._config import layer, merge, selection, suggest, validate
 from gatepass._config.files_seen import files_seen
 from gatepass._config.layer import KeyLocation, Layer, Layers
 from gatepass._config.profile import MachineSettings, Profile
+from gatepass._net.tls import TlsContexts, TlsSettings, trust_of
 from gatepass._system import plugins
 from gatepass._system.text import printable
 from gatepass._value import Value, replace
+from gatepass.auth import value_of
 from gatepass.errors import GatepassError, Problem, ProfileError
 
 
@@ -103,10 +107,31 @@ def all_complaints(read: Callable[[], Layers], name: str | None, *, everything: 
     else:
         names = (selection.select_name(layers, name),)
     for each in names:
-        _, problems = complaints_of(layers, each, MachineSettings())
+        profile, problems = complaints_of(layers, each, MachineSettings())
+        problems += tuple(_of_tls_files(profile) if profile else ())
         found += [Complaint(problem, each) for problem in problems]
     others = len(layers.all_names) - len(names)
     return Found(names, others, tuple(dict.fromkeys(found)))
+
+
+def _of_tls_files(profile: Profile) -> Iterator[Problem]:
+    """Complain about files for TLS that are not there, or hold no authority. Reads no key."""
+    for table, tls in (("tls", profile.tls), ("auth.tls", value_of(profile.auth, "tls"))):
+        if not isinstance(tls, TlsSettings):
+            continue
+        try:
+            TlsContexts(trust_of(tls.ca_file, {}, f"{table}.ca_file"), table).get()
+        except ProfileError as error:
+            yield _of_file(profile, (*table.split("."), "ca_file"), error.message, error.hint)
+        for name in ("client_cert", "client_key"):
+            path = value_of(tls, name)
+            if path and not (Path(path).is_file() and os.access(path, os.R_OK)):
+                yield _of_file(profile, (*table.split("."), name), f"cannot read {path}", "")
+
+
+def _of_file(profile: Profile, key: tuple[str, ...], message: str, hint: str) -> Problem:
+    shown = ".".join(("profiles", profile.name, *key))
+    return Problem(profile.place_of(*key), shown, printable(message), hint=hint)
 
 
 def _no_profile(layers: Layers) -> Problem:
