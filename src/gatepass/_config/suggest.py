@@ -25,7 +25,13 @@ def unknown_profile(word: str, names: Iterable[str]) -> str:
 
 
 def guess_name(word: str, choices: Sequence[str]) -> str:
-    """Say which of the choices may have been meant, in words that follow a sentence.
+    """Say which of the choices may have been meant, in words that follow a sentence."""
+    near = nearest(word, choices)
+    return f'; did you mean "{near}"?' if near else ""
+
+
+def nearest(word: str, choices: Sequence[str]) -> str:
+    """Return the choice that may have been meant; empty where none is near.
 
     Of many, the few that begin alike, are about as long and have most letters in common are
     compared; of very many, none: a file may hold thousands of profiles, each with a wrong
@@ -43,8 +49,7 @@ def guess_name(word: str, choices: Sequence[str]) -> str:
         choices = heapq.nsmallest(_FEW_NAMES, alike, key=lambda each: len(letters ^ set(each)))
     from difflib import get_close_matches
 
-    near = get_close_matches(word, choices, n=1)
-    return f'; did you mean "{near[0]}"?' if near else ""
+    return next(iter(get_close_matches(word, choices, n=1)), "")
 
 
 def shown_names(names: Sequence[str]) -> str:

@@ -219,14 +219,17 @@ class _Validator:
     def check_fields(self, kind: Any, table: Mapping[str, Any], above: Key) -> dict[str, Any]:
         """Check a table against the fields of a dataclass; return the values that are valid."""
         types = types_of(kind)
+        unknown = [name for name in table if name not in types]
+        # Of a key that is told to be misspelt, "missing" would say the same once more.
+        meant = {suggest.nearest(name, sorted(types)) for name in unknown}
         for name in table:
-            if name not in types:
+            if name in unknown:
                 hint = _right_table(above, name)
                 self.add_problem(
                     (*above, name), suggest.unknown_name(name, types, "key"), hint=hint
                 )
         for each in fields_of(kind):
-            if each.name not in table and each.required:
+            if each.name not in table and each.required and each.name not in meant:
                 key = (*above, each.name)
                 self.add_problem(key, MISSING, hint=_HOW_WRITTEN.get(key, ""))
         values = {}
@@ -368,8 +371,9 @@ class _Validator:
         name = auth.get("scheme")
         if not isinstance(name, str):
             for key in auth:  # the keys of no scheme are known; this one can be told
-                if suggest.guess_name(str(key), ["scheme"]) and key != "scheme":
+                if suggest.nearest(str(key), ["scheme"]) and key != "scheme":
                     self.add_problem(("auth", key), suggest.unknown_name(key, ["scheme"], "key"))
+                    return "", None
             listed = ", ".join(plugins.names(plugins.AUTH))
             what = "should be a string" if "scheme" in auth else MISSING
             self.add_problem(("auth", "scheme"), f"{what}; one of {listed}")
