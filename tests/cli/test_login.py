@@ -170,14 +170,17 @@ def test_ctrl_c_ends_the_wait_and_stores_nothing(office: Office) -> None:
     assert _records(office) == []
 
 
-def test_a_client_with_a_secret_needs_no_login(office: Office, idp: FaultyProvider) -> None:
-    more = 'flow = "client_credentials"\nclient_secret = "env:NOT_SET"\n'
+@pytest.mark.parametrize("by", ["client_secret", "client_key", "client_assertion"])
+def test_a_client_that_proves_itself_needs_no_login(
+    office: Office, idp: FaultyProvider, by: str
+) -> None:
+    more = f'flow = "client_credentials"\n{by} = "env:NOT_SET"\n'
     office.home.user(profile(idp.issuer, more))
 
     done = office.empty_office.run("login", "nightly")
 
     assert done.returncode == 0
-    assert "there is nothing to log in" in done.stderr
+    assert f"by {by}: there is nothing to log in" in done.stderr
     assert idp.requests == ()
 
 

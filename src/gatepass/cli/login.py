@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from gatepass.auth.oidc import Oidc
 
 _DECLINED: Final = 1
+# By which a client of the flow client_credentials proves who it is: one of them is required.
+_OF_THE_CLIENT: Final = ("client_secret", "client_key", "client_assertion")
 _NOT_TOLD: Final = "logged out here; the provider was not told"
 
 # ---------------------------------------------------------------- login
@@ -89,7 +91,8 @@ def log_in(
     """
     scheme = _oidc(profile)
     if scheme.flow == "client_credentials" and not device:
-        _output.tell(f"{profile.name} logs on by client_secret: there is nothing to log in")
+        by = next(name for name in _OF_THE_CLIENT if getattr(scheme, name) is not None)
+        _output.tell(f"{profile.name} logs on by {by}: there is nothing to log in")
         return 0
     if not adopt:
         _refuse_without_a_person(context)
