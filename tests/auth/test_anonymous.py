@@ -21,7 +21,7 @@ def test_an_anonymous_session_is_told_what_the_server_wants_each_time() -> None:
     with echo(lambda _: refused('Basic realm="x"')) as server:
         mi = session_for(server.url, "anonymous")
         for _ in range(2):
-            with pytest.raises(SchemeNotOffered, match=r"offers Basic \(standalone mode\)"):
+            with pytest.raises(SchemeNotOffered, match="offers Basic; the profile"):
                 mi.get("x")
 
     assert len(server.seen) == 2

@@ -92,7 +92,10 @@ def test_a_server_that_asks_nobody_gets_no_password() -> None:
 @pytest.mark.parametrize(
     ("challenges", "message"),
     [
-        (["Bearer authority=https://idp/"], r"this server offers Bearer \(OIDC mode\)"),
+        (
+            ["Bearer authority=https://idp/"],
+            "this server offers Bearer; the profile uses",
+        ),
         (['Digest realm="x"'], "this server offers Digest; the profile uses credentials"),
     ],
 )
@@ -197,6 +200,7 @@ def test_mixed_mode_gets_ntlm_and_never_the_password(
         auth={"user_name": "alice", "domain": "CORP"},
         environ={"MI_PASSWORD": "pw-alice"},
         tls={"ca_file": str(ca.ca_file)},
+        check_path="mi_servicelayer",
     )
 
     assert mi.get("cgi/whoami").json()["auth"] == "NTLM"
@@ -212,7 +216,7 @@ def test_a_server_that_offers_less_than_before_does_not_get_the_password() -> No
         mi = session_for(server.url, "credentials")
         with pytest.raises(GatepassError):
             mi.get("a")
-        with pytest.raises(LoginRefused, match=r"offers Basic \(.*\), less than before"):
+        with pytest.raises(LoginRefused, match="offers Basic, less than before"):
             mi.get("a")
 
     assert not any(str(sent).startswith("Basic") for sent in server.authorizations)

@@ -67,7 +67,7 @@ def test_each_scheme_works_at_each_server_or_says_what_does(
         assert "alice" in mi.get("cgi/whoami").json()["user"]
         return
     with pytest.raises(SchemeNotOffered) as caught:
-        mi.get("cgi/whoami")
+        mi.get("mi_servicelayer")
     assert outcome in str(caught.value)
     assert caught.value.exit_code == 4
 
@@ -359,7 +359,7 @@ def test_a_proxy_that_asks_for_a_login_gets_nothing_of_the_servers(
 def test_check_names_the_servers_configuration(
     make: Make, scheme: str, room: str, configuration: str
 ) -> None:
-    result = make(scheme, room, check_path="cgi/whoami").check()
+    result = make(scheme, room, check_path="mi_servicelayer").check()
 
     assert result.ok
     assert result.server_configuration == configuration
@@ -377,7 +377,7 @@ def test_a_server_in_oidc_mode_is_recognised() -> None:
                 profile_for(server.url, scheme, auth=auth), RunContext.of(environ={})
             )
             with pytest.raises(SchemeNotOffered, match=r"Bearer \(OIDC mode\)"):
-                mi.get("a")
+                mi.get("mi_servicelayer")
 
 
 def test_a_locked_account_is_said_to_be_locked() -> None:

@@ -38,7 +38,7 @@ def _profile(url: str, scheme: str = "credentials", more: str = "", ca: Path | N
 def test_check_names_the_configuration_of_the_server(
     home: Home, windows_apache: Apache, ca: CertificateAuthority, room: str, mode: str
 ) -> None:
-    home.user(_profile(windows_apache.room(room).https, ca=ca.ca_file))
+    home.user(_profile(windows_apache.room(room).https + "/mi_servicelayer/", ca=ca.ca_file))
 
     done = home.having(MI_PASSWORD="pw-alice").run("check", "prod", "--json")
 
@@ -49,10 +49,10 @@ def test_check_names_the_configuration_of_the_server(
 @pytest.mark.parametrize(
     ("challenge", "scheme", "expected"),
     [
-        ("Negotiate, NTLM", "basic", "Windows mode"),
-        ("NTLM, Basic realm=x", "anonymous", "mixed mode"),
-        ("Basic realm=x", "anonymous", "standalone mode"),
-        ("Bearer authority=https://login.test/", "credentials", "OIDC mode"),
+        ("Negotiate, NTLM", "basic", "offers Negotiate, NTLM;"),
+        ("NTLM, Basic realm=x", "anonymous", "offers NTLM, Basic;"),
+        ("Basic realm=x", "anonymous", "offers Basic;"),
+        ("Bearer authority=https://login.test/", "credentials", "offers Bearer;"),
     ],
 )
 def test_a_scheme_that_the_server_cannot_take_ends_with_4(

@@ -60,14 +60,14 @@ def written(home: Home, name: str = "dev") -> dict[str, Any]:
     ],
 )
 def test_each_challenge_has_its_schemes(challenges: str, schemes: list[str]) -> None:
-    learnt = judged(401, parse(challenges), "", tickets=True)
+    learnt = judged(401, parse(challenges), "", url="", tickets=True)
 
     assert list(learnt.schemes) == schemes
     assert "it answers 401 and offers" in learnt.saw
 
 
 def test_where_no_ticket_can_be_used_a_password_comes_first() -> None:
-    assert judged(401, parse("Negotiate, NTLM"), "", tickets=False).schemes == (
+    assert judged(401, parse("Negotiate, NTLM"), "", url="", tickets=False).schemes == (
         "credentials",
         "autologon",
     )
@@ -86,7 +86,7 @@ def test_where_no_ticket_can_be_used_a_password_comes_first() -> None:
 def test_each_status_without_a_challenge_says_what_it_tells(
     status: int, schemes: Sequence[str], said: str
 ) -> None:
-    learnt = judged(status, (), "https://login.test/x", tickets=True)
+    learnt = judged(status, (), "https://login.test/x", url="", tickets=True)
 
     assert learnt.schemes == schemes
     assert said in learnt.saw
@@ -94,7 +94,7 @@ def test_each_status_without_a_challenge_says_what_it_tells(
 
 @given(st.text(), st.integers(100, 599))
 def test_no_challenge_breaks_it(header: str, status: int) -> None:
-    assert judged(status, parse(header), header, tickets=True).saw
+    assert judged(status, parse(header), header, url="", tickets=True).saw
 
 
 # ---------------------------------------------------------------- real servers

@@ -76,7 +76,7 @@ def test_a_wrong_scheme_is_explained_from_what_the_server_offers() -> None:
 
     assert len(server.seen) == 1
     assert caught.value.message.startswith(
-        "this server offers Negotiate, NTLM (Windows mode); the profile uses basic. "
+        "this server offers Negotiate, NTLM; the profile uses basic. "
     )
 
 

@@ -74,12 +74,22 @@ def _clean(line: str) -> str:
     return whole if len(whole) <= _LONGEST else whole[:_LONGEST].rpartition(",")[0]
 
 
-def server_mode(challenges: Iterable[Challenge]) -> str | None:
-    """Name the server_mode of a Granta MI server that offers these challenges.
+_GRANTA: Final = "/mi_servicelayer"  # the service of a Granta MI server, whose modes have names
+
+
+def server_mode(challenges: Iterable[Challenge], url: str) -> str | None:
+    """Name the mode of a Granta MI server that offers these challenges.
+
+    Args:
+        challenges: what it offers.
+        url: what was asked for.
 
     Returns:
-        ``Windows``, ``mixed``, ``OIDC`` or ``standalone``; None when they tell nothing.
+        ``Windows``, ``mixed``, ``OIDC`` or ``standalone``; None when they tell nothing, or where
+        the URL is not that of a Granta MI server.
     """
+    if _GRANTA not in url:
+        return None
     schemes = {challenge.scheme for challenge in challenges}
     if schemes & {"negotiate", "ntlm"}:
         return "mixed" if "basic" in schemes else "Windows"
@@ -105,10 +115,10 @@ def scheme_names(challenges: Iterable[Challenge]) -> str:
     return ", ".join(_WRITTEN.get(name, name[:_LONGEST_NAME]) for name in [*names][:_MOST])
 
 
-def describe(challenges: Iterable[Challenge]) -> str:
-    """Write what a server offers: ``Negotiate, NTLM (Windows mode)``."""
+def describe(challenges: Iterable[Challenge], url: str) -> str:
+    """Write what the server at a URL offers: ``Negotiate, NTLM (Windows mode)``."""
     challenges = tuple(challenges)
-    mode = server_mode(challenges)
+    mode = server_mode(challenges, url)
     return f"{scheme_names(challenges)} ({mode} mode)" if mode else scheme_names(challenges)
 
 

@@ -55,8 +55,8 @@ class CheckResult(Value):
         url: where the answer came from, after redirects.
         scheme: the profile's authentication scheme.
         user: who logged on; None when that was not proven, or the scheme does not tell.
-        server_configuration: ``Windows``, ``mixed``, ``standalone`` or ``OIDC``, where the server
-            told it by a challenge; else None.
+        server_configuration: ``Windows``, ``mixed``, ``standalone`` or ``OIDC``, where a Granta
+            MI server told it by a challenge; else None.
         elapsed: seconds until the answer.
         sentence: all that in one sentence.
         hint: the next step; empty when there is none.
@@ -109,7 +109,7 @@ def check_session(session: "Session", guard: "Guard", user: str | None) -> Check
         url=response.url,
         scheme=profile.scheme,
         user=user if seen.proven else None,
-        server_configuration=server_mode(guard.challenges or seen.challenges),
+        server_configuration=server_mode(guard.challenges or seen.challenges, response.url),
         elapsed=elapsed,
         sentence=sentence,
         hint=hint,
@@ -142,7 +142,9 @@ def failed_check(session: "Session", error: GatepassError | RequestException) ->
         url=url if response is None else response.url,
         scheme=scheme,
         user=None,
-        server_configuration=None if response is None else server_mode(challenges_of(response)),
+        server_configuration=None
+        if response is None
+        else server_mode(challenges_of(response), response.url),
         elapsed=0.0,
         sentence=error.message,
         hint=error.hint,

@@ -74,7 +74,7 @@ def explain_refusal(
     sends = sends_credentials(profile.auth)
     if names and (not sends or (answers and not answers & names)):
         return SchemeNotOffered(
-            f"this server offers {describe(challenges)}; the profile uses "
+            f"this server offers {describe(challenges, response.url)}; the profile uses "
             f"{profile.scheme}. {_advice(names)}",
             hint=_stands_at(profile, "scheme"),
             request=response.request,
@@ -164,8 +164,9 @@ def _not_answered(
             else "make any other request first, such as session.check(), or send bytes or a file",
         )
     if challenges:
+        offers = describe(challenges, response.url)
         return (
-            f"{origin} asks for a login (401) and offers {describe(challenges)}, less than before",
+            f"{origin} asks for a login (401) and offers {offers}, less than before",
             "no password was sent; if the server was changed on purpose, build a new session",
         )
     return (

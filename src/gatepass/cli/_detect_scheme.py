@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from gatepass._net.challenge import Challenge, challenges_of, describe, scheme_names
+from gatepass._net.challenge import Challenge, challenges_of, describe
 from gatepass._value import Value, replace
 from gatepass.cli import _output
 from gatepass.cli._context import Context
@@ -106,8 +106,8 @@ def _ask(session: "Session", page: str) -> Learnt:
             response.status_code,
             challenges_of(response),
             target,
+            url=url,
             tickets=_can_use_tickets(),
-            granta="mi_servicelayer" in url,
         )
     return replace(learnt, check_path=page, saw=f"{page}: {learnt.saw}") if page else learnt
 
@@ -126,8 +126,8 @@ def judged(
     challenges: Sequence[Challenge],
     target: str,
     *,
+    url: str,
     tickets: bool,
-    granta: bool = True,
 ) -> Learnt:
     """Say what an answer tells.
 
@@ -135,11 +135,11 @@ def judged(
         status: the HTTP status.
         challenges: what WWW-Authenticate offers.
         target: where a redirect leads.
+        url: what was asked for.
         tickets: whether autologon works on this computer.
-        granta: whether the server is a Granta MI server, whose modes have names.
     """
     if status == _REFUSED and challenges:
-        return _of_challenges(challenges, tickets=tickets, granta=granta)
+        return _of_challenges(challenges, url, tickets=tickets)
     if status < 300:  # noqa: PLR2004 - success
         return Learnt(f"it answers {status}, and asks for no login", ("anonymous",))
     if status < 400:  # noqa: PLR2004 - a redirect
@@ -148,7 +148,7 @@ def judged(
     return Learnt(f"it answers {status}, which tells no scheme; is the URL right?")
 
 
-def _of_challenges(challenges: Sequence[Challenge], *, tickets: bool, granta: bool) -> Learnt:
+def _of_challenges(challenges: Sequence[Challenge], url: str, *, tickets: bool) -> Learnt:
     names = {challenge.scheme for challenge in challenges}
     passwords = bool({"ntlm", "basic"} & names)
     leads = any(
@@ -162,8 +162,7 @@ def _of_challenges(challenges: Sequence[Challenge], *, tickets: bool, granta: bo
         ("oidc", leads),
         ("bearer", "bearer" in names),
     )
-    offers = describe(challenges) if granta else scheme_names(challenges)
-    saw = f"it answers 401 and offers {offers}"
+    saw = f"it answers 401 and offers {describe(challenges, url)}"
     if "negotiate" in names:
         saw += (
             "\nautologon logs on as you, by Windows or a Kerberos ticket and without a password; "
