@@ -138,7 +138,7 @@ def test_a_login_is_proven_whatever_the_page_answers(scheme: str, status: int, t
     assert set(server.paths) == {"/mi/Health/v2.svc"}
 
 
-@pytest.mark.parametrize("status", [400, 429, 431, 502, 503])
+@pytest.mark.parametrize("status", [400, 429, 431, 496, 497, 502, 503, 522])
 def test_what_answers_before_the_login_is_looked_at_proves_nothing(status: int) -> None:
     def answers(seen: Seen) -> Answer:
         return Answer(status) if seen.authorization else refused("Basic")

@@ -33,7 +33,7 @@ _REDIRECTS_FROM: Final = 300
 _OK_BELOW: Final = 400
 _REFUSED: Final = 401
 # Answers of a front end that did not look at the login: too large a header, no server behind it.
-_OF_A_FRONT_END: Final = UNDECIDED | {400, 494, 502, 503, 504}
+_OF_A_FRONT_END: Final = UNDECIDED | {400, *range(494, 498), *range(502, 505), *range(521, 525)}
 _ASKING_PAGE: Final = (
     'name a page that asks for a login:   check_path = "..."   in the profile\n'
     "(--allow-unproven is content with this)"

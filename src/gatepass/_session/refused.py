@@ -189,7 +189,7 @@ def explain_status(response: Response, scheme: str, *, logged_on: bool) -> str:
             "the login is right; this account has no right to that page: ask the server's "
             "administrator, or name another page in check_path"
         )
-    if status == _BAD_REQUEST and scheme == "autologon":
+    if status == _BAD_REQUEST and scheme in {"autologon", "bearer", "oidc"}:  # long headers
         return _TOO_LARGE
     unknown = OF_STATUS[500] if status > _SERVER_FAILS else OF_STATUS[404]
     return OF_STATUS.get(status, unknown)
@@ -207,6 +207,9 @@ _BEHIND: Final = (
     "what stands in front, a balancer or proxy, gets no answer from the server behind it: try "
     "later, or ask its administrator"
 )
+_WANTS_CERTIFICATE: Final = (
+    "it wants another certificate of the client, or one at all: look at tls.client_cert"
+)
 OF_STATUS: Final = {
     403: "it refuses this page whoever asks: check url and check_path, and firewalls in between",
     404: "check url and check_path of the profile",
@@ -217,10 +220,17 @@ OF_STATUS: Final = {
     "check_path",
     431: _TOO_LARGE,
     494: _TOO_LARGE,
+    495: _WANTS_CERTIFICATE,
+    496: _WANTS_CERTIFICATE,
+    497: "it wants https on this port: write   https://   into url",
     500: "the server failed while it answered: its log says why, so ask its administrator",
     502: _BEHIND,
     503: _BEHIND,
     504: _BEHIND,
+    521: _BEHIND,
+    522: _BEHIND,
+    523: _BEHIND,
+    524: _BEHIND,
     511: "the network here wants a login in a browser first: open any page in one",
 }
 
