@@ -287,3 +287,15 @@ def test_where_the_url_asks_no_page_is_asked(home: Home) -> None:
 
     assert server.paths == ["/mi/"]
     assert "check_path" not in all_keys(home)
+
+
+@pytest.mark.parametrize("room", ["expired", "wrong_host"])
+def test_only_an_unknown_authority_leads_to_ca_file(
+    home: Home, apache: Apache, ca: CertificateAuthority, room: str
+) -> None:
+    url = apache.room(room).https
+
+    done = home.run("init", "dev", "--url", url, "--ca-file", str(ca.ca_file))
+
+    assert "no secure connection" in done.stderr
+    assert "--ca-file" not in done.stderr

@@ -88,7 +88,7 @@ def learn(context: Context, keys: Mapping[str, Any], pages: Sequence[str] = PAGE
                     return next(asking, first)
             return first
     except GatepassError as error:
-        unknown = isinstance(error, TLSFailed) and "certificate" in error.message
+        unknown = isinstance(error, TLSFailed) and "unknown authority" in error.message
         way = "name the authority's file: --ca-file PEM" if unknown else error.hint
         told = f"it could not be asked: {error.message}"
         return Learnt(f"{told}\n{way}" if way else told, unknown_authority=unknown)
