@@ -60,6 +60,12 @@ def test_a_session_finds_what_was_stored(desk: Home) -> None:
     assert states_of(there)["proxy.password keyring:"] == "answers"
 
 
+def test_the_line_to_write_asks_the_keyring_before_a_person(home: Home) -> None:
+    home.user(prod('"prompt:"'))
+
+    assert '= ["keyring:", "prompt:"]' in home.run("secret", "set", "prod", stdin="x").stderr
+
+
 def test_a_field_without_a_keyring_reference_tells_the_line_to_write(home: Home) -> None:
     home.user(prod('"env:MI_PASSWORD"'))
 

@@ -202,6 +202,7 @@ def _entry(
     if entry is None:
         written = found.reference.as_written()
         more = [*(written if isinstance(written, list) else [written]), "keyring:"]
+        more.sort(key=lambda each: str(each).startswith("prompt:"))  # after it, none is looked at
         raise ProfileError(
             f"{found.where}: {found.name} of the profile {name} has no keyring reference, so "
             "nothing would look there",
