@@ -3,37 +3,28 @@
 import json
 from pathlib import Path
 
-import pytest
-
-from gatepass.cli import run
-from gatepass.cli._context import Context
 from tests.support.home import Home
-from tests.support.result import BROKEN, DEV, PROD, Result, write_project_file, write_user_file
+from tests.support.result import BROKEN, DEV, PROD, Cli
 
 
-def test_no_profile_is_a_problem_that_tells_where_it_looked_and_how_to_begin(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_profile_is_a_problem_that_tells_where_it_looked_and_how_to_begin(cli: Cli) -> None:
     """``ok: 0 profiles`` would be taken for a passed check in a wrong folder."""
-    result = Result(context, capsys, "validate", "--all")
-    as_json = Result(context, capsys, "validate", "--all", "--json")
-    write_user_file(context, DEV)
-    one = Result(context, capsys, "validate", "--all")
+    result = cli("validate", "--all")
+    as_json = cli("validate", "--all", "--json")
+    cli.user(DEV)
+    one = cli("validate", "--all")
 
     assert (result.code, as_json.code) == (2, 2)
     assert result.out.startswith("no profile was found")
-    assert f"    {context.locations.user} (absent)\n" in result.out
+    assert f"    {cli.context.locations.user} (absent)\n" in result.out
     assert "gatepass init" in result.out
     assert result.out.endswith("\n1 problem\n")
     assert [each["message"] for each in as_json.json] == ["no profile was found"]
     assert (one.code, one.out, one.err) == (0, "ok: 1 profile\n", "")
 
 
-def test_validate_tells_every_complaint_of_every_kind(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_user_file(
-        context,
+def test_validate_tells_every_complaint_of_every_kind(cli: Cli) -> None:
+    cli.user(
         'default_profile = "nix"\nvault_key = "literal"\n'
         + BROKEN
         + DEV.replace("dev", "Bad")
@@ -44,7 +35,7 @@ def test_validate_tells_every_complaint_of_every_kind(
         + "retires = 1\ntimeout = 0\n",
     )
 
-    result = Result(context, capsys, "validate", "--all", "--json")
+    result = cli("validate", "--all", "--json")
 
     found = {(each["profile"], each["key"]) for each in result.json}
     assert result.code == 2
@@ -62,12 +53,10 @@ def test_validate_tells_every_complaint_of_every_kind(
     assert set(result.json[0]) == {"place", "key", "message", "hint", "profile"}
 
 
-def test_the_complaints_are_text_with_file_line_and_caret(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = write_user_file(context, DEV + "retires = 1\n")
+def test_the_complaints_are_text_with_file_line_and_caret(cli: Cli) -> None:
+    path = cli.user(DEV + "retires = 1\n")
 
-    result = Result(context, capsys, "validate", "--all")
+    result = cli("validate", "--all")
 
     first, excerpt, caret, last = result.out.splitlines()
     assert first.startswith(
@@ -77,25 +66,20 @@ def test_the_complaints_are_text_with_file_line_and_caret(
     assert last == "1 problem in 1 profile"
 
 
-def test_a_profile_that_a_project_hides_is_validated_too(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = write_user_file(context, DEV + "retires = 1\n")
-    write_project_file(context, DEV)
-    assert run(["trust", "--yes"], context) == 0
-    capsys.readouterr()
+def test_a_profile_that_a_project_hides_is_validated_too(cli: Cli) -> None:
+    path = cli.user(DEV + "retires = 1\n")
+    cli.project(DEV)
+    assert cli("trust", "--yes").code == 0
 
-    result = Result(context, capsys, "validate", "--all", "--json")
+    result = cli("validate", "--all", "--json")
 
     assert [each["place"] for each in result.json] == [f"{path}:4:1"]
 
 
-def test_a_protected_default_is_a_complaint(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_user_file(context, 'default_profile = "prod"\n' + PROD)
+def test_a_protected_default_is_a_complaint(cli: Cli) -> None:
+    cli.user('default_profile = "prod"\n' + PROD)
 
-    result = Result(context, capsys, "validate", "--all", "--json")
+    result = cli("validate", "--all", "--json")
 
     assert [each["key"] for each in result.json] == ["default_profile"]
 

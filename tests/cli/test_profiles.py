@@ -9,38 +9,31 @@ from hypothesis import strategies as st
 
 from gatepass._config.locations import Locations
 from gatepass._system.terminal import Terminal
-from gatepass._value import replace
 from gatepass.cli import run
 from gatepass.cli._context import Context
 from gatepass.cli._explain_text import inline
-from tests.support.result import BROKEN, DEV, PROD, Result, write_project_file, write_user_file
+from tests.support.result import BROKEN, DEV, PROD, Cli
 
 # ---------------------------------------------------------------- profiles
 
 
-def test_without_any_file_it_tells_where_it_looked_and_how_to_begin(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    result = Result(context, capsys, "profiles")
+def test_without_any_file_it_tells_where_it_looked_and_how_to_begin(cli: Cli) -> None:
+    result = cli("profiles")
 
     assert result.code == 0
     assert result.out == ""
-    assert f"{context.locations.user} (absent)" in result.err
+    assert f"{cli.context.locations.user} (absent)" in result.err
     assert "gatepass init" in result.err
 
 
-def test_without_any_file_json_is_an_empty_list(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert Result(context, capsys, "profiles", "--json").json == []
+def test_without_any_file_json_is_an_empty_list(cli: Cli) -> None:
+    assert cli("profiles", "--json").json == []
 
 
-def test_each_profile_is_one_line_also_the_broken_ones(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_user_file(context, DEV + PROD + BROKEN)
+def test_each_profile_is_one_line_also_the_broken_ones(cli: Cli) -> None:
+    cli.user(DEV + PROD + BROKEN)
 
-    result = Result(context, capsys, "profiles", "--check")
+    result = cli("profiles", "--check")
 
     header, broken, dev, prod = result.out.splitlines()
     assert result.code == 0
@@ -62,17 +55,16 @@ def test_each_profile_is_one_line_also_the_broken_ones(
     ],
 )
 def test_the_default_is_marked_and_explained(
-    context: Context,
-    capsys: pytest.CaptureFixture[str],
+    cli: Cli,
     text: str,
     environ: dict[str, str],
     why: str,
 ) -> None:
-    write_user_file(context, text)
-    context = Context(environ, context.terminal, context.locations)
+    cli.user(text)
+    cli = cli.having(environ)
 
-    result = Result(context, capsys, "profiles")
-    entries = Result(context, capsys, "profiles", "--json").json
+    result = cli("profiles")
+    entries = cli("profiles", "--json").json
 
     chosen = environ.get("GATEPASS_PROFILE", "dev")
     assert why in result.err
@@ -80,25 +72,21 @@ def test_the_default_is_marked_and_explained(
     assert [each["name"] for each in entries if each["default"]] == [chosen]
 
 
-def test_where_no_default_can_be_chosen_it_says_so(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_user_file(context, PROD)
+def test_where_no_default_can_be_chosen_it_says_so(cli: Cli) -> None:
+    cli.user(PROD)
 
-    result = Result(context, capsys, "profiles")
+    result = cli("profiles")
 
     assert result.code == 0
     assert "no default: no profile was named" in result.err
 
 
-def test_a_file_that_nobody_trusts_is_listed_as_such(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_user_file(context, DEV)
-    path = write_project_file(context, DEV.replace("dev", "theirs") + DEV)
+def test_a_file_that_nobody_trusts_is_listed_as_such(cli: Cli) -> None:
+    cli.user(DEV)
+    path = cli.project(DEV.replace("dev", "theirs") + DEV)
 
-    result = Result(context, capsys, "profiles")
-    entries = Result(context, capsys, "profiles", "--json").json
+    result = cli("profiles")
+    entries = cli("profiles", "--json").json
 
     assert [each["name"] for each in entries] == ["dev", "theirs"]
     assert [each["trusted"] for each in entries] == [False, False]
@@ -106,29 +94,25 @@ def test_a_file_that_nobody_trusts_is_listed_as_such(
     assert result.out.count("not trusted") == 2
 
 
-def test_two_names_that_are_one_to_variables_are_marked(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_user_file(context, DEV.replace(".dev", ".a-b") + DEV.replace(".dev", ".a_b"))
+def test_two_names_that_are_one_to_variables_are_marked(cli: Cli) -> None:
+    cli.user(DEV.replace(".dev", ".a-b") + DEV.replace(".dev", ".a_b"))
 
-    entries = Result(context, capsys, "profiles", "--json").json
+    entries = cli("profiles", "--json").json
 
     assert ["differs from a_b" in entries[0]["problem"], "a-b" in entries[1]["problem"]] == [
         True
     ] * 2
 
 
-def test_a_list_that_checked_nothing_calls_nothing_sound(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_list_that_checked_nothing_calls_nothing_sound(cli: Cli) -> None:
     """It tells what is written, through ``extends`` and variables, with or without ``--check``."""
     child = '[profiles.child]\nextends = "prod"\nprotected = false\n'
-    write_user_file(context, DEV + PROD + BROKEN + child)
+    cli.user(DEV + PROD + BROKEN + child)
     environ = {"GATEPASS_PROFILES__PROD__PROTECTED": "off", "GATEPASS_PROFILES__DEV__URL": "http:"}
-    context = replace(context, environ={**context.environ, **environ})
+    cli = cli.having(environ)
 
-    written = Result(context, capsys, "profiles", "--json").json
-    checked = Result(context, capsys, "profiles", "--json", "--check").json
+    written = cli("profiles", "--json").json
+    checked = cli("profiles", "--json", "--check").json
 
     assert [each.pop("problem", "unknown") for each in written] == ["unknown"] * 4
     assert [bool(each.pop("problem")) for each in checked] == [True, False, True, False]
@@ -137,15 +121,11 @@ def test_a_list_that_checked_nothing_calls_nothing_sound(
 
 
 @pytest.mark.parametrize("check", [(), ("--check",)])
-def test_a_url_that_holds_a_password_is_not_listed(
-    context: Context, capsys: pytest.CaptureFixture[str], check: tuple[str, ...]
-) -> None:
-    write_user_file(context, DEV.replace("https://", "https://bob:hunter2@"))
-    write_project_file(
-        context, DEV.replace("https://", "https://bob:hunter2@").replace(".dev", ".theirs")
-    )
+def test_a_url_that_holds_a_password_is_not_listed(cli: Cli, check: tuple[str, ...]) -> None:
+    cli.user(DEV.replace("https://", "https://bob:hunter2@"))
+    cli.project(DEV.replace("https://", "https://bob:hunter2@").replace(".dev", ".theirs"))
 
-    result = Result(context, capsys, "profiles", *check)
+    result = cli("profiles", *check)
 
     assert "hunter2" not in result.out + result.err
     assert ("dev is broken" in result.err) is bool(check)
@@ -154,38 +134,30 @@ def test_a_url_that_holds_a_password_is_not_listed(
 # ---------------------------------------------------------------- show
 
 
-def test_show_prints_toml_that_means_the_merged_profile(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_user_file(context, PROD)
+def test_show_prints_toml_that_means_the_merged_profile(cli: Cli) -> None:
+    cli.user(PROD)
 
-    result = Result(context, capsys, "show", "prod")
+    result = cli("show", "prod")
 
     assert result.code == 0
     assert tomllib.loads(result.out) == tomllib.loads(PROD)
 
 
-def test_show_without_a_name_takes_the_default(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_user_file(context, PROD + DEV)
+def test_show_without_a_name_takes_the_default(cli: Cli) -> None:
+    cli.user(PROD + DEV)
 
-    assert "[profiles.dev]" in Result(context, capsys, "show").out
+    assert "[profiles.dev]" in cli("show").out
 
 
-def test_what_variables_say_has_its_right_type(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_user_file(context, DEV)
+def test_what_variables_say_has_its_right_type(cli: Cli) -> None:
+    cli.user(DEV)
     environ = {
         "GATEPASS_PROFILES__DEV__PROTECTED": "true",
         "GATEPASS_PROFILES__DEV__RETRIES": "7",
         "GATEPASS_PROFILES__DEV__DESCRIPTION": "7",
     }
 
-    result = Result(
-        Context(environ, context.terminal, context.locations), capsys, "show", "dev", "--json"
-    )
+    result = cli.having(environ)("show", "dev", "--json")
 
     profile = result.json["profile"]
     assert profile["protected"] is True
@@ -193,13 +165,11 @@ def test_what_variables_say_has_its_right_type(
     assert profile["description"] == "7"
 
 
-def test_a_header_whose_name_speaks_of_a_secret_is_not_shown(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_user_file(context, DEV + 'headers = { X-Api-Key = "hunter2", Accept-Language = "de" }\n')
+def test_a_header_whose_name_speaks_of_a_secret_is_not_shown(cli: Cli) -> None:
+    cli.user(DEV + 'headers = { X-Api-Key = "hunter2", Accept-Language = "de" }\n')
 
-    shown = Result(context, capsys, "show", "dev").out
-    origin = Result(context, capsys, "show", "dev", "--origin").out
+    shown = cli("show", "dev").out
+    origin = cli("show", "dev", "--origin").out
 
     assert "hunter2" not in shown + origin
     assert 'Accept-Language = "de"' in shown

@@ -79,16 +79,14 @@ def test_another_content_is_not_trusted(cli: Cli) -> None:
     assert cli("show").code == 2
 
 
-def test_both_files_of_a_project_are_trusted_from_a_folder_below(
-    cli: Cli, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_both_files_of_a_project_are_trusted_from_a_folder_below(cli: Cli) -> None:
     cli.project(FILE)
     (cli.work / "gatepass.local.toml").write_text("[profiles.dev]\nretries = 1\n")
     below = cli.work / "deep" / "down"
     below.mkdir(parents=True)
     places = replace(cli.context.locations, working=below)
 
-    first = Cli(Context({}, cli.context.terminal, places), capsys)("trust", "--yes")
+    first = cli.within(Context({}, cli.context.terminal, places))("trust", "--yes")
     second = cli("trust", "--yes")
 
     assert (first.code, second.code) == (0, 0)

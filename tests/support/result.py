@@ -65,6 +65,13 @@ class Cli:
     def __call__(self, *arguments: str) -> Result:
         return Result(self.context, self._capsys, *arguments)
 
+    def within(self, context: Context) -> "Cli":
+        return Cli(context, self._capsys)
+
+    def having(self, environ: dict[str, str]) -> "Cli":
+        """The command with these variables."""
+        return self.within(Context(environ, self.context.terminal, self.context.locations))
+
     def user(self, text: str) -> Path:
         return write_user_file(self.context, text)
 
