@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.home import Home
 from tests.support.result import BROKEN, DEV, PROD, Cli
 
@@ -109,22 +111,16 @@ def test_two_packages_that_claim_a_name_are_a_complaint(home: Home, tmp_path: Pa
     ],
 )
 def test_a_file_for_tls_that_cannot_be_used_is_a_problem_before_the_first_request(
-    context: Context,
-    capsys: pytest.CaptureFixture[str],
-    table: str,
-    keys: str,
-    key: str,
-    message: str,
+    cli: Cli, table: str, keys: str, key: str, message: str
 ) -> None:
-    write_user_file(
-        context,
+    file = cli.user(
         '[profiles.p]\nurl = "https://mi.example.com"\n[profiles.p.auth]\nscheme = "oidc"\n'
         f"[profiles.p.{table}]\n{keys}\n",
     )
-    (context.locations.user.parent / "text.pem").write_text("a text")
+    file.with_name("text.pem").write_text("a text")
 
-    (found,) = Result(context, capsys, "validate", "p", "--json").json
+    (found,) = cli("validate", "p", "--json").json
 
     assert found["key"] == f"profiles.p.{table}.{key}"
     assert message in found["message"]
-    assert found["place"].startswith(str(context.locations.user))
+    assert found["place"].startswith(str(file))

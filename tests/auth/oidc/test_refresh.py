@@ -410,6 +410,18 @@ def test_a_login_that_the_provider_does_not_renew_is_kept_told_and_not_sent_agai
     assert not list(world.folder.glob("*.inflight"))
 
 
+def test_a_token_that_the_provider_calls_dead_is_kept_no_longer(make: Callable[..., World]) -> None:
+    world = make()
+    world.logged_in()
+    login = at_its_end(world)
+    world.idp.answer_once("token", b'{"error": "invalid_grant"}', status=400)
+
+    with pytest.raises(LoginRequired, match="expired or was revoked"):
+        login.access_token(refused=_stored(world).access_token)
+
+    assert _stored(world).refresh_token is None
+
+
 def test_a_person_is_asked_where_the_login_is_not_renewed(make: Callable[..., World]) -> None:
     world = make()
     world.logged_in()
