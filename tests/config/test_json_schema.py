@@ -127,9 +127,9 @@ def _files(page: Path) -> list[tuple[str, Block]]:
     for block in blocks_of(page):
         if block.language != "toml" or {"not", "wrong", "installs"} & set(block.marks):
             continue
-        if "in" in block:
+        if block.table:
             lines = [line for line in block.text.splitlines() if line.strip()]
-            found += [(tomli_w.dumps(_merged(line, block.marks["in"])), block) for line in lines]
+            found += [(tomli_w.dumps(_merged(line, block.table)), block) for line in lines]
         else:
             found.append((block.text, block))
     return found
@@ -145,7 +145,7 @@ def test_every_file_of_the_documentation_is_accepted(page: Path, tmp_path: Path)
     kinds = {PROJECT_FILE: PROJECT, LOCAL_FILE: PART}
     by_kind: dict[str, dict[str, str]] = {}
     for text, block in _files(page):
-        kind = block.marks.get("file", "")
+        kind = block.file
         by_kind.setdefault(kind, {})[f"{block.line}: {text}"] = text
     for kind, texts in by_kind.items():
         document = kinds.get(kind, OWN)

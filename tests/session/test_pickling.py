@@ -104,8 +104,8 @@ def test_the_profile_is_the_same_where_it_is_opened(
     (tmp_path / "secret-place" / "pw").write_text("canary-proxy")
     mi = from_file(
         '{ scheme = "oidc", issuer = "https://i", scopes = ["a"], refresh_token = "env:U", '
-        'tls = { client_key_password = "env:U" }, '
-        'proxy = { url = "http://p:1", user_name = "u", password = "file:pw" } }',
+        "tls = { verify = true }, "
+        'proxy = { url = "http://p:1", user_name = "env:U", password = "file:pw" } }',
         environ={"U": "canary-key"},
     )
 
@@ -118,9 +118,7 @@ def test_the_profile_is_the_same_where_it_is_opened(
         auth=dataclasses.replace(
             here,
             refresh_token=ref("env:U").with_place("file", None),
-            tls=dataclasses.replace(
-                here.tls, client_key_password=ref("env:U").with_place("file", None)
-            ),
+            proxy=dataclasses.replace(here.proxy, user_name=ref("env:U").with_place("file", None)),
         ),
     )
     assert again.headers == mi.headers
