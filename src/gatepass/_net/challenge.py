@@ -34,7 +34,8 @@ _QUOTED: Final = pattern(r'"((?:[^"\\]|\\.)*+)"')
 _UNQUOTED: Final = pattern(r'[^\s",]+')
 _QUOTED_PAIR: Final = pattern(r"\\(.)")
 _TO_COMMA: Final = pattern(r"[^,]*")
-_TO_COMMA_OR_OPEN_QUOTE: Final = pattern(rf'(?:[^",]|{_QUOTED.pattern})*+')
+# Not possessive as a whole: Python 3.11.2, Debian 12's, would go on behind a quote that is open.
+_TO_COMMA_OR_OPEN_QUOTE: Final = pattern(rf'(?:[^",]|{_QUOTED.pattern})*')
 
 
 class Challenge(Value):
