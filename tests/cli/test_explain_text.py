@@ -111,6 +111,7 @@ protected = false  # default
 check_path = ""  # default
 headers = {{}}  # default
 tls.verify = true  # default
+run = {{}}  # default
 allow_http = false  # default
 auth.channel_binding = true  # default
 # not set: tls.ca_file, tls.client_cert, tls.client_key,
@@ -218,6 +219,7 @@ description = ""  # default
 check_path = ""  # default
 timeout = [10, 60]  # default
 tls.verify = true  # default
+run = {{}}  # default
 allow_http = false  # default
 # not set: extends, proxy, tls.client_cert, tls.client_key,
 #   tls.client_key_password

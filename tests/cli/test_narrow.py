@@ -73,6 +73,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
     ("validate", f"broken-{LONG}"),
     ("check", LONG),
     ("request", "-p", LONG, PATH),
+    ("run", "-p", LONG, "--", "echo", PATH),
     ("check", "desk"),
     ("doctor",),
     ("login", LONG),
