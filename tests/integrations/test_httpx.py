@@ -127,23 +127,6 @@ def test_anonymous_is_told_what_the_server_asks_for(kind: str) -> None:
 
 
 @both
-def test_trouble_of_the_connection_is_httpxs_own_with_the_words_of_gatepass(kind: str) -> None:
-    words = "connection refused.*\n.*the port in url"
-    with session_for(NOWHERE, retries=0) as session, pytest.raises(httpx.ConnectError, match=words):
-        fetch(kind, session, "x")
-    released = Event()
-
-    def slow(_: Seen) -> Answer:
-        released.wait()
-        return Answer()
-
-    with echo(slow) as server, session_for(server.url, timeout=[10, 0.1]) as session:
-        with pytest.raises(httpx.ReadTimeout, match="longer timeout in the profile"):
-            fetch(kind, session, "x")
-        released.set()
-
-
-@both
 def test_a_proxy_of_the_profile_is_taken_and_its_refused_password_sent_once(kind: str) -> None:
     answer = Answer(407, [("Proxy-Authenticate", 'Basic realm="p"')])
     with echo(lambda _: answer) as proxy:

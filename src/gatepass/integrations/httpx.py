@@ -13,7 +13,6 @@ The guard waits for other requests of the same login, and for identity providers
 client it runs in a thread, which gives each request back to the event loop to be sent.
 """
 
-import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from functools import cached_property, partial
@@ -25,16 +24,14 @@ from requests import PreparedRequest, Response
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 from urllib3 import HTTPHeaderDict
-from urllib3.exceptions import ConnectTimeoutError
 
 from gatepass._net.proxy import NamedProxy
 from gatepass._session.adapter import Transport
 from gatepass._session.connections import Connections
-from gatepass._session.exceptions import ProxyRefused, TimedOut, TLSFailed, Unreachable, hide_frames
+from gatepass._session.exceptions import ProxyRefused, Unreachable, hide_frames
 from gatepass._session.headers import plain_headers
 from gatepass._session.request_state import as_head, set_login
 from gatepass._session.session import Session
-from gatepass._session.translate import NoAnswer, TunnelRefused
 from gatepass.auth import is_connection_bound
 from gatepass.errors import PluginError, ProfileError
 
@@ -45,6 +42,8 @@ except ImportError as missing:
     raise PluginError(
         f"the package {missing.name} is not installed", hint="pip install 'gatepass[httpx]'"
     ) from None
+
+from gatepass.integrations._httpx_errors import OF_CONNECTION, to_httpx, to_requests
 
 _MOST: Final = 100  # requests of a client at one time, as httpx has it
 _LIMITS: Final = httpx.Limits(max_connections=_MOST, max_keepalive_connections=32)
@@ -230,8 +229,8 @@ class _Transport(Transport):
             return _Response(self.handle(call, way, sent), request, self)
         except httpx.PoolTimeout:
             raise
-        except _OF_CONNECTION as error:
-            failure = _to_requests(error, proxied=proxy is not None)
+        except OF_CONNECTION as error:
+            failure = to_requests(error, proxied=proxy is not None)
         raise failure  # outside of the handler: the original may hold credentials
 
     def _way(self, proxy: NamedProxy | None, verify: bool, request: PreparedRequest) -> Any:
@@ -330,65 +329,6 @@ def _to_timeout(timeout: tuple[float, float]) -> httpx.Timeout:
     return httpx.Timeout(read, connect=connect, pool=None)
 
 
-# ---------------------------------------------------------------- errors
-
-
-_OF_CONNECTION: Final = (
-    *(httpx.TimeoutException, httpx.NetworkError, httpx.ProxyError),
-    httpx.RemoteProtocolError,
-)
-_TLS_ENDED: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
-
-
-class _Lost(NoAnswer):
-    """A connection ended without an answer; httpx does not tell whether it was a new one."""
-
-    repeats = "proven"  # type: ignore[assignment]  # and so only where the login is not at stake
-
-
-def _to_requests(error: httpx.TransportError, *, proxied: bool) -> requests.RequestException:
-    """Return the error of requests that the guard knows for one of httpx."""
-    kind: type[requests.RequestException] = requests.ConnectionError
-    cause = _innermost(error)
-    if isinstance(cause, ssl.SSLError) and not isinstance(cause, _TLS_ENDED):
-        kind = requests.exceptions.SSLError
-    elif isinstance(error, httpx.ProxyError):
-        kind = requests.exceptions.ProxyError
-        cause = TunnelRefused(str(error), {}) if str(error).startswith("407") else cause
-    elif isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
-        is_late = isinstance(error, httpx.ConnectTimeout)
-        kind = requests.exceptions.ProxyError if proxied else kind
-        kind, cause = requests.ConnectTimeout if is_late else kind, ConnectTimeoutError(cause)
-    elif isinstance(error, httpx.TimeoutException):
-        kind = requests.ReadTimeout
-    elif isinstance(error, httpx.NetworkError) or "without sending a response" in str(error):
-        cause = _Lost(str(error))
-    return kind(cause)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Return what an error began with; where several addresses were tried, at the first one."""
-    while True:
-        if isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        elif error.__cause__ is not None:
-            error = error.__cause__
-        else:
-            return error
-
-
-def _to_httpx(error: Unreachable) -> type[httpx.TransportError]:
-    """Return the kind of httpx's error for one of ours."""
-    if isinstance(error, ProxyRefused):
-        return httpx.ProxyError
-    if isinstance(error, TimedOut):
-        is_connect = isinstance(error, requests.ConnectTimeout)
-        return httpx.ConnectTimeout if is_connect else httpx.ReadTimeout
-    if isinstance(error, TLSFailed) or error.repeats == "unsent":
-        return httpx.ConnectError
-    return httpx.RemoteProtocolError
-
-
 # ---------------------------------------------------------------- the transports of the clients
 
 
@@ -435,7 +375,7 @@ class _Guarded:
                 response.close()
             return call.answer
         except Unreachable as error:
-            failure = _to_httpx(error)(str(error), request=request)
+            failure = to_httpx(error)(str(error), request=request)
         except BaseException as error:
             hide_frames(error)
             raise
