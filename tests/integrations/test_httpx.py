@@ -5,18 +5,23 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
+import anyio.to_thread
 import httpx
 import pytest
+import requests
 
+from gatepass._session.connections import AUTHENTICATED
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._session.session import Session
+from gatepass.auth._handshake import drain
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.integrations.httpx import async_client, client
 from gatepass.sandbox import IdentityProvider, Server
 from gatepass.secrets import ref
+from tests.auth.oidc.test_http import drips, raw_server
 from tests.support.echo import Answer, Seen, basic, echo, redirects, refused, wants
 from tests.support.sessions import ENVIRON, NOWHERE, PASSWORD, USER, session_for
 
@@ -210,20 +215,32 @@ def test_a_hundred_tasks_over_an_ended_token_make_one_token_request(office: Offi
 
 
 def test_while_one_task_waits_for_the_login_others_run(office: Office) -> None:
-    """The provider answers only after another task has had its turn."""
-    ended = Event()
+    """A thread holds the login's turn until another task has asked the server for something."""
+    turn = office.session._login.authenticator._own.turn  # type: ignore[attr-defined]
+    held, released = Event(), Event()
+
+    def hold() -> None:
+        with turn:
+            held.set()
+            released.wait(30)
 
     async def run() -> httpx.Response:
         async with async_client(office.session) as mi:
-            with office.session._login.authenticator._own.turn:  # type: ignore[attr-defined]  # another thread's login
-                task = asyncio.create_task(mi.get(PAGE))
-                for _ in range(100):
-                    await asyncio.sleep(0)
-                ended.set()
+            task = asyncio.create_task(mi.get(PAGE))
+            async with httpx.AsyncClient(trust_env=False) as bare:
+                assert (await bare.get(office.server.url)).status_code == 401
+            assert not task.done()
+            released.set()
             return await task
 
-    assert asyncio.run(run()).status_code == 200
-    assert ended.is_set()
+    holder = Thread(target=hold)
+    holder.start()
+    assert held.wait(30)
+    try:
+        assert asyncio.run(run()).status_code == 200
+    finally:
+        released.set()
+        holder.join()
 
 
 @both
@@ -270,6 +287,30 @@ def test_a_stream_that_uses_the_client_itself_is_no_deadlock_at_the_first_login(
 
     assert server.seen[0].method == "HEAD"
     assert [each.body for each in server.seen if each.method == "POST"] == [b"ok"]
+
+
+@both
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 400\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n0;"]
+)
+def test_a_refusal_that_drips_is_given_up_at_its_deadline(kind: str, head: bytes) -> None:
+    """Each drop comes long before a timeout of the socket; whole, the page takes 20 seconds."""
+
+    def is_whole(mi: Any, url: str) -> bool:
+        transport = mi._transport._connections.transports[AUTHENTICATED]
+        return drain(transport.send(requests.Request("GET", url).prepare()), 0.2)
+
+    async def is_whole_in_loop(session: Session, url: str) -> bool:
+        async with async_client(session) as mi:
+            return await anyio.to_thread.run_sync(is_whole, mi, url)
+
+    refusal = drips(b"HTTP/1.1 401 Unauthorized\r\n" + head, b"x")
+    with raw_server(refusal) as url, session_for(url) as session:
+        if kind == "async":
+            assert not asyncio.run(is_whole_in_loop(session, url))
+        else:
+            with client(session) as mi:
+                assert not is_whole(mi, url)
 
 
 def test_a_cancelled_task_stops_its_request_and_the_client_goes_on() -> None:

@@ -13,6 +13,7 @@ The guard waits for other requests of the same login, and for identity providers
 client it runs in a thread, which gives each request back to the event loop to be sent.
 """
 
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from functools import cached_property, partial
@@ -185,10 +186,17 @@ class _Raw:
         self.status = answer.status_code
         self.headers = HTTPHeaderDict(answer.headers.multi_items())
         self._read, self.close = partial(by.read, answer), partial(by.close_answer, answer)
+        self._connection = answer.extensions.get("network_stream")
 
     def get_redirect_location(self) -> bool:
         """Return False: the client follows redirects."""
         return False
+
+    def shutdown(self) -> None:
+        """End what another thread is reading, as urllib3's does."""
+        connection = self._connection and self._connection.get_extra_info("socket")
+        if connection is not None:
+            connection.shutdown(socket.SHUT_RDWR)
 
     def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
         """Yield what the server sent, in one piece.
