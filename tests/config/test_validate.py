@@ -273,6 +273,7 @@ def test_a_bad_url_is_refused_and_never_repeated(try_load: Load, url: str) -> No
         ("http://localhost:8080/", False),
         ("http://127.0.0.5/", False),
         ("http://[::1]:80/", False),
+        ("https://[::ffff:192.0.2.1]/", False),
         ("https://mi.example.com/", False),
     ],
 )

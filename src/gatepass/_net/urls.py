@@ -97,7 +97,7 @@ def is_malformed_place(url: str) -> bool:
         host = parts.hostname or ""
         if not host or parts.port == 0 or not _PLACE.fullmatch(parts.netloc):
             return True
-        if host.rstrip(".").rpartition(".")[2].isdecimal():
+        if ":" not in host and host.rstrip(".").rpartition(".")[2].isdecimal():
             socket.inet_aton(host.rstrip("."))  # a name ends in no number: it is an address
     except (OSError, ValueError):
         return True
