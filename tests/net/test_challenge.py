@@ -212,4 +212,5 @@ def test_any_text_gives_challenges(header: str) -> None:
 )
 def test_the_challenge_tells_the_configuration_of_the_server(header: str, mode: str | None) -> None:
     assert server_mode(parse(header), "https://mi.example.com/mi_servicelayer/x") == mode
+    assert server_mode(parse(header), "https://mi.example.com/MI_ServiceLayer") == mode
     assert server_mode(parse(header), "https://wiki.example.com/x") is None

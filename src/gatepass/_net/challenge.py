@@ -89,7 +89,7 @@ def server_mode(challenges: Iterable[Challenge], url: str) -> str | None:
         ``Windows``, ``mixed``, ``OIDC`` or ``standalone``; None when they tell nothing, or where
         the URL is not that of a Granta MI server.
     """
-    if _GRANTA not in url:
+    if _GRANTA not in url.lower():  # IIS does not mind the case
         return None
     schemes = {challenge.scheme for challenge in challenges}
     if schemes & {"negotiate", "ntlm"}:
