@@ -99,7 +99,8 @@ def _check_variables(profile: Profile, environ: Mapping[str, str]) -> None:
     if not profile.run:
         raise ProfileError(
             f"profile {profile.name} names no variable for gatepass run",
-            hint='name one, and a field:\n    [profiles.NAME.run]\n    MI_TOKEN = "token"',
+            hint="name one, and a field:\n"
+            f'    [profiles.{profile.name}.run]\n    MI_TOKEN = "token"',
         )
     for name in profile.run:
         layer = profile.key_locations["run", name].layer
