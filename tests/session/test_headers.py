@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import tomli_w
 
 from gatepass import explain, load_profile, ref
 from gatepass._session.session import Session
 from gatepass.errors import GatepassError, ProfileError, SecretUnavailable
-from tests.support.echo import Answer, Seen, basic, echo, wants
+from tests.support.echo import Answer, Seen, basic, echo, redirects, wants
 
 CANARY = "canary-of-a-header"
 LOGIN = basic("alice", "sesame")
@@ -56,6 +57,23 @@ def test_it_goes_to_no_other_server_also_by_a_redirect(tmp_path: Path) -> None:
     assert [each.headers.get("x-key") for each in server.seen] == [CANARY]
     for name in ("x-key", "x-team"):
         assert [each.headers.get(name) for each in other.seen] == [None, None]
+
+
+def test_the_next_request_of_a_redirect_to_another_server_holds_no_header_of_the_profile(
+    tmp_path: Path,
+) -> None:
+    """A session that is not ours, which a caller sends it with, takes nothing away."""
+    with echo() as other, echo(redirects({"/mi/away": f"{other.url}x"})) as server:
+        answer = _session(tmp_path, server.url).get("away", allow_redirects=False)
+        assert answer.next is not None
+        with requests.Session() as plain:
+            plain.trust_env = False
+            plain.send(answer.next)
+
+    assert server.seen[0].headers["x-team"] == "a"
+    assert not {"x-team", "x-key", "authorization"} & {
+        each.lower() for each in other.seen[0].headers
+    }
 
 
 def test_it_goes_along_with_the_callers_own_login_and_the_callers_own_value_wins(
