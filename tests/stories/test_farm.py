@@ -31,7 +31,7 @@ def blocks_below(heading: str) -> Iterator[Block]:
     begin = first.count("\n")
     end = begin + rest.partition("\n## ")[0].count("\n") + 2
     for block in blocks_of(PAGE):
-        if block.marks.get("file") == "job.py" or begin < block.line <= end:
+        if block.file == "job.py" or begin < block.line <= end:
             yield block
 
 
@@ -105,10 +105,9 @@ def test_the_tests_tell_the_whole_page() -> None:
 
     assert tuple(headings) == SECTIONS
     assert {"job.py"} == {
-        block.marks.get("file")
+        block.file
         for block in blocks_of(PAGE)
-        if not any(block in blocks_below(heading) for heading in SECTIONS)
-        or block.marks.get("file") == "job.py"
+        if not any(block in blocks_below(heading) for heading in SECTIONS) or block.file == "job.py"
     }
 
 

@@ -40,7 +40,7 @@ def shown(heading: str) -> list[str]:
     """Return the lines of the log below a heading of the page."""
     section = PAGE.read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
     block = section.partition("```text\n")[2].partition("```")[0]
-    return block.splitlines()
+    return block.replace("\n  ", " ").splitlines()  # long ones are folded
 
 
 def logged(stderr: str, names: dict[str, str]) -> list[str]:
