@@ -39,9 +39,9 @@ from gatepass.errors import PluginError, ProfileError
 try:
     import anyio
     import httpx
-except ImportError as missing:
+except ImportError as _missing:
     raise PluginError(
-        f"the package {missing.name} is not installed", hint="pip install 'gatepass[httpx]'"
+        f"the package {_missing.name} is not installed", hint="pip install 'gatepass[httpx]'"
     ) from None
 
 from gatepass.integrations._httpx_errors import OF_CONNECTION, to_httpx, to_requests
