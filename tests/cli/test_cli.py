@@ -53,7 +53,7 @@ def test_the_answer_of_check_comes_as_json_too(home: Home, server: Server) -> No
 
 
 def test_an_answer_that_is_no_success_ends_with_1(home: Home, server: Server) -> None:
-    home.user(_profile(server.url, more='check_path = "status?code=404"\n'))
+    home.user(_profile(server.url, more='check_path = "redirect?to=/nowhere"\n'))
 
     done = home.having(MI_PASSWORD="sesame").run("check", "prod")
 

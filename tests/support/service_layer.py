@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from gatepass.sandbox import Server
+from gatepass.sandbox import Request, Server
 from gatepass.sandbox._response import Response, in_json
 from gatepass.sandbox._server.pages import PREFIX, Pages
-from gatepass.sandbox._server.record import Request
 from tests.support import echo
 
 _WHEN: Final = "2026-01-02T03:04:05Z"

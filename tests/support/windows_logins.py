@@ -3,7 +3,7 @@
 from gatepass._session.session import Session
 from gatepass._system.context import RunContext
 from gatepass.sandbox._accounts import Accounts
-from gatepass.sandbox._server.login import ConnectionLogin, LoginContext, login_for
+from gatepass.sandbox._server.login import ConnectionLogin, login_for
 from tests.support.sessions import profile_for
 
 USERS = {
@@ -29,4 +29,4 @@ def begin(
 ) -> tuple[Accounts, ConnectionLogin]:
     """Return the accounts and a connection of a server without a wire."""
     accounts = Accounts(USERS, lock_after)
-    return accounts, login_for(mode, LoginContext(accounts, None))()
+    return accounts, login_for(mode, accounts)()

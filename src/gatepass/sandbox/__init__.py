@@ -4,7 +4,7 @@ It stands in for a Granta Service Layer: same path prefix, same ways to log on. 
 127.0.0.1 only, prints nothing, and keeps no password and no value of an ``Authorization`` or
 ``Cookie`` header. ::
 
-    from gatepass.sandbox import Server
+    from gatepass.sandbox import Request, Server
 
     with Server(mode="standalone", users={"alice": "sesame"}) as server:
         ...  # requests to server.url
@@ -18,8 +18,7 @@ With OpenID Connect it takes the tokens of an :class:`IdentityProvider`, which r
             ...
 """
 
-from gatepass.sandbox._server.record import Request
 from gatepass.sandbox.provider import IdentityProvider
-from gatepass.sandbox.server import Server
+from gatepass.sandbox.server import Request, Server
 
 __all__ = ["IdentityProvider", "Request", "Server"]

@@ -1,22 +1,53 @@
 """The server as a context manager."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox._running import Certificate, Running
-from gatepass.sandbox._server.answers import Answers
-from gatepass.sandbox._server.login import MODES, LoginContext, login_for
-from gatepass.sandbox._server.record import Request
+from gatepass.sandbox._server.login import MODES, login_for
 
 if TYPE_CHECKING:
     from gatepass.sandbox._server.http import ServerListener
     from gatepass.sandbox.provider import IdentityProvider
 
-_BINDING: Final = ("windows", "mixed")
+Answers = Mapping[str, object] | str | os.PathLike[str] | None
+"""A folder, or path → JSON, text or bytes; None is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as it arrived and as it was answered.
+
+    Attributes:
+        connection: number of the connection, from 1, in the order of their arrival.
+        number: number of the request on that connection, from 1.
+        method: such as ``GET``.
+        path: path and query, as sent.
+        user: who was logged on; None for no user.
+        status: of the answer.
+        has_authorization: whether an ``Authorization`` header came.
+        scheme: its first word in lower case when that is a known scheme, ``other`` when not;
+            None without the header.
+        header_names: names of all headers, in lower case.
+        body_length: bytes of the body, after the chunks are taken apart.
+        body_sha256: SHA-256 of these bytes, in hexadecimal.
+    """
+
+    connection: int
+    number: int
+    method: str
+    path: str
+    user: str | None
+    status: int
+    has_authorization: bool
+    scheme: str | None
+    header_names: frozenset[str]
+    body_length: int
+    body_sha256: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +64,6 @@ class Server(Running["ServerListener"]):
         lock_after: so many wrong passwords in a row lock an account; None never locks.
         port: the TCP port on 127.0.0.1; 0 takes a free one.
         certificate: (certificate file, key file) for https; None is plain http.
-        channel_binding: refuses a login by NTLM that is not bound to the TLS connection, as
-            Windows does where Extended Protection is required; not HTTP Basic.
         provider: of mode ``oidc``: the identity provider whose access tokens are good. It must run
             when the server starts.
         redirect_uri: of mode ``oidc``: where clients are told to listen, such as
@@ -44,8 +73,8 @@ class Server(Running["ServerListener"]):
             the service's, such as ``api/parts``; a query is left out.
 
     Raises:
-        ValueError: no such mode, a name that HTTP Basic cannot send, ``lock_after`` below 1,
-            ``channel_binding`` where nothing can be bound, or mode ``oidc`` without a provider.
+        ValueError: no such mode, a name that HTTP Basic cannot send, ``lock_after`` below 1, or
+            mode ``oidc`` without a provider.
     """
 
     what: ClassVar[str] = "server"
@@ -55,7 +84,6 @@ class Server(Running["ServerListener"]):
     lock_after: int | None = None
     port: int = 0
     certificate: Certificate | None = None
-    channel_binding: bool = False
     provider: "IdentityProvider | None" = None
     redirect_uri: str | None = None
     answers: Answers = None
@@ -68,10 +96,6 @@ class Server(Running["ServerListener"]):
             raise ValueError("HTTP Basic cannot send a user name that holds a colon (RFC 7617)")
         if self.lock_after is not None and self.lock_after < 1:
             raise ValueError("lock_after is a number from 1, or None")
-        if self.channel_binding and not (self.certificate and self.mode in _BINDING):
-            raise ValueError(
-                f"channel_binding takes a certificate and {' or '.join(_BINDING)} mode"
-            )
         if (self.mode == "oidc") != (self.provider is not None):
             raise ValueError("provider belongs to mode oidc, and mode oidc takes one")
         object.__setattr__(self, "users", MappingProxyType(dict(self.users)))
@@ -87,11 +111,7 @@ class Server(Running["ServerListener"]):
 
         self._refuse_to_run_twice()
         accounts = Accounts(self.users, self.lock_after)
-        certificate = Path(self.certificate[0]) if self.certificate else None
-        context = LoginContext(
-            accounts, certificate, self.channel_binding, self.provider, self.redirect_uri
-        )
-        login = login_for(self.mode, context)
+        login = login_for(self.mode, accounts, self.provider, self.redirect_uri)
         self._begin(ServerListener(self.port, self._tls(), login, accounts, self.answers))
         return self
 

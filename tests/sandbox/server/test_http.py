@@ -1,13 +1,17 @@
-"""HTTP of the server: broken requests, and what it does not import."""
+"""HTTP of the server: broken requests, what it records, and what it does not import."""
 
 import subprocess
 import sys
 
 import pytest
+import requests
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gatepass.sandbox import Server
+from gatepass.sandbox._accounts import basic_pair
+from gatepass.sandbox._server.http import scheme_name
+from tests.sandbox.conftest import basic
 from tests.support.server_wire import is_well, talk
 
 
@@ -73,3 +77,30 @@ def test_importing_the_package_loads_no_server() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert output.stdout == "[]\n"
+
+
+def test_no_secret_value_is_kept_or_shown(server: Server, client: requests.Session) -> None:
+    header = basic("alice", "hunter2secret")
+    client.get(server.url, headers={**header, "Cookie": "id=cookiesecret"})
+    client.get(server.url, headers={"Authorization": "baresecret"})
+    client.get(server.url, headers={"Authorization": "wordsecret more"})
+    shown = repr(server) + repr(server.requests)
+    encoded = header["Authorization"].removeprefix("Basic ")
+    for secret in ("hunter2secret", encoded, "cookiesecret", "baresecret", "wordsecret", "sesame"):
+        assert secret not in shown
+    assert [request.scheme for request in server.requests] == ["basic", "other", "other"]
+    assert "cookie" in server.requests[0].header_names
+
+
+def test_a_request_without_the_header_has_no_scheme(
+    server: Server, client: requests.Session
+) -> None:
+    client.get(server.url)
+    assert (server.requests[0].has_authorization, server.requests[0].scheme) == (False, None)
+
+
+@given(st.text())
+def test_a_foreign_header_is_never_an_exception(header: str) -> None:
+    basic_pair(header)
+    basic_pair("Basic " + header)
+    assert scheme_name(header) in {"basic", "bearer", "digest", "negotiate", "ntlm", "other"}

@@ -17,7 +17,7 @@ from spnego.exceptions import OperationNotAvailableError
 
 from gatepass.sandbox import Server
 from gatepass.sandbox._accounts import Accounts
-from gatepass.sandbox._server.login import ConnectionLogin, LoginContext, LoginResult, login_for
+from gatepass.sandbox._server.login import ConnectionLogin, LoginResult, login_for
 from tests.sandbox.conftest import basic
 from tests.support.windows_logins import PAGE, USERS, begin, session
 
@@ -181,7 +181,7 @@ def test_a_request_in_between_ends_the_handshake_and_is_no_attempt() -> None:
 
 def test_a_message_on_another_connection_is_refused() -> None:
     accounts = Accounts(USERS, None)
-    login = login_for("windows", LoginContext(accounts, None))
+    login = login_for("windows", accounts)
     first, second = login(), login()
     context = client("alice", "sesame")
     asked = first.authenticate(header("NTLM", context.step()))

@@ -1,18 +1,34 @@
 """The practice server's requests over HTTP: login, record, page."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from itertools import count
+from typing import Final
 
 from gatepass.sandbox._accounts import Accounts
 from gatepass.sandbox._listener import Connection, Listener
 from gatepass.sandbox._response import Response, in_json
-from gatepass.sandbox._server.answers import Answers
-from gatepass.sandbox._server.login import Login, LoginResult
+from gatepass.sandbox._server.login import Login
 from gatepass.sandbox._server.pages import Pages, is_below_prefix, not_found
-from gatepass.sandbox._server.record import Request, scheme_name
+from gatepass.sandbox.server import Answers, Request
+
+# Only these words are repeated. The first word of an odd header may be the password itself.
+_SCHEME: Final = re.compile(r"\s*(basic|bearer|digest|negotiate|ntlm)(?:\s|$)", re.IGNORECASE)
+
+
+def scheme_name(authorization: str | None) -> str | None:
+    """Return the scheme of an ``Authorization`` header, or ``other`` where it is not a known one.
+
+    Args:
+        authorization: the header's value; None when there is none.
+    """
+    if authorization is None:
+        return None
+    word = _SCHEME.match(authorization)
+    return word[1].lower() if word else "other"
 
 
 class _Connection(Connection):
@@ -46,21 +62,18 @@ class _Connection(Connection):
             body_length=length,
             body_sha256=digest.hexdigest(),
         )
-        result = LoginResult(admitted=True)
         if is_below_prefix(self.path):
             result = self._login.authenticate(authorization)
-        request = replace(request, user=result.user)
-        response = self._answer(request, result)
+            request = replace(request, user=result.user)
+            response = in_json({"error": result.reason}, 401)
+            if result.admitted:
+                response = self.server.pages.respond(request)
+            challenges = [("WWW-Authenticate", each) for each in result.challenges]
+            response = replace(response, headers=(*challenges, *response.headers))
+        else:
+            response = not_found()
         self.server.records.append(replace(request, status=int(response.status)))
-        challenges = [("WWW-Authenticate", each) for each in result.challenges]
-        return replace(response, headers=(*challenges, *response.headers))
-
-    def _answer(self, request: Request, result: LoginResult) -> Response:
-        if not is_below_prefix(request.path):
-            return not_found()
-        if not result.admitted:
-            return in_json({"error": result.reason}, 401)
-        return self.server.pages.respond(request)
+        return response
 
 
 class ServerListener(Listener):

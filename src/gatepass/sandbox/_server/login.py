@@ -1,47 +1,29 @@
-"""The modes of the server, and what a way to log on looks like from its side.
+"""The modes of the server: how each lets a request in.
 
-A mode is one function that gets a :class:`LoginContext` and returns a :data:`Login`. To add one,
-write it in a file of its own, of the same name, and name it in ``MODES``; nothing else changes. A
-login that spans requests, such as NTLM, keeps its state in the :class:`ConnectionLogin` of one
-connection.
+A login that spans requests, such as NTLM, keeps its state in the :class:`ConnectionLogin` of one
+connection. A request without an access token gets a challenge in Granta's own form, which is no
+standard: ::
+
+    Bearer authority="…", clientid="…", redirecturi="…", scope="…", apiAudience="…"
 """
 
+import socket
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
+from dataclasses import dataclass, replace
+from secrets import randbelow
 from typing import Final, Protocol
 
-from gatepass.sandbox._accounts import Accounts
-from gatepass.sandbox.provider import IdentityProvider
+from gatepass.sandbox._accounts import REASONS, Accounts, Outcome, basic_pair
+from gatepass.sandbox.provider import IdentityProvider, TokenRefused
 
-# The modules' names, not the functions: a mode is imported only when it is asked for.
-MODES: Final = {
-    "open": "anonymous",
-    "standalone": "basic",
-    "mixed": "mixed",
-    "windows": "windows",
-    "oidc": "oidc",
-}
+MODES: Final = ("open", "standalone", "mixed", "windows", "oidc")
+CHALLENGE: Final = 'Basic realm="gatepass sandbox", charset="UTF-8"'
+SCOPES: Final = "openid offline_access"
 
-
-@dataclass(frozen=True, slots=True)
-class LoginContext:
-    """What a mode may look at.
-
-    Attributes:
-        accounts: names, passwords and counters.
-        certificate: the server's certificate, PEM; None over plain http.
-        channel_binding: whether a login must be bound to the TLS connection (RFC 5929).
-        provider: whose access tokens are good; None where no mode asks.
-        redirect_uri: where clients of that provider have to listen; None for a free port.
-    """
-
-    accounts: Accounts
-    certificate: Path | None
-    channel_binding: bool = False
-    provider: IdentityProvider | None = None
-    redirect_uri: str | None = None
+# Below the ports that systems give to outgoing connections, so that none takes it before the client
+# listens there.
+_PORTS: Final = range(20000, 32000)
+_ATTEMPTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +55,114 @@ Login = Callable[[], ConnectionLogin]
 """One way to log on, of one run of a server: begins a connection."""
 
 
-def login_for(mode: str, context: LoginContext) -> Login:
-    """Return the login of a mode that ``MODES`` holds. Imports its module."""
-    name = MODES[mode]
-    module = import_module(f"gatepass.sandbox._server.{name}")
-    make: Callable[[LoginContext], Login] = getattr(module, name)
-    return make(context)
+def login_for(
+    mode: str,
+    accounts: Accounts,
+    provider: IdentityProvider | None = None,
+    redirect_uri: str | None = None,
+) -> Login:
+    """Return the login of one of ``MODES``.
+
+    Args:
+        mode: which one.
+        accounts: names, passwords and counters.
+        provider: whose access tokens are good, in mode ``oidc``; it must run.
+        redirect_uri: where clients of that provider have to listen; None for a free port.
+    """
+    if mode == "open":
+        return _Open
+    if provider is not None:
+        oidc = _Oidc(provider, redirect_uri)
+        return lambda: oidc
+    basic = _Basic(accounts)
+    if mode == "standalone":
+        return lambda: basic
+    from gatepass.sandbox._server.windows import OFFER, WindowsLogin, ntlm_with
+
+    ntlm, offer = ntlm_with(accounts), OFFER if mode == "windows" else (*OFFER, CHALLENGE)
+    if mode == "windows":
+        return lambda: WindowsLogin(accounts, offer, ntlm)
+    return lambda: _Mixed(WindowsLogin(accounts, offer, ntlm), basic, offer)
+
+
+class _Open:
+    """Admits every request; what it brings along is not looked at."""
+
+    def authenticate(self, authorization: str | None) -> LoginResult:  # noqa: ARG002 - the contract
+        return LoginResult(admitted=True)
+
+
+class _Basic:
+    """HTTP Basic (RFC 7617), in UTF-8; nothing is remembered between requests."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    def authenticate(self, authorization: str | None) -> LoginResult:
+        pair = basic_pair(authorization)
+        reason = "credentials are missing or malformed"
+        if pair is not None:
+            outcome = self._accounts.check(*pair)
+            if outcome is Outcome.RIGHT:
+                return LoginResult(admitted=True, user=pair[0])
+            reason = REASONS[outcome]
+        return LoginResult(admitted=False, challenges=(CHALLENGE,), reason=reason)
+
+
+class _Mixed:
+    """Basic is judged by itself, all else by the login of the connection."""
+
+    def __init__(self, windows: ConnectionLogin, basic: _Basic, offer: tuple[str, ...]) -> None:
+        self._windows = windows
+        self._basic = basic
+        self._offer = offer
+
+    def authenticate(self, authorization: str | None) -> LoginResult:
+        if not (authorization or "").lower().startswith("basic"):
+            return self._windows.authenticate(authorization)
+        result = self._basic.authenticate(authorization)
+        return result if result.admitted else replace(result, challenges=self._offer)
+
+
+class _Oidc:
+    """Access tokens of an identity provider (RFC 6750)."""
+
+    def __init__(self, provider: IdentityProvider, redirect_uri: str | None) -> None:
+        self._provider = provider
+        self._challenge = _quoted(
+            authority=provider.issuer,
+            clientid=provider.public_client,
+            redirecturi=redirect_uri or f"http://localhost:{_free_port()}/",
+            scope=SCOPES,
+            apiAudience=provider.audience,
+        )
+
+    def authenticate(self, authorization: str | None) -> LoginResult:
+        scheme, _, token = (authorization or "").strip().partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return self._refuse("an access token is missing")
+        try:
+            user = self._provider.user_of(token.strip())
+        except TokenRefused as error:
+            return self._refuse(str(error), error="invalid_token", error_description=str(error))
+        return LoginResult(admitted=True, user=user)
+
+    def _refuse(self, reason: str, **more: str) -> LoginResult:
+        challenge = ", ".join(part for part in (self._challenge, _quoted(**more)) if part)
+        return LoginResult(admitted=False, challenges=(f"Bearer {challenge}",), reason=reason)
+
+
+def _quoted(**parameters: str) -> str:
+    return ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+
+
+def _free_port() -> int:
+    for _ in range(_ATTEMPTS):
+        port = _PORTS[randbelow(len(_PORTS))]
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no free port for redirecturi")

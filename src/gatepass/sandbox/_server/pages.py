@@ -1,32 +1,28 @@
 """What the server answers below its prefix, once the login has let a request pass.
 
-=========================================  ====================================================
-``Health/v2.svc``                          ``{"status": "Healthy", "user": ...}``
-``redirect?to=URL&code=302``               a redirect
-``status?code=503&retry_after=1&times=2``  that status; with ``times`` only so often for the same
-                                           query, 200 afterwards
-``cookie``                                 sets a cookie
-an answer of the user's own                what the user says, before all of these
-anything else                              the request itself, as JSON
-=========================================  ====================================================
+============================  =======================================================
+``Health/v2.svc``             ``{"status": "Healthy", "user": ...}``
+``redirect?to=URL&code=302``  a redirect
+an answer of the user's own   what the user says, before all of these
+anything else                 the request itself, as JSON
+============================  =======================================================
 """
 
-from collections import Counter
+import mimetypes
+import os
 from collections.abc import Mapping
 from http import HTTPStatus
-from threading import Lock
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote
 
 from gatepass.sandbox._response import Response, in_json
-from gatepass.sandbox._server.answers import Answers, find_answer
-from gatepass.sandbox._server.record import Request
+from gatepass.sandbox.server import Answers, Request
 
 PREFIX: Final = "/mi_servicelayer/"
 
 _URL_CHARACTERS: Final = "%/:?#[]@!$&'()*+,;=-._~"  # RFC 3986; all else is escaped
-_STATUSES: Final = range(200, 600)
-_REDIRECTS: Final = (301, 302, 303, 307, 308)
+_REDIRECTS: Final = ("301", "302", "303", "307", "308")
 
 
 def is_below_prefix(path: str) -> bool:
@@ -40,7 +36,7 @@ def not_found() -> Response:
 
 
 class Pages:
-    """The pages of one run of a server; ``status`` counts.
+    """The pages of one run of a server.
 
     Args:
         answers: answers of the user's own, which come first.
@@ -48,70 +44,56 @@ class Pages:
 
     def __init__(self, answers: Answers = None) -> None:
         self._answers = answers
-        self._lock = Lock()
-        self._seen: Counter[str] = Counter()
 
     def respond(self, request: Request) -> Response:
         """Answer a request below the prefix."""
-        path, _, query = request.path.partition("?")
-        own = find_answer(self._answers, unquote(path.removeprefix(PREFIX)))
+        path, _, query = request.path.removeprefix(PREFIX).partition("?")
+        own = _find_answer(self._answers, unquote(path))
         if own is not None:
             return own
-        values = dict(parse_qsl(query, keep_blank_values=True))
-        match path.removeprefix(PREFIX):
-            case "Health/v2.svc":
-                return in_json({"status": "Healthy", "user": request.user})
-            case "redirect":
-                return _redirect(values)
-            case "status":
-                return self._status(query, values)
-            case "cookie":
-                cookie = f"sandbox=visited; Path={PREFIX}; HttpOnly"
-                return in_json({}, headers=(("Set-Cookie", cookie),))
-        return _echo(request)
-
-    def _status(self, query: str, values: Mapping[str, str]) -> Response:
-        code = _number(values.get("code", "200"))
-        times = _number(values.get("times", "-1"))
-        wait = _number(values.get("retry_after", "0"))
-        if code is None or code not in _STATUSES or times is None or wait is None:
-            return _bad("status takes code=200..599, retry_after=SECONDS and times=NUMBER")
-        with self._lock:
-            self._seen[query] += 1
-            over = 0 <= times < self._seen[query]
-        if over:
-            return in_json({"status": 200})
-        headers = (("Retry-After", str(wait)),) if "retry_after" in values else ()
-        return in_json({"status": code}, code, headers)
+        if path == "Health/v2.svc":
+            return in_json({"status": "Healthy", "user": request.user})
+        if path == "redirect":
+            return _redirect(dict(parse_qsl(query)))
+        shown = ("method", "path", "user", "body_length", "body_sha256")
+        return in_json({name: getattr(request, name) for name in shown})
 
 
 def _redirect(values: Mapping[str, str]) -> Response:
-    target = values.get("to", "")
-    code = _number(values.get("code", "302"))
-    if not target or code is None or code not in _REDIRECTS:
-        return _bad("redirect takes to=URL and code=301, 302, 303, 307 or 308")
+    target, code = values.get("to", ""), values.get("code", "302")
+    if not target or code not in _REDIRECTS:
+        problem = {"error": "redirect takes to=URL and code=301, 302, 303, 307 or 308"}
+        return in_json(problem, HTTPStatus.BAD_REQUEST)
     # Escaping also takes line breaks out, which would start a header of the client's choice.
-    return in_json({}, code, (("Location", quote(target, safe=_URL_CHARACTERS)),))
+    return in_json({}, int(code), (("Location", quote(target, safe=_URL_CHARACTERS)),))
 
 
-def _echo(request: Request) -> Response:
-    return in_json(
-        {
-            "method": request.method,
-            "path": request.path,
-            "user": request.user,
-            "body_length": request.body_length,
-            "body_sha256": request.body_sha256,
-        }
-    )
+def _find_answer(answers: Answers, path: str) -> Response | None:
+    """Return the answer to a path below the service; None where the user has none.
 
-
-def _bad(reason: str) -> Response:
-    return in_json({"error": reason}, HTTPStatus.BAD_REQUEST)
-
-
-def _number(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
+    Of a folder only files below it are served, also where a link leads out of it.
+    """
+    if answers is None:
         return None
+    if isinstance(answers, Mapping):
+        for name, content in answers.items():
+            if name.strip("/") == path.strip("/"):
+                return _answer(content)
+        return None
+    folder = Path(os.path.realpath(answers))
+    try:
+        file = Path(os.path.realpath(folder / path.strip("/")))
+        if file == folder or not file.is_relative_to(folder) or not file.is_file():
+            return None
+        kind = mimetypes.guess_type(file.name)[0] or "text/plain"
+        return Response(200, file.read_bytes(), kind)
+    except (OSError, ValueError):
+        return None
+
+
+def _answer(content: object) -> Response:
+    if isinstance(content, str):
+        return Response(200, content.encode(), "text/plain; charset=utf-8")
+    if isinstance(content, bytes):
+        return Response(200, content, "application/octet-stream")
+    return in_json(content)

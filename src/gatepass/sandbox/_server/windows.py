@@ -5,40 +5,34 @@ realm. A login is of its connection; ``CORP\alice``, ``alice`` and ``alice@corp.
 names, compared exactly.
 """
 
-import hmac
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
-from hashlib import md5
+from dataclasses import dataclass
 from importlib.util import find_spec, module_from_spec
 from os import urandom
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from gatepass.sandbox._accounts import REASONS, Accounts, Outcome
-from gatepass.sandbox._server.login import Login, LoginContext, LoginResult
+from gatepass.sandbox._server.login import LoginResult
 
 OFFER: Final = ("Negotiate", "NTLM")
 
 _MESSAGE: Final = re.compile(r"(negotiate|ntlm) +([A-Za-z0-9+/]+={0,2})", re.IGNORECASE)
-_WORDS: Final[Mapping[str, str]] = MappingProxyType({word.lower(): word for word in OFFER})
 
 
-class _UnboundError(Exception):
-    """The login is not bound to this TLS connection."""
+class WindowsLogin:
+    """The login on one connection.
 
+    Args:
+        accounts: names, passwords and counters.
+        offer: what a refusal offers.
+        ntlm: see :func:`ntlm_with`.
+    """
 
-class _Connection:
-    """The login on one connection."""
-
-    def __init__(
-        self, accounts: Accounts, offer: tuple[str, ...], ntlm: Any, binding: bytes | None
-    ) -> None:
+    def __init__(self, accounts: Accounts, offer: tuple[str, ...], ntlm: Any) -> None:
         self._accounts = accounts
         self._offer = offer
         self._ntlm = ntlm
-        self._binding = binding
         self._user: str | None = None
         self._attempt: _Attempt | None = None
 
@@ -55,25 +49,23 @@ class _Connection:
         if message is None:
             return self._refuse("credentials are missing or malformed")
         self._user = None
-        word = _WORDS[message[1].lower()]
+        word = OFFER[0] if message[1].lower() == "negotiate" else OFFER[1]
         if attempt is None or attempt.word != word:
-            attempt = _Attempt(word, self._ntlm, self._binding)
+            attempt = _Attempt.begin(word, self._ntlm)
         return self._go_on(attempt, message[2])
 
     def _go_on(self, attempt: "_Attempt", message: str) -> LoginResult:
         try:
-            answer = attempt.step(b64decode(message))
-        except _UnboundError:
-            return self._refuse("the login is not bound to this TLS connection (channel binding)")
+            answer = attempt.context.step(b64decode(message))
         except Exception:  # noqa: BLE001 - a client's odd message brings any error out of pyspnego
-            if attempt.name is None:
+            if attempt.acceptor.name is None:
                 return self._refuse("the message is not of NTLM, or malformed")
-            return self._refuse(REASONS[self._accounts.note(attempt.name, right=False)])
+            return self._refuse(REASONS[self._accounts.note(attempt.acceptor.name, right=False)])
         token = (f"{attempt.word} {b64encode(answer).decode()}",) if answer else ()
-        if not attempt.complete:
+        if not attempt.context.complete:
             self._attempt = attempt
             return LoginResult(admitted=False, challenges=token, reason="the login goes on")
-        return self._log_on(attempt.name or "", token)
+        return self._log_on(attempt.acceptor.name or "", token)
 
     def _log_on(self, name: str, token: tuple[str, ...]) -> LoginResult:
         outcome = self._accounts.note(name, right=True)
@@ -86,39 +78,18 @@ class _Connection:
         return LoginResult(admitted=False, challenges=self._offer, reason=reason)
 
 
+@dataclass(frozen=True)
 class _Attempt:
-    """One login in progress.
+    """One login in progress: the scheme by which it comes, and what reads its messages."""
 
-    Attributes:
-        word: the scheme by which it comes.
-    """
+    word: str
+    acceptor: "_Acceptor"
+    context: Any
 
-    def __init__(self, word: str, ntlm: Any, binding: bytes | None) -> None:
-        self.word = word
-        self._acceptor = _Acceptor(ntlm, binding)
-        self._context: Any = self._acceptor
-        if word == "Negotiate":
-            self._context = _negotiating(self._acceptor)
-
-    @property
-    def name(self) -> str | None:
-        """The user name; None before the client has sent it."""
-        return self._acceptor.name
-
-    @property
-    def complete(self) -> bool:
-        """Whether the password is right."""
-        return bool(self._context.complete)
-
-    def step(self, token: bytes) -> bytes | None:
-        """Take the client's message, return ours.
-
-        Raises:
-            _UnboundError: the login is not bound to this TLS connection.
-            Exception: the password is wrong, or the message is malformed.
-        """
-        answer: bytes | None = self._context.step(token)
-        return answer
+    @classmethod
+    def begin(cls, word: str, ntlm: Any) -> "_Attempt":
+        acceptor = _Acceptor(ntlm)
+        return cls(word, acceptor, _negotiating(acceptor) if word == "Negotiate" else acceptor)
 
 
 def _negotiating(acceptor: "_Acceptor") -> Any:
@@ -140,10 +111,9 @@ class _Acceptor:
         name: the user name, as in that message.
     """
 
-    def __init__(self, ntlm: Any, binding: bytes | None) -> None:
+    def __init__(self, ntlm: Any) -> None:
         self.name: str | None = None
         self._ntlm = ntlm
-        self._binding = binding
         self._context = ntlm.NTLMProxy(usage="accept")
         self._asked = False
 
@@ -160,24 +130,12 @@ class _Acceptor:
 
     def _look_at(self, token: bytes) -> None:
         message = self._ntlm.Authenticate.unpack(token)
-        bound = self._bound_to(message.nt_challenge_response or b"")
-        # pyspnego itself lets two kinds pass: NTLMv1, which cannot be bound, and a binding of
-        # zeros, which Windows sends for none.
-        if self._binding is not None and not hmac.compare_digest(bound, self._binding):
-            raise _UnboundError
         domain, user = message.domain_name, message.user_name
         if user:
             self.name = f"{domain}\\{user}" if domain else user
 
-    def _bound_to(self, response: bytes) -> bytes:
-        if len(response) <= 24:  # noqa: PLR2004 - the length of NTLMv1's (MS-NLMP, 2.2.2.6)
-            return b""
-        pairs = self._ntlm.NTClientChallengeV2.unpack(response[16:]).av_pairs
-        bound: bytes = pairs.get(self._ntlm.AvId.channel_bindings, b"")
-        return bound
 
-
-def _ntlm_with(accounts: Accounts) -> Any:
+def ntlm_with(accounts: Accounts) -> Any:
     """Return a copy of pyspnego's module for NTLM that asks the accounts.
 
     Its acceptor takes the passwords from the file that the variable NTLM_USER_FILE names, and
@@ -202,35 +160,3 @@ def _ntlm_with(accounts: Accounts) -> Any:
     ntlm._get_credential_file = lambda: "accounts"  # noqa: SLF001 - see above
     ntlm._get_credential = look_up  # noqa: SLF001
     return ntlm
-
-
-def _binding_hash(certificate: Path) -> bytes:
-    """Return what NTLM holds of a binding: the MD5 of the structure around it (MS-NLMP, 2.2.2.1).
-
-    What is bound to is the hash of the certificate by the algorithm of its signature (RFC 5929,
-    section 4.1).
-    """
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from spnego.channel_bindings import GssChannelBindings
-
-    own = x509.load_pem_x509_certificate(certificate.read_bytes())
-    algorithm = own.signature_hash_algorithm
-    if algorithm is None or algorithm.name in {"md5", "sha1"}:
-        algorithm = hashes.SHA256()
-    data = b"tls-server-end-point:" + own.fingerprint(algorithm)
-    packed = GssChannelBindings(application_data=data).pack()
-    return md5(packed, usedforsecurity=False).digest()
-
-
-def windows(context: LoginContext, offer: tuple[str, ...] = OFFER) -> Login:
-    """Return the login of mode ``windows``.
-
-    Args:
-        context: accounts, and the certificate where logins must be bound to it.
-        offer: what a refusal offers.
-    """
-    ntlm, binding = _ntlm_with(context.accounts), None
-    if context.channel_binding and context.certificate is not None:
-        binding = _binding_hash(context.certificate)
-    return lambda: _Connection(context.accounts, offer, ntlm, binding)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepass.sandbox import Server
-from gatepass.sandbox._server.basic import credentials
+from gatepass.sandbox._accounts import basic_pair
 from tests.sandbox.conftest import USERS, basic
 
 
@@ -128,4 +128,4 @@ def test_every_pair_comes_out_as_it_went_in(user: str, password: str) -> None:
         expected = None
     else:
         expected = (user, password)
-    assert credentials("basic " + b64encode(pair).decode()) == expected
+    assert basic_pair("basic " + b64encode(pair).decode()) == expected
