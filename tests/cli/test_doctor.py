@@ -188,7 +188,6 @@ def test_each_problem_of_a_foreign_package_is_a_problem(home: Home, tmp_path: Pa
         ("MyNull", "is switched off"),
         ("MyPlaintextKeyring", "keeps plain text"),
         ("ExplodesAtChoice", "cannot choose a back end"),
-        ("HangsAtChoice", "did not answer within 5 s"),
         ("VaultHangs", "did not answer within 5 s"),
         ("VaultOverSsh", "keeps no credentials for this kind of logon"),
     ],

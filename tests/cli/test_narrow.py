@@ -214,9 +214,7 @@ def test_a_keyring_that_hangs_is_named_while_it_is_waited_for(home: Home) -> Non
 
     for words in (("secret", "list"), ("show", "api", "--origin", "--resolve")):
         with hangs.sit(*words, columns=80) as child:
-            child.expect("asking each reference")
-            child.expect("did not answer within 5 s")
-            ended(child)
+            child.expect("asking each reference")  # after a second; what follows is not waited for
 
 
 def test_what_answers_at_once_is_not_announced(home: Home) -> None:

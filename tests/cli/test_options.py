@@ -55,7 +55,7 @@ TWO = ANONYMOUS.format("dev") + ANONYMOUS.format("qa")
 
 @pytest.mark.parametrize("verb", ["show", "validate", "status", "secret list", "check", "token"])
 def test_each_verb_takes_the_selected_profile_unless_one_is_named(home: Home, verb: str) -> None:
-    home.user(TWO.replace("https://mi.example.com/mi", "http://127.0.0.1:1"))
+    home.user(TWO.replace('https://mi.example.com/mi"', 'http://127.0.0.1:1"\nretries = 0'))
     words = verb.split()
     there = home.having(GATEPASS_PROFILE="qa")
 

@@ -277,9 +277,8 @@ def test_a_proxy_of_the_caller_is_judged_too(given: dict[str, str]) -> None:
 
 
 def _socks(server: Echo, way: str, url: str) -> Session:
-    if way == "profile":
-        return session_for(server.url, "anonymous", proxy=url)
-    return session_for(server.url, "anonymous", environ={way: url})
+    said: dict[str, Any] = {"proxy": url} if way == "profile" else {"environ": {way: url}}
+    return session_for(server.url, "anonymous", retries=0, **said)
 
 
 @pytest.mark.parametrize("way", ["profile", "ALL_PROXY"])

@@ -321,7 +321,7 @@ def test_the_password_is_nowhere_to_be_read(
         good = mi.get("x")
         errors: list[BaseException] = []
         wrong = session_for(home.url, environ={"MI_PASSWORD": f"x{PASSWORD}"})
-        for attempt in (wrong, wrong, session_for("http://localhost:1/")):
+        for attempt in (wrong, wrong, session_for("http://localhost:1/", retries=0)):
             with pytest.raises(requests.RequestException) as caught:
                 attempt.get("x")
             errors.append(caught.value)
@@ -403,7 +403,7 @@ def test_no_frame_of_a_traceback_holds_the_password(scheme: str, ask: Any) -> No
 
     auth = {"user_name": USER, "password": ref("env:MI_PASSWORD")}
     with echo(answers) as home:
-        mi = session_for(home.url, scheme, auth=auth)
+        mi = session_for(home.url, scheme, auth=auth, retries=0)
         caught = None
         try:
             ask(mi)

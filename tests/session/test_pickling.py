@@ -359,7 +359,7 @@ def test_opening_a_pickle_reads_nothing_and_raises_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A pool opens it outside of the task; an error there would end the worker."""
-    content = pickle.dumps(session_for(NOWHERE, tls={"verify": False}))
+    content = pickle.dumps(session_for(NOWHERE, tls={"verify": False}, retries=0))
 
     again = reopened(content)  # neither the variable is set, nor is there a warning
 

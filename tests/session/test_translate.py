@@ -90,7 +90,10 @@ def test_the_place_of_ca_file_and_proxy_is_named(
         )
         result = Session.from_profile("p", config_file=file, environ={}).check()
         proxied = Session.from_profile(
-            "p", config_file=file, environ={}, overrides={"proxy": "http://localhost:1"}
+            "p",
+            config_file=file,
+            environ={},
+            overrides={"proxy": "http://localhost:1", "retries": 0},
         ).check()
 
     assert f"tls.ca_file ({file}:4:" in result.hint

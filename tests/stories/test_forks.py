@@ -183,7 +183,7 @@ def _locks_of(mi: Session) -> list[Any]:
 
 def test_no_lock_of_another_thread_stays_locked_in_a_child() -> None:
     with echo() as server:
-        mi = session_for(server.url)
+        mi = session_for(server.url, retries=0)
         mine = HTTPAdapter()
         mi.mount(f"{server.root}/mine", mine)
         again = pickle.loads(pickle.dumps(session_for(server.url, "anonymous")))  # noqa: S301

@@ -218,7 +218,7 @@ def test_no_endpoint_on_this_computer_is_asked_or_opened_for_a_provider_elsewher
     world.assert_untouched()
 
 
-@pytest.mark.parametrize("spelling", _SPELLINGS[::6])
+@pytest.mark.parametrize("spelling", _SPELLINGS[::9])
 def test_nobody_is_led_to_this_computer_by_a_provider_elsewhere_that_logs_in_a_device(
     world: World, spelling: str
 ) -> None:

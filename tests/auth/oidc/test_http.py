@@ -6,6 +6,7 @@ import time
 import traceback
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -202,18 +203,21 @@ def test_our_own_explanation_of_a_failure_is_kept(ca: CertificateAuthority) -> N
 
 
 @pytest.mark.parametrize("http", SESSIONS)
-@pytest.mark.parametrize("speak", [hangs_up, never_answers, *SLOW.values()])
 def test_a_request_without_a_whole_answer_in_time_may_have_arrived(
-    http: Callable[[], requests.Session], speak: Callable[[socket.socket, Event], None]
+    http: Callable[[], requests.Session],
 ) -> None:
-    whole = Event()
-    with raw_server(speak, whole) as url:
-        with pytest.raises(ResponseLost):
-            post_form(http(), url, FORM, seconds=0.6)
-        with pytest.raises(NoResponse):
-            get_json(http(), url, seconds=0.6)
+    def ask(speak: Callable[[socket.socket, Event], None]) -> None:
+        whole = Event()
+        with raw_server(speak, whole) as url:
+            with pytest.raises(ResponseLost):
+                post_form(http(), url, FORM, seconds=0.6)
+            with pytest.raises(NoResponse):
+                get_json(http(), url, seconds=0.6)
 
-        assert not whole.is_set()  # nobody waited for the end of a slow answer
+            assert not whole.is_set()  # nobody waited for the end of a slow answer
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(ask, [hangs_up, never_answers, *SLOW.values()]))
 
 
 def test_an_answer_that_is_given_up_is_not_read_on() -> None:

@@ -123,11 +123,15 @@ class Kdc:
     @cached_property
     def expired_ccache(self) -> Path:
         """A cache with a ticket of alice's that has run out, beyond the tolerance of clocks."""
-        lifetime = 1
-        target = self.ccache(lifetime=f"{lifetime}s")
-        refused = time.time() + lifetime + CLOCK_SKEW + 1
+        target, refused = self._expiring
         wait_for(lambda: time.time() > refused, 10, "the ticket runs out")
         return target
+
+    @cached_property
+    def _expiring(self) -> tuple[Path, float]:
+        """A ticket that is soon refused, and when: made early, it has run out when it is needed."""
+        lifetime = 1
+        return self.ccache(lifetime=f"{lifetime}s"), time.time() + lifetime + CLOCK_SKEW + 1
 
     def _run(self, ccache: Path, program: str, *arguments: str, stdin: str = "") -> None:
         argv = [need_program(program, "krb5-user"), *arguments]
@@ -150,7 +154,9 @@ def kdc(folder: Path) -> Iterator[Kdc]:
     log = folder / "output.log"
     argv = [server, "-n", "-r", REALM]
     with running(argv, environ=environ, log=log, ready=lambda: accepts(port)):
-        yield Kdc(files, port, count())
+        realm = Kdc(files, port, count())
+        _ = realm._expiring
+        yield realm
 
 
 def _fill(files: RealmFiles, environ: dict[str, str]) -> None:

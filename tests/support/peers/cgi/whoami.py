@@ -1,9 +1,12 @@
 """Answer what the server knows of this request, as JSON."""
 
-import hashlib
-import json
 import os
 import sys
+
+# Each request starts this program: json and hashlib would more than double what that costs.
+from _json import encode_basestring_ascii as quoted  # type: ignore[import-not-found]
+
+OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 def main() -> None:
@@ -14,16 +17,29 @@ def main() -> None:
         "auth": variable("AUTH_TYPE"),
         "method": variable("REQUEST_METHOD"),
         "path": variable("REQUEST_URI"),
-        "body_bytes": len(body),
-        "body_sha256": hashlib.sha256(body).hexdigest(),
+        "body_sha256": sha256(body),
         # Only the first word: the credentials themselves never come back.
         "authorization": variable("AUTHORIZATION_SCHEME"),
         "proxy_authorization": variable("PROXY_AUTHORIZATION_SCHEME"),
-        "headers": headers(),
         "client_cn": variable("SSL_CLIENT_S_DN_CN"),
-        "remote_port": int(variable("REMOTE_PORT")),
     }
-    sys.stdout.write("Content-Type: application/json\r\n\r\n" + json.dumps(answer) + "\n")
+    numbers = f'"body_bytes": {len(body)}, "remote_port": {variable("REMOTE_PORT")}'
+    text = f'{members(answer)}, {numbers}, "headers": {{{members(headers())}}}'
+    sys.stdout.write(f"Content-Type: application/json\r\n\r\n{{{text}}}\n")
+
+
+def members(texts: dict[str, str]) -> str:
+    """Return the members of a JSON object, without its braces."""
+    return ", ".join(f"{quoted(name)}: {quoted(text)}" for name, text in texts.items())
+
+
+def sha256(body: bytes) -> str:
+    """Return the digest in hexadecimal."""
+    if not body:
+        return OF_NOTHING
+    from hashlib import sha256
+
+    return sha256(body).hexdigest()
 
 
 def variable(name: str) -> str:
