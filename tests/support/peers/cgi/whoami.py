@@ -4,7 +4,7 @@ import os
 import sys
 
 # Each request starts this program: json and hashlib would more than double what that costs.
-from _json import encode_basestring_ascii as quoted  # type: ignore[import-not-found]
+from _json import encode_basestring_ascii as quoted
 
 OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
