@@ -2,8 +2,6 @@
 
 import io
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ from tests.support.echo import Answer, Seen, basic, echo, ok, refused, wants
 from tests.support.peers.apache import USERS, Apache
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.sessions import PASSWORD, USER, session_for
+from tests.support.threads import together
 
 LOGIN = basic(USER, PASSWORD)
 BODY = b"body"
@@ -129,32 +128,20 @@ def test_a_challenge_that_tells_nothing_is_a_refusal(challenge: str) -> None:
 def test_a_wrong_password_is_sent_once_by_sixteen_threads(method: str) -> None:
     with echo(wants(LOGIN)) as server:
         mi = session_for(server.url, "credentials", environ={"MI_PASSWORD": "wrong"})
-        start = Barrier(16)
 
-        def attempt(_: int) -> type[Exception]:
-            start.wait()
-            with pytest.raises(LoginRefused) as caught:
+        def attempt(_: int) -> None:
+            with pytest.raises(LoginRefused):
                 mi.request(method, "a", data=BODY if method == "POST" else None)
-            return type(caught.value)
 
-        with ThreadPoolExecutor(16) as pool:
-            kinds = set(pool.map(attempt, range(16)))
+        together(16, attempt)
 
-    assert kinds == {LoginRefused}
     assert len([each for each in server.authorizations if each]) == 1
 
 
 def test_sixteen_threads_log_on_with_the_right_password() -> None:
     with echo(wants(LOGIN)) as server:
         mi = session_for(server.url, "credentials")
-        start = Barrier(16)
-
-        def attempt(_: int) -> int:
-            start.wait()
-            return mi.get("a").status_code
-
-        with ThreadPoolExecutor(16) as pool:
-            assert set(pool.map(attempt, range(16))) == {200}
+        assert all(together(16, lambda _: mi.get("a").ok))
 
     assert server.authorizations.count(LOGIN) == 16
 

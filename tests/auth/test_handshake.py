@@ -3,9 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -22,6 +20,7 @@ from tests.support.peers.apache import Apache
 from tests.support.peers.squid import USERS as PROXY_USERS
 from tests.support.peers.squid import Squid
 from tests.support.sessions import profile_for
+from tests.support.threads import together
 
 SCHEMES = ("ntlm", "credentials", "autologon")
 
@@ -110,10 +109,8 @@ def test_ntlm_where_connections_are_not_kept_is_explained_without_a_failed_login
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_sixteen_threads_get_their_own_answers(make: Make, scheme: str) -> None:
     mi = make(scheme, "windows")
-    start = Barrier(16)
 
     def ask(number: int) -> list[tuple[bool, bool]]:
-        start.wait()
         answers = []
         for turn in range(5):
             word = f"{number}-{turn}"
@@ -121,10 +118,7 @@ def test_sixteen_threads_get_their_own_answers(make: Make, scheme: str) -> None:
             answers.append((answered["headers"]["x-word"] == word, "alice" in answered["user"]))
         return answers
 
-    with ThreadPoolExecutor(16) as pool:
-        answered = [answer for answers in pool.map(ask, range(16)) for answer in answers]
-
-    assert answered == [(True, True)] * 80
+    assert together(16, ask) == [[(True, True)] * 5] * 16
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -209,15 +203,12 @@ def test_a_wrong_password_is_tried_once_by_sixteen_threads(
     """A directory server locks accounts after a few attempts."""
     mark = windows_apache.mark()
     mi = make(scheme, room, password="wrong")
-    start = Barrier(16)
 
     def attempt(_: int) -> None:
-        start.wait()
         with pytest.raises(LoginRefused):
             mi.request(method, "cgi/whoami", data=b"x" if method == "POST" else None)
 
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(attempt, range(16)))
+    together(16, attempt)
 
     lines = windows_apache.log_since(mark)
     with_credentials = [line for line in lines if line.authorization]

@@ -1,10 +1,8 @@
 """NTLM where something goes wrong in between: with servers that only a test has."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from threading import Barrier
 
 import pytest
 import requests
@@ -15,6 +13,7 @@ from tests.support.echo import Answer, Echo, Seen, basic, echo, refused, wants
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CertificateAuthority
 from tests.support.sessions import session_for
+from tests.support.threads import together
 
 _FIRST, _LAST = "NTLM TlRMTVNTUAAB", "NTLM TlRMTVNTUAAD"  # how these messages begin
 _CHALLENGE = (
@@ -200,7 +199,6 @@ def test_a_challenge_of_basic_whose_realm_is_malformed_is_answered() -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_password_that_has_changed_is_tried_once_by_sixteen_threads(scheme: str) -> None:
     """What was proven at the start says nothing about a connection that is made later."""
-    start = Barrier(16)
     with _serving(_Ntlm()) as server:
         mi = _session(server, scheme)
         assert mi.get("a").ok
@@ -208,11 +206,9 @@ def test_a_password_that_has_changed_is_tried_once_by_sixteen_threads(scheme: st
         server.answers = _Ntlm(takes=False)
 
         def attempt(_: int) -> None:
-            start.wait()
             with pytest.raises(LoginRefused):
                 mi.get("a")
 
-        with ThreadPoolExecutor(16) as pool:
-            list(pool.map(attempt, range(16)))
+        together(16, attempt)
 
         assert _attempts(server) == 1 + 1

@@ -7,11 +7,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
-from threading import Barrier, Thread
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -30,6 +29,7 @@ from gatepass.secrets import ref
 from tests.support.echo import Answer, Echo, Seen, echo
 from tests.support.faulty_provider import FaultyProvider
 from tests.support.sessions import profile_for
+from tests.support.threads import together
 
 CLIENT = "gatepass"
 pytestmark = pytest.mark.filterwarnings("ignore:the identity provider gave no refresh token")
@@ -217,15 +217,9 @@ def test_processes_that_start_at_expiry_cost_one_token_request(
     first = login_of(mi).access_token().reveal()
     world.dead.add(first)
     before = world.token_requests
-    start = Barrier(8)
+    sessions = [world.session(use_stored_token=True) for _ in range(8)]
 
-    def run(_: int) -> int:
-        session = world.session(use_stored_token=True)
-        start.wait()
-        return session.get("x").status_code
-
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(run, range(8))) == {200}
+    assert all(together(8, lambda number: sessions[number].get("x").ok))
 
     assert world.token_requests == before + 1
 
@@ -302,14 +296,8 @@ def test_sixteen_threads_share_one_renewal(make: Callable[..., World]) -> None:
     world = make()
     mi = world.logged_in()
     world.dead.add(login_of(mi).access_token().reveal())
-    start = Barrier(16)
 
-    def run(_: int) -> int:
-        start.wait()
-        return mi.get("x").status_code
-
-    with ThreadPoolExecutor(16) as pool:
-        assert set(pool.map(run, range(16))) == {200}
+    assert all(together(16, lambda _: mi.get("x").ok))
 
     assert world.idp.counts.token_requests["refresh_token"] == 1
 

@@ -8,8 +8,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Event
+from threading import Event
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from tests.support.peers.squid import USERS as PROXY_USERS
 from tests.support.peers.squid import Squid
 from tests.support.sessions import ENVIRON, NOWHERE, PASSWORD, USER, session_for
 from tests.support.socks import socks_proxy
+from tests.support.threads import together
 
 LOGIN = basic(USER, PASSWORD)
 
@@ -149,17 +149,15 @@ def _is_refused(mi: Session, path: str) -> bool:
 
 @pytest.mark.parametrize("own", [False, True], ids=["one session", "a session each"])
 def test_a_wrong_proxy_password_is_sent_once(own: bool) -> None:
-    start, answers = Barrier(16), _Proxy("right")
+    answers = _Proxy("right")
     with echo(answers) as proxy:
         shared = _by(proxy, "wrong")
 
         def ask(_: int) -> bool:
             mi = _by(proxy, "wrong") if own else shared
-            start.wait()
             return all(_is_refused(mi, "x") for _ in range(5))
 
-        with ThreadPoolExecutor(16) as pool:
-            assert set(pool.map(ask, range(16))) == {True}
+        assert all(together(16, ask))
         assert answers.wrong == 1
         with pytest.raises(ProxyRefused, match="except after session.login()"):
             shared.get("x")

@@ -21,6 +21,7 @@ from gatepass.sandbox import Server
 from gatepass.secrets import ref
 from tests.support.echo import Answer, Seen, basic, echo, redirects, refused, wants
 from tests.support.sessions import NOWHERE, PASSWORD, USER, person, profile_for, session_for
+from tests.support.threads import together
 
 LOGIN = basic(USER, PASSWORD)
 
@@ -74,15 +75,15 @@ def test_a_loop_of_sessions_sends_a_wrong_password_once(mode: Any) -> None:
         assert server.attempts(USER) == 2
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["one session", "a session each"])
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_sixteen_threads_with_sessions_of_their_own_send_a_wrong_password_once(
-    scheme: str,
-) -> None:
+def test_sixteen_threads_send_a_wrong_password_once(scheme: str, own: bool) -> None:
     with echo(Directory()) as server:
         wrong = {"MI_PASSWORD": "wrong"}
+        mi = session_for(server.url, scheme, environ=wrong)
 
         def ask() -> bool:
-            return _is_refused(session_for(server.url, scheme, environ=wrong))
+            return _is_refused(session_for(server.url, scheme, environ=wrong) if own else mi)
 
         assert _in_threads(ask) == {True}
 
@@ -90,14 +91,7 @@ def test_sixteen_threads_with_sessions_of_their_own_send_a_wrong_password_once(
 
 
 def _in_threads(ask: Callable[[], Any], count: int = 16) -> set[Any]:
-    start = Barrier(count)
-
-    def wait_and_ask(_: int) -> Any:
-        start.wait()
-        return ask()
-
-    with ThreadPoolExecutor(count) as pool:
-        return set(pool.map(wait_and_ask, range(count)))
+    return set(together(count, lambda _: ask()))
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["one session", "a session each"])
@@ -372,14 +366,6 @@ def _all_fail(mi: Session, kind: type[Exception]) -> None:
             mi.get("x")
 
     assert _in_threads(attempt) == {None}
-
-
-def test_a_wrong_password_is_sent_once_by_sixteen_threads() -> None:
-    with Server(mode="standalone", users={USER: PASSWORD}) as server:
-        mi = session_for(server.url, environ={"MI_PASSWORD": "wrong"})
-        _all_fail(mi, LoginRefused)
-        assert server.attempts(USER) == 1
-        assert len(server.requests) == 1
 
 
 def test_once_the_login_is_proven_requests_run_side_by_side() -> None:

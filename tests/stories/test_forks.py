@@ -5,7 +5,6 @@ import dataclasses
 import inspect
 import os
 import pickle
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from gatepass.secrets import Secret
 from tests.support.echo import Answer, Seen, basic, echo, wants
 from tests.support.forks import in_child
 from tests.support.sessions import NOWHERE, PASSWORD, USER, session_for
+from tests.support.threads import together
 
 LOGIN = basic(USER, PASSWORD)
 
@@ -259,21 +259,12 @@ def test_threads_of_a_child_send_a_wrong_password_once() -> None:
     """They find one lock, not each one of its own."""
     with echo(wants("nobody")) as server:
         mi = session_for(server.url)
-        start = threading.Barrier(8)
 
-        def attempt(_: int) -> bool:
-            start.wait()
-            try:
+        def attempt(_: int) -> None:
+            with pytest.raises(LoginRefused):
                 mi.get("x")
-            except LoginRefused:
-                return True
-            return False
 
-        def work() -> list[bool]:
-            with ThreadPoolExecutor(8) as pool:
-                return list(pool.map(attempt, range(8)))
-
-        assert in_child(work) == [True] * 8
+        assert in_child(lambda: together(8, attempt)) == [None] * 8
 
     assert len(server.seen) == 1
 

@@ -8,10 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
-from threading import Barrier, Thread
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from tests.auth.test_oidc import World, login_of
 from tests.auth.test_oidc import make as make  # noqa: PLC0414 - a fixture
 from tests.support.peers.redis_server import Redis
 from tests.support.peers.waiting import wait_for
+from tests.support.threads import together
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="redis runs on POSIX")
 
@@ -108,15 +108,12 @@ def test_a_login_is_stored_used_and_renewed(shared: Shared) -> None:
 
 def test_sixteen_sessions_share_one_renewal(shared: Shared) -> None:
     logins = [login_of(shared.world.session(use_stored_token=True)) for _ in range(16)]
-    before, barrier = shared.world.token_requests, Barrier(16)
+    before = shared.world.token_requests
 
     def run(number: int) -> str:
-        barrier.wait()
         return logins[number].access_token(refused=shared.token).reveal()
 
-    with ThreadPoolExecutor(16) as pool:
-        assert len(set(pool.map(run, range(16)))) == 1
-
+    assert len(set(together(16, run))) == 1
     assert shared.world.token_requests == before + 1
 
 
