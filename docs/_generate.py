@@ -144,15 +144,6 @@ def _keys(kind: Any) -> str:
     return _table(("key", "type", "default", "meaning"), rows) if rows else "It has no keys."
 
 
-def _schemes() -> str:
-    rows = []
-    for name in sorted(plugins.BUILT_IN[plugins.AUTH]):
-        kind = plugins.load(plugins.AUTH, name)
-        keys = ", ".join(f"`{each.name}`" for each in dataclasses.fields(kind))
-        rows.append((f"`{name}`", _first_line(kind), keys or NOTHING))
-    return _table(("scheme", "what it does", "keys"), rows)
-
-
 def _scheme_sections() -> str:
     sections = []
     for name in sorted(plugins.BUILT_IN[plugins.AUTH]):
@@ -448,7 +439,6 @@ PARTS: Final[dict[str, Callable[..., str]]] = {
     "source-checks": lambda: _checks(SourceContract),
     "floors": _floors,
     "rooms": _rooms,
-    "schemes": _schemes,
     "profile": lambda: _keys(ProfileKeys),
     "tls": lambda: _keys(TlsSettings),
     "proxy": lambda: _keys(Proxy),

@@ -55,16 +55,13 @@ import pytest
 import tomli_w
 
 import gatepass
-from gatepass import errors
-from gatepass._config import fields, layer, profile
+from gatepass._config import layer
 from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
-from gatepass._net.proxy import Proxy
-from gatepass._net.tls import TlsSettings
-from gatepass._system import plugins
 from gatepass._system.terminal import _BROWSER_VARIABLES, _IDE_VARIABLES, _OF_A_KERNEL
 from gatepass.cli import _gatepass
 from gatepass.errors import ProfileError
+from tests.cli.test_cli import COMMANDS
 from tests.support.distribution import install
 from tests.support.in_process import needs_a_process, run_in_process
 from tests.support.pages import Peers, peers_of
@@ -574,40 +571,13 @@ def _page(name: str) -> str:
     return (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
 
 
-def test_every_key_of_a_profile_is_described() -> None:
-    text = _page("profile-keys")
-    for kind in (profile.ProfileKeys, TlsSettings, Proxy, profile.MachineSettings):
-        for name in fields.types_of(kind):
-            assert f"| `{name}` |" in text
-    for name in (*layer.TOP_KEYS, *layer.MACHINE_KEYS):
-        assert f"| `{name}` |" in text
+def test_every_part_that_the_code_knows_best_stands_on_a_page(generator: ModuleType) -> None:
+    """Keys, schemes, sources, errors, exit codes and commands are described where it does."""
+    text = "".join(page.read_text("utf-8") for page, _ in generator.pages())
 
-
-def test_every_scheme_and_its_keys_are_described() -> None:
-    text = _page("profile-keys")
-    for scheme in plugins.BUILT_IN[plugins.AUTH]:
-        _, found, section = text.partition(f"\n### {scheme}\n")
-        assert found
-        section = section.partition("\n#")[0]
-        for name in fields.types_of(plugins.load(plugins.AUTH, scheme)):
-            assert f"| `{name}` |" in section
-
-
-def test_every_secret_source_is_described() -> None:
-    text = _page("references")
-    for source in plugins.BUILT_IN[plugins.SECRETS]:
-        assert f"\n### {source}\n" in text
-
-
-def test_every_error_is_described() -> None:
-
-    text = _page("errors")
-    from gatepass._session import exceptions as _failures
-
-    for module in (errors, _failures):
-        for name in set(gatepass.__all__) & set(vars(module)):
-            if issubclass(vars(module)[name], BaseException):
-                assert f"| `{name}` |" in text
+    assert [part for part in generator.PARTS if f"<!-- generated: {part} " not in text] == []
+    for name in layer.TOP_KEYS:
+        assert f"| `{name}` |" in _page("profile-keys")
 
 
 def _texts_of_the_code() -> str:
@@ -664,56 +634,26 @@ def test_every_public_name_is_in_the_page_of_the_python_interface() -> None:
         assert f"\n### `{name}`\n" in text
 
 
-def test_every_exit_code_is_described() -> None:
-    text = _page("exit-codes")
-    codes = {getattr(value, "exit_code", 0) for value in vars(errors).values()} | {70, 130}
-    for code in codes:
-        assert f"| {code} |" in text
-
-
 # ---------------------------------------------------------------- the command line
 
 
-def _walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    yield path, command
-    if isinstance(command, click.Group):
-        context = click.Context(command, info_name=path[-1])
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            assert inner is not None
-            yield from _walk(inner, (*path, name))
-
-
-COMMANDS: Final = dict(_walk(_gatepass, ("gatepass",)))
-
-
-@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_every_command_and_its_options_are_described(path: tuple[str, ...]) -> None:
-    text = _page("commands")
-    _, found, section = text.partition(f"\n## {' '.join(path)}\n")
-    assert found
-    section = section.partition("\n## ")[0]
-    for parameter in COMMANDS[path].params:
-        for name in parameter.opts if isinstance(parameter, click.Option) else ():
-            assert f"`{name}" in section
-
-
-@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_the_help_of_a_command_ends_in_an_example_that_parses(
-    path: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recorded").mkdir()  # a folder that an example names
-    _, found, lines = (COMMANDS[path].epilog or "").partition("Example:\n")
+    _, found, lines = (COMMANDS[words].epilog or "").partition("Example:\n")
     assert found
+    assert all(len(line) < 100 for line in lines.splitlines())
     # Some are lines of a shell, such as eval "$(gatepass ...)" and gatepass ... | source.
     shell = re.compile(r'^ *(?:eval "\$\()?|(?:\)"| \|.*)? *(?:# .*)?$', re.MULTILINE)
-    examples = shell.sub("", re.sub(r"\n {4,}", " ", lines)).splitlines()
-    for line in examples:
-        program, *arguments = shlex.split(line)
+    lines = shell.sub("", re.sub(r"\n {4,}", " ", lines))
+    examples = [tuple(shlex.split(line)) for line in lines.splitlines()]
+    for program, *arguments in examples:
         assert program == "gatepass"
         _parse(arguments)
-    assert any(line.split()[: len(path)] == list(path) for line in examples)
+    assert any(example[1 : 1 + len(words)] == words for example in examples)
 
 
 def _parse(arguments: list[str]) -> None:
