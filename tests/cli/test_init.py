@@ -6,20 +6,19 @@ import shlex
 import stat
 import sys
 import tomllib
-from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gatepass._config.locations import Locations
-from gatepass.cli import run
 from gatepass.cli._context import Context
 from gatepass.sandbox.provider import IdentityProvider
 from gatepass.sandbox.server import Server
 from tests.support.home import Home, ended, screen
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CertificateAuthority
+from tests.support.result import Cli
 
 NEW = ["init", "new", "--url", "https://mi.example.com/mi", "--scheme", "anonymous"]
 MEANT = {"url": "https://mi.example.com/mi", "auth": {"scheme": "anonymous"}}
@@ -31,20 +30,25 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX
 # ---------------------------------------------------------------- questions
 
 
+def _answer(child: Any, *answers: tuple[str, str], code: int = 0) -> str:
+    for question, answer in answers:
+        child.expect(question)
+        child.sendline(answer)
+    assert ended(child) == code
+    return screen(child)
+
+
 def test_a_person_answers_a_few_questions(home: Home) -> None:
     with home.sit("init", "--offline") as child:
-        for question, answer in (
+        shown = _answer(
+            child,
             ("name of the profile", "prod"),
             ("URL of the server", "https://mi.example.com/mi"),
             ("scheme", "basic"),
             ("user name", "alice"),
             ("Windows domain", "CORP"),
             ("where the password comes from", "env:MI_PASSWORD"),
-        ):
-            child.expect(question)
-            child.sendline(answer)
-        assert ended(child) == 0
-        shown = screen(child)
+        )
 
     assert "gatepass show prod" in shown
     assert "gatepass check prod" in shown
@@ -69,7 +73,8 @@ def test_a_person_answers_a_few_questions(home: Home) -> None:
 def test_a_person_who_mistypes_is_told_and_asked_again(home: Home) -> None:
     home.user(DEV)
     with home.sit("init", "--offline", columns=300) as child:
-        for question, answer in (
+        _answer(
+            child,
             ("name of the profile", "My Prod"),
             ("is made of a-z[^$]*name of the profile", "dev"),
             ("has a profile dev already[^$]*name of the profile", "prod"),
@@ -80,10 +85,7 @@ def test_a_person_who_mistypes_is_told_and_asked_again(home: Home) -> None:
             ),
             ("scheme", "anonymos"),
             (r'did you mean "anonymous"\?[^$]*scheme', "anonymous"),
-        ):
-            child.expect(question)
-            child.sendline(answer)
-        assert ended(child) == 0
+        )
 
     assert tomllib.loads(home.user_file.read_text())["profiles"]["prod"] == MEANT
 
@@ -91,15 +93,13 @@ def test_a_person_who_mistypes_is_told_and_asked_again(home: Home) -> None:
 def test_who_has_a_malformed_file_gets_the_lines_to_add_by_hand(home: Home) -> None:
     home.user("[profiles.dev")
     with home.sit("init", "--offline", columns=300) as child:
-        for question, answer in (
+        shown = _answer(
+            child,
             ("name of the profile", "prod"),
             ("URL of the server", "https://mi.example.com/mi"),
             ("scheme", "anonymous"),
-        ):
-            child.expect(question)
-            child.sendline(answer)
-        assert ended(child) == 2
-        shown = screen(child)
+            code=2,
+        )
 
     assert "[profiles.prod]" in shown
     assert "add the lines above" in shown
@@ -148,37 +148,30 @@ def test_where_nobody_is_all_missing_options_are_named(home: Home) -> None:
         ([*NEW[1:], "--user-name", "alice"], "takes no --user-name"),
         ([*NEW[1:], "--password-from", "keyring"], "takes no --password-from"),
         ([*NEW[1:], "--project", "--file", "x.toml"], "exclude each other"),
+        (
+            "new --url http://far.example.com/ --scheme bearer --password-from env:X".split(),
+            "plain http would send credentials",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(
-    context: Context, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    cli: Cli, arguments: list[str], said: str
 ) -> None:
-    assert run(["init", *arguments], context) == 2
-    assert said in capsys.readouterr().err
-    assert not context.locations.user.exists()
+    done = cli("init", *arguments)
+
+    assert done.code == 2
+    assert said in done.err
+    assert not cli.context.locations.user.exists()
 
 
-def test_a_profile_that_the_gate_refuses_is_not_written(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["init", "new", "--url", "http://far.example.com/", "--scheme", "bearer"]
-
-    assert run([*arguments, "--password-from", "env:X"], context) == 2
-
-    assert "plain http would send credentials" in capsys.readouterr().err
-    assert not context.locations.user.exists()
-
-
-def test_several_references_are_alternatives(context: Context) -> None:
+def test_several_references_are_alternatives(cli: Cli) -> None:
     words = ["env:MI_PASSWORD", "keyring", "prompt", "prompt:MI password"]
-    arguments = ["init", "new", "--url", "https://x.y/", "--scheme", "bearer"]
-    for word in words:
-        arguments += ["--password-from", word]
+    options = [each for word in words for each in ("--password-from", word)]
 
-    assert run(arguments, context) == 0
+    assert cli("init", "new", "--url", "https://x.y/", "--scheme", "bearer", *options).code == 0
 
-    written = tomllib.loads(context.locations.user.read_text())
-    assert written["profiles"]["new"]["auth"]["token"] == [
+    written = tomllib.loads(cli.context.locations.user.read_text())["profiles"]["new"]
+    assert written["auth"]["token"] == [
         "env:MI_PASSWORD",
         "keyring:",
         "prompt:",
@@ -189,26 +182,16 @@ def test_several_references_are_alternatives(context: Context) -> None:
 # ---------------------------------------------------------------- all the way
 
 
-def _answer(child: Any, answers: Iterable[tuple[str, str]]) -> str:
-    for question, answer in answers:
-        child.expect(question)
-        child.sendline(answer)
-    assert ended(child) == 0
-    return screen(child)
-
-
 def test_it_ends_with_a_request_that_proves_the_login(home: Home, server: Server) -> None:
     with home.having(MI_PASSWORD="sesame").sit("init", "prod", columns=300) as child:
         shown = _answer(
             child,
-            [
-                ("URL of the server", server.url),
-                (r"scheme .*\[credentials\]", "basic"),
-                ("user name", "alice"),
-                ("Windows domain", ""),
-                (r"a keyring cannot be offered.*\[prompt\]", "env:MI_PASSWORD"),
-                ("log on now", ""),
-            ],
+            ("URL of the server", server.url),
+            (r"scheme .*\[credentials\]", "basic"),
+            ("user name", "alice"),
+            ("Windows domain", ""),
+            (r"a keyring cannot be offered.*\[prompt\]", "env:MI_PASSWORD"),
+            ("log on now", ""),
         )
 
     assert "as alice" in shown
@@ -222,15 +205,13 @@ def test_it_offers_to_keep_the_password_where_there_is_a_keyring(
     with desk.having(GATEPASS_NO_INPUT="0").sit("init", "prod", columns=300) as child:
         shown = _answer(
             child,
-            [
-                ("URL of the server", server.url),
-                (r"scheme", ""),
-                ("user name", "alice"),
-                ("Windows domain", ""),
-                (r"comes from.*\[keyring\]", ""),
-                ("store the password in the keyring now", "y"),
-                ("password of alice at http", "sesame"),
-            ],
+            ("URL of the server", server.url),
+            (r"scheme", ""),
+            ("user name", "alice"),
+            ("Windows domain", ""),
+            (r"comes from.*\[keyring\]", ""),
+            ("store the password in the keyring now", "y"),
+            ("password of alice at http", "sesame"),
         )
 
     assert "as alice" in shown
@@ -247,12 +228,10 @@ def test_a_login_is_stored_also_where_there_is_no_keyring(home: Home) -> None:
     ):
         shown = _answer(
             child,
-            [
-                ("URL of the server", server.url),
-                (r"scheme .*\[oidc\]", ""),
-                ("log in now, and store the login", ""),
-                ("keep the key of stored logins in", ""),
-            ],
+            ("URL of the server", server.url),
+            (r"scheme .*\[oidc\]", ""),
+            ("log in now, and store the login", ""),
+            ("keep the key of stored logins in", ""),
         )
         again = home.run("check", "sso")
 
@@ -269,7 +248,7 @@ def test_a_login_that_fails_leaves_the_profile_and_the_real_next_step(
     with home.having(MI_PASSWORD="wrong").sit(
         "init", *arguments, "--password-from", "env:MI_PASSWORD", columns=300
     ) as child:
-        shown = _answer(child, [("Windows domain", ""), ("log on now", "y")])
+        shown = _answer(child, ("Windows domain", ""), ("log on now", "y"))
 
     assert "refused" in shown
     assert shown.rstrip().endswith("gatepass check prod")
@@ -282,15 +261,13 @@ def test_an_authority_of_ones_own_is_asked_for_and_written(
     with home.sit("init", "prod", columns=300) as child:
         shown = _answer(
             child,
-            [
-                ("URL of the server", apache.standalone.https),
-                ("unknown authority[^$]*--ca-file[^$]*file of your org", str(ca.ca_file)),
-                (r"offers Basic[^$]*scheme", "basic"),
-                ("user name", "alice"),
-                ("Windows domain", ""),
-                ("comes from", "env:UNSET"),
-                ("log on now", "n"),
-            ],
+            ("URL of the server", apache.standalone.https),
+            ("unknown authority[^$]*--ca-file[^$]*file of your org", str(ca.ca_file)),
+            (r"offers Basic[^$]*scheme", "basic"),
+            ("user name", "alice"),
+            ("Windows domain", ""),
+            ("comes from", "env:UNSET"),
+            ("log on now", "n"),
         )
 
     assert "Basic (" not in shown, "only a Granta MI server has such a mode"
@@ -309,25 +286,25 @@ def test_an_authority_of_ones_own_is_asked_for_and_written(
     ],
 )
 def test_what_is_wrong_is_told_before_the_last_question(
-    context: Context, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+    cli: Cli, options: list[str], said: str
 ) -> None:
     login = ["--user-name", "alice", "--password-from", "env:X", "--offline"]
 
-    assert run(["init", "new", *options, *login], context) == 2
+    done = cli("init", "new", *options, *login)
 
-    assert said in capsys.readouterr().err
-    assert not context.locations.user.exists()
+    assert done.code == 2
+    assert said in done.err
+    assert not cli.context.locations.user.exists()
 
 
-def test_options_become_keys(context: Context, ca: CertificateAuthority) -> None:
+def test_options_become_keys(cli: Cli, ca: CertificateAuthority) -> None:
     options = ["--proxy", "none", "--allow-http", "--issuer", "https://login.test", "--client-id"]
     project = ["--project", "--ca-file", "ca.pem", "--offline", "--scheme", "oidc"]
-    work = context.locations.working
-    assert work is not None
+    work = cli.work
     (work / "ca.pem").write_bytes(ca.ca_file.read_bytes())
 
     with contextlib.chdir(work):
-        assert run(["init", "p", "--url", "https://x.y/", *options, "c", *project], context) == 0
+        assert cli("init", "p", "--url", "https://x.y/", *options, "c", *project).code == 0
 
     assert tomllib.loads((work / "gatepass.toml").read_text()) == {
         "default_profile": "p",
@@ -346,16 +323,13 @@ def test_options_become_keys(context: Context, ca: CertificateAuthority) -> None
 # ---------------------------------------------------------------- the default
 
 
-def test_the_first_profile_is_the_default_and_another_one_may_become_it(
-    context: Context, user: Callable[[bytes], Path]
-) -> None:
-    path = user(b"# mine\n")
-    assert run(NEW, context) == 0
-    assert run(["init", "second", *NEW[2:]], context) == 0
+def test_the_first_profile_is_the_default_and_another_one_may_become_it(cli: Cli) -> None:
+    path = cli.user("# mine\n")
+    assert cli(*NEW).code == cli("init", "second", *NEW[2:]).code == 0
     first = tomllib.loads(path.read_text())["default_profile"]
 
-    assert run(["init", "second", "--default"], context) == 0
-    assert run(["init", "third", *NEW[2:], "--default"], context) == 0
+    assert cli("init", "second", "--default").code == 0
+    assert cli("init", "third", *NEW[2:], "--default").code == 0
 
     text = path.read_text()
     assert first == "new"
@@ -365,12 +339,10 @@ def test_the_first_profile_is_the_default_and_another_one_may_become_it(
 
 
 @pytest.mark.parametrize("old", ['default_profile = """dev\n"""\n', '"default_profile" = "dev"\n'])
-def test_a_default_in_an_odd_form_is_left_alone(
-    context: Context, user: Callable[[bytes], Path], old: str
-) -> None:
-    path = user((old + DEV).encode())
+def test_a_default_in_an_odd_form_is_left_alone(cli: Cli, old: str) -> None:
+    path = cli.user(old + DEV)
 
-    assert run(["init", "dev", "--default"], context) == 2
+    assert cli("init", "dev", "--default").code == 2
 
     assert path.read_text() == old + DEV
 
@@ -379,89 +351,59 @@ def test_a_default_in_an_odd_form_is_left_alone(
 
 
 @posix
-def test_a_new_file_of_the_user_is_private_and_so_is_its_folder(context: Context) -> None:
-    assert run(NEW, context) == 0
+def test_a_new_file_of_the_user_is_private_and_so_is_its_folder(cli: Cli) -> None:
+    assert cli(*NEW).code == 0
 
-    user = context.locations.user
+    user = cli.context.locations.user
     assert stat.S_IMODE(user.stat().st_mode) == 0o600
     assert stat.S_IMODE(user.parent.stat().st_mode) == 0o700
 
 
-def test_a_new_project_file_is_trusted_at_once(context: Context) -> None:
-    assert run([*NEW, "--project"], context) == 0
-    assert run(["show", "new"], context) == 0
-
-
-def test_a_project_file_that_was_trusted_stays_so(context: Context) -> None:
-    assert context.locations.working is not None
-    (context.locations.working / "gatepass.toml").write_text(DEV)
-    assert run(["trust", "--yes"], context) == 0
-
-    assert run([*NEW, "--project"], context) == 0
-
-    assert run(["show", "dev"], context) == 0
-
-
-def test_a_project_file_that_nobody_trusted_does_not_become_trusted(
-    context: Context, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("before", ["new", "trusted", "unknown"])
+def test_a_project_file_is_trusted_where_it_is_new_or_was_trusted_before(
+    cli: Cli, before: str
 ) -> None:
-    assert context.locations.working is not None
-    (context.locations.working / "gatepass.toml").write_text(DEV)
+    if before != "new":
+        cli.project(DEV)
+    if before == "trusted":
+        assert cli("trust", "--yes").code == 0
 
-    assert run([*NEW, "--project"], context) == 0
-    assert "gatepass trust" in capsys.readouterr().err
-    assert run(["show", "new"], context) == 2
+    done = cli(*NEW, "--project")
 
-
-def test_no_project_file_is_made_where_none_is_ever_read(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    home = context.locations.home
-    places = Locations((), context.locations.user, context.locations.state, home, home)
-
-    assert run([*NEW, "--project"], Context({}, context.terminal, places)) == 2
-    assert "never read" in capsys.readouterr().err
+    assert done.code == 0
+    assert ("gatepass trust" in done.err) == (before == "unknown")
+    assert cli("show", "new").code == (2 if before == "unknown" else 0)
 
 
-def test_a_named_file_is_named_in_the_next_steps(
-    context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "mine.toml"
+def test_no_project_file_is_made_where_none_is_ever_read(cli: Cli) -> None:
+    places = replace(cli.context.locations, system=(), working=cli.context.locations.home)
 
-    assert run([*NEW, "--file", str(file)], context) == 0
+    done = cli.within(Context({}, cli.context.terminal, places))(*NEW, "--project")
 
-    commands = re.findall(r"gatepass (show .*)", capsys.readouterr().err)
-    assert run(commands[0].split(), context) == 0
+    assert done.code == 2
+    assert "never read" in done.err
 
 
 @pytest.mark.parametrize("name", ["gatepass.toml", "gatepass.local.toml", "with blank.toml"])
-def test_the_next_steps_work_as_they_are_printed(
-    context: Context, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
-    assert context.locations.working is not None
-
-    for folder in (context.locations.working, context.locations.state / "elsewhere"):
-        assert run([*NEW, "--file", str(folder / name)], context) == 0
-        commands = re.findall(r"gatepass (show .*)", capsys.readouterr().err)
-        assert run(shlex.split(commands[0]), context) == 0
+def test_the_next_steps_work_as_they_are_printed(cli: Cli, name: str) -> None:
+    for folder in (cli.work, cli.context.locations.state / "elsewhere"):
+        done = cli(*NEW, "--file", str(folder / name))
+        assert done.code == 0
+        commands = re.findall(r"gatepass (show .*)", done.err)
+        assert cli(*shlex.split(commands[0])).code == 0
 
 
-def test_where_a_variable_names_the_files_the_new_one_is_named_in_the_next_steps(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    context = Context({"GATEPASS_CONFIG_FILE": "other.toml"}, context.terminal, context.locations)
+def test_where_a_variable_names_the_files_the_new_one_is_named_in_the_next_steps(cli: Cli) -> None:
+    done = cli.having({"GATEPASS_CONFIG_FILE": "other.toml"})(*NEW)
 
-    assert run(NEW, context) == 0
-
-    assert f"--config-file {context.locations.user}" in capsys.readouterr().err
+    assert done.code == 0
+    assert f"--config-file {cli.context.locations.user}" in done.err
 
 
-def test_the_users_own_file_may_be_named_and_keeps_its_machine_settings(
-    context: Context, user: Callable[[bytes], Path]
-) -> None:
-    path = user(b"allow_commands = true\n")
+def test_the_users_own_file_may_be_named_and_keeps_its_machine_settings(cli: Cli) -> None:
+    path = cli.user("allow_commands = true\n")
 
-    assert run([*NEW, "--file", str(path)], context) == 0
+    assert cli(*NEW, "--file", str(path)).code == 0
 
 
 # ---------------------------------------------------------------- where it cannot be added
@@ -479,50 +421,41 @@ def test_the_users_own_file_may_be_named_and_keeps_its_machine_settings(
     ],
 )
 def test_where_it_cannot_append_it_prints_the_lines_and_leaves_the_file_alone(
-    context: Context,
-    user: Callable[[bytes], Path],
-    capsys: pytest.CaptureFixture[str],
-    old: bytes,
-    said: str,
+    cli: Cli, old: bytes, said: str
 ) -> None:
-    path = user(old)
+    path = cli.user(old)
 
-    assert run(NEW, context) == 2
+    done = cli(*NEW)
 
-    captured = capsys.readouterr()
-    assert tomllib.loads(captured.out) == {"profiles": {"new": MEANT}}
-    assert said in captured.err
-    assert str(path) in captured.err
+    assert done.code == 2
+    assert tomllib.loads(done.out) == {"profiles": {"new": MEANT}}
+    assert said in done.err
+    assert str(path) in done.err
     assert path.read_bytes() == old
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_a_twin_of_an_old_name_is_not_written(
-    context: Context, user: Callable[[bytes], Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = user(DEV.replace("dev", "a-b").encode())
+def test_a_twin_of_an_old_name_is_not_written(cli: Cli) -> None:
+    path = cli.user(DEV.replace("dev", "a-b"))
 
-    assert run(["init", "a_b", *NEW[2:]], context) == 2
-    assert "one name to variables" in capsys.readouterr().err
-    assert b"a_b" not in path.read_bytes()
+    done = cli("init", "a_b", *NEW[2:])
+
+    assert done.code == 2
+    assert "one name to variables" in done.err
+    assert "a_b" not in path.read_text()
 
 
+@pytest.mark.parametrize("content", [None, ""])
 def test_nothing_is_written_through_a_link_that_a_project_brought(
-    context: Context, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    cli: Cli, tmp_path: Path, content: str | None
 ) -> None:
-    assert context.locations.working is not None
-    target, link = tmp_path / "target.toml", context.locations.working / "gatepass.toml"
-    for content in (None, ""):
-        link.unlink(missing_ok=True)
-        if content is not None:
-            target.write_text(content)
-        link.symlink_to(target)
-        before = target.read_bytes() if target.exists() else None
+    target = tmp_path / "target.toml"
+    (cli.work / "gatepass.toml").symlink_to(target)
+    if content is not None:
+        target.write_text(content)
 
-        code = run(
-            ["init", "x", "--project", "--url", "https://a.test", "--scheme", "anonymous"], context
-        )
+    done = cli("init", "x", *NEW[2:], "--project")
 
-        assert code == 2
-        assert "is a link, and a project may lead anywhere" in capsys.readouterr().err
-        assert (target.read_bytes() if target.exists() else None) == before
+    assert done.code == 2
+    assert "is a link, and a project may lead anywhere" in done.err
+    assert (target.read_text() if target.exists() else None) == content

@@ -38,10 +38,10 @@ class Result:
         return json.loads(self.out)
 
 
-def write_user_file(context: Context, text: str) -> Path:
+def write_user_file(context: Context, text: str | bytes) -> Path:
     path = context.locations.user
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     path.chmod(0o600)
     return path
 
@@ -72,7 +72,7 @@ class Cli:
         """The command with these variables."""
         return self.within(Context(environ, self.context.terminal, self.context.locations))
 
-    def user(self, text: str) -> Path:
+    def user(self, text: str | bytes) -> Path:
         return write_user_file(self.context, text)
 
     def project(self, text: str) -> Path:
