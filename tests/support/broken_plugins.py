@@ -55,6 +55,16 @@ class Good(SchemeBase):
 
         return add_header
 
+    def auth_with(self, hook: Callable[..., requests.Response], key: Secret) -> Auth:
+        """The same, with a hook that sees the answer."""
+
+        def add_header(request: Request) -> Request:
+            request.headers[self.header] = key.reveal()
+            request.register_hook("response", hook)  # type: ignore[no-untyped-call]
+            return request
+
+        return add_header
+
 
 @dataclass
 class NotFrozen(SchemeBase):
@@ -174,12 +184,7 @@ class FollowsRedirects(Good):
                 requests.get(where, headers={self.header: key.reveal()}, timeout=60)
             return answer
 
-        def add_header(request: Request) -> Request:
-            request.headers[self.header] = key.reveal()
-            request.register_hook("response", follow)  # type: ignore[no-untyped-call]
-            return request
-
-        return add_header
+        return self.auth_with(follow, key)
 
 
 @dataclass(frozen=True)
@@ -194,22 +199,12 @@ class TriesAgain(Good):
             second: requests.Response = answer.connection.send(answer.request, **kwargs)
             return second
 
-        def add_header(request: Request) -> Request:
-            request.headers[self.header] = key.reveal()
-            request.register_hook("response", again)  # type: ignore[no-untyped-call]
-            return request
-
-        return add_header
+        return self.auth_with(again, key)
 
 
 @dataclass(frozen=True)
 class HidesItsAttempt(Good):
-    """A key in a header.
-
-    Attributes:
-        key: a reference.
-        header: the header's name.
-    """
+    __doc__ = Good.__doc__
 
     def auth(self, key: Secret) -> Auth:
         def tidy(answer: requests.Response, **_: Any) -> requests.Response:
@@ -217,12 +212,7 @@ class HidesItsAttempt(Good):
             answer.request.headers.pop(self.header)
             return answer
 
-        def add_header(request: Request) -> Request:
-            request.headers[self.header] = key.reveal()
-            request.register_hook("response", tidy)  # type: ignore[no-untyped-call]
-            return request
-
-        return add_header
+        return self.auth_with(tidy, key)
 
 
 @dataclass(frozen=True)
