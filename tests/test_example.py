@@ -1,14 +1,11 @@
 """The example file says what is true, and all of it is valid."""
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Any, Final
 
-import jsonschema
 import pytest
 
-from gatepass._config import json_schema
 from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
 from gatepass._config.profile import references
@@ -42,13 +39,6 @@ def test_the_example_shows_every_scheme_and_every_source_of_this_version() -> No
     for source in set(plugins.BUILT_IN[plugins.SECRETS]) - {"command"}:
         assert f'"{source}:' in text
     assert "{ command = [" in text
-
-
-def test_the_schema_for_editors_accepts_the_example() -> None:
-    schema = json_schema.document()
-
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(json.loads(json.dumps(TABLES)), schema)
 
 
 def test_the_default_of_the_example_is_taken(where: Locations) -> None:

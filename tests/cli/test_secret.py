@@ -76,16 +76,6 @@ def test_a_field_without_a_keyring_reference_tells_the_line_to_write(home: Home)
     assert 'password = ["env:MI_PASSWORD", "keyring:"]' in done.stderr
 
 
-def test_a_secret_as_an_argument_is_refused_and_not_repeated(home: Home) -> None:
-    home.user(prod())
-
-    done = home.run("secret", "set", "prod", "password", "hunter2")
-
-    assert done.returncode == 2
-    assert "never given as one" in done.stderr
-    assert "hunter2" not in done.stderr
-
-
 @pytest.mark.parametrize(
     ("stdin", "said"),
     [("", "empty"), ("\n", "empty"), ("a\nb\n", "more than one line"), ("x" * 70000, "more than")],

@@ -238,22 +238,6 @@ def test_a_logout_during_a_refresh_of_the_same_session_stays_a_logout(
     assert vault.read(identity) is None
 
 
-def test_two_sessions_of_one_process_share_one_renewal(make: Callable[..., World]) -> None:
-    world = make()
-    world.logged_in()
-    logins = [login_of(world.session(use_stored_token=True)) for _ in range(8)]
-    token = logins[0].access_token()
-    before = world.token_requests
-    threads = [Thread(target=each.access_token, kwargs={"refused": token}) for each in logins]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert {each.access_token().reveal() for each in logins} != {token.reveal()}
-    assert world.token_requests == before + 1
-
-
 @pytest.mark.parametrize("stored", [True, False])
 def test_no_local_variable_of_a_traceback_shows_a_token(
     make: Callable[..., World], stored: bool

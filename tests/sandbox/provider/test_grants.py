@@ -1,9 +1,6 @@
 """What the identity provider has granted: strict about codes, refresh tokens and devices."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -172,34 +169,6 @@ def test_eight_clients_with_one_refresh_token_at_once_lose_it(idp: IdentityProvi
         answers = list(pool.map(ask, range(8)))
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 7
     assert (idp.counts.rotations, idp.counts.reuses, idp.counts.forced_logins) == (1, 1, 1)
-
-
-def test_processes_refresh_many_times_each(idp: IdentityProvider) -> None:
-    program = """
-import http.client, json, sys, urllib.parse
-address, token = sys.argv[1:]
-connection = http.client.HTTPConnection(address)
-for _ in range(20):
-    form = {"grant_type": "refresh_token", "client_id": "gatepass", "refresh_token": token}
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    connection.request("POST", "/token", urllib.parse.urlencode(form), headers)
-    token = json.load(connection.getresponse())["refresh_token"]
-print(token)
-"""
-    address = urlsplit(idp.issuer).netloc
-    tokens = [idp.issue()["refresh_token"] for _ in range(4)]
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-IS", "-c", program, address, value],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for value in tokens
-    ]
-    last = [process.communicate(timeout=120)[0].strip() for process in running]
-    assert last == [family.refresh_token for family in idp.families]
-    counts = idp.counts
-    assert (counts.refreshes, counts.rotations, counts.reuses) == (80, 80, 0)
 
 
 def test_a_device_waits_until_somebody_approves_it(client: requests.Session) -> None:
