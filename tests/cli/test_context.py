@@ -38,9 +38,9 @@ def test_files_that_are_named_are_read_in_place_of_the_search(
     other.write_bytes(DEV.replace(b"dev", b"other"))
     other.chmod(0o600)
 
-    assert context.read([str(other)]).names == ("other",)
+    assert replace(context, config_files=(str(other),)).read().names == ("other",)
     with pytest.raises(ProfileError):
-        context.read([str(tmp_path / "none.toml")])
+        replace(context, config_files=(str(tmp_path / "none.toml"),)).read()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a terminal of POSIX")

@@ -3,7 +3,6 @@
 import os
 import sys
 import warnings
-from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,10 +23,14 @@ class Context(RunContext):
     Attributes:
         places: where files are looked for; None is where this process does.
         keeps_logins: true: a person who logs in for a verb does so for later runs too.
+        config_files: the values of ``--config-file``; none follows the variable, then the search.
+        named: the profile that ``-p`` names.
     """
 
     places: "Locations | None" = field(default=None)
     keeps_logins: bool = field(default=True, kw_only=True)
+    config_files: tuple[str, ...] = ()
+    named: str | None = None
 
     @classmethod
     def of_this_process(cls) -> "Context":
@@ -41,26 +44,17 @@ class Context(RunContext):
 
         return self.places or Locations.of_this_process()
 
-    def read(self, config_files: Sequence[str] = ()) -> "Layers":
+    def read(self) -> "Layers":
         """Read all files and variables.
-
-        Args:
-            config_files: the values of ``--config-file``; none follows the variable, then the
-                search.
 
         Raises:
             ProfileError: a file is not usable.
         """
         from gatepass._config.layers import read_layers
 
-        return read_layers(
-            config_file=list(config_files) or None,
-            overrides=None,
-            environ=self.environ,
-            locations=self.locations,
-        )
+        return read_layers(self.config_files or None, None, self.environ, self.locations)
 
-    def profile(self, name: str | None, config_files: Sequence[str] = ()) -> "Profile":
+    def profile(self, name: str | None) -> "Profile":
         """Return a profile, checked; the selected one without a name. Reads no secret.
 
         Raises:
@@ -70,14 +64,14 @@ class Context(RunContext):
 
         return load_profile(
             name,
-            config_file=list(config_files) or None,
+            config_file=self.config_files or None,
             environ=self.environ,
             locations=self.locations,
         )
 
-    def layers(self, config_files: Sequence[str] = ()) -> "Layers":
-        """Do the same, and warn of what is odd about them."""
-        layers = self.read(config_files)
+    def layers(self) -> "Layers":
+        """Read them, and warn of what is odd about them."""
+        layers = self.read()
         for notice in layers.notices:
             warnings.warn(notice, GatepassWarning, stacklevel=2)
         return layers

@@ -74,17 +74,15 @@ class Machine(Value):
 
     Attributes:
         context: the surroundings, with a person in them.
-        config_files: the values of ``--config-file``.
     """
 
     context: Context
-    config_files: tuple[str, ...] = ()
 
     @cached_property
     def layers(self) -> Layers | GatepassError:
         """All files and variables, or why they cannot be read."""
         try:
-            return self.context.read(self.config_files)
+            return self.context.read()
         except GatepassError as error:
             return error
 

@@ -15,7 +15,6 @@ from gatepass.cli._context import Context
 if TYPE_CHECKING:
     from gatepass._config.layer import Layers
 
-_PROFILE: Final = "gatepass.profile"
 _FIELD: Final = "gatepass.field"
 ONE_WORD_TOO_MANY: Final = "too many arguments; a secret is never given as one"
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -30,27 +29,41 @@ def example(*lines: str) -> str:
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+def verb(
+    *examples: str, make: Callable[..., Any] = click.command, **settings: Any
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command of a function, which gets the context and what its options say.
+
+    Args:
+        examples: the end of its help page.
+        make: ``click.command``, or the method ``command`` of a group.
+        settings: for ``make``.
+    """
+    settings = {"context_settings": CONTEXT, "epilog": example(*examples)} | settings
+
+    def made(function: Callable[..., Any]) -> click.Command:
+        command: click.Command = make(**settings)(click.pass_obj(function))
+        return command
+
+    return made
+
+
 def _names(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a profile. Reads files only, and never fails: a shell is waiting."""
     found: tuple[str, ...] = ()
     with contextlib.suppress(Exception):
-        context = ctx.obj if isinstance(ctx.obj, Context) else Context.of_this_process()
-        found = context.read(ctx.params.get("config_files") or ()).names
+        context = ctx.find_object(Context) or Context.of_this_process()
+        found = context.read().names
     return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 
-def _keep_name(ctx: click.Context, _param: click.Parameter, name: str | None) -> None:
-    ctx.meta[_PROFILE] = name
-
-
-def named(ctx: click.Context) -> str | None:
-    """Return the profile that ``-p`` names."""
-    name: str | None = ctx.meta.get(_PROFILE)
-    return name
+def _into_context(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep the value of an option in the context, as its callback."""
+    ctx.obj = replace(ctx.obj, **{str(param.name): value})
 
 
 def _one_name(ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
-    by_option = named(ctx)
+    by_option: str | None = ctx.obj.named
     if name is not None and by_option is not None:
         raise click.UsageError("NAME and --profile say the same: give one of them", ctx)
     if ctx.params.get("everything") and (name or by_option):
@@ -61,10 +74,11 @@ def _one_name(ctx: click.Context, _param: click.Parameter, name: str | None) -> 
 profile_option = click.option(
     "-p",
     "--profile",
+    "named",
     metavar="NAME",
     is_eager=True,
     expose_value=False,
-    callback=_keep_name,
+    callback=_into_context,
     shell_complete=_names,
     help="The profile; the same as NAME.",
 )
@@ -77,7 +91,7 @@ def name_argument(command: Command) -> Command:
 
 
 def _written_name(ctx: click.Context, _param: click.Parameter, name: str | None) -> str:
-    by_option = named(ctx)
+    by_option: str | None = ctx.obj.named
     if by_option is None:
         if name is None:
             raise click.UsageError(
@@ -123,14 +137,15 @@ config_file_option = click.option(
     "config_files",
     multiple=True,
     metavar="PATH",
+    expose_value=False,
+    callback=_into_context,
     type=click.Path(),
     help="Read this file instead of searching; repeat it for several, the last one wins.",
 )
 
 
 def _store_nothing(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
-    if asked:
-        ctx.obj = replace(ctx.obj, keeps_logins=False)
+    ctx.obj = replace(ctx.obj, keeps_logins=not asked)
 
 
 store_option = click.option(

@@ -21,6 +21,7 @@ from gatepass._system.context import RunContext
 from gatepass._system.findings import Finding
 from gatepass._value import asdict
 from gatepass.auth import value_of
+from gatepass.cli._context import Context
 from gatepass.errors import GatepassError, GatepassWarning
 from gatepass.secrets import SecretRef
 
@@ -45,31 +46,19 @@ _OF_KEYRINGS: Final = {
 }
 
 
-def run_apart(
-    environ: Mapping[str, str],
-    name: str,
-    config_files: tuple[str, ...],
-    *,
-    seconds: float,
-    offline: bool,
-    allow_unproven: bool,
-) -> tuple[int, list[Finding]]:
+def run_apart(context: Context, name: str, **how: Any) -> tuple[int, list[Finding]]:
     """Try a profile in a process without a person, and return its exit code and findings.
 
     Args:
-        environ: the variables of this shell; the process gets them without the desktop's.
+        context: the surroundings; the process gets their variables without the desktop's.
         name: the profile.
-        config_files: the values of ``--config-file``.
-        seconds: for how long tickets and tokens have to last.
-        offline: stop before the network.
-        allow_unproven: be content with a page that asks for no login.
+        how: the keywords of :func:`~gatepass._session.unattended.try_run`.
 
     Raises:
         GatepassError: the process could not be run to its end.
     """
-    how = {"seconds": seconds, "offline": offline, "allow_unproven": allow_unproven}
-    job = {"name": name, "config_files": config_files, "how": how}
-    variables = {key: value for key, value in environ.items() if key not in _OF_A_DESKTOP}
+    job = {"name": name, "config_files": context.config_files, "how": how}
+    variables = {key: value for key, value in context.environ.items() if key not in _OF_A_DESKTOP}
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NO_WINDOW}

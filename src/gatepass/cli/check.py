@@ -16,26 +16,22 @@ from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import keeps_tokens
 from gatepass.cli._options import (
-    CONTEXT,
     config_file_option,
     duration,
-    example,
     json_option,
     name_argument,
     store_option,
+    verb,
 )
 
 if TYPE_CHECKING:
     from gatepass._session.check import CheckResult
 
 
-@click.command(
-    context_settings=CONTEXT,
+@verb(
+    "gatepass check prod",
+    "gatepass check nightly --unattended --for 8h",
     short_help="Log on, make one request, and explain the answer.",
-    epilog=example(
-        "gatepass check prod",
-        "gatepass check nightly --unattended --for 8h",
-    ),
 )
 @name_argument
 @click.option(
@@ -61,16 +57,8 @@ if TYPE_CHECKING:
 @store_option
 @config_file_option
 @json_option
-@click.pass_obj
 def check(
-    context: Context,
-    /,
-    *,
-    name: str | None,
-    unattended: bool,
-    config_files: tuple[str, ...],
-    as_json: bool,
-    **how: Any,
+    context: Context, /, *, name: str | None, unattended: bool, as_json: bool, **how: Any
 ) -> int:
     """Log on, make one request, and explain the answer.
 
@@ -90,24 +78,17 @@ def check(
     login. It ends as the run ends; with 3 where the login does not last as long as --for asks.
     """
     if unattended:
-        return _check_unattended(context, name, config_files, as_json=as_json, **how)
+        return _check_unattended(context, name, as_json=as_json, **how)
     if how["offline"] or how["seconds"] is not None:
         raise click.UsageError("--for and --offline belong to --unattended")
-    return log_on(
-        context, name, config_files, allow_unproven=how["allow_unproven"], as_json=as_json
-    )
+    return log_on(context, name, allow_unproven=how["allow_unproven"], as_json=as_json)
 
 
 def log_on(
-    context: Context,
-    name: str | None,
-    config_files: tuple[str, ...],
-    *,
-    allow_unproven: bool,
-    as_json: bool = False,
+    context: Context, name: str | None, *, allow_unproven: bool, as_json: bool = False
 ) -> int:
     """Log on with a profile, make one request, print what came of it, and return the exit code."""
-    result, findings = _asked(context, name, config_files)
+    result, findings = _asked(context, name)
     allowed = allow_unproven and result.is_unproven
     code = 0 if allowed else result.exit_code
     if as_json:
@@ -131,14 +112,11 @@ def _as_json(result: "CheckResult", code: int, findings: list[Finding]) -> dict[
     return {**told, "findings": [asdict(each) for each in findings]}
 
 
-def _asked(
-    context: Context, name: str | None, config_files: tuple[str, ...]
-) -> "tuple[CheckResult, list[Finding]]":
-    from gatepass._config.load import load_profile
+def _asked(context: Context, name: str | None) -> "tuple[CheckResult, list[Finding]]":
     from gatepass._session.network import warn_if_unverified
     from gatepass._session.session import Session
 
-    profile = load_profile(name, config_file=list(config_files) or None, environ=context.environ)
+    profile = context.profile(name)
     warn_if_unverified(profile)
     with Session._from_checked(profile, context) as session:  # noqa: SLF001 - it is checked
         sent = time.time()
@@ -188,17 +166,10 @@ def _say(finding: Finding) -> None:
 # ---------------------------------------------------------------- without a person
 
 
-def _check_unattended(
-    context: Context,
-    name: str | None,
-    config_files: tuple[str, ...],
-    *,
-    as_json: bool,
-    **how: Any,
-) -> int:
+def _check_unattended(context: Context, name: str | None, *, as_json: bool, **how: Any) -> int:
     from gatepass.cli._unattended import notes, run_apart
 
-    layers = context.layers(config_files)
+    layers = context.layers()
     selected = selection.select_name(layers, name)
     profile = validate.validate_profile(
         merge.merge_profile(layers, selected), validate.validate_machine_settings(layers)
@@ -209,7 +180,7 @@ def _check_unattended(
             "login may be renewed"
         )
     how["seconds"] = how["seconds"] or 0
-    code, found = run_apart(context.environ, selected, config_files, **how)
+    code, found = run_apart(context, selected, **how)
     found += notes(context.environ, layers, profile)
     if as_json:
         _output.json(

@@ -6,7 +6,8 @@ import click
 from click.shell_completion import get_completion_class
 
 from gatepass.cli import _output
-from gatepass.cli._options import CONTEXT, example
+from gatepass.cli._context import Context
+from gatepass.cli._options import verb
 
 _VARIABLE: Final = "_GATEPASS_COMPLETE"
 _WHERE: Final = {
@@ -34,18 +35,14 @@ Register-ArgumentCompleter -Native -CommandName gatepass -ScriptBlock {
 }"""
 
 
-@click.command(
-    context_settings=CONTEXT,
-    short_help="Print the script that completes words at TAB.",
-    epilog=example(*_WHERE.values()),
-)
+@verb(*_WHERE.values(), short_help="Print the script that completes words at TAB.")
 @click.argument("shell", type=click.Choice(list(_WHERE)))
-@click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+def completion(_context: Context, shell: str) -> None:
     """Print the script by which a SHELL completes verbs, options and the names of profiles."""
     if shell == "powershell":
         _output.data(_POWERSHELL)
         return
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click knows these three
-    _output.script(kind(ctx.find_root().command, {}, "gatepass", _VARIABLE).source())
+    program = click.get_current_context().find_root().command
+    _output.script(kind(program, {}, "gatepass", _VARIABLE).source())

@@ -8,7 +8,7 @@ import click
 
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._options import CONTEXT, example
+from gatepass.cli._options import verb
 
 if TYPE_CHECKING:
     from gatepass.sandbox.demo import Attempt
@@ -18,13 +18,8 @@ _WIDTH = 80  # columns, also into a pipe
 _LINE = 46  # columns that are left of these for the changed line
 
 
-@click.command(
-    context_settings=CONTEXT,
-    short_help="Log on to a practice server, in each way that there is.",
-    epilog=example("gatepass demo"),
-)
+@verb("gatepass demo", short_help="Log on to a practice server, in each way that there is.")
 @click.option("--ask", is_flag=True, help="Also try the source that asks a person.")
-@click.pass_obj
 def demo(context: Context, ask: bool) -> int:
     """Log on to practice servers, with each secret source, and each server configuration.
 

@@ -17,7 +17,7 @@ from gatepass._value import asdict
 from gatepass.cli import _machine, _output
 from gatepass.cli._context import Context
 from gatepass.cli._machine import Machine, Seen
-from gatepass.cli._options import CONTEXT, config_file_option, example, json_option
+from gatepass.cli._options import config_file_option, json_option, verb
 
 T = TypeVar("T")
 
@@ -41,10 +41,10 @@ PARTS: Final[tuple[tuple[str, float, Look], ...]] = (
 )
 
 
-@click.command(
-    context_settings=CONTEXT,
+@verb(
+    "gatepass doctor",
+    "gatepass doctor --redacted",
     short_help="Look at this machine, and say what would fail.",
-    epilog=example("gatepass doctor", "gatepass doctor --redacted"),
 )
 @click.option(
     "--redacted",
@@ -54,10 +54,7 @@ PARTS: Final[tuple[tuple[str, float, Look], ...]] = (
 )
 @config_file_option
 @json_option
-@click.pass_obj
-def doctor(
-    context: Context, *, redacted: bool, config_files: tuple[str, ...], as_json: bool
-) -> int:
+def doctor(context: Context, *, redacted: bool, as_json: bool) -> int:
     """Look at this machine, and say what would fail here and what to do about it.
 
     It looks at versions, extras and plug-ins, the keyring, certificates, proxies, the files of
@@ -68,7 +65,7 @@ def doctor(
         "looking at this machine (what does not answer is given up after 5 to 60 s) ..."
     )
     findings = []
-    for finding in examine(Machine(context, config_files), redacted=redacted):
+    for finding in examine(Machine(context), redacted=redacted):
         findings.append(finding)
         if not as_json:
             _output.finding(finding)

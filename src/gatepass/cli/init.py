@@ -11,12 +11,13 @@ from gatepass._config.layer import Layer, Layers, is_project
 from gatepass._config.locations import PROJECT_FILE
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._system.text import printable, quoted
+from gatepass._value import replace
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._edit import FileEdit, layer_of, same, with_top_line
 from gatepass.cli._init_questions import Given, ask_all, names_in, why_no_keyring
 from gatepass.cli._oidc_session import keeps_tokens
-from gatepass.cli._options import CONTEXT, example
+from gatepass.cli._options import verb
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import SecretRef
 
@@ -25,16 +26,13 @@ class _NotAppended(Exception):
     """The profile cannot be added to the file; says why."""
 
 
-@click.command(
-    context_settings=CONTEXT,
+@verb(
+    "gatepass init prod",
+    "gatepass init prod --url https://mi.example.com/mi_servicelayer",
+    "gatepass init prod --url https://mi.example.com/mi_servicelayer --scheme credentials",
+    "    --user-name env:MI_USERNAME --password-from env:MI_PASSWORD --password-from keyring",
+    "gatepass init prod --default",
     short_help="Write a profile, and log on with it.",
-    epilog=example(
-        "gatepass init prod",
-        "gatepass init prod --url https://mi.example.com/mi_servicelayer",
-        "gatepass init prod --url https://mi.example.com/mi_servicelayer --scheme credentials",
-        "    --user-name env:MI_USERNAME --password-from env:MI_PASSWORD --password-from keyring",
-        "gatepass init prod --default",
-    ),
 )
 @click.argument("name", required=False)
 @click.option("--url", help="The server.")
@@ -65,7 +63,6 @@ class _NotAppended(Exception):
 @click.option(
     "--project", is_flag=True, help=f"Write into {PROJECT_FILE} in the working directory."
 )
-@click.pass_obj
 def init(
     context: Context, /, file: Path | None, project: bool, default: bool, **given: Any
 ) -> None:
@@ -102,12 +99,13 @@ def init(
     if default:
         _output.tell(f"{name} is the default profile now: default_profile in the same file")
     named = () if _is_found(context, edit) else (str(edit.path),)
+    context = replace(context, config_files=named)
     if not named and is_project(edit.layer) and not trusted:
         _output.say("nobody has trusted this file yet; look at it and do so:")
         _output.say("    " + quoted("gatepass", "trust", str(edit.path)))
-        _next(name, named, "check")
+        _next(context, name, "check")
         return
-    _go_on(context, name, named, ask=not told.offline)
+    _go_on(context, name, ask=not told.offline)
 
 
 def _file_edit(context: Context, file: Path | None, *, project: bool) -> FileEdit:
@@ -144,17 +142,17 @@ def _is_found(context: Context, edit: FileEdit) -> bool:
 # ---------------------------------------------------------------- what comes next
 
 
-def _go_on(context: Context, name: str, named: tuple[str, ...], *, ask: bool) -> None:
+def _go_on(context: Context, name: str, *, ask: bool) -> None:
     """Store what can be stored and log on, where a person agrees; then say what is next."""
     steps: tuple[str, ...] = ("check",)
     try:
-        profile = context.profile(name, named)
+        profile = context.profile(name)
         steps = _steps(profile)
-        if ask and context.why_not_ask() is None and _log_on(context, profile, named):
+        if ask and context.why_not_ask() is None and _log_on(context, profile):
             steps = ()
     except GatepassError as error:  # the profile is written all the same
         _output.error(error)
-    _next(name, named, *steps)
+    _next(context, name, *steps)
 
 
 def _steps(profile: Profile) -> tuple[str, ...]:
@@ -164,11 +162,11 @@ def _steps(profile: Profile) -> tuple[str, ...]:
     return ("secret set", "check") if _needs_keyring(profile) else ("check",)
 
 
-def _next(name: str, named: tuple[str, ...], *verbs: str) -> None:
+def _next(context: Context, name: str, *verbs: str) -> None:
     _output.say("next:")
-    more = [word for file in named for word in ("--config-file", file)]
-    for verb in ("show", *verbs):
-        _output.say("    " + quoted("gatepass", *verb.split(), name, *more))
+    more = [word for file in context.config_files for word in ("--config-file", file)]
+    for each in ("show", *verbs):
+        _output.say("    " + quoted("gatepass", *each.split(), name, *more))
 
 
 def _needs_keyring(profile: Profile) -> bool:
@@ -176,7 +174,7 @@ def _needs_keyring(profile: Profile) -> bool:
     return isinstance(password, SecretRef) and ("keyring", "") in password.alternatives
 
 
-def _log_on(context: Context, profile: Profile, named: tuple[str, ...]) -> bool:
+def _log_on(context: Context, profile: Profile) -> bool:
     """Ask whether to log on now, and do so; say whether the server let the person in."""
     from gatepass.cli.check import log_on
     from gatepass.cli.login import log_in
@@ -186,7 +184,7 @@ def _log_on(context: Context, profile: Profile, named: tuple[str, ...]) -> bool:
             return False
         if profile.machine.vault_key is None and (reason := why_no_keyring(context)):
             _make_vault_key(context, reason)
-            profile = context.profile(profile.name, named)
+            profile = context.profile(profile.name)
         log_in(context, profile)
     elif _needs_keyring(profile):
         question = "store the password in the keyring now, and log on with it?"
@@ -195,10 +193,10 @@ def _log_on(context: Context, profile: Profile, named: tuple[str, ...]) -> bool:
         from gatepass.cli.secret import keep
 
         secret = "password" if hasattr(profile.auth, "password") else "token"
-        keep(context, profile.name, secret, named)
+        keep(context, profile.name, secret)
     elif not click.confirm("log on now, to see that it works?", default=True, err=True):
         return False
-    return log_on(context, profile.name, named, allow_unproven=True) == 0
+    return log_on(context, profile.name, allow_unproven=True) == 0
 
 
 def _make_vault_key(context: Context, reason: str) -> None:

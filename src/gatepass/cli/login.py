@@ -14,7 +14,7 @@ from gatepass._system.text import local_time
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import OIDC, of_the_login, session_of
-from gatepass.cli._options import CONTEXT, config_file_option, example, name_argument, written_name
+from gatepass.cli._options import config_file_option, name_argument, verb, written_name
 from gatepass.errors import (
     GatepassError,
     LoginRequired,
@@ -37,25 +37,17 @@ _NOT_TOLD: Final = "logged out here; the provider was not told"
 # ---------------------------------------------------------------- login
 
 
-@click.command(
-    context_settings=CONTEXT,
+@verb(
+    "gatepass login nightly",
+    "gatepass login nightly --device",
     short_help="Log in once, and store the login for later runs.",
-    epilog=example("gatepass login nightly", "gatepass login nightly --device"),
 )
 @name_argument
 @click.option("--device", is_flag=True, help="Log in on another device, with a short code.")
 @click.option("--adopt", is_flag=True, help="Take over the token that ansys-openapi-common stored.")
 @click.option("--yes", is_flag=True, help="Adopt, or replace a login, without a question.")
 @config_file_option
-@click.pass_obj
-def login(
-    context: Context,
-    name: str | None,
-    device: bool,
-    adopt: bool,
-    yes: bool,
-    config_files: tuple[str, ...],
-) -> int:
+def login(context: Context, name: str | None, device: bool, adopt: bool, yes: bool) -> int:
     """Log in once and store the login, so that later runs need nobody.
 
     With the scheme oidc you log in at the identity provider, and its token goes into the vault,
@@ -64,14 +56,14 @@ def login(
     """
     if device and adopt:
         raise click.UsageError("--adopt takes over a login; --device makes a new one")
-    profile = context.profile(name, config_files)
+    profile = context.profile(name)
     if profile.scheme == OIDC:
         return log_in(context, profile, device=device, adopt=adopt, yes=yes)
     if device or adopt:
         raise ProfileError(
             f"--device and --adopt are for the scheme oidc; {profile.name} uses {profile.scheme}"
         )
-    _into_the_keyring(context, profile, config_files)
+    _into_the_keyring(context, profile)
     return 0
 
 
@@ -179,20 +171,18 @@ def _status(context: Context, profile: Profile) -> "Status":
 # ---------------------------------------------------------------- logout
 
 
-@click.command(
-    context_settings=CONTEXT,
+@verb(
+    "gatepass logout nightly",
     short_help="Forget a login: at the provider where possible, and here.",
-    epilog=example("gatepass logout nightly"),
 )
 @written_name
 @config_file_option
-@click.pass_obj
-def logout(context: Context, name: str, config_files: tuple[str, ...]) -> None:
+def logout(context: Context, name: str) -> None:
     """Forget a login: revoke it at the provider where that is possible, and delete it here.
 
     With a password or token in the keyring entry of the profile's server, that entry is deleted.
     """
-    profile = context.profile(name, config_files)
+    profile = context.profile(name)
     if profile.scheme == OIDC:
         _output.tell(_logged_out(context, profile))
     else:
@@ -226,7 +216,7 @@ def _secret_fields(profile: Profile) -> Iterator[tuple[str, SecretRef]]:
             yield name, value
 
 
-def _into_the_keyring(context: Context, profile: Profile, config_files: tuple[str, ...]) -> None:
+def _into_the_keyring(context: Context, profile: Profile) -> None:
     from gatepass.cli.secret import keep
 
     fields = dict(_secret_fields(profile))
@@ -239,7 +229,7 @@ def _into_the_keyring(context: Context, profile: Profile, config_files: tuple[st
         if any(source == "keyring" for source, _ in reference.alternatives)
     ]
     for name in kept or fields:  # without a keyring reference, it says what to write
-        keep(context, profile.name, name, config_files)
+        keep(context, profile.name, name)
     _output.tell(f"see whether it works: gatepass check {profile.name}")
 
 

@@ -12,32 +12,23 @@ from gatepass._system import plugins
 from gatepass._value import Value
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._options import (
-    CONTEXT,
-    config_file_option,
-    example,
-    json_option,
-    name_argument,
-)
+from gatepass.cli._options import config_file_option, json_option, name_argument, verb
 from gatepass.cli._problems import broken, complaints_of, problems_in, similar_names, where_looked
 from gatepass.errors import GatepassError, Problem
 
 # ---------------------------------------------------------------- profiles
 
 
-@click.command(
-    context_settings=CONTEXT, epilog=example("gatepass profiles", "gatepass profiles --check")
-)
+@verb("gatepass profiles", "gatepass profiles --check")
 @click.option("--check", is_flag=True, help="Check each profile, and tell which are broken.")
 @config_file_option
 @json_option
-@click.pass_obj
-def profiles(context: Context, check: bool, config_files: tuple[str, ...], as_json: bool) -> None:
+def profiles(context: Context, check: bool, as_json: bool) -> None:
     """List all profiles, also those that are not trusted.
 
     They are shown as they are written; --check checks them. Where each is defined, --json tells.
     """
-    layers = context.layers(config_files)
+    layers = context.layers()
     default, why = _default(layers)
     entries = list(_entries(layers, default, check=check))
     if as_json:
@@ -196,10 +187,7 @@ def _tell_where(layers: Layers) -> None:
 # ---------------------------------------------------------------- show
 
 
-@click.command(
-    context_settings=CONTEXT,
-    epilog=example("gatepass show prod --origin", "gatepass show prod --origin --resolve"),
-)
+@verb("gatepass show prod --origin", "gatepass show prod --origin --resolve")
 @name_argument
 @click.option(
     "--origin", is_flag=True, help="Tell for each key where it was written, and what that overrode."
@@ -212,23 +200,14 @@ def _tell_where(layers: Layers) -> None:
 )
 @config_file_option
 @json_option
-@click.pass_obj
-def show(
-    context: Context,
-    *,
-    name: str | None,
-    origin: bool,
-    resolve: bool,
-    config_files: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def show(context: Context, *, name: str | None, origin: bool, resolve: bool, as_json: bool) -> None:
     """Print one profile, merged from all files and variables.
 
     Without NAME it is the default profile. References are shown, secrets never.
     """
     if resolve and not origin:
         raise click.UsageError("--resolve goes with --origin")
-    profile = context.profile(name, config_files)
+    profile = context.profile(name)
     if origin:
         _print_explanation(context, profile, resolve=resolve, as_json=as_json)
         return

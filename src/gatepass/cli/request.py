@@ -12,14 +12,7 @@ from gatepass._net import urls
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import session_of
-from gatepass.cli._options import (
-    CONTEXT,
-    config_file_option,
-    example,
-    named,
-    profile_option,
-    store_option,
-)
+from gatepass.cli._options import config_file_option, profile_option, store_option, verb
 from gatepass.errors import GatepassError
 
 if TYPE_CHECKING:
@@ -33,15 +26,12 @@ _PIECE: Final = 65536
 _OWN_LOGIN: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 
-@click.command(
-    context_settings=CONTEXT,
+@verb(
+    "gatepass request Health/v2.svc",
+    "gatepass request -p prod -o part.json api/parts/1",
+    'gatepass request -X PATCH --json \'{"name": "steel"}\' api/parts/1',
+    "gatepass request -F file=@report.pdf -F kind=report api/files",
     short_help="Make one request, in the words of curl.",
-    epilog=example(
-        "gatepass request Health/v2.svc",
-        "gatepass request -p prod -o part.json api/parts/1",
-        'gatepass request -X PATCH --json \'{"name": "steel"}\' api/parts/1',
-        "gatepass request -F file=@report.pdf -F kind=report api/files",
-    ),
 )
 @click.argument("path")
 @profile_option
@@ -69,16 +59,7 @@ _OWN_LOGIN: Final = frozenset({"authorization", "proxy-authorization", "cookie"}
 @click.option("-L", "--location", "follow", is_flag=True, help="Follow redirects.")
 @store_option
 @config_file_option
-@click.pass_context
-def request(
-    ctx: click.Context,
-    /,
-    path: str,
-    config_files: tuple[str, ...],
-    output: Path | None,
-    follow: bool,
-    **told: Any,
-) -> int:
+def request(context: Context, /, path: str, output: Path | None, follow: bool, **told: Any) -> int:
     """Make one request with the profile's login, and print the body of the answer.
 
     PATH lies below the profile's URL. Redirects are followed with -L alone: to another server
@@ -87,8 +68,7 @@ def request(
 
     Exit codes: 0 below 400, 1 from 400 on, 4 the login was refused, 5 no answer came.
     """
-    context = ctx.find_object(Context) or Context.of_this_process()
-    profile = context.profile(named(ctx), config_files)
+    profile = context.profile(context.named)
     if urls.target(path) and not urls.is_same_origin(path, profile.url):
         raise click.UsageError("PATH lies below the profile's URL; another server gets no login")
     with ExitStack() as stack:

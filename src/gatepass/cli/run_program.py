@@ -23,10 +23,9 @@ from gatepass.cli._oidc_session import OIDC, login_of
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
-    example,
-    named,
     profile_option,
     store_option,
+    verb,
 )
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.secrets import Secret
@@ -40,12 +39,11 @@ def _complete(_ctx: click.Context, _param: click.Parameter, word: str) -> list[C
     return [CompletionItem(word, type="file")]
 
 
-@click.command(
+@verb(
+    "gatepass run -- ./report.sh --month 11",
+    "gatepass run -p prod -- python nightly.py",
     context_settings=CONTEXT | {"allow_interspersed_args": False},
     short_help="Start a program with the profile's login in its variables.",
-    epilog=example(
-        "gatepass run -- ./report.sh --month 11", "gatepass run -p prod -- python nightly.py"
-    ),
 )
 @click.argument(
     "command",
@@ -58,8 +56,7 @@ def _complete(_ctx: click.Context, _param: click.Parameter, word: str) -> list[C
 @profile_option
 @store_option
 @config_file_option
-@click.pass_context
-def run(ctx: click.Context, /, command: tuple[str, ...], config_files: tuple[str, ...]) -> int:
+def run(context: Context, /, command: tuple[str, ...]) -> int:
     """Start CMD with the variables that the profile's table run names.
 
     Only the secrets that it names are looked up, and they stand in no argument. The program gets
@@ -67,8 +64,7 @@ def run(ctx: click.Context, /, command: tuple[str, ...], config_files: tuple[str
 
     Exit codes: the program's; 127 it is not found, 126 it cannot be started.
     """
-    context = ctx.find_object(Context) or Context.of_this_process()
-    profile = context.profile(named(ctx), config_files)
+    profile = context.profile(context.named)
     _check_variables(profile, context.environ)
     program = _program(command[0], context.environ)
     if program is None:

@@ -11,20 +11,17 @@ from gatepass._config import trust
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._edit import FileEdit
-from gatepass.cli._options import CONTEXT, example
+from gatepass.cli._options import verb
 from gatepass.cli.init import snippet, with_profile
 from gatepass.errors import GatepassError
 from gatepass.sandbox.demo import PASSWORD, USER
 
 
-@click.command(
-    context_settings=CONTEXT,
+@verb(
+    "gatepass sandbox",
+    "gatepass sandbox --mode oidc --write practice",
+    "gatepass sandbox --answers recorded/",
     short_help="Serve a practice server, and show the profile for it.",
-    epilog=example(
-        "gatepass sandbox",
-        "gatepass sandbox --mode oidc --write practice",
-        "gatepass sandbox --answers recorded/",
-    ),
 )
 @click.option(
     "--mode",
@@ -40,7 +37,6 @@ from gatepass.sandbox.demo import PASSWORD, USER
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; a free one.")
 @click.option("--write", "name", metavar="NAME", help="Write the profile into your own file.")
-@click.pass_obj
 def sandbox(context: Context, mode: str, answers: Path | None, port: int, name: str | None) -> int:
     """Serve a practice server on this computer until Ctrl-C, and show the profile for it.
 

@@ -15,7 +15,7 @@ from gatepass._system.text import printable
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._edit import BOM, FileEdit, layer_of, same
-from gatepass.cli._options import CONTEXT, example
+from gatepass.cli._options import verb
 from gatepass.errors import GatepassError, ProfileNotFound
 from gatepass.secrets import LayerKind
 
@@ -27,10 +27,7 @@ def _line(schema_file: str) -> str:
     return f"#:schema ./{schema_file}"
 
 
-@click.command(
-    context_settings=CONTEXT,
-    epilog=example("gatepass schema gatepass.toml", "gatepass schema gatepass.local.toml"),
-)
+@verb("gatepass schema gatepass.toml", "gatepass schema gatepass.local.toml")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--part",
@@ -38,7 +35,6 @@ def _line(schema_file: str) -> str:
     help="Let profiles leave out what another file brings; gatepass.local.toml always may.",
 )
 @click.option("--print", "to_stdout", is_flag=True, help="Print the schema and write nothing.")
-@click.pass_obj
 def schema(context: Context, file: Path | None, part: bool, to_stdout: bool) -> None:
     """Teach your editor the keys of a file of profiles.
 

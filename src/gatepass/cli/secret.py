@@ -24,6 +24,7 @@ from gatepass.cli._options import (
     json_option,
     name_argument,
     names_of,
+    verb,
     written_name,
 )
 from gatepass.cli._problems import broken, complaints_of
@@ -45,36 +46,25 @@ def secret() -> None:
     """Store, delete and list the secrets of profiles; never print one."""
 
 
-@secret.command(
-    "set", context_settings=_SILENT, epilog=example("gatepass secret set prod password")
+@verb(
+    "gatepass secret set prod password", make=secret.command, name="set", context_settings=_SILENT
 )
 @written_name
 @click.argument("field", default="password", callback=field_after_name)
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read one line from standard input.")
 @config_file_option
-@click.pass_context
-def set_(
-    ctx: click.Context, name: str, field: str, from_stdin: bool, config_files: tuple[str, ...]
-) -> None:
+def set_(context: Context, name: str, field: str, from_stdin: bool) -> None:
     """Store the secret of a FIELD in the keyring.
 
     FIELD is password, or such as token, proxy.password, tls.client_key_password. The value is
     asked for, or comes from standard input; never from an argument, which other
     users of the computer can see.
     """
-    _refuse_extra(ctx)
-    context = ctx.find_object(Context) or Context.of_this_process()
-    keep(context, name, field, config_files, from_stdin=from_stdin)
+    _refuse_extra()
+    keep(context, name, field, from_stdin=from_stdin)
 
 
-def keep(
-    context: Context,
-    name: str,
-    field: str,
-    config_files: tuple[str, ...],
-    *,
-    from_stdin: bool = False,
-) -> None:
+def keep(context: Context, name: str, field: str, *, from_stdin: bool = False) -> None:
     """Ask for the secret of a field and store it in the keyring entry that the field names.
 
     Raises:
@@ -83,7 +73,7 @@ def keep(
     """
     from gatepass.secrets import keyring
 
-    found, service, account = _entry(context, name, field, config_files)
+    found, service, account = _entry(context, name, field)
     access = context_of_field(found.profile, field, context)
     asks = not from_stdin and context.terminal.why_not_ask() is None
     if asks and (refusal := keyring.describe_backend(access).refusal):
@@ -98,27 +88,22 @@ def keep(
         _output.tell(f'now write into {found.table} ({found.where}):\n    {found.key} = "keyring:"')
 
 
-@secret.command("delete", context_settings=_SILENT, epilog=example("gatepass secret delete prod"))
+@verb("gatepass secret delete prod", make=secret.command, context_settings=_SILENT)
 @written_name
 @click.argument("field", default="password", callback=field_after_name)
 @config_file_option
-@click.pass_context
-def delete(ctx: click.Context, name: str, field: str, config_files: tuple[str, ...]) -> None:
+def delete(context: Context, name: str, field: str) -> None:
     """Delete the secret of a FIELD from the keyring."""
     from gatepass.secrets import keyring
 
-    _refuse_extra(ctx)
-    context = ctx.find_object(Context) or Context.of_this_process()
-    found, service, account = _entry(context, name, field, config_files)
+    _refuse_extra()
+    found, service, account = _entry(context, name, field)
     keyring.remove(service, account, context_of_field(found.profile, field, context))
     _output.tell(f"deleted: entry {account} of service {service}")
 
 
-@secret.command(
-    "new-key", context_settings=CONTEXT, epilog=example("gatepass secret new-key ~/.gatepass-key")
-)
+@verb("gatepass secret new-key ~/.gatepass-key", make=secret.command, name="new-key")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.pass_obj
 def new_key(context: Context, path: Path) -> None:
     """Make a key file for the vault, on a computer without a keyring.
 
@@ -138,29 +123,18 @@ def new_key(context: Context, path: Path) -> None:
     )
 
 
-@secret.command(
-    "list",
-    context_settings=CONTEXT,
-    epilog=example("gatepass secret list", "gatepass secret list --all"),
-)
+@verb("gatepass secret list", "gatepass secret list --all", make=secret.command, name="list")
 @name_argument
 @all_option
 @config_file_option
 @json_option
-@click.pass_obj
-def list_(
-    context: Context,
-    name: str | None,
-    everything: bool,
-    config_files: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def list_(context: Context, name: str | None, everything: bool, as_json: bool) -> None:
     """List the references of a profile, and which of them would answer.
 
     Asks variables, files and the keyring, each up to the first that answers; asks no person and
     runs no program.
     """
-    layers = context.layers(config_files)
+    layers = context.layers()
     names = names_of(layers, name, everything=everything)
     prober = Prober(context, run_commands=False)
     with _output.waiting_for("asking each reference (a keyring for at most 5 s) ..."):
@@ -188,16 +162,15 @@ def _answers(prober: Prober, layers: Layers, name: str, *, alone: bool) -> list[
     return []
 
 
-def _refuse_extra(ctx: click.Context) -> None:
+def _refuse_extra() -> None:
+    ctx = click.get_current_context()
     if ctx.args:
         raise click.UsageError(ONE_WORD_TOO_MANY, ctx)
 
 
-def _entry(
-    context: Context, name: str, field: str, config_files: tuple[str, ...]
-) -> tuple[Field, str, str]:
+def _entry(context: Context, name: str, field: str) -> tuple[Field, str, str]:
     """Find the keyring entry that a field names."""
-    found = find(context.layers(config_files), name, field)
+    found = find(context.layers(), name, field)
     entry = found.entry(context)
     if entry is None:
         written = found.reference.as_written()

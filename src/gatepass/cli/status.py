@@ -17,14 +17,13 @@ from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import OIDC
 from gatepass.cli._options import (
-    CONTEXT,
     all_option,
     config_file_option,
     duration,
-    example,
     json_option,
     name_argument,
     names_of,
+    verb,
 )
 from gatepass.cli._problems import broken, complaints_of
 from gatepass.errors import LoginRequired, ProfileError, SecretUnavailable, VaultError
@@ -76,10 +75,7 @@ class _Row(Value):
 _Look = Callable[[Profile], _Row]
 
 
-@click.command(
-    context_settings=CONTEXT,
-    epilog=example("gatepass status", "gatepass status nightly --min-valid 8h"),
-)
+@verb("gatepass status", "gatepass status nightly --min-valid 8h")
 @name_argument
 @all_option
 @click.option(
@@ -91,21 +87,15 @@ _Look = Callable[[Profile], _Row]
 )
 @config_file_option
 @json_option
-@click.pass_obj
 def status(
-    context: Context,
-    name: str | None,
-    everything: bool,
-    min_valid: float | None,
-    config_files: tuple[str, ...],
-    as_json: bool,
+    context: Context, name: str | None, everything: bool, min_valid: float | None, as_json: bool
 ) -> int:
     """Show the stored login of a profile with the scheme oidc.
 
     Looks into the vault and asks the keyring for its key; asks no server and no person. Ends with
     3 when nobody is logged in.
     """
-    layers = context.layers(config_files)
+    layers = context.layers()
     names = names_of(layers, name, everything=everything)
     look = _look(context)
     with _output.waiting_for("asking for the vault's key (a keyring for at most 5 s) ..."):

@@ -9,25 +9,16 @@ import click
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._oidc_session import OIDC, login_of
-from gatepass.cli._options import (
-    CONTEXT,
-    config_file_option,
-    example,
-    name_argument,
-    store_option,
-)
+from gatepass.cli._options import config_file_option, name_argument, store_option, verb
 from gatepass.errors import ProfileError
 
 _VERSION: Final = "client.authentication.k8s.io/v1"
 
 
-@click.command(
-    context_settings=CONTEXT,
-    epilog=example(
-        "gatepass token nightly",
-        "gatepass token nightly --json",
-        "gatepass token nightly --format exec-credential",
-    ),
+@verb(
+    "gatepass token nightly",
+    "gatepass token nightly --json",
+    "gatepass token nightly --format exec-credential",
 )
 @name_argument
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the token, and when it ends.")
@@ -39,21 +30,14 @@ _VERSION: Final = "client.authentication.k8s.io/v1"
 )
 @store_option
 @config_file_option
-@click.pass_obj
-def token(
-    context: Context,
-    name: str | None,
-    as_json: bool,
-    form: str | None,
-    config_files: tuple[str, ...],
-) -> None:
+def token(context: Context, name: str | None, as_json: bool, form: str | None) -> None:
     """Print an access token of the scheme oidc, and nothing else.
 
     It is renewed first where that is needed. Anyone who sees it can use it until it ends.
     """
     if as_json and form not in {None, "json"}:
         raise click.UsageError("--json and --format do not go together")
-    profile = context.profile(name, config_files)
+    profile = context.profile(name)
     if profile.scheme != OIDC:
         raise ProfileError(
             f"token is for the scheme oidc; {profile.name} uses {profile.scheme}",

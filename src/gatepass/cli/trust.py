@@ -22,23 +22,19 @@ from gatepass._value import asdict
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._edit import layer_of
-from gatepass.cli._options import CONTEXT, example, json_option
+from gatepass.cli._options import json_option, verb
 from gatepass.errors import GatepassError, NobodyThere, ProfileNotFound
 
 _DECLINED: Final = 1
 _SHORT: Final = 12  # digits of a digest, enough to compare by eye
 
 
-@click.command(
-    context_settings=CONTEXT,
-    epilog=example("gatepass trust", "gatepass trust --list", "gatepass trust --revoke FILE"),
-)
+@verb("gatepass trust", "gatepass trust --list", "gatepass trust --revoke FILE")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--list", "as_list", is_flag=True, help="List the files that are trusted.")
 @click.option("--revoke", is_flag=True, help="Trust FILE no longer; it need not exist any more.")
 @json_option
-@click.pass_obj
 def trust(
     context: Context, *, file: Path | None, yes: bool, as_list: bool, revoke: bool, as_json: bool
 ) -> int:

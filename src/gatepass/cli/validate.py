@@ -2,45 +2,32 @@
 
 from collections.abc import Iterable
 
-import click
-
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._options import (
-    CONTEXT,
     all_option,
     config_file_option,
-    example,
     json_option,
     name_argument,
+    verb,
 )
 from gatepass.cli._problems import Complaint, Found, all_complaints
 from gatepass.errors import ProfileError
 
 
-@click.command(
-    context_settings=CONTEXT,
-    epilog=example("gatepass validate", "gatepass validate --all --json"),
-)
+@verb("gatepass validate", "gatepass validate --all --json")
 @name_argument
 @all_option
 @config_file_option
 @json_option
-@click.pass_obj
-def validate(
-    context: Context,
-    name: str | None,
-    everything: bool,
-    config_files: tuple[str, ...],
-    as_json: bool,
-) -> int:
+def validate(context: Context, name: str | None, everything: bool, as_json: bool) -> int:
     """Check one profile, or all, and print every problem.
 
     With --all the files are checked as a whole too: packages in conflict, names that are one to
     variables, defaults that do not exist. Ends with 2 if there is a problem, also where no profile
     is found.
     """
-    found = all_complaints(lambda: context.layers(config_files), name, everything=everything)
+    found = all_complaints(context.layers, name, everything=everything)
     if as_json:
         _output.json([complaint.as_json() for complaint in found.complaints])
     else:
