@@ -45,9 +45,25 @@ def desk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
 # ---------------------------------------------------------------- each kind of profile
 
 
+# What a job may find otherwise: subject, and words of the note.
+NOTES = {
+    jobs.a_variable_that_is_set: ("variables", "MI_PASSWORD"),
+    jobs.a_file_in_the_home_folder: ("auth.password", "home folder of the user"),
+    jobs.a_credential_of_systemd: ("auth.password", "LoadCredential="),
+    jobs.a_project_that_is_trusted: ("file", "found from the working directory"),
+    jobs.a_ticket: ("variables", "KRB5_CONFIG, KRB5CCNAME"),
+    jobs.a_keytab: ("variables", "KRB5_CLIENT_KTNAME"),
+    jobs.a_program_that_the_file_may_not_run: ("file", "the job must name it too"),
+    jobs.a_program_that_is_missing: ("auth.password", "PATH of the job may lead elsewhere"),
+    jobs.certificates_of_a_variable_that_are_missing: ("variables", "REQUESTS_CA_BUNDLE"),
+}
+if sys.platform == "linux":  # the stores of others know no variables
+    NOTES[jobs.authorities_that_a_variable_of_openssl_names] = ("variables", "SSL_CERT_FILE")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_each_kind_of_profile_ends_as_a_run_without_a_person_does(desk: Desk, name: str) -> None:
-    """And no secret is told."""
+    """And no secret is told, but what a job might see otherwise."""
     case = CASES[name]
     case.build(desk)
 
@@ -58,6 +74,11 @@ def test_each_kind_of_profile_ends_as_a_run_without_a_person_does(desk: Desk, na
     assert case.problem in checked.problems
     assert PASSWORD not in checked.text
     assert OF_THE_KEY not in checked.text
+    subject, words = NOTES.get(case.build, ("", ""))
+    told = [each for each in checked.findings if each["verdict"] == "info"]
+    assert not subject or [
+        each for each in told if each["subject"] == subject and words in each["message"]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -322,34 +343,6 @@ def test_offline_does_not_say_that_it_works(desk: Desk) -> None:
 
 
 # ---------------------------------------------------------------- what a job may find otherwise
-
-
-NOTES: list[tuple[Build, str, str]] = [
-    (jobs.a_variable_that_is_set, "variables", "MI_PASSWORD"),
-    (jobs.a_file_in_the_home_folder, "auth.password", "home folder of the user"),
-    (jobs.a_credential_of_systemd, "auth.password", "LoadCredential="),
-    (jobs.a_project_that_is_trusted, "file", "found from the working directory"),
-    (jobs.a_ticket, "variables", "KRB5_CONFIG, KRB5CCNAME"),
-    (jobs.a_keytab, "variables", "KRB5_CLIENT_KTNAME"),
-    (jobs.a_program_that_the_file_may_not_run, "file", "the job must name it too"),
-    (jobs.a_program_that_is_missing, "auth.password", "PATH of the job may lead elsewhere"),
-    (jobs.certificates_of_a_variable_that_are_missing, "variables", "REQUESTS_CA_BUNDLE"),
-]
-if sys.platform == "linux":  # the stores of others know no variables
-    NOTES.append((jobs.authorities_that_a_variable_of_openssl_names, "variables", "SSL_CERT_FILE"))
-
-
-@pytest.mark.parametrize(
-    ("build", "subject", "message"), NOTES, ids=lambda value: getattr(value, "__name__", "")
-)
-def test_what_a_job_might_see_otherwise_is_info(
-    desk: Desk, build: Build, subject: str, message: str
-) -> None:
-    build(desk)
-
-    told = [each for each in desk.check("--offline").findings if each["verdict"] == "info"]
-
-    assert [each for each in told if each["subject"] == subject and message in each["message"]]
 
 
 @pytest.mark.parametrize(
