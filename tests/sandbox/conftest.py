@@ -10,9 +10,11 @@ import requests
 import trustme
 
 from gatepass.sandbox import Server
+from gatepass.sandbox._provider.tokens import Keys
 from gatepass.sandbox.provider import IdentityProvider
 from tests.support import provider_requests
 from tests.support.demos import NULL, SOURCE
+from tests.support.faulty_provider import shared_keys
 from tests.support.peers.environ import clean_environ
 
 USERS = {"alice": "sesame", r"CORP\alice": "pässwörd: ☃", "empty": ""}
@@ -48,8 +50,15 @@ def client() -> Iterator[requests.Session]:
 @pytest.fixture
 def idp() -> Iterator[IdentityProvider]:
     """A provider with two users."""
-    with IdentityProvider(users=provider_requests.USERS) as running:
+    with _Provider(users=provider_requests.USERS) as running:
         yield running
+
+
+class _Provider(IdentityProvider):
+    """One whose key is made once."""
+
+    def _new_keys(self) -> Keys:
+        return shared_keys()
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ class FaultyProvider(IdentityProvider):
         return cast("_FaultyEndpoints", self._endpoints)
 
     def _new_keys(self) -> Keys:
-        return _shared_keys()
+        return shared_keys()
 
     def _new_listener(self) -> ProviderListener:
         return _FaultyListener(self.port, self._tls())
@@ -169,7 +169,7 @@ class FaultyProvider(IdentityProvider):
 
 
 @cache
-def _shared_keys() -> Keys:
+def shared_keys() -> Keys:
     """Return the key of all providers of this process; making one takes 60 ms of CPU."""
     return Keys()
 
