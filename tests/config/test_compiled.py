@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from gatepass._config.locations import Locations
 from gatepass._config.profile import Profile
 from gatepass._config.trust import TrustStore
 from gatepass.errors import GatepassError, GatepassWarning, ProfileError
+from tests.support.threads import together
 
 MACHINE = """allow_commands = true
 vault_key = "file:key"
@@ -458,11 +458,7 @@ def test_no_more_than_64_entries_are_kept(world: World) -> None:
 
 
 def test_many_writers_at_once_leave_one_good_entry(world: World) -> None:
-    threads = [Thread(target=world.load) for _ in range(8)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    together(8, lambda _: world.load())
 
     assert len(world.entries) == 1
     assert is_compiled(world.load())

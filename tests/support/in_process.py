@@ -30,20 +30,20 @@ def needs_a_process(environ: Mapping[str, str], packages: Sequence[str] = ()) ->
 
     So do folders of packages with a module that stands in the place of another.
     """
+    if any(name.startswith(_NEED_A_PROCESS) for name in environ):
+        return True
     modules = {path.stem for folder in packages for path in Path(folder).iterdir()}
-    ours = sys.modules.keys() - _foreign(packages)
-    return any(name.startswith(_NEED_A_PROCESS) for name in environ) or bool(
-        modules & {*ours, "sitecustomize"}
-    )
+    return bool(modules & {*(sys.modules.keys() - _foreign(packages)), "sitecustomize"})
 
 
 def _foreign(packages: Sequence[str]) -> set[str]:
     """The modules that are loaded from these folders."""
     places = tuple(packages)
+    modules = sys.modules.items() if places else ()
     return {
         name
-        for name, module in sys.modules.items()
-        if places and str(getattr(module, "__file__", None)).startswith(places)
+        for name, module in modules
+        if str(getattr(module, "__file__", None)).startswith(places)
     }
 
 

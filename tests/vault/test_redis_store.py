@@ -5,7 +5,6 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -18,6 +17,7 @@ from gatepass.errors import TokenLockTimeout, TokenNotPersisted, VaultError
 from gatepass.secrets import Secret
 from tests.support.peers.redis_server import Redis
 from tests.support.peers.waiting import free_port, wait_for
+from tests.support.threads import together
 from tests.support.vaults import (
     ACCESS,
     FIRST,
@@ -319,16 +319,12 @@ def test_writers_that_hold_no_lock_lose_nothing(redis: Redis) -> None:
     its = at(redis)
     its.write(IDENTITY, with_token("spent"))
 
-    def write() -> None:
+    def write(_: int) -> None:
         mine = at(redis)
         for _ in range(25):
             mine.write_refreshed(IDENTITY, with_token("spent"), spent=SPENT)
 
-    threads = [Thread(target=write) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(4, write)
 
     record = its.read(IDENTITY)
     assert record is not None
@@ -432,11 +428,3 @@ def test_a_replica_and_a_full_redis_say_so_before_a_token_is_spent(own_redis: Re
     with pytest.raises(VaultError, match="is a replica"):
         its.begin_refresh(IDENTITY)
     assert token(its.read(IDENTITY)) == REFRESH
-
-
-def test_the_peer_can_be_stopped_and_started(own_redis: Redis) -> None:
-    own_redis.client().set("a", "b")
-    own_redis.stop()
-    own_redis.start()
-
-    assert wait_for(lambda: own_redis.client().get("a"), 10, "what was written") == b"b"
