@@ -60,6 +60,7 @@ from gatepass._config.load import load_profile
 from gatepass._config.locations import Locations
 from gatepass._system.terminal import _BROWSER_VARIABLES, _IDE_VARIABLES, _OF_A_KERNEL
 from gatepass.cli import _gatepass
+from gatepass.cli._context import Context
 from gatepass.errors import ProfileError
 from tests.cli.test_cli import COMMANDS
 from tests.support.distribution import install
@@ -659,7 +660,7 @@ def test_the_help_of_a_command_ends_in_an_example_that_parses(
 def _parse(arguments: list[str]) -> None:
     """Parse a command line as click does, without running it."""
     command: click.Command = _gatepass
-    context = command.make_context("gatepass", arguments)
+    context = command.make_context("gatepass", arguments, obj=Context.of_this_process())
     while isinstance(command, click.Group):
         name, inner, rest = command.resolve_command(
             context, [*context._protected_args, *context.args]
