@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import tomli_w
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gatepass._config import files
@@ -324,6 +324,7 @@ def test_json_holds_the_same(locations: Locations, capsys: pytest.CaptureFixture
         min_size=1,
     )
 )
+@example({"auth": {"command": ["http://a:b/c@d?e"]}})
 @settings(max_examples=60, deadline=None)
 def test_whatever_lost_is_told_without_a_fault_and_without_a_login(table: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:

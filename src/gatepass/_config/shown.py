@@ -3,7 +3,6 @@
 ``explain``, ``gatepass show`` and ``gatepass trust`` use it.
 """
 
-import copy
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -155,15 +154,29 @@ def _shown(value: Any, sort: Sort | None, *, literal: bool, checked: bool) -> An
     if isinstance(value, Secret) or (literal and sort == "secret"):
         return LITERAL
     if isinstance(value, SecretRef):
-        return value.as_written()
+        return _written(value.as_written())
     if value is None or value == {}:
         return value
     is_text = literal or (isinstance(value, str) and _is_text_itself(value, sort))
     if sort in {"secret", "text", "name", "words"} and not is_text:
-        return copy.deepcopy(value) if _is_reference(value) else HIDDEN
+        return _written(value) if _is_reference(value) else HIDDEN
     # The rules for a url keep userinfo out of it; a name may be any URL.
     checked = checked and sort != "name"
     return HIDDEN if sort is None else _plain(value, checked=checked)
+
+
+def _written(reference: Any) -> Any:
+    """A reference as it is written; the arguments of a command without the login of a URL."""
+    if isinstance(reference, list):
+        return [_written(each) for each in reference]
+    if isinstance(reference, dict):
+        return {"command": [_without_login(each) for each in reference["command"]]}
+    return reference
+
+
+def _without_login(text: str) -> str:
+    text = hide_userinfo(text)
+    return HIDDEN if "://" in text and "@" in text.replace("//...@", "") else text
 
 
 def _is_text_itself(text: str, sort: Sort | None) -> bool:
@@ -192,6 +205,5 @@ def _plain(value: Any, *, checked: bool) -> Any:
         items = [_plain(each, checked=checked) for each in value]
         return HIDDEN if HIDDEN in items else items
     if isinstance(value, str) and not checked:
-        value = _QUERY.sub(r"\1?...", hide_userinfo(value))
-        return HIDDEN if "://" in value and "@" in value.replace("//...@", "") else value
+        return _without_login(_QUERY.sub(r"\1?...", hide_userinfo(value)))
     return value if isinstance(value, str | bool | int | float) else HIDDEN
