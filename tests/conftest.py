@@ -51,13 +51,32 @@ _FOREIGN = (
 
 
 # What takes seconds to start, or minutes to prove.
-_SLOW_PEERS = {"apache", "browser", "kdc", "keyring_folder", "oidc_provider", "redis", "squid"}
+_SLOW_PEERS = {
+    "apache",
+    "browser",
+    "kdc",
+    "keyring_folder",
+    "locked_keyring",
+    "oidc_provider",
+    "redis",
+    "squid",
+    "unlocked_keyring",
+}
 # What starts a process for nearly each test, or files of many megabytes.
 _SLOW_MODULES = {
+    "tests/cli/test_completion.py",
     "tests/cli/test_demo.py",
+    "tests/cli/test_doctor.py",
+    "tests/cli/test_homeless.py",
+    "tests/cli/test_narrow.py",
+    "tests/cli/test_output.py",
+    "tests/cli/test_run_program.py",
     "tests/cli/test_unattended.py",
     "tests/config/test_toml_bounds.py",
     "tests/sandbox/test_demo.py",
+    "tests/secrets/test_keyring.py",
+    "tests/secrets/test_managers.py",
+    "tests/test_package.py",
     "tests/testing/test_plugin.py",
     "tests/vault/test_file_lock.py",
 }
