@@ -1,8 +1,13 @@
 """``dev.py`` and the workflows: what they install."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,3 +35,12 @@ def test_each_action_is_named_by_digest_and_keeps_no_login_in_the_checkout() -> 
     ] == []
     checkouts = [text.count("actions/checkout@") for text in workflows]
     assert checkouts == [text.count("persist-credentials: false") for text in workflows]
+
+
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")
+def test_a_package_that_apt_does_not_have_keeps_no_other_from_being_installed() -> None:
+    """Ubuntu has no chromium to install, and apt-get would install none of the others."""
+    code = "import dev; print(*dev.installable(['bash', 'gatepass-no-such', 'coreutils']))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["bash", "coreutils"]
