@@ -89,6 +89,7 @@ def babbling(talk: Callable[[socket.socket], object]) -> Iterator[int]:
             for each in (listener, *open_ones):
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
+            listener.close()  # Windows ends no `accept` at a shutdown
 
 
 NONSENSE = [
