@@ -76,10 +76,12 @@ class Bench:
         results = work / f"{group}.json"
         variables = self.environ | {"BENCH_RESULTS": windows(results)} | environ
         checks = windows(Path(__file__).with_name("checks.py"))
-        if group == "console":
-            status = self._typed([checks, group], variables)
-        else:
-            status = self._piped([checks, group], variables)
+        status: int | str
+        try:
+            run = self._typed if group == "console" else self._piped
+            status = run([checks, group], variables)
+        except subprocess.TimeoutExpired as late:
+            status = f"nothing within {late.timeout:.0f} s"
         lines = results.read_text("utf-8").splitlines() if results.exists() else []
         rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
         if status:
@@ -91,16 +93,20 @@ class Bench:
         pytest = ["-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
         pytest += ["--rootdir", windows(ROOT), "-c", windows(ROOT / "pyproject.toml")]
         known = [f"--deselect=tests/{name}" for name in WINE_CANNOT if name.startswith(folder)]
-        done = subprocess.run(
-            [str(self.folder / "wpy"), *pytest, *known, f"tests/{folder}"],
-            cwd=ROOT,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            timeout=4 * SECONDS,
-        )
+        try:
+            done = subprocess.run(
+                [str(self.folder / "wpy"), *pytest, *known, f"tests/{folder}"],
+                cwd=ROOT,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=4 * SECONDS,
+            )
+        except subprocess.TimeoutExpired as late:
+            seen = f"it did not end within {late.timeout:.0f} s"
+            return {"claim": f"tests/{folder}", "outcome": "FAIL", "seen": seen}
         lines = done.stdout.decode(errors="replace").split("\n")
         sys.stderr.writelines(f"{line}\n" for line in lines if line.startswith(("FAILED", "ERROR")))
         seen = next((line for line in reversed(lines) if " in " in line), "nothing")
