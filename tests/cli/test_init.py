@@ -18,6 +18,7 @@ from gatepass.sandbox.server import Server
 from tests.support.home import Home, ended, screen
 from tests.support.peers.apache import Apache
 from tests.support.peers.ca import CertificateAuthority
+from tests.support.peers.need import need_program
 from tests.support.result import Cli
 
 NEW = ["init", "new", "--url", "https://mi.example.com/mi", "--scheme", "anonymous"]
@@ -219,6 +220,7 @@ def test_it_offers_to_keep_the_password_where_there_is_a_keyring(
 
 
 def test_a_login_is_stored_also_where_there_is_no_keyring(home: Home) -> None:
+    need_program("curl", "curl")
     with (
         IdentityProvider(users={"alice": "sesame"}, auto_login="alice") as idp,
         Server(mode="oidc", provider=idp) as server,

@@ -23,6 +23,7 @@ from gatepass.sandbox import IdentityProvider, Server
 from gatepass.secrets import ref
 from tests.auth.oidc.test_http import drips, raw_server
 from tests.support.echo import Answer, Seen, basic, echo, redirects, refused, wants
+from tests.support.peers.need import need_gssapi
 from tests.support.sessions import ENVIRON, NOWHERE, PASSWORD, USER, session_for
 
 LOGIN = basic(USER, PASSWORD)
@@ -112,6 +113,8 @@ def test_many_tasks_with_a_wrong_password_make_one_attempt() -> None:
 
 @pytest.mark.parametrize("scheme", ["credentials", "autologon"])
 def test_a_login_that_belongs_to_a_connection_is_for_a_session(scheme: str) -> None:
+    if scheme == "autologon":
+        need_gssapi()
     with (
         session_for(NOWHERE, scheme) as session,
         pytest.raises(ProfileError, match=scheme) as caught,
