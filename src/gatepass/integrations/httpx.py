@@ -13,6 +13,7 @@ The guard waits for other requests of the same login, and for identity providers
 client it runs in a thread, which gives each request back to the event loop to be sent.
 """
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -39,6 +40,7 @@ from gatepass.errors import PluginError, ProfileError
 try:
     import anyio
     import httpx
+    from anyio.lowlevel import current_token
 except ImportError as _missing:
     raise PluginError(
         f"the package {_missing.name} is not installed", hint="pip install 'gatepass[httpx]'"
@@ -362,12 +364,19 @@ class _Guarded:
         self._guard, network = session._guard, session._network  # noqa: SLF001
         self._verify = network.verify
         self._connections = Connections(network, session._certificate, transport)  # noqa: SLF001
+        self._place: tuple[int, object] | None = None  # the process and loop of the connections
         self.settings: dict[str, Any] = {
             "base_url": self._guard.base,
             "headers": plain_headers(profile),
             "timeout": _to_timeout(profile.timeout),
             "trust_env": False,  # no netrc, and no proxies but the network's
         }
+
+    def _notice_move(self, loop: object = None) -> None:
+        """Leave the connections of a parent process, or of an event loop that has ended."""
+        place, self._place = self._place, (os.getpid(), loop)
+        if place not in (None, self._place):
+            self._connections.leave_to_parent()
 
     def _send(self, call: _Call, request: httpx.Request) -> httpx.Response:
         """Send a request; of a thread of its own in an event loop.
@@ -416,6 +425,7 @@ class _SyncGuard(_Guarded, httpx.BaseTransport):
         super().__init__(session, _SyncTransport)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self._notice_move()
         return self._send(_Call(request), request)
 
     def close(self) -> None:
@@ -431,6 +441,7 @@ class _AsyncGuard(_Guarded, httpx.AsyncBaseTransport):
         return anyio.CapacityLimiter(_MOST)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._notice_move(current_token())
         call = _Call(request)
         try:
             return await anyio.to_thread.run_sync(
@@ -441,6 +452,7 @@ class _AsyncGuard(_Guarded, httpx.AsyncBaseTransport):
             raise
 
     async def aclose(self) -> None:
+        self._notice_move(current_token())
         for transport in self._connections.transports.values():
             if isinstance(transport, _AsyncTransport):
                 for way in transport.ways.values():
