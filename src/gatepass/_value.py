@@ -6,7 +6,6 @@ its ``fields``, ``replace`` and ``asdict``, and pydantic, work with these values
 """
 
 import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, dataclass_transform
 
 if TYPE_CHECKING:
@@ -65,22 +64,9 @@ class Field:
         return self.default is MISSING and self.default_factory is MISSING
 
 
-def field(
-    *,
-    default: Any = MISSING,
-    default_factory: Callable[[], Any] | _Missing = MISSING,
-    repr: bool = True,  # noqa: A002 - the word of dataclasses
-    compare: bool = True,
-    kw_only: bool = False,
-) -> Any:
+def field(**words: Any) -> Any:
     """Describe a field where a default alone does not; ``repr=False`` keeps it from being shown."""
-    return Field(
-        default=default,
-        default_factory=default_factory,
-        repr=repr,
-        compare=compare,
-        kw_only=kw_only,
-    )
+    return Field(**words)
 
 
 class _FromDataclass:

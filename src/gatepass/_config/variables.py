@@ -18,14 +18,8 @@ from gatepass._value import Value
 _PREFIX: Final = "GATEPASS_PROFILES__"
 _VAULT_PREFIX: Final = "GATEPASS_VAULT__"
 _SWITCHES: Final = frozenset(
-    {
-        "GATEPASS_PROFILE",
-        "GATEPASS_CONFIG_FILE",
-        "GATEPASS_CACHE",
-        "GATEPASS_NO_INPUT",
-        "GATEPASS_LOG",
-        *(f"GATEPASS_{key.upper()}" for key in MACHINE_KEYS),
-    }
+    f"GATEPASS_{key.upper()}"
+    for key in ("profile", "config_file", "cache", "no_input", "log", *MACHINE_KEYS)
 )
 
 

@@ -173,24 +173,13 @@ class Transport(HTTPAdapter):
         """
         self._contexts.get(self._network.verify, self._certificate)
 
-    def send(
-        self,
-        request: PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: bool | str = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> Response:
+    def send(self, request: PreparedRequest, **options: Any) -> Response:  # type: ignore[override]
         """Send one request, and again where that helps and does no harm.
 
         Args:
             request: what to send.
-            stream: leave the body of the answer unread.
-            timeout: seconds as in requests; None means those of the profile.
-            verify: True follows the profile; False or a path as in requests.
-            cert: as in requests; None means the adapter's own certificate.
-            proxies: as in requests, above those of the profile.
+            options: as for an adapter of requests. ``timeout`` and ``proxies`` come before those
+                of the profile, ``cert`` before the adapter's own certificate.
 
         Raises:
             Unreachable: and its kinds.
@@ -199,7 +188,7 @@ class Transport(HTTPAdapter):
         retries = RetryState(self._retries, request)
         while True:
             try:
-                response = self._send_once(request, stream, timeout, verify, cert, proxies)
+                response = self._send_once(request, **options)
             except requests.RequestException as failure:
                 if not retries.wait_after(failure):
                     raise
@@ -208,17 +197,12 @@ class Transport(HTTPAdapter):
                     return response
 
     def _send_once(
-        self,
-        request: PreparedRequest,
-        stream: bool,
-        timeout: Any,
-        verify: bool | str,
-        cert: Any,
-        proxies: Mapping[str, str] | None,
+        self, request: PreparedRequest, proxies: Mapping[str, str] | None = None, **given: Any
     ) -> Response:
         proxy = self._proxy_for(request.url or "", proxies)
-        timeout = self._network.timeout if timeout is None else timeout
-        options = {"stream": stream, "timeout": timeout, "verify": verify, "cert": cert}
+        options = {"stream": False, "timeout": None, "verify": True, "cert": None} | given
+        if options["timeout"] is None:
+            options["timeout"] = self._network.timeout
         state = self._network.proxy_state(proxy.url) if proxy else None
         if proxy is None or state is None:
             response = self._send_by(proxy, request, options)
@@ -372,18 +356,11 @@ class _VerifyingByNetwork(Transport):
         """Whether the server must prove its identity by a certificate."""
         return self._network.verify
 
-    def send(
-        self,
-        request: PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: bool | str = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> Response:
+    def send(self, request: PreparedRequest, **options: Any) -> Response:  # type: ignore[override]
         """Send one request; see :class:`Transport`."""
-        verify = self._network.verify if verify is True else verify
-        return super().send(request, stream, timeout, verify, cert, proxies)
+        if options.get("verify", True) is True:
+            options["verify"] = self._network.verify
+        return super().send(request, **options)
 
 
 class PlainSession(requests.Session):

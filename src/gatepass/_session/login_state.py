@@ -48,6 +48,9 @@ class LoginState:
 
     Attributes:
         has_succeeded: whether the server has ever accepted the credentials.
+        successes: how often it has.
+        decisions: how often it was found out that a refusal was of one page alone.
+        refusal: the refusal after which they are not sent again; None where they are.
     """
 
     def __init__(self, *, shared: bool = False) -> None:
@@ -57,8 +60,8 @@ class LoginState:
         self._unproven_locks = PerProcess(RLock)
         self._failures = 0
         self._failure: Unreachable | None = None
-        self._successes = 0
-        self._decisions = 0
+        self.successes = 0
+        self.decisions = 0
         self.reset()
 
     def reset(self) -> None:
@@ -67,30 +70,15 @@ class LoginState:
         self._page: Page | None = None
         self._refusals = 0  # in a row
         self._open_pages = 0  # how many were found that ask nobody
-        self._refusal: Refusal | None = None
-
-    @property
-    def successes(self) -> int:
-        """How often the server has accepted the credentials."""
-        return self._successes
-
-    @property
-    def decisions(self) -> int:
-        """How often it was found out that a refusal was of one page alone."""
-        return self._decisions
-
-    @property
-    def refusal(self) -> Refusal | None:
-        """The refusal after which they are not sent again; None where they are."""
-        return self._refusal
+        self.refusal: Refusal | None = None
 
     @property
     def has_changed(self) -> bool:
         """Whether the server has refused what it had accepted before."""
-        return self._refusal is not None and self.has_succeeded
+        return self.refusal is not None and self.has_succeeded
 
     def _is_accepted(self, since: int | None) -> bool:
-        return self._accepted and since != self._successes
+        return self._accepted and since != self.successes
 
     @contextmanager
     def attempt(
@@ -171,8 +159,8 @@ class LoginState:
         Raises:
             LoginRefused: a copy of the first refusal; of a proxy, ProxyRefused.
         """
-        if self._refusal is not None:
-            raise self._refusal.new_copy()
+        if self.refusal is not None:
+            raise self.refusal.new_copy()
 
     def record_success(self, status: int, page: Page) -> None:
         """Note the status of a response to credentials, other than a refusal.
@@ -186,7 +174,7 @@ class LoginState:
         if not self.has_succeeded:
             log.info("login accepted; the answer is %s", status)
         self.has_succeeded = True
-        self._successes += 1
+        self.successes += 1
         is_proof = page.asks or (self._page is not None and self._page.asks)
         if is_proof or not self._refusals:
             self._go_on()
@@ -211,17 +199,17 @@ class LoginState:
         """
         self._accepted = False  # so that no other thread sends them meanwhile
         with self._locks.get():
-            if self._refusal is not None:  # another thread was faster
-                return self._refusal.new_copy()
+            if self.refusal is not None:  # another thread was faster
+                return self.refusal.new_copy()
             self._refusals += 1
-            if decisions == self._decisions:
+            if decisions == self.decisions:
                 final = not self._is_of_one_page(url, is_answered)
             else:  # a page was answered since then
                 final = False
                 self._go_on()
             error = refusal(final)
             if final:
-                self._refusal = error.detached()
+                self.refusal = error.detached()
             return error
 
     def _is_of_one_page(self, url: str | None, is_answered: Callable[[Page], bool | None]) -> bool:
@@ -235,7 +223,7 @@ class LoginState:
         if answered is None:
             return self._refusals == 1
         if answered:
-            self._decisions += 1
+            self.decisions += 1
             self._go_on()
         return answered
 

@@ -218,19 +218,11 @@ OF_STATUS: Final = {
     429: "it asks to wait: try again later, and less often",
     440: "a login of its own has ended there, that of a form and a cookie: name another page in "
     "check_path",
-    431: _TOO_LARGE,
-    494: _TOO_LARGE,
-    495: _WANTS_CERTIFICATE,
-    496: _WANTS_CERTIFICATE,
+    **dict.fromkeys((431, 494), _TOO_LARGE),
+    **dict.fromkeys((495, 496), _WANTS_CERTIFICATE),
     497: "it wants https on this port: write   https://   into url",
     500: "the server failed while it answered: its log says why, so ask its administrator",
-    502: _BEHIND,
-    503: _BEHIND,
-    504: _BEHIND,
-    521: _BEHIND,
-    522: _BEHIND,
-    523: _BEHIND,
-    524: _BEHIND,
+    **dict.fromkeys((502, 503, 504, 521, 522, 523, 524), _BEHIND),
     511: "the network here wants a login in a browser first: open any page in one",
 }
 

@@ -25,27 +25,14 @@ _BUG: Final = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED: Final = 130  # 128 + SIGINT
 _COMPLETE: Final = "_GATEPASS_COMPLETE"
 
-# Verb → its file, in the order of the help page.
+# Verb → its file, in the order of the help page; where they are not the same, below.
 _VERBS: Final = {
-    "init": "init",
-    "login": "login",
-    "check": "check",
-    "request": "request",
-    "token": "token",
-    "run": "run_program",
-    "show": "profiles",
-    "profiles": "profiles",
-    "validate": "validate",
-    "status": "status",
-    "logout": "login",
-    "secret": "secret",
-    "trust": "trust",
-    "doctor": "doctor",
-    "sandbox": "sandbox",
-    "demo": "demo",
-    "schema": "schema",
-    "completion": "completion",
-}
+    word: word
+    for word in (
+        "init login check request token run show profiles validate status logout secret trust "
+        "doctor sandbox demo schema completion"
+    ).split()
+} | {"run": "run_program", "show": "profiles", "logout": "login"}
 
 
 class _Lazy(click.Group):

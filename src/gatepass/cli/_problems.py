@@ -12,7 +12,7 @@ from gatepass._config.profile import MachineSettings, Profile
 from gatepass._net.tls import TlsContexts, TlsSettings, trust_of
 from gatepass._system import plugins
 from gatepass._system.text import printable
-from gatepass._value import Value, replace
+from gatepass._value import Value, asdict, replace
 from gatepass.auth import value_of
 from gatepass.errors import GatepassError, Problem, ProfileError
 
@@ -30,13 +30,9 @@ class Complaint(Value):
 
     def as_json(self) -> dict[str, str]:
         """Return the form that ``validate --json`` prints."""
-        return {
-            "place": self.problem.place,
-            "key": self.problem.key,
-            "message": self.problem.message,
-            "hint": self.problem.hint,
-            "profile": self.profile,
-        }
+        told: dict[str, str] = asdict(self.problem)
+        del told["excerpt"]
+        return told | {"profile": self.profile}
 
 
 def problems_in(error: GatepassError) -> tuple[Problem, ...]:

@@ -15,11 +15,7 @@ from gatepass._value import Value, replace
 from gatepass.auth import field_of
 from gatepass.cli._context import Context
 from gatepass.errors import ProfileError
-from gatepass.secrets import (
-    ReferenceSyntaxError,
-    SecretContext,
-    SecretRef,
-)
+from gatepass.secrets import SecretContext, SecretRef
 
 
 class Field(Value):
@@ -102,7 +98,7 @@ def find(layers: Layers, name: str, field: str) -> Field:
         )
     machine = validate.validate_machine_settings(layers)
     value = _get(taken.table, dotted)
-    stands = _is_reference(value)
+    stands = SecretRef.can_parse(value)
     profile = validate.validate_profile(_without_literals(taken, known, dotted), machine)
     reference = dict(references(profile)).get(dotted)
     if not isinstance(reference, SecretRef):
@@ -134,19 +130,11 @@ def _without_literals(taken: MergedProfile, known: set[str], wanted: str) -> Mer
     tree = taken.tree
     for dotted in sorted(known):
         value = _get(taken.table, dotted)
-        literal = isinstance(value, str) and not _is_reference(value)
+        literal = isinstance(value, str) and not SecretRef.can_parse(value)
         if literal or (dotted == wanted and value is None):
             key = tuple(dotted.split("."))
             tree = _set(tree, key, Leaf("keyring:", taken.location(key)))
     return replace(taken, tree=tree)
-
-
-def _is_reference(value: object) -> bool:
-    try:
-        SecretRef.parse(value)
-    except ReferenceSyntaxError:
-        return False
-    return True
 
 
 def _get(table: Any, dotted: str) -> Any:

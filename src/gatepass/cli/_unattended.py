@@ -27,15 +27,8 @@ from gatepass.secrets import SecretRef
 
 # By which programs find the desktop, its D-Bus and its windows, or a person at a notebook.
 _OF_A_DESKTOP: Final = frozenset(
-    {
-        "DBUS_SESSION_BUS_ADDRESS",
-        "DISPLAY",
-        "JPY_PARENT_PID",
-        "SSH_ASKPASS",
-        "WAYLAND_DISPLAY",
-        "XAUTHORITY",
-        "XDG_RUNTIME_DIR",
-    }
+    "DBUS_SESSION_BUS_ADDRESS DISPLAY JPY_PARENT_PID SSH_ASKPASS WAYLAND_DISPLAY XAUTHORITY "
+    "XDG_RUNTIME_DIR".split()
 )
 _OF_KERBEROS: Final = ("KRB5_CONFIG", "KRB5_CLIENT_KTNAME", "KRB5CCNAME")
 _OF_CERTIFICATES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -53,13 +53,13 @@ class _Entry(Value):
     name: str
     url: str
     scheme: str
-    description: str
-    protected: bool
-    problem: str
-    checked: bool
-    trusted: bool
-    default: bool
     defined_in: tuple[tuple[str, str], ...]
+    description: str = ""
+    protected: bool = False
+    problem: str = ""
+    checked: bool = False
+    trusted: bool = True
+    default: bool = False
 
     def as_row(self) -> tuple[str, ...]:
         states = {"protected": self.protected, "broken": bool(self.problem)}
@@ -122,7 +122,6 @@ def _entry(
         protected=str(merge.strongest(parts, ("protected",))).lower() not in _NOT_PROTECTED,
         problem=str(problems[0]).split("\n")[0] if problems else "",
         checked=check,
-        trusted=True,
         default=name == default,
         defined_in=tuple((layer.kind, layer.label) for layer in found or [layers.variables]),
     )
@@ -139,12 +138,7 @@ def _untrusted_entry(layers: Layers, name: str) -> _Entry:
         name=name,
         url=_harmless_url(table.get("url")),
         scheme=_known_scheme(table.get("auth")),
-        description="",
-        protected=False,
-        problem="",
-        checked=False,
         trusted=False,
-        default=False,
         defined_in=tuple((layer.kind, layer.label) for layer in found),
     )
 

@@ -158,6 +158,15 @@ class SecretRef(Value):
         return cls(tuple(_parse_one(item) for item in items))
 
     @classmethod
+    def can_parse(cls, value: object) -> bool:
+        """Say whether a value is a reference as it stands in a profile."""
+        try:
+            cls.parse(value)
+        except ReferenceSyntaxError:
+            return False
+        return True
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
         from gatepass.secrets._fields import SecretValidator
 
