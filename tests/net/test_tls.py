@@ -20,6 +20,7 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from gatepass._config.load import load_profile
 from gatepass._net.tls import ClientCertificate, TlsContexts, trust_of
+from gatepass._session.adapter import Network, Transport
 from gatepass._session.exceptions import TLSFailed, Unreachable
 from gatepass._session.session import Session
 from gatepass.errors import ProfileError
@@ -444,3 +445,13 @@ def _subject_hash(certificate: Path) -> str:
     argv = ["openssl", "x509", "-subject_hash", "-noout", "-in", str(certificate)]
     need_program("openssl", "openssl")
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_all_connections_of_a_session_share_a_context(ca: CertificateAuthority) -> None:
+    """Each one that is made costs the reading of all its authorities."""
+    network = Network({}, trust=trust_of(str(ca.ca_file), {}))
+
+    first, second = (Transport(network)._contexts for _ in range(2))
+
+    assert first.get() is second.get()
+    assert first.get() is not second.get(verify=False)

@@ -8,7 +8,6 @@ and the connection pools, which are found by their context, stay apart too.
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from gatepass._system import log
@@ -114,13 +113,18 @@ class TlsContexts:
     Args:
         trust: what ``verify=True`` means.
         table: the key whose files these are, for messages: ``tls`` or ``auth.tls``.
+        made: the contexts that are there already, where others share them.
     """
 
-    def __init__(self, trust: Trust = SYSTEM_TRUST, table: str = "tls") -> None:
+    def __init__(
+        self,
+        trust: Trust = SYSTEM_TRUST,
+        table: str = "tls",
+        made: "dict[Any, ssl.SSLContext] | None" = None,
+    ) -> None:
         self._trust = trust
         self._table = table
-        self._made: dict[tuple[Trust | None, ClientCertificate | None], ssl.SSLContext] = {}
-        self._lock = Lock()
+        self._made = {} if made is None else made
 
     def trusted(self, verify: bool | str = True) -> Trust | None:
         """Return who is trusted; None for anybody.
@@ -147,10 +151,9 @@ class TlsContexts:
                 asks a person for it.
         """
         key = (self.trusted(verify), certificate)
-        with self._lock:
-            if key not in self._made:
-                self._made[key] = _context(*key, self._table)
-            return self._made[key]
+        if key not in self._made:  # no lock: two threads may make it, and both use one of the two
+            self._made.setdefault(key, _context(*key, self._table))
+        return self._made[key]
 
 
 def _context(

@@ -80,6 +80,7 @@ class Network(Value):
     above: str = ""
     shared: dict[Any, Any] = field(default_factory=lambda: SHARED, repr=False)
     _proxy_states: dict[str, LoginState | None] = field(default_factory=dict, repr=False)
+    _tls_contexts: dict[Any, ssl.SSLContext] = field(default_factory=dict, repr=False)
 
     def proxy_for(self, url: str) -> NamedProxy | None:
         """Return the proxy that leads to a URL; None for none."""
@@ -139,7 +140,7 @@ def _proxy_of_system(url: str, environ: Mapping[str, str]) -> NamedProxy | None:
 
 
 class Transport(HTTPAdapter):
-    """Connections by the settings of a network. Each transport has its own pools and contexts.
+    """Connections by the settings of a network. Each transport has its own pools.
 
     Args:
         network: the settings.
@@ -160,7 +161,7 @@ class Transport(HTTPAdapter):
         self._connections = connections
         self._network = network
         self._certificate = certificate
-        self._contexts = TlsContexts(network.trust, f"{network.above}tls")
+        self._contexts = TlsContexts(network.trust, f"{network.above}tls", network._tls_contexts)  # noqa: SLF001
         self._retries = network.retries if repeats else 0
         super().__init__(pool_maxsize=connections, max_retries=0)
         self.poolmanager.pool_classes_by_scheme = POOLS

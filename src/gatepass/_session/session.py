@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 import requests
@@ -474,7 +474,8 @@ class Session(requests.Session):
     def _notice_fork(self) -> None:
         """In a forked process, leave the parent's connections alone and begin without any.
 
-        Two processes that write to one connection would mix their requests.
+        Two processes that write to one connection would mix their requests. The jar of cookies gets
+        a new lock: a thread of the parent may have held the old one in the moment of the fork.
         """
         if self._pid == os.getpid():
             return
@@ -484,6 +485,7 @@ class Session(requests.Session):
                 theirs = plain.adapters.values() if plain else ()
                 for adapter in (*self.adapters.values(), *theirs):
                     leave_to_parent(adapter)
+                vars(self.cookies)["_cookies_lock"] = RLock()
                 self._pid = os.getpid()
 
 
