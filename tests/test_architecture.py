@@ -118,8 +118,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "cli._init_questions": "they are asked by init; cli/test_init answers them",
     "cli._machine": "the parts of the doctor; cli/test_doctor tries each",
     "sandbox._response": "a value; the server and the provider answer with it",
-    "sandbox._provider.settings": "values; the provider's tests try each",
-    "sandbox._provider.connection": "provider/test_http asks over it",
     "auth._oidc.lasting": "part of the same run; cli/test_unattended tries each of its findings",
 }
 

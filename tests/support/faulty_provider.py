@@ -4,7 +4,7 @@ import socket
 import struct
 import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,12 +14,10 @@ from ssl import SSLContext
 from threading import Condition, Lock
 from typing import Any, Final, cast
 
-from gatepass.sandbox._provider.connection import ProviderConnection, ProviderListener
-from gatepass.sandbox._provider.endpoints import Endpoints
+from gatepass.sandbox._provider.endpoints import Endpoint, Endpoints
 from gatepass.sandbox._provider.grants import Grant, Grants, TokenGrant
-from gatepass.sandbox._provider.http import HttpRequest, page
+from gatepass.sandbox._provider.http import HttpRequest, ProviderConnection, ProviderListener, page
 from gatepass.sandbox._provider.pages import message
-from gatepass.sandbox._provider.settings import Settings
 from gatepass.sandbox._provider.tokens import Keys, TokenIssuer
 from gatepass.sandbox._response import Response
 from gatepass.sandbox.provider import IdentityProvider
@@ -154,7 +152,6 @@ class FaultyProvider(IdentityProvider):
             self,
             issuer,
             plain.accounts,
-            plain.clients,
             _FaultyGrants(self, faults),
             _FaultyTokenIssuer(
                 issuing.issuer,
@@ -238,7 +235,7 @@ def _redirect(target: str, status: int) -> Response:
 
 
 class _FaultyGrants(Grants):
-    def __init__(self, settings: Settings, faults: Faults) -> None:
+    def __init__(self, settings: IdentityProvider, faults: Faults) -> None:
         super().__init__(settings)
         self._faults = faults
 
@@ -281,7 +278,7 @@ class _FaultyEndpoints(Endpoints):
         with self._lock:
             self._planned[endpoint].append(response)
 
-    def _find(self, path: str) -> tuple[tuple[str, ...], Callable[[HttpRequest], Response]]:
+    def _find(self, path: str) -> tuple[tuple[str, ...], Endpoint]:
         methods, respond = super()._find(path)
         name = "metadata" if "/.well-known/" in path else path.rpartition("/")[2]
 

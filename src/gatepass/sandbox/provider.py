@@ -12,21 +12,21 @@ The login form is at ``/authorize``: fields ``login``, ``password`` and ``decisi
 ``deny``). With ``auto_login`` the browser comes back at once; ``sign_in`` does without a browser.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from gatepass.sandbox._provider.grants import Counts, Grant, TokenFamily
-from gatepass.sandbox._provider.settings import CLIENT_ID, SERVICE_ID, SERVICE_SECRET, Settings
+from gatepass.sandbox._accounts import Accounts
+from gatepass.sandbox._provider.grants import Counts, Grant, Grants, TokenFamily
 from gatepass.sandbox._provider.tokens import Keys, TokenIssuer, TokenRefused
-from gatepass.sandbox._running import Running
+from gatepass.sandbox._running import Certificate, Running
 
 if TYPE_CHECKING:
-    from gatepass.sandbox._provider.connection import ProviderListener
     from gatepass.sandbox._provider.endpoints import Endpoints
-    from gatepass.sandbox._provider.http import ProviderRequest
+    from gatepass.sandbox._provider.http import ProviderListener, ProviderRequest
 
 __all__ = [
     "CLIENT_ID",
@@ -36,20 +36,27 @@ __all__ = [
     "TokenRefused",
 ]
 
+CLIENT_ID: Final = "gatepass"
+"""A public client, as a script is: authorization code, refresh token, device code."""
+SERVICE_ID: Final = "service"
+"""A client with a secret: client credentials, and all else."""
+SERVICE_SECRET: Final = "se:c%41r+t /&=?~"  # noqa: S105 - of a provider that lives for seconds
+"""Holds every character that goes wrong where the encoding of RFC 6749, 2.3.1 is forgotten."""
 
+_CLIENTS: Final = MappingProxyType({CLIENT_ID: None, SERVICE_ID: SERVICE_SECRET})
 _SCOPES: Final = ("openid", "offline_access")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class IdentityProvider(Settings, Running["ProviderListener"]):
+class IdentityProvider(Running["ProviderListener"]):
     """A loopback OpenID provider. Runs inside ``with``.
 
     Attributes:
         users: name → password; the name is ``sub``.
         clients: client_id → secret, None for a public client; any loopback redirect is theirs.
         rotation: whether each refresh replaces the refresh token.
-        reuse_detection: whether a refresh token that comes again ends its whole family.
-        grace: so many seconds after its first use, a refresh token still brings a further one.
+        grace: so many seconds after its first use, a refresh token still brings a further one;
+            one that comes later ends its whole family.
         access_token_seconds: how long access tokens live.
         refresh_token_seconds: how long a family lives; None for ever.
         id_token: whether the scope ``openid`` brings an ID token.
@@ -57,7 +64,6 @@ class IdentityProvider(Settings, Running["ProviderListener"]):
             ``resource``.
         auto_login: this user is logged on already: the login form does not appear.
         device_flow: whether devices may ask (RFC 8628).
-        device_seconds: how long a device's code lives.
         device_interval: seconds between two questions of a device.
         path: of the issuer, such as ``/realms/demo``.
         port: on 127.0.0.1; 0 takes a free one.
@@ -70,6 +76,21 @@ class IdentityProvider(Settings, Running["ProviderListener"]):
 
     what: ClassVar[str] = "identity provider"
 
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    clients: Mapping[str, str | None] = field(default_factory=lambda: _CLIENTS, repr=False)
+    rotation: bool = True
+    grace: float = 0.0
+    access_token_seconds: int = 60
+    refresh_token_seconds: float | None = None
+    id_token: bool = True
+    audience: str = "https://api.example"
+    auto_login: str | None = None
+    device_flow: bool = True
+    device_interval: float = 1.0
+    path: str = ""
+    port: int = 0
+    certificate: Certificate | None = None
+    clock: Callable[[], float] = time.time
     _listeners: "list[ProviderListener]" = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -215,21 +236,17 @@ class IdentityProvider(Settings, Running["ProviderListener"]):
         return Keys()
 
     def _new_listener(self) -> "ProviderListener":
-        from gatepass.sandbox._provider.connection import ProviderListener
+        from gatepass.sandbox._provider.http import ProviderListener
 
         return ProviderListener(self.port, self._tls())
 
     def _new_endpoints(self, issuer: str, keys: Keys) -> "Endpoints":
-        from gatepass.sandbox._accounts import Accounts
-        from gatepass.sandbox._provider.clients import Clients
         from gatepass.sandbox._provider.endpoints import Endpoints
-        from gatepass.sandbox._provider.grants import Grants
 
         return Endpoints(
             settings=self,
             issuer=issuer,
             accounts=Accounts(self.users, lock_after=None),
-            clients=Clients(self.clients),
             grants=Grants(self),
             tokens=TokenIssuer(issuer, keys, self.clock, self.access_token_seconds, self.id_token),
         )

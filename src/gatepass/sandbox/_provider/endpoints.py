@@ -13,12 +13,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Final
-from urllib.parse import urlencode, urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_plus, urlencode, urlsplit
 
-from gatepass.sandbox._accounts import Accounts, Outcome
-from gatepass.sandbox._provider.clients import Clients, basic_pair, is_loopback_redirect
-from gatepass.sandbox._provider.grants import Grant, Grants, Refusal, TokenGrant
+from gatepass._net.urls import is_loopback
+from gatepass.sandbox._accounts import Accounts, Outcome, basic_pair
+from gatepass.sandbox._provider.grants import (
+    DEVICE_SECONDS,
+    Grant,
+    Grants,
+    Refusal,
+    TokenGrant,
+)
 from gatepass.sandbox._provider.http import (
     NO_STORE,
     HttpRequest,
@@ -27,9 +33,14 @@ from gatepass.sandbox._provider.http import (
     page,
 )
 from gatepass.sandbox._provider.pages import device_form, login_form, message
-from gatepass.sandbox._provider.settings import Settings
 from gatepass.sandbox._provider.tokens import TokenIssuer
 from gatepass.sandbox._response import Response
+from gatepass.secrets import constant_time_compare
+
+if TYPE_CHECKING:
+    from gatepass.sandbox.provider import IdentityProvider
+
+Endpoint = Callable[[HttpRequest], Response]
 
 OPENID: Final = "/.well-known/openid-configuration"
 OAUTH: Final = "/.well-known/oauth-authorization-server"
@@ -41,10 +52,9 @@ GRANTS: Final = ("authorization_code", "refresh_token", "client_credentials", DE
 class Endpoints:
     """All endpoints of one run of a provider."""
 
-    settings: Settings
+    settings: "IdentityProvider"
     issuer: str
     accounts: Accounts
-    clients: Clients
     grants: Grants
     tokens: TokenIssuer
 
@@ -62,28 +72,22 @@ class Endpoints:
             raise Refusal("invalid_request", "no such method here", HTTPStatus.METHOD_NOT_ALLOWED)
         return respond(request)
 
-    def _find(self, path: str) -> tuple[tuple[str, ...], Callable[[HttpRequest], Response]]:
+    def _find(self, path: str) -> tuple[tuple[str, ...], Endpoint]:
         """Return methods and function of the endpoint at that path."""
         root = urlsplit(self.issuer).path
-        if path in {OAUTH + root, root + OPENID}:
-            return ("GET",), self._metadata
-        name = path.removeprefix(root + "/")
-        responds: Mapping[str, tuple[tuple[str, ...], Callable[[HttpRequest], Response]]] = {
-            "authorize": (("GET", "POST"), self._authorize),
-            "token": (("POST",), self._token),
-            "device": (("POST",), self._device),
-            "activate": (("GET", "POST"), self._activate),
-            "revoke": (("POST",), self._revoke),
-            "jwks": (("GET",), self._jwks),
+        responds: Mapping[str, tuple[tuple[str, ...], Endpoint]] = {
+            OAUTH + root: (("GET",), lambda _: json_response(self.metadata())),
+            root + OPENID: (("GET",), lambda _: json_response(self.metadata())),
+            root + "/authorize": (("GET", "POST"), self._authorize),
+            root + "/token": (("POST",), self._token),
+            root + "/device": (("POST",), self._device),
+            root + "/activate": (("GET", "POST"), self._activate),
+            root + "/revoke": (("POST",), self._revoke),
+            root + "/jwks": (("GET",), lambda _: json_response(self.tokens.keys.public())),
         }
-        if not path.startswith(root + "/") or name not in responds:
-            return ("GET", "HEAD", "POST"), _nothing
-        return responds[name]
+        return responds.get(path, (("GET", "HEAD", "POST"), _nothing))
 
     # --- metadata and keys ---
-
-    def _metadata(self, request: HttpRequest) -> Response:  # noqa: ARG002 - as all endpoints
-        return json_response(self.metadata())
 
     def metadata(self) -> dict[str, object]:
         """Return what the provider says of itself."""
@@ -111,9 +115,6 @@ class Endpoints:
             found["device_authorization_endpoint"] = issuer + "/device"
         return found
 
-    def _jwks(self, request: HttpRequest) -> Response:  # noqa: ARG002 - as all endpoints
-        return json_response(self.tokens.keys.public())
-
     # --- the login of a person ---
 
     def _authorize(self, request: HttpRequest) -> Response:
@@ -123,7 +124,8 @@ class Endpoints:
         try:
             return self._login(asked, posted=posted)
         except Refusal as refusal:
-            return _redirect(self._refusal(asked, refusal))
+            error = {"error": refusal.error, "error_description": refusal.description}
+            return _redirect(self._back(asked, error))
 
     def _login(self, asked: Mapping[str, str], *, posted: bool) -> Response:
         _check_request(asked)
@@ -137,9 +139,9 @@ class Endpoints:
 
     def _check_place(self, asked: Mapping[str, str]) -> None:
         """Refuse what must not be answered by a redirect (RFC 6749, section 4.1.2.1)."""
-        if not self.clients.is_known(asked.get("client_id", "")):
+        if asked.get("client_id") not in self.settings.clients:
             raise Refusal("unauthorized_client", "no such client")
-        if not is_loopback_redirect(asked.get("redirect_uri", "")):
+        if not _is_loopback_redirect(asked.get("redirect_uri", "")):
             raise Refusal("invalid_request", "redirect_uri is not a loopback address")
 
     def _decided(self, asked: Mapping[str, str]) -> Response:
@@ -163,21 +165,11 @@ class Endpoints:
         code = self.grants.new_code(grant, asked["redirect_uri"], asked["code_challenge"])
         return self._back(asked, {"code": code})
 
-    def _refusal(self, asked: Mapping[str, str], refusal: Refusal) -> str:
-        error = {"error": refusal.error, "error_description": refusal.description}
-        return self._back(asked, error)
-
     def _back(self, asked: Mapping[str, str], values: Mapping[str, str]) -> str:
         target = asked["redirect_uri"]
-        parameters = self.callback_parameters(asked, values)
-        return f"{target}{'&' if '?' in target else '?'}{urlencode(parameters)}"
-
-    def callback_parameters(
-        self, asked: Mapping[str, str], values: Mapping[str, str]
-    ) -> dict[str, str]:
-        """Return what the browser brings back to the client."""
         state = {"state": asked["state"]} if "state" in asked else {}
-        return {**values, **state, "iss": self.issuer}
+        parameters = urlencode({**values, **state, "iss": self.issuer})
+        return f"{target}{'&' if '?' in target else '?'}{parameters}"
 
     def _grant(self, asked: Mapping[str, str], client_id: str, user: str) -> Grant:
         audience = asked.get("audience") or asked.get("resource") or self.settings.audience
@@ -189,10 +181,27 @@ class Endpoints:
     def _token(self, request: HttpRequest) -> Response:
         form = request.form()
         self.grants.count_request(form.get("grant_type", ""))
-        client_id = self.clients.authenticate(form, request.authorization)
+        client_id = self._authenticate(form, request.authorization)
         granted = self._granted(form, client_id)
         refreshed = form.get("grant_type") == "refresh_token"
         return json_response(self.tokens.response(granted, refreshed=refreshed))
+
+    def _authenticate(self, form: Mapping[str, str], authorization: str | None) -> str:
+        """Return the client that sent the request (RFC 6749, section 2.3).
+
+        Raises:
+            Refusal: unknown, without the right secret, or with two proofs at once.
+        """
+        by_basic, by_post = _client_pair(authorization), form.get("client_secret")
+        if by_basic is not None and by_post is not None:
+            raise Refusal("invalid_request", "two ways of client authentication at once")
+        client_id, secret = by_basic or (form.get("client_id", ""), by_post)
+        expected = self.settings.clients.get(client_id, "")
+        right = secret is None if expected is None else constant_time_compare(expected, secret)
+        if not right or client_id not in self.settings.clients:
+            text = "unknown client, or wrong secret"
+            raise Refusal("invalid_client", text, HTTPStatus.UNAUTHORIZED)
+        return client_id
 
     def _granted(self, form: Mapping[str, str], client_id: str) -> TokenGrant:
         grants = self.grants
@@ -204,7 +213,7 @@ class Endpoints:
                 scopes = tuple(form.get("scope", "").split())
                 return grants.refresh(_need(form, "refresh_token"), client_id, scopes)
             case "client_credentials":
-                if self.clients.is_public(client_id):
+                if self.settings.clients[client_id] is None:
                     raise Refusal("unauthorized_client", "a public client has no credentials")
                 # The client itself is who logs on; no refresh token (RFC 6749, section 4.4.3).
                 return TokenGrant(self._grant(form, client_id, client_id), None)
@@ -214,7 +223,7 @@ class Endpoints:
 
     def _revoke(self, request: HttpRequest) -> Response:
         form = request.form()
-        client_id = self.clients.authenticate(form, request.authorization)
+        client_id = self._authenticate(form, request.authorization)
         self.grants.revoke(_need(form, "token"), client_id)
         return Response(HTTPStatus.OK)
 
@@ -224,7 +233,7 @@ class Endpoints:
         if not self.settings.device_flow:
             return _nothing(request)
         form = request.form()
-        client_id = self.clients.authenticate(form, request.authorization)
+        client_id = self._authenticate(form, request.authorization)
         device_code, user_code = self.grants.new_device(self._grant(form, client_id, ""))
         place = self.issuer + "/activate"
         return json_response(
@@ -233,7 +242,7 @@ class Endpoints:
                 "user_code": user_code,
                 "verification_uri": place,
                 "verification_uri_complete": f"{place}?user_code={user_code}",
-                "expires_in": int(self.settings.device_seconds),
+                "expires_in": int(DEVICE_SECONDS),
                 "interval": self.settings.device_interval,
             }
         )
@@ -252,6 +261,27 @@ class Endpoints:
         except KeyError:
             return page(device_form(user_code, "No device waits with that code."))
         return page(message("Done", "You can close this page and go back to the device."))
+
+
+def _client_pair(authorization: str | None) -> tuple[str, str] | None:
+    """Return name and secret of a Basic header; None without one.
+
+    Both parts are form-encoded before they are joined (RFC 6749, section 2.3.1).
+    """
+    pair = basic_pair(authorization)
+    return pair and (unquote_plus(pair[0]), unquote_plus(pair[1]))
+
+
+def _is_loopback_redirect(redirect_uri: str) -> bool:
+    """Say whether a redirect goes to this machine, on any port (RFC 8252, section 7.3)."""
+    if not redirect_uri.isascii() or not redirect_uri.isprintable() or " " in redirect_uri:
+        return False
+    try:
+        parts = urlsplit(redirect_uri)
+    except ValueError:
+        return False
+    is_http = parts.scheme == "http" and not parts.fragment
+    return is_http and is_loopback(parts.hostname or "")
 
 
 def _check_request(asked: Mapping[str, str]) -> None:
@@ -299,7 +329,7 @@ def _record_of(request: HttpRequest, response: Response) -> ProviderRequest:
             fields |= read()
         except Refusal:  # no form, or one that was refused
             continue
-    basic = basic_pair(request.authorization)
+    basic = _client_pair(request.authorization)
     by_post = "post" if "client_secret" in fields else None
     return ProviderRequest(
         method=request.method,

@@ -13,11 +13,14 @@ from hashlib import sha256
 from http import HTTPStatus
 from threading import Lock
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gatepass.sandbox._provider.settings import Settings
 from gatepass.secrets import constant_time_compare
 
+if TYPE_CHECKING:
+    from gatepass.sandbox.provider import IdentityProvider
+
+DEVICE_SECONDS: Final = 300.0  # that a device's code lives
 _CODE_SECONDS: Final = 60.0
 _SLOWER: Final = 5.0  # seconds that slow_down adds (RFC 8628, section 3.5)
 _USER_CODE_LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628, section 6.1
@@ -108,7 +111,6 @@ class TokenFamily:
         ends_at: when all of them run out, by the provider's clock; None for never.
         tokens: each with the time of its first use; None before it.
         refresh_token: the one that was given out last.
-        rotations: how many were replaced.
         revoked: whether all of them are refused.
     """
 
@@ -116,18 +118,7 @@ class TokenFamily:
     ends_at: float | None
     tokens: dict[str, float | None] = field(default_factory=dict, repr=False)
     refresh_token: str = field(default="", repr=False)
-    rotations: int = 0
     revoked: bool = False
-
-    @property
-    def user(self) -> str:
-        """Who logged on."""
-        return self.grant.subject
-
-    @property
-    def client_id(self) -> str:
-        """For which client."""
-        return self.grant.client_id
 
 
 @dataclass(slots=True)
@@ -158,7 +149,7 @@ class Grants:
         settings: how strict it is; grace and expiry are measured with its clock.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: "IdentityProvider") -> None:
         self._settings = settings
         self._clock = settings.clock
         self._lock = Lock()
@@ -184,7 +175,7 @@ class Grants:
                 logins=self._events["login"],
                 rotations=self._events["rotation"],
                 reuses=self._events["reuse"],
-                forced_logins=self._events["forced login"],
+                forced_logins=self._events["reuse"],
             )
 
     def families(self) -> tuple[TokenFamily, ...]:
@@ -259,7 +250,6 @@ class Grants:
             if self.rotates():
                 if family.tokens[token] is None:
                     family.tokens[token] = now
-                family.rotations += 1
                 self._events["rotation"] += 1
                 self._add_token(family)
             return TokenGrant(family.grant, family.refresh_token, family.ends_at)
@@ -276,9 +266,7 @@ class Grants:
         if used_at is None or now - used_at <= self._settings.grace:
             return
         self._events["reuse"] += 1
-        if self._settings.reuse_detection:
-            family.revoked = True
-            self._events["forced login"] += 1
+        family.revoked = True
         raise Refusal("invalid_grant", "the refresh token was used before")
 
     def revoke(self, token: str, client_id: str) -> None:
@@ -318,9 +306,9 @@ class Grants:
         letters = [secrets.choice(_USER_CODE_LETTERS) for _ in range(8)]
         user_code = "".join(letters[:4]) + "-" + "".join(letters[4:])
         with self._lock:
-            ends_at = self._clock() + self._settings.device_seconds
-            interval = self._settings.device_interval
-            self._devices[code] = _Device(grant, user_code, ends_at, interval)
+            self._devices[code] = _Device(
+                grant, user_code, self._clock() + DEVICE_SECONDS, self._settings.device_interval
+            )
         return code, user_code
 
     def decide(self, user_code: str, subject: str | None) -> None:

@@ -1,14 +1,21 @@
-"""Requests to the identity provider, and its responses; no socket."""
+"""HTTP of the identity provider: its connections, requests and responses."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
+from gatepass.sandbox._body import TooLongError
+from gatepass.sandbox._listener import Connection, Listener
 from gatepass.sandbox._provider.grants import Refusal
 from gatepass.sandbox._response import Response, in_json
 
+if TYPE_CHECKING:
+    from gatepass.sandbox._provider.endpoints import Endpoints
+
 NO_STORE: Final = (("Cache-Control", "no-store"),)
+_LONGEST_FORM: Final = 65536  # bytes
 
 
 def json_response(content: object, status: int = HTTPStatus.OK) -> Response:
@@ -85,3 +92,34 @@ class ProviderRequest:
     client_id: str | None
     parameters: frozenset[str]
     client_secret_by: str | None
+
+
+class ProviderConnection(Connection):
+    """One connection to the identity provider."""
+
+    server: "ProviderListener"
+
+    def respond(self, body: Iterator[bytes]) -> Response:
+        """Read the whole request, answer it, record it."""
+        form = bytearray()
+        for piece in body:
+            form += piece
+            if len(form) > _LONGEST_FORM:
+                raise TooLongError
+        path, _, query = self.path.partition("?")
+        kind, authorization = self.headers.get_content_type(), self.headers.get("Authorization")
+        request = HttpRequest(self.command, path, query, kind, bytes(form), authorization)
+        response, record = self.server.endpoints.respond(request)
+        self.server.records.append(record)
+        return response
+
+
+class ProviderListener(Listener):
+    """Accepts connections for an identity provider.
+
+    Attributes:
+        endpoints: what answers; set before it starts, since the issuer's name holds the port.
+    """
+
+    connection_class = ProviderConnection
+    endpoints: "Endpoints"
