@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from hashlib import sha256
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,6 +19,8 @@ import pytest
 import requests
 from ansys.grantami import bomanalytics, jobqueue, recordlists
 from ansys.grantami.bomanalytics import queries
+from ansys.grantami.bomanalytics_openapi.v2 import api as bom_api
+from ansys.grantami.bomanalytics_openapi.v2 import models as bom_models
 from ansys.grantami.serverapi_openapi.v2026r1 import api, models
 from ansys.openapi.common import ApiClient, ApiClientFactory, SessionConfiguration
 from requests.structures import CaseInsensitiveDict
@@ -44,6 +47,7 @@ from tests.support.service_layer import (
 from tests.support.sessions import NOWHERE, PASSWORD, USER, session_for
 
 BomConnection: Any = bomanalytics.Connection  # type: ignore[attr-defined]  # public, not declared
+ROOT = Path(__file__).resolve().parents[2]
 USERS = {USER: PASSWORD, f"CORP\\{USER}": PASSWORD}
 
 
@@ -251,6 +255,29 @@ def test_an_api_package_alone_works_below_the_service_layer() -> None:
         client.setup_client(models)
 
         assert api.SchemaApi(client).get_version().version == "26.1.0.0"
+
+
+def test_the_api_package_of_bom_analytics_works_alone() -> None:
+    with service_layer("standalone", users=USERS) as server, session_for(server.url) as session:
+        client = connect(ApiClientFactory, session)
+        client.api_url += f"/{LICENSES.removesuffix('/licenses')}"
+        client.setup_client(bom_models)
+
+        assert bom_api.LicensesApi(client).get_licenses().restricted_substances is True
+
+
+def test_the_page_names_the_versions_that_run_here() -> None:
+    """So that nobody raises one without a run of these tests, and a line on the page."""
+    page = (ROOT / "docs/how-to/pygranta.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(ansys-[a-z-]+)` \| (.+) \|$", page, re.MULTILINE))
+
+    for package, versions in rows.items():
+        assert version(package) in versions.split(", "), package
+    assert rows.keys() == {
+        each.metadata["Name"]
+        for each in distributions()
+        if each.metadata["Name"].startswith("ansys-")
+    }
 
 
 def test_each_client_is_known_to_the_server_by_its_own_name() -> None:
