@@ -150,6 +150,43 @@ def test_what_answers_before_the_login_is_looked_at_proves_nothing(status: int) 
     assert str(status) in result.sentence
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<center>The plain HTTP request was sent to HTTPS port</center>",  # nginx
+        b"Reason: You're speaking plain HTTP to an SSL-enabled server port.",  # Apache
+        b"Client sent an HTTP request to an HTTPS server.",  # Go
+        b"This combination of host and port requires TLS.",  # Tomcat
+    ],
+)
+@pytest.mark.parametrize("scheme", ["basic", "credentials"])
+def test_plain_http_on_the_port_of_https_is_told_as_such(scheme: str, page: bytes) -> None:
+    with echo(lambda _: Answer(400, body=page)) as server:
+        result = session_for(server.url, scheme).check()
+
+    assert "write   https://   into url" in result.hint
+
+
+@pytest.mark.parametrize("status", [402, 406, 409, 414, 421, 426])
+def test_only_a_page_that_is_missing_or_refused_makes_the_url_suspicious(status: int) -> None:
+    with echo(lambda _: Answer(status)) as server:
+        result = session_for(server.url).check()
+
+    assert result.hint
+    assert "check url" not in result.hint
+
+
+def test_a_403_that_names_the_state_of_the_account_is_told_by_that() -> None:
+    def answers(seen: Seen) -> Answer:
+        locked = Answer(403, body=b"Your account is locked.")
+        return locked if seen.authorization else refused("Basic")
+
+    with echo(answers) as server:
+        result = session_for(server.url).check()
+
+    assert "the server says: account is locked" in result.hint
+
+
 @pytest.mark.parametrize("status", [403, 404])
 def test_a_page_that_nobody_gets_proves_nothing(status: int) -> None:
     with echo(lambda _: Answer(status)) as server:

@@ -51,6 +51,19 @@ def test_a_user_name_given_as_a_secret_is_not_shown() -> None:
         (b"Your password must be reset", "password must be reset"),
         (b"error ACCOUNT_LOCKED_OUT (0xC0000234)", "account is locked out"),
         (b"LDAP: error code 49 - 80090308: data 773, v3839", "password must be changed"),
+        (
+            b"Error 1909: the referenced account is currently locked out",
+            "account is locked out",
+        ),
+        (b"80070533", None),
+        (b"HRESULT 0x80070533", "account is disabled"),
+        (b'{"error": "USER_ACCOUNT_LOCKED"}', "account locked"),
+        (b"User alice@corp.test has been suspended.", "user has been suspended"),
+        (b"Your credentials have expired", "credentials have expired"),
+        (b"Too many failed login attempts. Try in 5 min.", "too many failed login attempts"),
+        (b"Please change your password", "please change your password"),
+        (b"Multi-factor authentication is required", "multi-factor authentication is required"),
+        (b"the password of user hunter2 is wrong", None),
         (b"<a href=/reset>Password reset</a> <a>Password forgotten?</a>", None),
         (b"This session has expired, and the account of the department", None),
     ],
@@ -65,6 +78,17 @@ def test_what_a_server_says_of_the_account_is_repeated_and_nothing_else(
 
     said = f". The server says: {expected}" if expected else ""
     assert caught.value.message.partition("the profile uses ")[2] == f"{scheme}{said}"
+
+
+def test_what_a_header_says_of_the_account_is_repeated_too() -> None:
+    headers = [
+        ("WWW-Authenticate", "Basic"),
+        ("X-Authentication-Denied-Reason", "CAPTCHA_CHALLENGE; login-url=https://x/canary"),
+    ]
+    with echo(lambda _: Answer(401, headers)) as server:
+        result = session_for(server.url).check()
+
+    assert result.sentence.endswith(". The server says: captcha_challenge")
 
 
 def test_a_wrong_scheme_is_explained_from_what_the_server_offers() -> None:

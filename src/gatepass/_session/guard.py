@@ -40,6 +40,7 @@ from gatepass._session.request_state import (
     as_head,
     check_headers,
     close_on_error,
+    drain_or_close,
     has_credentials,
     is_login_allowed,
     mark_caller_hooks,
@@ -56,7 +57,7 @@ from gatepass._session.translate import translate_error
 from gatepass._system import log, plugins
 from gatepass._system.fork import PerProcess
 from gatepass.auth import is_connection_bound, sends_credentials
-from gatepass.auth._handshake import Handshake, drain, rewind
+from gatepass.auth._handshake import Handshake, rewind
 from gatepass.errors import CannotLogOn, GatepassError
 from gatepass.secrets import Secret
 
@@ -437,10 +438,7 @@ class Guard:
 
     def _refusal_of(self, response: Response, *, carried: bool) -> Callable[[bool], LoginRefused]:
         """Read a refusal; return what makes the error, where the login is not sent again or is."""
-        try:
-            drain(response)  # now: the connection serves another request after this one
-        except requests.RequestException:
-            response._content = b""  # noqa: SLF001 - the page is cut off; it is a refusal anyway
+        drain_or_close(response)  # now: the connection serves another request after this one
         login = self.login
 
         def explain(final: bool) -> LoginRefused:

@@ -12,6 +12,7 @@ from gatepass._config.profile import Profile
 from gatepass._net.challenge import Challenge, challenges_of, describe
 from gatepass._net.urls import origin_of
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
+from gatepass._session.request_state import drain_or_close
 from gatepass._system import plugins
 from gatepass._system.text import printable
 from gatepass.auth import answers_of, is_connection_bound, sends_credentials, value_of
@@ -23,23 +24,34 @@ _AGAIN: Final = {
     "ends process": "this process does not send them again, except after session.login()",
     "ends session": "this session does not send them again: build a new one",
 }
-# Compiled at their first use: few starts need them.
-_STATES: Final = (
-    r"\b(?:account|password|user)\s+(?:is\s+|has\s+been\s+|has\s+|was\s+)?"
-    r"(?:temporarily\s+)?"
-    r"(?:locked(?:\s+out)?|expired|disabled|suspended|blocked|deactivated)\b"
-    r"|\bpassword\s+must\s+be\s+(?:changed|reset)\b"
-    r"|\bmust\s+(?:change|reset)\s+(?:your|the)\s+password\b"
+# Compiled at their first use: few starts need them. What stands in a group is repeated.
+_PAST: Final = (
+    r"(?:(?:is|are|has|have|was|were|been|not|temporarily|currently|already)[\s_-]+){0,3}"
 )
-# Names and numbers of Windows (ntstatus.h), and those by which Active Directory refuses LDAP.
+_STATES: Final = (
+    r"(?<![a-z])(account|password|user|credentials?|licen[cs]e)"
+    r"(?:\s+(?!account|is\b|has\b)\S{1,64})??"  # whose
+    rf"[\s_-]*({_PAST}(?:locked(?:[\s_-]+out)?|expired|disabled|suspended|blocked|deactivated"
+    r"|revoked|inactive|not[\s_-]+active))(?![a-z])"
+    r"|\b(password\s+(?:must|needs?\s+to|has\s+to)\s+be\s+(?:changed|reset|renewed))\b"
+    r"|\b((?:must|needs?\s+to|ha(?:s|ve)\s+to|please)\s+(?:change|reset|renew)\s+(?:your|the)"
+    r"\s+password)\b"
+    r"|\b((?:too\s+many|maximum(?:\s+number\s+of)?)\s+(?:failed\s+|unsuccessful\s+|invalid\s+)?"
+    r"(?:log-?[io]ns?\s+|sign-?ins?\s+|password\s+|authentication\s+)?"
+    r"(?:attempts|failures|tries))\b"
+    r"|\b((?:captcha|(?:two|multi)[\s-]factor(?:\s+authentication)?|2fa|mfa)"
+    r"\s+(?:is\s+)?required|captcha_challenge)\b"
+)
+# Names and numbers of Windows (ntstatus.h, winerror.h); Active Directory refuses LDAP by the last.
 _CODES: Final = {
-    "account is locked out": r"ACCOUNT_LOCKED_OUT|0xC0000234|\bdata 775\b",
-    "password must be changed": r"PASSWORD_MUST_CHANGE|0xC0000224|\bdata 773\b",
-    "password has expired": r"PASSWORD_EXPIRED|0xC0000071|\bdata 532\b",
-    "account is disabled": r"ACCOUNT_DISABLED|0xC0000072|\bdata 533\b",
-    "account has expired": r"ACCOUNT_EXPIRED|0xC0000193|\bdata 701\b",
-    "account may not log on at this hour": r"INVALID_LOGON_HOURS|0xC000006F|\bdata 530\b",
-    "account may not log on from this computer": r"INVALID_WORKSTATION|0xC0000070|\bdata 531\b",
+    "account is locked out": ("ACCOUNT_LOCKED_OUT", "0xC0000234", 0x775),
+    "password must be changed": ("PASSWORD_MUST_CHANGE", "0xC0000224", 0x773),
+    "password has expired": ("PASSWORD_EXPIRED", "0xC0000071", 0x532),
+    "account is disabled": ("ACCOUNT_DISABLED", "0xC0000072", 0x533),
+    "account has expired": ("ACCOUNT_EXPIRED", "0xC0000193", 0x701),
+    "account may not log on at this hour": ("INVALID_LOGON_HOURS", "0xC000006F", 0x530),
+    "account may not log on from this computer": ("INVALID_WORKSTATION", "0xC0000070", 0x531),
+    "account is restricted": ("ACCOUNT_RESTRICTION", "0xC000006E", 0x52F),
 }
 # Programs in front of a server, by the names that they write into Server.
 _PROXIES: Final = (
@@ -184,6 +196,10 @@ def explain_status(response: Response, scheme: str, *, logged_on: bool) -> str:
         logged_on: whether the server is known to have taken the login.
     """
     status = response.status_code
+    if told := _account_state(response):
+        return f"the server says: {told}; its administrator can change that"
+    if status == _BAD_REQUEST and re.search(_WANTS_TLS, text_of(response), re.IGNORECASE):
+        return OF_STATUS[497]
     if status == _FORBIDDEN and logged_on:
         return (
             "the login is right; this account has no right to that page: ask the server's "
@@ -191,10 +207,14 @@ def explain_status(response: Response, scheme: str, *, logged_on: bool) -> str:
         )
     if status == _BAD_REQUEST and scheme in {"autologon", "bearer", "oidc"}:  # long headers
         return _TOO_LARGE
-    unknown = OF_STATUS[500] if status > _SERVER_FAILS else OF_STATUS[404]
-    return OF_STATUS.get(status, unknown)
+    return OF_STATUS.get(status, OF_STATUS[500] if status > _SERVER_FAILS else _UNKNOWN)
 
 
+# As nginx, Apache, Go and Tomcat say it of plain http on the port of https.
+_WANTS_TLS: Final = (
+    r"http request (?:was sent )?to (?:an )?https (?:port|server)|plain http to an ssl|requires tls"
+)
+_UNKNOWN: Final = "ask its administrator what that means, or name another page in check_path"
 _BAD_REQUEST: Final = 400
 _FORBIDDEN: Final = 403
 _SERVER_FAILS: Final = 500
@@ -212,9 +232,18 @@ _WANTS_CERTIFICATE: Final = (
 )
 OF_STATUS: Final = {
     403: "it refuses this page whoever asks: check url and check_path, and firewalls in between",
+    400: "it cannot read the request: check the host and the path in url, and headers",
     404: "check url and check_path of the profile",
     405: "the page takes no GET: name another one in check_path",
+    406: "it has no such form of the page: look at Accept in headers, or name another page in "
+    "check_path",
     407: "a proxy asks for a login that nobody has named: write it as   proxy   into the profile",
+    408: "the request did not reach it in time: try again",
+    410: "check url and check_path of the profile",
+    414: "the address is too long for it: shorten check_path",
+    421: "it does not serve this host name here: check the host in url, and proxies in between",
+    426: "it wants another protocol on this port, as its header Upgrade names it; mostly "
+    "https:// in url",
     429: "it asks to wait: try again later, and less often",
     440: "a login of its own has ended there, that of a form and a cookie: name another page in "
     "check_path",
@@ -222,7 +251,7 @@ OF_STATUS: Final = {
     **dict.fromkeys((495, 496), _WANTS_CERTIFICATE),
     497: "it wants https on this port: write   https://   into url",
     500: "the server failed while it answered: its log says why, so ask its administrator",
-    **dict.fromkeys((502, 503, 504, 521, 522, 523, 524), _BEHIND),
+    **dict.fromkeys((502, 503, 504, *range(520, 527), 530), _BEHIND),
     511: "the network here wants a login in a browser first: open any page in one",
 }
 
@@ -238,11 +267,27 @@ def _account_state(response: Response) -> str:
 
     Only these words are repeated: the rest of the page is foreign text.
     """
-    told = [response.text[:_MOST_OF_A_PAGE], response.headers.get("WWW-Authenticate", "")]
-    text = " ".join([*told, response.reason or ""])
-    words = [" ".join(each.lower().split()) for each in re.findall(_STATES, text, re.IGNORECASE)]
-    words += [words for words, code in _CODES.items() if re.search(code, text, re.IGNORECASE)]
+    kept = (value for name, value in response.headers.items() if name.lower() != "set-cookie")
+    text = " ".join((text_of(response), response.reason or "", *kept))
+    words = [
+        meaning
+        for meaning, (name, status, code) in _CODES.items()
+        if re.search(
+            rf"{name}|{status}|\bdata {code:x}\b|0x8007{code:04x}|\berror\D{{1,9}}{code}\b",
+            text,
+            re.IGNORECASE,
+        )
+    ] or [
+        " ".join(" ".join(filter(None, groups)).lower().split())
+        for groups in re.findall(_STATES, text, re.IGNORECASE)
+    ]
     return ", ".join(dict.fromkeys(words))
+
+
+def text_of(response: Response) -> str:
+    """Return the beginning of a page; of one that drips or is cut off, what can be had of it."""
+    drain_or_close(response)
+    return response.text[:_MOST_OF_A_PAGE]
 
 
 def _advice(names: set[str]) -> str:

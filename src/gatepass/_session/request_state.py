@@ -229,9 +229,14 @@ def read_redirect(response: Response, place: str | None) -> str | None:
             f"{origin_of(response.url)} redirects to a malformed URL", response=response
         ) from None
     if place is not None:
-        try:
-            drain(response)
-        except RequestException:
-            response.close()
-            response._content = b""  # noqa: SLF001 - requests would read the rest, without a limit
+        drain_or_close(response)
     return place
+
+
+def drain_or_close(response: Response) -> None:
+    """Read a response to its end, or close it where that fails; it is empty then."""
+    try:
+        drain(response)
+    except RequestException:
+        response.close()
+        response._content = b""  # noqa: SLF001 - requests would read the rest, without a limit
