@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.support.result import BROKEN, DEV, PROD, Cli
 
 
@@ -52,3 +54,94 @@ def test_a_file_that_nobody_trusts_is_only_warned_of(cli: Cli) -> None:
 
     assert result.code == 0
     assert f"warning: {path} is not trusted" in result.err
+
+
+_URL = 'url = "https://mi.example.com/"\n'
+_BASIC = _URL + 'auth = { scheme = "basic", user_name = "alice", password = "env:P" }\n'
+
+
+def _user(name: str, scheme: str = "basic", more: str = "") -> str:
+    return (
+        f"{_URL}auth = {{ scheme = '{scheme}', user_name = '{name}', password = 'env:P'{more} }}\n"
+    )
+
+
+def _password(reference: str) -> str:
+    return f"{_URL}auth = {{ scheme = 'basic', user_name = 'alice', password = {reference} }}\n"
+
+
+def _oidc(keys: str) -> str:
+    return f"{_URL}auth = {{ scheme = 'oidc', {keys} }}\n"
+
+
+def _host(name: str) -> str:
+    return _BASIC.replace("mi.example.com", name)
+
+
+_IMPOSSIBLE = {
+    "url": [
+        _host("-mi.example.com"),
+        _host("mi-.example.com"),
+        _host("---"),
+        _host("a..example.com"),
+        _host(".".join(["a" * 60] * 5)),
+        _host("224.0.0.1"),
+        _host("255.255.255.255"),
+        _host("mi.example.com:0"),
+    ],
+    "auth.user_name": [
+        *map(_user, ("", " ", " alice", "alice ", "@", "@example.com", "alice@", "CORP\\")),
+        _user("@", "ntlm"),
+        _user("", "credentials"),
+    ],
+    "auth.domain": [_user("alice", "ntlm", f", domain = '{it}'") for it in (" ", "a@b", "a\\b")],
+    "auth.principal": [
+        f"{_URL}auth = {{ scheme = 'autologon', principal = '{it}' }}\n"
+        for it in ("", " ", "@", "robot@", "@EXAMPLE.COM", "robot ", "a@b@c")
+    ],
+    "auth.service": [
+        f"{_URL}auth = {{ scheme = 'autologon', service = '{it}' }}\n"
+        for it in ("", "HTTP/", "HTTP/-", "HTTP/@R", "HTTP/mi@", "mi.example.com")
+    ],
+    "auth.password": [
+        *(_password(f"'env:{it}'") for it in ("A=B", "A B", " A", "$P", "${P}", "%P%")),
+        *(_password(f"'keyring:{it}'") for it in ("service", "service/", "/account")),
+        *(_password(f"'file:{it}'") for it in ("/", "folder/", " ", "name ")),
+        *(_password(f"{{ command = {it} }}") for it in ("[]", "['']", "[' ']")),
+    ],
+    "auth.issuer": [
+        _oidc(f"client_id = 'c', issuer = '{it}'")
+        for it in (
+            "https://-id.example.com",
+            "https://login.microsoftonline.com/common/v2.0",
+            "https://login.microsoftonline.com/organizations/v2.0",
+            "https://login.microsoftonline.us/consumers/v2.0",
+        )
+    ],
+    "auth.client_id": [
+        _oidc(f"issuer = 'https://id.example.com', client_id = '{it}'")
+        for it in ("", " ", "<client id>")
+    ],
+    "check_path": [
+        f"{_BASIC}check_path = '{it}'\n" for it in ("a:b", "javascript:x", "//evil.example.com")
+    ],
+    "tls.ca_file": [f"{_BASIC}tls = {{ ca_file = {it} }}\n" for it in ("[]", "['']")],
+    "tls.client_cert": [f"{_BASIC}tls = {{ client_cert = '{'a' * 5000}' }}\n"],
+    "proxy.user_name": [
+        f"{_BASIC}proxy = {{ url = 'http://p:3128', user_name = '{it}', password = 'env:P' }}\n"
+        for it in ("", " ")
+    ],
+    "proxy.url": [f"{_BASIC}proxy = 'http://-p:3128'\n"],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "profile"), [(key, each) for key, all_of in _IMPOSSIBLE.items() for each in all_of]
+)
+def test_what_cannot_work_is_refused_at_its_key(cli: Cli, key: str, profile: str) -> None:
+    cli.user(f"[profiles.dev]\n{profile}")
+
+    result = cli("validate", "dev", "--json")
+
+    assert result.code == 2
+    assert [each["key"] for each in result.json] == [f"profiles.dev.{key}"]

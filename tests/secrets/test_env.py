@@ -18,12 +18,6 @@ def test_an_empty_variable_counts_as_unset(environ: dict[str, str], state: str) 
     assert "set MI_PASSWORD" in caught.value.hint
 
 
-def test_a_blank_that_is_not_seen_is_pointed_at() -> None:
-    with pytest.raises(SecretUnavailable, match="' MI_PASSWORD' is not set") as caught:
-        env(" MI_PASSWORD", context(environ={"MI_PASSWORD": "hunter2"}))
-    assert caught.value.hint == "leave out the blank: env:MI_PASSWORD"
-
-
 def test_only_the_variables_of_the_context_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MI_PASSWORD", "of this process")
     with pytest.raises(SecretUnavailable):

@@ -136,14 +136,6 @@ def test_a_named_entry_is_split_at_the_last_slash(text: str, expected: tuple[str
     assert entry(text, context()) == expected
 
 
-@pytest.mark.parametrize("text", ["hunter2", "hunter2/", "/hunter2", "/"])
-def test_half_a_named_entry_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(SecretUnavailable, match="keyring:SERVICE/ACCOUNT") as caught:
-        entry(text, context())
-    assert "hunter2" not in str(caught.value)
-    assert caught.value.hint == "add the account, as in keyring:my-python-script/alice"
-
-
 # --- real keyrings -------------------------------------------------------------------------
 
 

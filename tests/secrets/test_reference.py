@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import pickle
+import re
 import tomllib
 import traceback
 from collections.abc import Callable
@@ -45,6 +46,12 @@ WRONG_STRINGS = [
     "env:",
     "file:",
     f"command:{SECRET}",
+    f"env:A={SECRET}",
+    f"env: {SECRET}",
+    f"file:{SECRET}/",
+    f"keyring:{SECRET}",
+    f"keyring:{SECRET}/",
+    f"keyring:/{SECRET}",
 ]
 WRONG_TABLES: list[Any] = [
     {},
@@ -73,11 +80,14 @@ WRONG = WRONG_STRINGS + WRONG_TABLES + WRONG_OTHERS
 
 # What TOML can hold; a surrogate is no character.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-NAMED = st.tuples(st.sampled_from(["env", "file"]), TEXT.filter(bool))
-BARE = st.tuples(st.sampled_from(["keyring", "prompt"]), TEXT)
+NAME = TEXT.filter(lambda text: re.fullmatch(r"[^\s=$%{}]+", text))
+PATH = TEXT.filter(lambda text: text.strip() == text and text[-1:] not in {"", "/", "\\"})
+NAMED = st.tuples(st.just("env"), NAME) | st.tuples(st.just("file"), PATH)
+ENTRY = st.just("") | st.builds("{}/{}".format, NAME, NAME.filter(lambda text: "/" not in text))
+BARE = st.tuples(st.just("keyring"), ENTRY) | st.tuples(st.just("prompt"), TEXT)
 COMMAND = st.builds(
     lambda program, arguments: ("command", json.dumps([program, *arguments])),
-    TEXT.filter(bool),
+    TEXT.filter(str.strip),
     st.lists(TEXT, max_size=3),
 )
 REFERENCES = st.builds(

@@ -13,7 +13,7 @@ from gatepass._config.redis_vault import RedisVault
 from gatepass._config.toml import Key
 from gatepass._net.proxy import Proxy
 from gatepass._net.tls import TlsSettings
-from gatepass._net.urls import is_plain_http, origin_of, url_problem
+from gatepass._net.urls import is_absolute, is_plain_http, origin_of, url_problem
 from gatepass._system.text import pattern
 from gatepass._value import Value, field, fields
 from gatepass.auth import Scheme, references_in, sends_credentials, value_of
@@ -248,7 +248,7 @@ def refusals(keys: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
             yield ("url",), _PLAIN_HTTP, _OVER_HTTPS
     yield from _header_refusals(keys.get("headers", {}))
     check_path = keys.get("check_path", "")
-    if "://" in check_path or check_path.startswith("//"):
+    if "://" in check_path or is_absolute(check_path):
         yield ("check_path",), "should be a path below the url", ""
     if keys.get("run"):
         from gatepass._config.run_variables import run_problems

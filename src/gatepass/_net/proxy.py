@@ -49,6 +49,8 @@ class Proxy(Value):
             raise KeyRefused("url", problem)
         if (self.user_name is None) != (self.password is None):
             raise KeyRefused("", "user_name and password belong together")
+        if isinstance(self.user_name, str) and not self.user_name.strip():
+            raise KeyRefused("user_name", "is empty")
 
 
 class NamedProxy(Value):

@@ -43,7 +43,7 @@ class TlsSettings(Value):
             raise KeyRefused("client_key", "needs client_cert too")
         if self.client_key_password is not None and not self.client_cert:
             raise KeyRefused("client_key_password", "needs client_cert too")
-        if isinstance(self.ca_file, list) and not all(self.ca_file):
+        if isinstance(self.ca_file, list) and not (self.ca_file and all(self.ca_file)):
             raise KeyRefused("ca_file", 'should name files, or "system"')
 
 

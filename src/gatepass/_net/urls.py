@@ -19,6 +19,11 @@ Target = tuple[str, str, int]
 """Scheme, host and port of a connection."""
 
 
+def is_absolute(text: str) -> bool:
+    """Whether a text begins like a URL of any kind, and so is no path below another."""
+    return bool(_SCHEME.match(text) or text.startswith("//"))
+
+
 def prepare_url(url: str) -> str:
     """Return a URL in the form in which requests sends it."""
     from requests import PreparedRequest
@@ -97,16 +102,24 @@ def is_malformed_place(url: str) -> bool:
         host = parts.hostname or ""
         if not host or parts.port == 0 or not _PLACE.fullmatch(parts.netloc):
             return True
-        if ":" not in host and host.rstrip(".").rpartition(".")[2].isdecimal():
-            socket.inet_aton(host.rstrip("."))  # a name ends in no number: it is an address
+        name = host.rstrip(".")
+        if ":" not in host and name.rpartition(".")[2].isdecimal():  # an address: no name ends so
+            address = ipaddress.IPv4Address(socket.inet_aton(name))
+            return address.is_multicast or address == _BROADCAST
+        if len(name) > _LONGEST_NAME:
+            return True
     except (OSError, ValueError):
         return True
     return False
 
 
 _MALFORMED: Final = "is not a URL: its host or port is malformed"
-# Parts of a name have at most 63 characters each (RFC 1035, 2.3.4).
-_PLACE: Final = pattern(r"(([\w-]{1,63}\.)*[\w-]{1,63}\.?|\[[0-9a-fA-F:.]+\])(:[0-9]*)?")
+# Parts of a name have at most 63 characters each (RFC 1035, 2.3.4), the first and the last of them
+# no hyphen (RFC 1123, 2.1).
+_LABEL: Final = r"\w([\w-]{0,61}\w)?"
+_PLACE: Final = pattern(rf"(({_LABEL}\.)*{_LABEL}\.?|\[[0-9a-fA-F:.]+\])(:[0-9]*)?")
+_LONGEST_NAME: Final = 253  # characters, without the last dot
+_BROADCAST: Final = ipaddress.IPv4Address("255.255.255.255")
 
 
 def is_plain_http(url: str) -> bool:

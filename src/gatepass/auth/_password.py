@@ -14,6 +14,7 @@ _TWO_DOMAINS: Final = (
 _TWO_DOMAINS_HINT: Final = "write the user name without its domain, or take the key domain out"
 
 _ONE_DOMAIN_HINT: Final = r"write   user_name = 'DOMAIN\user'   or the key domain beside user_name"
+_WHOLE_NAME_HINT: Final = r"write it as   user_name = 'alice'   , 'DOMAIN\alice' or 'alice@domain'"
 
 
 def logon_name(user_name: str, domain: str | None) -> str:
@@ -30,18 +31,23 @@ def check_domain(
 
     Raises:
         KeyRefused: Windows would be asked for a user ``CORP\CORP\alice``, or ``CORP\``, which
-            there is not.
+            there is not; or for nobody.
     """
     name, of_domain = (
         each.reveal() if isinstance(each, Secret) else each for each in (user_name, domain)
     )
+    for key, text in (("user_name", name), ("domain", of_domain)):
+        if isinstance(text, str) and text != text.strip():
+            raise KeyRefused(key, "begins or ends with a blank", hint="take the blank out")
+    if isinstance(name, str) and (not name or name.startswith("@") or name.endswith("@")):
+        raise KeyRefused("user_name", "is no whole name", hint=_WHOLE_NAME_HINT)
     # A reference as the domain will have a value, or the login fails.
     if isinstance(name, str) and of_domain and ("\\" in name or "@" in name):
         raise KeyRefused("user_name", _TWO_DOMAINS, hint=_TWO_DOMAINS_HINT)
     if isinstance(name, str) and "\\" in name and not re.fullmatch(r"[^\\]+\\[^\\]+", name):
         raise KeyRefused("user_name", r"is not of the form DOMAIN\user", hint=_ONE_DOMAIN_HINT)
-    if isinstance(of_domain, str) and "\\" in of_domain:
-        raise KeyRefused("domain", "holds a backslash, as no domain does", hint=_ONE_DOMAIN_HINT)
+    if isinstance(of_domain, str) and ("\\" in of_domain or "@" in of_domain):
+        raise KeyRefused("domain", r"holds a \ or @, as no domain does", hint=_ONE_DOMAIN_HINT)
 
 
 def name_and_password(

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from gatepass.auth import Authenticator
 
 _MOST_MESSAGES: Final = 6  # NTLM within Negotiate takes two
+_PRINCIPAL: Final = r"[^\s@]([^@]*[^\s@])?(@[^\s@]+)?"
+_SERVICE: Final = r"[\w-]+/\w([\w.:-]*\w)?(@[^\s@]+)?"
 
 
 class Autologon(SchemeBase, Value):
@@ -55,8 +57,10 @@ class Autologon(SchemeBase, Value):
     connection_bound: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse a service that names no host."""
-        if self.service is not None and not re.fullmatch(r"[\w-]+/[\w.:-]+(@\S+)?", self.service):
+        """Refuse a principal that names nobody, and a service that names no host."""
+        if self.principal is not None and not re.fullmatch(_PRINCIPAL, self.principal):
+            raise KeyRefused("principal", "should be such as robot@EXAMPLE.COM")
+        if self.service is not None and not re.fullmatch(_SERVICE, self.service):
             raise KeyRefused("service", "should be such as HTTP/mi.corp.example.com")
 
     def authenticator(self, context: AuthContext) -> "Authenticator":  # noqa: ARG002 - no secret

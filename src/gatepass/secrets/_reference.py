@@ -127,6 +127,18 @@ _NOT_A_REFERENCE: Final = (
     "a secret field takes a reference, not the secret itself "
     "(env:NAME, keyring:, prompt:Label, file:PATH, or a list of these)"
 )
+# What follows the colon, where only some texts can ever answer, and how to write it.
+_FORMS: Final = {
+    "env": (pattern(r"[^\s=$%{}]+"), "takes the name of one variable, as in env:MI_PASSWORD"),
+    "file": (
+        pattern(r"(?s)(?!\s).*[^\s/\\]"),
+        "takes the path of a file, as in file:~/mi.password",
+    ),
+    "keyring": (
+        pattern(r"(?s).+/[^/]+"),
+        "stands alone, or is keyring:SERVICE/ACCOUNT, as in keyring:my-python-script/alice",
+    ),
+}
 
 
 class SecretRef(Value):
@@ -246,6 +258,8 @@ def _parse_one(item: object) -> tuple[str, str]:
         raise ReferenceSyntaxError(_NOT_A_REFERENCE)
     if not text and source not in {"keyring", "prompt"}:
         raise ReferenceSyntaxError(f"{source}: needs something after the colon")
+    if source in _FORMS and text and not _FORMS[source][0].fullmatch(text):
+        raise ReferenceSyntaxError(f"{source}: {_FORMS[source][1]}")
     return source, text
 
 
@@ -256,7 +270,7 @@ def _parse_command(table: dict[str, Any]) -> tuple[str, str]:
         and isinstance(argv, list)
         and argv
         and all(isinstance(part, str) for part in argv)
-        and argv[0]
+        and argv[0].strip()
     )
     if not good:
         raise ReferenceSyntaxError(

@@ -13,10 +13,6 @@ def env(text: str, context: SecretContext) -> str:
     value = context.environ.get(text)
     if not value:
         state = "not set" if value is None else "empty"
-        if text != text.strip():
-            raise SecretUnavailable(
-                f"the variable {text!r} is {state}", hint=f"leave out the blank: env:{text.strip()}"
-            )
         raise SecretUnavailable(
             f"the variable {text} is {state}", hint=f"set {text} in the environment of this run"
         )

@@ -115,15 +115,10 @@ def entry(text: str, context: SecretContext) -> tuple[str, str]:
         context: gives the origin, the field, and the user name as the account of a password.
 
     Raises:
-        SecretUnavailable: half of the pair is missing, or the user name is not known.
+        SecretUnavailable: the user name is not known.
     """
     if text:
         service, _, account = text.rpartition("/")
-        if not service or not account:
-            raise SecretUnavailable(
-                "a keyring reference is keyring: alone, or keyring:SERVICE/ACCOUNT",
-                hint="add the account, as in keyring:my-python-script/alice",
-            )
         return service, account
     service = f"gatepass:{context.origin}"
     if context.field != "password":

@@ -3,7 +3,7 @@
 from typing import Final
 from urllib.parse import urlsplit
 
-from gatepass._net.urls import is_loopback, is_this_computer
+from gatepass._net.urls import is_loopback, is_malformed_place, is_this_computer
 from gatepass._system.text import pattern
 from gatepass._vault.records import Provider
 from gatepass.auth._oidc.foreign_text import printable
@@ -13,14 +13,15 @@ _LONGEST_URL: Final = 2047  # characters
 
 # requests' own parser and ours read such a URL alike; RFC 3986 allows nothing else.
 _URL: Final = pattern(r"(?:[A-Za-z0-9:/?#@!$&'()*+,;=._~\[\]-]|%[0-9A-Fa-f]{2})+")
-_AUTHORITY: Final = pattern(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
-)
 
 
 OPENID: Final = "/.well-known/openid-configuration"
 OAUTH: Final = "/.well-known/oauth-authorization-server"
 
+_OF_NO_TENANT: Final = pattern(
+    r"https://login\.(microsoftonline|partner\.microsoftonline|microsoft)\.\w+"
+    r"/(common|organizations|consumers)(/.*)?"
+)
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _REGISTER: Final = (
     "register a loopback address for this client at the identity provider, such as "
@@ -100,6 +101,9 @@ def issuer_problem(issuer: str) -> tuple[str, str]:
     hint = 'write it as the provider does, such as   issuer = "https://login.example.com/realm"'
     if "{" in issuer or "<" in issuer:
         return "holds a placeholder", "write the tenant's own name or ID in its place"
+    if _OF_NO_TENANT.match(issuer):
+        hint = "write the tenant's ID in place of common, organizations or consumers"
+        return "is that of no tenant, and calls itself otherwise (Entra ID)", hint
     for well_known in (OPENID, OAUTH):
         if well_known in issuer:
             return (
@@ -141,14 +145,14 @@ def endpoint_problem(url: str) -> str:
         return "it holds a character that no URL may hold, or nothing at all"
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
     except ValueError:
         return "it is not a URL"
     problems = (
         ("@" in parts.netloc, "it holds a user name"),
         ("#" in url, "it holds a fragment"),
         (
-            not _AUTHORITY.fullmatch(parts.netloc) or ".." in parts.netloc or port == 0,
+            is_malformed_place(url),
             "its host or port is malformed",
         ),
         (

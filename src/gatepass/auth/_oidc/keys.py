@@ -33,8 +33,8 @@ _PROBLEMS_OF: Final[dict[str, Callable[[str], tuple[str, str]]]] = {
     "redirect_uri": redirect_problem,
     "client_id": lambda name: (
         ""
-        if CLIENT_ID.fullmatch(name) and name.strip()
-        else "should be 1 to 512 plain ASCII characters",
+        if CLIENT_ID.fullmatch(name) and name.strip() and not name.startswith("<")
+        else "should be 1 to 512 plain ASCII characters, and no placeholder",
         "",
     ),
     "audience": lambda name: ("" if name.strip() else "is empty", "leave the key out"),
