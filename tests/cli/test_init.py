@@ -250,7 +250,7 @@ def test_a_login_that_fails_leaves_the_profile_and_the_real_next_step(
     with home.having(MI_PASSWORD="wrong").sit(
         "init", *arguments, "--password-from", "env:MI_PASSWORD", columns=300
     ) as child:
-        shown = _answer(child, ("Windows domain", ""), ("log on now", "y"))
+        shown = _answer(child, ("Windows domain", ""), ("log on now", "y"), code=4)
 
     assert "refused" in shown
     assert shown.rstrip().endswith("gatepass check prod")

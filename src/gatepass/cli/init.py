@@ -65,7 +65,7 @@ class _NotAppended(Exception):
 )
 def init(
     context: Context, /, file: Path | None, project: bool, default: bool, **given: Any
-) -> None:
+) -> int:
     """Add a profile to a file, and log on with it; asks for what is not given.
 
     Without --scheme the server is asked which login it takes: one request to the URL, without
@@ -74,7 +74,7 @@ def init(
     one. The profile holds no secret, only references. Nothing else in the file changes.
 
     Where a person is there, the password can then be stored, or the login made, and one request
-    shows that it works.
+    shows that it works; where that fails, the profile stays written.
     """
     if file is not None and project:
         raise click.UsageError("--file and --project exclude each other")
@@ -82,7 +82,7 @@ def init(
     told = Given(**given)
     if default and told.name in names_in(edit) and told.url is None:
         _make_default(context, edit, str(told.name))
-        return
+        return 0
     name, meant = ask_all(context, told, edit)
     try:
         data = _appended(edit, name, meant)
@@ -104,8 +104,8 @@ def init(
         _output.say("nobody has trusted this file yet; look at it and do so:")
         _output.say("    " + quoted("gatepass", "trust", str(edit.path)))
         _next(context, name, "check")
-        return
-    _go_on(context, name, ask=not told.offline)
+        return 0
+    return _go_on(context, name, ask=not told.offline)
 
 
 def _file_edit(context: Context, file: Path | None, *, project: bool) -> FileEdit:
@@ -142,17 +142,23 @@ def _is_found(context: Context, edit: FileEdit) -> bool:
 # ---------------------------------------------------------------- what comes next
 
 
-def _go_on(context: Context, name: str, *, ask: bool) -> None:
-    """Store what can be stored and log on, where a person agrees; then say what is next."""
+def _go_on(context: Context, name: str, *, ask: bool) -> int:
+    """Store what can be stored and log on, where a person agrees; then say what is next.
+
+    Returns the exit code: of the login, where there was one.
+    """
     steps: tuple[str, ...] = ("check",)
+    tried = None
     try:
         profile = context.profile(name)
         steps = _steps(profile)
-        if ask and context.why_not_ask() is None and _log_on(context, profile):
-            steps = ()
+        if ask and context.why_not_ask() is None:
+            tried = _log_on(context, profile)
     except GatepassError as error:  # the profile is written all the same
         _output.error(error)
-    _next(context, name, *steps)
+        tried = error.exit_code
+    _next(context, name, *(() if tried == 0 else steps))
+    return tried or 0
 
 
 def _steps(profile: Profile) -> tuple[str, ...]:
@@ -174,14 +180,14 @@ def _needs_keyring(profile: Profile) -> bool:
     return isinstance(password, SecretRef) and ("keyring", "") in password.alternatives
 
 
-def _log_on(context: Context, profile: Profile) -> bool:
-    """Ask whether to log on now, and do so; say whether the server let the person in."""
+def _log_on(context: Context, profile: Profile) -> int | None:
+    """Ask whether to log on now, and do so; return the exit code, None where it was declined."""
     from gatepass.cli.check import log_on
     from gatepass.cli.login import log_in
 
     if keeps_tokens(profile):
         if not click.confirm("log in now, and store the login?", default=True, err=True):
-            return False
+            return None
         if profile.machine.vault_key is None and (reason := why_no_keyring(context)):
             _make_vault_key(context, reason)
             profile = context.profile(profile.name)
@@ -189,14 +195,14 @@ def _log_on(context: Context, profile: Profile) -> bool:
     elif _needs_keyring(profile):
         question = "store the password in the keyring now, and log on with it?"
         if not click.confirm(question, default=True, err=True):
-            return False
+            return None
         from gatepass.cli.secret import keep
 
         secret = "password" if hasattr(profile.auth, "password") else "token"
         keep(context, profile.name, secret)
     elif not click.confirm("log on now, to see that it works?", default=True, err=True):
-        return False
-    return log_on(context, profile.name, allow_unproven=True) == 0
+        return None
+    return log_on(context, profile.name, allow_unproven=True)
 
 
 def _make_vault_key(context: Context, reason: str) -> None:
