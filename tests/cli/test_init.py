@@ -106,14 +106,15 @@ def test_who_has_a_malformed_file_gets_the_lines_to_add_by_hand(home: Home) -> N
     assert "add the lines above" in shown
 
 
-def test_nobody_answers_questions_for_a_name_that_is_taken(home: Home) -> None:
+@pytest.mark.parametrize("more", [[], ["--url", "https://dev.example.com/"]])
+def test_nobody_answers_questions_for_a_name_that_is_taken(home: Home, more: list[str]) -> None:
     home.user(DEV)
-    with home.sit("init", "dev", columns=300) as child:
+    with home.sit("init", "dev", *more, columns=300) as child:
         assert ended(child) == 2
         shown = screen(child)
 
     assert "has a profile dev already; choose another name" in shown
-    assert "URL of the server" not in shown
+    assert "asking" not in shown
 
 
 def test_a_person_who_types_the_password_itself_does_not_see_it_again(home: Home) -> None:
@@ -264,7 +265,8 @@ def test_an_authority_of_ones_own_is_asked_for_and_written(
         shown = _answer(
             child,
             ("URL of the server", apache.standalone.https),
-            ("unknown authority[^$]*--ca-file[^$]*file of your org", str(ca.ca_file)),
+            ("unknown authority[^$]*--ca-file[^$]*file of your org", "/gone.pem"),
+            ("/gone.pem: No such file[^$]*file of your org", str(ca.ca_file)),
             (r"offers Basic[^$]*scheme", "basic"),
             ("user name", "alice"),
             ("Windows domain", ""),

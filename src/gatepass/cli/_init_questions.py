@@ -107,7 +107,7 @@ def ask_all(context: Context, given: Given, edit: FileEdit) -> tuple[str, dict[s
     """Return the name and the table of the new profile."""
     ask = _Questions(context)
     # Nobody answers all the questions only to hear in the end that the name is taken.
-    taken = names_in(edit) if ask.reason is None and not given.url else ()
+    taken = names_in(edit) if ask.reason is None else ()
 
     def wrong_name(name: str) -> str:
         if not PROFILE_NAME.fullmatch(name):
@@ -175,6 +175,15 @@ def _authority(edit: FileEdit, ca_file: str | None) -> dict[str, Any]:
     return {"tls": {"ca_file": (path.relative_to(folder).as_posix() if below else str(path))}}
 
 
+def _asked_authority(ask: "_Questions", edit: FileEdit) -> dict[str, Any]:
+    """Ask for a file of authorities, until it can be used or is left out."""
+    while True:
+        try:
+            return _authority(edit, ask.may(None, "file of your organisation's authorities, PEM"))
+        except ProfileError as error:
+            _output.tell(error.message)
+
+
 def _wrong_scheme(scheme: str) -> str:
     known = plugins.names(plugins.AUTH)
     return "" if scheme in known else f"scheme: {suggest.unknown_name(scheme, known, 'scheme')}"
@@ -192,10 +201,11 @@ def _scheme(
         learnt = learn(context, meant)
         _output.tell(learnt.saw)
         if learnt.unknown_authority and not given.ca_file and ask.reason is None:
-            ca_file = ask.may(None, "file of your organisation's authorities, PEM")
-            meant |= _authority(edit, ca_file)
-            learnt = learn(context, meant) if ca_file else learnt
-            _output.tell(learnt.saw) if ca_file else None
+            authority = _asked_authority(ask, edit)
+            if authority:
+                meant |= authority
+                learnt = learn(context, meant)
+                _output.tell(learnt.saw)
     fitting = learnt.schemes if learnt else ()
     if given.issuer or given.client_id:
         fitting = ("oidc",)

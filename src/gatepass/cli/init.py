@@ -63,9 +63,7 @@ class _NotAppended(Exception):
 @click.option(
     "--project", is_flag=True, help=f"Write into {PROJECT_FILE} in the working directory."
 )
-def init(
-    context: Context, /, file: Path | None, project: bool, default: bool, **given: Any
-) -> int:
+def init(context: Context, /, file: Path | None, project: bool, default: bool, **given: Any) -> int:
     """Add a profile to a file, and log on with it; asks for what is not given.
 
     Without --scheme the server is asked which login it takes: one request to the URL, without
