@@ -220,10 +220,14 @@ class Layers(Value):
 
     def group_of(self, name: str) -> tuple[Layer, ...]:
         """Return the files that define a profile's content: one group, never both."""
-        project = [layer for layer in self.file_layers if not layer.is_own]
-        if any(name in layer.names() for layer in project):
-            return tuple(project)
-        return tuple(layer for layer in self.file_layers if layer.is_own)
+        project, own = self._groups
+        return project if any(name in layer.names() for layer in project) else own
+
+    @cached_property
+    def _groups(self) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+        """The files of the project, and those of the user and the system."""
+        project = tuple(layer for layer in self.file_layers if not layer.is_own)
+        return project, tuple(layer for layer in self.file_layers if layer.is_own)
 
 
 def leaves(table: Mapping[str, Any], above: Key = ()) -> Iterator[tuple[Key, Any]]:

@@ -6,8 +6,8 @@ other: a project's profile replaces an own one of the same name whole, so that n
 user meets the URL of a project.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any, Final, Self
 
 from gatepass._config import judge
@@ -203,9 +203,27 @@ def profile_layers_of(
         problems += moved
         parts = [*_void_lower_keys(parts, part), part]
     for above in _FREE_TABLES:
+        if not any(_has(part.table, above) for part in parts):
+            continue
         parts, doubled = _unite_names(parts, above)
         problems += doubled
     return tuple(parts), tuple(problems)
+
+
+def reader_of(layers: Layers, name: str) -> Callable[[Key], Any]:
+    """Return a function from a key of a profile to the value that counts; None where none does.
+
+    A profile of one file, without a parent, is not merged: `profiles` lists thousands.
+
+    Raises:
+        ProfileError: as :func:`merge_profile`.
+        UntrustedFile: likewise.
+    """
+    everything = (*layers.file_layers, layers.variables)
+    tables = [table for layer in everything if (table := layer.profile(name)) is not None]
+    if len(tables) == 1 and not layers.arguments.tables and "extends" not in tables[0]:
+        return partial(_get, tables[0])
+    return partial(strongest, profile_layers_of(layers, name)[0])
 
 
 def strongest(parts: Sequence[ProfileLayer], key: Key) -> Any:

@@ -1,5 +1,7 @@
 """Select the profile that is meant: by the argument, a variable or a default."""
 
+from itertools import islice
+
 from gatepass._config.layer import (
     BAD_NAME,
     PROFILE_NAME,
@@ -55,7 +57,8 @@ def _default_of(layer: Layer, layers: Layers) -> str:
 
 def _only_open_profile(layers: Layers) -> str:
     """Return the only profile that is not protected."""
-    open_ones = [each for each in layers.all_names if not is_protected(layers, each)]
+    each_open = (each for each in layers.all_names if not is_protected(layers, each))
+    open_ones = [*islice(each_open, 2)]
     if len(open_ones) == 1:
         _refuse_misnamed(layers, open_ones[0])
         return open_ones[0]

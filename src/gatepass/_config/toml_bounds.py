@@ -30,6 +30,16 @@ _ENDS: Final = {
     '"""': pattern(r'"{3,5}|\\'),
     "'''": pattern(r"'{3,5}"),
 }
+# Lines as nearly all are, which keep the bounds whatever they hold: a comment, a header, or a key
+# with a short value, or with a table of such. One match takes as many as there are.
+_NAME: Final = r"[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++){0,7}+[ \t]*+"
+_SIMPLE: Final = rf"""(?:"[^"\\\n]*+"|'[^'\n]*+'|[A-Za-z0-9_+:-]{{1,{MOST_DIGITS}}}+)[ \t]*+"""
+_PAIR: Final = rf"{_NAME}=[ \t]*+{_SIMPLE}"
+_PLAIN_LINES: Final = pattern(
+    rf"(?:[ \t]*+(?:\[{_NAME}\][ \t]*+"
+    rf"|{_NAME}=[ \t]*+(?:{_SIMPLE}|\{{[ \t]*+{_PAIR}(?:,[ \t]*+{_PAIR})*+\}}[ \t]*+))?+"
+    r"(?:#[^\n]*+)?+\n)*+"
+)
 _INTEGER: Final = pattern(r"[+-]?[0-9][0-9A-Fa-f_xob]*")
 _KEY_FOLLOWS: Final = pattern(r"[ \t]*[.=]")
 
@@ -57,7 +67,8 @@ def excess(text: str) -> Excess | None:
     Args:
         text: the text as tomllib gets it, without a byte-order mark.
     """
-    at, parts, nested, in_value = 0, 1, 0, False
+    at = _end_of_plain_lines(text, 0)
+    parts, nested, in_value = 1, 0, False
     while (token := _TOKEN.match(text, at)) is not None:
         start, at = token.span()
         mark = token["mark"]
@@ -77,7 +88,14 @@ def excess(text: str) -> Excess | None:
             if nested > MOST_NESTED:
                 return Excess(start, f"more than {MOST_NESTED} values within each other")
             in_value = mark == "=" or (in_value and (nested > 0 or mark != "\n"))
+            if mark == "\n" and not nested:
+                at = _end_of_plain_lines(text, at)
     return None
+
+
+def _end_of_plain_lines(text: str, at: int) -> int:
+    found = _PLAIN_LINES.match(text, at)
+    return found.end() if found else at
 
 
 def _nested(nested: int, mark: str, *, in_value: bool) -> int:

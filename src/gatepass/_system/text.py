@@ -26,6 +26,8 @@ def pattern(text: str, flags: int = 0) -> "re.Pattern[str]":
 
 def printable(text: str) -> str:
     """Return a text with control characters escaped, so that it cannot steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text

@@ -201,9 +201,8 @@ def table(
         return
     everything = [[*header], *clean] if any(header) else clean
     widths = [max(len(row[column]) for row in everything) for column in range(len(header))]
-    for row in everything:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        _print("  ".join(cells).rstrip(), sys.stdout)
+    line = "  ".join(f"{{:<{width}}}" for width in widths).format
+    _print("\n".join(line(*row).rstrip() for row in everything), sys.stdout)
 
 
 def _width(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:

@@ -1,5 +1,9 @@
 """``gatepass profiles`` and ``show``: looking at profiles. No secret, no network."""
 
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -7,8 +11,10 @@ import click
 from gatepass._config import merge, selection
 from gatepass._config.layer import Layers
 from gatepass._config.profile import MachineSettings, Profile
+from gatepass._config.toml import Key
 from gatepass._net import urls
 from gatepass._system import plugins
+from gatepass._system.text import pattern
 from gatepass._value import Value
 from gatepass.cli import _output
 from gatepass.cli._context import Context
@@ -28,9 +34,10 @@ def profiles(context: Context, check: bool, as_json: bool) -> None:
 
     They are shown as they are written; --check checks them. Where each is defined, --json tells.
     """
-    layers = context.layers()
-    default, why = _default(layers)
-    entries = list(_entries(layers, default, check=check))
+    with _no_collection():
+        layers = context.layers()
+        default, why = _default(layers)
+        entries = _entries(layers, default, check=check)
     if as_json:
         _output.json([entry.as_json(why) for entry in entries])
         return
@@ -47,6 +54,18 @@ def profiles(context: Context, check: bool, as_json: bool) -> None:
         if entry.problem:
             _output.tell(broken(entry.name))
     _output.tell(f"* default: {why}" if default else f"no default: {why}")
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector from looking at thousands of tables, which all stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Entry(Value):
@@ -103,23 +122,23 @@ def _entry(
     layers: Layers, name: str, default: str | None, similar: Problem | None, *, check: bool
 ) -> _Entry:
     problems: tuple[Problem, ...] = ()
-    parts: tuple[merge.ProfileLayer, ...] = ()
+    value_of: Callable[[Key], Any] = partial(merge.strongest, ())
     try:
-        parts, _ = merge.profile_layers_of(layers, name)
+        value_of = merge.reader_of(layers, name)
     except GatepassError as error:
         problems = problems_in(error)
     if check:
         _, problems = complaints_of(layers, name, MachineSettings())
     if similar is not None:
         problems = (*problems, similar)
-    description = merge.strongest(parts, ("description",))
+    description = value_of(("description",))
     found = [layer for layer in layers.group_of(name) if name in layer.names()]
     return _Entry(
         name=name,
-        url=_harmless_url(merge.strongest(parts, ("url",))),
-        scheme=_known_scheme({"scheme": merge.strongest(parts, ("auth", "scheme"))}),
+        url=_harmless_url(value_of(("url",))),
+        scheme=_known_scheme(value_of(("auth", "scheme"))),
         description=description if isinstance(description, str) else "",
-        protected=str(merge.strongest(parts, ("protected",))).lower() not in _NOT_PROTECTED,
+        protected=str(value_of(("protected",))).lower() not in _NOT_PROTECTED,
         problem=str(problems[0]).split("\n")[0] if problems else "",
         checked=check,
         default=name == default,
@@ -134,10 +153,11 @@ _NOT_PROTECTED: Final = frozenset({"none", "false", "f", "no", "n", "off", "0"})
 def _untrusted_entry(layers: Layers, name: str) -> _Entry:
     found = [layer for layer in layers.untrusted if name in layer.names()]
     table = found[-1].profile(name) or {}
+    auth = table.get("auth")
     return _Entry(
         name=name,
         url=_harmless_url(table.get("url")),
-        scheme=_known_scheme(table.get("auth")),
+        scheme=_known_scheme(auth.get("scheme") if isinstance(auth, dict) else None),
         trusted=False,
         defined_in=tuple((layer.kind, layer.label) for layer in found),
     )
@@ -145,7 +165,10 @@ def _untrusted_entry(layers: Layers, name: str) -> _Entry:
 
 def _harmless_url(url: object) -> str:
     """The URL of a profile that was not checked: nothing that may hold a password."""
-    return url if isinstance(url, str) and not urls.url_problem(url) else ""
+    return url if isinstance(url, str) and _WITHOUT_LOGIN.fullmatch(url) else ""
+
+
+_WITHOUT_LOGIN: Final = pattern(r"(?i)https?://[^@?#\s]+")
 
 
 def _host_of(url: str) -> str:
@@ -153,8 +176,7 @@ def _host_of(url: str) -> str:
     return f"{urls.origin_of(url)}/..." if "://" in url else url
 
 
-def _known_scheme(auth: object) -> str:
-    scheme = auth.get("scheme") if isinstance(auth, dict) else None
+def _known_scheme(scheme: object) -> str:
     known = isinstance(scheme, str) and plugins.is_known(plugins.AUTH, scheme)
     return str(scheme) if known else ""
 
