@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import shutil
 import stat
@@ -11,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from gatepass._config.locations import Locations
 from gatepass._config.profile import Profile
 from gatepass._config.trust import TrustStore
 from gatepass.errors import GatepassError, GatepassWarning, ProfileError
+from tests.support.load_at_once import load_at_once
 from tests.support.threads import together
 
 MACHINE = """allow_commands = true
@@ -461,4 +464,20 @@ def test_many_writers_at_once_leave_one_good_entry(world: World) -> None:
     together(8, lambda _: world.load())
 
     assert len(world.entries) == 1
+    assert is_compiled(world.load())
+
+
+def test_four_processes_that_write_at_once_leave_one_good_entry(world: World) -> None:
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(4)
+    given = (start, world.environ, world.locations)
+    several = [context.Process(target=load_at_once, args=given) for _ in range(4)]
+    for process in several:
+        process.start()
+    for process in several:
+        process.join()
+
+    assert [process.exitcode for process in several] == [0] * 4
+    assert len(world.entries) == 1
+    assert outcome(world.load) == outcome(partial(world.load, cache=False))
     assert is_compiled(world.load())
