@@ -145,10 +145,15 @@ def test_a_provider_of_plain_oauth_is_found_too(path: str) -> None:
         assert server.paths == [f"{path}{OPENID}", f"{OAUTH}{path}"]
 
 
-def test_no_document_at_all_is_told_with_both_addresses() -> None:
-    with echo(pages({})) as server, pytest.raises(InvalidResponse, match="status 404") as caught:
+@pytest.mark.parametrize(("status", "hint"), [(404, "check   issuer"), (500, "try again later")])
+def test_no_document_at_all_is_told_with_both_addresses(status: int, hint: str) -> None:
+    with (
+        echo(lambda _: Answer(status)) as server,
+        pytest.raises(InvalidResponse, match=f"status {status}") as caught,
+    ):
         fetch_metadata(http(), server.root)
 
+    assert hint in caught.value.hint
     assert OPENID in str(caught.value)
     assert OAUTH in str(caught.value)
 

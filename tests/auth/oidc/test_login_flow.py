@@ -132,6 +132,23 @@ def test_a_provider_that_is_busy_for_a_moment_is_asked_again(
         assert [each.status for each in asked] == [503, 200]
 
 
+def test_a_provider_of_plain_oauth_is_told_to_be_asked_without_openid(
+    make: Callable[..., World],
+) -> None:
+    world = make()
+    tokens = b'{"access_token": "at", "refresh_token": "rt", "expires_in": 60}'
+
+    for scopes, answer in ((None, "without openid"), (["offline_access"], "rt")):
+        world.idp.answer_once("token", tokens)
+        mi = world.session(person=True, scopes=scopes)
+        try:
+            mi.persist_oidc_token()
+            told = mi.refresh_token
+        except GatepassError as error:
+            told = error.hint
+        assert answer in told
+
+
 def test_without_a_browser_another_device_logs_in(make: Callable[..., World]) -> None:
     world = make(device_interval=0.0)
     mi = world.session(flow="device")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Thread
 from traceback import TracebackException
@@ -21,6 +21,7 @@ from gatepass._vault.records import Client, InFlight, Record
 from gatepass.auth._oidc import refresh, status
 from gatepass.auth._oidc.http import ResponseLost
 from gatepass.auth._oidc.memory import MemoryLogin
+from gatepass.auth._oidc.token_response import Retry
 from gatepass.errors import GatepassError, GatepassWarning, LoginRequired
 from gatepass.secrets import Secret
 from tests.auth.test_oidc import World, login_of
@@ -437,6 +438,24 @@ def test_what_speaks_of_the_client_asks_no_person_and_changes_no_record(
     assert world.idp.counts.token_requests["authorization_code"] == 1
     assert plain(_stored(world)) == before
     assert login_of(mi).access_token(refused=token).reveal()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("wait", "renewed"), [("0", True), ("11", False)])
+def test_a_provider_that_asks_for_a_short_wait_is_asked_once_more(
+    make: Callable[..., World], status: int, wait: str, renewed: bool
+) -> None:
+    world = make()
+    world.logged_in()
+    login = at_its_end(world)
+    world.idp.answer_once("token", status=status, headers=[("Retry-After", wait)])
+    asked = len(world.idp.requests)
+
+    with nullcontext() if renewed else pytest.raises(Retry, match="wait 11 seconds"):
+        login.access_token(refused=login.access_token())
+
+    assert len(world.idp.requests) == asked + 1 + renewed
+    assert _stored(world).refresh_token
 
 
 def test_what_may_have_come_from_a_gateway_is_tried_again_after_an_hour(

@@ -22,7 +22,7 @@ from gatepass.auth._oidc.endpoint import (
     issuer_problem,
 )
 from gatepass.auth._oidc.foreign_text import printable
-from gatepass.auth._oidc.http import TIMEOUT, InvalidResponse, get_json
+from gatepass.auth._oidc.http import ASK_ITS_ADMINISTRATOR, TIMEOUT, InvalidResponse, get_json
 from gatepass.auth._oidc.keys import CLIENT_ID, SCOPE
 from gatepass.errors import GatepassError
 
@@ -185,7 +185,8 @@ def _fetch_document(
     raise InvalidResponse(
         f"no identity provider describes itself there: {first.message}; {second.message}",
         hint=first.hint
-        or "check   issuer   in the profile, or the authority that the server names; where the "
+        if first.hint != ASK_ITS_ADMINISTRATOR
+        else "check   issuer   in the profile, or the authority that the server names; where the "
         "metadata lies elsewhere, write   metadata_url = ...   beside issuer",
         status=first.status,
     )

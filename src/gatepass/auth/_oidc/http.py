@@ -33,12 +33,15 @@ _CHUNK: Final = 8192  # bytes; small, because a packed response may grow a thous
 _OK: Final = 200
 _SUCCESS: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
+_SERVER_ERRORS: Final = 500
 
 # Fields of a form that an error may repeat.
 _WEB_PAGE: Final = (
     "a web page stands in its place, perhaps of a network that wants a login first, or of a proxy: "
     "open that address in a browser"
 )
+ASK_ITS_ADMINISTRATOR: Final = "ask those who run the identity provider; its log says more"
+_OUT_OF_ORDER: Final = "it is out of order: try again later"
 _PERCENT: Final = pattern(r"%[0-9A-F]{2}")
 _PUBLIC_FIELDS: Final = frozenset(
     "grant_type client_id scope redirect_uri audience resource token_type_hint".split()
@@ -69,7 +72,8 @@ class InvalidResponse(GatepassError):
     exit_code = 5
 
     def __init__(self, message: str = "", *, hint: str = "", status: int = 0) -> None:
-        super().__init__(message, hint=hint)
+        usual = _OUT_OF_ORDER if status >= _SERVER_ERRORS else ASK_ITS_ADMINISTRATOR
+        super().__init__(message, hint=hint or usual)
         self.status = status
 
 

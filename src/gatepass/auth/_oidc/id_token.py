@@ -12,7 +12,7 @@ from gatepass._value import Value
 from gatepass._vault.records import Provider, Record
 from gatepass.auth._oidc.endpoint import endpoint_of
 from gatepass.auth._oidc.foreign_text import printable
-from gatepass.auth._oidc.http import TIMEOUT, get_json, is_verified
+from gatepass.auth._oidc.http import ASK_ITS_ADMINISTRATOR, TIMEOUT, get_json, is_verified
 from gatepass.auth._oidc.strict_json import json_object
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret, constant_time_compare
@@ -113,7 +113,7 @@ def check(
 
 
 def _invalid(why: str) -> InvalidIdToken:
-    return InvalidIdToken(f"the ID token {why}")
+    return InvalidIdToken(f"the ID token {why}", hint=ASK_ITS_ADMINISTRATOR)
 
 
 def _parse(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -173,7 +173,7 @@ def _check_parties_and_times(
     except ClaimError as error:
         raise _to_error(error.claim, claims, times, provider, now or 0.0) from None
     # joserfc does not know azp. Several audiences need none (errata 2 of OpenID Connect Core).
-    if "azp" in claims and claims["azp"] != client_id:
+    if claims.get("azp") not in (None, client_id):
         raise _invalid("was made for another client than ours (azp)")
 
 

@@ -270,7 +270,11 @@ class LoginFlow(Value):
         record = with_access_token(bare, tokens, self.context.clock())
         if tokens.id_token is None:
             if "openid" in client.scopes:
-                raise GatepassError("the identity provider sent no ID token, although asked to")
+                raise InvalidResponse(
+                    "the identity provider sent no ID token, although scopes holds openid",
+                    hint="if it knows OAuth only, write scopes into the profile's auth, without "
+                    "openid",
+                )
             return record
         claims = id_token.check(
             tokens.id_token,

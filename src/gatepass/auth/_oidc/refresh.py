@@ -39,6 +39,8 @@ SETTLE_SECONDS: Final = 3.0  # how long the holder of an expired lease is waited
 
 _POLL_SECONDS: Final = 0.2
 _SERVER_ERRORS: Final = 500
+_TOO_MANY_REQUESTS: Final = 429
+_SHORT_WAIT: Final = 10.0  # seconds; others wait for the lock meanwhile
 # What speaks of the client, whom no login of a person helps (RFC 6749, section 5.2).
 _CLIENT_ERRORS: Final = frozenset(
     "invalid_client unauthorized_client invalid_scope unsupported_grant_type".split()
@@ -215,7 +217,8 @@ def _send(place: Place, record: Record, spent: Secret, context: RefreshContext) 
     """Send a refresh token to the provider that it belongs to, and to no other.
 
     If the response is lost, or the server fails, the same token is sent once more: if the provider
-    has used it up, nothing can get worse, and within a grace period it answers again.
+    has used it up, nothing can get worse, and within a grace period it answers again. A provider
+    that is busy is given the time that it asks for, if that is short.
 
     Raises:
         NotSent: the request certainly did not arrive.
@@ -241,8 +244,13 @@ def _send(place: Place, record: Record, spent: Secret, context: RefreshContext) 
         first = post()
     except ResponseLost as error:
         first = error
-    if isinstance(first, ProviderResponse) and first.status < _SERVER_ERRORS:
-        return first
+    if isinstance(first, ProviderResponse):
+        wanted = token_response.retry_after(first, context.clock)
+        is_busy = first.status == _TOO_MANY_REQUESTS and wanted is not None
+        wait = wanted or 0.0
+        if not (is_busy or first.status >= _SERVER_ERRORS) or wait > _SHORT_WAIT:
+            return first
+        time.sleep(wait)
     # If the second request is not sent, what the first may have done still counts.
     with suppress(VaultError, NotSent):
         return post()

@@ -15,7 +15,12 @@ from gatepass._system import log
 from gatepass._system.deadline import Deadline
 from gatepass._system.text import pattern
 from gatepass._vault.records import Tokens
-from gatepass.auth._oidc.http import InvalidResponse, ProviderResponse, ResponseLost
+from gatepass.auth._oidc.http import (
+    ASK_ITS_ADMINISTRATOR,
+    InvalidResponse,
+    ProviderResponse,
+    ResponseLost,
+)
 from gatepass.auth._oidc.strict_json import json_object
 from gatepass.errors import GatepassError
 from gatepass.secrets import Secret
@@ -27,6 +32,8 @@ _MAX_LIFETIME: Final = 30 * 24 * 3600  # seconds; no access token is trusted for
 # Seconds; a refresh token beyond that never ends.
 _MAX_REFRESH_LIFETIME: Final = 10 * 365 * 24 * 3600
 _ACCESS_TOKEN: Final = pattern(r"[\x21-\x7e]{1,65536}")  # goes into a header: no CR, no LF
+_REFRESH_TOKEN: Final = pattern(r'"refresh_token"\s*:\s*("(?:[^"\\]|\\.)*")')
+_BOM: Final = "\xef\xbb\xbf"  # of UTF-8, read as Latin-1
 _SECONDS: Final = pattern(r"-?[0-9]+(?:\.[0-9]+)?")
 _ERROR_CODE: Final = pattern(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,64}")  # RFC 6749, section 5.2
 
@@ -167,12 +174,21 @@ def refresh_token_of(response: ProviderResponse) -> Secret | None:
     """
     if not response.succeeded:
         return None
-    with suppress(ValueError, RecursionError):
-        # Deliberately lenient, also about encodings: if the new token is lost, so is the login.
+    # Deliberately lenient, also about encodings: if the new token is lost, so is the login.
+    try:
         found = json.loads(response.body)
-        if isinstance(found, dict):
-            return _refresh_token(found.get("refresh_token"))
-    return None
+    except (ValueError, RecursionError):
+        found = _read_broken(response.body)
+    return _refresh_token(found.get("refresh_token")) if isinstance(found, dict) else None
+
+
+def _read_broken(body: bytes) -> dict[str, Any]:
+    """Take the refresh token out of an object that is no JSON, such as one in Latin-1."""
+    text = body.decode("latin-1").removeprefix(_BOM).lstrip()
+    tokens = _REFRESH_TOKEN.findall(text) if text.startswith("{") else ()
+    with suppress(ValueError):
+        return {"refresh_token": json.loads(tokens[-1])} if tokens else {}
+    return {}
 
 
 def parse_tokens(response: ProviderResponse, *, clock: Callable[[], float]) -> Tokens:
@@ -226,7 +242,7 @@ def parse_document(response: ProviderResponse, *, clock: Callable[[], float]) ->
         raise InvalidResponse(
             f"{response.description}, and the answer {error}", hint=response.hint
         ) from None
-    if found.get("error") is None:
+    if found.get("error") in (None, ""):
         return found
     if found.get("access_token") is not None:
         raise _invalid("holds a token and an error at once")
@@ -253,7 +269,7 @@ def _to_error(
     told = [response.shown(text) for text in (error, found.get("error_description")) if text]
     what = ": ".join(told) or response.description
     if error not in _ERRORS and _is_temporary(response.status, error):
-        seconds = _retry_after(response, clock)
+        seconds = retry_after(response, clock)
         when = f"; it asks to wait {seconds:.0f} seconds" if seconds else ""
         return Retry(
             f"the identity provider cannot answer now ({what}){when}",
@@ -282,10 +298,10 @@ def _is_temporary(status: int, error: str) -> bool:
 def _hint(response: ProviderResponse, error: str) -> str:
     if response.status == _UNAUTHORIZED and error in {"", "unauthorized_client"}:  # Keycloak's
         error = "invalid_client"
-    return HINTS.get(error, "") or response.hint
+    return HINTS.get(error, "") or response.hint or ASK_ITS_ADMINISTRATOR
 
 
-def _retry_after(response: ProviderResponse, clock: Callable[[], float]) -> float | None:
+def retry_after(response: ProviderResponse, clock: Callable[[], float]) -> float | None:
     """Seconds, from a number or a date (RFC 9110, section 10.2.3)."""
     text = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,20}", text):
@@ -301,7 +317,10 @@ def _invalid(problem: str) -> InvalidResponse:
 
 
 def _check_token_type(value: Any) -> None:
-    if value is not None and (not isinstance(value, str) or value.lower() != "bearer"):
+    """Refuse a token that must be sent otherwise; who says nothing means Bearer."""
+    if value is not None and (
+        not isinstance(value, str) or value.strip().lower() not in {"", "bearer"}
+    ):
         raise _invalid("does not hold a token of type Bearer")
 
 
