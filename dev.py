@@ -211,7 +211,9 @@ def constraints(extras: str) -> list[str]:
     if not OLDEST:
         return tools
     path = VENV / "oldest.txt"
-    names = requirements("dependencies") + requirements("optional-dependencies", "redis")
+    names = requirements("dependencies")
+    for extra in ("httpx", "redis", "socks"):
+        names += requirements("optional-dependencies", extra)
     path.write_text("".join(f"{name.replace('>=', '==')}\n" for name in names))
     return [*tools, "--constraint", str(path)]
 
