@@ -27,7 +27,7 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 from urllib3 import HTTPHeaderDict
 
-from gatepass._net.proxy import NamedProxy
+from gatepass._net.proxy import NamedProxy, is_socks
 from gatepass._session.adapter import Transport
 from gatepass._session.connections import Connections
 from gatepass._session.exceptions import ProxyRefused, Unreachable, hide_frames
@@ -47,6 +47,7 @@ except ImportError as _missing:
     ) from None
 
 from gatepass.integrations._httpx_errors import OF_CONNECTION, to_httpx, to_requests
+from gatepass.integrations._httpx_socks import Handshake
 
 _MOST: Final = 100  # requests of a client at one time, as httpx has it
 _LIMITS: Final = httpx.Limits(max_connections=_MOST, max_keepalive_connections=32)
@@ -234,13 +235,26 @@ class _Transport(Transport):
     ) -> Response:
         call = getattr(request, "call", None) or _Call()
         way = self._way(proxy, options["verify"], request)
+        sent = _to_httpx_request(request, call, self._network.timeout)
+        failure: requests.RequestException
+        socks = None
+        if proxy is not None and is_socks(proxy.url):
+            socks = Handshake(self._network.timeout[0], sent.extensions.get("trace"))
+            trace = socks.trace_async if isinstance(way, httpx.AsyncHTTPTransport) else socks.trace
+            sent.extensions["trace"] = trace
         try:
-            sent = _to_httpx_request(request, call, self._network.timeout)
             return _Response(self.handle(call, way, sent), request, self)
-        except httpx.PoolTimeout:
+        except (httpx.PoolTimeout, CancelledError):
             raise
-        except OF_CONNECTION as error:
-            failure = to_requests(error, proxied=proxy is not None)
+        except Exception as error:
+            if socks is not None and socks.has_failed:
+                is_late = isinstance(error, httpx.TimeoutException)
+                why = "no answer in time" if is_late else str(error)
+                failure = requests.exceptions.ProxyError(why)
+            elif isinstance(error, OF_CONNECTION):
+                failure = to_requests(error, proxied=proxy is not None)
+            else:
+                raise
         raise failure  # outside of the handler: the original may hold credentials
 
     def _way(self, proxy: NamedProxy | None, verify: bool, request: PreparedRequest) -> Any:
@@ -255,13 +269,14 @@ class _Transport(Transport):
                         limits=_LIMITS,
                         proxy=proxy and self._to_httpx_proxy(proxy, verify),
                     )
-                except (ImportError, ValueError):  # the text may repeat the URL
-                    raise ProxyRefused(
-                        f"httpx cannot use the proxy {proxy}",
-                        hint="it takes http and https; for socks5 and socks5h:   "
-                        "pip install 'httpx[socks]'",
-                        request=request,
-                    ) from None
+                except ImportError:
+                    message = f"{proxy} speaks SOCKS, for which httpx needs the package socksio"
+                    hint = "pip install 'gatepass[socks]'"
+                    raise ProxyRefused(message, hint=hint, request=request) from None
+                except ValueError:  # the text may repeat the URL
+                    message = f"{proxy} speaks SOCKS 4, which httpx does not"
+                    hint = "of SOCKS it takes socks5:// and socks5h://"
+                    raise ProxyRefused(message, hint=hint, request=request) from None
             return self.ways[key]
 
     def _to_httpx_proxy(self, proxy: NamedProxy, verify: bool) -> httpx.Proxy:
@@ -329,7 +344,7 @@ def _to_httpx_request(
         request.url or "",
         headers=headers,
         stream=None if given is None or request.body is None else given.stream,
-        extensions=given.extensions if given else {"timeout": _to_timeout(timeout).as_dict()},
+        extensions={**given.extensions} if given else {"timeout": _to_timeout(timeout).as_dict()},
     )
 
 
