@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from gatepass.auth._oidc.memory import MemoryLogin
 from gatepass.auth._oidc.token_response import Retry
 from gatepass.errors import GatepassError, GatepassWarning, LoginRequired
 from gatepass.secrets import Secret
+from tests.auth.oidc.test_http import raw_server
 from tests.auth.test_oidc import World, login_of
 from tests.auth.test_oidc import make as make  # noqa: PLC0414 - a fixture
 from tests.support.peers.waiting import wait_for
@@ -361,6 +363,29 @@ def test_a_second_question_that_never_left_does_not_undo_the_first() -> None:
     with pytest.raises(ResponseLost):
         refresh.renew_login(memory, context, refused=RECORD.access_token)
     assert adapter.times == 2
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["breaks off", "has no end"])
+def test_a_new_token_in_an_answer_without_an_end_is_not_lost(hangs: bool) -> None:
+    def speak(connection: socket.socket, over: Event) -> None:
+        connection.recv(65536)
+        connection.sendall(
+            b'HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{"access_token": "a2", '
+            b'"refresh_token": "r2", "expires_in": 60}'
+        )
+        if hangs:
+            over.wait()
+
+    memory = MemoryLogin()
+    with raw_server(speak) as url, requests.Session() as http:
+        provider = dataclasses.replace(RECORD.provider, issuer=url, token_endpoint=url)
+        memory.record = dataclasses.replace(RECORD, provider=provider)
+        context = refresh.RefreshContext(
+            IDENTITY, memory, http, Client(""), time.time, "", seconds=2.0
+        )
+        refresh.renew_login(memory, context, refused=RECORD.access_token)
+
+    assert plain(memory.record)["refresh_token"] == ("secret", "r2")
 
 
 def _stored(world: World) -> Record:

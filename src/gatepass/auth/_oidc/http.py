@@ -7,7 +7,7 @@ provider may have been named by a server that is not trusted.
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from html import escape
 from threading import Lock
@@ -99,6 +99,13 @@ class ProviderResponse(Value):
     def succeeded(self) -> bool:
         """Whether the status is 2xx."""
         return self.status in _SUCCESS
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the body is a whole JSON object."""
+        with suppress(ValueError):
+            return bool(json_object(self.body))
+        return False
 
     @property
     def error(self) -> str:
@@ -242,6 +249,7 @@ class _CancellableBody(io.BytesIO):
         self._lock = Lock()
         self._cancelled = False
         self._left = False
+        self.partial: ProviderResponse | None = None  # what has come of the response
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next bytes; requests asks for them when there is a connection to send on."""
@@ -283,7 +291,11 @@ def _send_in_thread(
         )
     except (OSError, HTTPError) as error:  # every error of requests is an OSError
         failure = error
-    raise _to_error(failure, request, seconds)  # outside: the original may hold the form
+    lost = _to_error(failure, request, seconds)
+    came = request.body.partial if request.body is not None else None
+    if came is not None and came.is_object:
+        return came  # it breaks off, or has no end, but all that counts is there
+    raise lost  # outside: the original may hold the form
 
 
 def _send(http: "Session", request: _Request, seconds: float, max_bytes: int) -> ProviderResponse:
@@ -299,12 +311,16 @@ def _send(http: "Session", request: _Request, seconds: float, max_bytes: int) ->
         timeout=seconds,
     ) as response:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        body = _read_body(response.raw, ends, max_bytes)
-        return ProviderResponse(response.status_code, headers, body, url=request.url)
+        found = ProviderResponse(response.status_code, headers, url=request.url)
+        for body in _read_body(response.raw, ends, max_bytes):
+            found = replace(found, body=body)
+            if request.body is not None:
+                request.body.partial = found
+        return found
 
 
-def _read_body(raw: Any, ends: float, max_bytes: int) -> bytes:
-    """Read a response's body: at most so many bytes, and not after a moment."""
+def _read_body(raw: Any, ends: float, max_bytes: int) -> Iterator[bytes]:
+    """Read a response's body as it grows: at most so many bytes, and not after a moment."""
     body = b""
     while chunk := raw.read1(_CHUNK, decode_content=True):
         body += chunk
@@ -314,7 +330,7 @@ def _read_body(raw: Any, ends: float, max_bytes: int) -> bytes:
             )
         if time.monotonic() > ends:
             raise TimeoutError
-    return body
+        yield body
 
 
 def _add_no_auth(request: "PreparedRequest") -> "PreparedRequest":
@@ -332,10 +348,10 @@ def _to_error(error: Exception, request: _Request, seconds: float) -> NoResponse
     host = host_of(request.url)
     if isinstance(error, TimeoutError):
         return kind(
-            f"{host} did not answer within {seconds:g} seconds",
+            f"{host} did not answer within {round(seconds, 1):g} seconds",
             hint="check the network, and whether a VPN or a proxy is needed",
         )
-    return kind(f"no answer from {host}: {type(error).__name__}")
+    return kind(f"no whole answer from {host}: {type(error).__name__}", hint="try again")
 
 
 def _redirect_note(response: ProviderResponse) -> str:
