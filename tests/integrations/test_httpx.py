@@ -1,8 +1,9 @@
 """Clients of httpx against real servers: who gets the login, and how often it is sent."""
 
 import asyncio
+import io
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
@@ -16,6 +17,8 @@ import requests
 from gatepass._session.connections import AUTHENTICATED
 from gatepass._session.exceptions import LoginRefused, SchemeNotOffered
 from gatepass._session.session import Session
+from gatepass._system.context import RunContext
+from gatepass._value import replace
 from gatepass.auth._handshake import drain
 from gatepass.errors import GatepassError, ProfileError
 from gatepass.integrations.httpx import async_client, client
@@ -24,7 +27,8 @@ from gatepass.secrets import ref
 from tests.auth.oidc.test_http import drips, raw_server
 from tests.support.echo import Answer, Seen, basic, echo, redirects, refused, wants
 from tests.support.peers.need import need_gssapi
-from tests.support.sessions import ENVIRON, NOWHERE, PASSWORD, USER, session_for
+from tests.support.peers.waiting import wait_for
+from tests.support.sessions import ENVIRON, NOWHERE, PASSWORD, USER, profile_for, session_for
 
 LOGIN = basic(USER, PASSWORD)
 
@@ -162,7 +166,8 @@ class Office:
     """A server in OIDC mode, its provider, and a session whose access token the test can end."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.ahead = 0.0  # so many seconds the provider and the server are ahead of the client
+        self.ahead = 0.0  # so many seconds the provider and the server are ahead of the test
+        self.session_ahead = 0.0  # and the session
         self.idp = stack.enter_context(
             IdentityProvider(
                 users={"alice": "pw"},
@@ -174,9 +179,10 @@ class Office:
         self.server = stack.enter_context(Server(mode="oidc", provider=self.idp))
         auth = {"issuer": self.idp.issuer, "refresh_token": ref("env:TOKEN")}
         environ = {"TOKEN": self.idp.issue()["refresh_token"], **ENVIRON}
-        self.session = stack.enter_context(
-            session_for(self.server.url, "oidc", auth=auth, environ=environ, interactive=False)
-        )
+        run = RunContext.of(environ=environ, interactive=False)
+        run = replace(run, clock=lambda: time.time() + self.session_ahead)
+        profile = profile_for(self.server.url, "oidc", auth=auth)
+        self.session = stack.enter_context(Session._from_checked(profile, run))
 
 
 @pytest.fixture
@@ -189,24 +195,33 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
 PAGE = "Health/v2.svc"
 
 
-def test_a_hundred_tasks_over_an_ended_token_make_one_token_request(office: Office) -> None:
-    """And the event loop goes on: another task counts on while the provider is asked."""
+@pytest.mark.parametrize("ends", ["at the server", "soon"])
+def test_a_hundred_tasks_over_a_token_that_ends_make_one_token_request(
+    ends: str, office: Office
+) -> None:
+    """And the event loop goes on: another task counts on while the provider is asked.
+
+    A token that ends within a minute is renewed before any request is sent with it.
+    """
 
     async def run() -> tuple[list[int], int]:
-        counted, ends = 0, False
+        counted, is_over = 0, False
 
         async def count() -> None:
             nonlocal counted
-            while not ends:
+            while not is_over:
                 counted += 1
                 await asyncio.sleep(0)
 
         async with async_client(office.session) as mi:
             assert (await mi.get(PAGE)).status_code == 200
-            office.ahead = 3600
+            if ends == "soon":
+                office.session_ahead = 545
+            else:
+                office.ahead = 3600
             counter = asyncio.create_task(count())
             answers = await asyncio.gather(*[mi.get(PAGE) for _ in range(100)])
-            ends = True
+            is_over = True
             await counter
         return [each.status_code for each in answers], counted
 
@@ -214,6 +229,8 @@ def test_a_hundred_tasks_over_an_ended_token_make_one_token_request(office: Offi
 
     assert statuses == [200] * 100
     assert office.idp.counts.token_requests == {"refresh_token": 2}
+    sent = [each.status for each in office.server.requests if each.has_authorization]
+    assert (401 in sent) is (ends != "soon")
     assert counted > 100
 
 
@@ -246,23 +263,43 @@ def test_while_one_task_waits_for_the_login_others_run(office: Office) -> None:
         holder.join()
 
 
-@both
+class Pipe(io.BytesIO):
+    """A file that is read once."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: Any) -> int:
+        raise io.UnsupportedOperation
+
+
+async def stream() -> AsyncIterator[bytes]:
+    yield b"abc"
+
+
 @pytest.mark.parametrize(
-    ("body", "is_replayed"),
+    ("kind", "make", "is_replayed"),
     [
-        ({"json": {"a": "ä"}}, True),
-        ({"files": {"f": b"abc"}}, True),
-        ({"content": None}, False),
+        *(
+            (kind, *row)
+            for kind in ("sync", "async")
+            for row in (
+                (lambda: {"json": {"a": "ä"}}, True),
+                (lambda: {"files": {"f": b"abc"}}, True),
+                (lambda: {"files": {"f": io.BytesIO(b"abc")}}, True),
+                (lambda: {"files": {"f": Pipe(b"abc")}}, False),
+            )
+        ),
+        ("sync", lambda: {"content": io.BytesIO(b"abc")}, True),
+        ("sync", lambda: {"content": Pipe(b"abc")}, False),
+        ("sync", lambda: {"content": iter([b"abc"])}, False),
+        ("async", lambda: {"content": stream()}, False),
     ],
 )
 def test_a_body_that_rewinds_is_sent_again_with_the_new_token(
-    kind: str, body: dict[str, Any], is_replayed: bool, office: Office
+    kind: str, make: Callable[[], dict[str, Any]], is_replayed: bool, office: Office
 ) -> None:
-    async def stream() -> AsyncIterator[bytes]:
-        yield b"abc"
-
-    if "content" in body:
-        body = {"content": stream() if kind == "async" else iter([b"abc"])}
+    body = make()
     fetch(kind, office.session, PAGE)
     office.ahead = 3600
     if is_replayed:
@@ -340,15 +377,29 @@ def test_a_cancelled_task_stops_its_request_and_the_client_goes_on() -> None:
         assert asyncio.run(run(session)) == 200
 
 
-def test_a_name_is_enough_and_the_session_is_closed_with_the_client(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@both
+def test_a_name_is_enough_and_all_connections_are_closed_with_the_client(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with echo(wants(LOGIN)) as server:
+    """Also those of the session, which here has made one of its own."""
+
+    async def use(mi: httpx.AsyncClient) -> int:
+        async with mi:
+            return (await mi.get(PAGE)).status_code
+
+    with Server(mode="standalone", users={USER: PASSWORD}) as server:
         file = tmp_path / "profiles.toml"
         auth = f'{{ scheme = "basic", user_name = "{USER}", password = "env:MI_PASSWORD" }}'
         file.write_text(f'[profiles.prod]\nurl = "{server.url}"\nauth = {auth}\n')
         file.chmod(0o600)
         monkeypatch.setenv("GATEPASS_CONFIG_FILE", str(file))
         monkeypatch.setenv("MI_PASSWORD", PASSWORD)
-        with client("prod") as mi:
-            assert mi.get("x").status_code == 200
+        mi: Any = async_client("prod") if kind == "async" else client("prod")
+        [session] = mi._transport._owned
+        session.get(PAGE)
+        if kind == "async":
+            assert asyncio.run(use(mi)) == 200
+        else:
+            with mi:
+                assert mi.get(PAGE).status_code == 200
+        wait_for(lambda: not server._listener._open, 10, "the end of the connections")

@@ -33,6 +33,7 @@ from gatepass._session.connections import Connections
 from gatepass._session.exceptions import ProxyRefused, Unreachable, hide_frames
 from gatepass._session.headers import plain_headers
 from gatepass._session.request_state import as_head, set_login
+from gatepass._session.retries import can_rewind
 from gatepass._session.session import Session
 from gatepass.auth import is_connection_bound
 from gatepass.errors import PluginError, ProfileError
@@ -139,7 +140,9 @@ class _Request(PreparedRequest):
         made.url = str(request.url.copy_with(userinfo=b"", fragment=None))
         lines = [(name.decode(), value.decode("latin-1")) for name, value in request.headers.raw]
         made.headers = CaseInsensitiveDict(HTTPHeaderDict(lines).itermerged())
-        made.body = cast("Any", _body_of(request))
+        made.body = body = cast("Any", _body_of(request))
+        if _can_seek(body):
+            vars(made)["_body_position"] = body.tell()  # where requests rewinds it to
         return made
 
     def copy(self) -> Self:
@@ -150,16 +153,19 @@ class _Request(PreparedRequest):
 
 
 def _body_of(request: httpx.Request) -> object:
-    """Return bytes for a body that httpx can send twice, else its stream; None where it is empty.
+    """Return bytes for a body that httpx can send twice, else a file or its stream.
 
-    It can where the body is in memory, and where it is a form whose files can seek.
+    It can where the body is in memory, and where it is a form whose files can seek. None is empty.
     """
     if isinstance(request.stream, httpx.ByteStream):
         return b"".join(request.stream) or None
     fields = getattr(request.stream, "fields", ())
     files = [each.file for each in fields if hasattr(each, "file")]
     rewinds = [isinstance(each, str | bytes) or _can_seek(each) for each in files]
-    return b"" if fields and all(rewinds) else request.stream
+    if fields and all(rewinds):
+        return b""
+    file = getattr(request.stream, "_stream", None)  # httpx has no other name for it
+    return file if _can_seek(file) else request.stream
 
 
 def _can_seek(file: Any) -> bool:
@@ -420,8 +426,7 @@ class _Guarded:
             request.extensions[_LEFT] = True  # the requests to which it is redirected inherit it
         allowed = is_own and _LEFT not in request.extensions
         set_login(sent, allowed=allowed)
-        is_stream = not isinstance(sent.body, bytes | None)
-        if allowed and is_stream and not guard.login.state.has_succeeded:
+        if allowed and not can_rewind(sent) and not guard.login.state.has_succeeded:
             # A stream is sent once; and what makes it may itself wait for the login.
             question = as_head(sent)
             set_login(question, allowed=allowed)
