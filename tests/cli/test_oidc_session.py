@@ -1,11 +1,12 @@
 """The session that logs in for a command, and the login that needs none."""
 
 import socket
+from threading import Event
 
 import pytest
 
 from gatepass.sandbox.provider import SERVICE_ID, SERVICE_SECRET
-from tests.support.echo import Answer, echo
+from tests.support.echo import Answer, Seen, echo
 from tests.support.faulty_provider import FaultyProvider
 from tests.support.home import Home
 from tests.support.logins import USERS, Office, log_in, profile
@@ -94,3 +95,31 @@ def test_the_body_of_an_answer_without_a_challenge_is_not_even_read(office: Offi
     assert done.returncode == 4
     assert "error: " in done.stderr
     assert "ContentDecodingError" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["token", "nightly"], "asking the identity provider"),
+        (["check", "nightly"], "waiting for http://localhost:.* or http://localhost:"),
+        (["request", "x", "-p", "nightly"], "waiting for http://localhost:.* or http://localhost:"),
+    ],
+)
+def test_who_waits_for_the_provider_is_told_that_it_is_the_provider(
+    home: Home, words: list[str], told: str
+) -> None:
+    done = Event()
+
+    def holds(_: Seen) -> Answer:
+        done.wait()
+        return Answer(404)
+
+    with echo(holds) as idp:
+        home.user(
+            f'[profiles.nightly]\nurl = "{idp.root}"\n[profiles.nightly.auth]\nscheme = "oidc"\n'
+            f'issuer = "{idp.root}/idp"\nclient_id = "c"\nclient_secret = "env:SECRET"\n'
+            'flow = "client_credentials"\n'
+        )
+        with home.having(SECRET="x").sit(*words, columns=200) as child:
+            child.expect(told)
+            done.set()

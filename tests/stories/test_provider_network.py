@@ -33,6 +33,7 @@ from tests.support.peers import ca as ca_peer
 from tests.support.peers.ca import CLIENT_NAME, CertificateAuthority
 from tests.support.peers.squid import USERS as PROXY_USERS
 from tests.support.peers.squid import Squid
+from tests.support.peers.waiting import free_port
 from tests.support.sessions import profile_for
 
 pytestmark = [
@@ -246,6 +247,33 @@ def test_an_id_token_without_keys_is_not_believed_where_anybody_may_be_the_provi
     assert login({"ca_file": str(ca_of_provider.ca_file)}).reveal()
     with pytest.raises(GatepassError, match="publishes no keys"):
         login({"verify": False})
+
+
+@pytest.mark.parametrize(
+    ("issuer", "hint"),
+    [
+        ("http://localhost:{port}", "check the port in auth.issuer"),
+        ("https://nowhere.invalid", "check the spelling in auth.issuer"),
+        (None, "check the port in what the server names as its identity provider"),
+    ],
+)
+def test_a_provider_that_does_not_answer_is_looked_for_where_it_was_named(
+    ca: CertificateAuthority, desk: Desk, issuer: str | None, hint: str
+) -> None:
+    port = free_port()
+    challenge = f'Bearer authority="http://localhost:{port}", clientid="{CLIENT_ID}"'
+    auth = SERVICE if issuer else {**_carried(desk.idp), "client_id": None}
+    auth = {**auth, "issuer": issuer and issuer.format(port=port)}
+
+    asks = Answer(401, [("WWW-Authenticate", challenge)])
+
+    with echo(lambda _: asks, tls=server_side(ca.server)) as api:
+        desk.api = api
+        mi = desk.session(tls={"ca_file": str(ca.ca_file)}, auth=auth)
+        with pytest.raises(NoResponse) as caught:
+            mi.get("x")
+
+    assert hint in caught.value.hint
 
 
 # ------------------------------------------------------------- the provider is the server

@@ -65,6 +65,7 @@ class Network(Value):
         proxy_login: user name and password for the profile's proxy; None sends none.
         direct_to_loopback: whether plain http to loopback ignores the environment's proxies.
         above: the table of its keys ``tls`` and ``proxy``, for messages: empty or ``auth.``.
+        address: what names the server, for messages.
         shared: what this process knows of passwords that servers and proxies have judged.
     """
 
@@ -78,6 +79,7 @@ class Network(Value):
     proxy_login: tuple[Secret, Secret] | None = None
     direct_to_loopback: bool = False
     above: str = ""
+    address: str = "url"
     shared: dict[Any, Any] = field(default_factory=lambda: SHARED, repr=False)
     _proxy_states: dict[str, LoginState | None] = field(default_factory=dict, repr=False)
     _tls_contexts: dict[Any, ssl.SSLContext] = field(default_factory=dict, repr=False)
@@ -239,7 +241,8 @@ class Transport(HTTPAdapter):
             if proxy and tunnel is not None:
                 return self._login_required(proxy, request, tunnel)
             trusted = self._contexts.trusted(options["verify"])
-            way = Way(proxy=proxy, above=self._network.above, trusted=trusted)
+            above, address = self._network.above, self._network.address
+            way = Way(proxy=proxy, above=above, address=address, trusted=trusted)
             failure = translate_error(error, request, way)
         else:
             if response.status_code != _PROXY_ASKS or proxy is None:

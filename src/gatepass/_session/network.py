@@ -37,8 +37,10 @@ def network_of_provider(
     found = value_of(profile.auth, "proxy")
     proxy = found if isinstance(found, Proxy) else None
     network, certificate = _network(profile, tls_of_scheme(profile), proxy, "auth.", run, secrets)
+    written = value_of(profile.auth, "issuer")
+    address = "auth.issuer" if written else "what the server names as its identity provider"
     # Plain http to an identity provider is allowed on loopback only.
-    return replace(network, direct_to_loopback=True), certificate
+    return replace(network, direct_to_loopback=True, address=address), certificate
 
 
 def tls_of_scheme(profile: Profile) -> TlsSettings:

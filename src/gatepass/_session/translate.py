@@ -42,11 +42,13 @@ class Way(Value):
     Attributes:
         proxy: the proxy in use.
         above: the table of ``tls`` and ``proxy`` that hints name: empty or ``auth.``.
+        address: what names the server, in hints.
         trusted: who was trusted to say that the server is the right one; None is anybody.
     """
 
     proxy: NamedProxy | None = None
     above: str = ""
+    address: str = "url"
     trusted: Trust | None = SYSTEM_TRUST
 
 
@@ -108,7 +110,7 @@ def _translated(
         return TLSFailed(f"no secure connection to {origin}: {cause}", hint=hint, request=request)
     if isinstance(error, requests.Timeout) or _first(chain, ReadTimeoutError):
         return _timed_out(error, origin, request)
-    cause, hint = _connection_cause(chain, request.url)
+    cause, hint = _connection_cause(chain, request.url, way.address)
     return Unreachable(f"no answer from {origin}: {cause}", hint=hint, request=request)
 
 
@@ -255,15 +257,15 @@ def _reason(chain: list[BaseException]) -> str:
     return "".join(filter(str.isprintable, text))[:_LONGEST]
 
 
-def _connection_cause(chain: list[BaseException], url: str) -> tuple[str, str]:
+def _connection_cause(chain: list[BaseException], url: str, address: str) -> tuple[str, str]:
     host = urlsplit(url).hostname
     if _first(chain, NameResolutionError) or _first(chain, gaierror):
         return f"the name {host} is not known", (
-            "check the spelling in url, and whether a VPN or a proxy is needed"
+            f"check the spelling in {address}, and whether a VPN or a proxy is needed"
         )
     if _first(chain, ConnectionRefusedError):
         return "nobody listens there (connection refused)", (
-            "check the port in url, and whether the server runs"
+            f"check the port in {address}, and whether the server runs"
         )
     if _first(chain, ConnectionLost):
         return "it closed the connection in the middle of the login", (
@@ -274,7 +276,7 @@ def _connection_cause(chain: list[BaseException], url: str) -> tuple[str, str]:
         return "it closed the connection without an answer", (
             "the server may have restarted: try again; or its port may speak https, not http"
         )
-    return _reason(chain), "check the network, the host and the port in url"
+    return _reason(chain), f"check the network, the host and the port in {address}"
 
 
 def _tls_cause(chain: list[BaseException], way: Way) -> tuple[str, str]:
@@ -290,7 +292,8 @@ def _tls_cause(chain: list[BaseException], way: Way) -> tuple[str, str]:
         )
     if any(word in reason for word in ("WRONG_VERSION", "HTTP_REQUEST", "RECORD_LAYER")):
         return "it does not speak TLS on this port", (
-            "check the port in url; for a server without https write   http://   there"
+            f"check the port in {way.address}"
+            + ("" if way.above else "; for a server without https write   http://   there")
         )
     return _reason(chain), "compare with   openssl s_client -connect HOST:PORT"
 
@@ -354,7 +357,7 @@ def _certificate_cause(bad: ssl.SSLCertVerificationError, way: Way) -> tuple[str
     text = "".join(filter(str.isprintable, getattr(bad, "verify_message", "") or str(bad)))
     for verdict in VERDICTS:
         if code in verdict.codes or any(word in text.lower() for word in verdict.words):
-            return verdict.cause, verdict.hint
+            return verdict.cause, verdict.hint.replace("url", way.address)
     told, hint = text[:_LONGEST], _how_to_trust(way)
     if code in _NO_ISSUER:
         hint += (

@@ -8,7 +8,6 @@ from gatepass._config.profile import Profile
 from gatepass._session.resolve import ResolvedSecrets
 from gatepass._session.shared_login import make_authenticator
 from gatepass._value import replace
-from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.errors import GatepassError
 
@@ -19,11 +18,18 @@ if TYPE_CHECKING:
     from gatepass.auth._oidc.login import OidcLogin
 
 OIDC: Final = "oidc"
+ASKING: Final = "asking the identity provider ..."  # after a second
 
 
 def keeps_tokens(profile: Profile) -> bool:
     """Say whether the login of a profile is kept in the vault."""
     return profile.scheme == OIDC and getattr(profile.auth, "flow", "") != "client_credentials"
+
+
+def awaited(profile: Profile) -> str:
+    """Return the line for a person who waits for a request, which may need a token first."""
+    issuer = getattr(profile.auth, "issuer", None) or "the identity provider that it names"
+    return f"waiting for {profile.origin}{f' or {issuer}' if profile.scheme == OIDC else ''} ..."
 
 
 @contextmanager
@@ -103,9 +109,7 @@ def _open_plain_session(
     """Open a session without credentials, for requests to the identity provider."""
     from gatepass._session.adapter import PlainSession
     from gatepass._session.network import network_of, network_of_provider, warn_if_unverified
-    from gatepass.auth._oidc.status import LONGEST_RENEWAL
 
-    _output.waiting(f"renewing the login (for at most {LONGEST_RENEWAL:g} s) ...")
     server, _ = network_of(profile, context, secrets)
     elsewhere = network_of_provider(profile, context, secrets)
     secrets.raise_missing()

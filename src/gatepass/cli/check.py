@@ -14,7 +14,7 @@ from gatepass._system.text import time_span
 from gatepass._value import asdict, replace
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._oidc_session import keeps_tokens
+from gatepass.cli._oidc_session import awaited, keeps_tokens
 from gatepass.cli._options import (
     config_file_option,
     duration,
@@ -120,7 +120,7 @@ def _asked(context: Context, name: str | None) -> "tuple[CheckResult, list[Findi
     warn_if_unverified(profile)
     with Session._from_checked(profile, context) as session:  # noqa: SLF001 - it is checked
         sent = time.time()
-        with _output.waiting_for(f"waiting for {profile.origin} ..."):
+        with _output.waiting_for(awaited(profile)):
             result = session.check()
         answer = getattr(result.error, "response", None)  # where the login is refused
         if answer is not None:

@@ -11,7 +11,7 @@ import click
 from gatepass._net import urls
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._oidc_session import session_of
+from gatepass.cli._oidc_session import awaited, session_of
 from gatepass.cli._options import config_file_option, profile_option, store_option, verb
 from gatepass.errors import GatepassError
 
@@ -79,7 +79,7 @@ def request(context: Context, /, path: str, output: Path | None, follow: bool, *
         from gatepass._session.exceptions import LoginRefused
 
         try:
-            with _output.waiting_for(f"waiting for {profile.origin} ..."):
+            with _output.waiting_for(awaited(profile)):
                 response = session.request(url=path, allow_redirects=follow, stream=True, **words)
         except LoginRefused as error:
             if error.response is not None:

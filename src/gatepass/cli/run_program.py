@@ -19,7 +19,7 @@ from gatepass._system.text import printable, quoted
 from gatepass.auth import value_of
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._oidc_session import OIDC, login_of
+from gatepass.cli._oidc_session import ASKING, OIDC, login_of
 from gatepass.cli._options import (
     CONTEXT,
     config_file_option,
@@ -119,7 +119,7 @@ def _values(context: Context, profile: Profile) -> dict[str, str]:
     found = {"url": Secret(profile.url.rstrip("/"))}
     if "token" in wanted and profile.scheme == OIDC:
         wanted.remove("token")
-        with login_of(context, profile) as login:
+        with login_of(context, profile) as login, _output.waiting_for(ASKING):
             found["token"] = login.access_token()
     # The keyring's entry of a password is found by the names.
     names = names_of(profile) if "password" in wanted else {}

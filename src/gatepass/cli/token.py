@@ -8,7 +8,7 @@ import click
 
 from gatepass.cli import _output
 from gatepass.cli._context import Context
-from gatepass.cli._oidc_session import OIDC, login_of
+from gatepass.cli._oidc_session import ASKING, OIDC, login_of
 from gatepass.cli._options import config_file_option, name_argument, store_option, verb
 from gatepass.errors import ProfileError
 
@@ -43,7 +43,7 @@ def token(context: Context, name: str | None, as_json: bool, form: str | None) -
             f"token is for the scheme oidc; {profile.name} uses {profile.scheme}",
             hint=f"where its secret comes from: gatepass secret list {profile.name}",
         )
-    with login_of(context, profile) as login:
+    with login_of(context, profile) as login, _output.waiting_for(ASKING):
         access, ends = login.access_token().reveal(), login.expires_at
     if form == "exec-credential":
         _output.json(_exec_credential(access, ends, context.environ.get("KUBERNETES_EXEC_INFO")))

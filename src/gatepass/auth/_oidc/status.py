@@ -2,21 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from gatepass._system.findings import Finding
 from gatepass._value import Value
 from gatepass._vault.key import write_key_file
 from gatepass._vault.records import InFlight, Record
-from gatepass._vault.vault import LOCK_SECONDS, Vault
+from gatepass._vault.vault import Vault
 from gatepass.auth._oidc.keys import OidcKeys
-from gatepass.auth._oidc.refresh import POST_SECONDS
 from gatepass.errors import (
     VaultError,
 )
-
-LONGEST_RENEWAL: Final = LOCK_SECONDS + POST_SECONDS
-"""Seconds that a renewal takes at most: it waits for another process, then for the provider."""
 
 
 class Status(Value):
