@@ -42,10 +42,12 @@ def test_a_socks_proxy_gets_its_login_and_looks_the_name_up(
                 assert (proxy.asked, server.authorizations) == (["localhost"], [LOGIN])
                 assert "sesame" not in caplog.text
                 return
-            with pytest.raises(httpx.ProxyError, match="no way through the proxy") as caught:
-                fetch(kind, session, "x")
+            for _ in range(3):
+                with pytest.raises(httpx.ProxyError, match="refused the login of p\n") as caught:
+                    fetch(kind, session, "x")
 
     assert server.seen == []
+    assert proxy.wrong == 1
     assert "canary" not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
 

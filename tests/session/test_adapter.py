@@ -290,22 +290,27 @@ def test_a_socks_proxy_leads_to_the_server(way: str, kind: str) -> None:
     assert server.paths == ["/mi/x"]
 
 
-@pytest.mark.parametrize("password", ["sesame", "canary"])
-def test_a_socks_proxy_gets_the_login_of_the_profile(password: str) -> None:
+def test_a_wrong_password_of_a_socks_proxy_is_sent_once_and_told_as_such() -> None:
     pytest.importorskip("socks")
     with echo() as server, socks_proxy(login=("bob", "sesame")) as proxy:
-        url = f"socks5h://127.0.0.1:{proxy.port}"
-        table = {"url": url, "user_name": "bob", "password": ref("env:PROXY")}
-        environ = {"PROXY": password}
-        mi = session_for(server.url, "anonymous", proxy=table, environ=environ, retries=0)
-        if password == "sesame":
-            assert mi.get("x").ok
-            return
-        with pytest.raises(ProxyRefused, match="no way through the proxy socks5h://") as caught:
-            mi.get("x")
 
-    assert server.seen == []
-    assert "canary" not in "".join(traceback.format_exception(caught.value))
+        def build(**login: Any) -> Session:
+            table = {"url": f"socks5h://localhost:{proxy.port}", **login}
+            environ = {"RIGHT": "sesame", "WRONG": "canary"}
+            return session_for(server.url, "anonymous", proxy=table, environ=environ)
+
+        wrong = {"user_name": "bob", "password": ref("env:WRONG")}
+        assert all(together(16, lambda _: [_is_refused(build(**wrong), "x") for _ in range(3)]))
+        assert proxy.wrong == 1
+        with pytest.raises(
+            ProxyRefused, match=r"refused the login of bob\n(?s:.*)login\(\)"
+        ) as caught:
+            build(**wrong).get("x")
+        assert "canary" not in "".join(traceback.format_exception(caught.value))
+        with pytest.raises(ProxyRefused, match="asks for a login\n"):
+            build().get("x")
+        assert server.seen == []
+        assert build(user_name="bob", password=ref("env:RIGHT")).get("x").ok
 
 
 @pytest.mark.parametrize("way", ["profile", "ALL_PROXY"])

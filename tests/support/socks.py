@@ -3,11 +3,13 @@
 import io
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Thread
+from threading import Lock, Thread
+from typing import Any
 
 from tests.support.echo import pass_on
+from tests.support.raw import has_ipv6
 
 
 @dataclass
@@ -15,22 +17,31 @@ class SocksProxy:
     """A running proxy.
 
     Attributes:
-        port: on 127.0.0.1.
+        port: on 127.0.0.1 and, where there is one, ::1.
         login: who may use it; None is anybody.
         asked: the hosts that were asked for.
+        wrong: how often another login came.
     """
 
     port: int
     login: tuple[str, str] | None
     asked: list[str] = field(default_factory=list)
+    wrong: int = 0
+    lock: Any = field(default_factory=Lock)
 
 
 @contextmanager
 def socks_proxy(login: tuple[str, str] | None = None) -> Iterator[SocksProxy]:
-    """Run a proxy on a free port of 127.0.0.1."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    """Run a proxy on a free port of this computer's loopback addresses."""
+    with ExitStack() as listening:
+        listener = listening.enter_context(socket.create_server(("127.0.0.1", 0)))
         proxy = SocksProxy(listener.getsockname()[1], login)
-        Thread(target=_serve, args=(listener, proxy), daemon=True).start()
+        listeners = [listener]
+        if has_ipv6():
+            also = socket.create_server(("::1", proxy.port), family=socket.AF_INET6)
+            listeners.append(listening.enter_context(also))
+        for each in listeners:
+            Thread(target=_serve, args=(each, proxy), daemon=True).start()
         yield proxy
 
 
@@ -59,13 +70,18 @@ def _answer(connection: socket.socket, proxy: SocksProxy) -> None:
 
 
 def _greet(connection: socket.socket, incoming: io.RawIOBase, proxy: SocksProxy) -> bool:
-    incoming.read(incoming.read(2)[1])
+    offered = incoming.read(incoming.read(2)[1])
     if proxy.login is None:
         connection.sendall(b"\5\0")
         return True
+    if 2 not in offered:
+        connection.sendall(b"\5\xff")
+        return False
     connection.sendall(b"\5\2")
     name = incoming.read(incoming.read(2)[1]).decode()
     password = incoming.read(incoming.read(1)[0]).decode()
     fits = (name, password) == proxy.login
+    with proxy.lock:
+        proxy.wrong += not fits
     connection.sendall(b"\1\0" if fits else b"\1\1")
     return fits

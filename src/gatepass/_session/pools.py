@@ -1,5 +1,6 @@
 """Connections that protect a login, and the pools that hold them."""
 
+import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -129,13 +130,53 @@ class _HttpsPool(HTTPSConnectionPool):
 POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
 
 
+class _Socks:
+    """A connection through a SOCKS proxy; tells where this refuses the login.
+
+    PySocks would send a refused login to the proxy's next address too.
+    """
+
+    _socks_options: dict[str, Any]
+
+    def _new_conn(self) -> Any:
+        options = self._socks_options
+        failure: Exception = OSError("the proxy has no address")
+        for address in _addresses(options["proxy_host"], options["proxy_port"]):
+            self._socks_options = {**options, "proxy_host": address}
+            try:
+                return super()._new_conn()  # type: ignore[misc]  # urllib3's
+            except ConnectTimeoutError as error:
+                failure = error
+                if _is_refusal(error):
+                    if options["username"] and "rejected" in str(error):  # it was not sent
+                        break
+                    raise TunnelRefused(str(error), {}) from None
+        raise failure
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a SOCKS proxy asks for a login, or refuses one."""
+    by = error.__context__  # PySocks wraps its own errors too
+    return type(getattr(by, "socket_err", None) or by).__name__ == "SOCKS5AuthError"
+
+
+def _addresses(host: str, port: int | None) -> list[str]:
+    """Return the addresses of a host; its name where it is not known, for the error of that."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return [host]
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
 @cache
 def socks_pools() -> dict[str, type[HTTPConnectionPool]]:
     """Return the kinds of pools behind a SOCKS proxy; needs PySocks."""
     from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection
 
-    plain = type("_SocksConnection", (_Connection, SOCKSConnection), {})
-    secure = type("_SocksHttpsConnection", (_Connection, SOCKSHTTPSConnection), {})
+    bases = (_Connection, _Socks)
+    plain = type("_SocksConnection", (*bases, SOCKSConnection), {})
+    secure = type("_SocksHttpsConnection", (*bases, SOCKSHTTPSConnection), {})
     return {
         "http": type("_SocksPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
         "https": type("_SocksHttpsPool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),

@@ -175,6 +175,7 @@ def proxy_login_required(
         headers: of its answer, where they are known.
     """
     offered = scheme_names(parse((headers or {}).get("Proxy-Authenticate", "")))
+    status = "" if is_socks(proxy.url) else " (407)"
     if offered and "Basic" not in offered.split(", "):
         return ProxyRefused(
             f"the proxy {proxy} asks for a login by {offered} (407), which gatepass cannot send",
@@ -184,24 +185,24 @@ def proxy_login_required(
         )
     if user:
         return ProxyRefused(
-            f"the proxy {proxy} refused the login of {printable(user)} (407)",
+            f"the proxy {proxy} refused the login of {printable(user)}{status}",
             hint=f"check user name and password, and whether the account is locked: "
             f"{_other_way(proxy, above)}",
             request=request,
         )
     place = f'   {above}proxy = {{ url = "...", user_name = "...", password = "keyring:" }}   '
     return ProxyRefused(
-        f"the proxy {proxy} asks for a login (407)",
+        f"the proxy {proxy} asks for a login{status}",
         hint=f"write{place}into the profile;   {_other_way(proxy, above)}",
         request=request,
     )
 
 
 class TunnelRefused(OSError):
-    """A proxy wants a login before it opens a tunnel.
+    """A proxy wants a login before it opens a tunnel, or another one.
 
     Attributes:
-        headers: of its answer; empty before Python 3.12.
+        headers: of its answer; empty before Python 3.12, and with SOCKS.
     """
 
     def __init__(self, message: str, headers: Mapping[str, str]) -> None:

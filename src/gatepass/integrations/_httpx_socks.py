@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 _HANDSHAKE: Final = "setup_socks5_connection"
+# How httpcore begins to say that a login was refused, or that one is asked for.
+LOGIN_REFUSED: Final = ("Invalid username/password", "Requested NO AUTHENTICATION REQUIRED")
 
 
 def _holds_no_login(record: logging.LogRecord) -> bool:

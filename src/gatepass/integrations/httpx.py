@@ -35,6 +35,7 @@ from gatepass._session.headers import plain_headers
 from gatepass._session.request_state import as_head, set_login
 from gatepass._session.retries import can_rewind
 from gatepass._session.session import Session
+from gatepass._session.translate import TunnelRefused
 from gatepass.auth import is_connection_bound
 from gatepass.errors import PluginError, ProfileError
 
@@ -48,7 +49,7 @@ except ImportError as _missing:
     ) from None
 
 from gatepass.integrations._httpx_errors import OF_CONNECTION, to_httpx, to_requests
-from gatepass.integrations._httpx_socks import Handshake
+from gatepass.integrations._httpx_socks import LOGIN_REFUSED, Handshake
 
 _MOST: Final = 100  # requests of a client at one time, as httpx has it
 _LIMITS: Final = httpx.Limits(max_connections=_MOST, max_keepalive_connections=32)
@@ -256,7 +257,10 @@ class _Transport(Transport):
             if socks is not None and socks.has_failed:
                 is_late = isinstance(error, httpx.TimeoutException)
                 why = "no answer in time" if is_late else str(error)
-                failure = requests.exceptions.ProxyError(why)
+                is_refused = why.startswith(LOGIN_REFUSED)
+                failure = requests.exceptions.ProxyError(
+                    TunnelRefused(why, {}) if is_refused else why
+                )
             elif isinstance(error, OF_CONNECTION):
                 failure = to_requests(error, proxied=proxy is not None)
             else:
