@@ -15,7 +15,7 @@ from tests.support.echo import Answer, Seen, echo
 from tests.support.peers.oidc_provider import (
     SECRETS,
     SERVICE,
-    SERVICE_KEY,
+    SERVICE_KEYS,
     SERVICE_POST,
     OidcProvider,
 )
@@ -58,12 +58,12 @@ def test_a_refusal_is_passed_on_without_the_secret() -> None:
 # ---------------------------------------------------------------- at a certified provider
 
 
-@pytest.mark.parametrize("client", [SERVICE, SERVICE_POST, SERVICE_KEY])
+@pytest.mark.parametrize("client", [SERVICE, SERVICE_POST, *SERVICE_KEYS])
 def test_a_real_provider_takes_each_proof(client: str, oidc_provider: OidcProvider) -> None:
     """Which of them each client may use is found out; the metadata offers all."""
     mark = oidc_provider.mark()
     proof = {"client_secret": SECRETS[client]} if client in SECRETS else {}
-    key = {} if proof else {"client_key": ref(f"file:{oidc_provider.client_key}")}
+    key = {} if proof else {"client_key": ref(f"file:{oidc_provider.client_keys[client]}")}
     auth = {
         "issuer": oidc_provider.issuer,
         "client_id": client,

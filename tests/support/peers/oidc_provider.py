@@ -4,7 +4,7 @@ Any user name and any password log on; the name is `sub`.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from joserfc.jwk import RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from tests.support.peers.access_log import AccessLog
 from tests.support.peers.ca import CertificateAuthority
@@ -26,7 +26,12 @@ AUDIENCE = "https://api.corp.test"
 NATIVE = "native"  # public: authorization code, refresh token, device code
 SERVICE = "service"  # client credentials by Basic
 SERVICE_POST = "service-post"  # client credentials by a form
-SERVICE_KEY = "service-key"  # client credentials by a token that its key signs
+# Client credentials by a token that the client's key signs, and what makes the key.
+SERVICE_KEYS: dict[str, Callable[[], RSAKey | ECKey | OKPKey]] = {
+    "service-rsa": lambda: RSAKey.generate_key(2048),
+    "service-ec": lambda: ECKey.generate_key("P-256"),
+    "service-ed25519": lambda: OKPKey.generate_key("Ed25519"),
+}
 # Each of these characters goes wrong where a client forgets to encode (RFC 6749, section 2.3.1).
 SECRETS = {SERVICE: "se:c%41r+t /&=?~", SERVICE_POST: "s3cret"}
 CALLBACK = "/callback"  # at any port of each loopback address
@@ -99,7 +104,7 @@ class OidcProvider(AccessLog[Asked]):
 
     address: OidcAddress
     ca_file: Path
-    client_key: Path  # of SERVICE_KEY, in PEM
+    client_keys: Mapping[str, Path]  # of SERVICE_KEYS, in PEM
 
     @property
     def issuer(self) -> str:
@@ -218,21 +223,25 @@ def oidc_provider(
     argv = need_node(folder, "provider.mjs", "oidc-provider")
     log, settings = (folder / f"{address.port}.{kind}" for kind in ("log", "json"))
     log.touch()
-    key = RSAKey.generate_key(2048)
-    pem = folder / f"{address.port}.client.pem"
-    pem.write_bytes(key.as_pem(private=True))
-    pem.chmod(0o600)
-    by_key = {
-        **_CLIENTS[-1],
-        "client_id": SERVICE_KEY,
-        "token_endpoint_auth_method": "private_key_jwt",
-        "jwks": {"keys": [{**key.as_dict(private=False), "use": "sig"}]},
-    }
+    keys, by_key = {}, []
+    for name, make_key in SERVICE_KEYS.items():
+        key = make_key()
+        keys[name] = folder / f"{address.port}.{name}.pem"
+        keys[name].write_bytes(key.as_pem(private=True))
+        keys[name].chmod(0o600)
+        client = {
+            **_CLIENTS[-1],
+            "client_id": name,
+            "token_endpoint_auth_method": "private_key_jwt",
+            "jwks": {"keys": [{**key.as_dict(private=False), "use": "sig"}]},
+        }
+        del client["client_secret"]
+        by_key.append(client)
     content = {
         "accessTokenSeconds": access_token_seconds,
         "audience": AUDIENCE,
         "chain": str(authority.server.chain),
-        "clients": [*_CLIENTS, {k: v for k, v in by_key.items() if k != "client_secret"}],
+        "clients": [*_CLIENTS, *by_key],
         "issuer": address.issuer,
         "key": str(authority.server.key),
         "keys": str(folder / "keys.json"),
@@ -248,4 +257,4 @@ def oidc_provider(
         log=folder / f"{address.port}.output",
         ready=lambda: accepts(address.port),
     ):
-        yield OidcProvider(log, address, authority.ca_file, pem)
+        yield OidcProvider(log, address, authority.ca_file, keys)

@@ -27,7 +27,7 @@ from gatepass.auth._oidc.redirect_page import PageKind
 from gatepass.auth._oidc.refresh import with_access_token
 from gatepass.auth._oidc.token_request import form_of_revocation
 from gatepass.errors import GatepassError
-from gatepass.secrets import Secret
+from gatepass.secrets import Secret, SecretRef
 
 _DEFAULT_SCOPES: Final = ("openid", "offline_access")
 
@@ -119,8 +119,10 @@ class LoginFlow(Value):
         return self._check_text(key, found)
 
     def _sign(self, client_id: str, audience: str) -> Secret:
-        found = self.context.resolve(client_key=self.scheme.client_key)["client_key"]
-        return sign_assertion(found, client_id, audience, clock=self.context.clock)
+        key = self.scheme.client_key
+        found = self.context.resolve(client_key=key)["client_key"]
+        name = f"client_key ({key})" if isinstance(key, SecretRef) else "client_key"
+        return sign_assertion(found, client_id, audience, name=name, clock=self.context.clock)
 
     @staticmethod
     def _check_text(key: str, secret: Secret) -> Secret:
