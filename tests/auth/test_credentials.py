@@ -113,7 +113,7 @@ def test_what_it_cannot_answer_is_explained_and_nothing_is_sent(
     assert {seen.body for seen in server.seen} == {b""}
 
 
-@pytest.mark.parametrize("challenge", ["", "=broken", "Basic realm=1, realm=2"])
+@pytest.mark.parametrize("challenge", ["", "=broken"])
 def test_a_challenge_that_tells_nothing_is_a_refusal(challenge: str) -> None:
     with (
         echo(lambda _: refused(challenge)) as server,

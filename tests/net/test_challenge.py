@@ -38,6 +38,7 @@ def read(header: str) -> list[tuple[str, str | None, dict[str, str]]]:
             [("basic", None, {"realm": "x", "charset": "UTF-8"})],
         ),
         ("Bearer , k=v", [("bearer", None, {"k": "v"})]),
+        ('"Basic" realm="x", realm=x, a=1, A=2', [("basic", None, {"realm": "x"})]),
         (r'Digest a="q\"\\"', [("digest", None, {"a": 'q"\\'})]),
         (
             "Bearer authority=https://idp/r?x=1, client_id=c, x-y=1, Basic realm=r",
@@ -58,14 +59,17 @@ def test_a_header_is_read_as_rfc_9110_says(
     ("header", "schemes"),
     [
         ("=x", []),
-        ('"quoted"', []),
-        ('Basic"x"', []),
+        ('"quoted" k=v w', ["quoted"]),
+        ('"two words", "NTLM', []),
+        ('Basic"x"', ["basic"]),
+        ('Basic;realm="x"', ["basic"]),
+        ("Basic: realm=x", ["basic"]),
         ("Basic foo bar", ["basic"]),
         ("Basic realm=Granta MI", ["basic"]),
         ('Basic realm="open', ["basic"]),
         ('Basic realm="x" foo="y"', ["basic"]),
         ('Basic realm="x"; charset="UTF-8"', ["basic"]),
-        ("Bearer k=v, K=w", []),
+        ("Bearer k=v, K=w, k=v", ["bearer"]),
         ("Bearer cost=(£35)\u2028, £=1", ["bearer"]),
     ],
 )

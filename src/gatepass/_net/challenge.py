@@ -25,7 +25,8 @@ _GAP: Final = pattern(r"[ \t,]*")  # between list elements; empty elements are a
 _END: Final = pattern(r"[ \t]*(?:,|\Z)")
 _FOLD: Final = pattern(r"[\r\n]+[ \t]*")  # a folded line stands for a blank (RFC 9112, 5.2)
 _TOKEN: Final = pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_SCHEME: Final = pattern(rf"{_TOKEN.pattern}+(?=[ \t,]|\Z)(?![ \t]*=)")
+# In quotes, or with another sign after it, it is malformed, and still all that matters.
+_SCHEME: Final = pattern(rf'(?:{_TOKEN.pattern}+|"{_TOKEN.pattern}+")(?=[ \t,;:"]|\Z)(?![ \t]*=)')
 # Possessive (++), so that a long run of "=" or of letters is read only once.
 _TOKEN68: Final = pattern(r"[A-Za-z0-9._~+/-]++=*+(?=[ \t]*(?:,|\Z))")
 _EQUALS: Final = pattern(r"[ \t]*=[ \t]*")
@@ -63,8 +64,9 @@ def challenges_of(response: "Response") -> tuple[Challenge, ...]:
 def parse(*lines: str) -> tuple[Challenge, ...]:
     """Read the lines of a WWW-Authenticate header; an empty one holds no challenge.
 
-    A challenge that is malformed after the name of its scheme keeps nothing but that name; one that
-    names a parameter twice is left out. Of a line that is too long, the beginning is read.
+    A challenge that is malformed after the name of its scheme keeps nothing but that name. A
+    parameter that has two values counts as not given. Of a line that is too long, the beginning is
+    read.
     """
     return tuple(challenge for line in lines for challenge in _Reader(_clean(line)).challenges())
 
@@ -137,11 +139,11 @@ class _Reader:
             scheme = self._take(_SCHEME)
             if scheme is None:
                 self._skip_to_next()
-            elif (challenge := self._challenge(scheme.lower())) is not None:
-                yield challenge
+            else:
+                yield self._challenge(scheme.strip('"').lower())
 
-    def _challenge(self, scheme: str) -> Challenge | None:
-        """Read what follows a scheme; None where a parameter stands twice (RFC 9110, 11.2)."""
+    def _challenge(self, scheme: str) -> Challenge:
+        """Read what follows a scheme."""
         gap = self._take(_GAP) or ""
         closed = "," in gap or self._at == len(self._text)
         token68 = None if closed else self._take(_TOKEN68)
@@ -152,9 +154,11 @@ class _Reader:
         if params is None or not (params or closed):
             self._skip_to_next()
             return Challenge(scheme)
-        named = dict(params)
-        if len(named) < len(params):
-            return None
+        # A parameter may not stand twice (RFC 9110, 11.2), and nobody knows which one holds.
+        values: dict[str, set[str]] = {}
+        for name, value in params:
+            values.setdefault(name, set()).add(value)
+        named = {name: each.pop() for name, each in values.items() if len(each) == 1}
         return Challenge(scheme, params=MappingProxyType(named))
 
     def _params(self) -> list[tuple[str, str]] | None:
