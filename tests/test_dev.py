@@ -21,7 +21,7 @@ def test_each_tool_of_the_tests_is_held_or_belongs_to_what_is_tested() -> None:
     held = {line.partition("==")[0] for line in lines if not line.startswith("#")}
     assert all("==" in line for line in lines if not line.startswith("#"))
     peers = "PySocks decorator distributed httpx ipykernel joblib pexpect redis socksio".split()
-    assert named - held == {*peers} | {name for name in named if name.startswith("ansys-")}
+    assert named - held == {*peers}
     assert held <= named
 
 

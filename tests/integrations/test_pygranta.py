@@ -266,12 +266,15 @@ def test_the_api_package_of_bom_analytics_works_alone() -> None:
         assert bom_api.LicensesApi(client).get_licenses().restricted_substances is True
 
 
-def test_the_page_has_a_row_for_each_package_that_runs_here() -> None:
+def test_the_page_names_each_package_that_runs_here_and_its_version() -> None:
+    """``tests/constraints.txt`` holds them: who raises one runs these tests, and adds it there."""
     page = (ROOT / "docs/how-to/pygranta.md").read_text(encoding="utf-8")
-    installed = (each.metadata["Name"] for each in distributions())
+    rows = dict(re.findall(r"^\| `(ansys-[a-z-]+)` \| (.+) \|$", page, re.MULTILINE))
+    here = {each.metadata["Name"]: each.version for each in distributions()}
+    here = {name: number for name, number in here.items() if name.startswith("ansys-")}
 
-    named = set(re.findall(r"^\| `(ansys-[a-z-]+)` \|", page, re.MULTILINE))
-    assert named == {name for name in installed if name.startswith("ansys-")}
+    assert here.keys() == rows.keys()
+    assert [each for each in here.items() if each[1] not in rows[each[0]].split(", ")] == []
 
 
 def test_each_client_is_known_to_the_server_by_its_own_name() -> None:
