@@ -19,6 +19,8 @@ REFUSED_IN_PROJECT = (
     "JAVA_TOOL_OPTIONS _JAVA_OPTIONS JDK_JAVA_OPTIONS GCONV_PATH GLIBC_TUNABLES EDITOR VISUAL "
     "PAGER MANPAGER BROWSER HTTPS_PROXY https_proxy REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS "
     "SSL_CERT_FILE SSLKEYLOGFILE GATEPASS_CONFIG_FILE HOME USERPROFILE TMPDIR PIP_INDEX_URL "
+    "DJANGO_SETTINGS_MODULE FLASK_APP MPLBACKEND TCL_LIBRARY COVERAGE_PROCESS_START NETRC "
+    "CMAKE_TOOLCHAIN_FILE ANSIBLE_LIBRARY PGSERVICEFILE TNS_ADMIN "
     "VAULT_ADDR KUBECONFIG COMSPEC CLASSPATH ZDOTDIR R_PROFILE MAKEFLAGS TERMINFO "
     "mi_token MI-TOKEN 1MI _MI"
 ).split()
@@ -43,7 +45,7 @@ def test_a_project_sets_no_variable_that_other_programs_read(
     assert "such as MI_TOKEN" in message
 
 
-@pytest.mark.parametrize("name", ["MI_TOKEN", "MI_URL", "API_KEY2", "TOKEN", "USERNAME"])
+@pytest.mark.parametrize("name", ["MI_TOKEN", "MI_URL", "API_KEY2", "MI_LINK", "TOKEN", "USERNAME"])
 def test_a_project_may_set_variables_of_its_own(config: ConfigFiles, name: str) -> None:
     config.in_project({"profiles": {"p": profile_table(auth=BASIC, run={name: "password"})}})
 
