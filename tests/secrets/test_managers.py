@@ -94,3 +94,4 @@ def test_a_manager_that_hangs_is_ended(
         command(json.dumps(line), context(environ=environ), seconds=0.2)
 
     assert caught.value.message == f"{program} was still running after 0.2 s"
+    assert "waits for a person or for the network" in caught.value.hint

@@ -123,7 +123,10 @@ def _output(argv: Sequence[str], environ: Mapping[str, str], seconds: float) -> 
         output = _read(process, deadline)
         status = process.wait(max(0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        raise SecretUnavailable(f"{argv[0]} was still running after {seconds:g} s") from None
+        raise SecretUnavailable(
+            f"{argv[0]} was still running after {seconds:g} s",
+            hint="it waits for a person or for the network: run the same command by hand to see",
+        ) from None
     finally:
         # Also after Ctrl-C, which a program in a session of its own does not see.
         if process.returncode is None:
