@@ -9,13 +9,12 @@ from typing import Any, Final
 import click
 
 from gatepass._config import merge, selection
-from gatepass._config.layer import Layers
+from gatepass._config.layer import Layer, Layers
 from gatepass._config.profile import MachineSettings, Profile
 from gatepass._config.toml import Key
 from gatepass._net import urls
 from gatepass._system import plugins
 from gatepass._system.text import pattern
-from gatepass._value import Value
 from gatepass.cli import _output
 from gatepass.cli._context import Context
 from gatepass.cli._options import config_file_option, json_option, name_argument, verb
@@ -37,22 +36,22 @@ def profiles(context: Context, check: bool, as_json: bool) -> None:
     with _no_collection():
         layers = context.layers()
         default, why = _default(layers)
-        entries = _entries(layers, default, check=check)
+        entries = _entries(layers, default, why, check=check)
     if as_json:
-        _output.json([entry.as_json(why) for entry in entries])
+        _output.json(entries)
         return
     if not entries:
         _tell_where(layers)
         return
     _output.table(
         ("", "NAME", "URL", "SCHEME", "STATE", "DESCRIPTION"),
-        [entry.as_row() for entry in entries],
+        [*map(_row_of, entries)],
         narrow=lambda row: (*row[:2], _host_of(row[2]), *row[3:5]),
     )
     _output.finish()  # what is said about a row comes after it, also in a log
     for entry in entries:
-        if entry.problem:
-            _output.tell(broken(entry.name))
+        if entry.get("problem"):
+            _output.tell(broken(entry["name"]))
     _output.tell(f"* default: {why}" if default else f"no default: {why}")
 
 
@@ -68,59 +67,39 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-class _Entry(Value):
-    name: str
-    url: str
-    scheme: str
-    defined_in: tuple[tuple[str, str], ...]
-    description: str = ""
-    protected: bool = False
-    problem: str = ""
-    checked: bool = False
-    trusted: bool = True
-    default: bool = False
-
-    def as_row(self) -> tuple[str, ...]:
-        states = {"protected": self.protected, "broken": bool(self.problem)}
-        state = ", ".join(name for name, holds in states.items() if holds)
-        return (
-            "*" if self.default else "",
-            self.name,
-            self.url,
-            self.scheme,
-            state if self.trusted else "not trusted",
-            self.description,
-        )
-
-    def as_json(self, why: str) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "url": self.url or None,
-            "scheme": self.scheme or None,
-            "description": self.description,
-            "protected": self.protected,
-            "default": self.default,
-            "default_because": why if self.default else None,
-            "trusted": self.trusted,
-            **({"problem": self.problem or None} if self.checked or self.problem else {}),
-            "defined_in": [{"layer": layer, "place": place} for layer, place in self.defined_in],
-        }
+_Entry = dict[str, Any]  # as --json prints it
 
 
-def _entries(layers: Layers, default: str | None, *, check: bool) -> "list[_Entry]":
+def _row_of(entry: _Entry) -> tuple[str, ...]:
+    """The cells of a profile in the table."""
+    states = {"protected": entry["protected"], "broken": bool(entry.get("problem"))}
+    state = ", ".join(name for name, holds in states.items() if holds)
+    return (
+        "*" if entry["default"] else "",
+        entry["name"],
+        entry["url"] or "",
+        entry["scheme"] or "",
+        state if entry["trusted"] else "not trusted",
+        entry["description"],
+    )
+
+
+def _entries(layers: Layers, default: str | None, why: str, *, check: bool) -> list[_Entry]:
     untrusted = {name for layer in layers.untrusted for name in layer.names()}
     similar = {each.profile: each.problem for each in similar_names(layers)}
-    return [
-        _untrusted_entry(layers, name)
-        if name in untrusted
-        else _entry(layers, name, default, similar.get(name), check=check)
-        for name in sorted(untrusted.union(layers.all_names))
-    ]
+    entries = []
+    for name in sorted(untrusted.union(layers.all_names)):
+        if name in untrusted:
+            entries.append(_untrusted_entry(layers, name))
+            continue
+        entry = _entry(layers, name, similar.get(name), check=check)
+        if name == default:
+            entry |= {"default": True, "default_because": why}
+        entries.append(entry)
+    return entries
 
 
-def _entry(
-    layers: Layers, name: str, default: str | None, similar: Problem | None, *, check: bool
-) -> _Entry:
+def _entry(layers: Layers, name: str, similar: Problem | None, *, check: bool) -> _Entry:
     problems: tuple[Problem, ...] = ()
     value_of: Callable[[Key], Any] = partial(merge.strongest, ())
     try:
@@ -133,17 +112,20 @@ def _entry(
         problems = (*problems, similar)
     description = value_of(("description",))
     found = [layer for layer in layers.group_of(name) if name in layer.names()]
-    return _Entry(
-        name=name,
-        url=_harmless_url(value_of(("url",))),
-        scheme=_known_scheme(value_of(("auth", "scheme"))),
-        description=description if isinstance(description, str) else "",
-        protected=str(value_of(("protected",))).lower() not in _NOT_PROTECTED,
-        problem=str(problems[0]).split("\n")[0] if problems else "",
-        checked=check,
-        default=name == default,
-        defined_in=tuple((layer.kind, layer.label) for layer in found or [layers.variables]),
-    )
+    entry: _Entry = {
+        "name": name,
+        "url": _harmless_url(value_of(("url",))),
+        "scheme": _known_scheme(value_of(("auth", "scheme"))),
+        "description": description if isinstance(description, str) else "",
+        "protected": str(value_of(("protected",))).lower() not in _NOT_PROTECTED,
+        "default": False,
+        "default_because": None,
+        "trusted": True,
+    }
+    if check or problems:
+        entry["problem"] = str(problems[0]).split("\n")[0] if problems else None
+    entry["defined_in"] = _places_of(found or [layers.variables])
+    return entry
 
 
 # False as a file says it, or as variables may.
@@ -154,18 +136,26 @@ def _untrusted_entry(layers: Layers, name: str) -> _Entry:
     found = [layer for layer in layers.untrusted if name in layer.names()]
     table = found[-1].profile(name) or {}
     auth = table.get("auth")
-    return _Entry(
-        name=name,
-        url=_harmless_url(table.get("url")),
-        scheme=_known_scheme(auth.get("scheme") if isinstance(auth, dict) else None),
-        trusted=False,
-        defined_in=tuple((layer.kind, layer.label) for layer in found),
-    )
+    return {
+        "name": name,
+        "url": _harmless_url(table.get("url")),
+        "scheme": _known_scheme(auth.get("scheme") if isinstance(auth, dict) else None),
+        "description": "",
+        "protected": False,
+        "default": False,
+        "default_because": None,
+        "trusted": False,
+        "defined_in": _places_of(found),
+    }
 
 
-def _harmless_url(url: object) -> str:
+def _places_of(found: list[Layer]) -> list[dict[str, str]]:
+    return [{"layer": layer.kind, "place": layer.label} for layer in found]
+
+
+def _harmless_url(url: object) -> str | None:
     """The URL of a profile that was not checked: nothing that may hold a password."""
-    return url if isinstance(url, str) and _WITHOUT_LOGIN.fullmatch(url) else ""
+    return url if isinstance(url, str) and _WITHOUT_LOGIN.fullmatch(url) else None
 
 
 _WITHOUT_LOGIN: Final = pattern(r"(?i)https?://[^@?#\s]+")
@@ -176,9 +166,9 @@ def _host_of(url: str) -> str:
     return f"{urls.origin_of(url)}/..." if "://" in url else url
 
 
-def _known_scheme(scheme: object) -> str:
+def _known_scheme(scheme: object) -> str | None:
     known = isinstance(scheme, str) and plugins.is_known(plugins.AUTH, scheme)
-    return str(scheme) if known else ""
+    return str(scheme) if known else None
 
 
 def _default(layers: Layers) -> tuple[str | None, str]:
