@@ -1,6 +1,7 @@
 """The login of a program by a secret, a key, or a token of its platform, over real HTTP."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -9,6 +10,7 @@ from gatepass._session.session import Session
 from gatepass._system.context import RunContext
 from gatepass._vault.records import Client
 from gatepass.auth._oidc import client_credentials
+from gatepass.auth._oidc.client_assertion import sign_assertion
 from gatepass.errors import GatepassError, SecretUnavailable
 from gatepass.secrets import Secret, ref
 from tests.support.echo import Answer, Seen, echo
@@ -58,20 +60,37 @@ def test_a_refusal_is_passed_on_without_the_secret() -> None:
 # ---------------------------------------------------------------- at a certified provider
 
 
-@pytest.mark.parametrize("client", [SERVICE, SERVICE_POST, *SERVICE_KEYS])
-def test_a_real_provider_takes_each_proof(client: str, oidc_provider: OidcProvider) -> None:
-    """Which of them each client may use is found out; the metadata offers all."""
+@pytest.mark.parametrize(
+    ("client", "key"),
+    [
+        (SERVICE, "client_secret"),
+        (SERVICE_POST, "client_secret"),
+        *((client, "client_key") for client in SERVICE_KEYS),
+        ("service-ec", "client_assertion"),
+    ],
+)
+def test_a_real_provider_takes_each_proof(
+    client: str, key: str, oidc_provider: OidcProvider, tmp_path: Path
+) -> None:
+    """Which of them each client may use is found out; the metadata offers all.
+
+    A token that a platform has written into a file needs no secret here.
+    """
     mark = oidc_provider.mark()
-    proof = {"client_secret": SECRETS[client]} if client in SECRETS else {}
-    key = {} if proof else {"client_key": ref(f"file:{oidc_provider.client_keys[client]}")}
+    proof: Any = SECRETS.get(client)
+    if proof is None:
+        file = oidc_provider.client_keys[client]
+        if key == "client_assertion":
+            pem, file = Secret(file.read_text()), tmp_path / "token"
+            file.write_text(sign_assertion(pem, client, oidc_provider.issuer).reveal())
+        proof = ref(f"file:{file}")
     auth = {
         "issuer": oidc_provider.issuer,
         "client_id": client,
         "flow": "client_credentials",
         "scopes": ["api:read"],
         "tls": {"ca_file": str(oidc_provider.ca_file)},
-        **proof,
-        **key,
+        key: proof,
     }
     with echo() as api:
         with Session._from_checked(profile_for(api.url, "oidc", auth=auth), RunContext.of()) as mi:
