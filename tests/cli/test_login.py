@@ -117,6 +117,8 @@ def test_a_vault_that_cannot_be_used_is_told_before_the_login(
 
     assert done.returncode == 3
     assert "the vault's key cannot be read" in done.stderr
+    assert done.stderr.count("gatepass secret new-key") == 1
+    assert "env:NAME" not in done.stderr, "which is for the secrets of profiles"
     assert idp.requests == ()
 
 
@@ -417,7 +419,7 @@ def test_logout_keeps_an_entry_that_others_may_use(desk: Home) -> None:
     done = desk.run("logout", "prod")
 
     assert done.returncode == 0
-    assert "kept" in done.stderr
+    assert "nothing was deleted: password comes from keyring:team/shared, which" in done.stderr
     assert "answers" in desk.run("secret", "list", "prod").stdout
 
 

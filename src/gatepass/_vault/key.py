@@ -18,6 +18,7 @@ from gatepass._system.text import pattern, printable, quoted
 from gatepass._value import Value
 from gatepass.errors import SecretUnavailable, VaultError
 from gatepass.secrets import Secret, SecretRef, keyring
+from gatepass.secrets._keyring_backend import INSTEAD
 from gatepass.secrets.keyring import Access
 
 T = TypeVar("T")
@@ -27,11 +28,12 @@ ACCOUNT: Final = "vault-key"
 
 _BYTES: Final = 32
 _BASE64URL: Final = pattern(r"[A-Za-z0-9_-]{43}=?")  # 32 bytes; the padding may be left out
-_ELSEWHERE: Final = (
-    "on a computer without a keyring make a key file (gatepass secret new-key) and name it in "
-    'your own profiles.toml: vault_key = "file:PATH"; or, which is all that a session made by '
-    "keywords reads, set GATEPASS_VAULT_KEY=file:PATH"
+_KEY_FILE: Final = (
+    "make a key file (gatepass secret new-key) and name it in your own profiles.toml: "
+    'vault_key = "file:PATH"; or, which is all that a session made by keywords reads, set '
+    "GATEPASS_VAULT_KEY=file:PATH"
 )
+_ELSEWHERE: Final = f"on a computer without a keyring {_KEY_FILE}"
 
 
 class VaultKey(Value):
@@ -190,5 +192,6 @@ def _ask(question: Callable[[], T]) -> T:
     except SecretUnavailable as error:
         message, hint = error.message, error.hint
     # Raised outside of the handler, so that __context__ leads to no frame with the key.
-    hint = hint if _ELSEWHERE in hint else f"{hint}\n{_ELSEWHERE}".strip()
+    hint = hint.replace(INSTEAD, _KEY_FILE)  # one way out, not two
+    hint = hint if _KEY_FILE in hint else f"{hint}\n{_ELSEWHERE}".strip()
     raise VaultError(f"the vault's key cannot be read: {message}", hint=hint)

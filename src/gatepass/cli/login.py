@@ -241,7 +241,9 @@ def _out_of_the_keyring(context: Context, profile: Profile) -> None:
         if ("keyring", "") in reference.alternatives:
             _output.tell(_deleted(context, profile, name))
         else:
-            _output.tell(f"{name} stands in {reference}, which is not of this profile alone: kept")
+            _output.tell(
+                f"nothing was deleted: {name} comes from {reference}, which others may use too"
+            )
 
 
 def _deleted(context: Context, profile: Profile, field: str) -> str:

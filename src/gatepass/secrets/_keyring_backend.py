@@ -24,10 +24,11 @@ MACOS: Final = "keyring.backends.macOS.Keyring"
 _PLAIN_FILE: Final = "keyrings.alt.file.PlaintextKeyring"
 _UNLOCKED: Final = 1  # kSecUnlockStateStatus of macOS' SecKeychain.h
 
-WITHOUT: Final = "on a computer without a keyring use env:NAME or file:PATH instead"
+INSTEAD: Final = "use env:NAME or file:PATH instead"
+WITHOUT: Final = f"on a computer without a keyring {INSTEAD}"
 UNLOCK: Final = (
     "log in to the desktop with your password, which unlocks it; where nobody does that (SSH, "
-    "cron, a server) use env:NAME or file:PATH instead"
+    f"cron, a server) {INSTEAD}"
 )
 
 
@@ -64,9 +65,8 @@ def no_keyring(platform: str = sys.platform) -> SecretUnavailable:
     linux = "without a desktop and its D-Bus (cron, a service, SSH) there is none on Linux: "
     return SecretUnavailable(
         "this computer has no keyring that the keyring package can use",
-        hint=f"{linux if platform == 'linux' else ''}use env:NAME or file:PATH instead, and for "
-        "the vault's key gatepass secret new-key; `keyring --list-backends` shows what was looked "
-        "for",
+        hint=f"{linux if platform == 'linux' else ''}{INSTEAD}; `keyring --list-backends` shows "
+        "what was looked for",
     )
 
 
