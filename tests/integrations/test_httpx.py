@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
@@ -403,3 +405,13 @@ def test_a_name_is_enough_and_all_connections_are_closed_with_the_client(
             with mi:
                 assert mi.get(PAGE).status_code == 200
         wait_for(lambda: not server._listener._open, 10, "the end of the connections")
+
+
+@pytest.mark.parametrize("missing", ["httpx", "anyio"])
+def test_without_the_package_the_error_says_what_to_install(missing: str) -> None:
+    script = f"import sys; sys.modules[{missing!r}] = None; import gatepass.integrations.httpx"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert f"PluginError: the package {missing} is not installed" in done.stderr
+    assert "pip install 'gatepass[httpx]'" in done.stderr
