@@ -315,6 +315,16 @@ def test_a_body_that_rewinds_is_sent_again_with_the_new_token(
     assert office.idp.counts.refreshes == 2
 
 
+def test_a_file_is_sent_again_where_a_redirect_leads() -> None:
+    """By itself httpx would send the rest of it, which is nothing."""
+    with echo() as server, session_for(server.url) as session:
+        moved = Answer(307, [("Location", f"{server.url}there")])
+        server.answers = lambda seen: Answer() if "there" in seen.path else moved
+        assert fetch("sync", session, "x", "POST", content=io.BytesIO(b"abc")).status_code == 200
+
+    assert [each.body for each in server.seen if each.method == "POST"] == [b"abc", b"abc"]
+
+
 def test_a_stream_that_uses_the_client_itself_is_no_deadlock_at_the_first_login() -> None:
     async def run(session: Session) -> int:
         async with async_client(session) as mi:

@@ -54,6 +54,7 @@ from gatepass.integrations._httpx_socks import LOGIN_REFUSED, Handshake
 _MOST: Final = 100  # requests of a client at one time, as httpx has it
 _LIMITS: Final = httpx.Limits(max_connections=_MOST, max_keepalive_connections=32)
 _PAGE: Final = 1 << 20  # bytes of a refusal, whose rest nobody reads
+_START: Final = "gatepass.start"  # the position of a file when it was first sent
 _LEFT: Final = "gatepass.left"  # on a chain of redirects that has been at another server
 
 
@@ -143,7 +144,10 @@ class _Request(PreparedRequest):
         made.headers = CaseInsensitiveDict(HTTPHeaderDict(lines).itermerged())
         made.body = body = cast("Any", _body_of(request))
         if _can_seek(body):
-            vars(made)["_body_position"] = body.tell()  # where requests rewinds it to
+            # Where requests rewinds it to. A request after a redirect has the same extensions.
+            start = request.extensions.setdefault(_START, body.tell())
+            vars(made)["_body_position"] = start
+            body.seek(start)
         return made
 
     def copy(self) -> Self:
