@@ -188,4 +188,6 @@ def test_a_folder_that_cannot_be_written_is_told_as_an_error(
     code = run([*NEW, "--file", str(tmp_path / "file" / "profiles.toml")], context)
 
     assert code == 1
-    assert "cannot write" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "cannot write" in told
+    assert "or write elsewhere: --file PATH" in told

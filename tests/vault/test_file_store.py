@@ -237,8 +237,10 @@ def test_a_read_only_folder_is_read_and_each_change_says_what_is_wrong(
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_vault(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(VaultError, match="cannot make the folder"):
+    with pytest.raises(VaultError, match="cannot make the folder") as caught:
         vault(tmp_path / "file" / "vault").write(IDENTITY, RECORD)
+
+    assert "GATEPASS_VAULT=PATH" in caught.value.hint
 
 
 def test_a_huge_file_is_refused(folder: Path) -> None:

@@ -70,8 +70,10 @@ def test_a_key_file_holds_a_key_and_is_never_replaced(tmp_path: Path) -> None:
 
 
 def test_a_key_file_in_no_folder_is_an_error_of_the_vault(tmp_path: Path) -> None:
-    with pytest.raises(VaultError, match="cannot write"):
+    with pytest.raises(VaultError, match="cannot write") as caught:
         write_key_file(tmp_path / "missing" / "vault.key")
+
+    assert "choose another path" in caught.value.hint
 
 
 @posix_only

@@ -221,7 +221,7 @@ class TrustStore:
     def _cannot_change(self, error: OSError) -> GatepassError:
         return GatepassError(
             f"cannot change the record of trusted files, {self._folder}: {error.strerror}",
-            hint="the folder must be yours and writable, and the disk must have space",
+            hint=files.WRITABLE,
         )
 
     def _examine(self, record: Path) -> Trusted | None:

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
+WRITABLE: Final = "the folder must be yours and writable, and the disk must have space"
 PRIVATE: Final = 0o600
 _PRIVATE_FOLDER: Final = 0o700
 _MOST_BYTES: Final = 16 * 1024 * 1024

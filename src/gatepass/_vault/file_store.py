@@ -177,7 +177,11 @@ class FileStore(Value):
         try:
             files.make_private_folder(self.folder)
         except OSError as error:
-            raise VaultError(f"cannot make the folder {self.folder}: {error.strerror}") from None
+            raise VaultError(
+                f"cannot make the folder {self.folder}: {error.strerror}",
+                hint=f"{files.WRITABLE}; or name another for the vault: GATEPASS_VAULT=PATH, or "
+                'vault = "PATH" in your own profiles.toml',
+            ) from None
         self._check_folder()
 
     def _check_folder(self) -> None:

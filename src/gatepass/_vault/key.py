@@ -133,7 +133,8 @@ def write_key_file(path: Path) -> None:
             hint="use that key, or choose another name",
         ) from None
     except OSError as error:
-        raise VaultError(f"cannot write {path}: {error.strerror}") from None
+        hint = f"{files.WRITABLE}; or choose another path"
+        raise VaultError(f"cannot write {path}: {error.strerror}", hint=hint) from None
 
 
 def check_key_file(path: Path) -> None:

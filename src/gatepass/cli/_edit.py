@@ -16,7 +16,7 @@ from gatepass._config.files import FileBytes
 from gatepass._config.layer import Layer, is_project
 from gatepass._config.locations import LOCAL_FILE, PROJECT_FILE, Locations
 from gatepass._config.trust import TrustStore
-from gatepass._system.files import PRIVATE, make_private_folder, replace
+from gatepass._system.files import PRIVATE, WRITABLE, make_private_folder, replace
 from gatepass._system.text import printable
 from gatepass._value import Value
 from gatepass.errors import GatepassError, ProfileError
@@ -99,7 +99,8 @@ class FileEdit(Value):
             _write(self, data)
         except OSError as error:
             raise GatepassError(
-                f"cannot write {printable(str(self.path))}: {error.strerror}"
+                f"cannot write {printable(str(self.path))}: {error.strerror}",
+                hint=f"{WRITABLE}; or write elsewhere: --file PATH",
             ) from None
         new = files.read_file(self.path)
         if author and new is not None and new.data == data:
