@@ -31,6 +31,19 @@ def test_an_answer_that_says_not_now_is_tried_again(status: int) -> None:
     assert server.authorizations == [LOGIN, LOGIN]
 
 
+@pytest.mark.parametrize("keys", [{}, {"auth": ("x", "y")}], ids=["profile", "caller"])
+def test_the_cookie_of_an_answer_goes_along_when_the_request_is_sent_again(keys: Any) -> None:
+    """A balancer sets it, to lead the next request to another server."""
+    later = Answer(503, [("Set-Cookie", "LB=2; Path=/")])
+    with echo(_first(later)) as server:
+        mi = session_for(server.url)
+        assert mi.get("x", cookies={"own": "1"}, **keys).ok
+
+    sent = [set((seen.headers.get("cookie") or "").split("; ")) for seen in server.seen]
+    assert sent == [{"own=1"}, {"own=1", "LB=2"}]
+    assert keys or dict(mi.cookies) == {"LB": "2"}
+
+
 @pytest.mark.parametrize("status", [400, 404, 413, 500])
 def test_other_answers_are_not_tried_again(status: int) -> None:
     with echo(_first(Answer(status, [("Retry-After", "0")]))) as server:

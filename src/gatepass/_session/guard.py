@@ -177,7 +177,7 @@ class Guard:
         if self._stays_here:
             kwargs["proxies"] = {}
         is_ours = isinstance(adapter, Connections)  # the caller's own adapter repeats by itself
-        retries = RetryState(self._profile.retries if is_ours else 0, request)
+        retries = RetryState(self._profile.retries if is_ours else 0, request, self._jar())
         while True:
             login = self.login
             failure: requests.RequestException

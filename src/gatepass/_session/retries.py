@@ -1,15 +1,17 @@
 """Which requests are sent again, and when: for the transports, and for the guard."""
 
 from contextlib import suppress
+from http.cookiejar import CookieJar
 from typing import Any, Final, Self
 
 import requests
 from requests import PreparedRequest, Response
+from requests.cookies import RequestsCookieJar
 from urllib3 import Retry
 from urllib3.exceptions import ConnectTimeoutError, InvalidHeader, MaxRetryError, ResponseError
 
 from gatepass._system import log
-from gatepass.auth._handshake import drain, rewind
+from gatepass.auth._handshake import Handshake, drain, rewind
 
 _LONGEST_WAIT: Final = 60  # seconds; where Retry-After says more, the answer is returned
 _LOST: Final = 2  # as often as others is a request sent again whose connection was closed
@@ -47,10 +49,11 @@ class RetryState:
 
     Args:
         times: how often the request may be sent again.
-        request: the request.
+        request: the request; its Cookie header follows what the answers set.
+        jar: takes the cookies of answers after which it is sent again; None keeps them nowhere.
     """
 
-    def __init__(self, times: int, request: PreparedRequest) -> None:
+    def __init__(self, times: int, request: PreparedRequest, jar: CookieJar | None = None) -> None:
         self._retries = _Retry(
             total=times * _LOST,  # a busy server closes one kept connection after the other
             connect=times,
@@ -61,6 +64,7 @@ class RetryState:
             backoff_max=1,
         )
         self._request = request
+        self._jar = RequestsCookieJar() if jar is None else jar
         self._method = (request.method or "").upper()
 
     def wait_after(self, failure: requests.RequestException) -> bool:
@@ -99,6 +103,10 @@ class RetryState:
         except MaxRetryError:
             return False
         if response is not None:
+            # RFC 6265, section 3: those of any answer count.
+            cookies = Handshake(None, self._request, self._jar)
+            cookies.learn(response)
+            cookies.add_cookies(self._request)
             with suppress(requests.RequestException):
                 drain(response)
             response.close()
