@@ -95,8 +95,6 @@ def test_a_proxy_that_refuses_a_login_is_told_from_one_that_asks(
 def test_a_proxy_that_wants_another_login_is_told_by_what_it_offers(
     secure: Echo, secured: bool, offered: str
 ) -> None:
-    if secured and sys.version_info < (3, 12):
-        pytest.skip("http.client keeps no headers of a refused tunnel")
     asks = Answer(407, [("Proxy-Authenticate", offered)])
     with echo(lambda _: asks) as proxy:
         proxy.refuses = asks if secured else None

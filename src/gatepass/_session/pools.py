@@ -2,9 +2,8 @@
 
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
 from functools import cache
-from http.client import HTTPResponse
+from http.client import HTTPResponse, parse_headers
 from typing import Any, Final
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -35,6 +34,17 @@ class _Response(HTTPResponse):
         if not first:
             raise NoAnswer("closed without an answer")
         super().begin()
+
+
+class _TunnelResponse(_Response):
+    """The answer of a proxy, of whose refusal http.client keeps no headers before Python 3.12."""
+
+    def _read_status(self) -> Any:
+        version, code, reason = super()._read_status()  # type: ignore[misc]  # http.client's
+        if code == _PROXY_ASKS:
+            lines = parse_headers(self.fp).get_all("Proxy-Authenticate", [])
+            raise TunnelRefused(f"{code} {reason}", {"Proxy-Authenticate": ", ".join(lines)})
+        return version, code, reason
 
 
 class _Connection:
@@ -75,13 +85,14 @@ class _Connection:
 
     def _tunnel(self) -> None:
         """Ask the proxy for a tunnel; keep the headers of its refusal."""
+        kind, self.response_class = self.response_class, _TunnelResponse
         try:
             super()._tunnel()  # type: ignore[misc]  # http.client's
-        except OSError as error:
-            if str(_PROXY_ASKS) in str(error):
-                headers = getattr(self, "_raw_proxy_headers", None) or ()  # from Python 3.12 on
-                raise TunnelRefused(str(error), dict(_split_lines(headers))) from None
+        except TunnelRefused:
+            self.close()  # type: ignore[attr-defined]  # http.client's
             raise
+        finally:
+            self.response_class = kind
 
     def send(self, data: Any) -> None:
         """Send bytes or a stream."""
@@ -102,13 +113,6 @@ class _Connection:
             raise
         self._has_answered = True
         return response
-
-
-def _split_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    for line in lines:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
-            yield name.strip().title(), value.strip()
 
 
 class _HttpConnection(_Connection, HTTPConnection):

@@ -202,7 +202,7 @@ class TunnelRefused(OSError):
     """A proxy wants a login before it opens a tunnel, or another one.
 
     Attributes:
-        headers: of its answer; empty before Python 3.12, and with SOCKS.
+        headers: of its answer; empty with SOCKS and httpx.
     """
 
     def __init__(self, message: str, headers: Mapping[str, str]) -> None:
