@@ -11,7 +11,7 @@ import pytest
 
 from gatepass.cli._context import Context
 from tests.support.home import Home, ended, screen
-from tests.support.result import Cli
+from tests.support.result import DEV, Cli
 
 FILE = """\
 default_profile = "dev"
@@ -485,3 +485,16 @@ def test_the_doctor_tells_it_and_names_nobody_in_a_report(home: Home) -> None:
     assert f"belongs to another user, number {STRANGER}" in full.stdout
     assert f"gatepass trust {path}" in full.stdout
     assert str(STRANGER) not in redacted.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["check", "check --unattended", "show", "status", "secret list", "secret set", "validate"],
+)
+def test_an_untrusted_file_is_told_once_by_each_verb(cli: Cli, words: str) -> None:
+    cli.project(DEV)
+
+    done = cli(*words.split(), "dev")
+
+    assert done.code == 2
+    assert (done.out + done.err).count("not trusted") == 1

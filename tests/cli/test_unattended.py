@@ -107,7 +107,7 @@ def test_a_problem_says_what_where_why_and_the_next_step(desk: Desk) -> None:
         "message": f"{desk.user_file}:9:1: profiles.job.auth.password: no alternative answered:\n"
         "  env:MI_PASSWORD: the variable MI_PASSWORD is not set\n"
         f"  file:~/mi: cannot read {desk.folder / 'mi'}: No such file or directory\n"
-        "  prompt: it needs a person, and GATEPASS_NO_INPUT forbids asking",
+        "  prompt: it needs a person, and nobody is there in an unattended run",
         "hint": "set MI_PASSWORD in the environment of this run\n"
         f"put the secret into the first line of {desk.folder / 'mi'}, readable by you\n"
         "for a run without a person use env:NAME, file:PATH or keyring: instead, or a list of "
@@ -445,7 +445,7 @@ def test_nobody_is_there_whatever_this_shell_says(desk: Desk) -> None:
         "input": "",
         "imports from the working directory": False,
         "desktop": [],
-        "why": "GATEPASS_NO_INPUT forbids asking",
+        "why": "nobody is there in an unattended run",
     }
 
 

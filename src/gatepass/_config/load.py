@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatepass._config.compiled import Entry
@@ -74,13 +74,15 @@ def profile_of(layers: "Layers", name: str | None, *, stacklevel: int = 3) -> Pr
         told = error.message
         raise
     finally:
-        files = (notice.partition(" is not trusted") for notice in layers.notices)
-        shown = (
-            notice
-            for notice, (file, is_untrusted, _) in zip(layers.notices, files, strict=True)
-            if not (is_untrusted and told.startswith(file))  # else the error says it
-        )
-        _warn(shown, stacklevel + 1)
+        _warn(notices_beside(layers, told), stacklevel + 1)
+
+
+def notices_beside(layers: "Layers", told: str) -> Iterator[str]:
+    """Yield what is odd about the files; without what an error about one of them tells already."""
+    for notice in layers.notices:
+        file, is_untrusted, _ = notice.partition(" is not trusted")
+        if not (is_untrusted and told.startswith(file)):
+            yield notice
 
 
 def _warn(notices: Iterable[str], stacklevel: int = 4) -> None:

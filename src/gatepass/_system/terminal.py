@@ -51,6 +51,7 @@ class Terminal:
     Args:
         environ: the environment variables; ``os.environ`` when not given.
         interactive: True or False decides; None looks.
+        refusal: the reason that is told where False has decided.
         read_hidden: how a hidden answer is read, label → text; ``getpass`` when not given.
         write: where a person is told things; ``sys.stderr`` when not given.
         open_url: how a browser is opened; may block and lie; ``webbrowser`` in a process of its
@@ -64,6 +65,7 @@ class Terminal:
         environ: Mapping[str, str] | None = None,
         *,
         interactive: bool | None = None,
+        refusal: str = "interactive=False forbids asking",
         read_hidden: Callable[[str], str] | None = None,
         write: Callable[[str], None] | None = None,
         open_url: Callable[[str], object] | None = None,
@@ -72,6 +74,7 @@ class Terminal:
     ) -> None:
         self._environ = os.environ if environ is None else environ
         self._interactive = interactive
+        self._refusal = refusal
         self._read_hidden = read_hidden or read_hidden_answer
         self._write = write or write_to_stderr
         self._open_url = open_url
@@ -218,7 +221,7 @@ class Terminal:
     def _told(self) -> tuple[bool, str | None]:
         """What was said beforehand: (whether, the reason when it is a no)."""
         if self._interactive is not None:
-            return True, None if self._interactive else "interactive=False forbids asking"
+            return True, None if self._interactive else self._refusal
         no_input = self._environ.get("GATEPASS_NO_INPUT", "").strip().lower()
         if no_input in _FALSE:
             return True, None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gatepass._system.context import RunContext
 from gatepass._system.terminal import Terminal
 from gatepass._value import field
-from gatepass.errors import GatepassWarning
+from gatepass.errors import GatepassWarning, ProfileError, UntrustedFile
 
 if TYPE_CHECKING:  # not every command reads files
     from gatepass._config.layer import Layers
@@ -69,11 +69,29 @@ class Context(RunContext):
             locations=self.locations,
         )
 
-    def layers(self) -> "Layers":
-        """Read them, and warn of what is odd about them."""
-        layers = self.read()
-        for notice in layers.notices:
-            warnings.warn(notice, GatepassWarning, stacklevel=2)
+    def layers(self, name: str | None = None, *, everything: bool = True) -> "Layers":
+        """Read them, and warn of what is odd about them.
+
+        Raises:
+            ProfileError: a file is not usable; or, unless it is about everything, the file that
+                defines the named or selected profile is not trusted.
+        """
+        from gatepass._config.layer import refuse_untrusted
+        from gatepass._config.load import notices_beside
+        from gatepass._config.selection import select_name
+
+        layers, told = self.read(), ""
+        try:
+            if not everything:
+                refuse_untrusted(layers, select_name(layers, name))
+        except UntrustedFile as error:
+            told = error.message
+            raise
+        except ProfileError:
+            pass  # who needs the profile tells it
+        finally:
+            for notice in notices_beside(layers, told):
+                warnings.warn(notice, GatepassWarning, stacklevel=2)
         return layers
 
     def why_not_ask(self) -> str | None:

@@ -19,6 +19,7 @@ from gatepass._config.layer import Layers, is_project
 from gatepass._config.profile import Profile, references
 from gatepass._system.context import RunContext
 from gatepass._system.findings import Finding
+from gatepass._system.terminal import Terminal
 from gatepass._value import asdict
 from gatepass.auth import value_of
 from gatepass.cli._context import Context
@@ -89,7 +90,8 @@ def main(argument: str) -> None:
             warnings.simplefilter("ignore", GatepassWarning)  # of files: the command has told them
             profile = load_profile(job["name"], config_file=job["config_files"] or None)
             warnings.simplefilter("always", GatepassWarning)
-            outcome = try_run(profile, RunContext.of(), **job["how"])
+            nobody = Terminal(interactive=False, refusal="nobody is there in an unattended run")
+            outcome = try_run(profile, RunContext.of(terminal=nobody), **job["how"])
         except GatepassError as error:
             found = Finding("problem", "profile", error.message, error.hint)
             outcome = Outcome(error.exit_code, (found,))

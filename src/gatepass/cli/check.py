@@ -169,7 +169,7 @@ def _say(finding: Finding) -> None:
 def _check_unattended(context: Context, name: str | None, *, as_json: bool, **how: Any) -> int:
     from gatepass.cli._unattended import notes, run_apart
 
-    layers = context.layers()
+    layers = context.layers(name, everything=False)
     selected = selection.select_name(layers, name)
     profile = validate.validate_profile(
         merge.merge_profile(layers, selected), validate.validate_machine_settings(layers)

@@ -134,7 +134,7 @@ def list_(context: Context, name: str | None, everything: bool, as_json: bool) -
     Asks variables, files and the keyring, each up to the first that answers; asks no person and
     runs no program.
     """
-    layers = context.layers()
+    layers = context.layers(name, everything=everything)
     names = names_of(layers, name, everything=everything)
     prober = Prober(context, run_commands=False)
     with _output.waiting_for("asking each reference (a keyring for at most 5 s) ..."):
@@ -170,7 +170,7 @@ def _refuse_extra() -> None:
 
 def _entry(context: Context, name: str, field: str) -> tuple[Field, str, str]:
     """Find the keyring entry that a field names."""
-    found = find(context.layers(), name, field)
+    found = find(context.layers(name, everything=False), name, field)
     entry = found.entry(context)
     if entry is None:
         written = found.reference.as_written()

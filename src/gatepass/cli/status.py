@@ -95,7 +95,7 @@ def status(
     Looks into the vault and asks the keyring for its key; asks no server and no person. Ends with
     3 when nobody is logged in.
     """
-    layers = context.layers()
+    layers = context.layers(name, everything=everything)
     names = names_of(layers, name, everything=everything)
     look = _look(context)
     with _output.waiting_for("asking for the vault's key (a keyring for at most 5 s) ..."):

@@ -1,6 +1,7 @@
 """``gatepass validate``: all that is wrong with profiles, as their files say."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from gatepass.cli import _output
 from gatepass.cli._context import Context
@@ -27,7 +28,8 @@ def validate(context: Context, name: str | None, everything: bool, as_json: bool
     variables, defaults that do not exist. Ends with 2 if there is a problem, also where no profile
     is found.
     """
-    found = all_complaints(context.layers, name, everything=everything)
+    read = partial(context.layers, name, everything=everything)
+    found = all_complaints(read, name, everything=everything)
     if as_json:
         _output.json([complaint.as_json() for complaint in found.complaints])
     else:
