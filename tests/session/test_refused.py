@@ -63,6 +63,14 @@ def test_a_user_name_given_as_a_secret_is_not_shown() -> None:
         (b"Too many failed login attempts. Try in 5 min.", "too many failed login attempts"),
         (b"Please change your password", "please change your password"),
         (b"Multi-factor authentication is required", "multi-factor authentication is required"),
+        (
+            b"Account restrictions are preventing this user from signing in.",
+            "account restrictions are preventing",
+        ),
+        (
+            b"Basic authentication is disabled for this account",
+            "basic authentication is disabled",
+        ),
         (b"the password of user hunter2 is wrong", None),
         (b"<a href=/reset>Password reset</a> <a>Password forgotten?</a>", None),
         (b"This session has expired, and the account of the department", None),

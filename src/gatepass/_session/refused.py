@@ -41,6 +41,8 @@ _STATES: Final = (
     r"(?:attempts|failures|tries))\b"
     r"|\b((?:captcha|(?:two|multi)[\s-]factor(?:\s+authentication)?|2fa|mfa)"
     r"\s+(?:is\s+)?required|captcha_challenge)\b"
+    r"|\b(account\s+restrictions\s+are\s+preventing)\b"
+    rf"|\b((?:basic|legacy|password)\s+auth(?:entication)?\s+{_PAST}(?:disabled|blocked))\b"
 )
 # Names and numbers of Windows (ntstatus.h, winerror.h); Active Directory refuses LDAP by the last.
 _CODES: Final = {
