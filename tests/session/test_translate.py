@@ -60,6 +60,10 @@ def test_what_says_nothing_of_the_way_stays_as_it_is() -> None:
         ({}, "install it in the operating system"),
         ({"environ": {"REQUESTS_CA_BUNDLE": "OTHER"}}, "only those of REQUESTS_CA_BUNDLE: OTHER;"),
         ({"environ": {"CURL_CA_BUNDLE": "OTHER"}}, "or unset CURL_CA_BUNDLE"),
+        *(
+            ({"environ": {name: "OTHER"}}, f"unset {name}, which stands for the system's ")
+            for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")
+        ),
         ({"tls": {"ca_file": "OTHER"}}, "only those of tls.ca_file of the profile: OTHER;"),
         ({"tls": {"ca_file": "OTHER"}}, 'ca_file = ["system", "OTHER"]'),
         ({"tls": {"ca_file": ["system", "OTHER"]}}, "those of the system and of tls.ca_file"),

@@ -67,7 +67,8 @@ class Trust(Value):
     Attributes:
         files: PEM files, or folders of them, with certificates of authorities.
         system: whether the system's authorities are trusted too.
-        named_by: who named the files: a key with its place, a variable, or ``verify=``.
+        named_by: who named the files: a key with its place, a variable, or ``verify=``; without
+            files the variable by which OpenSSL finds the system's authorities elsewhere.
     """
 
     files: tuple[str, ...] = ()
@@ -104,6 +105,10 @@ def trust_of(
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if path := environ.get(variable):
             return Trust((path,), system=False, named_by=variable)
+    if sys.platform not in {"win32", "darwin"}:  # OpenSSL itself follows these
+        for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            if environ.get(variable):
+                return Trust(named_by=variable)
     return SYSTEM_TRUST
 
 

@@ -378,9 +378,11 @@ def _how_to_trust(way: Way) -> str:
     """Say how to trust an authority, by what was trusted and who said so."""
     trust, table = way.trusted or SYSTEM_TRUST, f"{way.above}tls"
     if not trust.files:
-        return (
+        by = trust.named_by
+        unset = f"unset {by}, which stands for the system's authorities, or add this one there;\n"
+        return (unset if by else "") + (
             f'for a private authority write   {table} = {{ ca_file = "company-ca.pem" }}   into '
-            "the profile, or install it in the operating system"
+            f"the profile{'' if by else ', or install it in the operating system'}"
         )
     file = trust.files[0]
     if str(trust.named_by).isupper():  # a variable
