@@ -1,5 +1,6 @@
 """TLS: whom a session trusts, and to whom it shows a certificate."""
 
+import os
 import re
 import shutil
 import ssl
@@ -23,6 +24,7 @@ from gatepass._net.tls import ClientCertificate, TlsContexts, trust_of
 from gatepass._session.adapter import Network, Transport
 from gatepass._session.exceptions import TLSFailed, Unreachable
 from gatepass._session.session import Session
+from gatepass._system.deadline import run_with_deadline
 from gatepass.errors import ProfileError
 from gatepass.secrets import ref
 from tests.support.echo import Echo, echo, redirects
@@ -455,3 +457,20 @@ def test_all_connections_of_a_session_share_a_context(ca: CertificateAuthority) 
 
     assert first.get() is second.get()
     assert first.get() is not second.get(verify=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
+@pytest.mark.parametrize("key", ["ca_file", "client_cert", "client_key"])
+def test_a_pipe_is_refused_and_not_waited_for(
+    ca: CertificateAuthority, tmp_path: Path, key: str
+) -> None:
+    if sys.platform == "win32":
+        pytest.skip("needs POSIX")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    named = {"ca_file": str(ca.ca_file), "client_cert": str(ca.client.chain), key: str(pipe)}
+    contexts = TlsContexts(trust_of(named["ca_file"], {}))
+    certificate = ClientCertificate(named["client_cert"], named.get("client_key"))
+
+    with pytest.raises(ProfileError, match="it is not a regular file"):
+        run_with_deadline(lambda: contexts.get(True, certificate), 60, "pipe")

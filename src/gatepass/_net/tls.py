@@ -5,12 +5,14 @@ urllib3 changes a context that it is given without saying how to verify: one req
 and the connection pools, which are found by their context, stay apart too.
 """
 
+import errno
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from gatepass._system import log
+from gatepass._system import files, log
 from gatepass._system.text import quoted
 from gatepass._value import Value
 from gatepass.errors import KeyRefused, ProfileError
@@ -236,6 +238,7 @@ def _load_authorities(context: "ssl.SSLContext", path: str, named_by: object) ->
                 )
             context.load_verify_locations(capath=path)
         else:
+            _check_file(path)
             context.load_verify_locations(cafile=path)
     except ssl.SSLError:
         hint = f"{named_by} takes a PEM file, or a folder of them"
@@ -249,10 +252,19 @@ def _load_authorities(context: "ssl.SSLContext", path: str, named_by: object) ->
         raise ProfileError(f"cannot read {path}: {error.strerror}", hint=hint) from None
 
 
+def _check_file(path: str) -> None:
+    """Refuse a pipe or a device, on which OpenSSL would wait for ever. Reads the file.
+
+    Raises:
+        OSError: it is none that can be read.
+    """
+    if files.read(Path(path)) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
 def _is_binary(path: str) -> bool:
     """Whether a file begins as DER does: with a sequence of ASN.1, not with a text."""
-    with Path(path).open("rb") as file:
-        return file.read(1) == b"\x30"
+    return (files.read(Path(path)) or b"").startswith(b"\x30")
 
 
 def _load_certificate(
@@ -269,6 +281,8 @@ def _load_certificate(
         )
 
     try:
+        for path in filter(None, (certificate.chain, certificate.key)):
+            _check_file(path)
         if _is_binary(certificate.chain):
             _load_pkcs12(context, certificate, table)
             return

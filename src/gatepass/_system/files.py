@@ -70,6 +70,8 @@ def read(path: Path) -> bytes | None:
             data = stream.read(_MOST_BYTES + 1)
     finally:
         os.close(descriptor)
+    if data is None:  # such as /proc/kmsg, which looks like a regular file
+        raise OSError(errno.EAGAIN, "nothing can be read from it now")
     if len(data) > _MOST_BYTES:
         raise OSError(errno.EFBIG, "it is too large")
     return data
