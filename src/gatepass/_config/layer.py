@@ -212,6 +212,13 @@ class Layers(Value):
         )
         return tuple(sorted(named.union(alone)))
 
+    def notices_beside(self, told: str) -> Iterator[str]:
+        """Yield the notices, without what an error about one of the files tells already."""
+        for notice in self.notices:
+            file, is_untrusted, _ = notice.partition(" is not trusted")
+            if not (is_untrusted and told.startswith(file)):
+                yield notice
+
     def where(self, name: str) -> KeyLocation:
         """Return where a profile is defined: its table in the strongest file that has one."""
         key = ("profiles", name)

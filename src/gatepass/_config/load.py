@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gatepass._config.compiled import Entry
@@ -74,15 +74,7 @@ def profile_of(layers: "Layers", name: str | None, *, stacklevel: int = 3) -> Pr
         told = error.message
         raise
     finally:
-        _warn(notices_beside(layers, told), stacklevel + 1)
-
-
-def notices_beside(layers: "Layers", told: str) -> Iterator[str]:
-    """Yield what is odd about the files; without what an error about one of them tells already."""
-    for notice in layers.notices:
-        file, is_untrusted, _ = notice.partition(" is not trusted")
-        if not (is_untrusted and told.startswith(file)):
-            yield notice
+        _warn(layers.notices_beside(told), stacklevel + 1)
 
 
 def _warn(notices: Iterable[str], stacklevel: int = 4) -> None:

@@ -77,7 +77,6 @@ class Context(RunContext):
                 defines the named or selected profile is not trusted.
         """
         from gatepass._config.layer import refuse_untrusted
-        from gatepass._config.load import notices_beside
         from gatepass._config.selection import select_name
 
         layers, told = self.read(), ""
@@ -90,7 +89,7 @@ class Context(RunContext):
         except ProfileError:
             pass  # who needs the profile tells it
         finally:
-            for notice in notices_beside(layers, told):
+            for notice in layers.notices_beside(told):
                 warnings.warn(notice, GatepassWarning, stacklevel=2)
         return layers
 
