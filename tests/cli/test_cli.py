@@ -235,6 +235,12 @@ EVERY_VERB = (
     ("show", "prod", "--origin"),
     ("show", "keyed"),
     ("show", "keyed", "--origin", "--json"),
+    ("show", "runs"),
+    ("show", "runs", "--origin"),
+    ("show", "runs", "--json"),
+    ("login", "runs"),
+    ("secret", "set", "runs"),
+    ("secret", "delete", "runs", "token"),
     ("validate", "--all"),
     ("validate", "--all", "--json"),
     ("check", "prod", "--unattended"),
@@ -269,6 +275,11 @@ def test_no_verb_prints_a_secret_that_stands_in_a_profile(
         f'headers = {{ Authorization = "{CANARY}" }}\nauth = {{ scheme = "anonymous" }}\n'
         f'[profiles.keyed]\nurl = "https://mi.example.com"\n'
         f'headers = {{ X-Api-Key = "{CANARY}" }}\nauth = {{ scheme = "anonymous" }}\n'
+        f'[profiles.runs]\nurl = "https://mi.example.com"\nauth = {{ scheme = "bearer", '
+        f'token = {{ command = ["no-such-program", "https://u:{CANARY}@mi.example.com/x"] }} }}\n'
+        f'[profiles.odd]\nurl = "https://mi.example.com"\nauth = {{ scheme = "basic", '
+        f'user_name = "env:X {CANARY}", password = {{ command = "{CANARY}" }} }}\n'
+        f'proxy = "http:/u:{CANARY}@p:1"\n'
     )
     home.user(text)
     home.write(home.work / "literal.toml", text)

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from gatepass._config import merge, tls_files
 from gatepass._config.fields import RUN_FIELDS
 from gatepass._config.layer import Layer, Layers
-from gatepass._config.shown import may_be_shown
-from gatepass._net.urls import hide_userinfo, origin_of
-from gatepass._system import plugins
+from gatepass._config.shown import HIDDEN, may_be_shown, without_login
+from gatepass._net.urls import origin_of
 from gatepass._system.text import printable
 from gatepass.errors import GatepassError
+from gatepass.secrets import SecretRef
 
 # Secrets of the scheme that go to the identity provider, not to the server.
 _OF_THE_PROVIDER = frozenset({"client_secret", "refresh_token", "client_assertion", "client_key"})
@@ -108,7 +108,7 @@ def _destinations(profile: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in _leaves(profile):
         if _command(value):
             reference = f"what {_command(value)} prints"
-        elif isinstance(value, str) and _is_reference(value):
+        elif isinstance(value, str) and SecretRef.can_parse(value):
             reference = printable(value)
         else:
             continue
@@ -146,7 +146,10 @@ def _command(value: object) -> str:
     """Return what a table { command = ... } runs; empty for anything else."""
     if not isinstance(value, dict) or set(value) != {"command"}:
         return ""
-    return printable(json.dumps(value["command"], default=str))  # a date is no word either
+    words = value["command"]  # a date is no word either
+    if not isinstance(words, list):
+        return HIDDEN  # it runs nothing, and may be anything
+    return printable(json.dumps([without_login(str(word)) for word in words]))
 
 
 def _told(key: tuple[str, ...], value: object) -> str:
@@ -155,13 +158,8 @@ def _told(key: tuple[str, ...], value: object) -> str:
         return f"{dotted} runs a command: {command}"
     if isinstance(value, bool | int | float):
         return f"{dotted} = {json.dumps(value)}"
-    if isinstance(value, str) and (_is_reference(value) or may_be_shown(key, value)):
-        line = f"{dotted} = {printable(json.dumps(hide_userinfo(value), ensure_ascii=False))}"
+    if isinstance(value, str) and (SecretRef.can_parse(value) or may_be_shown(key, value)):
+        line = f"{dotted} = {printable(json.dumps(without_login(value), ensure_ascii=False))}"
         is_odd = key[-1:] == ("url",) and not value.isascii()
         return f"{line}: {shown_origin(value)}" if is_odd else line
     return f"{dotted}: a value that is not shown"
-
-
-def _is_reference(text: str) -> bool:
-    source, colon, _ = text.partition(":")
-    return bool(colon) and plugins.is_known(plugins.SECRETS, source)

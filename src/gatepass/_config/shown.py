@@ -17,7 +17,7 @@ from gatepass._system import plugins
 from gatepass._system.text import pattern
 from gatepass._value import Value
 from gatepass.auth import value_of
-from gatepass.secrets import LayerKind, ReferenceSyntaxError, Secret, SecretRef
+from gatepass.secrets import LayerKind, Secret, SecretRef
 from gatepass.secrets._fields import may_be_secret
 
 HIDDEN: Final = "(not shown)"
@@ -67,7 +67,7 @@ class Fields(Value):
     def in_effect(self, key: Key, value: Any, layer: LayerKind) -> Any:
         """Return what may be shown of a written value that passed validation."""
         if isinstance(checked := self._checked(key), SecretRef):
-            return checked.as_written()
+            return written(checked.as_written())
         if layer == "variable":  # always text; the checked value has the field's type
             kinds = (bool, int, float, tuple, list, Secret, SecretRef)
             value = checked if isinstance(checked, kinds) else value
@@ -154,29 +154,31 @@ def _shown(value: Any, sort: Sort | None, *, literal: bool, checked: bool) -> An
     if isinstance(value, Secret) or (literal and sort == "secret"):
         return LITERAL
     if isinstance(value, SecretRef):
-        return _written(value.as_written())
+        return written(value.as_written())
     if value is None or value == {}:
         return value
     is_text = literal or (isinstance(value, str) and _is_text_itself(value, sort))
     if sort in {"secret", "text", "name", "words"} and not is_text:
-        return _written(value) if _is_reference(value) else HIDDEN
+        return written(value) if SecretRef.can_parse(value) else HIDDEN
     # The rules for a url keep userinfo out of it; a name may be any URL.
     checked = checked and sort != "name"
     return HIDDEN if sort is None else _plain(value, checked=checked)
 
 
-def _written(reference: Any) -> Any:
-    """A reference as it is written; the arguments of a command without the login of a URL."""
+def written(reference: Any) -> Any:
+    """Return a reference as it is written; the arguments of a command without a login in them."""
     if isinstance(reference, list):
-        return [_written(each) for each in reference]
+        return [written(each) for each in reference]
     if isinstance(reference, dict):
-        return {"command": [_without_login(each) for each in reference["command"]]}
+        return {"command": [without_login(each) for each in reference["command"]]}
     return reference
 
 
-def _without_login(text: str) -> str:
-    text = hide_userinfo(text)
-    return HIDDEN if "://" in text and "@" in text.replace("//...@", "") else text
+def without_login(text: str) -> str:
+    """Return a text without the login of the URL that it may be; hidden where it may hold more."""
+    rest = hide_userinfo(text)
+    odd = rest.replace("//...@", "")
+    return HIDDEN if "@" in odd and ":" in odd else rest
 
 
 def _is_text_itself(text: str, sort: Sort | None) -> bool:
@@ -185,14 +187,6 @@ def _is_text_itself(text: str, sort: Sort | None) -> bool:
     if sort == "name":
         return not (colon and plugins.is_known(plugins.SECRETS, source))
     return text in RUN_FIELDS if sort == "words" else sort == "text" and not colon
-
-
-def _is_reference(value: Any) -> bool:
-    try:
-        SecretRef.parse(value)
-    except ReferenceSyntaxError:
-        return False
-    return True
 
 
 _QUERY: Final = pattern(r"(?<=[a-z]://)([^?]*)\?.*", re.IGNORECASE | re.DOTALL)
@@ -205,5 +199,5 @@ def _plain(value: Any, *, checked: bool) -> Any:
         items = [_plain(each, checked=checked) for each in value]
         return HIDDEN if HIDDEN in items else items
     if isinstance(value, str) and not checked:
-        return _without_login(_QUERY.sub(r"\1?...", hide_userinfo(value)))
+        return without_login(_QUERY.sub(r"\1?...", hide_userinfo(value)))
     return value if isinstance(value, str | bool | int | float) else HIDDEN

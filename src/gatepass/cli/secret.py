@@ -8,6 +8,7 @@ import click
 
 from gatepass._config import files, validate
 from gatepass._config.layer import Layers
+from gatepass._config.shown import written
 from gatepass._session.probe import Answer, Prober
 from gatepass._session.resolve import context_of_field
 from gatepass._system.text import printable, quoted
@@ -173,8 +174,8 @@ def _entry(context: Context, name: str, field: str) -> tuple[Field, str, str]:
     found = find(context.layers(name, everything=False), name, field)
     entry = found.entry(context)
     if entry is None:
-        written = found.reference.as_written()
-        more = [*(written if isinstance(written, list) else [written]), "keyring:"]
+        shown = written(found.reference.as_written())
+        more = [*(shown if isinstance(shown, list) else [shown]), "keyring:"]
         more.sort(key=lambda each: str(each).startswith("prompt:"))  # after it, none is looked at
         raise ProfileError(
             f"{found.where}: {found.name} of the profile {name} has no keyring reference, so "
