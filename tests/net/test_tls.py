@@ -474,3 +474,22 @@ def test_a_pipe_is_refused_and_not_waited_for(
 
     with pytest.raises(ProfileError, match="it is not a regular file"):
         run_with_deadline(lambda: contexts.get(True, certificate), 60, "pipe")
+
+
+@pytest.mark.parametrize("content", [None, b"nothing", b"\x30\x00"], ids=["none", "text", "der"])
+@pytest.mark.parametrize("key", ["ca_file", "client_cert", "client_key"])
+def test_the_name_of_a_file_cannot_steer_a_terminal(
+    ca: CertificateAuthority, tmp_path: Path, key: str, content: bytes | None
+) -> None:
+    if sys.platform == "win32":
+        pytest.skip("names of files hold no control characters there")
+    file = tmp_path / "a\x1b]0;x\x07\u202e"
+    if content is not None:
+        file.write_bytes(content)
+    named = {"ca_file": str(ca.ca_file), "client_cert": str(ca.client.chain), key: str(file)}
+    certificate = ClientCertificate(named["client_cert"], named.get("client_key"))
+
+    with pytest.raises(ProfileError) as caught:
+        TlsContexts(trust_of(named["ca_file"], {})).get(True, certificate)
+
+    assert all(line.isprintable() for line in str(caught.value).split("\n"))

@@ -207,6 +207,15 @@ def test_when_none_answers_each_is_quoted() -> None:
     assert "set B in" in caught.value.hint
 
 
+@pytest.mark.parametrize("source", ["env", "file", "keyring", "prompt"])
+@pytest.mark.parametrize("more", [[], ["env:A"]], ids=["alone", "with another"])
+def test_an_error_cannot_steer_a_terminal(source: str, more: list[str]) -> None:
+    with pytest.raises(SecretUnavailable) as caught:
+        ref([f"{source}:s/\x1b]0;x\x07\u202e", *more]).resolve(context())
+
+    assert all(line.isprintable() for line in str(caught.value).split("\n"))
+
+
 def test_a_hint_that_two_alternatives_share_is_given_once() -> None:
     with pytest.raises(SecretUnavailable) as caught:
         ref(["prompt:A", "prompt:B"]).resolve(context())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from gatepass._system import files, log
-from gatepass._system.text import quoted
+from gatepass._system.text import printable, quoted
 from gatepass._value import Value
 from gatepass.errors import KeyRefused, ProfileError
 from gatepass.secrets import Secret, SecretField
@@ -228,12 +228,13 @@ def _load_authorities(context: "ssl.SSLContext", path: str, named_by: object) ->
     # Who names an authority trusts it, also one that another has signed. Python sets this flag from
     # 3.13 on, and only in create_default_context.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    shown = printable(path)
     try:
         if Path(path).is_dir():
             if not _is_hashed(path):
                 raise ProfileError(
-                    f"OpenSSL finds no certificate in the folder {path} ({named_by}): it looks for "
-                    "names that are hashes, such as 5ed36f99.0",
+                    f"OpenSSL finds no certificate in the folder {shown} ({named_by}): it looks "
+                    "for names that are hashes, such as 5ed36f99.0",
                     hint=f"run: {quoted('openssl', 'rehash', path)}\nor name one PEM file",
                 )
             context.load_verify_locations(capath=path)
@@ -245,11 +246,11 @@ def _load_authorities(context: "ssl.SSLContext", path: str, named_by: object) ->
         if _is_binary(path):
             out = f"{path}.pem"
             command = quoted("openssl", "x509", "-inform", "der", "-in", path, "-out", out)
-            hint = f"it may be in DER form; then convert it, and name {out}: {command}"
-        raise ProfileError(f"{path} holds no certificate in PEM form", hint=hint) from None
+            hint = f"it may be in DER form; then convert it, and name {printable(out)}: {command}"
+        raise ProfileError(f"{shown} holds no certificate in PEM form", hint=hint) from None
     except OSError as error:
         hint = f"correct {named_by}"
-        raise ProfileError(f"cannot read {path}: {error.strerror}", hint=hint) from None
+        raise ProfileError(f"cannot read {shown}: {error.strerror}", hint=hint) from None
 
 
 def _check_file(path: str) -> None:
@@ -272,7 +273,8 @@ def _load_certificate(
 ) -> None:
     import ssl
 
-    where = certificate.key or certificate.chain
+    chain = printable(certificate.chain)
+    where = printable(certificate.key) if certificate.key else chain
 
     def passphrase() -> str:
         # Without this callback OpenSSL would ask on the terminal, and wait there for ever.
@@ -294,11 +296,11 @@ def _load_certificate(
             message = f"the private key in {where} cannot be opened"
             hint = f"look at {table}.client_key_password: it may be the wrong passphrase"
         else:
-            message = f"{certificate.chain} and {where} are not a certificate and its key"
+            message = f"{chain} and {where} are not a certificate and its key"
             hint = f"both are PEM files; {table}.client_key is not needed where one file holds both"
         raise ProfileError(message, hint=hint) from None
     except OSError as error:
-        names = " or ".join(filter(None, (certificate.chain, certificate.key)))
+        names = " or ".join(dict.fromkeys((chain, where)))
         raise ProfileError(f"cannot read {names}: {error.strerror}") from None
     except ValueError:  # longer than OpenSSL takes; its message may quote
         raise ProfileError(f"the passphrase of {where} is too long for OpenSSL") from None
@@ -334,7 +336,7 @@ def _read_pkcs12(certificate: ClientCertificate, table: str) -> tuple[Any, list[
     """Return the key and the certificates of a PKCS#12 file, the client's first."""
     from cryptography.hazmat.primitives.serialization import pkcs12
 
-    name = f"{certificate.chain}, a PKCS#12 file,"
+    name = f"{printable(certificate.chain)}, a PKCS#12 file,"
     password = certificate.password.reveal().encode() if certificate.password else None
     try:
         data = Path(certificate.chain).read_bytes()

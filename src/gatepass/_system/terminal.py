@@ -27,7 +27,7 @@ from gatepass._system.console import (
     read_line,
     write_to_stderr,
 )
-from gatepass._system.text import printable
+from gatepass._system.text import printable, printable_lines
 from gatepass.errors import NobodyThere
 
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -139,7 +139,7 @@ class Terminal:
 
         What is not printable is shown as an escape, so that foreign text cannot steer a terminal.
         """
-        self._write("\n".join(map(printable, text.split("\n"))) + "\n")
+        self._write(printable_lines(text) + "\n")
 
     def open_browser(self, url: str) -> str | None:
         """Open a browser window, in the background.

@@ -34,6 +34,11 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """Return a text of several lines, each as :func:`printable` makes it."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def shortened(text: str, most: int = 200) -> str:
     """Return a text with dots in place of its middle where it is longer than anybody reads."""
     half = most // 2

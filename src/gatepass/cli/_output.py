@@ -30,7 +30,7 @@ from traceback import walk_tb
 from typing import Any, Final, TextIO
 
 from gatepass._system.findings import Finding
-from gatepass._system.text import printable
+from gatepass._system.text import printable, printable_lines
 from gatepass.cli._wrap import folded
 from gatepass.errors import GatepassError, GatepassWarning, Problem
 
@@ -168,7 +168,7 @@ def body(pieces: Iterable[bytes]) -> None:
     decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
     end = ""
     for text in chain(map(decode, pieces), [decode(b"", True)]):
-        shown = "\n".join(map(printable, text.expandtabs(8).replace("\r\n", "\n").split("\n")))
+        shown = printable_lines(text.expandtabs(8).replace("\r\n", "\n"))
         with _printing():
             stream.write(shown)
         end = shown[-1:] or end

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NoReturn
 
 from gatepass._system import log, plugins
 from gatepass._system.terminal import Terminal
-from gatepass._system.text import pattern
+from gatepass._system.text import pattern, printable_lines
 from gatepass._value import Value, replace
 from gatepass._value import field as described
 from gatepass.errors import NobodyThere, PluginError, SecretUnavailable
@@ -296,12 +296,16 @@ def _call_source(source: str, text: str, context: SecretContext) -> str:
 def _no_answer(refusals: list[tuple[str, SecretUnavailable]]) -> SecretUnavailable:
     nobody = isinstance(refusals[-1][1], NobodyThere)
     kind = NobodyThere if nobody else SecretUnavailable
-    if len(refusals) == 1:
-        written, error = refusals[0]
-        return kind(f"{written.rstrip(':')}: {error.message}", hint=error.hint)
-    lines = "\n".join(f"  {written.rstrip(':')}: {error.message}" for written, error in refusals)
-    hints = list(dict.fromkeys(error.hint for _, error in refusals if error.hint))
-    return kind(f"no alternative answered:\n{lines}", hint="\n".join(hints))
+    # Both may repeat what a file of somebody else holds, such as a path.
+    said = [
+        printable_lines(f"{written.rstrip(':')}: {error.message}") for written, error in refusals
+    ]
+    hints = dict.fromkeys(printable_lines(error.hint) for _, error in refusals if error.hint)
+    hint = "\n".join(hints)
+    if len(said) == 1:
+        return kind(said[0], hint=hint)
+    lines = "\n".join(f"  {each}" for each in said)
+    return kind(f"no alternative answered:\n{lines}", hint=hint)
 
 
 def ref(reference: str | list[Any] | dict[str, Any]) -> SecretRef:
