@@ -74,6 +74,15 @@ def _oidc(keys: str) -> str:
     return f"{_URL}auth = {{ scheme = 'oidc', {keys} }}\n"
 
 
+@pytest.mark.parametrize("tenant", ["commonwealth.example", "consumers2", "organizations-of-it"])
+def test_a_tenant_may_be_called_like_what_is_none(cli: Cli, tenant: str) -> None:
+    issuer = f"https://login.microsoftonline.com/{tenant}/v2.0"
+    keys = _oidc(f"client_id = 'c', issuer = '{issuer}'")
+    cli.user(f"[profiles.dev]\n{keys}")
+
+    assert cli("validate", "dev").out == "ok: dev\n"
+
+
 def _host(name: str) -> str:
     return _BASIC.replace("mi.example.com", name)
 

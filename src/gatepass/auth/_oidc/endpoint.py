@@ -101,7 +101,7 @@ def issuer_problem(issuer: str) -> tuple[str, str]:
     hint = 'write it as the provider does, such as   issuer = "https://login.example.com/realm"'
     if "{" in issuer or "<" in issuer:
         return "holds a placeholder", "write the tenant's own name or ID in its place"
-    if _OF_NO_TENANT.match(issuer):
+    if _OF_NO_TENANT.fullmatch(issuer):
         hint = "write the tenant's ID in place of common, organizations or consumers"
         return "is that of no tenant, and calls itself otherwise (Entra ID)", hint
     for well_known in (OPENID, OAUTH):
