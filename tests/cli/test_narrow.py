@@ -160,6 +160,12 @@ def test_a_table_that_is_too_wide_becomes_a_block_of_lines_for_each_row(place: H
     assert "  URL     https://mi.example.com/..." in lines
 
 
+def test_a_url_that_is_none_is_listed_as_it_is_written(home: Home) -> None:
+    home.user(f'[profiles.p]\nurl = "https://h:99999/{PATH}"\nauth.scheme = "anonymous"\n')
+
+    assert "https://h:99999/" in "".join(lines_of(home, ("profiles",)))
+
+
 def test_a_table_that_fits_stays_one(home: Home) -> None:
     home.user(SHORT.format("dev") + SHORT.format("prod"))
 

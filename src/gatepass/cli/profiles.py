@@ -162,8 +162,11 @@ _WITHOUT_LOGIN: Final = pattern(r"(?i)https?://[^@?#\s]+")
 
 
 def _host_of(url: str) -> str:
-    """The URL without its path, for a narrow table; also of a heading."""
-    return f"{urls.origin_of(url)}/..." if "://" in url else url
+    """The URL without its path, for a narrow table; as it is where it has no origin."""
+    try:
+        return f"{urls.origin_of(url)}/..." if "://" in url else url
+    except ValueError:
+        return url
 
 
 def _known_scheme(scheme: object) -> str | None:
