@@ -200,6 +200,15 @@ def test_the_end_names_what_a_person_must_judge(cli: Cli, text: str, said: str) 
     assert said in _shown(cli, text).partition("in short:\n")[2]
 
 
+def test_a_url_that_is_not_shown_names_its_server(cli: Cli) -> None:
+    """A sign that no login needs must not hide whom a file means."""
+    shown = _shown(cli, _profile("p", "https://\u0435vil.example.com/x@y", "timeout = 3\n"))
+
+    assert 'url = "(not shown)": https://\u0435vil.example.com (that is xn--' in shown
+    plain = _shown(cli, _profile("q", "https://evil.example.com/x@y"))
+    assert 'url = "(not shown)": https://evil.example.com' in plain
+
+
 def test_a_local_file_is_judged_together_with_the_file_beside_it(cli: Cli) -> None:
     _shown(cli, _profile("dev", "https://a.test/"))
     (cli.work / "gatepass.local.toml").write_text('[profiles.dev]\nurl = "https://b.test/"\n')

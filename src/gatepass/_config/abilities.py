@@ -159,7 +159,8 @@ def _told(key: tuple[str, ...], value: object) -> str:
     if isinstance(value, bool | int | float):
         return f"{dotted} = {json.dumps(value)}"
     if isinstance(value, str) and (SecretRef.can_parse(value) or may_be_shown(key, value)):
-        line = f"{dotted} = {printable(json.dumps(without_login(value), ensure_ascii=False))}"
-        is_odd = key[-1:] == ("url",) and not value.isascii()
+        shown = without_login(value)
+        line = f"{dotted} = {printable(json.dumps(shown, ensure_ascii=False))}"
+        is_odd = key[-1:] == ("url",) and (shown == HIDDEN or not value.isascii())
         return f"{line}: {shown_origin(value)}" if is_odd else line
     return f"{dotted}: a value that is not shown"
