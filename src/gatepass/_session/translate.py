@@ -307,7 +307,7 @@ class _Verdict(NamedTuple):
     codes: frozenset[int]
     words: tuple[str, ...]  # of macOS
     cause: str
-    hint: str
+    hint: str  # with what names the server as {address}
 
 
 VERDICTS: Final = (
@@ -327,7 +327,7 @@ VERDICTS: Final = (
         frozenset({62, 64, 0x800B010F}),
         ("name does not match",),
         "its certificate is for another host name",
-        "write the name that stands in the certificate into url",
+        "write the name that stands in the certificate into {address}",
     ),
     _Verdict(
         frozenset({23, 0x800B010C, 0x80092010}),
@@ -358,7 +358,7 @@ def _certificate_cause(bad: ssl.SSLCertVerificationError, way: Way) -> tuple[str
     text = "".join(filter(str.isprintable, getattr(bad, "verify_message", "") or str(bad)))
     for verdict in VERDICTS:
         if code in verdict.codes or any(word in text.lower() for word in verdict.words):
-            return verdict.cause, verdict.hint.replace("url", way.address)
+            return verdict.cause, verdict.hint.format(address=way.address)
     told, hint = text[:_LONGEST], _how_to_trust(way)
     if code in _NO_ISSUER:
         hint += (

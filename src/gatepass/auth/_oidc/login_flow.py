@@ -121,7 +121,7 @@ class LoginFlow(Value):
     def _sign(self, client_id: str, audience: str) -> Secret:
         key = self.scheme.client_key
         found = self.context.resolve(client_key=key)["client_key"]
-        name = f"client_key ({key})" if isinstance(key, SecretRef) else "client_key"
+        name = f"client_key ({printable(str(key))})" if isinstance(key, SecretRef) else "client_key"
         return sign_assertion(found, client_id, audience, name=name, clock=self.context.clock)
 
     @staticmethod
