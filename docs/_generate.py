@@ -411,7 +411,8 @@ def _checks(contract: type) -> str:
 
 def _certificate_messages() -> str:
     return _table(
-        ("message", "next step"), ((f"`{each.cause}`", each.hint) for each in translate.VERDICTS)
+        ("message", "next step"),
+        ((f"`{each.cause}`", each.hint.format(address="url")) for each in translate.VERDICTS),
     )
 
 
